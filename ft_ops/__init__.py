@@ -1,0 +1,1 @@
+"""FamilyTales operations: schema, partitions, archive, storage, maintenance and backups."""
