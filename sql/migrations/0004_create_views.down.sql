@@ -1,0 +1,1 @@
+DROP VIEW memory_book_stats, active_family_members;

@@ -1,0 +1,77 @@
+-- Run once, in the application's database, by its administrator: a superuser, or on RDS the
+-- master user. Needs CREATEROLE; safe to run again.
+--
+--   psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql
+--
+-- Then give the roles their passwords (\password ft_ops). What the administrator may not grant
+-- is named in a WARNING: `ft-ops doctor` shows what the operations then cannot do.
+DO $$
+DECLARE
+    role_name text;
+    extension text;
+    grant_statement text;
+BEGIN
+    -- ft_ops owns the schema and runs every job. ft_app is the application: row level security
+    -- applies to it. ft_readonly reads under the same policies.
+    FOREACH role_name IN ARRAY ARRAY['ft_ops', 'ft_app', 'ft_readonly'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOBYPASSRLS', role_name);
+        EXCEPTION
+            -- unique_violation is what a concurrent run of this script raises.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END LOOP;
+
+    IF NOT pg_has_role('ft_ops', 'SET') THEN
+        EXECUTE format('GRANT ft_ops TO %I', current_user);
+    END IF;
+    EXECUTE format('ALTER DATABASE %I OWNER TO ft_ops', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO ft_app, ft_readonly', current_database());
+
+    FOREACH extension IN ARRAY ARRAY[
+        'uuid-ossp', 'vector', 'timescaledb', 'pgstattuple', 'amcheck', 'pg_stat_statements'
+    ] LOOP
+        CONTINUE WHEN NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = extension);
+        CONTINUE WHEN extension IN ('timescaledb', 'pg_stat_statements')
+            AND current_setting('shared_preload_libraries') NOT LIKE '%' || extension || '%';
+        BEGIN
+            EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I', extension);
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'extension % was not created: %', extension, SQLERRM;
+        END;
+    END LOOP;
+
+    -- pg_monitor: statistics and settings of every session. The functions: backups of a server
+    -- that we manage ourselves (on RDS the provider takes them).
+    FOREACH grant_statement IN ARRAY ARRAY[
+        'GRANT pg_monitor TO ft_ops',
+        'GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO ft_ops',
+        'GRANT EXECUTE ON FUNCTION pg_backup_stop(boolean) TO ft_ops',
+        'GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO ft_ops',
+        'GRANT EXECUTE ON FUNCTION pg_switch_wal() TO ft_ops'
+    ] LOOP
+        BEGIN
+            EXECUTE grant_statement;
+        EXCEPTION WHEN insufficient_privilege OR undefined_function THEN
+            RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
+        END;
+    END LOOP;
+
+    -- amcheck and pgstattuple are for superusers until somebody grants them.
+    FOR grant_statement IN
+        SELECT format('GRANT EXECUTE ON FUNCTION %s TO ft_ops', p.oid::regprocedure)
+        FROM pg_proc AS p
+        JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
+        JOIN pg_extension AS e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+        WHERE d.deptype = 'e'
+          AND e.extname IN ('amcheck', 'pgstattuple')
+    LOOP
+        BEGIN
+            EXECUTE grant_statement;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
+        END;
+    END LOOP;
+END
+$$;
