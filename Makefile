@@ -1,0 +1,81 @@
+# Everything runs in .venv, made from requirements.lock. Nothing has to be installed by hand but
+# python3 (3.11 or newer).
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.lock-installed
+READY := $(VENV)/.project-installed
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo ui test chaos check bench lock clean
+
+help:
+	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
+	@echo "make ui     the same, then the Dagster UI on 127.0.0.1:3000"
+	@echo "make test   the tests (ARGS='…' goes to pytest)"
+	@echo "make chaos  the tests that kill processes (ARGS='…')"
+	@echo "make check  ruff, mypy --strict, and the definitions load"
+	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
+	@echo "make lock   resolve requirements.lock anew"
+	@echo "make clean  remove the environment and the caches"
+
+demo: $(READY)
+	$(BIN)/ft-ops demo
+
+ui: $(READY)
+	$(BIN)/ft-ops demo --ui
+
+test: $(READY)
+	$(BIN)/pytest -n 2 -m "not chaos" $(ARGS)
+
+chaos: $(READY)
+	$(BIN)/pytest -m chaos $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(wildcard ft_ops tests bench)
+	$(BIN)/python -c "from dagster import Definitions; from ft_ops.definitions import defs; \
+	  Definitions.validate_loadable(defs)"
+
+bench: $(READY)
+	$(BIN)/python -m bench $(BENCH)
+
+venv: $(READY)
+
+# The first python3 that is new enough; the locked versions are known to have wheels for 3.11-3.13.
+$(INSTALLED): requirements.lock
+	@python=; \
+	for candidate in python3 python3.13 python3.12 python3.11; do \
+	  if command -v $$candidate >/dev/null 2>&1 && \
+	     $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; \
+	  then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "make: no Python 3.11, 3.12 or 3.13 found (python3 is $$(python3 --version 2>&1))." \
+	    "Install one of them and run this again." >&2; exit 1; \
+	fi; \
+	echo "making $(VENV) with $$python (once; about a minute)"; \
+	$$python -m venv --clear $(VENV) || { \
+	  echo "make: $$python can't make a virtual environment." \
+	    "On Debian and Ubuntu, install python3-venv and run this again." >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@touch $@
+
+$(READY): pyproject.toml $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# One list for every supported Python: the resolution of the oldest, without markers.
+lock:
+	python3 -m venv --clear build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	build/lock/bin/uv pip compile --quiet --upgrade --no-annotate --no-header \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
+	  --extra sandbox --extra dev pyproject.toml --output-file build/lock/requirements
+	{ echo "# Made by 'make lock' from pyproject.toml. Complete: install with pip install --no-deps."; \
+	  cat build/lock/requirements; } >requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
