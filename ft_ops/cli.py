@@ -1,0 +1,116 @@
+"""The command `ft-ops`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+from ft_ops.errors import OpsError, mask_secrets
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.policy import load_policy
+
+
+def main() -> None:
+    """Run the command; an OpsError becomes one line on standard error and exit status 1."""
+    try:
+        commands(prog_name="ft-ops")
+    except OpsError as error:
+        click.echo(f"ft-ops: {mask_secrets(str(error))}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ft-ops")
+def commands() -> None:
+    """Operations of FamilyTales' PostgreSQL: schema, partitions, archive, storage, backups."""
+
+
+@commands.group()
+def migrate() -> None:
+    """Apply, revert or list the schema's migrations (sqlx's ledger)."""
+
+
+@migrate.command("status")
+def migrate_status() -> None:
+    """List every migration and whether it is applied."""
+    from ft_ops.schema import load_migrations, migration_states
+
+    with _database("migrate") as connection:
+        for state in migration_states(connection, load_migrations()):
+            when = f"{state.installed_on:%Y-%m-%d %H:%M:%SZ}" if state.installed_on else ""
+            click.echo(f"{state.version:>6}  {state.state:<9} {when:<21} {state.description}")
+
+
+@migrate.command("run")
+def migrate_run() -> None:
+    """Apply what is pending."""
+    from ft_ops.schema import load_migrations, run_migrations
+
+    with _database("migrate") as connection:
+        applied = run_migrations(connection, load_migrations(), log=click.echo)
+    if not applied:
+        click.echo("nothing to apply")
+
+
+@migrate.command("revert")
+def migrate_revert() -> None:
+    """Undo the newest migration that has a down file."""
+    from ft_ops.schema import load_migrations, revert_migration
+
+    with _database("migrate") as connection:
+        reverted = revert_migration(connection, load_migrations())
+    if reverted is None:
+        click.echo("nothing to revert")
+    else:
+        click.echo(f"reverted {reverted.version}/{reverted.description}")
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def sandbox(command: tuple[str, ...]) -> None:
+    """Start a disposable PostgreSQL and S3; with COMMAND (after --), run it there and tear down."""
+    from ft_ops.sandbox import hold_sandbox, run_in_sandbox
+
+    if not command:
+        hold_sandbox()
+        return
+    sys.exit(run_in_sandbox(command))
+
+
+@commands.command()
+@click.option("--families", type=click.IntRange(1), default=25, show_default=True)
+@click.option("--months", type=click.IntRange(1), default=96, show_default=True,
+              help="Months of content, counted back from the current one.")
+@click.option("--segments", type=click.IntRange(1), default=1100, show_default=True,
+              help="Segments a month.")
+@click.option("--seed", type=int, default=7, show_default=True)
+def sample(families: int, months: int, segments: int, seed: int) -> None:
+    """Fill a database with made-up families; refuses one that has real users."""
+    from ft_ops.sandbox.sample import make_sample
+
+    last = Month.of(datetime.now(UTC))
+    with _database("sample") as connection:
+        report = make_sample(
+            connection,
+            families=families,
+            first=last.plus(1 - months),
+            last=last,
+            segments_per_month=segments,
+            seed=seed,
+            progress=click.echo,
+        )
+    click.echo(str(report))
+
+
+@contextmanager
+def _database(application: str) -> Iterator[Connection]:
+    connection = connect(load_policy().require_database_url(), application=application)
+    try:
+        yield connection
+    finally:
+        connection.close()

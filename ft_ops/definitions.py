@@ -1,0 +1,19 @@
+"""Assembly only: the rooms' definitions, and the resources that all of them share."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from ft_ops.partitions.assets import defs as partitions
+from ft_ops.resources import Database, Settings
+from ft_ops.schema.assets import defs as schema
+
+defs = dg.Definitions.merge(
+    schema,
+    partitions,
+    dg.Definitions(
+        resources={"database": Database(), "settings": Settings()},
+        # Every step is SQL or streams: a process a step would cost seconds and give nothing.
+        executor=dg.in_process_executor,
+    ),
+)

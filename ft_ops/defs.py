@@ -1,0 +1,39 @@
+"""What several rooms' Dagster definitions share: the months, the heavy pool, owners, clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ft_ops.months import Month
+from ft_ops.policy import load_policy
+
+HEAVY_POOL = "heavy"
+"""The pool of whatever takes heavy locks or much I/O: one slot by default."""
+
+OWNERS = ["team:operations"]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def lookahead_month(months: int, now: datetime) -> Month:
+    """The last month that must have partitions: ``months`` after the current one."""
+    return Month.of(now).plus(months)
+
+
+def _monthly() -> dg.MonthlyPartitionsDefinition:
+    policy = load_policy()
+    # The current month is not over, and the coming ones are created ahead: end_offset counts
+    # both, because by default the last partition is the last month that has ended.
+    return dg.MonthlyPartitionsDefinition(
+        start_date=policy.first_month.key,
+        timezone="UTC",
+        end_offset=policy.partition_lookahead_months + 1,
+    )
+
+
+monthly = _monthly()
+"""Dagster's partitions of every asset marked M: FT_FIRST_MONTH to the last month ahead."""

@@ -1,0 +1,176 @@
+"""Assets, checks, job and schedules of the monthly partitions."""
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+from pydantic import Field
+
+from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, monthly, utc_now
+from ft_ops.months import Month
+from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
+from ft_ops.partitions.create import PARENTS, ensure_months
+from ft_ops.resources import Database, Settings, as_failure
+
+ASSET_KEYS = {parent: dg.AssetKey(f"{parent}_partitions") for parent in PARENTS}
+
+
+class PartitionsConfig(dg.Config):
+    """Launch config of the monthly partition assets."""
+
+    reopen_archived_months: bool = Field(
+        default=False,
+        description="Create the partition also for months that have moved to the archive, so "
+        "that late rows find their place. They become the month's next generation.",
+    )
+
+
+def _partitions_asset(parent: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=ASSET_KEYS[parent],
+        partitions_def=monthly,
+        # One run creates any range of months: a run a month would cost more than the work.
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=["schema"],
+        group_name="partitions",
+        kinds={"postgres"},
+        owners=OWNERS,
+        pool=HEAVY_POOL,
+        description=(
+            f"One partition of `{parent}` for each month, with bounds in UTC. Created empty "
+            "beside the parent and attached, so that no reader or writer waits for it."
+        ),
+    )
+    def partitions(
+        context: dg.AssetExecutionContext, config: PartitionsConfig, database: Database
+    ) -> dg.MaterializeResult[None]:
+        months = [Month.parse(key) for key in context.partition_keys]
+        with as_failure(), database.connect("partitions") as connection:
+            if not config.reopen_archived_months:
+                archived = archived_months(connection, parent)
+                months = [month for month in months if month not in archived]
+            outcomes = ensure_months(connection, parent, months, log=context.log.info)
+        created = [outcome for outcome in outcomes if outcome.action == "created"]
+        return dg.MaterializeResult(
+            metadata={
+                "created": len(created),
+                "existing": len(outcomes) - len(created),
+                "in the archive": len(context.partition_keys) - len(months),
+                "partitions": dg.MetadataValue.table(
+                    [
+                        dg.TableRecord(
+                            {"month": str(o.month), "table": o.name, "outcome": o.action}
+                        )
+                        for o in outcomes
+                    ]
+                ),
+            }
+        )
+
+    return partitions
+
+
+def _coverage_check(parent: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=ASSET_KEYS[parent],
+        name=f"{parent}_coverage",
+        description=(
+            "Every month from FT_FIRST_MONTH to FT_PARTITION_LOOKAHEAD_MONTHS ahead has its "
+            "partition in the catalog, whatever Dagster remembers of it. Fails on a gap, a "
+            "pending detach or bounds that are no UTC month; warns of months before FT_FIRST_MONTH."
+        ),
+    )
+    def check(database: Database, settings: Settings) -> dg.AssetCheckResult:
+        policy = settings.policy()
+        with as_failure(), database.connect("coverage") as connection:
+            wanted = wanted_months(
+                connection,
+                parent,
+                first=policy.first_month,
+                last=lookahead_month(policy.partition_lookahead_months, utc_now()),
+            )
+            return _check_result(coverage(connection, parent, wanted))
+
+    return check
+
+
+def _check_result(found: Coverage) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR
+    description = f"{found.first} to {found.last} without a gap"
+    if found.older:
+        severity = dg.AssetCheckSeverity.WARN
+        description = (
+            f"{len(found.older)} months before FT_FIRST_MONTH, from {found.older[0]}: set it "
+            "to that month so that they are archived"
+        )
+    if not found.is_complete:
+        severity = dg.AssetCheckSeverity.ERROR
+        description = (
+            f"{len(found.missing)} months missing, {len(found.misplaced)} partitions misplaced: "
+            f"materialize {found.parent}_partitions for the missing ones"
+        )
+    return dg.AssetCheckResult(
+        passed=found.is_complete and not found.older,
+        severity=severity,
+        description=description,
+        metadata={
+            "missing": [str(month) for month in found.missing],
+            "misplaced": [partition.name for partition in found.misplaced],
+            "before FT_FIRST_MONTH": [str(month) for month in found.older],
+            "first": str(found.first),
+            "last": str(found.last),
+        },
+    )
+
+
+assets = [_partitions_asset(parent) for parent in PARENTS]
+checks = [_coverage_check(parent) for parent in PARENTS]
+
+create_partitions = dg.define_asset_job(
+    "create_partitions",
+    selection=dg.AssetSelection.assets(*ASSET_KEYS.values()),
+    description="Creates monthly partitions, for one month or for any range in one run.",
+)
+
+check_partition_coverage = dg.define_asset_job(
+    "check_partition_coverage",
+    selection=dg.AssetSelection.checks(*checks),
+    description="Reads the catalog for gaps, misplaced bounds and pending detaches.",
+)
+
+
+@dg.schedule(
+    job=create_partitions,
+    cron_schedule="0 0 25 * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Asks for every month from FT_FIRST_MONTH to the last one ahead, not for the newest "
+        "alone: a missed tick leaves no hole."
+    ),
+)
+def create_partitions_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    keys = monthly.get_partition_keys(current_time=context.scheduled_execution_time)
+    return dg.RunRequest(
+        tags={
+            ASSET_PARTITION_RANGE_START_TAG: keys[0],
+            ASSET_PARTITION_RANGE_END_TAG: keys[-1],
+        }
+    )
+
+
+coverage_daily = dg.ScheduleDefinition(
+    name="check_partition_coverage_daily",
+    job=check_partition_coverage,
+    cron_schedule="30 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+defs = dg.Definitions(
+    assets=assets,
+    asset_checks=checks,
+    jobs=[create_partitions, check_partition_coverage],
+    schedules=[create_partitions_monthly, coverage_daily],
+)

@@ -1,0 +1,1 @@
+"""Plumbing to PostgreSQL: connections, time-outs, catalog, SQL files. No Dagster, no rooms."""

@@ -1,0 +1,90 @@
+"""Connections that fail loudly: pinned formats, no filtered rows, no endless waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import psycopg
+from psycopg import conninfo
+from psycopg.rows import TupleRow
+
+from ft_ops.errors import OpsError
+
+Connection = psycopg.Connection[TupleRow]
+
+SESSION: Mapping[str, str] = MappingProxyType(
+    {
+        # Text forms of rows are hashed and compared: they must not follow the server's settings.
+        "TimeZone": "UTC",
+        "DateStyle": "ISO, MDY",
+        "IntervalStyle": "postgres",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        # A policy that would hide rows from us is an error, never a shorter archive.
+        "row_security": "off",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "10min",
+        # The server notices a dead client in the middle of a long statement.
+        "client_connection_check_interval": "5s",
+    }
+)
+"""What every operations session sets. A caller may set more, or other values, on top."""
+
+
+def connection_string(
+    url: str, *, application: str, settings: Mapping[str, str] | None = None
+) -> str:
+    """A libpq connection string for ``url`` with the pinned session settings in it.
+
+    It carries the password: hand it to a driver, never to a message.
+    """
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise OpsError(
+            "database URL",
+            cause=str(error).strip(),
+            next_step="write it as postgresql://user:password@host:5432/database",
+        ) from error
+    pinned = {**SESSION, **(settings or {})}
+    options = [str(parts.get("options") or "")]
+    options += [f"-c {name}={_escaped(value)}" for name, value in pinned.items()]
+    parts["options"] = " ".join(options).strip()
+    parts["application_name"] = f"ft-ops {application}"
+    parts.setdefault("connect_timeout", 10)
+    return conninfo.make_conninfo(**parts)  # type: ignore[arg-type]  # str | int values
+
+
+def connect(
+    url: str, *, application: str, settings: Mapping[str, str] | None = None
+) -> Connection:
+    """Open an autocommit connection; transactions are explicit, by ``connection.transaction()``.
+
+    ``application`` shows in pg_stat_activity. VACUUM, REINDEX CONCURRENTLY and DETACH
+    CONCURRENTLY need autocommit, and a forgotten transaction holds the xmin horizon.
+    """
+    target = connection_string(url, application=application, settings=settings)
+    try:
+        return psycopg.connect(target, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise OpsError(
+            f"database {describe(url)}",
+            cause=str(error).strip(),
+            next_step="check that the server runs and that FT_DATABASE_URL is right",
+        ) from error
+
+
+def describe(url: str) -> str:
+    """``user@host:port/database`` of a connection string: what a message may say of it."""
+    try:
+        parts = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "(unreadable URL)"
+    port = f":{parts['port']}" if parts.get("port") else ""
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    return f"{user}{parts.get('host') or 'local'}{port}/{parts.get('dbname') or ''}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")

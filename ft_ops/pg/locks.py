@@ -1,0 +1,91 @@
+"""Waiting for locks, always with a time-out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import psycopg
+from psycopg import sql
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.connect import Connection
+
+T = TypeVar("T")
+
+ESCALATING_WAITS_MS: Sequence[int] = (50, 50, 100, 100, 100, 200, 200, 500, 500, 1000)
+"""Waits for a lock, in milliseconds. Everybody who wants the table queues behind ours, so the
+first ones are short; the pauses between them let that queue drain."""
+
+
+@contextmanager
+def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
+    """Set the session's lock_timeout for a block, and put the old one back."""
+    row = connection.execute("SELECT current_setting('lock_timeout')").fetchone()
+    assert row is not None
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{milliseconds}ms",))
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (row[0],))
+
+
+def with_escalating_lock_timeout(
+    connection: Connection,
+    what: str,
+    action: Callable[[], T],
+    *,
+    waits_ms: Sequence[int] = ESCALATING_WAITS_MS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """Run ``action`` with each wait in turn until it gets its lock; an OpsError when it never does.
+
+    The connection must be outside a transaction: an aborted one could not try again.
+    """
+    for attempt, wait in enumerate(waits_ms, start=1):
+        try:
+            with lock_timeout(connection, wait):
+                return action()
+        except psycopg.errors.LockNotAvailable as error:
+            if attempt == len(waits_ms):
+                raise OpsError(
+                    what,
+                    cause=f"no lock within {len(waits_ms)} attempts of up to {wait} ms: {error}",
+                    next_step="find the blocker with pg_blocking_pids() and run again; "
+                    "nothing is half done",
+                ) from error
+            sleep(2 * wait / 1000)
+    raise AssertionError("waits_ms is empty")
+
+
+@contextmanager
+def only_one(connection: Connection, task: str) -> Iterator[None]:
+    """Hold the advisory lock of ``task`` for a block; Refused when another session has it.
+
+    Tried, never waited for: a session that waits in a blocking pg_advisory_lock holds a
+    snapshot, and REINDEX CONCURRENTLY deadlocks with it.
+    """
+    row = connection.execute(
+        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
+    ).fetchone()
+    if row is None or not row[0]:
+        raise Refused(
+            task,
+            cause="another run is at work on it",
+            next_step="wait for that run to end, then run again",
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute(
+                "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
+            )
+
+
+def qualified(name: str, schema: str = "public") -> sql.Identifier:
+    """A table's name with its schema, quoted."""
+    return sql.Identifier(schema, name)

@@ -1,0 +1,110 @@
+"""Every knob of the operations: its type, unit, safe default and FT_* variable.
+
+Nothing else reads the environment, but for AWS settings, which are boto3's own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ft_ops.errors import OpsError
+from ft_ops.months import Month
+
+GlacierClass = Literal["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]
+
+
+def _month(value: object) -> object:
+    return Month.parse(value) if isinstance(value, str) else value
+
+
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        return frozenset(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+class Policy(BaseSettings):
+    """The validated settings of one deployment. Durations carry their unit in their name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FT_", frozen=True, extra="ignore", enable_decoding=False
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None, description="The application's database, as the operations role."
+    )
+    dagster_database_url: SecretStr | None = Field(
+        default=None, description="Dagster's own storage, as postgresql+psycopg2://…"
+    )
+
+    first_month: Annotated[Month, BeforeValidator(_month)] = Field(
+        default=Month(2024, 1), description="Where the monthly partition definitions begin."
+    )
+    partition_lookahead_months: int = Field(
+        default=3, ge=1, le=120, description="Months ahead of the current one that have partitions."
+    )
+    require_extensions: Annotated[frozenset[str], BeforeValidator(_names)] = Field(
+        default=frozenset(), description="Extensions, comma separated, whose absence is an error."
+    )
+
+    archive_bucket: str | None = Field(None, description="The versioned bucket of the archive.")
+    archive_prefix: str = Field(
+        default="archive", description="The archive's folder in its bucket, without slashes at its ends."
+    )
+    archive_storage_class: GlacierClass = Field(
+        default="DEEP_ARCHIVE", description="Where a month's objects go once it is proven."
+    )
+    retention_years: int = Field(
+        default=7, ge=1, description="A month is due for the archive this many years after its end."
+    )
+    purge_enabled: bool = Field(
+        default=False, description="Whether proven months may be removed from the database at all."
+    )
+    purge_grace_days: int = Field(
+        default=30, ge=0, description="Days between a month's proof and its purge."
+    )
+
+    @model_validator(mode="after")
+    def _prefix_is_a_folder(self) -> Self:
+        if self.archive_prefix != self.archive_prefix.strip("/"):
+            raise ValueError("FT_ARCHIVE_PREFIX must not begin or end with a slash")
+        return self
+
+    def require_database_url(self) -> str:
+        """The operations' connection string, or an OpsError that says how to get one."""
+        if self.database_url is None:
+            raise OpsError(
+                "FT_DATABASE_URL",
+                cause="it is not set",
+                next_step="set it to the application's database as the operations role, "
+                "or try a sandbox: ft-ops sandbox",
+            )
+        return self.database_url.get_secret_value()
+
+    def require_archive_bucket(self) -> str:
+        """The archive's bucket, or an OpsError that says how to name one."""
+        if self.archive_bucket is None:
+            raise OpsError(
+                "FT_ARCHIVE_BUCKET",
+                cause="it is not set",
+                next_step="set it to a versioned bucket, best with Object Lock enabled",
+            )
+        return self.archive_bucket
+
+
+def load_policy() -> Policy:
+    """Read FT_* from the environment; every invalid setting is named in one OpsError."""
+    try:
+        return Policy()
+    except ValidationError as error:
+        # Inputs stay out of the message: one of them may be a connection string.
+        problems = "; ".join(
+            f"FT_{'_'.join(str(part) for part in problem['loc']).upper() or '*'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise OpsError(
+            "settings", cause=problems, next_step="correct these variables and start again"
+        ) from None

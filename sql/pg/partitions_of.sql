@@ -1,0 +1,17 @@
+-- The partitions of a table by lower bound, with those whose detach is pending. Catalog reads
+-- only. Bounds are read back as timestamptz: the session's TimeZone does not change them.
+SELECT
+    child.relname AS name,
+    bounds.parts[1]::timestamptz AS lower,
+    bounds.parts[2]::timestamptz AS upper,
+    link.inhdetachpending AS is_detaching,
+    greatest(child.reltuples, 0)::bigint AS estimated_rows,
+    pg_total_relation_size(child.oid) AS bytes
+FROM pg_inherits AS link
+JOIN pg_class AS child ON child.oid = link.inhrelid
+CROSS JOIN LATERAL regexp_match(
+    pg_get_expr(child.relpartbound, child.oid),
+    'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'
+) AS bounds (parts)
+WHERE link.inhparent = %(parent)s::regclass
+ORDER BY lower, name;
