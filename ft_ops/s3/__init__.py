@@ -1,0 +1,1 @@
+"""Versioned, write-once objects in S3. No Dagster, no rooms."""

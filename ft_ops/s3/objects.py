@@ -1,0 +1,195 @@
+"""Objects that are written once, read by version, and moved between storage classes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.s3.bucket import Bucket, naming
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One version of one object. ``sha256`` is of the whole content, in hexadecimal."""
+
+    key: str
+    version_id: str
+    bytes: int
+    sha256: str
+    storage_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a listing says of one version."""
+
+    key: str
+    version_id: str
+    bytes: int
+    storage_class: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """An Object Lock that a version gets when it is written."""
+
+    mode: str
+    until: datetime
+
+
+def put_once(bucket: Bucket, key: str, body: bytes) -> StoredObject:
+    """Write a small object under a key that has none yet; Refused when it has."""
+    with naming(bucket.url(key)), refusing_overwrite(bucket, key):
+        response = bucket.client.put_object(
+            Bucket=bucket.name, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
+        )
+    return StoredObject(
+        key, response["VersionId"], len(body), hashlib.sha256(body).hexdigest(), "STANDARD"
+    )
+
+
+class refusing_overwrite:  # noqa: N801  a context manager, used like a function
+    """Turns S3's failed IfNoneMatch into Refused."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._url = bucket.url(key)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if (
+            isinstance(error, ClientError)
+            and error.response.get("Error", {}).get("Code") == "PreconditionFailed"
+        ):
+            raise Refused(
+                self._url,
+                cause="an object of this key exists, and nothing is ever overwritten",
+                next_step="find out which run wrote it: list its versions",
+            ) from error
+
+
+def read_object(bucket: Bucket, stored: StoredObject) -> bytes:
+    """The content of a small object, by version; an OpsError unless size and SHA-256 agree."""
+    body = b"".join(_chunks(bucket, stored.key, stored.version_id))
+    _refuse_other_content(bucket, stored, len(body), hashlib.sha256(body).hexdigest())
+    return body
+
+
+def download(bucket: Bucket, stored: StoredObject, path: Path) -> None:
+    """Write the object's content to ``path``; an OpsError unless size and SHA-256 agree."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("wb") as file:
+        for chunk in _chunks(bucket, stored.key, stored.version_id):
+            digest.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+    _refuse_other_content(bucket, stored, size, digest.hexdigest())
+
+
+def copy_to_class(
+    bucket: Bucket, stored: StoredObject, storage_class: str, retention: Retention | None
+) -> StoredObject:
+    """Copy a version onto its own key in another storage class, as a new version.
+
+    S3 computes the SHA-256 of the copy; an OpsError unless it is the original's.
+    """
+    request: CopyObjectRequestTypeDef = {
+        "Bucket": bucket.name,
+        "Key": stored.key,
+        "CopySource": {"Bucket": bucket.name, "Key": stored.key, "VersionId": stored.version_id},
+        "StorageClass": storage_class,  # type: ignore[typeddict-item]  # validated by the policy
+        "ChecksumAlgorithm": "SHA256",
+        "MetadataDirective": "COPY",
+    }
+    if retention is not None:
+        request["ObjectLockMode"] = retention.mode  # type: ignore[typeddict-item]
+        request["ObjectLockRetainUntilDate"] = retention.until
+    with naming(bucket.url(stored.key)):
+        response = bucket.client.copy_object(**request)
+    sha256 = _hex(response["CopyObjectResult"].get("ChecksumSHA256"))
+    copy = replace(stored, version_id=response["VersionId"], storage_class=storage_class)
+    _refuse_other_content(bucket, copy, stored.bytes, sha256)
+    return copy
+
+
+def head(bucket: Bucket, stored: StoredObject) -> StoredObject:
+    """What S3 says of exactly this version now; an OpsError unless it is there."""
+    with naming(f"{bucket.url(stored.key)} version {stored.version_id}"):
+        response = bucket.client.head_object(
+            Bucket=bucket.name,
+            Key=stored.key,
+            VersionId=stored.version_id,
+            ChecksumMode="ENABLED",
+        )
+    return StoredObject(
+        key=stored.key,
+        version_id=stored.version_id,
+        bytes=response["ContentLength"],
+        sha256=_hex(response.get("ChecksumSHA256")),
+        # S3 leaves the header out for STANDARD.
+        storage_class=response.get("StorageClass", "STANDARD"),
+    )
+
+
+def versions(bucket: Bucket, prefix: str) -> Iterator[Version]:
+    """Every version below a prefix, delete markers left out."""
+    with naming(bucket.url(prefix)):
+        pages = bucket.client.get_paginator("list_object_versions").paginate(
+            Bucket=bucket.name, Prefix=prefix
+        )
+        for page in pages:
+            for item in page.get("Versions", []):
+                yield Version(
+                    key=item["Key"],
+                    version_id=item["VersionId"],
+                    bytes=item["Size"],
+                    storage_class=item.get("StorageClass", "STANDARD"),
+                    last_modified=item["LastModified"],
+                )
+
+
+def delete_version(bucket: Bucket, key: str, version_id: str) -> None:
+    """Delete exactly one version, for good; no marker is left. Absent is as good as deleted."""
+    with naming(f"{bucket.url(key)} version {version_id}"):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key, VersionId=version_id)
+
+
+def _chunks(bucket: Bucket, key: str, version_id: str) -> Iterator[bytes]:
+    with naming(f"{bucket.url(key)} version {version_id}"):
+        response = bucket.client.get_object(Bucket=bucket.name, Key=key, VersionId=version_id)
+        yield from response["Body"].iter_chunks(CHUNK_BYTES)
+
+
+def _refuse_other_content(
+    bucket: Bucket, expected: StoredObject, size: int, sha256: str
+) -> None:
+    if (size, sha256) != (expected.bytes, expected.sha256):
+        raise OpsError(
+            f"{bucket.url(expected.key)} version {expected.version_id}",
+            cause=f"it holds {size} bytes with SHA-256 {sha256 or '(none)'}, expected "
+            f"{expected.bytes} bytes with {expected.sha256}",
+            next_step="keep the database's rows; export this month again as the next generation",
+        )
+
+
+def _hex(checksum: str | None) -> str:
+    """S3's base64 in hexadecimal; empty when there is none or it is a composite (`…-N`)."""
+    if not checksum or "-" in checksum:
+        return ""
+    return base64.b64decode(checksum).hex()
