@@ -60,11 +60,13 @@ $(INSTALLED): requirements.lock
 	$$python -m venv --clear $(VENV) || { \
 	  echo "make: $$python can't make a virtual environment." \
 	    "On Debian and Ubuntu, install python3-venv and run this again." >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  --no-deps -r requirements.lock
 	@touch $@
 
 $(READY): pyproject.toml $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation -e .
 	@touch $@
 
 # One list for every supported Python: the resolution of the oldest, without markers.
