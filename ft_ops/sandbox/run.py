@@ -1,0 +1,92 @@
+"""Runs a command in a sandbox, or holds one for other terminals."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import click
+
+from ft_ops.errors import OpsError
+from ft_ops.sandbox.sandbox import sandbox
+
+_PR_SET_PDEATHSIG = 1
+
+
+def run_in_sandbox(argv: Sequence[str]) -> int:
+    """Run the command ``argv`` in a new sandbox and return its exit status.
+
+    128 + n says that signal n ended it, as in a shell. SIGTERM and SIGINT are passed on to it.
+    """
+    with sandbox() as box:
+        return _run(argv, box.child_environment(os.environ))
+
+
+def hold_sandbox() -> None:
+    """Print what a shell needs to use a new sandbox, and keep it until Ctrl-C or SIGTERM."""
+    with sandbox() as box:
+        for name, value in box.environment().items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo("sandbox: ready; Ctrl-C ends it", err=True)
+        ends = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+        signal.sigwait(ends)
+
+
+def _run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=environment,
+            # Safe: this process has started no thread that could hold a lock across the fork.
+            preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509
+        )
+    except OSError as error:
+        raise OpsError(
+            f"command {argv[0]}",
+            cause=error.strerror or str(error),
+            next_step="check its name and your PATH",
+        ) from error
+    with _passing_signals_to(process):
+        status = process.wait()
+    return 128 - status if status < 0 else status
+
+
+@contextmanager
+def _passing_signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        # Ctrl-C in a terminal has reached the command already; twice would be taken for haste.
+        if not _in_terminal_foreground():
+            process.send_signal(signal.SIGINT)
+
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, interrupt),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_terminal_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # no terminal, or no standard input at all
+        return False
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent is killed, where the kernel can (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # killed before the kernel knew
+            os.kill(os.getpid(), signal.SIGTERM)
