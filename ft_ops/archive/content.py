@@ -1,0 +1,97 @@
+"""What a month's content is: its segments, and every narration, tag and link that belongs to one.
+
+All four are addressed through a `Source`, so that the same statements read the live tables and
+the scratch tables into which an archive was loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+TABLES: Final = ("content_segments", "photo_narrations", "content_tags", "content_links")
+"""In the order in which a load must insert them."""
+
+HOT: Final = "content_segments"
+ARCHIVED: Final = "archived_content_segments"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the catalog has it; ``type`` is format_type's spelling."""
+
+    name: str
+    type: str
+    not_null: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a month's rows are: one relation for each of the four tables."""
+
+    segments: sql.Identifier
+    narrations: sql.Identifier
+    tags: sql.Identifier
+    links: sql.Identifier
+
+    def relations(self) -> dict[str, sql.Composable]:
+        return {
+            "segments": self.segments,
+            "narrations": self.narrations,
+            "tags": self.tags,
+            "links": self.links,
+        }
+
+    def relation_of(self, table: str) -> sql.Identifier:
+        return dict(
+            zip(TABLES, (self.segments, self.narrations, self.tags, self.links), strict=True)
+        )[table]
+
+
+def hot_name(month: Month) -> str:
+    """``content_segments_2017_03``: the month's partition while the application writes to it."""
+    return f"{HOT}_{month.suffix}"
+
+
+def archived_name(month: Month) -> str:
+    """``archived_content_segments_2017_03``: its name from the day it left the hot table."""
+    return f"{ARCHIVED}_{month.suffix}"
+
+
+def live_source(month: Month) -> Source:
+    """The archived month in the database, with its children among everybody else's.
+
+    The partition is named, not its parent: a snapshot that has not touched the parent may see a
+    partition vanish from it, and COPY refuses a partitioned table.
+    """
+    return Source(
+        segments=sql.Identifier("public", archived_name(month)),
+        narrations=sql.Identifier("public", "photo_narrations"),
+        tags=sql.Identifier("public", "content_tags"),
+        links=sql.Identifier("public", "content_links"),
+    )
+
+
+def scratch_source(purpose: str, month: Month, generation: int) -> Source:
+    """Four scratch tables in the schema ops, named after what they are for."""
+    stem = f"{purpose}_{month.suffix}_gen{generation}"
+    return Source(*(sql.Identifier("ops", f"{stem}_{table}") for table in TABLES))
+
+
+def table_columns(connection: Connection, table: str) -> tuple[Column, ...]:
+    """The columns of one of the four tables, in the catalog's order."""
+    with connection.cursor(row_factory=class_row(Column)) as cursor:
+        cursor.execute(statement("archive/table_columns"), {"table": table})
+        return tuple(cursor)
+
+
+def column_list(columns: tuple[Column, ...], alias: str) -> sql.Composed:
+    """``s."id", s."thread_id", …``: named one by one, so that no drift reorders them."""
+    return sql.SQL(", ").join(sql.Identifier(alias, column.name) for column in columns)

@@ -1,0 +1,35 @@
+"""Where a generation's objects lie: Hive-style keys, so that engines find months by partition."""
+
+from __future__ import annotations
+
+from ft_ops.months import Month
+
+
+def part_key(prefix: str, table: str, month: Month, generation: int, part: int) -> str:
+    """``archive/table=content_segments/year=2017/month=03/gen=1/part-00000.parquet``."""
+    return f"{_folder(prefix, table, month, generation)}/part-{part:05d}.parquet"
+
+
+def manifest_key(prefix: str, month: Month, generation: int) -> str:
+    """The manifest's key; it stays in STANDARD whatever becomes of the parts."""
+    return f"{_folder(prefix, 'manifest', month, generation)}/manifest.json"
+
+
+def certificate_key(prefix: str, month: Month, generation: int) -> str:
+    """The certificate's key, beside the manifest's."""
+    return f"{_folder(prefix, 'manifest', month, generation)}/certificate.json"
+
+
+def generation_prefixes(
+    prefix: str, tables: tuple[str, ...], month: Month, generation: int
+) -> list[str]:
+    """Every folder that holds objects of a generation, each with its closing slash."""
+    return [
+        f"{_folder(prefix, table, month, generation)}/" for table in (*tables, "manifest")
+    ]
+
+
+def _folder(prefix: str, table: str, month: Month, generation: int) -> str:
+    return (
+        f"{prefix}/table={table}/year={month.year:04d}/month={month.month:02d}/gen={generation}"
+    )

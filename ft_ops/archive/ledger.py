@@ -1,0 +1,299 @@
+"""`ops.archive`: what became of every archived month, generation by generation.
+
+Each step writes what it is about to do before it acts, and what it did afterwards. A row whose
+state ends in -ing after its run has ended is what a dead process left; the same step, run
+again, finishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal, TypeAlias
+
+from psycopg import sql
+from psycopg.rows import kwargs_row
+from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter
+
+from ft_ops.archive.digest import Digest, MonthDigests
+from ft_ops.errors import OpsError
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.s3.objects import StoredObject
+
+State: TypeAlias = Literal[
+    "archiving",
+    "archived",
+    "exporting",
+    "exported",
+    "proving",
+    "proven",
+    "freezing",
+    "frozen",
+    "purging",
+    "purged",
+    "superseded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedObject:
+    """One Parquet object of a generation: which table, which part, how many rows."""
+
+    table: str
+    part: int
+    rows: int
+    stored: StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One row of the ledger."""
+
+    month: Month
+    number: int
+    state: State
+    objects: tuple[ArchivedObject, ...]
+    manifest: StoredObject | None
+    digests: MonthDigests | None
+    certificate: Mapping[str, object] | None
+    purged_buckets: frozenset[int]
+    archived_at: datetime | None
+    exported_at: datetime | None
+    proven_at: datetime | None
+    frozen_at: datetime | None
+    purged_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.month} generation {self.number}"
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Archived rows by table."""
+        counts: dict[str, int] = {}
+        for item in self.objects:
+            counts[item.table] = counts.get(item.table, 0) + item.rows
+        return counts
+
+    @property
+    def bytes(self) -> int:
+        return sum(item.stored.bytes for item in self.objects)
+
+    def require_digests(self) -> MonthDigests:
+        if self.digests is None:
+            raise OpsError(
+                f"archive of {self.name}",
+                cause=f"the ledger holds no digest for it, and its state is {self.state}",
+                next_step="materialize content_archive for this month",
+            )
+        return self.digests
+
+    def require_manifest(self) -> StoredObject:
+        if self.manifest is None:
+            raise OpsError(
+                f"archive of {self.name}",
+                cause=f"the ledger names no manifest for it, and its state is {self.state}",
+                next_step="materialize content_archive for this month",
+            )
+        return self.manifest
+
+
+_OBJECTS = TypeAdapter(tuple[ArchivedObject, ...])
+_STORED = TypeAdapter(StoredObject)
+
+
+def generations(connection: Connection, month: Month) -> list[Generation]:
+    """Every generation of a month, oldest first."""
+    with connection.cursor(row_factory=kwargs_row(_generation)) as cursor:
+        cursor.execute(statement("archive/generations"), {"month": month.first_day})
+        return cursor.fetchall()
+
+
+def latest(connection: Connection, month: Month) -> Generation | None:
+    """The newest generation of a month, None when it was never archived."""
+    found = generations(connection, month)
+    return found[-1] if found else None
+
+
+def all_latest(connection: Connection) -> list[Generation]:
+    """The newest generation of every month in the ledger, by month."""
+    with connection.cursor(row_factory=kwargs_row(_generation)) as cursor:
+        return cursor.execute(statement("archive/latest_generations")).fetchall()
+
+
+def begin_generation(connection: Connection, month: Month, state: State, run_id: str) -> Generation:
+    """Open the next generation of a month."""
+    connection.execute(
+        statement("archive/begin_generation"),
+        {"month": month.first_day, "state": state, "run_id": run_id},
+    )
+    generation = latest(connection, month)
+    assert generation is not None
+    return generation
+
+
+def enter(connection: Connection, generation: Generation, state: State, run_id: str) -> Generation:
+    """Record that a step begins; the row is matched by the state that the caller has seen."""
+    return _update(
+        connection, generation, state, {"run_id": sql.Literal(run_id), "error": sql.SQL("NULL")}
+    )
+
+
+def finish(
+    connection: Connection,
+    generation: Generation,
+    state: Literal["archived", "exported", "proven", "frozen", "purged", "superseded"],
+) -> Generation:
+    """Record that a step is done, and when."""
+    moment = sql.SQL("clock_timestamp()")
+    return _update(connection, generation, state, {f"{state}_at": moment})
+
+
+def record_export(
+    connection: Connection,
+    generation: Generation,
+    objects: tuple[ArchivedObject, ...],
+    manifest: StoredObject,
+    digests: MonthDigests,
+) -> Generation:
+    """Record an export's objects, its manifest and the digests of what it read."""
+    counts = {table: sum(o.rows for o in objects if o.table == table) for table in digests}
+    return _update(
+        connection,
+        generation,
+        "exported",
+        {
+            "objects": _json(_OBJECTS.dump_python(objects, mode="json")),
+            "manifest": _json(_STORED.dump_python(manifest, mode="json")),
+            "digests": _json(digests_to_json(digests)),
+            "row_counts": _json(counts),
+            "exported_at": sql.SQL("clock_timestamp()"),
+        },
+    )
+
+
+def record_objects(
+    connection: Connection, generation: Generation, objects: tuple[ArchivedObject, ...]
+) -> Generation:
+    """Record where the objects are now: their versions and storage classes."""
+    return _update(
+        connection,
+        generation,
+        generation.state,
+        {"objects": _json(_OBJECTS.dump_python(objects, mode="json"))},
+    )
+
+
+def record_certificate(
+    connection: Connection, generation: Generation, certificate: Mapping[str, object]
+) -> Generation:
+    """Record a proof."""
+    return _update(
+        connection,
+        generation,
+        "proven",
+        {
+            "certificate": _json(dict(certificate)),
+            "proven_at": sql.SQL("clock_timestamp()"),
+        },
+    )
+
+
+def record_purged_bucket(connection: Connection, generation: Generation, bucket: int) -> None:
+    """Record, in the transaction that removed it, that a bucket is gone from the database."""
+    connection.execute(
+        statement("archive/record_purged_bucket"),
+        {
+            "month": generation.month.first_day,
+            "generation": generation.number,
+            "bucket": bucket,
+        },
+    )
+
+
+def record_error(connection: Connection, generation: Generation, error: str) -> None:
+    """Keep a step's failure beside its state, for whoever reads the ledger first."""
+    _update(connection, generation, generation.state, {"error": sql.Literal(error)})
+
+
+def digests_to_json(digests: MonthDigests) -> dict[str, dict[str, str]]:
+    return {
+        table: {str(bucket): str(digest) for bucket, digest in sorted(buckets.items())}
+        for table, buckets in digests.items()
+    }
+
+
+def digests_from_json(data: Mapping[str, Mapping[str, str]]) -> MonthDigests:
+    return {
+        table: {int(bucket): Digest.parse(text) for bucket, text in buckets.items()}
+        for table, buckets in data.items()
+    }
+
+
+def _update(
+    connection: Connection,
+    generation: Generation,
+    state: State,
+    columns: Mapping[str, sql.Composable],
+) -> Generation:
+    assignments = [sql.SQL("state = {}").format(sql.Literal(state))]
+    assignments += [
+        sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in columns.items()
+    ]
+    cursor = connection.execute(
+        statement("archive/update_generation").format(assignments=sql.SQL(", ").join(assignments)),
+        {
+            "month": generation.month.first_day,
+            "generation": generation.number,
+            "seen_state": generation.state,
+        },
+    )
+    if cursor.rowcount != 1:
+        raise OpsError(
+            f"archive of {generation.name}",
+            cause=f"its state was {generation.state} a moment ago and is no longer",
+            next_step="find the other run at work on this month, and run again after it",
+        )
+    current = [g for g in generations(connection, generation.month) if g.number == generation.number]
+    return current[0]
+
+
+def _json(value: object) -> sql.Literal:
+    return sql.Literal(Jsonb(value))
+
+
+def _generation(
+    *,
+    month: date,
+    generation: int,
+    state: State,
+    objects: object,
+    manifest: object,
+    digests: Mapping[str, Mapping[str, str]] | None,
+    certificate: Mapping[str, object] | None,
+    purged_buckets: list[int],
+    archived_at: datetime | None,
+    exported_at: datetime | None,
+    proven_at: datetime | None,
+    frozen_at: datetime | None,
+    purged_at: datetime | None,
+) -> Generation:
+    return Generation(
+        month=Month.of(month),
+        number=generation,
+        state=state,
+        objects=_OBJECTS.validate_python(objects),
+        manifest=None if manifest is None else _STORED.validate_python(manifest),
+        digests=None if digests is None else digests_from_json(digests),
+        certificate=certificate,
+        purged_buckets=frozenset(purged_buckets),
+        archived_at=archived_at,
+        exported_at=exported_at,
+        proven_at=proven_at,
+        frozen_at=frozen_at,
+        purged_at=purged_at,
+    )

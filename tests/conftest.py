@@ -1,0 +1,5 @@
+"""Fixtures: one PostgreSQL server and one S3 endpoint a session, a cloned database a test."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures.postgres", "tests.fixtures.s3"]
