@@ -1,0 +1,98 @@
+"""Loads a generation's objects into scratch tables: the path of every proof and of every thaw."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import adbc_driver_postgresql.dbapi as adbc
+from psycopg import sql
+
+from ft_ops.archive.content import TABLES, Column, Source, scratch_source
+from ft_ops.archive.ledger import ArchivedObject, Generation
+from ft_ops.archive.parquet import arrow_connection, read_batches
+from ft_ops.pg.connect import Connection, connection_string
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import download
+
+
+@contextmanager
+def loaded(
+    connection: Connection,
+    url: str,
+    bucket: Bucket,
+    generation: Generation,
+    columns: Mapping[str, tuple[Column, ...]],
+    *,
+    purpose: str,
+    log: Callable[[str], None] = lambda line: None,
+) -> Iterator[Source]:
+    """The generation's rows in unlogged scratch tables for a block; dropped after it.
+
+    Every object is read by its version and must have the size and SHA-256 that the ledger knows.
+    Scratch tables that a dead process left are dropped first.
+    """
+    scratch = scratch_source(purpose, generation.month, generation.number)
+    _drop(connection, scratch)
+    for table in TABLES:
+        connection.execute(
+            statement("archive/create_scratch").format(
+                scratch=scratch.relation_of(table), table=sql.Identifier("public", table)
+            )
+        )
+    try:
+        with (
+            arrow_connection(connection_string(url, application="archive load")) as arrow,
+            tempfile.TemporaryDirectory(prefix="ft-archive-") as folder,
+        ):
+            for item, path in _downloads(bucket, generation, Path(folder)):
+                names = [column.name for column in columns[item.table]]
+                _ingest(arrow, scratch.relation_of(item.table), path, names)
+                path.unlink()
+                log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
+        yield scratch
+    finally:
+        if not connection.closed and not connection.broken:
+            _drop(connection, scratch)
+
+
+def _downloads(
+    bucket: Bucket, generation: Generation, folder: Path
+) -> Iterator[tuple[ArchivedObject, Path]]:
+    """Each part of the four tables with its local copy; the next one comes while one is loaded."""
+    parts = [item for item in generation.objects if item.table in TABLES]
+
+    def fetch(item: ArchivedObject) -> tuple[ArchivedObject, Path]:
+        path = folder / f"{item.table}-{item.part}.parquet"
+        download(bucket, item.stored, path)
+        return item, path
+
+    with ThreadPoolExecutor(1, thread_name_prefix="download") as pool:
+        ahead = [pool.submit(fetch, item) for item in parts[:1]]
+        for item in [*parts[1:], None]:
+            ready = ahead.pop()
+            fetched = ready.result()
+            if item is not None:
+                ahead.append(pool.submit(fetch, item))
+            yield fetched
+
+
+def _ingest(
+    arrow: adbc.Connection, relation: sql.Identifier, path: Path, columns: list[str]
+) -> None:
+    schema, table = relation.as_string().replace('"', "").split(".")
+    with arrow.cursor() as cursor:
+        cursor.adbc_ingest(
+            table, read_batches(path, columns), mode="append", db_schema_name=schema
+        )
+
+
+def _drop(connection: Connection, scratch: Source) -> None:
+    for table in TABLES:
+        connection.execute(
+            statement("archive/drop_scratch").format(scratch=scratch.relation_of(table))
+        )
