@@ -56,12 +56,12 @@ $(INSTALLED): requirements.lock
 	  echo "make: no Python 3.11, 3.12 or 3.13 found (python3 is $$(python3 --version 2>&1))." \
 	    "Install one of them and run this again." >&2; exit 1; \
 	fi; \
-	echo "making $(VENV) with $$python (once; about a minute)"; \
+	echo "making $(VENV) with $$python (once; a minute or two)"; \
 	$$python -m venv --clear $(VENV) || { \
 	  echo "make: $$python can't make a virtual environment." \
 	    "On Debian and Ubuntu, install python3-venv and run this again." >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
-	  --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  -r requirements.lock
 	@touch $@
 
 $(READY): pyproject.toml $(INSTALLED)

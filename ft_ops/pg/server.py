@@ -76,13 +76,20 @@ def reachable_binaries(bin_dir: Path, copy_to: Path) -> Path:
     """``bin_dir``, or a copy of its installation where the server's user can't get at it.
 
     Under root an environment below /root is out of reach for ``nobody``; making /root passable
-    would be worse than about 60 MB copied to ``copy_to``, which must not exist yet.
+    would be worse than about 40 MB copied to ``copy_to``, which must not exist yet.
     """
     if _server_user() is None or _others_may_enter(bin_dir):
         return bin_dir
-    shutil.copytree(bin_dir.parent, copy_to, symlinks=True)
+    installation = bin_dir.parent
+    package = installation.parent
+    copy = copy_to / package.name / installation.name
+    shutil.copytree(installation, copy, symlinks=True)
+    # Programs out of a wheel look for their libraries here, relative to themselves.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy_to / libraries.name, symlinks=True)
     hand_over(copy_to)
-    return copy_to / bin_dir.name
+    return copy / bin_dir.name
 
 
 def initialise(server: Server, *, superuser: str = "postgres", locale: str = "C.UTF-8") -> None:

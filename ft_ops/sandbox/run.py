@@ -17,6 +17,7 @@ import click
 from ft_ops.errors import OpsError
 from ft_ops.sandbox.sandbox import sandbox
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -34,19 +35,31 @@ def hold_sandbox() -> None:
     with sandbox() as box:
         for name, value in box.environment().items():
             click.echo(f"export {name}={shlex.quote(value)}")
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         click.echo("sandbox: ready; Ctrl-C ends it", err=True)
-        ends = {signal.SIGINT, signal.SIGTERM}
-        signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-        signal.sigwait(ends)
+        signal.sigwait(_ENDING)
 
 
 def _run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    # Signals wait until they can be passed on: one in between would end us and not the command.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
-        process = subprocess.Popen(
+        process = _spawn(argv, environment)
+        with _passing_signals_to(process):
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            status = process.wait()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return 128 - status if status < 0 else status
+
+
+def _spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
             argv,
             env=environment,
             # Safe: this process has started no thread that could hold a lock across the fork.
-            preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509
+            preexec_fn=partial(_prepare_command, os.getpid()),  # noqa: PLW1509
         )
     except OSError as error:
         raise OpsError(
@@ -54,9 +67,6 @@ def _run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
             cause=error.strerror or str(error),
             next_step="check its name and your PATH",
         ) from error
-    with _passing_signals_to(process):
-        status = process.wait()
-    return 128 - status if status < 0 else status
 
 
 @contextmanager
@@ -84,8 +94,9 @@ def _in_terminal_foreground() -> bool:
         return False
 
 
-def _end_with_parent(parent: int) -> None:
-    """Have the kernel end this process when its parent is killed, where the kernel can (Linux)."""
+def _prepare_command(parent: int) -> None:
+    """In the new process: take signals, and have the kernel (Linux) end it if we are killed."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # killed before the kernel knew
