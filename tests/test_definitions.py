@@ -63,7 +63,7 @@ def test_every_asset_is_described_and_owned() -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_keeps_dagster_in_its_assets(room: str) -> None:
     for path in (PACKAGE / room).glob("*.py"):
-        if path.name != "assets.py":
+        if not path.stem.endswith(("assets", "schedules", "sensors", "defs")):
             assert "dagster" not in _imported_packages(path), path
 
 
