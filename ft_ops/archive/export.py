@@ -35,7 +35,6 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, versions
 from ft_ops.s3.upload import UploadOnce, abort_uploads
 
-
 SESSION: Mapping[str, str] = MappingProxyType(
     {
         # The sort of a month: with a server's usual 4 MB it would go to disk in many runs.
