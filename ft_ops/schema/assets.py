@@ -24,6 +24,7 @@ from ft_ops.schema.migrations import load_migrations, run_migrations
 def schema(
     context: dg.AssetExecutionContext, database: Database, settings: Settings
 ) -> dg.MaterializeResult[None]:
+    """Apply what is pending, install extensions, and create the months that are missing."""
     with as_failure(), database.connect("schema") as connection:
         policy = settings.policy()
         migrations = load_migrations()

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, LiteralString, cast
+from typing import Literal
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
@@ -123,9 +122,7 @@ def run_migrations(
     return pending
 
 
-def revert_migration(
-    connection: Connection, migrations: Sequence[Migration]
-) -> Migration | None:
+def revert_migration(connection: Connection, migrations: Sequence[Migration]) -> Migration | None:
     """Undo the highest applied version that has a down file; None when nothing is applied."""
     with _ledger_lock(connection):
         connection.execute(statement("schema/create_ledger"))
@@ -134,7 +131,7 @@ def revert_migration(
         for migration in reversed(migrations):
             if migration.version in ledger and migration.down is not None:
                 with _naming(migration, "revert"), connection.transaction():
-                    connection.execute(_script(migration.down))
+                    connection.execute(migration.down)
                     connection.execute(
                         statement("schema/forget_migration"), {"version": migration.version}
                     )
@@ -213,10 +210,10 @@ def _apply(connection: Connection, migration: Migration) -> None:
     with _naming(migration, "apply"):
         if migration.in_transaction:
             with connection.transaction():
-                connection.execute(_script(migration.up))
+                connection.execute(migration.up)
                 connection.execute(record, values)
         else:
-            connection.execute(_script(migration.up))
+            connection.execute(migration.up)
             connection.execute(record, values)
 
 
@@ -269,8 +266,3 @@ def _applied(connection: Connection) -> dict[int, AppliedMigration]:
     with connection.cursor(row_factory=class_row(AppliedMigration)) as cursor:
         cursor.execute(statement("schema/applied_migrations"))
         return {row.version: row for row in cursor}
-
-
-def _script(text: str) -> sql.SQL:
-    # A file of the migrations folder, sent as it is: several statements, no parameters.
-    return sql.SQL(cast(LiteralString, text))
