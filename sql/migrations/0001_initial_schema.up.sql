@@ -19,8 +19,8 @@ BEGIN
         );
         BEGIN
             EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I', extension);
-        EXCEPTION WHEN insufficient_privilege THEN
-            RAISE NOTICE 'extension % needs an administrator: %', extension, SQLERRM;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE NOTICE 'extension % was not created: %', extension, SQLERRM;
         END;
     END LOOP;
     IF to_regprocedure('uuid_generate_v4()') IS NULL THEN
