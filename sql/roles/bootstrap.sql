@@ -4,7 +4,7 @@
 --   psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql
 --
 -- Then give the roles their passwords (\password ft_ops). What the administrator may not grant
--- is named in a WARNING: `ft-ops doctor` shows what the operations then cannot do.
+-- is named in a WARNING, and everything else works without it.
 DO $$
 DECLARE
     role_name text;
