@@ -1,7 +1,8 @@
 -- Every object that migrations make, as (object, aspect, value), in the schemas public and ops.
 -- Left out is what differs between servers and days: partitions and months that stand alone, what
--- extensions own, the stand-in for uuid_generate_v4(), scratch tables, sqlx's ledger. Names in the
--- values carry their schema if search_path is pg_catalog alone. Catalog reads only.
+-- extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops, sqlx's
+-- ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
+-- catalog only.
 WITH relations AS (
     SELECT
         c.oid,
@@ -27,7 +28,7 @@ WITH relations AS (
       AND NOT c.relispartition
       AND c.relname <> '_sqlx_migrations'
       AND c.relname !~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
-      AND NOT (n.nspname = 'ops' AND c.relname ~ '_\d{4}_\d{2}_gen\d+')
+      AND NOT (n.nspname = 'ops' AND c.relpersistence = 'u')
       AND NOT EXISTS (
           SELECT
           FROM pg_depend AS d

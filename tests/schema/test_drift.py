@@ -116,7 +116,7 @@ def test_months_scratch_tables_and_search_path_are_no_drift(connection: Connecti
     for statement in (
         "CREATE TABLE content_segments_2031_01 (LIKE content_segments)",
         "ALTER TABLE audit_log DETACH PARTITION audit_log_2024_01",
-        "CREATE TABLE ops.proof_2017_03_gen1_content_segments (LIKE content_segments)",
+        "CREATE UNLOGGED TABLE ops.proof_2017_03_gen1_content_segments (LIKE content_segments)",
         "SET search_path = ops, public",
     ):
         connection.execute(statement)
