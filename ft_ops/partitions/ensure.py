@@ -58,8 +58,8 @@ def ensure_months(
             return PartitionOutcome(month, name, "left to the archive")
         _refuse_overlap(connection, parent, month, partitions)
         if name in strays:
-            attach_stray(connection, parent, month, strays[name], log=log, sleep=sleep)
-            return PartitionOutcome(month, name, "attached")
+            did = attach_stray(connection, parent, month, strays[name], log=log, sleep=sleep)
+            return PartitionOutcome(month, name, did)
         create_partition(connection, parent, month, sleep=sleep)
         log(f"created {name}")
         return PartitionOutcome(month, name, "created")

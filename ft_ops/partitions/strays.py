@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -56,7 +57,7 @@ def attach_stray(
     *,
     log: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
+) -> Literal["attached", "replaced"]:
     """Attach ``stray`` as the partition of ``month``; Refused when that is not provably right.
 
     An empty table of another shape is replaced. One with rows must have the parent's columns and
@@ -70,7 +71,7 @@ def attach_stray(
     if differences and is_empty(connection, stray.name):
         _replace_empty(connection, parent, month, stray.name, sleep=sleep)
         log(f"replaced {stray.name}, which was empty and of another shape")
-        return
+        return "replaced"
     if differences:
         raise _refusal(stray.name, parent, month, "; ".join(differences))
     _freeze(connection, parent, stray.name, sleep=sleep)
@@ -84,6 +85,7 @@ def attach_stray(
         _patiently(connection, stray.name, lambda: _unfreeze(connection, stray.name), sleep)
         raise
     log(f"attached {stray.name}, which stood alone")
+    return "attached"
 
 
 def _refusal(name: str, parent: str, month: Month, cause: str) -> Refused:
