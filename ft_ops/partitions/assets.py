@@ -1,6 +1,7 @@
 """Assets, checks, job and schedules of the monthly partitions."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -27,6 +28,11 @@ class PartitionsConfig(dg.Config):
         description="Create the partition also for months that have moved to the archive, so "
         "that late rows find their place. They become the month's next generation.",
     )
+
+
+def whole_range(keys: Sequence[str]) -> dict[str, str]:
+    """The tags of one run over the range of partitions from the first key to the last."""
+    return {ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
 
 
 def _partitions_asset(parent: str) -> dg.AssetsDefinition:
@@ -152,12 +158,7 @@ check_partition_coverage = dg.define_asset_job(
 def create_partitions_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Ask for one run over all months at the tick's time."""
     keys = monthly.get_partition_keys(current_time=context.scheduled_execution_time)
-    return dg.RunRequest(
-        tags={
-            ASSET_PARTITION_RANGE_START_TAG: keys[0],
-            ASSET_PARTITION_RANGE_END_TAG: keys[-1],
-        }
-    )
+    return dg.RunRequest(tags=whole_range(keys))
 
 
 coverage_daily = dg.ScheduleDefinition(
