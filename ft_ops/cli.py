@@ -84,10 +84,16 @@ def sandbox(command: tuple[str, ...]) -> None:
 
 @commands.command()
 @click.option("--families", type=click.IntRange(1), default=25, show_default=True)
-@click.option("--months", type=click.IntRange(1), default=96, show_default=True,
-              help="Months of content, counted back from the current one.")
-@click.option("--segments", type=click.IntRange(1), default=1100, show_default=True,
-              help="Segments a month.")
+@click.option(
+    "--months",
+    type=click.IntRange(1),
+    default=96,
+    show_default=True,
+    help="Months of content, counted back from the current one.",
+)
+@click.option(
+    "--segments", type=click.IntRange(1), default=1100, show_default=True, help="Segments a month."
+)
 @click.option("--seed", type=int, default=7, show_default=True)
 def sample(families: int, months: int, segments: int, seed: int) -> None:
     """Fill a database with made-up families; refuses one that has real users."""
