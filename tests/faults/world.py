@@ -76,13 +76,11 @@ class World:
     def lost(self) -> list[str]:
         """Rows that are neither in the database nor in an archive that was proven."""
         now = self.rows()
+        gone = [(table, row) for table in now for row in self.original[table] - now[table]]
+        if not gone:
+            return []
         archived = self._proven_ids()
-        return [
-            f"{table}: {row}"
-            for table, rows in self.original.items()
-            for row in rows - now[table]
-            if _id(row) not in archived[table]
-        ]
+        return [f"{table}: {row}" for table, row in gone if _id(row) not in archived[table]]
 
     def duplicated(self) -> list[str]:
         """Segments that are in two places of the database at once."""
@@ -136,15 +134,19 @@ class World:
             ).fetchall()
         for item in (item for line in ledger for item in line["objects"]):
             if item["table"] in ids:
-                stored = item["stored"]
-                body = s3().get_object(
-                    Bucket=self.bucket, Key=stored["key"], VersionId=stored["version_id"]
-                )["Body"]
-                table = pq.read_table(io.BytesIO(body.read()), columns=["id"])
+                body = self._read(item["stored"])
+                table = pq.read_table(io.BytesIO(body), columns=["id"])
                 ids[item["table"]] |= {str(value) for value in table["id"].to_pylist()}
         # A key has no row of its own in an archive: it comes back with its segment.
         ids["content_segment_keys"] = ids["content_segments"]
         return ids
+
+    def _read(self, stored: Mapping[str, str]) -> bytes:
+        version = {"Key": stored["key"], "VersionId": stored["version_id"]}
+        if stored["storage_class"] != "STANDARD":
+            # This endpoint restores at once.
+            s3().restore_object(Bucket=self.bucket, **version, RestoreRequest={"Days": 1})
+        return s3().get_object(Bucket=self.bucket, **version)["Body"].read()
 
     def _objects(self) -> tuple[str, ...]:
         pages = s3().get_paginator("list_object_versions").paginate(Bucket=self.bucket)
