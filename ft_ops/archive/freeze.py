@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Literal
 
 from ft_ops.archive.content import TABLES
 from ft_ops.archive.layout import certificate_key
@@ -29,7 +30,7 @@ from ft_ops.s3.objects import (
 class Lock:
     """The Object Lock that frozen versions get: S3's mode, and days from the proof."""
 
-    mode: str
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
     days: int
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -51,7 +51,7 @@ class Version:
 class Retention:
     """An Object Lock of one version."""
 
-    mode: str
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
     until: datetime
 
 
@@ -134,10 +134,7 @@ def retain(bucket: Bucket, stored: StoredObject, retention: Retention) -> None:
             Bucket=bucket.name,
             Key=stored.key,
             VersionId=stored.version_id,
-            Retention={
-                "Mode": retention.mode,  # type: ignore[typeddict-item]  # validated by the policy
-                "RetainUntilDate": retention.until,
-            },
+            Retention={"Mode": retention.mode, "RetainUntilDate": retention.until},
         )
 
 
