@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -13,12 +13,27 @@ from tests.faults.runs import Died, Ended, Paused, Run, Zygote
 from tests.faults.world import Rows, State, World, new_world
 from tests.fixtures.postgres import Database
 
-Step: TypeAlias = Literal["move", "archive", "purge"]
+Step: TypeAlias = Literal[
+    "move", "archive", "archive_without_lock", "purge", "thaw", "refreeze", "erase"
+]
 
-LIFE: Final[tuple[Step, ...]] = ("move", "archive", "purge")
-"""A month's way, step by step."""
+LIFE: Final[Mapping[Step, tuple[Step, ...]]] = {
+    "move": (),
+    "archive": ("move",),
+    "purge": ("move", "archive"),
+    "thaw": ("move", "archive", "purge"),
+    "refreeze": ("move", "archive", "purge", "thaw"),
+    "erase": ("move", "archive_without_lock", "purge"),
+}
+"""The steps of a month's life, each with those that come before it."""
 
-MOMENTS: Final[tuple[Moment, ...]] = ("before", "in flight")
+_SHARING_A_BUCKET: Final = ("purge", "refreeze")
+"""Steps that only read from the bucket: their worlds are clones of one that was prepared."""
+
+_READS: Final = ("SQL SELECT", "SQL SET", "S3 GET", "S3 HEAD")
+
+_BEFORE: Final[tuple[Moment, ...]] = ("before",)
+_BOTH: Final[tuple[Moment, ...]] = ("before", "in flight")
 
 _AGAIN: Final = 3
 """Runs that a step may need after a fault; a schedule gives it one a day, for ever."""
@@ -32,19 +47,28 @@ was wrong meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """One fault at one point of a step, and what came of it."""
+class Point:
+    """Where a fault struck: the ``number``-th statement or request of a step, and in words."""
 
     step: Step
-    point: str
+    number: int
+    at: str
     fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One fault at one point, and what came of it."""
+
+    point: Point
     first_end: str
     runs: int
     problems: tuple[str, ...]
 
     def __str__(self) -> str:
         result = "; ".join(self.problems) or "well"
-        return f"{self.step}: {self.fault} {self.point}: {self.first_end}, {result}"
+        p = self.point
+        return f"{p.step} {p.number}, {p.fault} {p.at}: {self.first_end}, {result}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +78,8 @@ class Chaos:
     zygote: Zygote
     template: Database
     original: Rows
+    stack: ExitStack
+    _prepared: dict[Step, World] = field(default_factory=dict)
     _undisturbed: dict[Step, tuple[State, tuple[str, ...]]] = field(default_factory=dict)
 
     def points(self, step: Step) -> tuple[str, ...]:
@@ -76,35 +102,62 @@ class Chaos:
                 end = run.event()
             finally:
                 run.close()
-            return self.judge(world, step, f"{moment} {number} {paused.label}", name, end, problems)
+            point = Point(step, number, f"{moment} {paused.label}", name)
+            return self.judge(world, point, end, problems)
 
     def judge(
-        self,
-        world: World,
-        step: Step,
-        point: str,
-        name: str,
-        end: Ended | Died | Paused,
-        problems: Iterable[str] = (),
+        self, world: World, point: Point, end: Ended | Died | Paused, problems: Iterable[str] = ()
     ) -> Strike:
         """Run a disturbed step again until it succeeds, and compare the world with what it
         should be."""
         found = [*problems, *_problems_at_once(world, end)]
         runs = 0
         if not (isinstance(end, Ended) and end.succeeded):
-            wait_until(lambda: not world.backends())
-            runs = self._run_again(world, step, found)
-        found += _problems(world, self._baseline(step)[0])
-        return Strike(step, point, name, _in_words(end), runs, tuple(found))
+            self.wait_for_backends(world)
+            runs = self._run_again(world, point.step, found)
+        found += _problems(world, self._baseline(point.step)[0])
+        return Strike(point, _in_words(end), runs, tuple(found))
+
+    def moments(self, step: Step) -> list[tuple[int, Moment]]:
+        """Every point with its moments: a read that was sent is like one that was not."""
+        return [
+            (number, moment)
+            for number, label in enumerate(self.points(step), start=1)
+            for moment in (_BEFORE if label.startswith(_READS) else _BOTH)
+        ]
 
     @contextmanager
     def world_before(self, step: Step) -> Iterator[World]:
         """A new world that has lived, undisturbed, until a step is due."""
-        with new_world(self.template, self.original) as world:
-            for earlier in LIFE[: LIFE.index(step)]:
-                self._finish(world, earlier)
+        if step in _SHARING_A_BUCKET:
+            before = self._prepared_world(step)
+            with new_world(before.database, self.original, bucket=before.bucket) as world:
+                yield world
+        else:
+            with new_world(self.template, self.original) as world:
+                self._live_until(world, step)
+                yield world
+
+    def _prepared_world(self, step: Step) -> World:
+        if step not in self._prepared:
+            world = self.stack.enter_context(new_world(self.template, self.original))
+            self._live_until(world, step)
+            self._prepared[step] = world
+        return self._prepared[step]
+
+    def _live_until(self, world: World, step: Step) -> None:
+        for earlier in LIFE[step]:
+            if earlier == "purge":
+                world.rely_on_a_backup()
+            self._finish(world, earlier)
+        if step == "purge":
             world.rely_on_a_backup()
-            yield world
+        if step == "erase":
+            world.erase_a_thread()
+
+    def wait_for_backends(self, world: World) -> None:
+        """Until the server has noticed that whoever worked in a world is dead."""
+        wait_until(lambda: not world.backends())
 
     def _run_again(self, world: World, step: Step, problems: list[str]) -> int:
         for attempt in range(1, _AGAIN + 1):

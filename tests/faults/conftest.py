@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
-from psycopg import sql
 
-from ft_ops.months import Month
-
-from ft_ops.partitions import PARENTS, ensure_months
-from ft_ops.pg.catalog import partitions_of
-from ft_ops.pg.connect import Connection, connect
 from ft_ops.sandbox import object_store
-from ft_ops.sandbox.sample import make_sample
-from tests.faults.chaos import Chaos
+from tests.faults import report
+from tests.faults.chaos import Chaos, Strike
 from tests.faults.runs import zygote
-from tests.faults.world import MONTH, World, cloned
+from tests.faults.world import World, cloned, fill
 from tests.fixtures.postgres import Database
 
 
@@ -45,39 +39,35 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
 @pytest.fixture(scope="session")
 def small_world(template: Database, worker_id: str) -> Iterator[Database]:
-    """Three months of 30 segments each, around the month that is archived."""
     with cloned(template, f"ft_faults_{worker_id}") as database:
-        with connect(database.url, application="tests") as connection:
-            months = list(MONTH.plus(-1).until(MONTH.plus(1)))
-            for parent in PARENTS:
-                _drop_partitions(connection, parent)
-                ensure_months(connection, parent, months)
-            make_sample(
-                connection,
-                families=1,
-                first=months[0],
-                last=months[-1],
-                segments_per_month=30,
-                seed=7,
-                progress=lambda line: None,
-            )
+        fill(database)
         yield database
 
 
+@pytest.fixture(scope="session")
+def session_chaos(small_world: Database, settings: dict[str, str]) -> Iterator[Chaos]:
+    original = World(small_world, "", {}).rows()
+    with zygote(["tests.faults.steps"], settings) as started, ExitStack() as stack:
+        yield Chaos(started, small_world, original, stack)
+
+
 @pytest.fixture
-def chaos(
-    small_world: Database, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Chaos]:
+def chaos(session_chaos: Chaos, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Chaos:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    original = World(small_world, "", {}).rows()
-    with zygote(["tests.faults.steps"], settings) as started:
-        yield Chaos(started, small_world, original)
+    return session_chaos
 
 
-def _drop_partitions(connection: Connection, parent: str) -> None:
-    """A clone costs by the file: the months of today and later are dropped, but for audit_log's."""
-    today = Month.of(datetime.now(UTC))
-    for partition in partitions_of(connection, parent):
-        if parent != "audit_log" or partition.month not in {today, today.plus(1)}:
-            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
+@pytest.fixture
+def survived(worker_id: str) -> Callable[[Iterator[Strike]], None]:
+    """Takes strikes, keeps each for the report, and fails if anything was wrong after one."""
+
+    def take(strikes: Iterator[Strike]) -> None:
+        problems = []
+        for strike in strikes:
+            report.add(strike, worker_id)
+            if strike.problems:
+                problems.append(str(strike))
+        assert not problems, "\n".join(problems)
+
+    return take

@@ -64,9 +64,11 @@ def _terminate(world: World, application: str) -> None:
             [world.database.name, application],
         ).fetchall()
         wait_until(
-            lambda: connection.execute(
-                "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY (%s))",
-                [[pid for pid, _ in pids]],
-            ).fetchone()
-            == (True,)
+            lambda: (
+                connection.execute(
+                    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY (%s))",
+                    [[pid for pid, _ in pids]],
+                ).fetchone()
+                == (True,)
+            )
         )

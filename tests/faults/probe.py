@@ -92,8 +92,8 @@ def _watch_psycopg(probe: Probe) -> None:
         except StopIteration as done:
             return done.value
 
-    psycopg.Cursor.execute = labelled_execute  # type: ignore[method-assign]
-    psycopg.Connection.wait = watched_wait  # type: ignore[method-assign]
+    psycopg.Cursor.execute = labelled_execute  # type: ignore[assignment, method-assign]
+    psycopg.Connection.wait = watched_wait  # type: ignore[assignment, method-assign]
 
 
 def _watch_adbc(probe: Probe) -> None:
@@ -123,7 +123,7 @@ def _watch_s3(probe: Probe) -> None:
         probe.moment(number, "in flight")
         return response
 
-    URLLib3Session.send = watched_send  # type: ignore[method-assign]
+    URLLib3Session.send = watched_send  # type: ignore[assignment, method-assign]
 
 
 def _request_label(request: AWSPreparedRequest) -> str:

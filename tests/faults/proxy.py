@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Literal, TypeAlias, get_args
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             case None:
                 self._send(plan.filter(self.command, self.path, self._forward(body)))
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815  as inherited
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as inherited
         pass
@@ -168,10 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _wait_for_the_client_to_leave(self) -> None:
         self.connection.settimeout(_CLIENT_GIVES_UP)
-        try:
+        with suppress(OSError):
             self.connection.recv(1)
-        except OSError:
-            pass
         self.close_connection = True
 
 

@@ -50,26 +50,31 @@ class Died:
 
 
 class Run:
-    """One child. ``event`` waits for what it has to say next."""
+    """One child. ``event`` waits for what it has to say next; the last word is said again."""
 
     def __init__(self, channel: socket.socket) -> None:
+        self._end: Ended | Died | None = None
         self._channel = channel
         channel.settimeout(_SECONDS)
         self._lines = channel.makefile("rw", encoding="utf-8", newline="\n")
         self._pid = int(json.loads(self._lines.readline())["started"])
 
     def event(self) -> Paused | Ended | Died:
+        if self._end is not None:
+            return self._end
         try:
             line = self._lines.readline()
         except ConnectionResetError:
             line = ""
-        if not line:
-            return Died()
-        message = json.loads(line)
+        message = json.loads(line) if line else {}
         if "paused" in message:
             return Paused(**message["paused"])
-        ended = message["ended"]
-        return Ended(**ended | {"points": tuple(ended["points"])})
+        if "ended" in message:
+            ended = message["ended"]
+            self._end = Ended(**ended | {"points": tuple(ended["points"])})
+        else:
+            self._end = Died()
+        return self._end
 
     def go_on(self) -> None:
         self._lines.write("go on\n")

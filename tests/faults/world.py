@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +19,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from ft_ops.months import Month
-from ft_ops.pg.connect import connect
+from ft_ops.partitions import PARENTS, ensure_months
+from ft_ops.pg.catalog import partitions_of
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.sandbox.sample import make_sample
 from tests.fixtures.postgres import Database
 
 if TYPE_CHECKING:
@@ -67,6 +72,8 @@ class World:
     database: Database
     bucket: str
     original: Rows
+    erased: set[str] = field(default_factory=set)
+    """Ids of what the application has deleted: rows that mention one of them may be gone."""
 
     @property
     def arguments(self) -> list[str]:
@@ -76,17 +83,27 @@ class World:
     def lost(self) -> list[str]:
         """Rows that are neither in the database nor in an archive that was proven."""
         now = self.rows()
-        gone = [(table, row) for table in now for row in self.original[table] - now[table]]
+        gone = [
+            (table, row)
+            for table in now
+            for row in self.original[table] - now[table]
+            if not any(erased in row for erased in self.erased)
+        ]
         if not gone:
             return []
         archived = self._proven_ids()
-        return [f"{table}: {row}" for table, row in gone if _id(row) not in archived[table]]
+        return [
+            f"{table}: {row}" for table, row in gone if _value(row, "id") not in archived[table]
+        ]
 
     def duplicated(self) -> list[str]:
         """Segments that are in two places of the database at once."""
         with psycopg.connect(self.database.admin_url) as connection:
-            ids = [str(i) for table in self._segment_tables(connection) for i in _ids(
-                connection, table)]
+            ids = [
+                str(i)
+                for table in self._segment_tables(connection)
+                for i in _ids(connection, table)
+            ]
         return [i for i, times in Counter(ids).items() if times > 1]
 
     def rows(self) -> Rows:
@@ -122,6 +139,17 @@ class World:
             connection.execute(_BACKUP)
             connection.execute(_DRILL)
 
+    def erase_a_thread(self) -> None:
+        """What the application does to the thread that has most of the month's segments."""
+        segments = [row for row in self.original["content_segments"] if _month(row) == str(MONTH)]
+        ((thread, _),) = Counter(_value(row, "thread_id") for row in segments).most_common(1)
+        with psycopg.connect(self.database.admin_url) as connection:
+            connection.execute("DELETE FROM threads WHERE id = %s", [thread])
+        self.erased.add(thread)
+        self.erased.update(
+            _value(row, "id") for row in self.original["content_segments"] if thread in row
+        )
+
     def _segment_tables(self, connection: psycopg.Connection) -> list[str]:
         return [name for (name,) in connection.execute(_SEGMENT_TABLES)]
 
@@ -142,11 +170,13 @@ class World:
         return ids
 
     def _read(self, stored: Mapping[str, str]) -> bytes:
-        version = {"Key": stored["key"], "VersionId": stored["version_id"]}
+        key, version = stored["key"], stored["version_id"]
         if stored["storage_class"] != "STANDARD":
             # This endpoint restores at once.
-            s3().restore_object(Bucket=self.bucket, **version, RestoreRequest={"Days": 1})
-        return s3().get_object(Bucket=self.bucket, **version)["Body"].read()
+            s3().restore_object(
+                Bucket=self.bucket, Key=key, VersionId=version, RestoreRequest={"Days": 1}
+            )
+        return s3().get_object(Bucket=self.bucket, Key=key, VersionId=version)["Body"].read()
 
     def _objects(self) -> tuple[str, ...]:
         pages = s3().get_paginator("list_object_versions").paginate(Bucket=self.bucket)
@@ -173,11 +203,12 @@ def s3() -> S3Client:
 
 
 @contextmanager
-def new_world(template: Database, original: Rows) -> Iterator[World]:
-    """A clone of ``template`` and an empty bucket for a block."""
+def new_world(template: Database, original: Rows, *, bucket: str | None = None) -> Iterator[World]:
+    """A clone of ``template`` for a block, with ``bucket`` or an empty one of its own."""
     with cloned(template, f"{template.name}_{next(_numbers)}") as clone:
-        bucket = clone.name.replace("_", "-")
-        s3().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        if bucket is None:
+            bucket = clone.name.replace("_", "-")
+            s3().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
         yield World(clone, bucket, original)
 
 
@@ -200,6 +231,32 @@ def cloned(template: Database, name: str) -> Iterator[Database]:
             admin.execute(drop)
 
 
+def fill(database: Database) -> None:
+    """Three months of 30 segments each, around the month that is archived, and no other months."""
+    with connect(database.url, application="tests") as connection:
+        months = list(MONTH.plus(-1).until(MONTH.plus(1)))
+        for parent in PARENTS:
+            _drop_partitions(connection, parent)
+            ensure_months(connection, parent, months)
+        make_sample(
+            connection,
+            families=1,
+            first=months[0],
+            last=months[-1],
+            segments_per_month=30,
+            seed=7,
+            progress=lambda line: None,
+        )
+
+
+def _drop_partitions(connection: Connection, parent: str) -> None:
+    """A clone costs by the file: today's months go, but for those that audit_log needs."""
+    today = Month.of(datetime.now(UTC))
+    for partition in partitions_of(connection, parent):
+        if parent != "audit_log" or partition.month not in {today, today.plus(1)}:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
+
+
 def _json_rows(connection: psycopg.Connection, table: str) -> list[str]:
     query = sql.SQL("SELECT to_jsonb(t)::text FROM {} AS t").format(sql.Identifier(table))
     return [row for (row,) in connection.execute(query)]
@@ -210,8 +267,12 @@ def _ids(connection: psycopg.Connection, table: str) -> list[object]:
     return [value for (value,) in connection.execute(query)]
 
 
-def _id(row: str) -> str:
-    return row.partition('"id": "')[2].partition('"')[0]
+def _value(row: str, name: str) -> str:
+    return str(json.loads(row)[name])
+
+
+def _month(row: str) -> str:
+    return _value(row, "created_at")[:7]
 
 
 def _difference(mine: object, theirs: object) -> str:

@@ -12,7 +12,10 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import traceback
+from datetime import datetime, timedelta, tzinfo
+from itertools import count
 from typing import NoReturn
 
 from ft_ops.errors import OpsError
@@ -53,6 +56,9 @@ def _run(order: dict[str, object], watch: probe.Probe) -> dict[str, object]:
     assert isinstance(environment, dict)
     assert isinstance(arguments, list)
     os.environ.update(environment)
+    tempfile.tempdir = None
+    if "FT_CLOCK" in environment:
+        _break_clock(timedelta(days=int(environment["FT_CLOCK"])))
     module, _, function = str(order["step"]).partition(":")
     step = getattr(importlib.import_module(module), function)
     probe.install(watch)
@@ -65,6 +71,21 @@ def _run(order: dict[str, object], watch: probe.Probe) -> dict[str, object]:
         kind = type(error).__name__
         return {"error": str(error), "kind": kind, "is_clear": False, "trace": trace}
     return {"error": "", "kind": "", "is_clear": True, "trace": ""}
+
+
+def _break_clock(offset: timedelta) -> None:
+    """Have every second look at this process's clock be wrong by ``offset``, the first included."""
+    readings = count()
+
+    class Broken(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            wrong = next(readings) % 2 == 0
+            return datetime.now(tz) + (offset if wrong else timedelta(0))
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("ft_ops.", "tests.")) and getattr(module, "datetime", None) is datetime:
+            module.datetime = Broken  # type: ignore[attr-defined]
 
 
 def _cancel(*_: object) -> NoReturn:
