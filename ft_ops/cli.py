@@ -13,7 +13,7 @@ import click
 
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection, connected
 from ft_ops.policy import load_policy
 
 
@@ -230,11 +230,8 @@ def demo(
 
 @contextmanager
 def _database(application: str) -> Iterator[Connection]:
-    connection = connect(load_policy().require_database_url(), application=application)
-    try:
+    with connected(load_policy().require_database_url(), application=application) as connection:
         yield connection
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (row[0],))
 
 
@@ -85,7 +85,7 @@ def only_one(connection: Connection, task: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute(
                 "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
             )

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import sql_root, statement
 
 LOCK_WAIT_SECONDS = 60
@@ -273,7 +273,7 @@ def _ledger_lock(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
 
