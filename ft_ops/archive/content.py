@@ -6,7 +6,7 @@ the scratch tables into which an archive was loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from psycopg import sql
@@ -73,6 +73,11 @@ def live_source(month: Month) -> Source:
         tags=sql.Identifier("public", "content_tags"),
         links=sql.Identifier("public", "content_links"),
     )
+
+
+def hot_source(month: Month) -> Source:
+    """The month in the database while it is still a partition of content_segments."""
+    return replace(live_source(month), segments=sql.Identifier("public", hot_name(month)))
 
 
 def scratch_table(purpose: str, month: Month, generation: int, table: str) -> str:
