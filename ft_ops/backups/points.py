@@ -61,6 +61,7 @@ class RestorePoint:
     database: str
     system_identifier: str
     server_version: int
+    cluster_bytes: int
     preloaded: tuple[str, ...]
     extensions: Mapping[str, str]
     tables: Mapping[str, TableFingerprint | None]
@@ -97,6 +98,7 @@ class _ServerFacts:
     database: str
     system_identifier: str
     server_version: int
+    cluster_bytes: int
     preloaded: str
     extensions: Mapping[str, str]
 
@@ -129,6 +131,7 @@ def take_point(
         database=facts.database,
         system_identifier=facts.system_identifier,
         server_version=facts.server_version,
+        cluster_bytes=facts.cluster_bytes,
         preloaded=_names(facts.preloaded),
         extensions=facts.extensions,
         tables=_where_both_agree(first, second),

@@ -36,7 +36,8 @@ CREATE TABLE ops.restore_drills (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     backup text NOT NULL REFERENCES ops.backups (name),
     target text NOT NULL REFERENCES ops.backups (name),
-    state text NOT NULL CHECK (state IN ('running', 'passed', 'failed')),
+    -- A drill whose run died showed nothing, neither for nor against its backup.
+    state text NOT NULL CHECK (state IN ('running', 'passed', 'failed', 'died')),
     -- The target's point_at, once everything before it was found in the restored copy.
     restored_to timestamptz,
     -- From the first byte fetched to a server that answers at the target.
