@@ -79,6 +79,12 @@ class Policy(BaseSettings):
     archive_lock_days: int = Field(
         default=365, ge=1, description="Days from the proof that an Object Lock lasts."
     )
+    archive_prices_file: Path | None = Field(
+        default=None, description="A price list of your own for thaws, as JSON."
+    )
+    thaw_days: int = Field(
+        default=14, ge=1, description="Days that a thawed month stays in the database."
+    )
     longest_snapshot_seconds: int = Field(
         default=300,
         ge=1,
