@@ -16,7 +16,7 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
-State = Literal["taking", "complete", "failed", "missing", "deleted"]
+State = Literal["taking", "complete", "failed", "missing", "deleting", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def fail(connection: Connection, name: str, error: str) -> None:
 
 
 def set_state(connection: Connection, name: str, state: State, reason: str) -> None:
-    """Record that a backup is gone, or back, or deleted by us; the audit log says so too."""
+    """Record that a backup is gone, or back, or being deleted; the audit log says so too."""
     with connection.transaction():
         connection.execute(
             statement("backups/set_state"), {"name": name, "state": state, "error": reason}

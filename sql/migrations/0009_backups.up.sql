@@ -8,7 +8,9 @@ CREATE TABLE ops.backups (
     name text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9-]{1,62}$'),
     kind text NOT NULL CHECK (kind IN ('full', 'increment', 'dump')),
     provider text NOT NULL CHECK (provider IN ('barman', 'rds')),
-    state text NOT NULL CHECK (state IN ('taking', 'complete', 'failed', 'missing', 'deleted')),
+    state text NOT NULL CHECK (state IN (
+        'taking', 'complete', 'failed', 'missing', 'deleting', 'deleted'
+    )),
     -- What the provider calls it: barman's backup id, a snapshot's identifier, an object's key.
     provider_id text,
     -- Everything that was committed before this moment is in the backup.
