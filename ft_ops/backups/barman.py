@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from ft_ops.backups.archived_wal import ArchivedWal, list_wal
-from ft_ops.backups.barman_catalog import catalog, folders, parse_list, wal_deletions
+from ft_ops.backups.barman_catalog import (
+    catalog,
+    folders,
+    parse_list,
+    stored_increments,
+    wal_deletions,
+)
 from ft_ops.backups.barman_log import log_state
 from ft_ops.backups.bucket_records import point_key
 from ft_ops.backups.commands import run, without_password
@@ -30,7 +36,8 @@ from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import objects
+from ft_ops.s3.objects import hide, objects
+from ft_ops.s3.upload import abort_uploads
 
 _WAL_TIMEOUT_SECONDS: Final = 120
 _CATALOG_TIMEOUT_SECONDS: Final = 600
@@ -130,7 +137,7 @@ class BarmanProvider:
         return log_state(connection, self._listed(), first, self.spool, self.segment_bytes)
 
     def stored_backups(self) -> list[StoredBackup]:
-        """What barman-cloud-backup-list names and what lies in its folder."""
+        """What barman-cloud-backup-list names, what lies in its folder, and the increments."""
         infos = parse_list(
             run(
                 "barman-cloud-backup-list",
@@ -141,7 +148,7 @@ class BarmanProvider:
         copies = None
         if self.replica is not None:
             copies = folders(objects(self.replica, self._base), self._base)
-        return catalog(
+        fulls = catalog(
             infos,
             folders(objects(self.bucket, self._base), self._base),
             copies,
@@ -150,6 +157,7 @@ class BarmanProvider:
             replica_bucket=self.replica,
             system_identifier=self.system_identifier,
         )
+        return [*fulls, *stored_increments(self.bucket)]
 
     @contextmanager
     def restore(
@@ -182,8 +190,17 @@ class BarmanProvider:
     def delete(self, backup: StoredBackup, others: Collection[StoredBackup], log: Log) -> None:
         """Delete a full, and the log before the oldest one that is left.
 
-        Refused when barman would delete a segment that one of ``others`` needs.
+        Refused when barman would delete a segment that one of ``others`` needs. An increment is
+        a place in the log: nothing of it is deleted here.
         """
+        if backup.kind == "increment":
+            return
+        if backup.condition == "unfinished":
+            # barman can't delete what it does not list.
+            abort_uploads(self.bucket, f"{self._base}{backup.provider_id}/")
+            for stored in objects(self.bucket, f"{self._base}{backup.provider_id}/"):
+                hide(self.bucket, stored.key)
+            return
         arguments = ["--backup-id", backup.provider_id]
         self._refuse_breaking_a_chain(backup, others)
         run(

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ft_ops.backups.bucket_records import point_key, point_names
 from ft_ops.backups.provider import Condition, Replica, StoredBackup
 from ft_ops.backups.wal import Segment
 from ft_ops.errors import OpsError
@@ -57,6 +58,11 @@ class Folder:
     @property
     def bytes(self) -> int:
         return sum(found.bytes for found in self.objects.values())
+
+    @property
+    def begun_at(self) -> datetime | None:
+        """When its first object was stored."""
+        return min((found.last_modified for found in self.objects.values()), default=None)
 
     @property
     def storage_classes(self) -> tuple[str, ...]:
@@ -108,7 +114,7 @@ def catalog(
                 kind="full",
                 condition=condition,
                 problem=problem,
-                started_at=info.begin_time_iso if info else None,
+                started_at=(info.begin_time_iso if info else None) or folder.begun_at,
                 location=bucket.url(f"{base}{backup_id}/"),
                 bytes=folder.bytes,
                 storage_classes=folder.storage_classes,
@@ -119,6 +125,27 @@ def catalog(
             )
         )
     return backups
+
+
+def stored_increments(bucket: Bucket) -> list[StoredBackup]:
+    """The increments: restore points, and the log up to each."""
+    return [
+        StoredBackup(
+            provider_id=point_key(name),
+            name=name,
+            kind="increment",
+            condition="complete",
+            problem=None,
+            started_at=None,
+            location=bucket.url(point_key(name)),
+            bytes=0,
+            storage_classes=(),
+            is_held=False,
+            replica=None,
+        )
+        for name in point_names(bucket)
+        if name.startswith("increment-")
+    ]
 
 
 def _condition(

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from ft_ops.backups.points import RestorePoint
 from ft_ops.errors import OpsError
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import objects, put_once, read_current
+from ft_ops.s3.objects import hide, objects, put_once, read_current
 
 POINTS = "points"
 CERTIFICATES = "certificates"
@@ -39,6 +39,11 @@ def read_point(bucket: Bucket, name: str) -> RestorePoint:
             next_step="restore an older version of this object",
         ) from error
     return RestorePoint.from_json(record)
+
+
+def hide_point(bucket: Bucket, name: str) -> None:
+    """Delete a point that has lost its backup; an older version of the object stays."""
+    hide(bucket, point_key(name))
 
 
 def point_names(bucket: Bucket) -> list[str]:

@@ -49,26 +49,15 @@ class Drill:
 
 def newest_plan(entries: Sequence[Entry]) -> Plan:
     """The newest full, to the newest point behind it. Refused when there is no full."""
-    fulls = [entry for entry in entries if _is_usable(entry) and entry.kind == "full"]
-    if not fulls:
-        raise Refused(
-            "restore drill",
-            cause="there is no complete full backup",
-            next_step="run full_backup first; if there should be one, see backup_inventory",
-        )
-    return Plan(backup=fulls[-1], target=_newest_point(entries))
+    newest = _fulls(entries)[-1]
+    points = [entry for entry in entries if _is_usable(entry) and entry.kind != "dump"]
+    return Plan(backup=newest, target=points[-1])
 
 
 def older_plan(entries: Sequence[Entry], chance: random.Random) -> Plan:
-    """Any full but the newest, to its own point. Refused when there is none."""
-    fulls = [entry for entry in entries if _is_usable(entry) and entry.kind == "full"]
-    if len(fulls) < 2:
-        raise Refused(
-            "restore drill of an older backup",
-            cause="there is no full backup but the newest",
-            next_step="nothing is wrong; there will be one tomorrow",
-        )
-    chosen = chance.choice(fulls[:-1])
+    """Any full but the newest, if there is another, to its own point. Refused without a full."""
+    fulls = _fulls(entries)
+    chosen = chance.choice(fulls[:-1] or fulls)
     return Plan(backup=chosen, target=chosen)
 
 
@@ -255,5 +244,12 @@ def _is_usable(entry: Entry) -> bool:
     return entry.state == "complete"
 
 
-def _newest_point(entries: Sequence[Entry]) -> Entry:
-    return [e for e in entries if _is_usable(e) and e.kind != "dump"][-1]
+def _fulls(entries: Sequence[Entry]) -> list[Entry]:
+    fulls = [entry for entry in entries if _is_usable(entry) and entry.kind == "full"]
+    if not fulls:
+        raise Refused(
+            "restore drill",
+            cause="there is no complete full backup",
+            next_step="run full_backup first; if there should be one, see backup_inventory",
+        )
+    return fulls

@@ -23,7 +23,8 @@ State = Literal["taking", "complete", "failed", "missing", "deleting", "deleted"
 class Entry:
     """One row of ops.backups, with what its drills have proven.
 
-    ``verified_at`` and ``restored_to`` are set while its last drill is a success.
+    ``verified_at`` and ``restored_to`` are set while its last drill is a success,
+    ``was_verified`` once any drill was.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Entry:
     error: str | None
     verified_at: datetime | None
     restored_to: datetime | None
-    drilled_at: datetime | None
+    was_verified: bool
 
 
 def entries(connection: Connection) -> list[Entry]:
@@ -116,7 +117,7 @@ def fail(connection: Connection, name: str, error: str) -> None:
     connection.execute(statement("backups/fail"), {"name": name, "error": error})
 
 
-def set_state(connection: Connection, name: str, state: State, reason: str) -> None:
+def set_state(connection: Connection, name: str, state: State, reason: str | None) -> None:
     """Record that a backup is gone, or back, or being deleted; the audit log says so too."""
     with connection.transaction():
         connection.execute(

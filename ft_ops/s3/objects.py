@@ -200,6 +200,12 @@ def read_current(bucket: Bucket, key: str) -> bytes:
         return bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
 
 
+def hide(bucket: Bucket, key: str) -> None:
+    """Put a delete marker on an object; its versions stay as long as the lifecycle says."""
+    with naming(bucket.url(key)):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key)
+
+
 def delete_version(bucket: Bucket, key: str, version_id: str) -> None:
     """Delete exactly one version, for good; no marker is left. Absent is as good as deleted."""
     with naming(f"{bucket.url(key)} version {version_id}"):

@@ -12,11 +12,10 @@ SELECT
     b.error,
     v.verified_at,
     v.restored_to,
-    (
-        SELECT max(d.finished_at)
-        FROM ops.restore_drills AS d
-        WHERE d.backup = b.name
-    ) AS drilled_at
+    EXISTS (
+        SELECT FROM ops.restore_drills AS d
+        WHERE d.backup = b.name AND d.state = 'passed'
+    ) AS was_verified
 FROM ops.backups AS b
 LEFT JOIN ops.verified_backups AS v ON v.name = b.name
 WHERE b.state <> 'deleted'
