@@ -68,7 +68,7 @@ class BarmanProvider:
     def name(self) -> ProviderName:
         return "barman"
 
-    def take_full(self, name: str, log: Log) -> str:
+    def take_full(self, name: str, log: Log) -> StoredBackup:
         """Take a base backup, lz4-compressed; the command reads PGDATA, so run it where it may.
 
         An OpsError when it isn't listed as complete afterwards.
@@ -90,7 +90,7 @@ class BarmanProvider:
                 next_step="look at the bucket and at who else writes to it",
             )
         log(f"{stored.location}: {stored.bytes:,} bytes")
-        return stored.provider_id
+        return stored
 
     def mark_log(self, connection: Connection, name: str) -> Mark:
         """Write a named restore point, then complete its segment so that it is archived."""

@@ -103,8 +103,8 @@ class BackupProvider(Protocol):
     @property
     def name(self) -> ProviderName: ...
 
-    def take_full(self, name: str, log: Log) -> str:
-        """Take a full backup and wait for its end; returns the provider's id of it."""
+    def take_full(self, name: str, log: Log) -> StoredBackup:
+        """Take a full backup and wait for its end; an OpsError unless it is complete then."""
 
     def mark_log(self, connection: Connection, name: str) -> Mark:
         """Name this very place of the log as one that recovery can stop at."""

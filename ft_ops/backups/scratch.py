@@ -66,5 +66,10 @@ def _sweep(parent: Path, bin_dir: Path) -> None:
 
 
 def _remove(folder: Path, bin_dir: Path) -> None:
-    pg.stop(server_in(folder, bin_dir), mode="immediate")
+    server = server_in(folder, bin_dir)
+    # Only a server that was started has this file; without it the data may be half a restore,
+    # of which pg_ctl would only complain.
+    if (server.data_dir / "postmaster.pid").exists():
+        pg.hand_over(server.data_dir)
+        pg.stop(server, mode="immediate")
     shutil.rmtree(folder)

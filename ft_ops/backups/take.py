@@ -10,8 +10,8 @@ from datetime import datetime
 from ft_ops.backups import ledger
 from ft_ops.backups.bucket_records import write_point
 from ft_ops.backups.points import RestorePoint, take_point
-from ft_ops.backups.provider import BackupProvider, Kind, Log, StoredBackup
-from ft_ops.errors import OpsError, Refused, mask_secrets
+from ft_ops.backups.provider import BackupProvider, Kind, Log
+from ft_ops.errors import Refused, mask_secrets
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.s3.bucket import Bucket
@@ -44,13 +44,12 @@ def take_full(
     """
     name = _name("full", now)
     with _taking(connection, provider, name, "full", run_id):
-        provider_id = provider.take_full(name, log)
+        stored = provider.take_full(name, log)
         point = take_point(url, name, provider.mark_log)
         provider.await_point(point, log)
-        stored = _find(provider.stored_backups(), provider_id)
         write_point(bucket, point)
-        ledger.complete(connection, point, provider_id, stored.bytes)
-    return TakenBackup(point, provider_id, stored.bytes, stored.location)
+        ledger.complete(connection, point, stored.provider_id, stored.bytes)
+    return TakenBackup(point, stored.provider_id, stored.bytes, stored.location)
 
 
 def take_increment(
@@ -94,17 +93,6 @@ def _taking(
         except Exception as error:
             ledger.fail(connection, name, mask_secrets(str(error)))
             raise
-
-
-def _find(stored: list[StoredBackup], provider_id: str) -> StoredBackup:
-    for backup in stored:
-        if backup.provider_id == provider_id:
-            return backup
-    raise OpsError(
-        f"backup {provider_id}",
-        cause="it was taken, and the provider does not list it any more",
-        next_step="find out who deletes backups besides these operations",
-    )
 
 
 def _name(kind: Kind, now: datetime) -> str:
