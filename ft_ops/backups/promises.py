@@ -105,8 +105,14 @@ def retention_ladder(inventory: Inventory, rules: Rules) -> Promise:
     for name, places, period in tiers(rules):
         have = firsts(verified, places, period)
         counts.append(f"{len(have)} of {places} {name}s")
-        wanted = _past_periods(inventory, places - 1, period)
-        missing += [f"no verified full of {name} {label}" for label in wanted - have.keys()]
+        wanted = _past_periods(inventory, places, period)
+        # A ladder that is full reaches back as far as it must, and no further.
+        oldest = min(have, default="") if len(have) == places else ""
+        missing += [
+            f"no verified full of {name} {label}"
+            for label in wanted - have.keys()
+            if label > oldest
+        ]
     return Promise(
         "retention_ladder",
         kept=f"the ladder holds {', '.join(counts)}",
@@ -143,9 +149,11 @@ def glacier_tier(inventory: Inventory, rules: Rules) -> Promise:
     """A proven dump in a Glacier class for each month since there are backups."""
     dumps = inventory.whole("dump")
     have = {f"{_moment(dump):%Y-%m}" for dump in dumps}
-    wanted = _past_periods(inventory, rules.months, lambda moment: f"{moment:%Y-%m}")
-    this_month = f"{inventory.taken_at:%Y-%m}"
-    broken = [f"no dump of {month}" for month in sorted(wanted - have - {this_month})]
+    months = _past_periods(inventory, rules.months, lambda moment: f"{moment:%Y-%m}")
+    # Dumps are taken on a month's first day: the month that the backups began in may have none,
+    # and this month's may be under way.
+    wanted = months - {min(months, default=""), f"{inventory.taken_at:%Y-%m}"}
+    broken = [f"no dump of {month}" for month in sorted(wanted - have)]
     broken += [
         f"{dump.name} is in {', '.join(dump.storage_classes)}"
         for dump in dumps

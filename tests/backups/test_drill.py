@@ -11,7 +11,8 @@ import pytest
 
 from ft_ops.backups import ledger, newest_verified_backup
 from ft_ops.backups.drill import Drill, Plan, named_plan, newest_plan, older_plan, run_drill
-from ft_ops.backups.ledger import Entry, entries
+from ft_ops.backups.ledger import Entry, State, entries
+from ft_ops.backups.provider import Kind
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.objects import objects
 from tests.backups.world import Standing, World, flipped

@@ -107,7 +107,7 @@ def open_world(connection: Connection, url: str, bucket: Bucket) -> World:
     """A world in the sandbox of the environment."""
     provider = open_provider(load_policy(), connection, bucket)
     assert isinstance(provider, BarmanProvider)
-    return World(connection, url, bucket, replace(provider, url=url))
+    return World(connection, url, bucket, replace(provider, url=url, floor=1))
 
 
 def flipped(content: bytes, at: int) -> bytes:
