@@ -9,10 +9,17 @@ import dagster as dg
 import pytest
 
 import ft_ops
+from ft_ops import definitions
 from ft_ops.definitions import defs
 
 PACKAGE = Path(ft_ops.__file__).parent
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/assets.py"))
+
+
+def test_the_code_location_has_one_definitions_object() -> None:
+    """Dagster refuses a module with two; merging them in a test would not show it."""
+    found = [name for name, value in vars(definitions).items() if isinstance(value, dg.Definitions)]
+    assert found == ["defs"]
 
 
 def test_asset_keys_by_group() -> None:
