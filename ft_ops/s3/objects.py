@@ -48,6 +48,16 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing says of an object's newest version."""
+
+    key: str
+    bytes: int
+    storage_class: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """An Object Lock of one version."""
 
@@ -172,6 +182,34 @@ def versions(bucket: Bucket, prefix: str) -> Iterator[Version]:
                     storage_class=item.get("StorageClass", "STANDARD"),
                     last_modified=item["LastModified"],
                 )
+
+
+def objects(bucket: Bucket, prefix: str) -> Iterator[Listed]:
+    """Every object below a prefix by key, as a reader without version ids finds it."""
+    with naming(bucket.url(prefix)):
+        pages = bucket.client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket.name, Prefix=prefix
+        )
+        for page in pages:
+            for item in page.get("Contents", []):
+                yield Listed(
+                    key=item["Key"],
+                    bytes=item["Size"],
+                    storage_class=item.get("StorageClass", "STANDARD"),
+                    last_modified=item["LastModified"],
+                )
+
+
+def read_current(bucket: Bucket, key: str) -> bytes:
+    """The newest content of an object that somebody else wrote; nothing is compared."""
+    with naming(bucket.url(key)):
+        return bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+
+
+def hide(bucket: Bucket, key: str) -> None:
+    """Put a delete marker on an object; its versions stay as long as the lifecycle says."""
+    with naming(bucket.url(key)):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key)
 
 
 def delete_version(bucket: Bucket, key: str, version_id: str) -> None:

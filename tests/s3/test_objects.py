@@ -14,6 +14,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, Missing, open_bucket
 from ft_ops.s3.glacier import availability, request_restore
 from ft_ops.s3.objects import (
+    Retention,
     WrongContent,
     copy_to_class,
     delete_version,
@@ -21,6 +22,7 @@ from ft_ops.s3.objects import (
     head,
     put_once,
     read_object,
+    retain,
     versions,
 )
 from ft_ops.s3.upload import PART_BYTES, UploadOnce, half_uploads
@@ -126,11 +128,7 @@ def test_an_unreachable_endpoint_is_named(aws: str, monkeypatch: pytest.MonkeyPa
 def test_an_object_lock_is_on_the_frozen_version(bucket: Bucket) -> None:
     until = datetime.now(UTC) + timedelta(days=1)
     stored = put_once(bucket, "a", b"x")
-    bucket.client.put_object_retention(
-        Bucket=bucket.name,
-        Key="a",
-        VersionId=stored.version_id,
-        Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until},
-    )
+    retain(bucket, stored, Retention("GOVERNANCE", until))
+    retain(bucket, stored, Retention("GOVERNANCE", until))
     with pytest.raises(OpsError, match="AccessDenied"):
         delete_version(bucket, "a", stored.version_id)
