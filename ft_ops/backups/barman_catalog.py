@@ -19,7 +19,8 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Listed
 
 _INFO = "backup.info"
-_KEEP = "annotations/keep"
+_ANNOTATIONS = "annotations/"
+_KEEP = f"{_ANNOTATIONS}keep"
 _DONE = "DONE"
 _FAILED = "FAILED"
 
@@ -58,6 +59,15 @@ class Folder:
     @property
     def bytes(self) -> int:
         return sum(found.bytes for found in self.objects.values())
+
+    @property
+    def etags(self) -> dict[str, str]:
+        """What the backup itself consists of; a keep annotation comes and goes."""
+        return {
+            name: found.etag
+            for name, found in self.objects.items()
+            if not name.startswith(_ANNOTATIONS)
+        }
 
     @property
     def begun_at(self) -> datetime | None:
@@ -121,6 +131,7 @@ def catalog(
                 is_held=_KEEP in folder.objects,
                 replica=_replica(backup_id, folder, replicas, replica_bucket, base),
                 begins_at_wal=info.begin_wal if info else None,
+                objects=folder.etags,
                 tablespaces=tuple(name for name, _, _ in (info.tablespaces or ())) if info else (),
             )
         )

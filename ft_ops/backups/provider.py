@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -31,7 +31,10 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class StoredBackup:
-    """A backup as the provider has it. Only a ``complete`` one counts for anything."""
+    """A backup as the provider has it. Only a ``complete`` one counts for anything.
+
+    ``objects`` maps the names of its objects to their ETags, where it has any.
+    """
 
     provider_id: str
     name: str
@@ -46,6 +49,7 @@ class StoredBackup:
     replica: Replica | None
     begins_at_wal: str | None = None
     tablespaces: tuple[str, ...] = ()
+    objects: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

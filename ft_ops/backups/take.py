@@ -48,7 +48,7 @@ def take_full(
         point = take_point(url, name, provider.mark_log)
         provider.await_point(point, log)
         write_point(bucket, point)
-        ledger.complete(connection, point, stored.provider_id, stored.bytes)
+        ledger.complete(connection, point, stored.provider_id, stored)
     return TakenBackup(point, stored.provider_id, stored.bytes, stored.location)
 
 

@@ -146,7 +146,7 @@ def _info(backup_id: str, status: str = "DONE", systemid: str = "1") -> BackupIn
 
 
 def _folder(*names: str) -> Folder:
-    return Folder({name: Listed(name, 10, "STANDARD", NOW) for name in names})
+    return Folder({name: Listed(name, "etag", 10, "STANDARD", NOW) for name in names})
 
 
 def test_what_is_not_whole_or_not_ours_is_named(bucket: Bucket) -> None:
