@@ -140,23 +140,25 @@ def catalog(
 
 def stored_increments(bucket: Bucket) -> list[StoredBackup]:
     """The increments: restore points, and the log up to each."""
-    return [
-        StoredBackup(
-            provider_id=point_key(name),
-            name=name,
-            kind="increment",
-            condition="complete",
-            problem=None,
-            started_at=None,
-            location=bucket.url(point_key(name)),
-            bytes=0,
-            storage_classes=(),
-            is_held=False,
-            replica=None,
-        )
-        for name in point_names(bucket)
-        if name.startswith("increment-")
-    ]
+    names = [name for name in point_names(bucket) if name.startswith("increment-")]
+    return [increment(bucket, name) for name in names]
+
+
+def increment(bucket: Bucket, name: str) -> StoredBackup:
+    """One increment. It is as whole as the log before it, which has checks of its own."""
+    return StoredBackup(
+        provider_id=point_key(name),
+        name=name,
+        kind="increment",
+        condition="complete",
+        problem=None,
+        started_at=None,
+        location=bucket.url(point_key(name)),
+        bytes=0,
+        storage_classes=(),
+        is_held=False,
+        replica=None,
+    )
 
 
 def _condition(

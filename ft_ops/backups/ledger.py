@@ -63,27 +63,29 @@ def begin(
         )
 
 
-def complete(
-    connection: Connection, point: RestorePoint, provider_id: str, stored: StoredBackup | None
-) -> None:
+def complete(connection: Connection, point: RestorePoint, stored: StoredBackup) -> None:
     """Record that a backup exists, what its point is, and which objects it consists of."""
     with connection.transaction():
         connection.execute(
             statement("backups/complete"),
             {
                 "name": point.name,
-                "provider_id": provider_id,
+                "provider_id": stored.provider_id,
                 "point_at": point.at,
                 "point": Jsonb(point.to_json()),
-                "bytes": stored.bytes if stored is not None else None,
-                "objects": Jsonb(dict(stored.objects)) if stored is not None else None,
+                "bytes": stored.bytes,
+                "objects": Jsonb(dict(stored.objects)),
             },
         )
         write_audit(
             connection,
             "backup_taken",
             "backups",
-            {"backup": point.name, "provider_id": provider_id, "at": point.at.isoformat()},
+            {
+                "backup": point.name,
+                "provider_id": stored.provider_id,
+                "at": point.at.isoformat(),
+            },
         )
 
 
@@ -105,7 +107,7 @@ def adopt(
                 "run_id": None,
             },
         )
-        complete(connection, point, stored.provider_id, stored)
+        complete(connection, point, stored)
 
 
 def fail(connection: Connection, name: str, error: str) -> None:

@@ -16,7 +16,6 @@ import pytest
 from ft_ops.backups import ledger
 from ft_ops.backups.commands import run, without_password
 from ft_ops.backups.inventory import take_inventory
-from ft_ops.backups.points import RestorePoint
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.locks import only_one
 from tests.backups.world import World
@@ -53,22 +52,8 @@ def test_a_failed_backup_is_recorded_with_its_reason(
 def test_a_segment_that_never_arrives_is_a_failure(world: World, tmp_path: Path) -> None:
     """archive_command "succeeds" into a place that nobody ships from."""
     provider = replace(world.provider, spool=tmp_path, arrival_seconds=0)
-    point = RestorePoint.from_json(
-        {
-            "name": "lost",
-            "at": datetime.now(UTC),
-            "mark": {"lsn": "0/1", "wal": "0000000100000000000000FF"},
-            "database": "familytales",
-            "system_identifier": "1",
-            "server_version": 160000,
-            "cluster_bytes": 1,
-            "preloaded": [],
-            "extensions": {},
-            "tables": {},
-        }
-    )
-    with pytest.raises(OpsError, match="its segment 0000000100000000000000FF did not arrive"):
-        provider.await_point(point, lambda line: None)
+    with pytest.raises(OpsError, match="0000000100000000000000FF: it did not arrive in"):
+        provider.await_segment("0000000100000000000000FF", lambda line: None)
     problems = provider.log_state(world.connection, None).problems
     assert any("the server calls" in p and "does not hold it" in p for p in problems)
 
