@@ -52,6 +52,7 @@ def test_jobs() -> None:
     names = {job.name for job in defs.resolve_all_job_defs()} - {"__ASSET_JOB"}
     assert names == {
         "initial_schema",
+        "check_schema",
         "create_partitions",
         "check_partition_coverage",
         "archive_old_content",
@@ -73,6 +74,7 @@ def test_schedules_run_by_default_in_utc() -> None:
     assert {
         (s.job_name, s.cron_schedule) for s in schedules if isinstance(s, dg.ScheduleDefinition)
     } == {
+        ("check_schema", "15 0 * * *"),
         ("create_partitions", "0 0 25 * *"),
         ("check_partition_coverage", "30 0 * * *"),
         ("archive_old_content", "0 0 1 * *"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -60,9 +60,9 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """An Object Lock that a version gets when it is written."""
+    """An Object Lock of one version."""
 
-    mode: str
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
     until: datetime
 
 
@@ -117,9 +117,7 @@ def download(bucket: Bucket, stored: StoredObject, path: Path) -> None:
     _refuse_other_content(bucket, stored, size, digest.hexdigest())
 
 
-def copy_to_class(
-    bucket: Bucket, stored: StoredObject, storage_class: str, retention: Retention | None
-) -> StoredObject:
+def copy_to_class(bucket: Bucket, stored: StoredObject, storage_class: str) -> StoredObject:
     """Copy a version onto its own key in another storage class, as a new version.
 
     S3 computes the SHA-256 of the copy; an OpsError unless it is the original's.
@@ -132,15 +130,23 @@ def copy_to_class(
         "ChecksumAlgorithm": "SHA256",
         "MetadataDirective": "COPY",
     }
-    if retention is not None:
-        request["ObjectLockMode"] = retention.mode  # type: ignore[typeddict-item]
-        request["ObjectLockRetainUntilDate"] = retention.until
     with naming(bucket.url(stored.key)):
         response = bucket.client.copy_object(**request)
     sha256 = _hex(response["CopyObjectResult"].get("ChecksumSHA256"))
     copy = replace(stored, version_id=response["VersionId"], storage_class=storage_class)
     _refuse_other_content(bucket, copy, stored.bytes, sha256)
     return copy
+
+
+def retain(bucket: Bucket, stored: StoredObject, retention: Retention) -> None:
+    """Put an Object Lock on exactly this version; the same lock may be put again."""
+    with naming(f"{bucket.url(stored.key)} version {stored.version_id}"):
+        bucket.client.put_object_retention(
+            Bucket=bucket.name,
+            Key=stored.key,
+            VersionId=stored.version_id,
+            Retention={"Mode": retention.mode, "RetainUntilDate": retention.until},
+        )
 
 
 def head(bucket: Bucket, stored: StoredObject) -> StoredObject:

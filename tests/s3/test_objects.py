@@ -14,6 +14,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, Missing, open_bucket
 from ft_ops.s3.glacier import availability, request_restore
 from ft_ops.s3.objects import (
+    Retention,
     WrongContent,
     copy_to_class,
     delete_version,
@@ -21,9 +22,10 @@ from ft_ops.s3.objects import (
     head,
     put_once,
     read_object,
+    retain,
     versions,
 )
-from ft_ops.s3.upload import PART_BYTES, UploadOnce, abort_uploads
+from ft_ops.s3.upload import PART_BYTES, UploadOnce, half_uploads
 
 
 def test_a_key_is_written_once(bucket: Bucket) -> None:
@@ -51,7 +53,7 @@ def test_an_upload_over_an_existing_key_is_refused_and_leaves_nothing(bucket: Bu
     with pytest.raises(Refused), UploadOnce(bucket, "big") as sink:
         sink.write(bytes(PART_BYTES + 1))
     assert len(list(versions(bucket, "big"))) == 1
-    assert abort_uploads(bucket, "big") == 0
+    assert not list(half_uploads(bucket, "big"))
 
 
 def test_an_interrupted_upload_leaves_nothing(bucket: Bucket) -> None:
@@ -63,7 +65,7 @@ def test_an_interrupted_upload_leaves_nothing(bucket: Bucket) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(versions(bucket, "big")) == []
-    assert abort_uploads(bucket, "big") == 0
+    assert not list(half_uploads(bucket, "big"))
 
 
 def test_reading_by_version_passes_a_delete_marker_by(bucket: Bucket) -> None:
@@ -84,7 +86,7 @@ def test_other_bytes_than_recorded_are_named(bucket: Bucket) -> None:
 def test_a_frozen_copy_has_the_same_checksum_and_a_class_of_its_own(bucket: Bucket) -> None:
     with UploadOnce(bucket, "big") as sink:
         sink.write(bytes(PART_BYTES + 5))
-    frozen = copy_to_class(bucket, sink.stored, "DEEP_ARCHIVE", None)
+    frozen = copy_to_class(bucket, sink.stored, "DEEP_ARCHIVE")
     assert frozen.version_id != sink.stored.version_id
     assert head(bucket, frozen) == frozen
     assert frozen.sha256 == sink.stored.sha256
@@ -96,11 +98,11 @@ def test_a_frozen_copy_has_the_same_checksum_and_a_class_of_its_own(bucket: Buck
 def test_a_copy_of_other_bytes_than_proven_is_refused(bucket: Bucket) -> None:
     stored = put_once(bucket, "a", b"content")
     with pytest.raises(WrongContent):
-        copy_to_class(bucket, replace(stored, sha256="0" * 64), "GLACIER", None)
+        copy_to_class(bucket, replace(stored, sha256="0" * 64), "GLACIER")
 
 
 def test_deep_archive_is_never_asked_for_expedited(bucket: Bucket) -> None:
-    frozen = copy_to_class(bucket, put_once(bucket, "a", b"x"), "DEEP_ARCHIVE", None)
+    frozen = copy_to_class(bucket, put_once(bucket, "a", b"x"), "DEEP_ARCHIVE")
     with pytest.raises(Refused, match="no Expedited retrieval"):
         request_restore(bucket, frozen, days=1, tier="Expedited")
 
@@ -126,11 +128,7 @@ def test_an_unreachable_endpoint_is_named(aws: str, monkeypatch: pytest.MonkeyPa
 def test_an_object_lock_is_on_the_frozen_version(bucket: Bucket) -> None:
     until = datetime.now(UTC) + timedelta(days=1)
     stored = put_once(bucket, "a", b"x")
-    bucket.client.put_object_retention(
-        Bucket=bucket.name,
-        Key="a",
-        VersionId=stored.version_id,
-        Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until},
-    )
+    retain(bucket, stored, Retention("GOVERNANCE", until))
+    retain(bucket, stored, Retention("GOVERNANCE", until))
     with pytest.raises(OpsError, match="AccessDenied"):
         delete_version(bucket, "a", stored.version_id)
