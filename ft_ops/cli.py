@@ -83,17 +83,29 @@ def sandbox(command: tuple[str, ...]) -> None:
 
 
 @commands.command()
-@click.option("--families", type=click.IntRange(1), default=25, show_default=True)
-@click.option("--months", type=click.IntRange(1), default=96, show_default=True,
-              help="Months of content, counted back from the current one.")
-@click.option("--segments", type=click.IntRange(1), default=1100, show_default=True,
-              help="Segments a month.")
+@click.option("--families", type=click.IntRange(1), default=70, show_default=True)
+@click.option(
+    "--months",
+    type=click.IntRange(1),
+    default=96,
+    show_default=True,
+    help="Months of content, counted back from the current one.",
+)
+@click.option(
+    "--segments",
+    type=click.IntRange(1),
+    default=1100,
+    show_default=True,
+    help="Segments a month.",
+)
 @click.option("--seed", type=int, default=7, show_default=True)
 def sample(families: int, months: int, segments: int, seed: int) -> None:
     """Fill a database with made-up families; refuses one that has real users."""
+    from ft_ops.sandbox.report import human_bytes
     from ft_ops.sandbox.sample import make_sample
 
-    last = Month.of(datetime.now(UTC))
+    now = datetime.now(UTC)
+    last = Month.of(now)
     with _database("sample") as connection:
         report = make_sample(
             connection,
@@ -103,8 +115,47 @@ def sample(families: int, months: int, segments: int, seed: int) -> None:
             segments_per_month=segments,
             seed=seed,
             progress=click.echo,
+            until=now,
         )
-    click.echo(str(report))
+    for table, rows in report.rows.items():
+        click.echo(f"{rows:>12,}  {table}")
+    click.echo(f"{human_bytes(report.bytes)} in {report.seconds:.1f} s")
+
+
+@commands.command()
+@click.option("--ui", is_flag=True, help="Then keep the Dagster UI on 127.0.0.1:3000.")
+@click.option("--port", default=3000, show_default=True, help="The port of --ui.")
+@click.option("--families", type=click.IntRange(1), default=70, show_default=True)
+@click.option("--months", type=click.IntRange(86), default=97, show_default=True)
+@click.option("--segments", type=click.IntRange(1), default=1050, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False),
+    default="demo-report.json",
+    show_default=True,
+    help="Where the report goes as JSON.",
+)
+def demo(
+    ui: bool, port: int, families: int, months: int, segments: int, seed: int, report: str
+) -> None:
+    """Run every job once on sample data in a disposable sandbox, and report."""
+    from ft_ops.sandbox import run_in_sandbox
+
+    first = Month.of(datetime.now(UTC)).plus(1 - months)
+    arguments = [str(families), str(months), str(segments), str(seed), report]
+    arguments += [str(port)] if ui else []
+    sys.exit(
+        run_in_sandbox(
+            [sys.executable, "-m", "ft_ops.sandbox", *arguments],
+            {
+                "FT_FIRST_MONTH": str(first),
+                # The sample is disposable, so its purge need not wait for a month.
+                "FT_PURGE_ENABLED": "true",
+                "FT_PURGE_GRACE_DAYS": "0",
+            },
+        )
+    )
 
 
 @contextmanager

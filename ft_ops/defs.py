@@ -16,6 +16,7 @@ OWNERS = ["team:operations"]
 
 
 def utc_now() -> datetime:
+    """Now, aware."""
     return datetime.now(UTC)
 
 

@@ -50,9 +50,12 @@ class Policy(BaseSettings):
         default=frozenset(), description="Extensions, comma separated, whose absence is an error."
     )
 
-    archive_bucket: str | None = Field(None, description="The versioned bucket of the archive.")
+    archive_bucket: str | None = Field(
+        default=None, description="The versioned bucket of the archive."
+    )
     archive_prefix: str = Field(
-        default="archive", description="The archive's folder in its bucket, without slashes at its ends."
+        default="archive",
+        description="The archive's folder in its bucket, without slashes at its ends.",
     )
     archive_storage_class: GlacierClass = Field(
         default="DEEP_ARCHIVE", description="Where a month's objects go once it is proven."
@@ -60,11 +63,44 @@ class Policy(BaseSettings):
     retention_years: int = Field(
         default=7, ge=1, description="A month is due for the archive this many years after its end."
     )
+    archive_part_bytes: int = Field(
+        default=256 << 20,
+        ge=1 << 20,
+        le=4 << 30,
+        description="Compressed bytes after which an export begins the next object; one copy "
+        "request moves at most 5 GB.",
+    )
+    archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
+        default=None,
+        description="The Object Lock that frozen versions get. COMPLIANCE can't be lifted by "
+        "anyone before its end, not even for an erasure.",
+    )
+    archive_lock_days: int = Field(
+        default=365, ge=1, description="Days from the proof that an Object Lock lasts."
+    )
+    longest_snapshot_seconds: int = Field(
+        default=300,
+        ge=1,
+        description="A transaction open for longer is named as a blocker before a detach.",
+    )
     purge_enabled: bool = Field(
         default=False, description="Whether proven months may be removed from the database at all."
     )
     purge_grace_days: int = Field(
         default=30, ge=0, description="Days between a month's proof and its purge."
+    )
+
+    purge_pause_latency_ms: float = Field(
+        default=20.0,
+        gt=0,
+        description="A purge pauses while a small query of the application's kind takes longer, "
+        "or five times longer than it did at the start, whichever is more.",
+    )
+    purge_pause_replication_lag_seconds: float = Field(
+        default=10.0, gt=0, description="A purge pauses while a replica lags further behind."
+    )
+    purge_longest_pause_seconds: float = Field(
+        default=900.0, ge=0, description="Pauses of one purge, added up, before it gives up."
     )
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ the scratch tables into which an archive was loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from psycopg import sql
@@ -34,25 +34,21 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a month's rows are: one relation for each of the four tables."""
+    """Where a month's rows are: a relation, or a parenthesized query, for each of the tables."""
 
-    segments: sql.Identifier
-    narrations: sql.Identifier
-    tags: sql.Identifier
-    links: sql.Identifier
+    segments: sql.Composable
+    narrations: sql.Composable
+    tags: sql.Composable
+    links: sql.Composable
 
     def relations(self) -> dict[str, sql.Composable]:
+        """By the names that the statements in sql/archive use."""
         return {
             "segments": self.segments,
             "narrations": self.narrations,
             "tags": self.tags,
             "links": self.links,
         }
-
-    def relation_of(self, table: str) -> sql.Identifier:
-        return dict(
-            zip(TABLES, (self.segments, self.narrations, self.tags, self.links), strict=True)
-        )[table]
 
 
 def hot_name(month: Month) -> str:
@@ -79,10 +75,24 @@ def live_source(month: Month) -> Source:
     )
 
 
+def hot_source(month: Month) -> Source:
+    """The month in the database while it is still a partition of content_segments."""
+    return replace(live_source(month), segments=sql.Identifier("public", hot_name(month)))
+
+
+def scratch_table(purpose: str, month: Month, generation: int, table: str) -> str:
+    """``proof_2017_03_gen1_content_tags``: a scratch table's name in the schema ops."""
+    return f"{purpose}_{month.suffix}_gen{generation}_{table}"
+
+
 def scratch_source(purpose: str, month: Month, generation: int) -> Source:
-    """Four scratch tables in the schema ops, named after what they are for."""
-    stem = f"{purpose}_{month.suffix}_gen{generation}"
-    return Source(*(sql.Identifier("ops", f"{stem}_{table}") for table in TABLES))
+    """The four scratch tables into which one generation was loaded."""
+    return Source(
+        *(
+            sql.Identifier("ops", scratch_table(purpose, month, generation, table))
+            for table in TABLES
+        )
+    )
 
 
 def table_columns(connection: Connection, table: str) -> tuple[Column, ...]:

@@ -58,9 +58,7 @@ def month_digests(
     connection: Connection, source: Source, columns: Mapping[str, tuple[Column, ...]]
 ) -> MonthDigests:
     """Digest all four tables of ``source``; for one instant, wrap it in one snapshot."""
-    return {
-        table: table_digests(connection, source, table, columns[table]) for table in TABLES
-    }
+    return {table: table_digests(connection, source, table, columns[table]) for table in TABLES}
 
 
 def table_digests(

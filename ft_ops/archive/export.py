@@ -16,7 +16,6 @@ from ft_ops.archive.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.ledger import (
     ArchivedObject,
     Generation,
-    begin_generation,
     enter,
     record_export,
 )
@@ -79,19 +78,12 @@ def export_month(
     )
 
 
-def next_generation(connection: Connection, generation: Generation, run_id: str) -> Generation:
-    """Open the generation that replaces one whose rows have changed since its proof."""
-    return begin_generation(connection, generation.month, "archived", run_id)
-
-
 def discard_unrecorded_objects(
     target: ArchiveTarget, generation: Generation, *, log: Callable[[str], None]
 ) -> None:
     """Remove what a dead run left below this generation's folders, half uploads included."""
     tables = (*TABLES, SUBJECTS)
-    prefixes = generation_prefixes(
-        target.prefix, tables, generation.month, generation.number
-    )
+    prefixes = generation_prefixes(target.prefix, tables, generation.month, generation.number)
     for prefix in prefixes:
         left = list(versions(target.bucket, prefix))
         for version in left:
@@ -128,11 +120,15 @@ def _export_tables(
     source = live_source(month)
     with arrow_connection(connection_string(url, application="archive"), snapshot) as arrow:
         for table in (*TABLES, SUBJECTS):
-            values = {} if table == SUBJECTS else {
-                "columns": column_list(
-                    columns[table], "s" if table == "content_segments" else "c"
-                )
-            }
+            values = (
+                {}
+                if table == SUBJECTS
+                else {
+                    "columns": column_list(
+                        columns[table], "s" if table == "content_segments" else "c"
+                    )
+                }
+            )
             query = statement(f"archive/export_{table}").format(**source.relations(), **values)
             keys = (part_key(target.prefix, table, month, number, part) for part in count())
             for item in write_parts(

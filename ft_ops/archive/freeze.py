@@ -54,7 +54,9 @@ def freeze_month(
             cause=f"it is not proven, its state is {generation.state}",
             next_step="materialize content_archive for this month",
         )
-    retention = lock and Retention(lock.mode, generation.proven_at + timedelta(days=lock.days))
+    retention = None
+    if lock is not None:
+        retention = Retention(lock.mode, generation.proven_at + timedelta(days=lock.days))
     generation = enter(connection, generation, "freezing", run_id)
     for item in generation.objects:
         if item.table in TABLES and item.stored.storage_class != storage_class:
@@ -74,9 +76,7 @@ def _freeze(
     """The frozen version: one that a dead run left, if its bytes are the same, else a new one."""
     for version in versions(bucket, stored.key):
         if version.key == stored.key and version.storage_class == storage_class:
-            candidate = replace(
-                stored, version_id=version.version_id, storage_class=storage_class
-            )
+            candidate = replace(stored, version_id=version.version_id, storage_class=storage_class)
             if head(bucket, candidate) == candidate:
                 return candidate
     return copy_to_class(bucket, stored, storage_class, retention)

@@ -24,12 +24,8 @@ def generation_prefixes(
     prefix: str, tables: tuple[str, ...], month: Month, generation: int
 ) -> list[str]:
     """Every folder that holds objects of a generation, each with its closing slash."""
-    return [
-        f"{_folder(prefix, table, month, generation)}/" for table in (*tables, "manifest")
-    ]
+    return [f"{_folder(prefix, table, month, generation)}/" for table in (*tables, "manifest")]
 
 
 def _folder(prefix: str, table: str, month: Month, generation: int) -> str:
-    return (
-        f"{prefix}/table={table}/year={month.year:04d}/month={month.month:02d}/gen={generation}"
-    )
+    return f"{prefix}/table={table}/year={month.year:04d}/month={month.month:02d}/gen={generation}"

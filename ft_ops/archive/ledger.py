@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Literal, TypeAlias
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
 from psycopg import sql
 from psycopg.rows import kwargs_row
@@ -102,8 +102,17 @@ class Generation:
         return self.manifest
 
 
+_MOMENTS = ("archived_at", "exported_at", "proven_at", "frozen_at", "purged_at")
 _OBJECTS = TypeAdapter(tuple[ArchivedObject, ...])
 _STORED = TypeAdapter(StoredObject)
+
+
+def supersede(connection: Connection, generation: Generation, why: str, run_id: str) -> Generation:
+    """Give a generation up, and open the next one for the same rows, in one transaction."""
+    with connection.transaction():
+        finish(connection, record_error(connection, generation, why), "superseded")
+        following = begin_generation(connection, generation.month, "archiving", run_id)
+        return finish(connection, following, "archived")
 
 
 def generations(connection: Connection, month: Month) -> list[Generation]:
@@ -215,12 +224,13 @@ def record_purged_bucket(connection: Connection, generation: Generation, bucket:
     )
 
 
-def record_error(connection: Connection, generation: Generation, error: str) -> None:
+def record_error(connection: Connection, generation: Generation, error: str) -> Generation:
     """Keep a step's failure beside its state, for whoever reads the ledger first."""
-    _update(connection, generation, generation.state, {"error": sql.Literal(error)})
+    return _update(connection, generation, generation.state, {"error": sql.Literal(error)})
 
 
 def digests_to_json(digests: MonthDigests) -> dict[str, dict[str, str]]:
+    """Digests as the ledger and the manifest keep them."""
     return {
         table: {str(bucket): str(digest) for bucket, digest in sorted(buckets.items())}
         for table, buckets in digests.items()
@@ -228,6 +238,7 @@ def digests_to_json(digests: MonthDigests) -> dict[str, dict[str, str]]:
 
 
 def digests_from_json(data: Mapping[str, Mapping[str, str]]) -> MonthDigests:
+    """The inverse of `digests_to_json`."""
     return {
         table: {int(bucket): Digest.parse(text) for bucket, text in buckets.items()}
         for table, buckets in data.items()
@@ -258,7 +269,9 @@ def _update(
             cause=f"its state was {generation.state} a moment ago and is no longer",
             next_step="find the other run at work on this month, and run again after it",
         )
-    current = [g for g in generations(connection, generation.month) if g.number == generation.number]
+    current = [
+        g for g in generations(connection, generation.month) if g.number == generation.number
+    ]
     return current[0]
 
 
@@ -266,34 +279,16 @@ def _json(value: object) -> sql.Literal:
     return sql.Literal(Jsonb(value))
 
 
-def _generation(
-    *,
-    month: date,
-    generation: int,
-    state: State,
-    objects: object,
-    manifest: object,
-    digests: Mapping[str, Mapping[str, str]] | None,
-    certificate: Mapping[str, object] | None,
-    purged_buckets: list[int],
-    archived_at: datetime | None,
-    exported_at: datetime | None,
-    proven_at: datetime | None,
-    frozen_at: datetime | None,
-    purged_at: datetime | None,
-) -> Generation:
+def _generation(**row: Any) -> Generation:
+    # psycopg's kwargs_row: a row of archive/generations.sql, whose column types the table sets.
     return Generation(
-        month=Month.of(month),
-        number=generation,
-        state=state,
-        objects=_OBJECTS.validate_python(objects),
-        manifest=None if manifest is None else _STORED.validate_python(manifest),
-        digests=None if digests is None else digests_from_json(digests),
-        certificate=certificate,
-        purged_buckets=frozenset(purged_buckets),
-        archived_at=archived_at,
-        exported_at=exported_at,
-        proven_at=proven_at,
-        frozen_at=frozen_at,
-        purged_at=purged_at,
+        month=Month.of(row["month"]),
+        number=row["generation"],
+        state=row["state"],
+        objects=_OBJECTS.validate_python(row["objects"]),
+        manifest=row["manifest"] and _STORED.validate_python(row["manifest"]),
+        digests=row["digests"] and digests_from_json(row["digests"]),
+        certificate=row["certificate"],
+        purged_buckets=frozenset(row["purged_buckets"]),
+        **{name: row[name] for name in _MOMENTS},
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import adbc_driver_postgresql.dbapi as adbc
 from psycopg import sql
 
-from ft_ops.archive.content import TABLES, Column, Source, scratch_source
+from ft_ops.archive.content import TABLES, Column, Source, scratch_source, scratch_table
 from ft_ops.archive.ledger import ArchivedObject, Generation
 from ft_ops.archive.parquet import arrow_connection, read_batches
 from ft_ops.pg.connect import Connection, connection_string
@@ -36,12 +36,15 @@ def loaded(
     Every object is read by its version and must have the size and SHA-256 that the ledger knows.
     Scratch tables that a dead process left are dropped first.
     """
-    scratch = scratch_source(purpose, generation.month, generation.number)
-    _drop(connection, scratch)
-    for table in TABLES:
+    names = {
+        table: scratch_table(purpose, generation.month, generation.number, table)
+        for table in TABLES
+    }
+    _drop(connection, names)
+    for table, name in names.items():
         connection.execute(
             statement("archive/create_scratch").format(
-                scratch=scratch.relation_of(table), table=sql.Identifier("public", table)
+                scratch=sql.Identifier("ops", name), table=sql.Identifier("public", table)
             )
         )
     try:
@@ -50,14 +53,14 @@ def loaded(
             tempfile.TemporaryDirectory(prefix="ft-archive-") as folder,
         ):
             for item, path in _downloads(bucket, generation, Path(folder)):
-                names = [column.name for column in columns[item.table]]
-                _ingest(arrow, scratch.relation_of(item.table), path, names)
+                order = [column.name for column in columns[item.table]]
+                _ingest(arrow, names[item.table], path, order)
                 path.unlink()
                 log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
-        yield scratch
+        yield scratch_source(purpose, generation.month, generation.number)
     finally:
         if not connection.closed and not connection.broken:
-            _drop(connection, scratch)
+            _drop(connection, names)
 
 
 def _downloads(
@@ -81,18 +84,13 @@ def _downloads(
             yield fetched
 
 
-def _ingest(
-    arrow: adbc.Connection, relation: sql.Identifier, path: Path, columns: list[str]
-) -> None:
-    schema, table = relation.as_string().replace('"', "").split(".")
+def _ingest(arrow: adbc.Connection, table: str, path: Path, columns: list[str]) -> None:
     with arrow.cursor() as cursor:
-        cursor.adbc_ingest(
-            table, read_batches(path, columns), mode="append", db_schema_name=schema
-        )
+        cursor.adbc_ingest(table, read_batches(path, columns), mode="append", db_schema_name="ops")
 
 
-def _drop(connection: Connection, scratch: Source) -> None:
-    for table in TABLES:
+def _drop(connection: Connection, names: Mapping[str, str]) -> None:
+    for name in names.values():
         connection.execute(
-            statement("archive/drop_scratch").format(scratch=scratch.relation_of(table))
+            statement("archive/drop_scratch").format(scratch=sql.Identifier("ops", name))
         )

@@ -1,4 +1,4 @@
-"""The document beside an archive that lets a stranger read it, and check it, without this project."""
+"""The document beside an archive by which a stranger reads and checks it without this project."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Final
 from ft_ops.archive.content import TABLES, Column
 from ft_ops.archive.digest import MonthDigests, total
 from ft_ops.archive.ledger import ArchivedObject, Generation
-from ft_ops.errors import OpsError
-from ft_ops.s3.objects import StoredObject
+from ft_ops.s3.objects import StoredObject, WrongContent
 
 FORMAT: Final = "familytales-archive/1"
 
@@ -23,7 +22,7 @@ HOW_TO_READ: Final = (
     "text, timestamptz is microseconds in UTC, text[] is a list. Create the tables from `columns`, "
     "load each object with any Parquet reader, and compare the rows with `digests`: over all rows "
     "of a table, under TimeZone UTC, DateStyle ISO, extra_float_digits 1, bytea_output hex, "
-    "sum(hashtextextended((ROW(all columns in order)::text) COLLATE \"C\", 0)::numeric), and the "
+    'sum(hashtextextended((ROW(all columns in order)::text) COLLATE "C", 0)::numeric), and the '
     "same with seed 1, are the two numbers (in hexadecimal) behind the row count. A link appears "
     "in the archive of each month that holds one of its ends."
 )
@@ -52,8 +51,7 @@ def build_manifest(
                 "rows": total(digests[table]).rows,
                 "digest": str(total(digests[table])),
                 "columns": [
-                    {"name": c.name, "type": c.type, "not_null": c.not_null}
-                    for c in columns[table]
+                    {"name": c.name, "type": c.type, "not_null": c.not_null} for c in columns[table]
                 ],
                 "ddl": _ddl(table, columns[table]),
             }
@@ -78,12 +76,10 @@ def build_manifest(
 
 
 def refuse_other_manifest(generation: Generation, body: bytes, stored: StoredObject) -> None:
-    """An OpsError unless the manifest says of this generation what the ledger says."""
+    """WrongContent unless the manifest says of this generation what the ledger says."""
     document = json.loads(body)
     said = {(o["key"], o["bytes"], o["sha256"], o["rows"]) for o in document["objects"]}
-    known = {
-        (o.stored.key, o.stored.bytes, o.stored.sha256, o.rows) for o in generation.objects
-    }
+    known = {(o.stored.key, o.stored.bytes, o.stored.sha256, o.rows) for o in generation.objects}
     digests = generation.require_digests()
     wrong = [
         table
@@ -92,7 +88,7 @@ def refuse_other_manifest(generation: Generation, body: bytes, stored: StoredObj
     ]
     if said == known and not wrong:
         return
-    raise OpsError(
+    raise WrongContent(
         f"manifest {stored.key} version {stored.version_id}",
         cause="it and the ledger disagree about "
         + (f"the digest of {', '.join(wrong)}" if wrong else "the objects"),

@@ -20,7 +20,6 @@ from ft_ops.errors import OpsError
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.upload import UploadOnce
 
-COMPRESSION = "zstd"
 COMPRESSION_LEVEL = 3
 """Smaller than pg_dump's gzip at a quarter of its time."""
 
@@ -97,11 +96,11 @@ def read_batches(path: Path, columns: list[str]) -> pa.RecordBatchReader:
 
 def _writer(sink: UploadOnce, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(
-        sink,
+        pa.PythonFile(sink, mode="w"),  # type: ignore[arg-type]  # a file in all that is called
         schema,
-        compression=COMPRESSION,
+        compression="zstd",
         compression_level=COMPRESSION_LEVEL,
-        use_dictionary=[name for name in LOW_CARDINALITY if name in schema.names],
+        use_dictionary=[name for name in LOW_CARDINALITY if name in schema.names],  # type: ignore[arg-type]
         write_statistics=True,
         store_schema=True,
     )

@@ -11,10 +11,9 @@ from ft_ops.archive.digest import differences, month_digests, total
 from ft_ops.archive.ledger import Generation, enter, record_certificate
 from ft_ops.archive.load import loaded
 from ft_ops.archive.manifest import refuse_other_manifest, software
-from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import read_object
+from ft_ops.s3.objects import WrongContent, read_object
 
 
 def prove_month(
@@ -28,21 +27,19 @@ def prove_month(
 ) -> Generation:
     """Read the stored bytes back, load them as a thaw would, and compare every row's digest.
 
-    Records a certificate. An OpsError names the object or the table that is not what was
-    exported; the month stays in the database then, exported and unproven.
+    Records a certificate. WrongContent or Missing name the object or the table that is not what
+    was exported; the month stays in the database, unproven.
     """
     started = time.monotonic()
     generation = enter(connection, generation, "proving", run_id)
     manifest = generation.require_manifest()
     refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
     columns = {table: table_columns(connection, table) for table in TABLES}
-    with loaded(
-        connection, url, bucket, generation, columns, purpose="proof", log=log
-    ) as scratch:
+    with loaded(connection, url, bucket, generation, columns, purpose="proof", log=log) as scratch:
         found = month_digests(connection, scratch, columns)
     problems = differences(generation.require_digests(), found)
     if problems:
-        raise OpsError(
+        raise WrongContent(
             f"proof of {generation.name}",
             cause="; ".join(problems),
             next_step="the rows are still in the database; materialize content_archive for this "

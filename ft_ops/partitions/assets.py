@@ -151,6 +151,7 @@ check_partition_coverage = dg.define_asset_job(
     ),
 )
 def create_partitions_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the whole range in one run."""
     keys = monthly.get_partition_keys(current_time=context.scheduled_execution_time)
     return dg.RunRequest(
         tags={

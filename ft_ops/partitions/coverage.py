@@ -54,9 +54,7 @@ def archived_months(connection: Connection, parent: str) -> frozenset[Month]:
     return frozenset(Month.of(month) for (month,) in rows)
 
 
-def wanted_months(
-    connection: Connection, parent: str, *, first: Month, last: Month
-) -> list[Month]:
+def wanted_months(connection: Connection, parent: str, *, first: Month, last: Month) -> list[Month]:
     """The months from ``first`` to ``last`` that ``parent`` must have a partition for.
 
     All of them, but for those that have moved to the archive.

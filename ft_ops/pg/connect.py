@@ -56,9 +56,7 @@ def connection_string(
     return conninfo.make_conninfo(**parts)  # type: ignore[arg-type]  # str | int values
 
 
-def connect(
-    url: str, *, application: str, settings: Mapping[str, str] | None = None
-) -> Connection:
+def connect(url: str, *, application: str, settings: Mapping[str, str] | None = None) -> Connection:
     """Open an autocommit connection; transactions are explicit, by ``connection.transaction()``.
 
     ``application`` shows in pg_stat_activity. VACUUM, REINDEX CONCURRENTLY and DETACH

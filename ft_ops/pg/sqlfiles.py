@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, cast
 
 from psycopg import sql
 
@@ -27,5 +26,4 @@ def statement(name: str) -> sql.SQL:
     lines = (sql_root() / f"{name}.sql").read_text(encoding="utf-8").splitlines()
     while lines and (not lines[0].strip() or lines[0].startswith("--")):
         lines.pop(0)
-    # The text is a file of this package, never input: what LiteralString is meant to ensure.
-    return sql.SQL(cast(LiteralString, "\n".join(lines).rstrip().removesuffix(";")))
+    return sql.SQL("\n".join(lines).rstrip().removesuffix(";"))

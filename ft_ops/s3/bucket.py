@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 _NEXT_STEPS = {
     "NoSuchBucket": "create the bucket, or correct its name",
-    "404": "create the bucket, or correct its name",
+    "404": "look for the bucket, the object and its versions; somebody may have removed it",
     "NoSuchKey": "look for the object's versions; somebody may have removed it",
     "NoSuchVersion": "look for the object's versions; somebody may have removed it",
     "403": "grant the role that runs this what deploy/iam lists, and check the bucket's owner",
     "AccessDenied": "grant the role that runs this what deploy/iam lists",
     "InvalidObjectState": "the object is in Glacier: thaw its month first",
 }
+
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+
+
+class Missing(OpsError):
+    """An object, or the version of it that was asked for, is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ def naming(what: str) -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         message = error.response.get("Error", {}).get("Message", "")
-        raise OpsError(
+        kind = Missing if code in _MISSING else OpsError
+        raise kind(
             what,
             cause=f"{error.operation_name} was refused: {code} {message}".rstrip(),
             next_step=_NEXT_STEPS.get(code, "see the cause; if it passes, run again"),

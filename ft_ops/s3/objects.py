@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 
 
+class WrongContent(OpsError):
+    """A stored version does not hold the bytes that were written."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """One version of one object. ``sha256`` is of the whole content, in hexadecimal."""
@@ -176,11 +180,9 @@ def _chunks(bucket: Bucket, key: str, version_id: str) -> Iterator[bytes]:
         yield from response["Body"].iter_chunks(CHUNK_BYTES)
 
 
-def _refuse_other_content(
-    bucket: Bucket, expected: StoredObject, size: int, sha256: str
-) -> None:
+def _refuse_other_content(bucket: Bucket, expected: StoredObject, size: int, sha256: str) -> None:
     if (size, sha256) != (expected.bytes, expected.sha256):
-        raise OpsError(
+        raise WrongContent(
             f"{bucket.url(expected.key)} version {expected.version_id}",
             cause=f"it holds {size} bytes with SHA-256 {sha256 or '(none)'}, expected "
             f"{expected.bytes} bytes with {expected.sha256}",

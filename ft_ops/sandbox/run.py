@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 
 import click
 
@@ -19,15 +20,17 @@ from ft_ops.sandbox.sandbox import sandbox
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
-def run_in_sandbox(argv: Sequence[str]) -> int:
+def run_in_sandbox(argv: Sequence[str], settings: Mapping[str, str] = _NO_SETTINGS) -> int:
     """Run the command ``argv`` in a new sandbox and return its exit status.
 
-    128 + n says that signal n ended it, as in a shell. SIGTERM and SIGINT are passed on to it.
+    ``settings`` are added to its environment. 128 + n says that signal n ended it, as in a shell.
+    SIGTERM and SIGINT are passed on to it.
     """
     with sandbox() as box:
-        return _run(argv, box.child_environment(os.environ))
+        return _run(argv, box.child_environment(os.environ) | dict(settings))
 
 
 def hold_sandbox() -> None:

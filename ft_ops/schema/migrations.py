@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, LiteralString, cast
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -123,9 +123,7 @@ def run_migrations(
     return pending
 
 
-def revert_migration(
-    connection: Connection, migrations: Sequence[Migration]
-) -> Migration | None:
+def revert_migration(connection: Connection, migrations: Sequence[Migration]) -> Migration | None:
     """Undo the highest applied version that has a down file; None when nothing is applied."""
     with _ledger_lock(connection):
         connection.execute(statement("schema/create_ledger"))
@@ -273,4 +271,4 @@ def _applied(connection: Connection) -> dict[int, AppliedMigration]:
 
 def _script(text: str) -> sql.SQL:
     # A file of the migrations folder, sent as it is: several statements, no parameters.
-    return sql.SQL(cast(LiteralString, text))
+    return sql.SQL(text)

@@ -1,0 +1,40 @@
+"""The archive: months older than the retention move to S3/Glacier, provably, and back."""
+
+from ft_ops.archive.content import TABLES, archived_name, hot_source, table_columns
+from ft_ops.archive.cycle import archive_content
+from ft_ops.archive.digest import MonthDigests, differences, month_digests, total
+from ft_ops.archive.export import ArchiveTarget
+from ft_ops.archive.holds import LegalHold, add_hold, list_holds, release_hold
+from ft_ops.archive.ledger import Generation, all_latest, generations, latest
+from ft_ops.archive.load import loaded
+from ft_ops.archive.move import Move, move_month
+from ft_ops.archive.preflight import due_months, preflight
+from ft_ops.archive.purge import plan_purge, purge_month
+
+__all__ = [
+    "TABLES",
+    "ArchiveTarget",
+    "Generation",
+    "LegalHold",
+    "MonthDigests",
+    "Move",
+    "add_hold",
+    "all_latest",
+    "archive_content",
+    "archived_name",
+    "differences",
+    "due_months",
+    "generations",
+    "hot_source",
+    "latest",
+    "list_holds",
+    "loaded",
+    "month_digests",
+    "move_month",
+    "plan_purge",
+    "preflight",
+    "purge_month",
+    "release_hold",
+    "table_columns",
+    "total",
+]

@@ -1,0 +1,85 @@
+"""Takes a month from `archived` to `frozen`: export, proof and freeze, each where it is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ft_ops.archive.export import ArchiveTarget, export_month
+from ft_ops.archive.freeze import Lock, freeze_month
+from ft_ops.archive.ledger import Generation, generations, supersede
+from ft_ops.archive.proof import prove_month
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Missing
+from ft_ops.s3.objects import WrongContent
+
+
+def archive_content(
+    connection: Connection,
+    url: str,
+    target: ArchiveTarget,
+    generation: Generation,
+    *,
+    storage_class: str,
+    lock: Lock | None,
+    run_id: str,
+    log: Callable[[str], None] = lambda line: None,
+) -> Generation:
+    """Do what is left to do for a generation, from wherever an earlier run got to.
+
+    An archive that fails its proof is given up: its objects stay as evidence, the rows are still
+    in the database, and the next run exports them as the next generation.
+    """
+    if generation.state == "archiving":
+        raise Refused(
+            f"archive of {generation.name}",
+            cause="its move out of content_segments has begun and not ended",
+            next_step="materialize archived_content_segments for this month",
+        )
+    if generation.state in {"archived", "exporting"}:
+        log(f"exporting {generation.name}")
+        generation = export_month(connection, url, target, generation, run_id=run_id, log=log)
+    if generation.state in {"exported", "proving"}:
+        log(f"proving {generation.name}")
+        generation = _prove(connection, url, target, generation, run_id=run_id, log=log)
+    if generation.state in {"proven", "freezing"}:
+        log(f"freezing {generation.name} to {storage_class}")
+        generation = freeze_month(
+            connection,
+            target.bucket,
+            target.prefix,
+            generation,
+            storage_class=storage_class,
+            lock=lock,
+            run_id=run_id,
+            log=log,
+        )
+    return generation
+
+
+def _prove(
+    connection: Connection,
+    url: str,
+    target: ArchiveTarget,
+    generation: Generation,
+    *,
+    run_id: str,
+    log: Callable[[str], None],
+) -> Generation:
+    try:
+        return prove_month(connection, url, target.bucket, generation, run_id=run_id, log=log)
+    except (WrongContent, Missing) as error:
+        following = supersede(connection, _seen_again(connection, generation), str(error), run_id)
+        raise OpsError(
+            f"proof of {generation.name}",
+            cause=f"{error.what}: {error.cause}",
+            next_step=f"materialize content_archive again: it exports {following.name}; "
+            "find out what damaged the first one",
+        ) from error
+
+
+def _seen_again(connection: Connection, generation: Generation) -> Generation:
+    """The generation as the ledger has it now: its proof has begun."""
+    return next(
+        g for g in generations(connection, generation.month) if g.number == generation.number
+    )

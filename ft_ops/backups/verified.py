@@ -1,0 +1,30 @@
+"""Which backup can be relied on: what gates that delete content ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBackup:
+    """A backup that exists and whose last drill passed.
+
+    Everything that was committed before ``restored_to`` was found in the restored copy at
+    ``verified_at``. Both are UTC, by the database server's clock.
+    """
+
+    name: str
+    restored_to: datetime
+    verified_at: datetime
+
+
+def newest_verified_backup(connection: Connection) -> VerifiedBackup | None:
+    """The verified backup that reaches furthest, None when there is none."""
+    with connection.cursor(row_factory=class_row(VerifiedBackup)) as cursor:
+        return cursor.execute(statement("backups/newest_verified")).fetchone()

@@ -1,0 +1,2 @@
+-- This session's own.
+DROP TABLE IF EXISTS pg_temp.purge_ids;

@@ -1,0 +1,3 @@
+DROP VIEW ops.verified_backups;
+DROP TABLE ops.restore_drills;
+DROP TABLE ops.backups;

@@ -1,0 +1,90 @@
+"""What the outside relies on: asset keys, jobs, crons and pools, by name."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import ft_ops
+from ft_ops.definitions import defs
+
+PACKAGE = Path(ft_ops.__file__).parent
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/assets.py"))
+
+
+def test_asset_keys_by_group() -> None:
+    groups: dict[str, set[str]] = {}
+    for spec in defs.resolve_all_asset_specs():
+        groups.setdefault(str(spec.group_name), set()).add(spec.key.to_user_string())
+    assert groups == {
+        "schema": {"schema"},
+        "partitions": {"content_segments_partitions", "audit_log_partitions"},
+        "archive": {"archived_content_segments", "content_archive", "purged_content_segments"},
+    }
+
+
+def test_jobs() -> None:
+    names = {job.name for job in defs.resolve_all_job_defs()} - {"__ASSET_JOB"}
+    assert names == {
+        "initial_schema",
+        "create_partitions",
+        "check_partition_coverage",
+        "archive_old_content",
+        "purge_archived_content",
+    }
+
+
+def test_schedules_run_by_default_in_utc() -> None:
+    schedules = list(defs.schedules or [])
+    assert {
+        (s.job_name, s.cron_schedule) for s in schedules if isinstance(s, dg.ScheduleDefinition)
+    } == {
+        ("create_partitions", "0 0 25 * *"),
+        ("check_partition_coverage", "30 0 * * *"),
+        ("archive_old_content", "0 0 1 * *"),
+        ("archive_old_content", "0 6 * * *"),
+        ("purge_archived_content", "0 4 * * *"),
+    }
+    for schedule in schedules:
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        assert schedule.execution_timezone == "UTC"
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_every_asset_is_described_and_owned() -> None:
+    for spec in defs.resolve_all_asset_specs():
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_keeps_dagster_in_its_assets(room: str) -> None:
+    for path in (PACKAGE / room).glob("*.py"):
+        if path.name != "assets.py":
+            assert "dagster" not in _imported_packages(path), path
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_other_rooms_only_as_packages(room: str) -> None:
+    for path in (PACKAGE / room).glob("*.py"):
+        for module in _imported_modules(path):
+            parts = module.split(".")
+            if parts[0] == "ft_ops" and len(parts) > 2 and parts[1] in ROOMS:
+                assert parts[1] == room, f"{path} imports {module}"
+
+
+def _imported_modules(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module)
+    return modules
+
+
+def _imported_packages(path: Path) -> set[str]:
+    return {module.split(".")[0] for module in _imported_modules(path)}
