@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 PAGE: Final = 8192
@@ -75,7 +76,8 @@ def rows_per_posting(tuple_size: int) -> int:
     return max(1, (_LONGEST_POSTING // 8 * 8 - tuple_size) // _TID)
 
 
-def group_items(tuple_size: int, rows: int) -> list[Item]:
+@lru_cache(maxsize=10_000)
+def group_items(tuple_size: int, rows: int) -> tuple[Item, ...]:
     """What deduplication makes of ``rows`` rows that share one key."""
     longest = rows_per_posting(tuple_size)
     items = []
@@ -84,7 +86,13 @@ def group_items(tuple_size: int, rows: int) -> list[Item]:
         size = tuple_size if taken == 1 else _aligned(tuple_size + taken * _TID, 8)
         items.append(Item(taken, size, size - tuple_size))
         rows -= taken
-    return items
+    return tuple(items)
+
+
+@lru_cache(maxsize=10_000)
+def bytes_per_row(tuple_size: int, rows: int) -> float:
+    """What one of ``rows`` rows with the same key costs on a leaf page, line pointers included."""
+    return sum(item.bytes + _LINE_POINTER for item in group_items(tuple_size, rows)) / rows
 
 
 def rows_per_leaf(items: Iterable[Item], fillfactor: int) -> float:
@@ -135,11 +143,9 @@ def pack_groups(
     Each pair belongs to one row drawn at random, so a key of n rows is drawn n times too often and
     counts 1/n. A key with ``cap`` rows or more is as good as endless: full posting lists only.
     """
-    drawn = []
-    for size, rows in groups:
-        items = group_items(size, rows)
-        drawn.append(items[:1] if rows >= cap else items)
-    return _pack(drawn, [1 / sum(item.rows for item in items) for items in drawn], fillfactor, chance)
+    drawn = [group_items(size, rows)[: 1 if rows >= cap else None] for size, rows in groups]
+    weights = [1 / sum(item.rows for item in items) for items in drawn]
+    return _pack(drawn, weights, fillfactor, chance)
 
 
 def pack_rows(sizes: Sequence[int], fillfactor: int, chance: random.Random) -> float:
