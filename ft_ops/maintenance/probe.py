@@ -147,12 +147,17 @@ def _drawn(
         return [_draw(index, row, 1) for row in sample]
     counted = _count_until_certain(connection, index, sample)
     # The other rows' widths count too: each of them borrows the group of a row of its stratum.
-    groups: dict[bool, list[int]] = {True: [], False: []}
-    for row in sample:
-        if row.tid in counted:
-            groups[row.starts_with_null].append(counted[row.tid])
+    groups: dict[bool, list[int]] = {
+        starts_with_null: [
+            counted[row.tid]
+            for row in sample
+            if row.tid in counted and row.starts_with_null is starts_with_null
+        ]
+        or [1]
+        for starts_with_null in (False, True)
+    }
     return [
-        _draw(index, row, counted.get(row.tid) or chance.choice(groups[row.starts_with_null] or [1]))
+        _draw(index, row, counted.get(row.tid) or chance.choice(groups[row.starts_with_null]))
         for row in sample
     ]
 

@@ -1,0 +1,3 @@
+DROP TABLE ops.frozen_partitions;
+DROP TABLE ops.index_rebuilds;
+DROP TABLE ops.index_estimates;
