@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,6 +52,20 @@ def purge_gates(
         _not_held(connection, generation),
         _backed_up(connection, generation),
         *_stored(bucket, generation),
+    ]
+
+
+def refreeze_gates(
+    connection: Connection,
+    bucket: Bucket,
+    generations: Sequence[Generation],
+    rules: PurgeRules,
+) -> list[Gate]:
+    """Every gate before a thawed month is removed again, whose archive is still its proof."""
+    return [
+        _enabled(rules),
+        _not_held(connection, generations[-1]),
+        *(gate for generation in generations for gate in _stored(bucket, generation)),
     ]
 
 
