@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from ft_ops.archive.assets import defs as archive
+from ft_ops.maintenance.assets import defs as maintenance
 from ft_ops.partitions.assets import defs as partitions
 from ft_ops.resources import Database, Settings
 from ft_ops.schema.assets import defs as schema
@@ -13,6 +14,7 @@ defs = dg.Definitions.merge(
     schema,
     partitions,
     archive,
+    maintenance,
     dg.Definitions(
         resources={"database": Database(), "settings": Settings()},
         # Every step is SQL or streams: a process a step would cost seconds and give nothing.

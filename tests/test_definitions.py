@@ -30,6 +30,7 @@ def test_asset_keys_by_group() -> None:
             "refrozen_content_segments",
             "erased_archive_content",
         },
+        "maintenance": {"vacuumed_tables", "frozen_partitions", "index_bloat", "rebuilt_indexes"},
     }
 
 
@@ -44,6 +45,10 @@ def test_jobs() -> None:
         "thaw_archived_content",
         "refreeze_thawed_content",
         "erase_archived_content",
+        "vacuum_analyze",
+        "freeze_closed_partitions",
+        "rebuild_bloated_indexes",
+        "check_maintenance",
     }
 
 
@@ -57,6 +62,10 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("archive_old_content", "0 0 1 * *"),
         ("archive_old_content", "0 6 * * *"),
         ("purge_archived_content", "0 4 * * *"),
+        ("vacuum_analyze", "0 0 * * 0"),
+        ("freeze_closed_partitions", "0 1 * * *"),
+        ("rebuild_bloated_indexes", "0 5 * * 0"),
+        ("check_maintenance", "45 0 * * *"),
     }
     for schedule in schedules:
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -1,0 +1,28 @@
+"""Vacuums, freezes, analyses and rebuilds by evidence, within a window, in nobody's way."""
+
+from ft_ops.maintenance.advice import IndexAdvice, index_advice
+from ft_ops.maintenance.bloat import Accuracy, Estimate, accuracy, estimate_indexes
+from ft_ops.maintenance.freeze import freeze_closed_partitions
+from ft_ops.maintenance.leftovers import InvalidIndex, invalid_indexes
+from ft_ops.maintenance.rebuild import RebuildOutcome, rebuild_indexes
+from ft_ops.maintenance.vacuum import TableOutcome, vacuum_tables
+from ft_ops.maintenance.wraparound import Age, Wraparound, wraparound
+
+__all__ = [
+    "Accuracy",
+    "Age",
+    "Estimate",
+    "IndexAdvice",
+    "InvalidIndex",
+    "RebuildOutcome",
+    "TableOutcome",
+    "Wraparound",
+    "accuracy",
+    "estimate_indexes",
+    "freeze_closed_partitions",
+    "index_advice",
+    "invalid_indexes",
+    "rebuild_indexes",
+    "vacuum_tables",
+    "wraparound",
+]

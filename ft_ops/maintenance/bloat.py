@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from ft_ops.errors import OpsError
 from ft_ops.maintenance.btree import PAGE
 from ft_ops.maintenance.indexes import IndexState, catalog_sql, index_states
 from ft_ops.maintenance.probe import probe_btree
@@ -170,6 +171,20 @@ def accuracy(connection: Connection) -> Accuracy:
         return Accuracy(tuple(cursor.execute(statement("maintenance/estimate_errors")).fetchall()))
 
 
+def refuse_unreachable(estimates: Iterable[Estimate]) -> None:
+    """OpsError when an index is out of this role's reach: it names the grant that is missing."""
+    unreachable = [e.index for e in estimates if not e.index.may_maintain]
+    if unreachable:
+        grants = sorted(
+            {f'GRANT "{index.owner}" TO <the operations role>' for index in unreachable}
+        )
+        raise OpsError(
+            f"indexes {', '.join(index.qualified_name for index in unreachable)}",
+            cause="the operations role is no member of the owner's role and can't rebuild them",
+            next_step=f"as an administrator: {'; '.join(grants)}",
+        )
+
+
 def _reused(index: IndexState, known: _Stored | None) -> Estimate | None:
     if known is None or known.method == "unknown":
         return None
@@ -220,7 +235,7 @@ def _unknown(index: IndexState, problem: str) -> Estimate:
 
 
 def _rows(index: IndexState) -> int | None:
-    """The rows that the index holds now: what was last counted, moved on by the table's counters."""
+    """The rows that the index holds: what was last counted, moved on by the table's counters."""
     if index.tuples < 0:
         return None if index.predicate else index.live_rows
     if index.table_tuples > 0 and index.live_rows > 0:

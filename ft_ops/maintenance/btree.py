@@ -14,7 +14,7 @@ from typing import Final
 
 PAGE: Final = 8192
 _LINE_POINTER: Final = 4
-# A page less its header, its btree trailer, the high key's line pointer and that of the item to add.
+# Less the page's header and trailer, and the line pointers of the high key and the next item.
 _LEAF_SPACE: Final = PAGE - 24 - 16 - 2 * _LINE_POINTER
 _INTERNAL_FILL: Final = 0.70
 _TID: Final = 6
@@ -42,7 +42,7 @@ class IndexColumn:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a leaf page holds for one or more rows: ``truncatable`` bytes go when it is a high key."""
+    """What a leaf page holds for its rows. ``truncatable`` bytes go when it becomes a high key."""
 
     rows: int
     bytes: int

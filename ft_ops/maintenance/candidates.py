@@ -96,19 +96,17 @@ def is_bloated(estimate: Estimate, rules: RebuildRules) -> bool:
 
 def unfit(index: IndexState) -> str | None:
     """Why an index can't or shouldn't be rebuilt concurrently, None when it can."""
-    if index.is_partitioned:
-        return "it is a partitioned index: name those of its partitions"
-    if index.is_temporary:
-        return "it belongs to a temporary table"
-    if index.is_exclusion:
-        return "PostgreSQL can't rebuild an exclusion constraint concurrently"
-    if index.method == "brin":
-        return "a BRIN index is summarized, not rebuilt"
-    if LEFTOVER_NAME.fullmatch(index.name):
-        return "it looks like the leftover of a rebuild, and a rebuild would make it permanent"
-    if not index.is_valid:
-        return "it is invalid"
-    return None
+    objections = {
+        "it is a partitioned index: name those of its partitions": index.is_partitioned,
+        "it belongs to a temporary table": index.is_temporary,
+        "PostgreSQL can't rebuild an exclusion constraint concurrently": index.is_exclusion,
+        "a BRIN index is summarized, not rebuilt": index.method == "brin",
+        "it looks like the leftover of a rebuild, and a rebuild would make it permanent": (
+            LEFTOVER_NAME.fullmatch(index.name) is not None
+        ),
+        "it is invalid": not index.is_valid,
+    }
+    return next((reason for reason, applies in objections.items() if applies), None)
 
 
 def _named(estimates: Sequence[Estimate], named: Collection[str]) -> list[Estimate]:

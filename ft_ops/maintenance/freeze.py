@@ -45,12 +45,13 @@ class ClosedPartition:
 
 
 def closed_partitions(
-    connection: Connection, *, now: datetime, still_for: timedelta
+    connection: Connection, named: Collection[str] = (), *, now: datetime, still_for: timedelta
 ) -> list[ClosedPartition]:
     """Every partition by time whose upper bound has passed by a day, oldest first.
 
-    One may be frozen when its counters have moved by less than a row in a thousand since they were
-    seen at least ``still_for`` ago. It is done when it was frozen and they haven't moved since.
+    With names, those alone, and at once; OpsError for a name that none of them has. Any other may
+    be frozen when its counters have moved by less than a row in a thousand since they were seen at
+    least ``still_for`` ago. It is done when it was frozen and they haven't moved since.
     """
     sightings = _sightings(connection)
     closed = [
@@ -59,10 +60,11 @@ def closed_partitions(
         if table.upper_bound is not None and table.upper_bound + CLOSED_FOR <= now
     ]
     closed.sort(key=lambda table: (table.upper_bound, table.qualified_name))
-    return [
+    judged = [
         _judge(table, sightings.get((table.oid, table.file_node)), now, still_for)
         for table in closed
     ]
+    return _named(judged, named) if named else judged
 
 
 def freeze_closed_partitions(
@@ -80,9 +82,7 @@ def freeze_closed_partitions(
     A frozen partition counts as done once all of its pages are all-visible. When a long snapshot
     kept that from happening, the outcome names it and the next run goes on.
     """
-    closed = closed_partitions(connection, now=now, still_for=still_for)
-    if named:
-        closed = _named(closed, named)
+    closed = closed_partitions(connection, named, now=now, still_for=still_for)
     waiting = [c for c in closed if c.waits_for]
     for partition in waiting:
         _see(connection, partition.table, now)

@@ -4,46 +4,39 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Final, Literal
 
 import psycopg
-from psycopg import sql
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.maintenance.bloat import confirm, estimate_indexes, extension_schema
+from ft_ops.maintenance.bloat import confirm, estimate_indexes, refuse_unreachable
 from ft_ops.maintenance.candidates import Candidate, RebuildRules, candidates, is_bloated
 from ft_ops.maintenance.gates import Gates, closed_gates
-from ft_ops.maintenance.indexes import IndexState
 from ft_ops.maintenance.journal import (
     NOT_MEASURED,
     Measures,
     Settled,
     begin,
     drop_leftovers,
-    index_now,
-    invalid_indexes,
-    leftovers_of,
     settle,
     settle_unfinished,
 )
-from ft_ops.maintenance.watch import Canary, watch_rebuild
+from ft_ops.maintenance.leftovers import index_now, invalid_indexes, leftovers_of
+from ft_ops.maintenance.reindex import corruption, reindex, session_settings
+from ft_ops.maintenance.watch import Canary
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
-from ft_ops.pg.sqlfiles import statement
 
 TASK: Final = "index rebuilds"
 LOCK_SECONDS: Final = 30
 _PATIENCE_SECONDS: Final = 60
 _PREDICTION_FACTOR: Final = 3
-_CANCEL_SECONDS: Final = 10
 
-Result = Literal["rebuilt", "planned", "deferred", "not bloated", "stopped", "failed", "denied"]
+Result = Literal["rebuilt", "planned", "deferred", "not bloated", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +100,8 @@ def rebuild_indexes(
         settle_unfinished(connection, log)
         drop_leftovers(connection, log)
         estimates = estimate_indexes(connection, chance=chance, store=True)
-        for candidate in candidates(connection, estimates, terms.rules, named, now):
+        chosen = candidates(connection, estimates, terms.rules, named, now)
+        for candidate in chosen:
             if any(outcome.result == "stopped" for outcome in outcomes):
                 detail = "the application suffered from the rebuild before it"
                 outcome = RebuildOutcome(candidate, "deferred", detail)
@@ -115,6 +109,7 @@ def rebuild_indexes(
                 outcome = _consider(run, candidate, is_named=bool(named))
             log(_line(outcome))
             outcomes.append(outcome)
+    refuse_unreachable(candidate.estimate for candidate in chosen)
     return outcomes
 
 
@@ -139,15 +134,15 @@ def plan_rebuilds(
     return outcomes
 
 
-def refuse_denied(outcomes: Sequence[RebuildOutcome]) -> None:
-    """OpsError when an index was out of this role's reach: it names the grant that is missing."""
-    denied = [outcome.candidate.index for outcome in outcomes if outcome.result == "denied"]
-    if denied:
-        grants = sorted({f'GRANT "{index.owner}" TO <the operations role>' for index in denied})
+def refuse_failed(outcomes: Iterable[RebuildOutcome]) -> None:
+    """OpsError when a rebuild failed, once the others were done."""
+    failed = [outcome for outcome in outcomes if outcome.result == "failed"]
+    if failed:
         raise OpsError(
-            f"rebuild of {', '.join(index.qualified_name for index in denied)}",
-            cause="the operations role is no member of the owner's role",
-            next_step=f"as an administrator: {'; '.join(grants)}",
+            f"rebuild of {', '.join(o.candidate.index.qualified_name for o in failed)}",
+            cause="; ".join(outcome.detail for outcome in failed),
+            next_step="correct what the messages name; ops.index_rebuilds has the history, and the "
+            "next run tries again",
         )
 
 
@@ -185,13 +180,13 @@ def _reasons_to_wait(
 def _consider(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOutcome:
     """Rebuild a candidate unless something speaks against it right now."""
     if not candidate.index.may_maintain:
-        return RebuildOutcome(candidate, "denied", f"it belongs to {candidate.index.owner}")
+        return RebuildOutcome(candidate, "failed", f"it belongs to {candidate.index.owner}")
     reasons = _reasons_to_wait(run.connection, candidate, run.terms, run.seconds_left)
     if reasons:
         return RebuildOutcome(candidate, "deferred", "; ".join(reasons))
     timeout = f"{max(1, int(run.seconds_left))}s"
     try:
-        with _settings(run.connection, {"statement_timeout": timeout}):
+        with session_settings(run.connection, {"statement_timeout": timeout}):
             confirmed = confirm(run.connection, candidate.estimate, run.chance)
     except psycopg.errors.QueryCanceled:
         return RebuildOutcome(candidate, "deferred", "counting its rows outlasted the window")
@@ -212,8 +207,9 @@ def _rebuild(run: _Run, candidate: Candidate) -> RebuildOutcome:
     run.log(f"rebuilding {index.qualified_name}: {candidate.predicted_seconds:.0f} s predicted")
     began = run.clock()
     try:
-        with _settings(run.connection, _timeouts(candidate, run.seconds_left)):
-            stopped, error = _reindex(run, index.identifier, canary), None
+        with session_settings(run.connection, _timeouts(candidate, run.seconds_left)):
+            stopped = reindex(run.connection, run.beside, index.identifier, canary, run.log)
+            error = None
     except psycopg.Error as problem:
         if run.connection.broken:
             raise OpsError(
@@ -235,36 +231,6 @@ def _timeouts(candidate: Candidate, seconds_left: float) -> dict[str, str]:
     }
 
 
-def _reindex(run: _Run, index: sql.Identifier, canary: Canary) -> bool:
-    """Run REINDEX in a thread and watch it from this one; whether it was asked to stop.
-
-    Its error is raised here, unless it was asked to stop.
-    """
-    query = statement("maintenance/reindex").format(index=index)
-    cancel = partial(run.connection.cancel_safe, timeout=_CANCEL_SECONDS)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        running = thread.submit(run.connection.execute, query)
-        try:
-            stopped = watch_rebuild(
-                run.beside,
-                run.connection.info.backend_pid,
-                canary,
-                is_done=lambda seconds: bool(wait([running], timeout=seconds).done),
-                stop=cancel,
-                log=run.log,
-            )
-        finally:
-            # An interrupted run takes its rebuild with it.
-            if not running.done():
-                cancel()
-    try:
-        running.result()
-    except psycopg.errors.QueryCanceled:
-        if not stopped:
-            raise
-    return stopped
-
-
 def _outcome(
     run: _Run, candidate: Candidate, settled: Settled, measures: Measures
 ) -> RebuildOutcome:
@@ -276,44 +242,11 @@ def _outcome(
         return replace(outcome, detail=detail)
     if settled.state == "failed":
         return replace(outcome, detail=settled.error or "")
-    corruption = _corruption(run.connection, candidate.index)
-    if corruption is not None:
-        return replace(outcome, result="failed", detail=corruption)
+    damage = corruption(run.connection, candidate.index)
+    if damage is not None:
+        return replace(outcome, result="failed", detail=damage)
     left = (f"{leftover.qualified_name} is left: {problem}" for leftover, problem in remaining)
     return replace(outcome, detail="; ".join(left))
-
-
-def _corruption(connection: Connection, index: IndexState) -> str | None:
-    """What amcheck finds wrong with a rebuilt btree; None when nothing, or without amcheck."""
-    now = index_now(connection, index.schema, index.name)
-    schema = extension_schema(connection, "amcheck", "bt_index_check")
-    if now is None or schema is None or index.method != "btree":
-        return None
-    query = statement("maintenance/check_btree").format(
-        function=sql.Identifier(schema, "bt_index_check")
-    )
-    try:
-        connection.execute(query, {"index": now.oid})
-    except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
-        return f"amcheck: {str(error).strip()}"
-    return None
-
-
-@contextmanager
-def _settings(connection: Connection, values: Mapping[str, str]) -> Iterator[None]:
-    before = {
-        name: connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
-        for name in values
-    }
-    for name, value in values.items():
-        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-    try:
-        yield
-    finally:
-        if not connection.closed and not connection.broken:
-            for name, row in before.items():
-                assert row is not None
-                connection.execute("SELECT set_config(%s, %s, false)", (name, row[0]))
 
 
 def _line(outcome: RebuildOutcome) -> str:
