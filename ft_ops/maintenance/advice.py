@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,12 +37,37 @@ class IndexAdvice:
 
 
 def index_advice(connection: Connection, *, now: datetime) -> IndexAdvice:
-    """Look through the catalog. An index counts as unused after 30 days without a scan."""
+    """Look through the catalog. An index counts as unused after 30 days without a scan.
+
+    The days count from when `scans_of_our_own` first looked: nobody else knows an index's age.
+    """
     return IndexAdvice(
         unused=_findings(connection, "unused_indexes", now - OLD_ENOUGH),
         duplicate=_findings(connection, "duplicate_indexes", now),
         unindexed_foreign_keys=_findings(connection, "unindexed_foreign_keys", now),
     )
+
+
+@contextmanager
+def scans_of_our_own(connection: Connection, *, now: datetime) -> Iterator[None]:
+    """Take note of which indexes are in use, and keep what the block scans out of that.
+
+    Estimates descend the indexes that they judge: without this, none would ever seem unused.
+    """
+    _flush_counters(connection)
+    connection.execute(statement("maintenance/note_usage"), {"now": now})
+    connection.execute(statement("maintenance/forget_usage"))
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            _flush_counters(connection)
+            connection.execute(statement("maintenance/note_own_scans"))
+
+
+def _flush_counters(connection: Connection) -> None:
+    # A session's counters reach the others after a second at the earliest, unless it asks.
+    connection.execute("SELECT pg_stat_force_next_flush()")
 
 
 def _findings(connection: Connection, name: str, before: datetime) -> tuple[Finding, ...]:

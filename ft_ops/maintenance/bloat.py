@@ -236,11 +236,12 @@ def _unknown(index: IndexState, problem: str) -> Estimate:
 
 def _rows(index: IndexState) -> int | None:
     """The rows that the index holds: what was last counted, moved on by the table's counters."""
-    if index.tuples < 0:
-        return None if index.predicate else index.live_rows
-    if index.table_tuples > 0 and index.live_rows > 0:
-        return round(index.tuples * index.live_rows / index.table_tuples)
-    return round(index.tuples)
+    if index.tuples > 0 and index.table_tuples > 0:
+        moved_on = index.live_rows / index.table_tuples if index.live_rows > 0 else 1.0
+        return round(index.tuples * moved_on)
+    if index.predicate is None:
+        return index.live_rows
+    return 0 if index.live_rows == 0 else None
 
 
 def _density_bytes(connection: Connection, index: IndexState) -> int | None:

@@ -4,13 +4,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 
 import dagster as dg
 from pydantic import Field
 
 from ft_ops.defs import HEAVY_POOL, OWNERS, table, utc_now
-from ft_ops.maintenance.advice import Finding, index_advice
+from ft_ops.maintenance.advice import Finding, index_advice, scans_of_our_own
 from ft_ops.maintenance.bloat import Estimate, accuracy, estimate_indexes, refuse_unreachable
 from ft_ops.maintenance.candidates import RebuildRules, is_bloated
 from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
@@ -71,13 +72,15 @@ class RebuildConfig(dg.Config):
 def index_bloat(
     context: dg.AssetExecutionContext, config: BloatConfig, database: Database, settings: Settings
 ) -> dg.MaterializeResult[None]:
+    now = utc_now()
     with as_failure(), database.connect("index bloat", statement_timeout="60s") as connection:
         require_monitoring(connection)
-        estimates = estimate_indexes(
-            connection, chance=random.Random(), store=not config.dry_run, log=context.log.info
-        )
+        with nullcontext() if config.dry_run else scans_of_our_own(connection, now=now):
+            estimates = estimate_indexes(
+                connection, chance=random.Random(), store=not config.dry_run, log=context.log.info
+            )
         refuse_unreachable(estimates)
-        advice = index_advice(connection, now=utc_now())
+        advice = index_advice(connection, now=now)
     rules = _rules(settings.policy())
     return dg.MaterializeResult(
         metadata={

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import psycopg
 
 from ft_ops.errors import OpsError, Refused
+from ft_ops.maintenance.advice import scans_of_our_own
 from ft_ops.maintenance.bloat import confirm, estimate_indexes, refuse_unreachable
 from ft_ops.maintenance.candidates import Candidate, RebuildRules, candidates, is_bloated
 from ft_ops.maintenance.gates import Gates, closed_gates
@@ -96,7 +97,7 @@ def rebuild_indexes(
     """
     run = _Run(connection, beside, terms, chance, log, clock)
     outcomes: list[RebuildOutcome] = []
-    with _alone(connection, sleep):
+    with _alone(connection, sleep), scans_of_our_own(connection, now=now):
         settle_unfinished(connection, log)
         drop_leftovers(connection, log)
         estimates = estimate_indexes(connection, chance=chance, store=True)

@@ -1,5 +1,5 @@
--- Indexes that no query has used, on a partitioned table counted over all partitions. Statistics
--- must be 30 days old, and so must our knowledge of the index: PostgreSQL doesn't tell its age.
+-- Indexes that no query has used since a moment, by every look that was taken at their scans; of a
+-- partitioned index, in any partition. Reads catalogs, and the sizes of files.
 WITH RECURSIVE tree AS (
     SELECT i.indexrelid AS root, i.indexrelid AS member
     FROM pg_index AS i
@@ -12,14 +12,13 @@ WITH RECURSIVE tree AS (
 ), usage AS (
     SELECT
         tree.root,
-        sum(pg_stat_get_numscans(tree.member)) AS scans,
         sum(pg_relation_size(tree.member)) AS bytes,
-        min(e.first_seen_at) AS first_seen_at
+        max(known.unused_since) AS unused_since
     FROM tree
     JOIN pg_class AS c ON c.oid = tree.member
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    LEFT JOIN ops.index_estimates AS e
-        ON e.schema_name = n.nspname AND e.index_name = c.relname
+    LEFT JOIN ops.index_usage AS known
+        ON known.schema_name = n.nspname AND known.index_name = c.relname
     GROUP BY tree.root
 )
 SELECT
@@ -27,18 +26,13 @@ SELECT
     t.relname AS table_name,
     c.relname AS name,
     usage.bytes::bigint AS bytes,
-    format('not used since %%s', to_char(greatest(
-        usage.first_seen_at, coalesce(d.stats_reset, '-infinity')
-    ), 'YYYY-MM-DD')) AS finding
+    format('not used since %%s', to_char(usage.unused_since, 'YYYY-MM-DD')) AS finding
 FROM usage
 JOIN pg_index AS i ON i.indexrelid = usage.root
 JOIN pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_class AS t ON t.oid = i.indrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
-JOIN pg_stat_database AS d ON d.datname = current_database()
-WHERE usage.scans = 0
-  AND usage.first_seen_at <= %(before)s
-  AND coalesce(d.stats_reset, '-infinity') <= %(before)s
+WHERE usage.unused_since <= %(before)s
   AND i.indisvalid
   AND NOT i.indisunique
   AND NOT i.indisexclusion

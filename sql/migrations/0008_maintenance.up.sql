@@ -14,7 +14,6 @@ CREATE TABLE ops.index_estimates (
     -- Of an index whose size cannot be computed, the best that was seen.
     least_bytes_per_row double precision,
     problem text,
-    first_seen_at timestamptz NOT NULL DEFAULT now(),
     estimated_at timestamptz NOT NULL DEFAULT now(),
     rebuilt_bytes bigint,
     rebuilt_at timestamptz,
@@ -23,6 +22,16 @@ CREATE TABLE ops.index_estimates (
         (method = 'unknown') = (estimated_bytes IS NULL)
         AND (method = 'unknown') = (problem IS NOT NULL)
     )
+);
+
+-- How often each index had been scanned when we last looked, our own scans included, and since when
+-- nobody else has.
+CREATE TABLE ops.index_usage (
+    schema_name text NOT NULL,
+    index_name text NOT NULL,
+    scans bigint NOT NULL,
+    unused_since timestamptz NOT NULL,
+    PRIMARY KEY (schema_name, index_name)
 );
 
 -- The journal of rebuilds. A row is written before REINDEX begins; one that is still "begun" when
@@ -67,4 +76,6 @@ CREATE TABLE ops.frozen_partitions (
     PRIMARY KEY (table_oid, file_node)
 );
 
-GRANT SELECT ON ops.index_estimates, ops.index_rebuilds, ops.frozen_partitions TO ft_readonly;
+GRANT SELECT ON
+    ops.index_estimates, ops.index_usage, ops.index_rebuilds, ops.frozen_partitions
+    TO ft_readonly;

@@ -24,9 +24,9 @@ def make_letters(connection: Connection, table: str = "letters", *, rows: int = 
         sql.SQL("CREATE INDEX {} ON {} (sender)").format(sql.Identifier(f"{table}_sender"), name)
     )
     connection.execute(
-        sql.SQL("INSERT INTO {} SELECT gen_random_uuid(), g FROM generate_series(1, %s) AS g").format(
-            name
-        ),
+        sql.SQL(
+            "INSERT INTO {} SELECT gen_random_uuid(), g FROM generate_series(1, %s) AS g"
+        ).format(name),
         (rows,),
     )
     settle(connection, table)
