@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from types import MappingProxyType
 
 import psycopg
 
@@ -31,8 +32,18 @@ from ft_ops.archive.subjects import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.pg.connect import Connection, connect, connection_string
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version, versions
-from ft_ops.s3.upload import UploadOnce, abort_uploads
+from ft_ops.s3.objects import Version, delete_version, versions
+from ft_ops.s3.upload import HalfUpload, UploadOnce, abort_upload, half_uploads
+
+SESSION: Mapping[str, str] = MappingProxyType(
+    {
+        # The sort of a month: with a server's usual 4 MB it would go to disk in many runs.
+        "work_mem": "64MB",
+        # One scan a table: compiling its plan takes longer than it gains.
+        "jit": "off",
+    }
+)
+"""What the exporting sessions set besides what every operations session does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +71,13 @@ def export_month(
     snapshot. What a dead predecessor wrote of this generation was never recorded, proves nothing,
     and is removed first; the rows are all still in the database.
     """
+    # Listed before the ledger is asked, removed afterwards: a run that has lost its connection,
+    # and with it the month's lock, without noticing, can't remove what its successor has written.
+    left = list(_unrecorded_objects(target, generation))
     generation = enter(connection, generation, "exporting", run_id)
-    discard_unrecorded_objects(target, generation, log=log)
+    for leftover in left:
+        _discard(target.bucket, leftover)
+        log(f"removed {leftover.key}, which no run has recorded")
     columns = live_columns(connection)
     source = source or live_source(generation.month)
     job = _Export(url, target, generation, source, columns, log)
@@ -70,19 +86,21 @@ def export_month(
     return record_export(connection, generation, objects, columns)
 
 
-def discard_unrecorded_objects(
-    target: ArchiveTarget, generation: Generation, *, log: Callable[[str], None]
-) -> None:
-    """Remove what a dead run left below this generation's folders, half uploads included."""
+def _unrecorded_objects(
+    target: ArchiveTarget, generation: Generation
+) -> Iterator[Version | HalfUpload]:
+    """Everything below the folders of a generation that has no recorded object yet."""
     tables = (*TABLES, SUBJECTS)
-    prefixes = generation_prefixes(target.prefix, tables, generation.month, generation.number)
-    for prefix in prefixes:
-        left = list(versions(target.bucket, prefix))
-        for version in left:
-            delete_version(target.bucket, version.key, version.version_id)
-        uploads = abort_uploads(target.bucket, prefix)
-        if left or uploads:
-            log(f"removed {len(left)} unrecorded objects and {uploads} half uploads of {prefix}")
+    for prefix in generation_prefixes(target.prefix, tables, generation.month, generation.number):
+        yield from versions(target.bucket, prefix)
+        yield from half_uploads(target.bucket, prefix)
+
+
+def _discard(bucket: Bucket, leftover: Version | HalfUpload) -> None:
+    if isinstance(leftover, Version):
+        delete_version(bucket, leftover.key, leftover.version_id)
+    else:
+        abort_upload(bucket, leftover)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +151,8 @@ def _export_tables(
 ) -> list[ArchivedObject]:
     """Export some tables over a connection of their own."""
     objects = []
-    with arrow_connection(connection_string(job.url, application="archive"), snapshot) as arrow:
+    conninfo = connection_string(job.url, application="archive", settings=SESSION)
+    with arrow_connection(conninfo, snapshot) as arrow:
         for table in tables:
             alias = "s" if table == "content_segments" else "c"
             query = statement(f"archive/export_{table}").format(

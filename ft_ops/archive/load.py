@@ -22,7 +22,7 @@ from ft_ops.archive.content import (
 )
 from ft_ops.archive.ledger import ArchivedObject, Generation
 from ft_ops.archive.parquet import arrow_connection, read_batches
-from ft_ops.pg.connect import Connection, connection_string
+from ft_ops.pg.connect import Connection, connection_string, takes_statements
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download
@@ -80,8 +80,8 @@ def loaded(
 
 
 def drop_scratch(connection: Connection, names: Iterable[str]) -> None:
-    """Drop scratch tables; on a connection that is gone, the next run does it."""
-    if connection.closed or connection.broken:
+    """Drop scratch tables; on a connection that is of no use any more, the next run does it."""
+    if not takes_statements(connection):
         return
     for name in names:
         connection.execute(

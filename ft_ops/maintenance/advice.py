@@ -10,7 +10,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
 OLD_ENOUGH: Final = timedelta(days=30)
@@ -60,7 +60,7 @@ def scans_of_our_own(connection: Connection, *, now: datetime) -> Iterator[None]
     try:
         yield
     finally:
-        if not connection.broken:
+        if takes_statements(connection):
             _flush_counters(connection)
             connection.execute(statement("maintenance/note_own_scans"))
 

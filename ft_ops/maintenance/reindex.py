@@ -15,7 +15,7 @@ from ft_ops.maintenance.bloat import extension_schema
 from ft_ops.maintenance.indexes import IndexState
 from ft_ops.maintenance.leftovers import index_now
 from ft_ops.maintenance.watch import Canary, watch_rebuild
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
 _CANCEL_SECONDS: Final = 10
@@ -84,7 +84,7 @@ def session_settings(connection: Connection, values: Mapping[str, str]) -> Itera
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             for name, row in before.items():
                 assert row is not None
                 connection.execute("SELECT set_config(%s, %s, false)", (name, row[0]))

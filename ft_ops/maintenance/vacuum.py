@@ -26,7 +26,7 @@ from ft_ops.maintenance.tables import (
     table_state,
     table_states,
 )
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
 Result = Literal[
@@ -220,7 +220,7 @@ def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
     try:
         connection.execute(query)
     finally:
-        if not connection.broken:
+        if takes_statements(connection):
             connection.execute("RESET statement_timeout")
 
 

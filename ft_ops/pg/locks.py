@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (row[0],))
 
 
@@ -45,7 +45,8 @@ def with_escalating_lock_timeout(
 ) -> T:
     """Run ``action`` with each wait in turn until it gets its lock; an OpsError when it never does.
 
-    The connection must be outside a transaction: an aborted one could not try again.
+    ``action`` opens a transaction of its own, or a savepoint in the caller's: an aborted
+    transaction could not try again.
     """
     pause = 0.05
     for attempt, wait in enumerate(waits_ms, start=1):
@@ -84,7 +85,7 @@ def only_one(connection: Connection, task: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute(
                 "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
             )
