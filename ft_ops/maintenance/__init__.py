@@ -2,9 +2,11 @@
 
 from ft_ops.maintenance.advice import IndexAdvice, index_advice
 from ft_ops.maintenance.bloat import Accuracy, Estimate, accuracy, estimate_indexes
+from ft_ops.maintenance.candidates import RebuildRules
 from ft_ops.maintenance.freeze import freeze_closed_partitions
+from ft_ops.maintenance.gates import Gates
 from ft_ops.maintenance.leftovers import InvalidIndex, invalid_indexes
-from ft_ops.maintenance.rebuild import RebuildOutcome, rebuild_indexes
+from ft_ops.maintenance.rebuild import RebuildOutcome, Terms, rebuild_indexes
 from ft_ops.maintenance.vacuum import TableOutcome, vacuum_tables
 from ft_ops.maintenance.wraparound import Age, Wraparound, wraparound
 
@@ -12,10 +14,13 @@ __all__ = [
     "Accuracy",
     "Age",
     "Estimate",
+    "Gates",
     "IndexAdvice",
     "InvalidIndex",
     "RebuildOutcome",
+    "RebuildRules",
     "TableOutcome",
+    "Terms",
     "Wraparound",
     "accuracy",
     "estimate_indexes",
