@@ -47,6 +47,7 @@ def ensure_months(
     partitions = partitions_of(connection, parent)
     existing = {p.month: p.name for p in partitions if not p.is_detaching}
     strays = strays_of(connection, parent)
+    in_the_way = [p for p in partitions if p.month is None or p.is_detaching]
     left_alone = months_at_work(connection, parent)
 
     def ensure(month: Month) -> PartitionOutcome:
@@ -56,12 +57,11 @@ def ensure_months(
             return PartitionOutcome(month, existing[month], action)
         if name in strays and month in left_alone:
             return PartitionOutcome(month, name, "left to the archive")
-        _refuse_overlap(connection, parent, month, partitions)
+        _refuse_overlap(connection, parent, month, in_the_way)
         if name in strays:
             did = attach_stray(connection, parent, month, strays[name], log=log, sleep=sleep)
             return PartitionOutcome(month, name, did)
         create_partition(connection, parent, month, sleep=sleep)
-        log(f"created {name}")
         return PartitionOutcome(month, name, "created")
 
     outcomes, refusals = [], []
@@ -70,16 +70,19 @@ def ensure_months(
             outcomes.append(ensure(month))
         except Refused as refusal:
             refusals.append(refusal)
+    created = [outcome.month for outcome in outcomes if outcome.action == "created"]
+    if created:
+        log(f"created {len(created)} partitions of {parent}, {min(created)} to {max(created)}")
     if refusals:
         raise _all_of(parent, refusals) from refusals[0]
     return outcomes
 
 
 def _refuse_overlap(
-    connection: Connection, parent: str, month: Month, partitions: Iterable[Partition]
+    connection: Connection, parent: str, month: Month, in_the_way: Iterable[Partition]
 ) -> None:
-    for partition in partitions:
-        if partition.month == month and partition.is_detaching:
+    for partition in in_the_way:
+        if partition.month == month:
             raise pending_detach(parent, partition).refusal()
         if partition.month is None and month in months_within(partition):
             empty = is_empty(connection, partition.name)

@@ -1,0 +1,21 @@
+"""The job `create_partitions` for the first 120 months of the definitions, as a child runs it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from ft_ops.definitions import defs
+from ft_ops.defs import monthly
+from ft_ops.partitions.assets import whole_range
+
+MONTHS = 120
+INSTANCE = dg.DagsterInstance.ephemeral()
+"""Made here, because making the first one imports its storage."""
+
+
+def create() -> None:
+    """Run the job in the database that FT_DATABASE_URL names."""
+    result = defs.resolve_job_def("create_partitions").execute_in_process(
+        instance=INSTANCE, tags=whole_range(monthly.get_partition_keys()[:MONTHS])
+    )
+    assert result.success

@@ -1,0 +1,84 @@
+"""Creating 120 months of both tables in one run, against the same statements in psql.
+
+Ours is the whole Dagster run: its asset checks and an event for each planned and each created
+partition included, the imports of the process not; and, by itself, the function that the run
+calls. psql reads the statements from a file, each month in a transaction, as we send them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+from bench._partitions_job import MONTHS, create
+from bench.frame import BenchContext, Result, alternating, in_child, seconds
+from ft_ops.months import Month
+from ft_ops.partitions import PARENTS, ensure_months, partition_name
+from ft_ops.pg.connect import connect
+
+GOAL = 2.0
+FIRST_MONTH = Month(2014, 1)
+"""120 months before those that the migrations create."""
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    script = context.work_dir / "partitions.sql"
+    script.write_text("".join(_statements()), encoding="utf-8")
+    found = alternating(
+        {
+            "run": lambda: _run(context),
+            "function": lambda: _function(context),
+            "psql": lambda: _psql(context, script),
+        },
+        repetitions=context.sizes.repetitions,
+        warm_ups=0,
+    )
+    for subject, suffix in (("run", ""), ("function", "_function")):
+        yield Result.comparing(
+            found[subject],
+            found["psql"],
+            name=f"partitions{suffix}",
+            work=f"create 120 months of both tables, one {subject}",
+            against="the same statements in psql",
+            goal=GOAL,
+            size=f"{MONTHS * len(PARENTS)} partitions",
+        )
+
+
+def _statements() -> Iterator[str]:
+    for parent in PARENTS:
+        for month in FIRST_MONTH.until(FIRST_MONTH.plus(MONTHS - 1)):
+            name = partition_name(parent, month)
+            yield (
+                "BEGIN;\n"
+                f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL);\n"
+                f"ALTER TABLE {parent} ATTACH PARTITION {name}"
+                f" FOR VALUES FROM ('{month.start.isoformat()}') TO ('{month.end.isoformat()}');\n"
+                "COMMIT;\n"
+            )
+
+
+def _run(context: BenchContext) -> float:
+    with context.empty_database() as url:
+        settings = {"FT_DATABASE_URL": url, "FT_FIRST_MONTH": str(FIRST_MONTH)}
+        with patch.dict(os.environ, settings):
+            return in_child(create).seconds
+
+
+def _function(context: BenchContext) -> float:
+    months = list(FIRST_MONTH.until(FIRST_MONTH.plus(MONTHS - 1)))
+    with context.empty_database() as url, connect(url, application="bench") as connection:
+        return seconds(lambda: [ensure_months(connection, parent, months) for parent in PARENTS])
+
+
+def _psql(context: BenchContext, script: Path) -> float:
+    psql = context.sandbox.bin_dir / "psql"
+    with context.empty_database() as url:
+        return seconds(
+            lambda: subprocess.run(
+                [psql, "--quiet", "--set=ON_ERROR_STOP=1", "--file", script, url], check=True
+            )
+        )
