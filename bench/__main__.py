@@ -40,7 +40,8 @@ def main(names: Sequence[str]) -> int:
     path = QUICK_RESULTS if is_quick else FULL_RESULTS
     failed = _run_all(names or known, path, is_quick=is_quick)
     print()
-    for line in summary(read_results(path)):
+    kept = {n: k for n, k in read_results(path).items() if not names or k.benchmark in names}
+    for line in summary(kept):
         print(line)
     print(f"\nresults: {path}")
     if not is_quick:

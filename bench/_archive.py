@@ -10,10 +10,15 @@ from psycopg import adapters, sql
 
 from bench.frame import BenchContext
 from ft_ops.archive.content import TABLES
+from ft_ops.archive.export import ArchiveTarget, export_month
+from ft_ops.archive.ledger import Generation, latest, supersede
+from ft_ops.archive.proof import prove_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import versions
 
+RUN: Final = "bench"
 PART_BYTES: Final = 256 << 20
 DUMP_KEY: Final = "pg_dump/month"
 
@@ -34,6 +39,33 @@ _ROWS: Final[dict[str, LiteralString]] = {
         "SELECT l.id FROM content_links AS l JOIN {segments} AS s ON s.id = l.target_segment_id)"
     ),
 }
+
+
+class ArchivedMonth:
+    """A month in archived_content_segments that is exported and proven again and again."""
+
+    def __init__(self, connection: Connection, url: str, bucket: Bucket, month: Month) -> None:
+        self._connection = connection
+        self._url = url
+        self._target = ArchiveTarget(bucket, "bench", PART_BYTES)
+        self._month = month
+
+    @property
+    def generation(self) -> Generation:
+        found = latest(self._connection, self._month)
+        assert found is not None, f"{self._month} was not moved"
+        return found
+
+    def begin_again(self) -> None:
+        """Give up what was exported; the next export is another generation's."""
+        if self.generation.state != "archived":
+            supersede(self._connection, self.generation, "exported again", RUN)
+
+    def export(self) -> None:
+        export_month(self._connection, self._url, self._target, self.generation, run_id=RUN)
+
+    def prove(self) -> None:
+        prove_month(self._connection, self._url, self._target, self.generation, run_id=RUN)
 
 
 def rows_of(table: str, month: Month) -> sql.Composed:

@@ -1,11 +1,12 @@
 """The frame of the benchmarks: data, timing, results, and the report that is written of them."""
 
 from bench.frame.context import BenchContext, Sizes, Template
-from bench.frame.measure import Samples, alternating, in_child, seconds
+from bench.frame.measure import ChildReport, Samples, alternating, in_child, seconds, slope
 from bench.frame.results import Curve, Result
 
 __all__ = [
     "BenchContext",
+    "ChildReport",
     "Curve",
     "Result",
     "Samples",
@@ -14,4 +15,5 @@ __all__ = [
     "alternating",
     "in_child",
     "seconds",
+    "slope",
 ]
