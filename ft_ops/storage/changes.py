@@ -94,8 +94,11 @@ class _Partition:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """``attached`` is every month of content_segments with its signature now; ``reasons`` says
-    why a month has to be counted, and has no entry for a month that is proven unchanged."""
+    """What a snapshot says of every month.
+
+    ``attached`` has each month of content_segments with its signature now. ``reasons`` says why a
+    month has to be counted; a month without an entry is proven unchanged.
+    """
 
     attached: Mapping[Month, str | None]
     reasons: Mapping[Month, Reason]

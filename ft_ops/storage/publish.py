@@ -93,15 +93,13 @@ def _publish(
 
 
 def _stale(connection: Connection, owners: Owners) -> list[UUID]:
-    return [id for (id,) in connection.execute(statement(f"storage/stale_{owners}"))]
+    return [owner for (owner,) in connection.execute(statement(f"storage/stale_{owners}"))]
 
 
 def _write(connection: Connection, owners: Owners, ids: list[UUID]) -> int:
     """One batch, its own transaction; what can't be had in time is left for the next round."""
     try:
-        return connection.execute(
-            statement(f"storage/publish_{owners}"), {"ids": ids}
-        ).rowcount
+        return connection.execute(statement(f"storage/publish_{owners}"), {"ids": ids}).rowcount
     except psycopg.errors.LockNotAvailable:
         # Somebody alters the table. The rows show up again as stale.
         return 0

@@ -71,9 +71,7 @@ def recompute_changed(
         attached = [month for month in changes.reasons if month in changes.attached]
         counted: list[CountedMonth] = []
         for months in neighbours(attached):
-            counted += count_months(
-                connection, months, changes.attached, media, snapshot.taken_at
-            )
+            counted += count_months(connection, months, changes.attached, media, snapshot.taken_at)
             log(_progress(counted, len(attached)))
         counted += _forget_departed(connection, changes)
         done = Recomputation(
@@ -102,9 +100,7 @@ def recompute_everything(
             found = count_months(connection, months, changes.attached, media, snapshot.taken_at)
             missed = _missed(found, changes)
             if missed and len(examples) < MOST_EXAMPLES:
-                examples += show_differences(
-                    connection, missed, most=MOST_EXAMPLES - len(examples)
-                )
+                examples += show_differences(connection, missed, most=MOST_EXAMPLES - len(examples))
             counted += found
             log(_progress(counted, len(changes.attached)))
         counted += _forget_departed(connection, changes)

@@ -61,3 +61,18 @@ def latest_snapshot(connection: Connection) -> Snapshot:
             next_step="materialize monthly_storage",
         )
     return snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class FullRecomputation:
+    """The newest recomputation of every month, and what it found that no signal had named."""
+
+    taken_at: datetime
+    disagreements: int
+    examples: list[dict[str, object]]
+
+
+def latest_full(connection: Connection) -> FullRecomputation | None:
+    """The newest full recomputation, None when there was none yet."""
+    with connection.cursor(row_factory=class_row(FullRecomputation)) as cursor:
+        return cursor.execute(statement("storage/latest_full")).fetchone()
