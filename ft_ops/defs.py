@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -23,6 +24,19 @@ def utc_now() -> datetime:
 def lookahead_month(months: int, now: datetime) -> Month:
     """The last month that must have partitions: ``months`` after the current one."""
     return Month.of(now).plus(months)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | int | float | bool | None]]
+) -> dg.MetadataValue:
+    """Rows as a metadata table; it may have none."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({name: "" if cell is None else cell for name, cell in zipped})
+            for zipped in (zip(columns, row, strict=True) for row in rows)
+        ],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
+    )
 
 
 def _monthly() -> dg.MonthlyPartitionsDefinition:

@@ -5,6 +5,7 @@ Nothing else reads the environment, but for AWS settings, which are boto3's own.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -77,6 +78,12 @@ class Policy(BaseSettings):
     )
     archive_lock_days: int = Field(
         default=365, ge=1, description="Days from the proof that an Object Lock lasts."
+    )
+    archive_prices_file: Path | None = Field(
+        default=None, description="A price list of your own for thaws, as JSON."
+    )
+    thaw_days: int = Field(
+        default=14, ge=1, description="Days that a thawed month stays in the database."
     )
     longest_snapshot_seconds: int = Field(
         default=300,

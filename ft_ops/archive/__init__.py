@@ -1,6 +1,6 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
-from ft_ops.archive.content import TABLES, archived_name, hot_source, table_columns
+from ft_ops.archive.content import TABLES, archived_name, hot_source, live_columns
 from ft_ops.archive.cycle import archive_content
 from ft_ops.archive.digest import MonthDigests, differences, month_digests, total
 from ft_ops.archive.export import ArchiveTarget
@@ -28,6 +28,7 @@ __all__ = [
     "hot_source",
     "latest",
     "list_holds",
+    "live_columns",
     "loaded",
     "month_digests",
     "move_month",
@@ -35,6 +36,5 @@ __all__ = [
     "preflight",
     "purge_month",
     "release_hold",
-    "table_columns",
     "total",
 ]

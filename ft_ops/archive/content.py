@@ -6,8 +6,9 @@ the scratch tables into which an archive was loaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from psycopg import sql
 from psycopg.rows import class_row
@@ -100,6 +101,15 @@ def table_columns(connection: Connection, table: str) -> tuple[Column, ...]:
     with connection.cursor(row_factory=class_row(Column)) as cursor:
         cursor.execute(statement("archive/table_columns"), {"table": table})
         return tuple(cursor)
+
+
+TableColumns: TypeAlias = Mapping[str, tuple[Column, ...]]
+"""Table → its columns, for all four tables: the live ones, or those of an archive's day."""
+
+
+def live_columns(connection: Connection) -> TableColumns:
+    """The columns of all four tables as they are today."""
+    return {table: table_columns(connection, table) for table in TABLES}
 
 
 def column_list(columns: tuple[Column, ...], alias: str) -> sql.Composed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ft_ops.archive.content import Source
 from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.freeze import Lock, freeze_month
 from ft_ops.archive.ledger import Generation, generations, supersede
@@ -22,13 +23,15 @@ def archive_content(
     *,
     storage_class: str,
     lock: Lock | None,
+    source: Source | None = None,
     run_id: str,
     log: Callable[[str], None] = lambda line: None,
 ) -> Generation:
     """Do what is left to do for a generation, from wherever an earlier run got to.
 
-    An archive that fails its proof is given up: its objects stay as evidence, the rows are still
-    in the database, and the next run exports them as the next generation.
+    ``source`` is the month in the database unless it is given. An archive that fails its proof is
+    given up: its objects stay as evidence, the rows are still in the database, and the next run
+    exports them as the next generation.
     """
     if generation.state == "archiving":
         raise Refused(
@@ -38,7 +41,9 @@ def archive_content(
         )
     if generation.state in {"archived", "exporting"}:
         log(f"exporting {generation.name}")
-        generation = export_month(connection, url, target, generation, run_id=run_id, log=log)
+        generation = export_month(
+            connection, url, target, generation, source=source, run_id=run_id, log=log
+        )
     if generation.state in {"exported", "proving"}:
         log(f"proving {generation.name}")
         generation = _prove(connection, url, target, generation, run_id=run_id, log=log)

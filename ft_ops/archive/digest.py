@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from psycopg import sql
 
-from ft_ops.archive.content import TABLES, Column, Source, column_list
+from ft_ops.archive.content import TABLES, Column, Source, TableColumns, column_list
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -54,9 +54,7 @@ MonthDigests: TypeAlias = Mapping[str, BucketDigests]
 """Table → bucket → digest; a bucket without rows is left out."""
 
 
-def month_digests(
-    connection: Connection, source: Source, columns: Mapping[str, tuple[Column, ...]]
-) -> MonthDigests:
+def month_digests(connection: Connection, source: Source, columns: TableColumns) -> MonthDigests:
     """Digest all four tables of ``source``; for one instant, wrap it in one snapshot."""
     return {table: table_digests(connection, source, table, columns[table]) for table in TABLES}
 

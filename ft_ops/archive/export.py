@@ -10,7 +10,14 @@ from itertools import count
 
 import psycopg
 
-from ft_ops.archive.content import TABLES, Column, column_list, live_source, table_columns
+from ft_ops.archive.content import (
+    TABLES,
+    Source,
+    TableColumns,
+    column_list,
+    live_columns,
+    live_source,
+)
 from ft_ops.archive.digest import MonthDigests, month_digests, total
 from ft_ops.archive.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.ledger import (
@@ -47,21 +54,24 @@ def export_month(
     target: ArchiveTarget,
     generation: Generation,
     *,
+    source: Source | None = None,
     run_id: str,
     log: Callable[[str], None] = lambda line: None,
 ) -> Generation:
     """Write a generation's objects and manifest, and record them.
 
-    Everything is read in one snapshot, and the digests are the server's own of the same
-    snapshot. What a dead predecessor wrote of this generation was never recorded, proves
-    nothing, and is removed first; the rows are all still in the database.
+    ``source`` is the month in the database unless it is given. Everything is read in one
+    snapshot, and the digests are the server's own of the same snapshot. What a dead predecessor
+    wrote of this generation was never recorded, proves nothing, and is removed first; the rows
+    are all still in the database.
     """
     generation = enter(connection, generation, "exporting", run_id)
     discard_unrecorded_objects(target, generation, log=log)
-    columns = {table: table_columns(connection, table) for table in TABLES}
+    columns = live_columns(connection)
+    source = source or live_source(generation.month)
     with _snapshot(url) as (reader, snapshot), ThreadPoolExecutor(1) as digesting:
-        pending = digesting.submit(month_digests, reader, live_source(generation.month), columns)
-        objects = tuple(_export_tables(url, snapshot, target, generation, columns, log))
+        pending = digesting.submit(month_digests, reader, source, columns)
+        objects = tuple(_export_tables(url, snapshot, target, generation, source, columns, log))
         digests = pending.result()
     _refuse_other_counts(generation, objects, digests)
     body = build_manifest(
@@ -113,11 +123,11 @@ def _export_tables(
     snapshot: str,
     target: ArchiveTarget,
     generation: Generation,
-    columns: dict[str, tuple[Column, ...]],
+    source: Source,
+    columns: TableColumns,
     log: Callable[[str], None],
 ) -> Iterator[ArchivedObject]:
     month, number = generation.month, generation.number
-    source = live_source(month)
     with arrow_connection(connection_string(url, application="archive"), snapshot) as arrow:
         for table in (*TABLES, SUBJECTS):
             values = (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ft_ops.archive.content import TABLES
 from ft_ops.archive.holds import holds_on
 from ft_ops.archive.ledger import Generation
-from ft_ops.archive.manifest import refuse_other_manifest
+from ft_ops.archive.manifest import read_columns
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -52,6 +52,20 @@ def purge_gates(
         _not_held(connection, generation),
         _backed_up(connection, generation),
         *_stored(bucket, generation),
+    ]
+
+
+def refreeze_gates(
+    connection: Connection,
+    bucket: Bucket,
+    generations: Sequence[Generation],
+    rules: PurgeRules,
+) -> list[Gate]:
+    """Every gate before a thawed month is removed again, whose archive is still its proof."""
+    return [
+        _enabled(rules),
+        _not_held(connection, generations[-1]),
+        *(gate for generation in generations for gate in _stored(bucket, generation)),
     ]
 
 
@@ -102,7 +116,7 @@ def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:
             yield Gate("object", False, f"{item.stored.key} is {found}, recorded: {item.stored}")
     try:
         manifest = generation.require_manifest()
-        refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
+        read_columns(generation, read_object(bucket, manifest), manifest)
     except OpsError as error:
         yield Gate("manifest", False, str(error))
     else:

@@ -100,9 +100,14 @@ def list_holds(connection: Connection) -> list[LegalHold]:
         return cursor.execute(statement("archive/list_holds")).fetchall()
 
 
+def active_holds(connection: Connection) -> list[LegalHold]:
+    """The holds that count now."""
+    return [hold for hold in list_holds(connection) if hold.released_at is None]
+
+
 def holds_on(connection: Connection, month: Month) -> list[LegalHold]:
     """The holds that keep a month in the database: its own, and those of whom it has content."""
-    held = [hold for hold in list_holds(connection) if hold.released_at is None]
+    held = active_holds(connection)
     if not held:
         return []
     on_month = [hold for hold in held if hold.month == month.first_day]

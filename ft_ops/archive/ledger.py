@@ -134,6 +134,12 @@ def all_latest(connection: Connection) -> list[Generation]:
         return cursor.execute(statement("archive/latest_generations")).fetchall()
 
 
+def months_by_state(connection: Connection, state: State) -> list[Month]:
+    """The months that have a generation in a state, oldest first."""
+    rows = connection.execute(statement("archive/months_by_state"), {"state": state}).fetchall()
+    return [Month.of(month) for (month,) in rows]
+
+
 def begin_generation(connection: Connection, month: Month, state: State, run_id: str) -> Generation:
     """Open the next generation of a month."""
     connection.execute(

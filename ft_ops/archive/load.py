@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import adbc_driver_postgresql.dbapi as adbc
 from psycopg import sql
 
-from ft_ops.archive.content import TABLES, Column, Source, scratch_source, scratch_table
+from ft_ops.archive.content import (
+    TABLES,
+    Column,
+    Source,
+    TableColumns,
+    scratch_source,
+    scratch_table,
+)
 from ft_ops.archive.ledger import ArchivedObject, Generation
+from ft_ops.archive.manifest import read_columns
 from ft_ops.archive.parquet import arrow_connection, read_batches
 from ft_ops.pg.connect import Connection, connection_string
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import download
+from ft_ops.s3.objects import download, read_object
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A generation's rows in scratch tables, with the columns that they had when exported."""
+
+    source: Source
+    columns: TableColumns
 
 
 @contextmanager
@@ -26,28 +43,30 @@ def loaded(
     url: str,
     bucket: Bucket,
     generation: Generation,
-    columns: Mapping[str, tuple[Column, ...]],
     *,
     purpose: str,
     log: Callable[[str], None] = lambda line: None,
-) -> Iterator[Source]:
+) -> Iterator[Loaded]:
     """The generation's rows in unlogged scratch tables for a block; dropped after it.
 
-    Every object is read by its version and must have the size and SHA-256 that the ledger knows.
+    The tables are made from the manifest's columns: the live ones may have changed since. Every
+    object is read by its version and must have the size and SHA-256 that the ledger knows.
     Scratch tables that a dead process left are dropped first.
     """
+    manifest = generation.require_manifest()
+    columns = read_columns(generation, read_object(bucket, manifest), manifest)
     names = {
         table: scratch_table(purpose, generation.month, generation.number, table)
         for table in TABLES
     }
-    _drop(connection, names)
-    for table, name in names.items():
-        connection.execute(
-            statement("archive/create_scratch").format(
-                scratch=sql.Identifier("ops", name), table=sql.Identifier("public", table)
-            )
-        )
+    drop_scratch(connection, names.values())
     try:
+        for table, name in names.items():
+            connection.execute(
+                statement("archive/create_scratch").format(
+                    scratch=sql.Identifier("ops", name), columns=_definitions(columns[table])
+                )
+            )
         with (
             arrow_connection(connection_string(url, application="archive load")) as arrow,
             tempfile.TemporaryDirectory(prefix="ft-archive-") as folder,
@@ -57,10 +76,27 @@ def loaded(
                 _ingest(arrow, names[item.table], path, order)
                 path.unlink()
                 log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
-        yield scratch_source(purpose, generation.month, generation.number)
+        yield Loaded(scratch_source(purpose, generation.month, generation.number), columns)
     finally:
-        if not connection.closed and not connection.broken:
-            _drop(connection, names)
+        drop_scratch(connection, names.values())
+
+
+def drop_scratch(connection: Connection, names: Iterable[str]) -> None:
+    """Drop scratch tables; on a connection that is gone, the next run does it."""
+    if connection.closed or connection.broken:
+        return
+    for name in names:
+        connection.execute(
+            statement("archive/drop_scratch").format(scratch=sql.Identifier("ops", name))
+        )
+
+
+def _definitions(columns: tuple[Column, ...]) -> sql.Composed:
+    # A type is format_type's own spelling, from a manifest whose SHA-256 the ledger knows.
+    return sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
+        for column in columns
+    )
 
 
 def _downloads(
@@ -87,10 +123,3 @@ def _downloads(
 def _ingest(arrow: adbc.Connection, table: str, path: Path, columns: list[str]) -> None:
     with arrow.cursor() as cursor:
         cursor.adbc_ingest(table, read_batches(path, columns), mode="append", db_schema_name="ops")
-
-
-def _drop(connection: Connection, names: Mapping[str, str]) -> None:
-    for name in names.values():
-        connection.execute(
-            statement("archive/drop_scratch").format(scratch=sql.Identifier("ops", name))
-        )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
-from ft_ops.archive.content import TABLES, Column
+from ft_ops.archive.content import TABLES, Column, TableColumns
 from ft_ops.archive.digest import MonthDigests, total
 from ft_ops.archive.ledger import ArchivedObject, Generation
 from ft_ops.s3.objects import StoredObject, WrongContent
@@ -31,7 +30,7 @@ HOW_TO_READ: Final = (
 def build_manifest(
     generation: Generation,
     objects: tuple[ArchivedObject, ...],
-    columns: Mapping[str, tuple[Column, ...]],
+    columns: TableColumns,
     digests: MonthDigests,
     *,
     bucket: str,
@@ -75,8 +74,11 @@ def build_manifest(
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
-def refuse_other_manifest(generation: Generation, body: bytes, stored: StoredObject) -> None:
-    """WrongContent unless the manifest says of this generation what the ledger says."""
+def read_columns(generation: Generation, body: bytes, stored: StoredObject) -> TableColumns:
+    """The columns that a generation was exported with.
+
+    WrongContent unless the manifest says of its objects and digests what the ledger says.
+    """
     document = json.loads(body)
     said = {(o["key"], o["bytes"], o["sha256"], o["rows"]) for o in document["objects"]}
     known = {(o.stored.key, o.stored.bytes, o.stored.sha256, o.rows) for o in generation.objects}
@@ -86,14 +88,18 @@ def refuse_other_manifest(generation: Generation, body: bytes, stored: StoredObj
         for table in TABLES
         if document["tables"].get(table, {}).get("digest") != str(total(digests[table]))
     ]
-    if said == known and not wrong:
-        return
-    raise WrongContent(
-        f"manifest {stored.key} version {stored.version_id}",
-        cause="it and the ledger disagree about "
-        + (f"the digest of {', '.join(wrong)}" if wrong else "the objects"),
-        next_step=f"find out who wrote it; then export {generation.month} as the next generation",
-    )
+    if said != known or wrong:
+        raise WrongContent(
+            f"manifest {stored.key} version {stored.version_id}",
+            cause="it and the ledger disagree about "
+            + (f"the digest of {', '.join(wrong)}" if wrong else "the objects"),
+            next_step="find out who wrote it; then export "
+            f"{generation.month} as the next generation",
+        )
+    return {
+        table: tuple(Column(**column) for column in document["tables"][table]["columns"])
+        for table in TABLES
+    }
 
 
 def software(server_version: str) -> dict[str, str]:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ft_ops.archive.content import TABLES, table_columns
+from ft_ops.archive.content import TABLES
 from ft_ops.archive.digest import differences, month_digests, total
 from ft_ops.archive.ledger import Generation, enter, record_certificate
 from ft_ops.archive.load import loaded
-from ft_ops.archive.manifest import refuse_other_manifest, software
+from ft_ops.archive.manifest import software
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import WrongContent, read_object
+from ft_ops.s3.objects import WrongContent
 
 
 def prove_month(
@@ -33,10 +33,8 @@ def prove_month(
     started = time.monotonic()
     generation = enter(connection, generation, "proving", run_id)
     manifest = generation.require_manifest()
-    refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
-    columns = {table: table_columns(connection, table) for table in TABLES}
-    with loaded(connection, url, bucket, generation, columns, purpose="proof", log=log) as scratch:
-        found = month_digests(connection, scratch, columns)
+    with loaded(connection, url, bucket, generation, purpose="proof", log=log) as copy:
+        found = month_digests(connection, copy.source, copy.columns)
     problems = differences(generation.require_digests(), found)
     if problems:
         raise WrongContent(

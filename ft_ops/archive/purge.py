@@ -10,7 +10,7 @@ from typing import Literal
 
 from psycopg import sql
 
-from ft_ops.archive.content import ARCHIVED, TABLES, archived_name, live_source, table_columns
+from ft_ops.archive.content import ARCHIVED, archived_name, live_columns, live_source
 from ft_ops.archive.detach import attach_archived, detach_month
 from ft_ops.archive.digest import BUCKETS, differences, month_digests
 from ft_ops.archive.gates import Gate, PurgeRules, purge_gates
@@ -24,6 +24,7 @@ from ft_ops.archive.ledger import (
 from ft_ops.archive.remove import Removed, only_buckets, remove_content
 from ft_ops.archive.throttle import Throttle
 from ft_ops.errors import Refused
+from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
@@ -132,7 +133,7 @@ def _changes(connection: Connection, generation: Generation) -> list[str]:
     """How the month differs from its proof, in the buckets that no purge has removed yet."""
     if not table_exists(connection, archived_name(generation.month)):
         return [f"{archived_name(generation.month)} does not exist"]
-    columns = {table: table_columns(connection, table) for table in TABLES}
+    columns = live_columns(connection)
     found = month_digests(connection, live_source(generation.month), columns)
     left = frozenset(range(BUCKETS)) - generation.purged_buckets
     return differences(only_buckets(generation.require_digests(), left), only_buckets(found, left))
@@ -147,18 +148,24 @@ def _drop(connection: Connection, generation: Generation, removed: Removed, run_
         return Purge(finish(connection, generation, "purged"), removed.segments, 0, None)
 
 
+def keep_remainder(connection: Connection, month: Month, run_id: str) -> Generation:
+    """Attach the rows that a removal left, as the month's next generation.
+
+    Inside the caller's transaction; the rows whose keys are gone are dropped from the table.
+    """
+    connection.execute(
+        statement("archive/delete_purged_rows").format(table=sql.Identifier(archived_name(month)))
+    )
+    attach_archived(connection, month)
+    return finish(connection, begin_generation(connection, month, "archiving", run_id), "archived")
+
+
 def _keep(connection: Connection, generation: Generation, removed: Removed, run_id: str) -> Purge:
     """Attach what stays of the table as the next generation, in one transaction."""
-    table = archived_name(generation.month)
     with connection.transaction():
-        connection.execute(
-            statement("archive/delete_purged_rows").format(table=sql.Identifier(table))
-        )
-        attach_archived(connection, generation.month)
         _audit(connection, generation, removed, run_id)
         purged = finish(connection, generation, "purged")
-        following = begin_generation(connection, generation.month, "archiving", run_id)
-        following = finish(connection, following, "archived")
+        following = keep_remainder(connection, generation.month, run_id)
         return Purge(purged, removed.segments, removed.kept, following)
 
 

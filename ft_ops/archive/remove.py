@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from ft_ops.archive.content import (
-    TABLES,
-    Column,
     Source,
+    TableColumns,
     archived_name,
+    live_columns,
     live_source,
-    table_columns,
 )
 from ft_ops.archive.digest import MonthDigests, differences, month_digests
 from ft_ops.archive.throttle import Throttle
@@ -53,7 +52,7 @@ def remove_content(
     ``done`` buckets are skipped; ``record`` is called for each other one in the transaction that
     removes it. A batch that is not what was proven stays whole.
     """
-    columns = {table: table_columns(connection, table) for table in TABLES}
+    columns = live_columns(connection)
     segments = sql.Identifier("public", archived_name(month))
     connection.execute(statement("archive/drop_purge_ids"))
     connection.execute(statement("archive/create_purge_ids").format(segments=segments))
@@ -111,7 +110,7 @@ def _remove_batch(
     expected: MonthDigests,
     source: Source,
     buckets: Sequence[int],
-    columns: Mapping[str, tuple[Column, ...]],
+    columns: TableColumns,
     record: Callable[[int], None],
 ) -> bool:
     """One transaction: digest, delete, record; whether the rows were what was proven.

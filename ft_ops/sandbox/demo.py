@@ -27,9 +27,9 @@ from ft_ops.archive import (
     due_months,
     generations,
     hot_source,
+    live_columns,
     loaded,
     month_digests,
-    table_columns,
     total,
 )
 from ft_ops.backups import newest_verified_backup
@@ -189,7 +189,7 @@ def _prepare(demo: Demo, size: DemoSize) -> SampleReport:
 
 
 def _digests_before(demo: Demo, due: Sequence[Month]) -> dict[Month, MonthDigests]:
-    columns = {table: table_columns(demo.connection, table) for table in TABLES}
+    columns = live_columns(demo.connection)
     return {month: month_digests(demo.connection, hot_source(month), columns) for month in due}
 
 
@@ -222,7 +222,6 @@ def _read_back(
 ) -> dict[str, int]:
     """Load what the bucket holds of each month and compare it with what was there at first."""
     rows = dict.fromkeys(TABLES, 0)
-    columns = {table: table_columns(demo.connection, table) for table in TABLES}
     with demo.step("read back from the bucket") as tell:
         for month in due:
             generation = generations(demo.connection, month)[-1]
@@ -233,10 +232,9 @@ def _read_back(
                 demo.policy.require_database_url(),
                 demo.bucket,
                 generation,
-                columns,
                 purpose="demo",
-            ) as scratch:
-                found = month_digests(demo.connection, scratch, columns)
+            ) as copy:
+                found = month_digests(demo.connection, copy.source, copy.columns)
             problems = differences(before[month], found)
             if problems:
                 raise OpsError(

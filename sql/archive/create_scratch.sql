@@ -1,2 +1,2 @@
--- A table of the same columns and nothing else, without WAL: what is loaded here is a copy.
-CREATE UNLOGGED TABLE {scratch} (LIKE {table});
+-- A table of an archive's columns and nothing else, without WAL: what is loaded here is a copy.
+CREATE UNLOGGED TABLE {scratch} ({columns});

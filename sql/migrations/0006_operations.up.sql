@@ -66,21 +66,26 @@ CREATE TABLE ops.thaws (
     month date NOT NULL CHECK (month = date_trunc('month', month)),
     family_id uuid,
     purpose text NOT NULL CHECK (purpose IN ('thaw', 'erasure')),
-    state text NOT NULL CHECK (state IN ('restoring', 'loading', 'thawed', 'refrozen', 'failed')),
+    -- 'loaded' rows stand in a table of their own; 'thawed' ones are attached and visible.
+    state text NOT NULL CHECK (state IN (
+        'restoring', 'loading', 'loaded', 'thawed', 'refreezing', 'done', 'cancelled'
+    )),
+    generations integer[] NOT NULL,
     tier text NOT NULL CHECK (tier IN ('Expedited', 'Standard', 'Bulk')),
-    estimate jsonb NOT NULL DEFAULT '{}',
-    row_counts jsonb,
+    days integer NOT NULL CHECK (days > 0),
+    estimate jsonb NOT NULL,
     digests jsonb,
     left_out jsonb,
+    purged_buckets smallint[] NOT NULL DEFAULT '{}',
     requested_at timestamptz NOT NULL DEFAULT now(),
     thawed_at timestamptz,
     expires_at timestamptz,
-    refrozen_at timestamptz,
+    done_at timestamptz,
     run_id text,
     error text
 );
 CREATE UNIQUE INDEX thaws_one_at_a_time ON ops.thaws (month)
-    WHERE state NOT IN ('refrozen', 'failed');
+    WHERE state NOT IN ('done', 'cancelled');
 
 CREATE TABLE ops.legal_holds (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -107,6 +112,8 @@ CREATE TABLE ops.waiting_links (
 CREATE TABLE ops.erasures (
     kind text NOT NULL CHECK (kind IN ('user', 'family', 'thread', 'segment')),
     id uuid NOT NULL,
+    -- The month of an erased segment; the content of the other kinds may lie in any.
+    month date,
     erased_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (kind, id)
 );
@@ -115,7 +122,14 @@ CREATE FUNCTION ops.record_erasure() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
 BEGIN
-    INSERT INTO ops.erasures (kind, id) VALUES (TG_ARGV[0], OLD.id)
+    INSERT INTO ops.erasures (kind, id, month)
+    VALUES (
+        TG_ARGV[0],
+        OLD.id,
+        CASE WHEN TG_ARGV[0] = 'segment' THEN
+            date_trunc('month', (to_jsonb(OLD) ->> 'created_at')::timestamptz AT TIME ZONE 'UTC')
+        END
+    )
     ON CONFLICT (kind, id) DO NOTHING;
     RETURN NULL;
 END

@@ -1,0 +1,284 @@
+"""Assets and jobs of the way back: thaw, refreeze, and erasure inside archives."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from uuid import UUID
+
+import dagster as dg
+from pydantic import Field
+
+from ft_ops.archive.content import archived_name
+from ft_ops.archive.defs import (
+    DryRunOn,
+    archive_target,
+    gates_table,
+    month_at_work,
+    object_lock,
+    purge_rules,
+    throttle,
+)
+from ft_ops.archive.erase import erase_month, remove_superseded
+from ft_ops.archive.erasures import ErasurePlan, plan_erasures
+from ft_ops.archive.prices import estimate_thaw, load_prices
+from ft_ops.archive.refreeze import plan_refreeze, refreeze
+from ft_ops.archive.thaw import ThawRequest, begin, is_readable, load, plan_thaw
+from ft_ops.archive.thaws import Thaw, open_thaw
+from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, table
+from ft_ops.errors import OpsError, Refused
+from ft_ops.months import Month
+from ft_ops.policy import Policy
+from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.s3.glacier import Tier
+
+
+class ThawConfig(dg.Config):
+    """Launch config of a thaw."""
+
+    family_id: str = Field(
+        default="", description="Bring back one family of the month only: its id. Empty: all."
+    )
+    tier: str = Field(
+        default="Bulk",
+        description="How fast Glacier answers: Bulk, Standard, or Expedited (not from "
+        "DEEP_ARCHIVE). The estimate in the metadata says how long and what it costs.",
+    )
+    days: int = Field(
+        default=0, description="Days until the month is frozen again; 0 means FT_THAW_DAYS."
+    )
+    dry_run: bool = Field(default=False, description="Only estimate time and cost.")
+
+    def request(self, month: Month, policy: Policy) -> ThawRequest:
+        """The request, validated."""
+        if self.tier not in {"Bulk", "Standard", "Expedited"}:
+            raise Refused(
+                f"thaw of {month}",
+                cause=f"there is no tier {self.tier!r}",
+                next_step="choose Bulk, Standard or Expedited",
+            )
+        tier: Tier = self.tier  # type: ignore[assignment]
+        family_id = UUID(self.family_id) if self.family_id else None
+        return ThawRequest(month, family_id, tier, self.days or policy.thaw_days)
+
+
+class EraseConfig(dg.Config):
+    """Launch config of the erasure job."""
+
+    dry_run: bool = Field(
+        default=True, description="Only show which months hold erased content, and the cost."
+    )
+    tier: str = Field(default="Bulk", description="Glacier's tier: Bulk, Standard or Expedited.")
+
+
+@dg.asset(
+    partitions_def=monthly,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+    deps=["content_archive"],
+    group_name="archive",
+    kinds={"postgres", "s3"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    output_required=False,
+    description=(
+        "A purged month, back in the database under `archived_content_segments` for a time. The "
+        "first run asks Glacier and ends; the sensor `thaws_in_progress` starts the next one when "
+        "the objects can be read. What was erased since the purge stays erased, and is counted."
+    ),
+)
+def thawed_content_segments(
+    context: dg.AssetExecutionContext, config: ThawConfig, database: Database, settings: Settings
+) -> Iterator[dg.MaterializeResult[None]]:
+    month = Month.parse(context.partition_key)
+    with month_at_work(database, month) as connection:
+        policy = settings.policy()
+        request = config.request(month, policy)
+        prices = load_prices(policy.archive_prices_file)
+        if config.dry_run:
+            _, estimate = plan_thaw(connection, request, prices)
+            context.log.info("estimate: %s", asdict(estimate))
+            return
+        bucket = archive_target(policy).bucket
+        thaw = begin(connection, bucket, request, prices, purpose="thaw", run_id=context.run.run_id)
+        context.log.info("estimate: %s", dict(thaw.estimate))
+        if thaw.state == "restoring" and not is_readable(connection, bucket, thaw):
+            context.log.info("Glacier was asked; the sensor thaws_in_progress goes on from here")
+            return
+        thaw = load(connection, policy.require_database_url(), bucket, thaw, log=context.log.info)
+    yield dg.MaterializeResult(metadata=_thaw_metadata(thaw))
+
+
+@dg.asset(
+    partitions_def=monthly,
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+    deps=[thawed_content_segments],
+    group_name="archive",
+    kinds={"postgres"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "A thawed month, taken out of the database again. Unchanged, its archive is still its "
+        "proof; changed, it becomes the month's next generation."
+    ),
+)
+def refrozen_content_segments(
+    context: dg.AssetExecutionContext, config: DryRunOn, database: Database, settings: Settings
+) -> dg.MaterializeResult[None]:
+    month = Month.parse(context.partition_key)
+    with month_at_work(database, month) as connection:
+        policy = settings.policy()
+        thaw = open_thaw(connection, month)
+        if thaw is None:
+            raise Refused(
+                f"refreeze of {month}",
+                cause="it is not thawed",
+                next_step="see the open thaws: SELECT * FROM ops.thaws",
+            )
+        bucket = archive_target(policy).bucket
+        if config.dry_run:
+            gates = plan_refreeze(connection, bucket, thaw, purge_rules(policy))
+            return dg.MaterializeResult(metadata={"dry run": True, "gates": gates_table(gates)})
+        done = refreeze(
+            connection,
+            bucket,
+            thaw,
+            purge_rules(policy),
+            throttle(connection, policy, context.log.info),
+            run_id=context.run.run_id,
+            log=context.log.info,
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "segments removed": done.segments,
+            "next": done.next.name if done.next else "none: nothing had changed",
+        }
+    )
+
+
+@dg.asset(
+    deps=["content_archive"],
+    group_name="archive",
+    kinds={"s3"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "Archives without what was erased from the database: months that hold content of deleted "
+        "users, families or threads are asked back, rewritten as their next generation, proven, "
+        "and their old versions removed, unless a legal hold forbids it."
+    ),
+)
+def erased_archive_content(
+    context: dg.AssetExecutionContext, config: EraseConfig, database: Database, settings: Settings
+) -> dg.MaterializeResult[None]:
+    with as_failure(), database.connect("erasure") as connection:
+        policy = settings.policy()
+        bucket = archive_target(policy).bucket
+        plans = plan_erasures(connection, bucket)
+        rows = [_plan_row(plan, config, policy) for plan in plans]
+        removed = 0
+        if not config.dry_run:
+            removed = remove_superseded(connection, bucket, log=context.log.info)
+    outcomes = {}
+    if not config.dry_run:
+        for plan in plans:
+            if not plan.holds:
+                outcomes[str(plan.month)] = _erase(context, config, database, policy, plan)
+        with as_failure(), database.connect("erasure") as connection:
+            removed += remove_superseded(connection, bucket, log=context.log.info)
+    return dg.MaterializeResult(
+        metadata={
+            "dry run": config.dry_run,
+            "months": table(
+                ["month", "erased segments", "bytes", "dollars", "longest hours", "held by"], rows
+            ),
+            "outcomes": outcomes,
+            "versions removed": removed,
+        }
+    )
+
+
+def _erase(
+    context: dg.AssetExecutionContext,
+    config: EraseConfig,
+    database: Database,
+    policy: Policy,
+    plan: ErasurePlan,
+) -> str:
+    request = ThawConfig(tier=config.tier, days=1).request(plan.month, policy)
+    target = archive_target(policy)
+    with month_at_work(database, plan.month) as connection:
+        try:
+            thaw = begin(
+                connection,
+                target.bucket,
+                request,
+                load_prices(policy.archive_prices_file),
+                purpose="erasure",
+                run_id=context.run.run_id,
+            )
+        except Refused as error:
+            return str(error)
+        if not is_readable(connection, target.bucket, thaw):
+            return "asked Glacier; the sensor thaws_in_progress goes on from here"
+        done = erase_month(
+            connection,
+            policy.require_database_url(),
+            target,
+            thaw,
+            storage_class=policy.archive_storage_class,
+            lock=object_lock(policy),
+            run_id=context.run.run_id,
+            log=context.log.info,
+        )
+        return f"{done.generation.name} replaces it, without {dict(done.erased)}"
+
+
+def _plan_row(
+    plan: ErasurePlan, config: EraseConfig, policy: Policy
+) -> tuple[str, int, int, float, float, str]:
+    request = ThawConfig(tier=config.tier, days=1).request(plan.month, policy)
+    estimate = estimate_thaw(
+        list(plan.generations), request.tier, 1, load_prices(policy.archive_prices_file)
+    )
+    return (
+        str(plan.month),
+        plan.segments,
+        estimate.bytes,
+        estimate.dollars,
+        estimate.longest_hours,
+        "; ".join(plan.holds),
+    )
+
+
+def _thaw_metadata(thaw: Thaw) -> dict[str, dg.MetadataValue | str]:
+    if thaw.expires_at is None:
+        raise OpsError(thaw.name, cause="it did not end", next_step="run it again")
+    return {
+        "table": archived_name(thaw.month),
+        "generations": dg.MetadataValue.json(list(thaw.generations)),
+        "left out": dg.MetadataValue.json(dict(thaw.left_out or {})),
+        "estimate": dg.MetadataValue.json(dict(thaw.estimate)),
+        "until": dg.MetadataValue.timestamp(thaw.expires_at),
+    }
+
+
+thaw_archived_content = dg.define_asset_job(
+    "thaw_archived_content",
+    selection=[thawed_content_segments],
+    description="Brings a purged month, or one family of it, back from Glacier for a time.",
+)
+
+refreeze_thawed_content = dg.define_asset_job(
+    "refreeze_thawed_content",
+    selection=[refrozen_content_segments],
+    description="Takes a thawed month out of the database again. A dry run by hand.",
+)
+
+erase_archived_content = dg.define_asset_job(
+    "erase_archived_content",
+    selection=[erased_archive_content],
+    description="Rewrites archives that hold erased content. A dry run by hand.",
+)
+
+defs = dg.Definitions(
+    assets=[thawed_content_segments, refrozen_content_segments, erased_archive_content],
+    jobs=[thaw_archived_content, refreeze_thawed_content, erase_archived_content],
+)

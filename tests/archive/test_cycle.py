@@ -1,0 +1,188 @@
+"""Export, proof and freeze: what is in the bucket is what was in the database, or it is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ft_ops.archive.content import TABLES
+from ft_ops.archive.digest import total
+from ft_ops.archive.export import ArchiveTarget, export_month
+from ft_ops.archive.ledger import generations, latest
+from ft_ops.archive.load import loaded
+from ft_ops.archive.proof import prove_month
+from ft_ops.errors import OpsError
+from ft_ops.s3.bucket import Missing
+from ft_ops.s3.glacier import request_restore
+from ft_ops.s3.objects import WrongContent, delete_version, put_once, read_object, versions
+from tests.archive.world import MONTH, World, sizes
+
+
+def test_a_frozen_month_is_proven_and_only_parts_are_in_glacier(world: World) -> None:
+    world.fill()
+    expected = sizes(world.rows(segments="content_segments_2017_03"))
+    generation = world.archive()
+    assert generation.state == "frozen"
+    assert [generation.rows[table] for table in TABLES] == expected
+    stored = list(versions(world.bucket, ""))
+    assert {v.key.split("/")[1]: v.storage_class for v in stored} == {
+        "table=content_segments": "DEEP_ARCHIVE",
+        "table=photo_narrations": "DEEP_ARCHIVE",
+        "table=content_tags": "DEEP_ARCHIVE",
+        "table=content_links": "DEEP_ARCHIVE",
+        "table=subjects": "STANDARD",
+        "table=manifest": "STANDARD",
+    }
+    assert len(stored) == len({v.key for v in stored}) == 7
+    certificate = generation.certificate
+    assert certificate is not None
+    assert certificate["digests"] == {table: str(total(world.digests()[table])) for table in TABLES}
+
+
+def test_a_second_run_does_nothing(world: World) -> None:
+    world.fill()
+    first = world.archive()
+    before = list(versions(world.bucket, ""))
+    assert world.archive() == first
+    assert list(versions(world.bucket, "")) == before
+
+
+def test_a_large_month_becomes_several_parts_that_add_up(world: World) -> None:
+    world.fill(segments=3000)
+    move = world.move()
+    target = ArchiveTarget(world.bucket, "archive", part_bytes=1)
+    generation = export_month(
+        world.connection, world.database.url, target, move.generation, run_id="test"
+    )
+    # One batch is one row group, and each part ends with the first row group past its size.
+    assert generation.rows["content_segments"] == 3000
+    proven = prove_month(
+        world.connection, world.database.url, world.bucket, generation, run_id="test"
+    )
+    assert proven.state == "proven"
+
+
+def test_the_unrecorded_objects_of_a_dead_run_are_replaced(world: World) -> None:
+    world.fill()
+    world.move()
+    key = "archive/table=content_segments/year=2017/month=03/gen=1/part-00000.parquet"
+    put_once(world.bucket, key, b"half of an export")
+    upload = world.bucket.client.create_multipart_upload(
+        Bucket=world.bucket.name, Key=key.replace("00000", "00001")
+    )
+    world.bucket.client.upload_part(
+        Bucket=world.bucket.name,
+        Key=key.replace("00000", "00001"),
+        UploadId=upload["UploadId"],
+        PartNumber=1,
+        Body=b"half of a part",
+    )
+    assert world.freeze().state == "frozen"
+    uploads = world.bucket.client.list_multipart_uploads(Bucket=world.bucket.name)
+    assert uploads.get("Uploads", []) == []
+
+
+def _exported(world: World) -> None:
+    world.fill()
+    move = world.move()
+    export_month(world.connection, world.database.url, world.target, move.generation, run_id="test")
+
+
+def _tamper(world: World, change: str) -> None:
+    """Damage the stored segments in one way."""
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    item = generation.objects[0].stored
+    body = bytearray(read_object(world.bucket, item))
+    delete_version(world.bucket, item.key, item.version_id)
+    if change == "missing":
+        return
+    if change == "flipped":
+        body[len(body) // 2] ^= 1
+    if change == "truncated":
+        del body[-8:]
+    stored = put_once(world.bucket, item.key, bytes(body))
+    world.connection.execute(
+        "UPDATE ops.archive SET objects = jsonb_set(objects, '{0,stored,version_id}', to_jsonb(%s"
+        "::text))",
+        (stored.version_id,),
+    )
+
+
+@pytest.mark.parametrize("change", ["flipped", "truncated", "missing"])
+def test_damage_before_the_proof_is_named_and_the_rows_stay(world: World, change: str) -> None:
+    _exported(world)
+    before = world.rows()
+    _tamper(world, change)
+    with pytest.raises(OpsError, match="part-00000") as caught:
+        world.freeze()
+    assert isinstance(caught.value.__cause__, Missing if change == "missing" else WrongContent)
+    assert [g.state for g in generations(world.connection, MONTH)] == ["superseded", "archived"]
+    assert world.rows() == before
+    assert world.freeze().state == "frozen"
+    assert world.rows() == before
+
+
+def test_a_swapped_version_is_named(world: World) -> None:
+    _exported(world)
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    segments, narrations = (item.stored for item in generation.objects[:2])
+    swapped = replace(narrations, key=segments.key)
+    body = read_object(world.bucket, narrations)
+    delete_version(world.bucket, segments.key, segments.version_id)
+    stored = put_once(world.bucket, swapped.key, body)
+    world.connection.execute(
+        "UPDATE ops.archive SET objects = jsonb_set(objects, '{0,stored,version_id}', to_jsonb(%s"
+        "::text))",
+        (stored.version_id,),
+    )
+    with pytest.raises(OpsError, match="table=content_segments"):
+        world.freeze()
+
+
+def test_a_wrong_manifest_is_named(world: World) -> None:
+    _exported(world)
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    manifest = generation.require_manifest()
+    document = json.loads(read_object(world.bucket, manifest))
+    document["objects"][0]["rows"] += 1
+    delete_version(world.bucket, manifest.key, manifest.version_id)
+    stored = put_once(world.bucket, manifest.key, json.dumps(document).encode())
+    world.connection.execute(
+        "UPDATE ops.archive SET manifest = manifest || jsonb_build_object('version_id', %s::text,"
+        " 'sha256', %s::text, 'bytes', %s::bigint)",
+        (stored.version_id, stored.sha256, stored.bytes),
+    )
+    with pytest.raises(OpsError, match="manifest"):
+        world.freeze()
+
+
+def test_a_row_that_the_export_missed_is_named_by_its_table(world: World) -> None:
+    _exported(world)
+    world.connection.execute(
+        "UPDATE ops.archive SET digests = jsonb_set(digests, '{content_tags,1}', '\"1:1:1\"')"
+    )
+    with pytest.raises(OpsError, match="content_tags"):
+        world.freeze()
+
+
+def test_the_archive_can_be_loaded_after_columns_came_and_went(world: World) -> None:
+    world.fill()
+    generation = world.archive()
+    for item in generation.objects:
+        request_restore(world.bucket, item.stored, days=1, tier="Bulk")
+    world.connection.execute(
+        "ALTER TABLE photo_narrations ADD COLUMN mood text NOT NULL DEFAULT 'calm'"
+    )
+    world.connection.execute("ALTER TABLE photo_narrations DROP COLUMN language")
+    with loaded(
+        world.connection, world.database.url, world.bucket, generation, purpose="test"
+    ) as copy:
+        found = world.connection.execute(
+            f"SELECT count(*), count(language) FROM {copy.source.narrations.as_string()}"
+        ).fetchone()
+    assert found == (14, 14)

@@ -1,0 +1,206 @@
+"""The archive is readable without this project, and keeps whatever the schema accepts."""
+
+from __future__ import annotations
+
+import io
+import json
+from uuid import UUID, uuid4
+
+import duckdb
+import pandas as pd
+import psycopg
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
+from pyarrow import fs
+
+from ft_ops.archive.export import ArchiveTarget, export_month
+from ft_ops.archive.ledger import Generation
+from ft_ops.archive.parquet import arrow_connection
+from ft_ops.archive.proof import prove_month
+from ft_ops.pg.connect import connection_string
+from ft_ops.s3.objects import read_object
+from tests.archive.world import MONTH, World
+
+CLEAN = HealthCheck.function_scoped_fixture
+
+
+@pytest.fixture
+def exported(world: World) -> Generation:
+    world.fill()
+    return _export(world)
+
+
+def _export(world: World) -> Generation:
+    generation = world.move().generation
+    return export_month(
+        world.connection, world.database.url, world.target, generation, run_id="test"
+    )
+
+
+@pytest.fixture
+def s3(aws: str) -> fs.S3FileSystem:
+    return fs.S3FileSystem(
+        access_key="tests", secret_key="tests", endpoint_override=aws, region="us-east-1"
+    )
+
+
+def test_duckdb_finds_one_familys_content_over_s3(
+    world: World, exported: Generation, s3: fs.S3FileSystem
+) -> None:
+    segments = ds.dataset(
+        f"{world.bucket.name}/archive/table=content_segments", filesystem=s3, partitioning="hive"
+    )
+    tags = ds.dataset(
+        f"{world.bucket.name}/archive/table=content_tags", filesystem=s3, partitioning="hive"
+    )
+    duck = duckdb.connect()
+    duck.register("segments", segments)
+    duck.register("tags", tags)
+    found = duck.execute(
+        "SELECT s.id, list(t.tag_name) FROM segments s LEFT JOIN tags t"
+        " ON t.content_segment_id = s.id WHERE s.year = 2017 AND s.month = 3"
+        " AND s.family_id = ? GROUP BY s.id",
+        [world.families[0]],
+    ).fetchall()
+    rows = world.rows()
+    expected = {row[0] for row in rows["content_segments"] if row[1] in world.threads[:2]}
+    assert {segment for segment, _ in found} == expected
+    tagged = {row[1] for row in rows["content_tags"]} & expected
+    assert {segment for segment, names in found if names == ["summer"]} == tagged
+
+
+def test_pandas_reads_a_part_over_s3(
+    world: World, exported: Generation, s3: fs.S3FileSystem
+) -> None:
+    narrations = next(o for o in exported.objects if o.table == "photo_narrations")
+    frame = pd.read_parquet(f"{world.bucket.name}/{narrations.stored.key}", filesystem=s3)
+    assert len(frame) == narrations.rows == 14
+    assert {json.loads(value)["n"] for value in frame["metadata"]} == {1.1}
+
+
+def test_a_familys_rows_lie_together_and_statistics_tell_where(world: World) -> None:
+    world.fill(segments=400)
+    world.move()
+    generation = _export(world)
+    stored = generation.objects[0].stored
+    file = pq.ParquetFile(io.BytesIO(read_object(world.bucket, stored)))
+    column_values = file.read(columns=["family_id"]).column("family_id").to_pylist()
+    families = [value for value in column_values if isinstance(value, UUID)]
+    assert len(families) == 400
+    assert families == sorted(families)
+    column = file.schema_arrow.names.index("family_id")
+    statistics = file.metadata.row_group(0).column(column).statistics
+    assert statistics is not None
+    assert UUID(bytes=statistics.min) == min(families)
+
+
+def test_the_manifest_is_enough_to_make_the_tables(world: World, exported: Generation) -> None:
+    document = json.loads(read_object(world.bucket, exported.require_manifest()))
+    world.connection.execute("CREATE SCHEMA elsewhere")
+    for table in document["tables"].values():
+        world.connection.execute("SET search_path = elsewhere")
+        world.connection.execute(table["ddl"])
+    world.connection.execute("RESET search_path")
+    made = world.connection.execute(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'elsewhere'::regnamespace"
+    ).fetchone()
+    assert made == (4,)
+
+
+# PostgreSQL's text holds every character but NUL, and no lone surrogates.
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+documents = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), texts),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+segment_values = st.fixed_dictionaries(
+    {
+        "content_type": st.sampled_from(["text", "audio", "photo", "mixed"]),
+        "text_content": st.none() | texts | st.just("") | st.just("é" * 1_000_000),
+        "audio_url": st.none() | texts,
+        "audio_duration_seconds": st.none() | st.integers(-(2**31), 2**31 - 1),
+        "audio_transcript": st.none() | texts,
+        "photo_urls": st.none() | st.lists(st.none() | texts, max_size=4),
+        "is_edited": st.none() | st.booleans(),
+        "edited_at": st.none() | st.datetimes().map(lambda d: d.isoformat() + "Z"),
+        "is_deleted": st.none() | st.booleans(),
+        "view_count": st.none() | st.integers(-(2**31), 2**31 - 1),
+        "metadata": st.none() | documents.map(Jsonb),
+    }
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[CLEAN])
+@given(
+    segments=st.lists(segment_values, min_size=1, max_size=6),
+    narration=texts,
+    score=st.none() | st.floats(),
+    raw=st.sampled_from(
+        ["1.10", "12345678901234567890.123456789", '{"a": 1e-7}', '[[[[{"b": [null]}]]]]']
+    ),
+)
+def test_whatever_the_schema_accepts_is_proven_equal(
+    world: World,
+    segments: list[dict[str, object]],
+    narration: str,
+    score: float | None,
+    raw: str,
+) -> None:
+    """The proof compares every row by the server's own text of it: equal means equal."""
+    world.connection.execute("DELETE FROM content_segments")
+    world.connection.execute("DROP TABLE IF EXISTS archived_content_segments_2017_03")
+    world.connection.execute("DELETE FROM content_segment_keys")
+    world.connection.execute("TRUNCATE ops.archive")
+    world.month(MONTH)
+    for number, values in enumerate(segments):
+        segment = uuid4()
+        columns = ", ".join(values)
+        places = ", ".join(["%s"] * len(values))
+        world.connection.execute(
+            "INSERT INTO content_segments (id, thread_id, user_id, sequence_number, created_at,"
+            f" {columns}) VALUES (%s, %s, %s, %s, %s, {places})",
+            (segment, world.threads[0], world.users[0], number, MONTH.start, *values.values()),
+        )
+        world.connection.execute(
+            "INSERT INTO photo_narrations (content_segment_id, photo_index, narration_text,"
+            " confidence_score, metadata) VALUES (%s, %s, %s, %s, %s::text::jsonb)",
+            (segment, -number, narration, score, raw),
+        )
+    generation = world.move().generation
+    target = ArchiveTarget(world.bucket, f"run-{uuid4()}", 64 << 20)
+    generation = export_month(
+        world.connection, world.database.url, target, generation, run_id="test"
+    )
+    assert generation.rows["content_segments"] == len(segments)
+    proven = prove_month(
+        world.connection, world.database.url, world.bucket, generation, run_id="test"
+    )
+    assert proven.state == "proven"
+
+
+def test_an_infinite_timestamp_never_enters(world: World) -> None:
+    world.month(MONTH)
+    segment = world.segment()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        world.connection.execute(
+            "UPDATE content_segments SET edited_at = 'infinity' WHERE id = %s", (segment,)
+        )
+
+
+def test_an_arrow_connection_reads_the_exported_snapshot(world: World) -> None:
+    world.fill(segments=4)
+    with world.connection.transaction():
+        world.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        row = world.connection.execute("SELECT pg_export_snapshot()").fetchone()
+        assert row is not None
+        url = connection_string(world.database.url, application="tests")
+        with arrow_connection(url) as other, other.cursor() as cursor:
+            cursor.execute("DELETE FROM content_segments")
+        with arrow_connection(url, row[0]) as arrow, arrow.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM content_segments")
+            assert cursor.fetchone() == (4,)

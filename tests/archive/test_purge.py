@@ -1,0 +1,323 @@
+"""A purge removes what is proven, and refuses everything else by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from ft_ops.archive.content import TABLES
+from ft_ops.archive.gates import PurgeRules
+from ft_ops.archive.holds import add_hold, release_hold
+from ft_ops.archive.ledger import generations, latest, supersede
+from ft_ops.archive.purge import plan_purge, purge_month
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.connect import connect
+from ft_ops.s3.objects import delete_version, put_once
+from tests.archive.world import MONTH, RULES, World, no_sleep
+
+
+def _purgeable(world: World) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+
+
+def test_a_purge_removes_the_month_and_all_that_belongs_to_it(world: World) -> None:
+    _purgeable(world)
+    purge = world.purge()
+    assert (purge.generation.state, purge.segments, purge.kept) == ("purged", 40, 0)
+    for table in ("archived_content_segments", "content_segment_keys", *TABLES):
+        assert world.count(table) == 0, table
+    audited = world.connection.execute(
+        "SELECT action FROM audit_log WHERE action LIKE 'archive.%' ORDER BY created_at"
+    ).fetchall()
+    assert [action for (action,) in audited] == [
+        "archive.detach",
+        "archive.attach",
+        "archive.purge.begin",
+        "archive.purge",
+    ]
+    erasures = world.connection.execute("SELECT count(*) FROM ops.erasures").fetchone()
+    assert erasures == (0,)
+
+
+def test_a_plan_changes_nothing(world: World) -> None:
+    _purgeable(world)
+    before = world.rows()
+    plan = world.plan()
+    assert plan.decision == "purge"
+    assert all(gate.passed for gate in plan.gates)
+    assert world.rows() == before
+
+
+def _disabled(world: World) -> PurgeRules:
+    return PurgeRules(enabled=False, grace=timedelta(0))
+
+
+def _in_grace(world: World) -> PurgeRules:
+    return PurgeRules(enabled=True, grace=timedelta(days=30))
+
+
+def _no_backup(world: World) -> PurgeRules:
+    world.connection.execute("DELETE FROM ops.restore_drills")
+    return RULES
+
+
+def _old_backup(world: World) -> PurgeRules:
+    world.connection.execute(
+        "UPDATE ops.restore_drills SET restored_to = restored_to - interval '1 day'"
+    )
+    return RULES
+
+
+def _month_held(world: World) -> PurgeRules:
+    add_hold(world.connection, month=MONTH, reason="a lawsuit")
+    return RULES
+
+
+def _family_held(world: World) -> PurgeRules:
+    add_hold(world.connection, family_id=world.families[1], reason="a lawsuit")
+    return RULES
+
+
+def _author_held(world: World) -> PurgeRules:
+    add_hold(world.connection, user_id=world.users[0], reason="a lawsuit")
+    return RULES
+
+
+def _object_gone(world: World) -> PurgeRules:
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    stored = generation.objects[0].stored
+    delete_version(world.bucket, stored.key, stored.version_id)
+    return RULES
+
+
+def _object_replaced(world: World) -> PurgeRules:
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    stored = generation.objects[2].stored
+    delete_version(world.bucket, stored.key, stored.version_id)
+    other = put_once(world.bucket, stored.key, b"something else")
+    world.connection.execute(
+        "UPDATE ops.archive SET objects = jsonb_set(objects, '{2,stored,version_id}',"
+        " to_jsonb(%s::text))",
+        (other.version_id,),
+    )
+    return RULES
+
+
+def _manifest_gone(world: World) -> PurgeRules:
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    stored = generation.require_manifest()
+    delete_version(world.bucket, stored.key, stored.version_id)
+    return RULES
+
+
+@pytest.mark.parametrize(
+    ("close", "message"),
+    [
+        (_disabled, "FT_PURGE_ENABLED"),
+        (_in_grace, "grace"),
+        (_no_backup, "verified backup"),
+        (_old_backup, "verified backup"),
+        (_month_held, "month 2017-03"),
+        (_family_held, "family"),
+        (_author_held, "user"),
+        (_object_gone, "table=content_segments"),
+        (_object_replaced, "table=content_tags"),
+        (_manifest_gone, "manifest"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_a_closed_gate_is_named_and_nothing_is_removed(
+    world: World, close: Callable[[World], PurgeRules], message: str
+) -> None:
+    _purgeable(world)
+    before = world.rows()
+    plan = world.plan(rules=close(world))
+    assert plan.decision == "refuse"
+    with pytest.raises(Refused, match=message):
+        purge_month(world.connection, plan, world.throttle(), run_id="test", sleep=no_sleep)
+    assert world.rows() == before
+
+
+def test_purge_refuses_without_a_proof(world: World) -> None:
+    world.fill()
+    generation = world.move().generation
+    world.verified_backup()
+    plan = plan_purge(world.connection, world.bucket, generation, RULES, datetime.now(UTC))
+    assert plan.decision == "refuse"
+    assert any("proven" in refusal for refusal in plan.refusals)
+
+
+def test_a_released_hold_no_longer_stops_a_purge(world: World) -> None:
+    _purgeable(world)
+    hold = add_hold(world.connection, family_id=world.families[0], reason="a lawsuit")
+    assert world.plan().decision == "refuse"
+    release_hold(world.connection, hold.id, "settled")
+    assert world.plan().decision == "purge"
+
+
+def _edit(world: World) -> str:
+    world.connection.execute(
+        "UPDATE archived_content_segments SET view_count = view_count + 1"
+        " WHERE id = (SELECT min(id::text)::uuid FROM archived_content_segments)"
+    )
+    return "content_segments"
+
+
+def _narrate(world: World) -> str:
+    world.connection.execute("UPDATE photo_narrations SET narration_text = 'a sea'")
+    return "photo_narrations"
+
+
+def _untag(world: World) -> str:
+    world.connection.execute("DELETE FROM content_tags")
+    return "content_tags"
+
+
+def _link(world: World) -> str:
+    world.month(MONTH.plus(1))
+    late = world.segment(MONTH.plus(1))
+    row = world.connection.execute("SELECT id FROM archived_content_segments LIMIT 1").fetchone()
+    assert row is not None
+    world.link(late, row[0])
+    return "content_links"
+
+
+def _erase_thread(world: World) -> str:
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    return "content_segments"
+
+
+@pytest.mark.parametrize(
+    "change", [_edit, _narrate, _untag, _link, _erase_thread], ids=lambda c: c.__name__
+)
+def test_a_month_changed_since_its_proof_is_exported_again(
+    world: World, change: Callable[[World], str]
+) -> None:
+    _purgeable(world)
+    table = change(world)
+    plan = world.plan()
+    assert plan.decision == "export again"
+    assert any(problem.startswith(table) for problem in plan.changed)
+    with pytest.raises(Refused, match=table):
+        purge_month(world.connection, plan, world.throttle(), run_id="test", sleep=no_sleep)
+    supersede(world.connection, plan.generation, "changed", "test")
+    before = world.digests()
+    generation = world.freeze()
+    assert (generation.number, generation.state) == (2, "frozen")
+    assert generation.digests == before
+    world.verified_backup()
+    assert world.purge().generation.state == "purged"
+
+
+def test_what_changes_during_the_purge_stays_as_the_next_generation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _purgeable(world)
+    segments = [row[0] for row in world.rows()["content_segments"]]
+    late = max(segments, key=lambda segment: segment.bytes[15])  # type: ignore[attr-defined]
+    monkeypatch.setattr("ft_ops.archive.remove.BATCH_ROWS", 1)
+    plan = world.plan()
+    throttle = world.throttle()
+    calls = 0
+    wait = throttle.wait
+
+    def tag_once() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            world.connection.execute(
+                "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+                " VALUES (%s, 'late', %s)",
+                (late, world.users[0]),
+            )
+        wait()
+
+    monkeypatch.setattr(type(throttle), "wait", lambda self: tag_once())
+    purge = purge_month(world.connection, plan, throttle, run_id="test", sleep=no_sleep)
+    assert purge.kept >= 1
+    assert purge.next is not None
+    assert (purge.next.number, purge.next.state) == (2, "archived")
+    left = world.rows()
+    assert late in [row[0] for row in left["content_segments"]]
+    assert "late" in [row[2] for row in left["content_tags"]]
+    assert len(left["content_segments"]) + purge.segments == 40
+    assert world.count("content_segment_keys") == len(left["content_segments"])
+
+
+def test_a_child_committed_between_digest_and_delete_is_not_swept_along(world: World) -> None:
+    """The delete fails to serialize, and is not carried out on what nobody has digested."""
+    _purgeable(world)
+    row = world.connection.execute("SELECT id FROM archived_content_segments LIMIT 1").fetchone()
+    assert row is not None
+    with connect(world.database.url, application="writer") as writer:
+
+        def delete_with_a_tag_in_between() -> None:
+            with world.connection.transaction():
+                world.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                world.connection.execute("SELECT count(*) FROM content_tags").fetchone()
+                writer.execute(
+                    "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+                    " VALUES (%s, 'late', %s)",
+                    (row[0], world.users[0]),
+                )
+                world.connection.execute("DELETE FROM content_segment_keys WHERE id = %s", row)
+
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            delete_with_a_tag_in_between()
+        kept = writer.execute("SELECT count(*) FROM content_tags WHERE tag_name = 'late'")
+        assert kept.fetchone() == (1,)
+
+
+def test_a_purge_that_died_between_batches_is_ended_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _purgeable(world)
+    monkeypatch.setattr("ft_ops.archive.remove.BATCH_ROWS", 1)
+    throttle = world.throttle()
+    calls = 0
+
+    def die() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(throttle), "wait", lambda self: die())
+    with pytest.raises(KeyboardInterrupt):
+        purge_month(world.connection, world.plan(), throttle, run_id="first", sleep=no_sleep)
+    assert world.count("content_segment_keys") < 40
+    calls = 100
+    purge = purge_month(world.connection, world.plan(), throttle, run_id="next", sleep=no_sleep)
+    assert purge.generation.state == "purged"
+    assert world.count("content_segment_keys") == 0
+    assert [g.state for g in generations(world.connection, MONTH)] == ["purged"]
+
+
+def test_a_suffering_application_stops_the_purge_between_batches(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _purgeable(world)
+    throttle = world.throttle()
+    monkeypatch.setattr(type(throttle), "_problem", lambda self: "a replica lags 99 s behind")
+    with pytest.raises(OpsError, match="a replica lags"):
+        purge_month(world.connection, world.plan(), throttle, run_id="test", sleep=no_sleep)
+    assert world.count("content_segment_keys") == 40
+    monkeypatch.undo()
+    assert world.purge().generation.state == "purged"
+
+
+def test_a_held_family_cannot_be_deleted(world: World) -> None:
+    add_hold(world.connection, family_id=world.families[0], reason="a lawsuit")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="under legal hold"):
+        world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[0],))
+    with pytest.raises(psycopg.errors.RestrictViolation, match="under legal hold"):
+        world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[2],))

@@ -1,0 +1,243 @@
+"""A purged month comes back as it was, less what was erased, and leaves again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ft_ops.archive.content import TABLES
+from ft_ops.archive.ledger import generations, latest, supersede
+from ft_ops.archive.prices import load_prices
+from ft_ops.archive.refreeze import Refreeze, refreeze
+from ft_ops.archive.thaw import ThawRequest, begin, is_readable, load, plan_thaw
+from ft_ops.archive.thaws import Thaw, open_thaw
+from ft_ops.errors import Refused
+from ft_ops.s3.objects import delete_version
+from tests.archive.world import MONTH, RULES, World, no_sleep
+
+PRICES = load_prices()
+
+
+def _thaw(world: World, family: int | None = None, days: int = 14) -> Thaw:
+    request = ThawRequest(MONTH, None if family is None else world.families[family], "Bulk", days)
+    thaw = begin(world.connection, world.bucket, request, PRICES, purpose="thaw", run_id="test")
+    assert is_readable(world.connection, world.bucket, thaw)
+    return load(world.connection, world.database.url, world.bucket, thaw, sleep=no_sleep)
+
+
+def _refreeze(world: World) -> Refreeze:
+    thaw = open_thaw(world.connection, MONTH)
+    assert thaw is not None
+    return refreeze(
+        world.connection,
+        world.bucket,
+        thaw,
+        RULES,
+        world.throttle(),
+        run_id="test",
+        sleep=no_sleep,
+    )
+
+
+def test_a_thawed_month_is_the_month_that_was_purged(world: World) -> None:
+    world.fill()
+    world.archive()
+    before = world.rows()
+    world.verified_backup()
+    world.purge()
+    thaw = _thaw(world)
+    assert (thaw.state, thaw.left_out) == ("thawed", {})
+    assert world.rows() == before
+    assert world.count("content_segment_keys") == 40
+    assert world.count("archived_content_segments") == 40
+    assert thaw.expires_at is not None
+    assert thaw.expires_at - datetime.now(UTC) > timedelta(days=13)
+
+
+def test_a_thawed_month_has_the_foreign_keys_and_triggers_of_the_others(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    _thaw(world)
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    assert world.count("archived_content_segments") == 30
+    assert world.count("content_segment_keys") == 30
+
+
+def test_one_family_of_a_month_comes_back_alone(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    thaw = _thaw(world, family=1)
+    assert thaw.left_out == {"segments: of other families": 20}
+    threads = world.connection.execute(
+        "SELECT DISTINCT thread_id FROM archived_content_segments"
+    ).fetchall()
+    assert {thread for (thread,) in threads} == set(world.threads[2:])
+
+
+def test_what_was_erased_stays_erased_and_is_counted(world: World) -> None:
+    segments = world.fill()
+    author = world.segment(user=1)
+    world.children(segments[1], user=1)
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM users WHERE id = %s", (world.users[1],))
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    thaw = _thaw(world)
+    assert thaw.left_out == {
+        "segments: author erased": 1,
+        "segments: thread erased": 10,
+        "narrations: whoever made them, or what they belong to, is gone": 1,
+        "tags: whoever made them, or what they belong to, is gone": 1,
+    }
+    assert world.count("archived_content_segments") == 30
+    assert author not in [row[0] for row in world.rows()["content_segments"]]
+
+
+def test_a_sequence_number_that_was_used_again_keeps_its_newer_segment(world: World) -> None:
+    world.fill(segments=4)
+    world.archived_and_purged()
+    world.month(MONTH.plus(60))
+    newer = world.segment(MONTH.plus(60), thread=0, sequence=1)
+    thaw = _thaw(world)
+    assert thaw.left_out == {"segments: sequence number taken by a newer segment": 1}
+    assert world.connection.execute(
+        "SELECT id FROM content_segment_keys WHERE thread_id = %s", (world.threads[0],)
+    ).fetchall() == [(newer,)]
+
+
+def test_a_link_waits_for_its_other_month(world: World) -> None:
+    other = MONTH.plus(1)
+    world.month(MONTH)
+    world.month(other)
+    here, there = world.segment(MONTH), world.segment(other)
+    world.link(here, there)
+    world.archive(MONTH)
+    world.archive(other)
+    world.verified_backup()
+    world.purge(MONTH)
+    # The link left the database with this month; the other month was proven with it.
+    assert world.plan(other).decision == "export again"
+    stale = latest(world.connection, other)
+    assert stale is not None
+    supersede(world.connection, stale, "changed", "test")
+    world.freeze(other)
+    world.verified_backup()
+    world.purge(other)
+    assert _thaw(world).left_out == {}
+    assert world.count("content_links") == 0
+    assert world.count("ops.waiting_links") == 1
+    request = ThawRequest(other, None, "Bulk", 14)
+    thaw = begin(world.connection, world.bucket, request, PRICES, purpose="thaw", run_id="test")
+    load(world.connection, world.database.url, world.bucket, thaw, sleep=no_sleep)
+    assert world.count("content_links") == 1
+    assert world.count("ops.waiting_links") == 0
+
+
+def test_all_generations_come_back_together(world: World) -> None:
+    first = world.fill(segments=8)
+    world.archived_and_purged()
+    world.month(MONTH)
+    late = [world.segment(sequence=100 + n) for n in range(3)]
+    world.children(late[0])
+    world.archived_and_purged()
+    assert [g.state for g in generations(world.connection, MONTH)] == ["purged", "purged"]
+    _thaw(world)
+    assert {row[0] for row in world.rows()["content_segments"]} == {*first, *late}
+
+
+def test_an_unchanged_thaw_leaves_without_a_new_generation(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    _thaw(world)
+    done = _refreeze(world)
+    assert (done.segments, done.next, done.thaw.state) == (40, None, "done")
+    for table in ("archived_content_segments", "content_segment_keys", *TABLES):
+        assert world.count(table) == 0, table
+    assert len(generations(world.connection, MONTH)) == 1
+    assert world.count("ops.erasures") == 0
+
+
+def test_what_was_edited_and_deleted_while_thawed_becomes_the_newest_state(world: World) -> None:
+    segments = world.fill()
+    world.archived_and_purged()
+    _thaw(world, family=0)
+    world.connection.execute(
+        "UPDATE archived_content_segments SET text_content = 'edited' WHERE id = %s",
+        (segments[0],),
+    )
+    world.connection.execute(
+        "DELETE FROM content_tags WHERE content_segment_id = %s", (segments[12],)
+    )
+    world.connection.execute("DELETE FROM archived_content_segments WHERE id = %s", (segments[1],))
+    done = _refreeze(world)
+    assert done.next is not None
+    world.freeze()
+    world.verified_backup()
+    world.purge()
+    thaw = _thaw(world)
+    assert thaw.left_out == {"segments: segment erased": 1}
+    rows = world.rows()
+    texts = {row[0]: row[5] for row in rows["content_segments"]}
+    assert len(texts) == 39
+    assert texts[segments[0]] == "edited"
+    assert texts[segments[2]] == "once upon a time"
+    assert segments[12] not in [row[1] for row in rows["content_tags"]]
+    assert segments[0] in [row[1] for row in rows["content_tags"]]
+
+
+def test_a_load_that_died_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fill()
+    world.archived_and_purged()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for target in ("ft_ops.archive.thaw._insert", "ft_ops.archive.thaw._attach"):
+        monkeypatch.setattr(target, die)
+        with pytest.raises(KeyboardInterrupt):
+            _thaw(world)
+        monkeypatch.undo()
+    assert _thaw(world).state == "thawed"
+    assert world.count("archived_content_segments") == 40
+    scratch = world.connection.execute(
+        "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE nspname = 'ops' AND relname LIKE 'thaw\\_%'"
+    ).fetchall()
+    assert scratch == []
+
+
+def test_a_month_in_the_database_needs_no_thaw(world: World) -> None:
+    world.fill()
+    world.archive()
+    with pytest.raises(Refused, match="its newest generation is frozen"):
+        plan_thaw(world.connection, ThawRequest(MONTH, None, "Bulk", 1), PRICES)
+
+
+def test_deep_archive_has_no_expedited_retrieval(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    with pytest.raises(Refused, match="DEEP_ARCHIVE has only Bulk, Standard"):
+        plan_thaw(world.connection, ThawRequest(MONTH, None, "Expedited", 1), PRICES)
+
+
+def test_the_estimate_adds_retrieval_requests_and_storage(world: World) -> None:
+    world.fill()
+    generation = world.archived_and_purged()
+    found, estimate = plan_thaw(world.connection, ThawRequest(MONTH, None, "Standard", 30), PRICES)
+    assert [g.number for g in found] == [generation.number]
+    frozen = sum(o.stored.bytes for o in generation.objects if o.table in TABLES)
+    assert (estimate.objects, estimate.bytes, estimate.longest_hours) == (4, frozen, 12)
+    assert estimate.dollars == pytest.approx(frozen / 1e9 * (0.02 + 0.023) + 4 * 0.0001, abs=1e-4)
+
+
+def test_a_refreeze_refuses_while_the_archive_is_not_whole(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    _thaw(world)
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    stored = generation.objects[0].stored
+    delete_version(world.bucket, stored.key, stored.version_id)
+    with pytest.raises(Refused, match="table=content_segments"):
+        _refreeze(world)
+    assert world.count("archived_content_segments") == 40

@@ -1,0 +1,232 @@
+"""A month of small, varied content, and the steps of its life in the tests' words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ft_ops.archive.content import TABLES, Source, archived_name, live_columns, live_source
+from ft_ops.archive.cycle import archive_content
+from ft_ops.archive.digest import MonthDigests, month_digests
+from ft_ops.archive.export import ArchiveTarget
+from ft_ops.archive.gates import PurgeRules
+from ft_ops.archive.ledger import Generation, latest
+from ft_ops.archive.move import Move, move_month
+from ft_ops.archive.purge import Purge, PurgePlan, plan_purge, purge_month
+from ft_ops.archive.throttle import Limits, Throttle
+from ft_ops.months import Month
+from ft_ops.partitions import ensure_months
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
+from tests.fixtures.postgres import Database
+
+MONTH = Month(2017, 3)
+RULES = PurgeRules(enabled=True, grace=timedelta(0))
+
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+@dataclass(slots=True)
+class World:
+    """One database with one bucket, two families, and content in a few months."""
+
+    database: Database
+    connection: Connection
+    bucket: Bucket
+    users: list[UUID] = field(default_factory=list)
+    families: list[UUID] = field(default_factory=list)
+    threads: list[UUID] = field(default_factory=list)
+
+    @property
+    def target(self) -> ArchiveTarget:
+        return ArchiveTarget(self.bucket, "archive", 64 << 20)
+
+    def people(self) -> None:
+        """Two families of two users, each with one book of two threads."""
+        for number in range(4):
+            user = uuid4()
+            self.connection.execute(
+                "INSERT INTO users (id, clerk_id, email) VALUES (%s, %s, %s)",
+                (user, f"clerk_{user}", f"{number}-{user}@example.org"),
+            )
+            self.users.append(user)
+        for owner in self.users[::2]:
+            family, book = uuid4(), uuid4()
+            self.connection.execute(
+                "INSERT INTO families (id, name, owner_id) VALUES (%s, 'family', %s)",
+                (family, owner),
+            )
+            self.connection.execute(
+                "INSERT INTO memory_books (id, family_id, title, created_by)"
+                " VALUES (%s, %s, 'book', %s)",
+                (book, family, owner),
+            )
+            self.families.append(family)
+            for _ in range(2):
+                thread = uuid4()
+                self.connection.execute(
+                    "INSERT INTO threads (id, memory_book_id, started_by) VALUES (%s, %s, %s)",
+                    (thread, book, owner),
+                )
+                self.threads.append(thread)
+
+    def month(self, month: Month) -> None:
+        ensure_months(self.connection, "content_segments", [month])
+
+    def segment(
+        self,
+        month: Month = MONTH,
+        *,
+        thread: int = 0,
+        user: int | None = None,
+        text: str | None = "once upon a time",
+        sequence: int | None = None,
+    ) -> UUID:
+        """One text segment; by default the thread's family's first user wrote it."""
+        segment = uuid4()
+        author = self.users[(thread // 2) * 2 if user is None else user]
+        if sequence is None:
+            row = self.connection.execute(
+                "SELECT coalesce(max(sequence_number), 0) + 1 FROM content_segment_keys"
+                " WHERE thread_id = %s",
+                (self.threads[thread],),
+            ).fetchone()
+            assert row is not None
+            sequence = row[0]
+        self.connection.execute(
+            "INSERT INTO content_segments (id, thread_id, user_id, content_type, sequence_number,"
+            " text_content, created_at) VALUES (%s, %s, %s, 'text', %s, %s, %s)",
+            (segment, self.threads[thread], author, sequence, text, month.start),
+        )
+        return segment
+
+    def children(self, segment: UUID, *, user: int = 0) -> None:
+        """A narration and a tag of a segment."""
+        self.connection.execute(
+            "INSERT INTO photo_narrations (content_segment_id, photo_index, narration_text,"
+            " created_by, metadata) VALUES (%s, 0, 'a lake', %s, %s)",
+            (segment, self.users[user], Jsonb({"n": 1.10})),
+        )
+        self.connection.execute(
+            "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+            " VALUES (%s, 'summer', %s)",
+            (segment, self.users[user]),
+        )
+
+    def link(self, source: UUID, target: UUID, *, user: int = 0) -> None:
+        self.connection.execute(
+            "INSERT INTO content_links (source_segment_id, target_segment_id, link_type,"
+            " created_by) VALUES (%s, %s, 'reply', %s)",
+            (source, target, self.users[user]),
+        )
+
+    def fill(self, month: Month = MONTH, segments: int = 40) -> list[UUID]:
+        """Segments in all threads, with children and links among themselves."""
+        self.month(month)
+        made = [self.segment(month, thread=n % 4) for n in range(segments)]
+        for segment in made[::3]:
+            self.children(segment)
+        for source, target in zip(made[::4], made[1::4], strict=True):
+            self.link(source, target)
+        return made
+
+    def move(self, month: Month = MONTH) -> Move:
+        return move_month(self.connection, month, run_id="test", sleep=no_sleep)
+
+    def archive(self, month: Month = MONTH) -> Generation:
+        """Move a month, if it has not moved, and take its newest generation to the freezer."""
+        self.move(month)
+        return self.freeze(month)
+
+    def freeze(self, month: Month = MONTH) -> Generation:
+        generation = latest(self.connection, month)
+        assert generation is not None
+        return archive_content(
+            self.connection,
+            self.database.url,
+            self.target,
+            generation,
+            storage_class="DEEP_ARCHIVE",
+            lock=None,
+            run_id="test",
+        )
+
+    def verified_backup(self) -> None:
+        """Record a backup and the drill that restored it to this moment."""
+        name = f"full-{uuid4().hex[:12]}"
+        self.connection.execute(
+            "INSERT INTO ops.backups (name, kind, provider, state, provider_id, point_at, point,"
+            " completed_at) VALUES (%s, 'full', 'barman', 'complete', %s, clock_timestamp(),"
+            " '{}', clock_timestamp())",
+            (name, name),
+        )
+        self.connection.execute(
+            "INSERT INTO ops.restore_drills (backup, target, state, restored_to,"
+            " recovery_seconds, certificate, finished_at) VALUES (%s, %s, 'passed',"
+            " clock_timestamp(), 1, '{}', clock_timestamp())",
+            (name, name),
+        )
+
+    def plan(self, month: Month = MONTH, rules: PurgeRules = RULES) -> PurgePlan:
+        generation = latest(self.connection, month)
+        assert generation is not None
+        return plan_purge(self.connection, self.bucket, generation, rules, datetime.now(UTC))
+
+    def throttle(self) -> Throttle:
+        limits = Limits(replication_lag_seconds=10, latency_ms=10_000, longest_pause_seconds=60)
+        return Throttle(self.connection, limits, lambda line: None, sleep=no_sleep)
+
+    def purge(self, month: Month = MONTH) -> Purge:
+        return purge_month(
+            self.connection, self.plan(month), self.throttle(), run_id="test", sleep=no_sleep
+        )
+
+    def archived_and_purged(self, month: Month = MONTH) -> Generation:
+        self.archive(month)
+        self.verified_backup()
+        return self.purge(month).generation
+
+    def digests(self, month: Month = MONTH, source: Source | None = None) -> MonthDigests:
+        return month_digests(
+            self.connection, source or live_source(month), live_columns(self.connection)
+        )
+
+    def rows(self, month: Month = MONTH, segments: str | None = None) -> Rows:
+        """Every row of a month, table by table, as Python values in a fixed order."""
+        table = sql.Identifier(segments or archived_name(month))
+        found: Rows = {}
+        for name in TABLES:
+            query = sql.SQL("SELECT * FROM {} AS s ORDER BY s.id").format(table)
+            if name == "content_links":
+                query = sql.SQL(
+                    "SELECT c.* FROM content_links AS c WHERE EXISTS (SELECT FROM {} AS s WHERE"
+                    " s.id IN (c.source_segment_id, c.target_segment_id)) ORDER BY c.id"
+                ).format(table)
+            elif name != "content_segments":
+                query = sql.SQL(
+                    "SELECT c.* FROM {} AS c JOIN {} AS s ON s.id = c.content_segment_id"
+                    " ORDER BY c.id"
+                ).format(sql.Identifier(name), table)
+            found[name] = self.connection.execute(query).fetchall()
+        return found
+
+    def count(self, relation: str) -> int:
+        row = self.connection.execute(
+            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*relation.split(".")))
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def no_sleep(seconds: float) -> None:
+    """In place of time.sleep, where only the order of attempts matters."""
+
+
+def sizes(rows: Rows) -> Sequence[int]:
+    """Rows by table, in the order of TABLES."""
+    return [len(rows[table]) for table in TABLES]
