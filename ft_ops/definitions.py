@@ -8,11 +8,13 @@ from ft_ops.archive.assets import defs as archive
 from ft_ops.partitions.assets import defs as partitions
 from ft_ops.resources import Database, Settings
 from ft_ops.schema.assets import defs as schema
+from ft_ops.storage.assets import defs as storage
 
 defs = dg.Definitions.merge(
     schema,
     partitions,
     archive,
+    storage,
     dg.Definitions(
         resources={"database": Database(), "settings": Settings()},
         # Every step is SQL or streams: a process a step would cost seconds and give nothing.
