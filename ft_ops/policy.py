@@ -110,6 +110,12 @@ class Policy(BaseSettings):
         default=900.0, ge=0, description="Pauses of one purge, added up, before it gives up."
     )
 
+    storage_readers: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="Sessions that count storage side by side, with 64 to 128 MB of memory each.",
+    )
     storage_batch_rows: int = Field(
         default=500,
         ge=1,

@@ -84,10 +84,13 @@ def monthly_storage(
     asked_for = frozenset(context.partition_keys)
     recompute = recompute_everything if config.full else recompute_changed
     with as_failure(), database.connect("storage") as connection:
+        policy = settings.policy()
         done = recompute(
             connection,
+            lambda: database.connect("storage reader"),
+            readers=policy.storage_readers,
             run_id=context.run.run_id,
-            media=_media(connection, settings.policy()),
+            media=_media(connection, policy),
             log=context.log.info,
         )
         report = _report(connection)

@@ -90,17 +90,26 @@ class _Partition:
     lower: datetime | None
     upper: datetime | None
     signature: str | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedMonth:
+    """A month of content_segments now: its signature, None if it has none, and its heap bytes."""
+
+    signature: str | None
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What a snapshot says of every month.
 
-    ``attached`` has each month of content_segments with its signature now. ``reasons`` says why a
-    month has to be counted; a month without an entry is proven unchanged.
+    ``attached`` has each month of content_segments. ``reasons`` says why a month has to be
+    counted; a month without an entry is proven unchanged.
     """
 
-    attached: Mapping[Month, str | None]
+    attached: Mapping[Month, AttachedMonth]
     reasons: Mapping[Month, Reason]
 
 
@@ -116,11 +125,11 @@ def find_changes(connection: Connection, media: MediaVersion) -> Changes:
     with connection.cursor(row_factory=class_row(RecordedMonth)) as cursor:
         rows = cursor.execute(statement("storage/recorded_months")).fetchall()
     recorded = {Month.of(row.month): row for row in rows}
-    reasons: dict[Month, Reason] = {
-        month: reason
-        for month, signature in attached.items()
-        if (reason := _reason(signature, recorded.get(month), month in marked, media)) is not None
-    }
+    reasons: dict[Month, Reason] = {}
+    for month, now in attached.items():
+        reason = _reason(now.signature, recorded.get(month), month in marked, media)
+        if reason is not None:
+            reasons[month] = reason
     reasons |= {month: "left content_segments" for month in recorded if month not in attached}
     return Changes(attached, dict(sorted(reasons.items())))
 
@@ -148,14 +157,14 @@ def _sizes_changed(recorded: RecordedMonth, media: MediaVersion) -> bool:
     return recorded.media_added != media.added and recorded.unsized > 0
 
 
-def _attached_months(connection: Connection) -> dict[Month, str | None]:
+def _attached_months(connection: Connection) -> dict[Month, AttachedMonth]:
     with connection.cursor(row_factory=class_row(_Partition)) as cursor:
         partitions = cursor.execute(statement("storage/partition_signatures")).fetchall()
-    found: dict[Month, list[str | None]] = {}
+    found: dict[Month, list[_Partition]] = {}
     for partition in partitions:
         for month in _months_of(partition):
-            found.setdefault(month, []).append(partition.signature)
-    return {month: _joined(signatures) for month, signatures in sorted(found.items())}
+            found.setdefault(month, []).append(partition)
+    return {month: _together(parts) for month, parts in sorted(found.items())}
 
 
 def _months_of(partition: _Partition) -> Iterable[Month]:
@@ -172,6 +181,9 @@ def _months_of(partition: _Partition) -> Iterable[Month]:
     return Month.of(partition.lower).until(last)
 
 
-def _joined(signatures: list[str | None]) -> str | None:
-    known = [signature for signature in signatures if signature is not None]
-    return "; ".join(known) if len(known) == len(signatures) else None
+def _together(partitions: list[_Partition]) -> AttachedMonth:
+    signatures = [p.signature for p in partitions if p.signature is not None]
+    complete = len(signatures) == len(partitions)
+    return AttachedMonth(
+        "; ".join(signatures) if complete else None, sum(p.bytes for p in partitions)
+    )

@@ -6,8 +6,9 @@ them change by one commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from psycopg.types.json import Jsonb
@@ -16,16 +17,27 @@ from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.storage.changes import ESTIMATES, Changes, MediaVersion, Reason, find_changes
+from ft_ops.storage.changes import (
+    ESTIMATES,
+    AttachedMonth,
+    Changes,
+    MediaVersion,
+    Reason,
+    find_changes,
+)
+from ft_ops.storage.readers import OpenSession, Readers, in_order, readers_of
 from ft_ops.storage.rollup import (
     CountedMonth,
     Example,
-    count_months,
+    correct_sums,
+    departed_query,
+    differences_query,
     finish_sums,
     forget_month,
     neighbours,
-    rebuild_sums,
+    record_months,
     show_differences,
+    write_differences,
 )
 from ft_ops.storage.snapshot import Snapshot, one_snapshot
 
@@ -35,6 +47,7 @@ TASK = "storage"
 MOST_EXAMPLES = 20
 
 Log: TypeAlias = Callable[[str], None]
+Kind: TypeAlias = Literal["changed months", "every month"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +59,59 @@ class Recomputation:
     sound signals there are none.
     """
 
-    kind: Literal["changed months", "every month"]
+    kind: Kind
     snapshot: Snapshot
     months: int
     counted: tuple[CountedMonth, ...]
     reasons: Mapping[Month, Reason]
-    disagreements: int = 0
-    examples: tuple[Example, ...] = ()
+    disagreements: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(slots=True)
+class _Work:
+    """One run under way: its transaction, its readers, and what it has found so far."""
+
+    connection: Connection
+    readers: Readers
+    ahead: int
+    snapshot: Snapshot
+    media: MediaVersion
+    changes: Changes
+    log: Log
+    counted: list[CountedMonth] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+
+    def is_unexplained(self, month: CountedMonth) -> bool:
+        return month.differing > 0 and month.month not in self.changes.reasons
 
 
 def recompute_changed(
     connection: Connection,
+    open_session: OpenSession,
     *,
+    readers: int,
     run_id: str,
     media: MediaVersion = ESTIMATES,
     log: Log = lambda line: None,
 ) -> Recomputation:
     """Count the months that changed; the sums in ops are then those of the run's snapshot.
 
-    Writes nothing to the product's tables. Refused when another run is at work.
+    ``open_session`` opens further sessions on the same database, ``readers`` of which count side
+    by side. Writes nothing to the product's tables. Refused when another run is at work.
     """
-    with only_one(connection, TASK), one_snapshot(connection) as snapshot:
-        changes = _begin(connection, media)
-        attached = [month for month in changes.reasons if month in changes.attached]
-        counted: list[CountedMonth] = []
-        for months in neighbours(attached):
-            counted += count_months(connection, months, changes.attached, media, snapshot.taken_at)
-            log(_progress(counted, len(attached)))
-        counted += _forget_departed(connection, changes)
-        done = Recomputation(
-            "changed months", snapshot, len(changes.attached), tuple(counted), changes.reasons
-        )
-        _finish(connection, done, run_id)
-    return done
+    with _begun(connection, open_session, readers, media, log) as work:
+        attached = work.changes.attached
+        _count(work, {m: attached[m] for m in work.changes.reasons if m in attached})
+        _forget_departed(work)
+        return _finish(work, "changed months", 0, run_id)
 
 
 def recompute_everything(
     connection: Connection,
+    open_session: OpenSession,
     *,
+    readers: int,
     run_id: str,
     media: MediaVersion = ESTIMATES,
     log: Log = lambda line: None,
@@ -92,58 +120,83 @@ def recompute_everything(
 
     Whatever differs is put right and, where no signal explains it, reported as a disagreement.
     """
-    with only_one(connection, TASK), one_snapshot(connection) as snapshot:
-        changes = _begin(connection, media)
-        counted: list[CountedMonth] = []
-        examples: list[Example] = []
-        for months in neighbours(changes.attached):
-            found = count_months(connection, months, changes.attached, media, snapshot.taken_at)
-            missed = _missed(found, changes)
-            if missed and len(examples) < MOST_EXAMPLES:
-                examples += show_differences(connection, missed, most=MOST_EXAMPLES - len(examples))
-            counted += found
-            log(_progress(counted, len(changes.attached)))
-        counted += _forget_departed(connection, changes)
-        wrong_sums = rebuild_sums(connection)
-        done = Recomputation(
-            "every month",
-            snapshot,
-            len(changes.attached),
-            tuple(counted),
-            changes.reasons,
-            disagreements=wrong_sums
-            + sum(month.differing for month in counted if month.month not in changes.reasons),
-            examples=tuple(examples),
+    with _begun(connection, open_session, readers, media, log) as work:
+        # Readers see the sums and the rollup as they were before this run; what a sum is off
+        # then it is still off after both have moved by the same differences.
+        wrong_books = work.readers.copy_out(statement("storage/wrong_books"))
+        wrong_users = work.readers.copy_out(statement("storage/wrong_users"))
+        _count(work, work.changes.attached)
+        _forget_departed(work)
+        wrong_sums = correct_sums(connection, "books", wrong_books.result())
+        wrong_sums += correct_sums(connection, "users", wrong_users.result())
+        return _finish(work, "every month", wrong_sums, run_id)
+
+
+@contextmanager
+def _begun(
+    connection: Connection,
+    open_session: OpenSession,
+    readers: int,
+    media: MediaVersion,
+    log: Log,
+) -> Iterator[_Work]:
+    with (
+        only_one(connection, TASK),
+        one_snapshot(connection) as snapshot,
+        readers_of(connection, open_session, readers) as counting,
+    ):
+        connection.execute(statement("storage/create_differences"))
+        changes = find_changes(connection, media)
+        yield _Work(connection, counting, readers + 1, snapshot, media, changes, log)
+
+
+def _count(work: _Work, months: Mapping[Month, AttachedMonth]) -> None:
+    wanted = ((run, differences_query(list(run), work.media)) for run in neighbours(months))
+    for run, stream in in_order(work.readers, wanted, ahead=work.ahead):
+        differing = write_differences(work.connection, stream)
+        counted = record_months(work.connection, run, work.media, work.snapshot.taken_at, differing)
+        _keep_examples(work, counted)
+        work.counted += counted
+        work.log(
+            f"{len(work.counted)} of {len(months)} months, to {max(run)}: "
+            f"{sum(month.segments for month in counted):,} segments, "
+            f"{sum(month.bytes for month in counted):,} bytes, "
+            f"{sum(differing.values()):,} rows differed"
         )
-        _finish(connection, done, run_id)
-    return done
 
 
-def _begin(connection: Connection, media: MediaVersion) -> Changes:
-    # Room for the groups of three months; compiling the plans would take longer than running them.
-    connection.execute("SET LOCAL work_mem = '64MB'")
-    connection.execute("SET LOCAL jit = off")
-    return find_changes(connection, media)
+def _keep_examples(work: _Work, counted: list[CountedMonth]) -> None:
+    unexplained = [month.month for month in counted if work.is_unexplained(month)]
+    room = MOST_EXAMPLES - len(work.examples)
+    if unexplained and room:
+        work.examples += show_differences(work.connection, unexplained, most=room)
 
 
-def _forget_departed(connection: Connection, changes: Changes) -> list[CountedMonth]:
-    departed = [month for month in changes.reasons if month not in changes.attached]
-    return [forget_month(connection, month) for month in departed]
+def _forget_departed(work: _Work) -> None:
+    departed = [m for m in work.changes.reasons if m not in work.changes.attached]
+    wanted = ((month, departed_query(month)) for month in departed)
+    for month, stream in in_order(work.readers, wanted, ahead=work.ahead):
+        differing = write_differences(work.connection, stream)
+        work.counted.append(forget_month(work.connection, month, differing.get(month, 0)))
 
 
-def _missed(counted: Sequence[CountedMonth], changes: Changes) -> list[Month]:
-    return [
-        month.month for month in counted if month.differing and month.month not in changes.reasons
-    ]
-
-
-def _finish(connection: Connection, done: Recomputation, run_id: str) -> None:
-    connection.execute(statement("storage/forget_changes"))
-    finish_sums(connection)
-    connection.execute(
+def _finish(work: _Work, kind: Kind, wrong_sums: int, run_id: str) -> Recomputation:
+    work.connection.execute(statement("storage/forget_changes"))
+    finish_sums(work.connection)
+    unexplained = sum(month.differing for month in work.counted if work.is_unexplained(month))
+    done = Recomputation(
+        kind,
+        work.snapshot,
+        len(work.changes.attached),
+        tuple(work.counted),
+        work.changes.reasons,
+        wrong_sums + unexplained,
+        tuple(work.examples),
+    )
+    work.connection.execute(
         statement("storage/record_recomputation"),
         {
-            "kind": done.kind,
+            "kind": kind,
             "snapshot": done.snapshot.name,
             "lsn": done.snapshot.lsn,
             "taken_at": done.snapshot.taken_at,
@@ -154,11 +207,4 @@ def _finish(connection: Connection, done: Recomputation, run_id: str) -> None:
             "run_id": run_id,
         },
     )
-
-
-def _progress(counted: Sequence[CountedMonth], months: int) -> str:
-    latest = counted[-1]
-    return (
-        f"{len(counted)} of {months} months: {latest.month} has {latest.segments:,} segments, "
-        f"{latest.bytes:,} bytes; {latest.differing:,} rows differed"
-    )
+    return done

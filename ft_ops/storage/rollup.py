@@ -1,4 +1,4 @@
-"""Counts months of content_segments and brings the rollup and its sums in line.
+"""Brings the rollup and its sums in line with what was counted.
 
 Everything here runs in the transaction of one snapshot. Arithmetic is the server's, in bigint.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -16,11 +16,11 @@ from psycopg.rows import dict_row
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.storage.changes import ESTIMATES, MediaVersion
+from ft_ops.storage.changes import ESTIMATES, AttachedMonth, MediaVersion
 
-MONTHS_AT_ONCE: Final = 3
-"""Neighbouring months that one statement counts. They share the join with threads, a good third
-of a month's time; more of them would outgrow the memory of a hash aggregate."""
+MOST_BYTES_AT_ONCE: Final = 512 << 20
+"""Table bytes that one statement counts, some 450,000 segments. Neighbouring months that fit in
+share the join with threads, a good third of a month's time."""
 
 Example = Mapping[str, object]
 """A rollup row for people: month, book, user, bytes recorded and bytes counted."""
@@ -36,46 +36,71 @@ class CountedMonth:
     differing: int
 
 
-def count_months(
-    connection: Connection,
-    months: Sequence[Month],
-    signatures: Mapping[Month, str | None],
-    media: MediaVersion,
-    taken_at: datetime,
-) -> list[CountedMonth]:
-    """Count neighbouring attached months afresh and write what differs into the rollup and sums.
-
-    The rows that differed stay in the temporary table storage_differences until the next count.
-    """
+def differences_query(months: Sequence[Month], media: MediaVersion) -> sql.Composed:
+    """COPY … TO STDOUT of the rows that differ in neighbouring attached months."""
     count = "storage/count_by_estimate" if media == ESTIMATES else "storage/count_by_inventory"
     bounds = {
         "lower": sql.Literal(months[0].start.isoformat()),
         "upper": sql.Literal(months[-1].end.isoformat()),
     }
-    differing = _apply_differences(connection, months, statement(count).format(**bounds))
-    counted = []
-    for month in months:
-        row = connection.execute(
-            statement("storage/record_month"),
-            {
-                "month": month.first_day,
-                "signature": signatures[month],
-                "media_added": media.added,
-                "media_altered": media.altered,
-                "taken_at": taken_at,
-            },
-        ).fetchone()
-        assert row is not None
-        counted.append(CountedMonth(month, row[0], row[1], differing.get(month, 0)))
-    return counted
+    return _differences(statement(count).format(**bounds), months)
 
 
-def forget_month(connection: Connection, month: Month) -> CountedMonth:
-    """Take a month that has left content_segments out of the rollup and the sums."""
-    nothing = statement("storage/count_nothing").format()
-    differing = _apply_differences(connection, [month], nothing)
+def departed_query(month: Month) -> sql.Composed:
+    """The same for a month that has left content_segments: all of its rows differ."""
+    return _differences(statement("storage/count_nothing"), [month])
+
+
+def _differences(counted: sql.Composable, months: Sequence[Month]) -> sql.Composed:
+    return statement("storage/differences").format(
+        counted=counted,
+        first=sql.Literal(months[0].first_day),
+        last=sql.Literal(months[-1].first_day),
+    )
+
+
+def write_differences(connection: Connection, stream: Iterable[bytes]) -> dict[Month, int]:
+    """Write what a count found different into the rollup and the sums; how many rows, by month.
+
+    The rows stay in the temporary table storage_differences until the next call.
+    """
+    connection.execute(statement("storage/empty_differences"))
+    with connection.cursor().copy(statement("storage/copy_differences")) as copy:
+        for block in stream:
+            copy.write(block)
+    rows = connection.execute(statement("storage/count_differences")).fetchall()
+    if rows:
+        for step in ("delete_vanished", "write_counted", "add_to_books", "add_to_users"):
+            connection.execute(statement(f"storage/{step}"))
+    return {Month.of(month): differing for month, differing in rows}
+
+
+def record_months(
+    connection: Connection,
+    months: Mapping[Month, AttachedMonth],
+    media: MediaVersion,
+    taken_at: datetime,
+    differing: Mapping[Month, int],
+) -> list[CountedMonth]:
+    """Write each month's sums and the signals under which it was counted."""
+    rows = connection.execute(
+        statement("storage/record_months"),
+        {
+            "months": [month.first_day for month in months],
+            "signatures": [attached.signature for attached in months.values()],
+            "media_added": media.added,
+            "media_altered": media.altered,
+            "taken_at": taken_at,
+        },
+    ).fetchall()
+    found = {Month.of(month): (segments, size) for month, segments, size in rows}
+    return [CountedMonth(month, *found[month], differing.get(month, 0)) for month in months]
+
+
+def forget_month(connection: Connection, month: Month, differing: int) -> CountedMonth:
+    """A month that has left content_segments has no sums."""
     connection.execute(statement("storage/forget_month"), {"month": month.first_day})
-    return CountedMonth(month, 0, 0, differing.get(month, 0))
+    return CountedMonth(month, 0, 0, differing)
 
 
 def show_differences(
@@ -90,42 +115,34 @@ def show_differences(
         return list(cursor)
 
 
+def correct_sums(
+    connection: Connection, owners: Literal["books", "users"], stream: Iterable[bytes]
+) -> int:
+    """Move sums by what a reader found them to be off; returns how many were."""
+    connection.execute(statement("storage/create_corrections"))
+    connection.execute(statement("storage/empty_corrections"))
+    with connection.cursor().copy(statement("storage/copy_corrections")) as copy:
+        for block in stream:
+            copy.write(block)
+    return connection.execute(statement(f"storage/correct_{owners}")).rowcount
+
+
 def finish_sums(connection: Connection) -> None:
     """Drop sums that came to nothing, and add the books up by the families that have them now."""
     for step in ("forget_books", "forget_users", "total_families", "forget_families"):
         connection.execute(statement(f"storage/{step}"))
 
 
-def rebuild_sums(connection: Connection) -> int:
-    """Add every book and user up over all months; returns how many sums were not right."""
-    steps = ("drop_wrong_books", "rebuild_books", "drop_wrong_users", "rebuild_users")
-    return sum(connection.execute(statement(f"storage/{step}")).rowcount for step in steps)
-
-
-def neighbours(months: Iterable[Month], most: int = MONTHS_AT_ONCE) -> Iterator[list[Month]]:
-    """Group months in order into runs without a gap, of at most ``most``."""
-    run: list[Month] = []
-    for month in sorted(months):
-        if run and (month != run[-1].plus(1) or len(run) == most):
+def neighbours(
+    months: Mapping[Month, AttachedMonth], most_bytes: int = MOST_BYTES_AT_ONCE
+) -> Iterator[dict[Month, AttachedMonth]]:
+    """Group months in order into runs without a gap, of at most ``most_bytes`` or one month."""
+    run: dict[Month, AttachedMonth] = {}
+    for month, attached in sorted(months.items()):
+        full = sum(a.bytes for a in run.values()) + attached.bytes > most_bytes
+        if run and (full or max(run).plus(1) != month):
             yield run
-            run = []
-        run.append(month)
+            run = {}
+        run[month] = attached
     if run:
         yield run
-
-
-def _apply_differences(
-    connection: Connection, months: Sequence[Month], counted: sql.Composable
-) -> dict[Month, int]:
-    connection.execute(statement("storage/drop_differences"))
-    connection.execute(
-        statement("storage/differences").format(
-            counted=counted,
-            first=sql.Literal(months[0].first_day),
-            last=sql.Literal(months[-1].first_day),
-        )
-    )
-    for step in ("delete_vanished", "write_counted", "add_to_books", "add_to_users"):
-        connection.execute(statement(f"storage/{step}"))
-    rows = connection.execute(statement("storage/count_differences")).fetchall()
-    return {Month.of(month): differing for month, differing in rows}

@@ -1,31 +1,32 @@
 -- Where a fresh count and the rollup differ, for months from {first} to {last}: the counted
 -- values, NULL where nothing is left, and what was recorded before. Usually few rows, so that
--- an unchanged month writes nothing.
-CREATE TEMPORARY TABLE storage_differences ON COMMIT DROP AS
-SELECT
-    month,
-    memory_book_id,
-    user_id,
-    counted.segments,
-    counted.text_bytes,
-    counted.transcript_bytes,
-    counted.recordings,
-    counted.photos,
-    counted.recording_bytes,
-    counted.photo_bytes,
-    counted.unsized,
-    counted.text_bytes + counted.transcript_bytes + counted.recording_bytes + counted.photo_bytes
-        AS bytes,
-    recorded.segments AS old_segments,
-    recorded.bytes AS old_bytes
-FROM ({counted}) AS counted
-FULL JOIN (
-    SELECT * FROM ops.storage_rollup WHERE month BETWEEN {first} AND {last}
-) AS recorded USING (month, memory_book_id, user_id)
-WHERE (
-    counted.segments, counted.text_bytes, counted.transcript_bytes, counted.recordings,
-    counted.photos, counted.recording_bytes, counted.photo_bytes, counted.unsized
-) IS DISTINCT FROM (
-    recorded.segments, recorded.text_bytes, recorded.transcript_bytes, recorded.recordings,
-    recorded.photos, recorded.recording_bytes, recorded.photo_bytes, recorded.unsized
-);
+-- an unchanged month sends and writes nothing.
+COPY (
+    SELECT
+        month,
+        memory_book_id,
+        user_id,
+        counted.segments,
+        counted.text_bytes,
+        counted.transcript_bytes,
+        counted.recordings,
+        counted.photos,
+        counted.recording_bytes,
+        counted.photo_bytes,
+        counted.unsized,
+        counted.text_bytes + counted.transcript_bytes + counted.recording_bytes
+            + counted.photo_bytes AS bytes,
+        recorded.segments AS old_segments,
+        recorded.bytes AS old_bytes
+    FROM ({counted}) AS counted
+    FULL JOIN (
+        SELECT * FROM ops.storage_rollup WHERE month BETWEEN {first} AND {last}
+    ) AS recorded USING (month, memory_book_id, user_id)
+    WHERE (
+        counted.segments, counted.text_bytes, counted.transcript_bytes, counted.recordings,
+        counted.photos, counted.recording_bytes, counted.photo_bytes, counted.unsized
+    ) IS DISTINCT FROM (
+        recorded.segments, recorded.text_bytes, recorded.transcript_bytes, recorded.recordings,
+        recorded.photos, recorded.recording_bytes, recorded.photo_bytes, recorded.unsized
+    )
+) TO STDOUT (FORMAT BINARY);

@@ -4,7 +4,7 @@
 -- or enabled (the rows of pg_trigger), a trigger's function replaced (pg_proc). NULL where marks
 -- can't be relied on: a trigger is missing or not ALWAYS enabled, or the partition is itself
 -- partitioned or foreign. Rows of the catalog are told apart by their xmin.
--- Catalog reads only.
+-- bytes is the size of its heap, which bounds what one statement counts. Catalog reads only.
 SELECT
     child.relname AS name,
     bounds.parts[1]::timestamptz AS lower,
@@ -14,7 +14,8 @@ SELECT
             THEN concat_ws(
                 ' ', child.oid, child.relfilenode, link.xmin, marks.identity, moves.identity
             )
-    END AS signature
+    END AS signature,
+    pg_relation_size(child.oid) AS bytes
 FROM pg_inherits AS link
 JOIN pg_class AS child ON child.oid = link.inhrelid
 CROSS JOIN LATERAL (

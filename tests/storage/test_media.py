@@ -22,10 +22,10 @@ from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.storage import Recomputation, recompute_changed
+from ft_ops.storage import Recomputation
 from ft_ops.storage.media import load_media, media_version
 from ft_ops.storage.report import estimate_error, months_frame
-from tests.storage.world import World, insert, make_world
+from tests.storage.world import World, changed, insert, make_world
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 MAY, JUNE = Month(2024, 5), Month(2024, 6)
@@ -76,7 +76,7 @@ def load(world: World, bucket: Bucket, prefix: str) -> None:
 
 
 def recount(world: World) -> Recomputation:
-    return recompute_changed(world.connection, run_id="test", media=media_version(world.connection))
+    return changed(world.connection, media=media_version(world.connection))
 
 
 def bytes_of(world: World) -> dict[Month, tuple[int, int, int]]:
@@ -177,7 +177,7 @@ def test_a_listing_serves_as_well_and_its_changes_are_followed(
     world: World, bucket: Bucket
 ) -> None:
     """New objects concern months that miss some, resized and lost ones every month with media."""
-    recompute_changed(world.connection, run_id="test")
+    changed(world.connection)
     assert bytes_of(world) == {MAY: (1_048_576, 3 * 524_288, 4), JUNE: (0, 524_288, 1)}
 
     put(bucket, "photos/2.jpg", b"x" * 11)
@@ -202,7 +202,7 @@ def test_a_listing_serves_as_well_and_its_changes_are_followed(
     recount(world)
     assert bytes_of(world)[JUNE] == (0, 524_288, 1)
 
-    assert set(recompute_changed(world.connection, run_id="test").reasons) == {MAY, JUNE}
+    assert set(changed(world.connection).reasons) == {MAY, JUNE}
     assert bytes_of(world) == {MAY: (1_048_576, 3 * 524_288, 4), JUNE: (0, 524_288, 1)}
 
 

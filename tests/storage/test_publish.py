@@ -15,10 +15,9 @@ from ft_ops.storage import (
     latest_snapshot,
     publish_families,
     publish_users,
-    recompute_changed,
 )
 from tests.fixtures.postgres import Database
-from tests.storage.world import World, expected, make_world, shown
+from tests.storage.world import World, changed, expected, make_world, shown
 
 Sleep = Callable[[float], None]
 
@@ -31,7 +30,7 @@ def publish(connection: Connection, sleep: Sleep = lambda seconds: None) -> Publ
 @pytest.fixture
 def world(connection: Connection) -> World:
     made = make_world(connection, seed=3)
-    recompute_changed(connection, run_id="test")
+    changed(connection)
     return made
 
 

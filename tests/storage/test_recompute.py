@@ -13,20 +13,21 @@ import pytest
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.storage import Recomputation, recompute_changed, recompute_everything
+from ft_ops.storage import Recomputation
 from tests.fixtures.postgres import Database
-from tests.storage.world import MONTHS, World, expected, insert, make_world, stored
+from tests.storage.world import (
+    MONTHS,
+    World,
+    changed,
+    everything,
+    expected,
+    insert,
+    make_world,
+    stored,
+)
 
 MONTH = MONTHS[1]
 PARTITION = f"content_segments_{MONTH.suffix}"
-
-
-def changed(connection: Connection) -> Recomputation:
-    return recompute_changed(connection, run_id="test")
-
-
-def everything(connection: Connection) -> Recomputation:
-    return recompute_everything(connection, run_id="test")
 
 
 def counted(done: Recomputation) -> set[Month]:
@@ -385,7 +386,7 @@ def test_what_is_written_during_a_run_waits_for_the_next(world: World, second: C
         second.execute("UPDATE content_segments SET text_content = 'second'")
         second.execute("UPDATE memory_books SET family_id = %s", (world.families[2],))
 
-    recompute_changed(world.connection, run_id="test", log=meddle)
+    changed(world.connection, meddle)
     assert stored(world.connection) == before
     changed(world.connection)
     assert stored(world.connection) == expected(world.connection)
@@ -501,7 +502,7 @@ def test_two_runs_at_once_are_refused(world: World, second: Connection) -> None:
             changed(second)
 
     world.add_segment(MONTH)
-    recompute_everything(world.connection, run_id="test", log=again)
+    everything(world.connection, again)
 
 
 def test_a_partition_without_bounds_in_time_is_refused_by_name(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,9 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.storage import Recomputation, recompute_changed, recompute_everything
+from ft_ops.storage.changes import ESTIMATES, MediaVersion
 
 MONTHS = [Month(2024, month) for month in range(1, 6)]
 
@@ -110,6 +112,30 @@ def make_world(connection: Connection, seed: int, *, segments: int = 60) -> Worl
         for _ in range(segments):
             world.add_segment(world.dice.choice(MONTHS))
     return world
+
+
+def changed(
+    connection: Connection,
+    log: Callable[[str], None] = lambda line: None,
+    *,
+    media: MediaVersion = ESTIMATES,
+) -> Recomputation:
+    """Count what changed, by two readers."""
+    return recompute_changed(
+        connection, _session(connection), readers=2, run_id="test", media=media, log=log
+    )
+
+
+def everything(
+    connection: Connection, log: Callable[[str], None] = lambda line: None
+) -> Recomputation:
+    """Count every month, by two readers."""
+    return recompute_everything(connection, _session(connection), readers=2, run_id="test", log=log)
+
+
+def _session(connection: Connection) -> Callable[[], Connection]:
+    # Test databases are reached by a socket, without a password.
+    return lambda: connect(connection.info.dsn, application="reader")
 
 
 def insert(connection: Connection, table: str, row: dict[str, Any]) -> UUID:

@@ -1,2 +1,0 @@
--- What the count before left.
-DROP TABLE IF EXISTS pg_temp.storage_differences;
