@@ -1,13 +1,14 @@
 """Which months changed since they were last counted, by signals that leave none out.
 
-**Marks.** Triggers on content_segments append the month of every inserted, deleted or changed
-segment to ops.storage_changes, and a trigger on threads appends every thread that moves to
-another book. A mark is written in the transaction that makes the change, so a snapshot sees the
-mark exactly when it sees the change. A recomputation reads the marks of its snapshot, counts
-their months in that same snapshot and removes those marks, all in one transaction: a change is
+**Marks.** Triggers on content_segments append month and user of every inserted, deleted or
+changed segment to ops.storage_changes, and a trigger on threads appends every thread that moves
+to another book. A mark is written in the transaction that makes the change, so a snapshot sees
+the mark exactly when it sees the change. A recomputation reads the marks of its snapshot, counts
+what they name in that same snapshot and removes those marks, all in one transaction: a change is
 either counted, or its mark is still there for the next run. A change without a mark moves no
 byte (the triggers' conditions name every column that counts). Nothing else can move a month's
-rows: a book's family is read afresh each time, and memberships don't count.
+rows: a book's family is read afresh each time, and memberships don't count. Where few users of a
+month are marked, only theirs is counted again.
 
 **Signatures.** What goes past row triggers changes the catalog instead: attaching and
 detaching, TRUNCATE, a rewrite, a trigger that was dropped, disabled or replaced, also if it is
@@ -36,7 +37,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+from uuid import UUID
 
 from psycopg.rows import class_row
 
@@ -44,6 +46,13 @@ from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+
+MOST_USERS: Final = 20_000
+"""Marked users of one month that are counted one by one; they are named in the statement."""
+
+USERS_COST: Final = 10
+"""A month is counted whole unless it has this many segments for every marked user: a probe of the
+user's index costs several times a row of a scan."""
 
 Reason: TypeAlias = Literal[
     "not counted yet",
@@ -85,6 +94,13 @@ class RecordedMonth:
 
 
 @dataclass(frozen=True, slots=True)
+class _Mark:
+    month: date
+    users: int
+    user_ids: list[UUID] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Partition:
     name: str
     lower: datetime | None
@@ -106,11 +122,13 @@ class Changes:
     """What a snapshot says of every month.
 
     ``attached`` has each month of content_segments. ``reasons`` says why a month has to be
-    counted; a month without an entry is proven unchanged.
+    counted; a month without an entry is proven unchanged. ``users`` says whose content of a month
+    has to be counted; a month with a reason but without users has to be counted whole.
     """
 
     attached: Mapping[Month, AttachedMonth]
     reasons: Mapping[Month, Reason]
+    users: Mapping[Month, list[UUID]]
 
 
 def find_changes(connection: Connection, media: MediaVersion) -> Changes:
@@ -119,28 +137,30 @@ def find_changes(connection: Connection, media: MediaVersion) -> Changes:
     Refused when a partition's bounds can't be read as a range of time: its months are unknown.
     """
     attached = _attached_months(connection)
-    marked = {
-        Month.of(month) for (month,) in connection.execute(statement("storage/marked_months"))
-    }
-    with connection.cursor(row_factory=class_row(RecordedMonth)) as cursor:
-        rows = cursor.execute(statement("storage/recorded_months")).fetchall()
-    recorded = {Month.of(row.month): row for row in rows}
+    marks = _marks(connection)
+    recorded = _recorded_months(connection)
     reasons: dict[Month, Reason] = {}
+    users: dict[Month, list[UUID]] = {}
     for month, now in attached.items():
-        reason = _reason(now.signature, recorded.get(month), month in marked, media)
+        was = recorded.get(month)
+        # Real sizes matter to all of a month, so they come before the marks of some of it.
+        reason = _reason_to_count_whole(now.signature, was, media)
+        mark = marks.get(month)
+        if reason is None and was is not None and mark is not None:
+            reason = "content changed"
+            if mark.user_ids is not None and mark.users * USERS_COST <= was.segments:
+                users[month] = mark.user_ids
         if reason is not None:
             reasons[month] = reason
     reasons |= {month: "left content_segments" for month in recorded if month not in attached}
-    return Changes(attached, dict(sorted(reasons.items())))
+    return Changes(attached, dict(sorted(reasons.items())), users)
 
 
-def _reason(
-    signature: str | None, recorded: RecordedMonth | None, is_marked: bool, media: MediaVersion
+def _reason_to_count_whole(
+    signature: str | None, recorded: RecordedMonth | None, media: MediaVersion
 ) -> Reason | None:
     if recorded is None:
         return "not counted yet"
-    if is_marked:
-        return "content changed"
     if signature is None:
         return "triggers are off"
     if signature != recorded.signature:
@@ -148,6 +168,18 @@ def _reason(
     if _sizes_changed(recorded, media):
         return "real sizes changed"
     return None
+
+
+def _marks(connection: Connection) -> dict[Month, _Mark]:
+    with connection.cursor(row_factory=class_row(_Mark)) as cursor:
+        cursor.execute(statement("storage/marks"), {"most": MOST_USERS})
+        return {Month.of(mark.month): mark for mark in cursor}
+
+
+def _recorded_months(connection: Connection) -> dict[Month, RecordedMonth]:
+    with connection.cursor(row_factory=class_row(RecordedMonth)) as cursor:
+        cursor.execute(statement("storage/recorded_months"))
+        return {Month.of(row.month): row for row in cursor}
 
 
 def _sizes_changed(recorded: RecordedMonth, media: MediaVersion) -> bool:

@@ -6,10 +6,11 @@ them change by one commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -36,7 +37,7 @@ from ft_ops.storage.rollup import (
     forget_month,
     neighbours,
     record_months,
-    show_differences,
+    unexplained_differences,
     write_differences,
 )
 from ft_ops.storage.snapshot import Snapshot, one_snapshot
@@ -68,6 +69,14 @@ class Recomputation:
     examples: tuple[Example, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one statement counts: neighbouring months, of all users or of some."""
+
+    months: Mapping[Month, AttachedMonth]
+    users: Sequence[UUID] | None
+
+
 @dataclass(slots=True)
 class _Work:
     """One run under way: its transaction, its readers, and what it has found so far."""
@@ -80,10 +89,8 @@ class _Work:
     changes: Changes
     log: Log
     counted: list[CountedMonth] = field(default_factory=list)
+    disagreements: int = 0
     examples: list[Example] = field(default_factory=list)
-
-    def is_unexplained(self, month: CountedMonth) -> bool:
-        return month.differing > 0 and month.month not in self.changes.reasons
 
 
 def recompute_changed(
@@ -101,10 +108,10 @@ def recompute_changed(
     by side. Writes nothing to the product's tables. Refused when another run is at work.
     """
     with _begun(connection, open_session, readers, media, log) as work:
-        attached = work.changes.attached
-        _count(work, {m: attached[m] for m in work.changes.reasons if m in attached})
+        for part, stream in _counts(work, list(_changed_parts(work.changes))):
+            _write(work, part, stream)
         _forget_departed(work)
-        return _finish(work, "changed months", 0, run_id)
+        return _finish(work, "changed months", run_id)
 
 
 def recompute_everything(
@@ -125,11 +132,14 @@ def recompute_everything(
         # then it is still off after both have moved by the same differences.
         wrong_books = work.readers.copy_out(statement("storage/wrong_books"))
         wrong_users = work.readers.copy_out(statement("storage/wrong_users"))
-        _count(work, work.changes.attached)
+        every = [Part(run, None) for run in neighbours(work.changes.attached)]
+        for part, stream in _counts(work, every):
+            _write(work, part, stream)
+            _compare(work)
         _forget_departed(work)
-        wrong_sums = correct_sums(connection, "books", wrong_books.result())
-        wrong_sums += correct_sums(connection, "users", wrong_users.result())
-        return _finish(work, "every month", wrong_sums, run_id)
+        work.disagreements += correct_sums(connection, "books", wrong_books.result())
+        work.disagreements += correct_sums(connection, "users", wrong_users.result())
+        return _finish(work, "every month", run_id)
 
 
 @contextmanager
@@ -150,26 +160,42 @@ def _begun(
         yield _Work(connection, counting, readers + 1, snapshot, media, changes, log)
 
 
-def _count(work: _Work, months: Mapping[Month, AttachedMonth]) -> None:
-    wanted = ((run, differences_query(list(run), work.media)) for run in neighbours(months))
-    for run, stream in in_order(work.readers, wanted, ahead=work.ahead):
-        differing = write_differences(work.connection, stream)
-        counted = record_months(work.connection, run, work.media, work.snapshot.taken_at, differing)
-        _keep_examples(work, counted)
-        work.counted += counted
-        work.log(
-            f"{len(work.counted)} of {len(months)} months, to {max(run)}: "
-            f"{sum(month.segments for month in counted):,} segments, "
-            f"{sum(month.bytes for month in counted):,} bytes, "
-            f"{sum(differing.values()):,} rows differed"
-        )
+def _changed_parts(changes: Changes) -> Iterator[Part]:
+    """Months of which a few users changed, each by itself; the others whole, in runs."""
+    for month, users in changes.users.items():
+        yield Part({month: changes.attached[month]}, users)
+    whole = {
+        month: attached
+        for month, attached in changes.attached.items()
+        if month in changes.reasons and month not in changes.users
+    }
+    for run in neighbours(whole):
+        yield Part(run, None)
 
 
-def _keep_examples(work: _Work, counted: list[CountedMonth]) -> None:
-    unexplained = [month.month for month in counted if work.is_unexplained(month)]
+def _counts(work: _Work, parts: Sequence[Part]) -> Iterator[tuple[Part, list[bytes]]]:
+    """Have the readers count each part; what differs, in order."""
+    wanted = (
+        (part, differences_query(list(part.months), part.users, work.media)) for part in parts
+    )
+    months = sum(len(part.months) for part in parts)
+    for part, stream in in_order(work.readers, wanted, ahead=work.ahead):
+        yield part, stream
+        work.log(f"{len(work.counted)} of {months} months, to {max(part.months)}")
+
+
+def _write(work: _Work, part: Part, stream: Sequence[bytes]) -> None:
+    differing = write_differences(work.connection, stream)
+    work.counted += record_months(
+        work.connection, part.months, work.media, work.snapshot.taken_at, differing
+    )
+
+
+def _compare(work: _Work) -> None:
     room = MOST_EXAMPLES - len(work.examples)
-    if unexplained and room:
-        work.examples += show_differences(work.connection, unexplained, most=room)
+    count, examples = unexplained_differences(work.connection, work.changes, most=max(room, 1))
+    work.disagreements += count
+    work.examples += examples[:room]
 
 
 def _forget_departed(work: _Work) -> None:
@@ -180,17 +206,16 @@ def _forget_departed(work: _Work) -> None:
         work.counted.append(forget_month(work.connection, month, differing.get(month, 0)))
 
 
-def _finish(work: _Work, kind: Kind, wrong_sums: int, run_id: str) -> Recomputation:
+def _finish(work: _Work, kind: Kind, run_id: str) -> Recomputation:
     work.connection.execute(statement("storage/forget_changes"))
     finish_sums(work.connection)
-    unexplained = sum(month.differing for month in work.counted if work.is_unexplained(month))
     done = Recomputation(
         kind,
         work.snapshot,
         len(work.changes.attached),
         tuple(work.counted),
         work.changes.reasons,
-        wrong_sums + unexplained,
+        work.disagreements,
         tuple(work.examples),
     )
     work.connection.execute(

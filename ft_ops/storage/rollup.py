@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
+from uuid import UUID
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -16,11 +17,13 @@ from psycopg.rows import dict_row
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.storage.changes import ESTIMATES, AttachedMonth, MediaVersion
+from ft_ops.storage.changes import ESTIMATES, AttachedMonth, Changes, MediaVersion
 
 MOST_BYTES_AT_ONCE: Final = 512 << 20
 """Table bytes that one statement counts, some 450,000 segments. Neighbouring months that fit in
 share the join with threads, a good third of a month's time."""
+
+_EXAMPLE: Final = ("month", "memory_book_id", "user_id", "recorded_bytes", "counted_bytes")
 
 Example = Mapping[str, object]
 """A rollup row for people: month, book, user, bytes recorded and bytes counted."""
@@ -36,26 +39,35 @@ class CountedMonth:
     differing: int
 
 
-def differences_query(months: Sequence[Month], media: MediaVersion) -> sql.Composed:
-    """COPY … TO STDOUT of the rows that differ in neighbouring attached months."""
+def differences_query(
+    months: Sequence[Month], users: Sequence[UUID] | None, media: MediaVersion
+) -> sql.Composed:
+    """COPY … TO STDOUT of the rows that differ in neighbouring attached months.
+
+    All of a month's rows are compared, or those of ``users`` alone.
+    """
     count = "storage/count_by_estimate" if media == ESTIMATES else "storage/count_by_inventory"
-    bounds = {
-        "lower": sql.Literal(months[0].start.isoformat()),
-        "upper": sql.Literal(months[-1].end.isoformat()),
-    }
-    return _differences(statement(count).format(**bounds), months)
+    counted = statement(count).format(
+        lower=sql.Literal(months[0].start.isoformat()),
+        upper=sql.Literal(months[-1].end.isoformat()),
+        users=sql.Literal(users),
+    )
+    return _differences(counted, months, users)
 
 
 def departed_query(month: Month) -> sql.Composed:
     """The same for a month that has left content_segments: all of its rows differ."""
-    return _differences(statement("storage/count_nothing"), [month])
+    return _differences(statement("storage/count_nothing"), [month], None)
 
 
-def _differences(counted: sql.Composable, months: Sequence[Month]) -> sql.Composed:
+def _differences(
+    counted: sql.Composable, months: Sequence[Month], users: Sequence[UUID] | None
+) -> sql.Composed:
     return statement("storage/differences").format(
         counted=counted,
         first=sql.Literal(months[0].first_day),
         last=sql.Literal(months[-1].first_day),
+        users=sql.Literal(users),
     )
 
 
@@ -103,16 +115,24 @@ def forget_month(connection: Connection, month: Month, differing: int) -> Counte
     return CountedMonth(month, 0, 0, differing)
 
 
-def show_differences(
-    connection: Connection, months: Iterable[Month], *, most: int
-) -> list[Example]:
-    """The largest differences of the last count in these months."""
+def unexplained_differences(
+    connection: Connection, changes: Changes, *, most: int
+) -> tuple[int, list[Example]]:
+    """Rows of the last write that no signal had named: how many, and the largest of them."""
+    marked = [(month, user) for month, users in changes.users.items() for user in users]
     with connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(
-            statement("storage/show_differences"),
-            {"months": [month.first_day for month in months], "most": most},
+            statement("storage/unexplained_differences"),
+            {
+                "whole": [m.first_day for m in changes.reasons if m not in changes.users],
+                "months": [month.first_day for month, _ in marked],
+                "users": [user for _, user in marked],
+                "most": most,
+            },
         )
-        return list(cursor)
+        rows = cursor.fetchall()
+    count = int(rows[0]["disagreements"]) if rows else 0
+    return count, [{name: row[name] for name in _EXAMPLE} for row in rows]
 
 
 def correct_sums(

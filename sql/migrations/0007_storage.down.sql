@@ -3,7 +3,7 @@ DROP TRIGGER note_updated_content ON content_segments;
 DROP TRIGGER note_deleted_content ON content_segments;
 DROP TRIGGER note_inserted_content ON content_segments;
 DROP FUNCTION ops.note_moved_thread();
-DROP FUNCTION ops.note_changed_month();
+DROP FUNCTION ops.note_changed_content();
 DROP FUNCTION ops.media_key(text);
 DROP TABLE ops.media_inventories;
 DROP TABLE ops.media_objects;

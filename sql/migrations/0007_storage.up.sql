@@ -4,10 +4,17 @@
 -- that made the change, so that both are visible to exactly the same snapshots. Rows are only
 -- appended: two writers of one month never wait for each other. No index, because a recomputation
 -- reads and removes all that it sees.
+--
+-- Either a user's content in a month, or a thread that moved to another book with whatever content
+-- it has.
 CREATE TABLE ops.storage_changes (
     month date CHECK (month = date_trunc('month', month)),
+    user_id uuid,
     thread_id uuid,
-    CONSTRAINT storage_changes_one_subject CHECK (num_nonnulls(month, thread_id) = 1)
+    CONSTRAINT storage_changes_one_subject CHECK (
+        num_nonnulls(month, user_id) = 2 AND thread_id IS NULL
+        OR num_nonnulls(month, user_id) = 0 AND thread_id IS NOT NULL
+    )
 );
 
 -- Bytes of one book's segments by one user in one month of content_segments. The family is not
@@ -27,7 +34,7 @@ CREATE TABLE ops.storage_rollup (
     unsized bigint NOT NULL,
     bytes bigint NOT NULL
         GENERATED ALWAYS AS (text_bytes + transcript_bytes + recording_bytes + photo_bytes) STORED,
-    PRIMARY KEY (month, memory_book_id, user_id)
+    PRIMARY KEY (month, user_id, memory_book_id)
 ) WITH (fillfactor = 90);
 
 -- One row a month of the rollup: its sums, and the signals under which it was computed.
@@ -140,12 +147,19 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION ops.note_changed_month() RETURNS trigger
+CREATE FUNCTION ops.note_changed_content() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    changed_month constant date :=
+        date_trunc('month', coalesce(NEW.created_at, OLD.created_at) AT TIME ZONE 'UTC');
 BEGIN
-    INSERT INTO ops.storage_changes (month)
-    VALUES (date_trunc('month', coalesce(NEW.created_at, OLD.created_at) AT TIME ZONE 'UTC'));
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO ops.storage_changes (month, user_id) VALUES (changed_month, NEW.user_id);
+    END IF;
+    IF TG_OP = 'DELETE' OR OLD.user_id <> NEW.user_id THEN
+        INSERT INTO ops.storage_changes (month, user_id) VALUES (changed_month, OLD.user_id);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -165,10 +179,10 @@ $$;
 -- lists: a list looks at what the statement names, not at what another trigger changed.
 CREATE TRIGGER note_inserted_content AFTER INSERT ON content_segments
     FOR EACH ROW WHEN (NEW.is_deleted IS NOT TRUE)
-    EXECUTE FUNCTION ops.note_changed_month();
+    EXECUTE FUNCTION ops.note_changed_content();
 CREATE TRIGGER note_deleted_content AFTER DELETE ON content_segments
     FOR EACH ROW WHEN (OLD.is_deleted IS NOT TRUE)
-    EXECUTE FUNCTION ops.note_changed_month();
+    EXECUTE FUNCTION ops.note_changed_content();
 CREATE TRIGGER note_updated_content AFTER UPDATE ON content_segments
     FOR EACH ROW
     WHEN (
@@ -180,7 +194,7 @@ CREATE TRIGGER note_updated_content AFTER UPDATE ON content_segments
         OR OLD.user_id <> NEW.user_id
         OR OLD.thread_id <> NEW.thread_id
     )
-    EXECUTE FUNCTION ops.note_changed_month();
+    EXECUTE FUNCTION ops.note_changed_content();
 CREATE TRIGGER note_moved_thread AFTER UPDATE ON threads
     FOR EACH ROW WHEN (OLD.memory_book_id <> NEW.memory_book_id)
     EXECUTE FUNCTION ops.note_moved_thread();

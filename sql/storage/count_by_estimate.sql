@@ -1,4 +1,5 @@
--- Segments and bytes of the months from {lower} to {upper}, by book and user. 1,048,576 bytes a
+-- Segments and bytes from {lower} to {upper}, by month, book and user; of all users, or of those
+-- in the array {users} if it is not NULL. 1,048,576 bytes a
 -- recording and 524,288 a photo are the specification's estimates; NULL counts as nothing, and
 -- so does a deleted segment.
 -- OFFSET 0 keeps the lengths below the join: without it the join carries whole texts, at twice
@@ -27,6 +28,7 @@ FROM (
     FROM content_segments AS cs
     WHERE cs.created_at >= {lower}
       AND cs.created_at < {upper}
+      AND ({users}::uuid[] IS NULL OR cs.user_id = ANY ({users}::uuid[]))
       AND cs.is_deleted IS NOT TRUE
     OFFSET 0
 ) AS s

@@ -37,6 +37,7 @@ FROM (
     ) AS photos
     WHERE cs.created_at >= {lower}
       AND cs.created_at < {upper}
+      AND ({users}::uuid[] IS NULL OR cs.user_id = ANY ({users}::uuid[]))
       AND cs.is_deleted IS NOT TRUE
     OFFSET 0
 ) AS s

@@ -1,6 +1,7 @@
--- Where a fresh count and the rollup differ, for months from {first} to {last}: the counted
--- values, NULL where nothing is left, and what was recorded before. Usually few rows, so that
--- an unchanged month sends and writes nothing.
+-- Where a fresh count and the rollup differ, for months from {first} to {last}, of
+-- all users or of those in {users}: the counted values, NULL where nothing is
+-- left, and what was recorded before. Usually few rows, so that what is unchanged is neither
+-- sent nor written.
 COPY (
     SELECT
         month,
@@ -20,7 +21,10 @@ COPY (
         recorded.bytes AS old_bytes
     FROM ({counted}) AS counted
     FULL JOIN (
-        SELECT * FROM ops.storage_rollup WHERE month BETWEEN {first} AND {last}
+        SELECT *
+        FROM ops.storage_rollup
+        WHERE month BETWEEN {first} AND {last}
+          AND ({users}::uuid[] IS NULL OR user_id = ANY ({users}::uuid[]))
     ) AS recorded USING (month, memory_book_id, user_id)
     WHERE (
         counted.segments, counted.text_bytes, counted.transcript_bytes, counted.recordings,

@@ -25,7 +25,7 @@ CROSS JOIN LATERAL (
     FROM pg_trigger AS t
     JOIN pg_proc AS p ON p.oid = t.tgfoid
     WHERE t.tgrelid = child.oid
-      AND t.tgfoid = 'ops.note_changed_month'::regproc
+      AND t.tgfoid = 'ops.note_changed_content'::regproc
 ) AS marks
 CROSS JOIN LATERAL (
     SELECT

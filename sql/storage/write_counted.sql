@@ -8,8 +8,8 @@ SELECT
     recording_bytes, photo_bytes, unsized
 FROM pg_temp.storage_differences
 WHERE segments IS NOT NULL
-ORDER BY month, memory_book_id, user_id
-ON CONFLICT (month, memory_book_id, user_id) DO UPDATE SET
+ORDER BY month, user_id, memory_book_id
+ON CONFLICT (month, user_id, memory_book_id) DO UPDATE SET
     segments = excluded.segments,
     text_bytes = excluded.text_bytes,
     transcript_bytes = excluded.transcript_bytes,
