@@ -11,11 +11,13 @@ from ft_ops.maintenance import assets as maintenance
 from ft_ops.partitions import assets as partitions
 from ft_ops.resources import Database, Settings
 from ft_ops.schema import assets as schema
+from ft_ops.storage import assets as storage
 
 defs = dg.Definitions.merge(
     schema.defs,
     partitions.defs,
     archive.defs,
+    storage.defs,
     maintenance.defs,
     backups.defs,
     dg.Definitions(

@@ -50,6 +50,21 @@ def open_bucket(name: str, *, region: str | None = None) -> Bucket:
     Endpoint, region and credentials are boto3's own settings (AWS_ENDPOINT_URL_S3, AWS_REGION,
     profiles, roles).
     """
+    bucket = open_foreign_bucket(name, region=region)
+    with naming(f"bucket {name}"):
+        status = bucket.client.get_bucket_versioning(Bucket=name).get("Status")
+    if status != "Enabled":
+        raise OpsError(
+            f"bucket {name}",
+            cause="it is not versioned, so an object could be overwritten without a trace",
+            next_step=f"aws s3api put-bucket-versioning --bucket {name} "
+            "--versioning-configuration Status=Enabled",
+        )
+    return bucket
+
+
+def open_foreign_bucket(name: str, *, region: str | None = None) -> Bucket:
+    """Open a bucket that we only read, and that may be versioned or not; it must exist."""
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 5},
         connect_timeout=10,
@@ -60,14 +75,6 @@ def open_bucket(name: str, *, region: str | None = None) -> Bucket:
     with naming(f"bucket {name}"):
         bucket = Bucket(name, boto3.client("s3", region_name=region, config=config))
         bucket.client.head_bucket(Bucket=name)
-        status = bucket.client.get_bucket_versioning(Bucket=name).get("Status")
-    if status != "Enabled":
-        raise OpsError(
-            f"bucket {name}",
-            cause="it is not versioned, so an object could be overwritten without a trace",
-            next_step=f"aws s3api put-bucket-versioning --bucket {name} "
-            "--versioning-configuration Status=Enabled",
-        )
     return bucket
 
 

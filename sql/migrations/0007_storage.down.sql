@@ -1,0 +1,16 @@
+DROP TRIGGER note_moved_thread ON threads;
+DROP TRIGGER note_updated_content ON content_segments;
+DROP TRIGGER note_deleted_content ON content_segments;
+DROP TRIGGER note_inserted_content ON content_segments;
+DROP FUNCTION ops.note_moved_thread();
+DROP FUNCTION ops.note_changed_content();
+DROP FUNCTION ops.media_key(text);
+DROP TABLE ops.media_inventories;
+DROP TABLE ops.media_objects;
+DROP TABLE ops.storage_recomputations;
+DROP TABLE ops.storage_families;
+DROP TABLE ops.storage_users;
+DROP TABLE ops.storage_books;
+DROP TABLE ops.storage_months;
+DROP TABLE ops.storage_rollup;
+DROP TABLE ops.storage_changes;

@@ -1,0 +1,1 @@
+COPY pg_temp.media_seen (key, bytes) FROM STDIN (FORMAT BINARY);

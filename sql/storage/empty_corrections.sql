@@ -1,0 +1,2 @@
+-- Before the other kind of sums.
+TRUNCATE pg_temp.storage_corrections;

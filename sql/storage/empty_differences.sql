@@ -1,0 +1,2 @@
+-- Before the next count. A temporary table: nobody else has it.
+TRUNCATE pg_temp.storage_differences;
