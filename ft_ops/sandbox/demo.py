@@ -143,7 +143,7 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
             database_bytes_before=bytes_before,
             database_bytes_after=_database_bytes(connection),
             bucket_bytes=sum(v.bytes for v in versions(bucket, "")),
-            objects_by_storage_class=Counter(v.storage_class for v in versions(bucket, "")),
+            objects_by_storage_class=dict(Counter(v.storage_class for v in versions(bucket, ""))),
             storage_used_bytes=_storage_used(connection),
             families=sample.rows["families"],
             seconds=round(time.monotonic() - began, 1),
