@@ -26,6 +26,11 @@ _SIGN: Final = {
 }
 
 
+_LONGEST_DETAIL: Final = 240
+_UNBROKEN: Final = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
+"""A figure that is broken into lines is hard to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One figure of the page.
@@ -87,21 +92,29 @@ def _table(lines: Iterable[Line]) -> list[str]:
     rows = ["| | area | what | figure | | |", "|---|---|---|---|---|---|"]
     for line in lines:
         picture = f"![]({line.picture})" if line.picture else ""
-        cells = [_SIGN[line.status], line.area, line.what, line.figure, picture, _detail(line)]
+        figure = _cell(line.figure).translate(_UNBROKEN)
+        cells = [
+            _SIGN[line.status],
+            _cell(line.area),
+            _cell(line.what),
+            figure,
+            picture,
+            _detail(line),
+        ]
         rows.append("| " + " | ".join(cells) + " |")
     return rows
 
 
 def _detail(line: Line) -> str:
-    detail = _cell(line.detail)
-    if line.status < Status.WARNING or line.runbook is None:
-        return detail
-    where = (
-        f"[what to do]({line.runbook})"
-        if line.runbook.startswith("http")
-        else f"see `{line.runbook}`"
+    text = (
+        line.detail if len(line.detail) <= _LONGEST_DETAIL else line.detail[:_LONGEST_DETAIL] + "…"
     )
-    return f"{detail} {where}".strip()
+    if line.status < Status.WARNING or line.runbook is None:
+        return _cell(text)
+    where = (
+        f"[what to do]({line.runbook})" if line.runbook.startswith("http") else f"`{line.runbook}`"
+    )
+    return f"{_cell(text)} → {where}".strip()
 
 
 def _cell(text: str) -> str:

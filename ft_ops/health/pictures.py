@@ -114,9 +114,16 @@ def _dates(axes: Axes) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=8, frameon=False, labelcolor=GREY, loc="upper left", ncols=4)
-    # Room for it above the data.
-    axes.margins(y=0.25)
+    """Above the data, where it can hide nothing."""
+    axes.legend(
+        fontsize=8,
+        frameon=False,
+        labelcolor=GREY,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0,
+        ncols=4,
+    )
 
 
 def _data_url(figure: Figure) -> str:

@@ -57,7 +57,7 @@ def write_samples(connection: Connection, samples: Iterable[Sample], at: datetim
             "at": at,
             "metrics": [sample.metric for sample in taken],
             "subjects": [sample.subject for sample in taken],
-            "values": [sample.value for sample in taken],
+            "values": [float(sample.value) for sample in taken],
         },
     )
     return len(taken)

@@ -2,7 +2,7 @@
 -- parents; TOAST belongs to the table. Rows are the planner's estimate. Reads the catalog and
 -- file sizes: a few milliseconds a thousand partitions. AccessShare for a moment on each.
 SELECT
-    format('%%I.%%I', n.nspname, root.relname) AS name,
+    format('%I.%I', n.nspname, root.relname) AS name,
     sum(pg_table_size(leaf.relid))::bigint AS table_bytes,
     sum(pg_indexes_size(leaf.relid))::bigint AS index_bytes,
     sum(greatest(c.reltuples, 0))::bigint AS estimated_rows
