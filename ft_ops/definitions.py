@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ft_ops.alerts import defs as alerts
-from ft_ops.archive.assets import defs as archive
+# As modules: Dagster refuses a code location with more than one Definitions at its top level.
+from ft_ops import alerts
+from ft_ops.archive import assets as archive
 from ft_ops.deadlines import with_deadlines
-from ft_ops.health.assets import defs as health
-from ft_ops.partitions.assets import defs as partitions
+from ft_ops.health import assets as health
+from ft_ops.partitions import assets as partitions
 from ft_ops.resources import Database, Settings
-from ft_ops.schema.assets import defs as schema
+from ft_ops.schema import assets as schema
 
 defs = with_deadlines(
     dg.Definitions.merge(
-        schema,
-        partitions,
-        archive,
-        health,
-        alerts,
+        schema.defs,
+        partitions.defs,
+        archive.defs,
+        health.defs,
+        alerts.defs,
         dg.Definitions(
             resources={"database": Database(), "settings": Settings()},
             # Every step is SQL or streams: a process a step would cost seconds and give nothing.

@@ -15,6 +15,8 @@ Connection = psycopg.Connection[TupleRow]
 
 SESSION: Mapping[str, str] = MappingProxyType(
     {
+        # Text stays text: of a server in SQL_ASCII it would arrive as bytes.
+        "client_encoding": "UTF8",
         # Text forms of rows are hashed and compared: they must not follow the server's settings.
         "TimeZone": "UTC",
         "DateStyle": "ISO, MDY",

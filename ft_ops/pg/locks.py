@@ -45,7 +45,8 @@ def with_escalating_lock_timeout(
 ) -> T:
     """Run ``action`` with each wait in turn until it gets its lock; an OpsError when it never does.
 
-    The connection must be outside a transaction: an aborted one could not try again.
+    ``action`` opens a transaction of its own, or a savepoint in the caller's: an aborted
+    transaction could not try again.
     """
     pause = 0.05
     for attempt, wait in enumerate(waits_ms, start=1):
