@@ -37,6 +37,8 @@ from ft_ops.resources import Database, Settings, as_failure
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 
+_READ_ONLY = {"default_transaction_read_only": "on", "statement_timeout": "60s"}
+
 
 @dg.asset(
     group_name="health",
@@ -61,7 +63,7 @@ def query_latency(
     policy = settings.policy()
     now = utc_now()
     with as_failure():
-        with database.connect("query latency", **_read_only(policy)) as connection:
+        with database.connect("query latency", **_READ_ONLY) as connection:
             parameters = sample_parameters(connection, policy.latency_samples, random.Random())
             latencies = measure_latency(
                 connection,
@@ -72,7 +74,12 @@ def query_latency(
             )
             context.log.info("%d executions of each query as %s", latencies.samples, latencies.role)
             verdicts = judge(
-                connection, latencies, screens(policy), app_role=policy.app_role, now=now
+                connection,
+                latencies,
+                screens(policy),
+                app_role=policy.app_role,
+                timeout_ms=policy.latency_timeout_ms,
+                now=now,
             )
         with database.connect("health samples") as connection:
             write_samples(connection, _latency_samples(latencies, verdicts), now)
@@ -221,13 +228,6 @@ def connections(database: Database, settings: Settings) -> dg.MaterializeResult:
             ),
         ],
     )
-
-
-def _read_only(policy: Policy) -> dict[str, str]:
-    return {
-        "default_transaction_read_only": "on",
-        "statement_timeout": f"{policy.latency_timeout_ms}ms",
-    }
 
 
 def _latency_samples(latencies: Latencies, verdicts: Iterable[Verdict]) -> list[Sample]:

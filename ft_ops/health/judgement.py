@@ -50,27 +50,32 @@ def judge(
     screens: Iterable[Screen],
     *,
     app_role: str,
+    timeout_ms: int,
     now: datetime,
 ) -> list[Verdict]:
-    """One verdict a screen; where its p95 misses the target, its queries are explained."""
+    """One verdict a screen; where its p95 misses the target, its queries are explained.
+
+    An explanation that takes longer than ``timeout_ms`` is a plan that was not run.
+    """
     verdicts = []
     for screen in screens:
         percentiles = Percentiles.of(latencies.screen_times(screen))
         verdict = Verdict(screen, percentiles, ())
         if not verdict.met:
-            slow = [
-                _explained(connection, latencies, query, app_role, now) for query in screen.queries
-            ]
+            slow = []
+            for name in screen.queries:
+                query, took = PRODUCT_QUERIES[name], max(latencies.times_ms[name])
+                plan = explain(
+                    connection,
+                    query,
+                    latencies.slowest(name),
+                    app_role=app_role,
+                    timeout_ms=timeout_ms,
+                )
+                finding = diagnose(connection, query, plan, took, now)
+                slow.append(SlowQuery(name, took, plan, finding))
             slow.sort(key=lambda item: item.took_ms, reverse=True)
             verdict = Verdict(screen, percentiles, tuple(slow))
         verdicts.append(verdict)
     return verdicts
 
-
-def _explained(
-    connection: Connection, latencies: Latencies, name: str, app_role: str, now: datetime
-) -> SlowQuery:
-    query = PRODUCT_QUERIES[name]
-    took = max(latencies.times_ms[name])
-    plan = explain(connection, query, latencies.slowest(name), app_role)
-    return SlowQuery(name, took, plan, diagnose(connection, query, plan, took, now))

@@ -104,6 +104,19 @@ def as_application(connection: Connection, role: str) -> Iterator[str]:
             connection.execute("RESET ROLE")
 
 
+@contextmanager
+def statement_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
+    """Set the session's statement_timeout for a block, and put the old one back."""
+    row = connection.execute("SELECT current_setting('statement_timeout')").fetchone()
+    assert row is not None
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", (f"{milliseconds}ms",))
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", (row[0],))
+
+
 def measure_latency(
     connection: Connection,
     parameters: Sequence[Parameters],
@@ -117,11 +130,14 @@ def measure_latency(
 
     Statements are prepared, as the application's driver does, so that the planner has the same
     choice between custom and generic plans. Round robin: what disturbs the server disturbs all.
-    ``connection`` must be read-only, and give up each statement after ``timeout_ms``.
+    Each execution is given up after ``timeout_ms``. ``connection`` should be read-only.
     """
     times: dict[str, list[float]] = {name: [] for name in PRODUCT_QUERIES}
     timeouts = dict.fromkeys(PRODUCT_QUERIES, 0)
-    with as_application(connection, app_role) as role:
+    with (
+        as_application(connection, app_role) as role,
+        statement_timeout(connection, timeout_ms),
+    ):
         round_trip = median(_round_trip_ms(connection, clock) for _ in range(_ROUND_TRIPS))
         # The first execution of each reads catalogs and prepares; no visitor waits for that.
         for query in PRODUCT_QUERIES.values():

@@ -12,7 +12,7 @@ from psycopg import RawCursor, sql
 from pydantic import BaseModel, ConfigDict, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.health.latency import as_application, become_visitor
+from ft_ops.health.latency import as_application, become_visitor, statement_timeout
 from ft_ops.health.queries import Parameters, ProductQuery
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -95,16 +95,22 @@ class Plan:
 
 
 def explain(
-    connection: Connection, query: ProductQuery, visitor: Parameters, app_role: str
+    connection: Connection,
+    query: ProductQuery,
+    visitor: Parameters,
+    *,
+    app_role: str,
+    timeout_ms: int,
 ) -> Plan:
     """The plan of ``query`` as the application gets it, with what running it cost.
 
-    Falls back to the plan alone when running it takes longer than the statement_timeout.
+    Falls back to the plan alone when running it takes longer than ``timeout_ms``.
     """
     with as_application(connection, app_role):
         become_visitor(connection, visitor)
         try:
-            return _explained(connection, query, visitor, run=True)
+            with statement_timeout(connection, timeout_ms):
+                return _explained(connection, query, visitor, run=True)
         except psycopg.errors.QueryCanceled:
             return _explained(connection, query, visitor, run=False)
 

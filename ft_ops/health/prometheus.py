@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, write_to_textfile
+from prometheus_client.exposition import basic_auth_handler
 
 from ft_ops.errors import OpsError
 from ft_ops.health.samples import TimedSample
@@ -54,12 +57,26 @@ def write_textfile(registry: CollectorRegistry, path: Path) -> None:
 
 
 def push(registry: CollectorRegistry, url: str) -> None:
-    """Replace what the gateway holds of the job ``ft_ops``. The URL may hold a password."""
+    """Replace what the gateway holds of the job ``ft_ops``; ``url`` may hold user and password."""
+    parts = urlsplit(url)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        push_to_gateway(url, job="ft_ops", registry=registry, timeout=_TIMEOUT_SECONDS)
+        push_to_gateway(
+            address,
+            job="ft_ops",
+            registry=registry,
+            timeout=_TIMEOUT_SECONDS,
+            handler=partial(
+                basic_auth_handler,
+                username=unquote(parts.username) if parts.username else None,
+                password=unquote(parts.password) if parts.password else None,
+            ),
+        )
     except OSError as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise OpsError(
-            f"Pushgateway on {urlsplit(url).hostname}",
+            f"Pushgateway on {parts.hostname}",
             cause=f"{type(error).__name__}: {error}",
             next_step="check FT_METRICS_PUSHGATEWAY_URL, and that its host answers",
         ) from error
