@@ -5,24 +5,31 @@ from __future__ import annotations
 import dagster as dg
 
 # As modules: Dagster refuses a code location with more than one Definitions at its top level.
+from ft_ops import alerts
 from ft_ops.archive import assets as archive
 from ft_ops.backups import assets as backups
+from ft_ops.deadlines import with_deadlines
+from ft_ops.health import assets as health
 from ft_ops.maintenance import assets as maintenance
 from ft_ops.partitions import assets as partitions
 from ft_ops.resources import Database, Settings
 from ft_ops.schema import assets as schema
 from ft_ops.storage import assets as storage
 
-defs = dg.Definitions.merge(
-    schema.defs,
-    partitions.defs,
-    archive.defs,
-    storage.defs,
-    maintenance.defs,
-    backups.defs,
-    dg.Definitions(
-        resources={"database": Database(), "settings": Settings()},
-        # Every step is SQL or streams: a process a step would cost seconds and give nothing.
-        executor=dg.in_process_executor,
-    ),
+defs = with_deadlines(
+    dg.Definitions.merge(
+        schema.defs,
+        partitions.defs,
+        archive.defs,
+        storage.defs,
+        maintenance.defs,
+        backups.defs,
+        health.defs,
+        alerts.defs,
+        dg.Definitions(
+            resources={"database": Database(), "settings": Settings()},
+            # Every step is SQL or streams: a process a step would cost seconds and give nothing.
+            executor=dg.in_process_executor,
+        ),
+    )
 )

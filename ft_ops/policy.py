@@ -147,11 +147,12 @@ class Policy(BaseSettings):
         description="A rebuild is stopped while a small query of the application's kind takes "
         "longer, or five times longer than before it, whichever is more.",
     )
-    database_volume_gb: int | None = Field(
+    database_volume_gb: float | None = Field(
         default=None,
-        ge=1,
-        description="Size (GB) of the volume that holds the server's databases and WAL and nothing "
-        "else. Needed for rebuilds unless the server runs on this machine.",
+        gt=0,
+        description="Size (units of 10^9 bytes) of the volume that holds the server's databases "
+        "and WAL and nothing else. Unset, no date is foretold at which it is full, and indexes "
+        "are rebuilt only where the server runs on this machine.",
     )
 
     backup_provider: Literal["barman", "rds"] | None = Field(
@@ -264,6 +265,99 @@ class Policy(BaseSettings):
         description="Where real sizes of recordings and photos come from: the folder of an S3 "
         "Inventory (s3://bucket/prefix/source-bucket/configuration/), or else a prefix of the "
         "media bucket to list. Unset: the estimates of 1,048,576 and 524,288 bytes.",
+    )
+
+    app_role: str = Field(
+        default="ft_app",
+        description="The application's role. Latency is measured as it, under its policies, "
+        "where the operations role may become it.",
+    )
+    latency_samples: int = Field(
+        default=100, ge=5, le=10_000, description="Executions of each product query in one run."
+    )
+    latency_budget_seconds: float = Field(
+        default=60.0, gt=0, description="After so long no further execution is begun."
+    )
+    latency_timeout_ms: int = Field(
+        default=2000, ge=1, description="The time-out of one execution; it counts as that long."
+    )
+    target_thread_ms: float = Field(
+        default=50.0, ge=0, description="p95 of loading a thread with its content."
+    )
+    target_book_list_ms: float = Field(
+        default=100.0, ge=0, description="p95 of listing a family's memory books."
+    )
+    target_search_ms: float = Field(default=200.0, ge=0, description="p95 of a search by tags.")
+    target_dashboard_ms: float = Field(
+        default=150.0,
+        ge=0,
+        description="p95 of a family's dashboard: its storage and its active members.",
+    )
+    disk_warning_days: int = Field(
+        default=90, ge=1, description="Warn when the space may be used up within so many days."
+    )
+    growth_tolerance: float = Field(
+        default=1.5,
+        gt=1,
+        description="Warn when a month grew by more than so many times what was projected.",
+    )
+    metric_keep_days: int = Field(
+        default=400, ge=31, description="Days that samples in ops.metric_samples are kept."
+    )
+    pool_connections: int = Field(
+        default=25, ge=1, description="The size of the application's connection pool."
+    )
+    idle_transaction_seconds: int = Field(
+        default=60, ge=1, description="A session idle in its transaction for longer is stuck."
+    )
+    blocked_seconds: int = Field(
+        default=30, ge=1, description="A session that waits for a lock for longer is stuck."
+    )
+    replication_lag_seconds: float = Field(
+        default=60.0, gt=0, description="How far a replica may lag behind."
+    )
+    slot_gigabytes: float = Field(
+        default=10.0,
+        gt=0,
+        description="Log that a replication slot may hold back, in units of 10^9 bytes.",
+    )
+    metrics_textfile: Path | None = Field(
+        default=None,
+        description="Where the figures go as a Prometheus textfile, for the node exporter; its "
+        "name must end in .prom.",
+    )
+    metrics_pushgateway_url: SecretStr | None = Field(
+        default=None, description="A Prometheus Pushgateway that the figures are pushed to."
+    )
+    alert_webhook_url: SecretStr | None = Field(
+        default=None, description="Where alerts are posted, as JSON that Slack understands."
+    )
+    alert_email_to: Annotated[frozenset[str], BeforeValidator(_names)] = Field(
+        default=frozenset(), description="Addresses, comma separated, that alerts are mailed to."
+    )
+    alert_email_from: str = Field(
+        default="ft-ops@localhost", description="The sender of mailed alerts."
+    )
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="The mail server, as smtp://user:password@host:587 (STARTTLS when it is "
+        "offered, and demanded with a password) or smtps://….",
+    )
+    alert_repeat_hours: float = Field(
+        default=20.0,
+        gt=0,
+        description="The same failure is not told again within so many hours.",
+    )
+    heartbeat_url: SecretStr | None = Field(
+        default=None,
+        description="Called while everything scheduled is on time; who watches it raises the "
+        "alarm when the calls stop.",
+    )
+    dagster_url: str | None = Field(
+        default=None, description="Where the Dagster UI is, for the links in alerts."
+    )
+    runbook_url: str | None = Field(
+        default=None, description="Where the folder docs/ can be read, for the links in alerts."
     )
 
     @model_validator(mode="after")

@@ -46,6 +46,8 @@ def test_asset_keys_by_group() -> None:
             "backup_retention",
         },
         "maintenance": {"vacuumed_tables", "frozen_partitions", "index_bloat", "rebuilt_indexes"},
+        "storage": {"monthly_storage", "family_storage", "user_storage"},
+        "health": {"query_latency", "capacity", "connections", "overview", "exported_metrics"},
     }
 
 
@@ -71,6 +73,9 @@ def test_jobs() -> None:
         "freeze_closed_partitions",
         "rebuild_bloated_indexes",
         "check_maintenance",
+        "check_health",
+        "check_connections",
+        "make_overview",
     }
 
 
@@ -96,6 +101,9 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("freeze_closed_partitions", "0 1 * * *"),
         ("rebuild_bloated_indexes", "0 5 * * 0"),
         ("check_maintenance", "45 0 * * *"),
+        ("check_health", "0 6 * * *"),
+        ("check_connections", "10 * * * *"),
+        ("make_overview", "30 6 * * *"),
     }
     for schedule in schedules:
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -47,10 +47,12 @@ BEGIN
         END;
     END LOOP;
 
-    -- pg_monitor: statistics and settings of every session. The functions: backups of a server
-    -- that we manage ourselves (on RDS the provider takes them).
+    -- pg_monitor: statistics and settings of every session. ft_app: latency is measured as the
+    -- application, under its policies; without INHERIT, nothing else is done as it. The functions:
+    -- backups of a server that we manage ourselves (on RDS the provider takes them).
     FOREACH grant_statement IN ARRAY ARRAY[
         'GRANT pg_monitor TO ft_ops',
+        'GRANT ft_app TO ft_ops WITH INHERIT FALSE',
         'GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO ft_ops',
         'GRANT EXECUTE ON FUNCTION pg_backup_stop(boolean) TO ft_ops',
         'GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO ft_ops',

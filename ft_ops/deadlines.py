@@ -1,0 +1,242 @@
+"""What is scheduled has a deadline: freshness policies from the crons, and what is late.
+
+A schedule's work must be done within its allowance after each tick. Dagster's freshness policies
+say so of the assets; ``late_schedules`` says it of ticks and runs, which also covers jobs that
+only run checks, and schedules that somebody stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorTick,
+    ScheduleInstigatorData,
+    TickStatus,
+)
+from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
+
+from ft_ops.errors import OpsError
+
+_LONGEST_ALLOWANCE: Final = timedelta(hours=6)
+
+ALLOWANCES: Final = {
+    # A month of content takes hours to export, prove and freeze, and several may be due.
+    "archive_old_content_monthly": timedelta(hours=24),
+    "rebuild_bloated_indexes_weekly": timedelta(hours=12),
+}
+"""Schedules that may take longer than six hours."""
+
+ONLY_WHEN_NEEDED: Final = frozenset({"finish_archives_daily", "purge_archived_content_daily"})
+"""Schedules that ask for nothing on most days: their assets' age says nothing about health."""
+
+_MINUTES_A_DAY: Final = 24 * 60
+_SHORTEST_MONTH: Final = 28
+
+_UNFINISHED: Final = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A schedule whose work was not done in time. ``due_at`` is the tick that it missed."""
+
+    schedule: str
+    job: str
+    due_at: datetime
+    why: str
+
+    @property
+    def words(self) -> str:
+        return f"{self.schedule}, due {self.due_at:%Y-%m-%d %H:%M} UTC: {self.why}"
+
+
+def allowance(schedule: dg.ScheduleDefinition) -> timedelta:
+    """How long after its tick a schedule's work may be done: at most half its interval."""
+    if schedule.name in ALLOWANCES:
+        return ALLOWANCES[schedule.name]
+    return min(_LONGEST_ALLOWANCE, get_smallest_cron_interval(_cron(schedule)) / 2)
+
+
+def deadline_cron(cron: str, later: timedelta) -> str:
+    """The cron of moments ``later`` than those of ``cron``, which has one minute of the hour.
+
+    An OpsError when one cron expression can't say that: when only some of the moments fall on
+    another day, or when they do and ``cron`` is about days of the week or the end of the month.
+    """
+    minute, hour_field, day, month, weekday = cron.split()
+    shift = int(later.total_seconds()) // 60
+    moments = [hour * 60 + int(minute) + shift for hour in _hours(hour_field)]
+    days_later = {moment // _MINUTES_A_DAY for moment in moments}
+    if days_later != {0} and (day, month, weekday) != ("*", "*", "*"):
+        if len(days_later) > 1 or weekday != "*" or int(day) + max(days_later) > _SHORTEST_MONTH:
+            raise OpsError(
+                f"deadline of the cron {cron!r}",
+                cause=f"no single cron means {later} later",
+                next_step="give the schedule a smaller allowance",
+            )
+        day = str(int(day) + max(days_later))
+    hours = sorted({moment // 60 % 24 for moment in moments})
+    hour_field = "*" if len(hours) == 24 else ",".join(str(hour) for hour in hours)
+    return f"{moments[0] % 60} {hour_field} {day} {month} {weekday}"
+
+
+def with_deadlines(definitions: dg.Definitions) -> dg.Definitions:
+    """The same definitions, with the freshness that each schedule means for its assets.
+
+    An asset that several schedules materialize takes that of the most frequent one.
+    """
+    assets = [item for item in definitions.assets or () if isinstance(item, dg.AssetsDefinition)]
+    policies: dict[dg.AssetKey, dg.FreshnessPolicy] = {}
+    schedules = [s for s in schedules_of(definitions) if s.name not in ONLY_WHEN_NEEDED]
+    for schedule in sorted(schedules, key=lambda s: get_smallest_cron_interval(_cron(s))):
+        allowed = allowance(schedule)
+        policy = dg.FreshnessPolicy.cron(
+            deadline_cron(_cron(schedule), allowed), lower_bound_delta=allowed, timezone="UTC"
+        )
+        for key in scheduled_assets(schedule, assets):
+            policies.setdefault(key, policy)
+
+    def with_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
+        if spec.key not in policies:
+            return spec
+        return spec.replace_attributes(freshness_policy=policies[spec.key])
+
+    return dg.Definitions(
+        assets=dg.map_asset_specs(with_policy, assets),
+        asset_checks=definitions.asset_checks,
+        schedules=definitions.schedules,
+        sensors=definitions.sensors,
+        jobs=definitions.jobs,
+        resources=definitions.resources,
+        executor=definitions.executor,
+        loggers=definitions.loggers,
+    )
+
+
+def schedules_of(definitions: dg.Definitions) -> list[dg.ScheduleDefinition]:
+    """The schedules that have a cron."""
+    return [s for s in definitions.schedules or () if isinstance(s, dg.ScheduleDefinition)]
+
+
+def scheduled_assets(
+    schedule: dg.ScheduleDefinition, assets: Sequence[dg.AssetsDefinition]
+) -> frozenset[dg.AssetKey]:
+    """The assets that a schedule's job materializes; none for a job of checks."""
+    job = schedule.job
+    if not isinstance(job, UnresolvedAssetJobDefinition):
+        return frozenset()
+    return frozenset(job.selection.resolve(assets))
+
+
+def late_schedules(
+    instance: dg.DagsterInstance,
+    schedules: Iterable[dg.ScheduleDefinition],
+    repository_selector_id: str,
+    now: datetime,
+) -> list[Late]:
+    """The schedules whose last tick that was due by ``now`` did not end well in time.
+
+    On time is a tick that asked for nothing, or whose runs all succeeded; a failed run is made
+    good by a later success of the same job on the same partition. A stopped schedule is late.
+    """
+    states = {
+        state.name: state
+        for state in instance.all_instigator_state(
+            repository_selector_id=repository_selector_id, instigator_type=InstigatorType.SCHEDULE
+        )
+    }
+    found = []
+    for schedule in schedules:
+        due = get_latest_completed_cron_tick(_cron(schedule), now - allowance(schedule), "UTC")
+        why = _why_late(instance, states.get(schedule.name), due)
+        if why is not None:
+            found.append(Late(schedule.name, schedule.job_name, due.astimezone(UTC), why))
+    return found
+
+
+def _why_late(
+    instance: dg.DagsterInstance, state: InstigatorState | None, due: datetime
+) -> str | None:
+    if state is None:
+        return "the scheduler has not seen it yet: is the Dagster daemon running?"
+    if not state.is_running:
+        return "it is stopped"
+    data = state.instigator_data
+    started = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
+    if started is not None and started > due.timestamp():
+        return None
+    tick = _tick_at(instance, state, due)
+    return (
+        "it did not tick: was the daemon down?"
+        if tick is None
+        else _why_tick_is_late(instance, tick)
+    )
+
+
+def _why_tick_is_late(instance: dg.DagsterInstance, tick: InstigatorTick) -> str | None:
+    if tick.status == TickStatus.SKIPPED:
+        return None
+    if tick.status != TickStatus.SUCCESS:
+        return f"its tick is {tick.status.value}"
+    return next(filter(None, (_why_run_is_late(instance, run) for run in tick.run_ids)), None)
+
+
+def _tick_at(
+    instance: dg.DagsterInstance, state: InstigatorState, due: datetime
+) -> InstigatorTick | None:
+    moment = due.timestamp()
+    ticks = instance.get_ticks(
+        state.instigator_origin_id, state.selector_id, after=moment - 1, before=moment + 1
+    )
+    return next((tick for tick in ticks if tick.timestamp == moment), None)
+
+
+def _why_run_is_late(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status == dg.DagsterRunStatus.SUCCESS:
+        return None
+    if run.status in _UNFINISHED:
+        return f"its run {run_id} is still {run.status.value.lower()}"
+    record = instance.get_run_record_by_id(run_id)
+    assert record is not None
+    made_good = instance.get_runs(
+        dg.RunsFilter(
+            job_name=run.job_name,
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+            tags={name: value for name, value in run.tags.items() if name == "dagster/partition"},
+            created_after=record.create_timestamp,
+        ),
+        limit=1,
+    )
+    return None if made_good else f"its run {run_id} is {run.status.value.lower()}"
+
+
+def _cron(schedule: dg.ScheduleDefinition) -> str:
+    cron = schedule.cron_schedule
+    if not isinstance(cron, str):
+        raise OpsError(
+            f"schedule {schedule.name}",
+            cause="it has several crons, whose deadlines are not defined",
+            next_step="split it into several schedules",
+        )
+    return cron
+
+
+def _hours(field: str) -> list[int]:
+    if field == "*":
+        return list(range(24))
+    if field.startswith("*/"):
+        return list(range(0, 24, int(field[2:])))
+    return [int(hour) for hour in field.split(",")]

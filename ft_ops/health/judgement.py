@@ -1,0 +1,81 @@
+"""Latencies against the targets: which screens are slow, and the first thing to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ft_ops.health.diagnosis import Finding, diagnose
+from ft_ops.health.latency import Latencies, Percentiles
+from ft_ops.health.plans import Plan, explain
+from ft_ops.health.queries import PRODUCT_QUERIES, Screen
+from ft_ops.pg.connect import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class SlowQuery:
+    """The slowest execution of one query, explained."""
+
+    query: str
+    took_ms: float
+    plan: Plan
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One screen against its target; ``slow`` explains its queries, the slowest first."""
+
+    screen: Screen
+    percentiles: Percentiles
+    slow: tuple[SlowQuery, ...]
+
+    @property
+    def met(self) -> bool:
+        return self.percentiles.p95 < self.screen.target_ms
+
+    @property
+    def words(self) -> str:
+        text = f"{self.screen.name}: p95 {self.percentiles.p95:.1f} ms"
+        if self.met:
+            return f"{text} of {self.screen.target_ms:g}"
+        first = self.slow[0]
+        return f"{text}, target {self.screen.target_ms:g}; {first.query}: {first.finding.words}"
+
+
+def judge(
+    connection: Connection,
+    latencies: Latencies,
+    screens: Iterable[Screen],
+    *,
+    app_role: str,
+    timeout_ms: int,
+    now: datetime,
+) -> list[Verdict]:
+    """One verdict a screen; where its p95 misses the target, its queries are explained.
+
+    An explanation that takes longer than ``timeout_ms`` is a plan that was not run.
+    """
+    verdicts = []
+    for screen in screens:
+        percentiles = Percentiles.of(latencies.screen_times(screen))
+        verdict = Verdict(screen, percentiles, ())
+        if not verdict.met:
+            slow = []
+            for name in screen.queries:
+                query, took = PRODUCT_QUERIES[name], max(latencies.times_ms[name])
+                plan = explain(
+                    connection,
+                    query,
+                    latencies.slowest(name),
+                    app_role=app_role,
+                    timeout_ms=timeout_ms,
+                )
+                finding = diagnose(connection, query, plan, took, now)
+                slow.append(SlowQuery(name, took, plan, finding))
+            slow.sort(key=lambda item: item.took_ms, reverse=True)
+            verdict = Verdict(screen, percentiles, tuple(slow))
+        verdicts.append(verdict)
+    return verdicts
+

@@ -1,0 +1,27 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+def human_bytes(count: float) -> str:
+    """``12.3 MB``, in powers of ten."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(size) < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" or abs(size) >= 100 else f"{size:.1f} {unit}"
+
+
+def human_duration(seconds: float) -> str:
+    """``4 min``, ``3.5 h`` or ``12 days``."""
+    span = timedelta(seconds=seconds)
+    if span < timedelta(minutes=2):
+        return f"{seconds:.0f} s"
+    if span < timedelta(hours=2):
+        return f"{seconds / 60:.0f} min"
+    if span < timedelta(days=2):
+        return f"{seconds / 3600:.1f} h"
+    return f"{span.days} days"

@@ -1,0 +1,38 @@
+"""A database with families and content, and ways to measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.sandbox.sample import make_sample
+from tests.fixtures.postgres import Database
+
+FIRST = Month(2025, 1)
+LAST = Month(2025, 4)
+
+
+@pytest.fixture
+def sampled(database: Database, connection: Connection) -> Database:
+    """Some families with four months of content, analysed."""
+    make_sample(
+        connection,
+        families=8,
+        first=FIRST,
+        last=LAST,
+        segments_per_month=600,
+        seed=1,
+        progress=lambda line: None,
+    )
+    return database
+
+
+@pytest.fixture
+def reader(sampled: Database) -> Iterator[Connection]:
+    """A connection as the asset query_latency opens it: read-only."""
+    settings = {"default_transaction_read_only": "on"}
+    with connect(sampled.url, application="tests", settings=settings) as opened:
+        yield opened

@@ -1,0 +1,178 @@
+"""Real sessions that hold something up are seen, and told once they do so for too long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from ft_ops.health import Connections, look_at_connections
+from ft_ops.health.connections import (
+    Replica,
+    Session,
+    Slot,
+    Usage,
+    headroom_problems,
+    nearly_out,
+    replication_problems,
+    stuck_problems,
+)
+from ft_ops.pg.connect import Connection
+from ft_ops.policy import Policy
+from tests.fixtures.postgres import Database
+
+POLICY = Policy()
+
+
+def look(connection: Connection) -> Connections:
+    return look_at_connections(connection, "ft_app")
+
+
+def look_until(connection: Connection, condition: Callable[[Connections], bool]) -> Connections:
+    for _ in range(1000):
+        found = look(connection)
+        if condition(found):
+            return found
+    raise AssertionError(f"never seen: {found}")
+
+
+def session(found: Connections, pid: int) -> Session:
+    [match] = [item for item in found.sessions if item.pid == pid]
+    return match
+
+
+def test_who_blocks_whom_is_seen(connection: Connection, database: Database) -> None:
+    with blocked(database) as (blocker, waiter):
+        found = look_until(
+            connection, lambda seen: any(item.pid == waiter for item in seen.blocked)
+        )
+        waiting = session(found, waiter)
+        assert waiting.blocked_by == [blocker]
+        assert waiting.waits_for.startswith("Lock ")
+        assert session(found, blocker).state == "idle in transaction"
+
+
+def test_what_is_stuck_for_too_long_is_told(connection: Connection, database: Database) -> None:
+    with blocked(database) as (blocker, waiter):
+        found = look_until(
+            connection, lambda seen: any(item.pid == waiter for item in seen.blocked)
+        )
+    assert list(stuck_problems(found, POLICY)) == []
+    later = replace(
+        found,
+        sessions=tuple(
+            replace(item, state_seconds=61, blocked_seconds=31 if item.blocked_by else 0)
+            for item in found.sessions
+            if item.pid in {blocker, waiter}
+        ),
+    )
+    assert sorted(stuck_problems(later, POLICY)) == sorted(
+        [
+            f"pid {blocker} (blocker) is idle in its transaction for 61 s",
+            f"pid {waiter} (waiter) waits for pid {blocker} for 31 s",
+        ]
+    )
+
+
+def test_a_snapshot_is_seen_and_told_when_it_is_old(
+    connection: Connection, database: Database
+) -> None:
+    with psycopg.connect(database.url) as other:
+        other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT count(*) FROM users")
+        pid = other.info.backend_pid
+        found = look(connection)
+        assert session(found, pid).holds_snapshot
+        assert found.oldest_snapshot_seconds > 0
+    aged = replace(session(found, pid), transaction_seconds=301, state_seconds=0)
+    [problem] = stuck_problems(replace(found, sessions=(aged,)), POLICY)
+    assert "holds a snapshot for 301 s" in problem
+
+
+def test_no_query_text_leaves_the_server(connection: Connection, database: Database) -> None:
+    with psycopg.connect(database.url) as other:
+        other.execute("SELECT 'a family secret'")
+        assert "secret" not in repr(look(connection))
+
+
+def test_a_slot_and_what_it_holds_back_are_seen(
+    connection: Connection, database: Database
+) -> None:
+    name = f"slot_of_{database.name}"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_create_physical_replication_slot(%s, true)", (name,))
+        try:
+            [slot] = [item for item in look(connection).slots if item.name == name]
+        finally:
+            admin.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+    assert (slot.kind, slot.is_active) == ("physical", False)
+    assert slot.retained_bytes >= 0
+
+
+@pytest.mark.parametrize(
+    ("slot", "words"),
+    [
+        (Slot("a", "physical", True, "reserved", 10 * 10**9), None),
+        (Slot("a", "physical", False, "extended", 11 * 10**9), "slot a holds back 11.0 GB"),
+        (Slot("a", "physical", False, "lost", 0), "slot a has lost log"),
+    ],
+)
+def test_slots_that_hold_back_too_much_are_told(slot: Slot, words: str | None) -> None:
+    found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), (), (slot,))
+    problems = list(replication_problems(found, POLICY))
+    assert [words in problem for problem in problems if words] == ([True] if words else [])
+    assert bool(problems) == bool(words)
+
+
+def test_a_replica_that_lags_is_told() -> None:
+    replicas = (Replica("near", "streaming", 59, 0), Replica("far", "streaming", 61, 0))
+    found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), replicas, ())
+    assert list(replication_problems(found, POLICY)) == ["replica far lags 61 s behind"]
+
+
+def test_connections_are_counted_for_the_server_and_the_application(
+    connection: Connection, database: Database
+) -> None:
+    before = look(connection).usage
+    with psycopg.connect(database.app_url), psycopg.connect(database.url):
+        during = look(connection).usage
+    assert during.application == before.application + 1
+    assert during.used >= before.used + 2
+    assert during.available < during.max_connections
+
+
+def test_headroom_is_told_at_four_fifths_and_is_an_error_near_the_end() -> None:
+    roomy, tight, out = (Usage(103, 3, used, 0, 0, 0) for used in (79, 80, 95))
+    assert list(headroom_problems(roomy, 25)) == []
+    assert list(headroom_problems(tight, 25)) == ["80 of 100 connections are in use"]
+    assert (nearly_out(tight), nearly_out(out)) == (False, True)
+
+
+def test_a_pool_that_is_used_up_is_told() -> None:
+    usage = Usage(103, 3, 30, 25, 0, 0)
+    [problem] = headroom_problems(usage, 25)
+    assert "the application holds 25 connections" in problem
+    assert list(headroom_problems(usage, 26)) == []
+
+
+@contextmanager
+def blocked(database: Database) -> Iterator[tuple[int, int]]:
+    """Two sessions, the second of which waits for the first; their process ids."""
+    with (
+        psycopg.connect(database.url, application_name="blocker") as blocker,
+        psycopg.connect(database.url, application_name="waiter") as waiter,
+    ):
+        blocker.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        waiting = threading.Thread(
+            target=waiter.execute, args=("LOCK TABLE users IN ACCESS SHARE MODE",)
+        )
+        waiting.start()
+        try:
+            yield blocker.info.backend_pid, waiter.info.backend_pid
+        finally:
+            blocker.rollback()
+            waiting.join()

@@ -1,0 +1,71 @@
+"""Figures over time: kept, read back, and forgotten in due course."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from ft_ops.health import Sample, forget_samples, latest_samples, series, write_samples
+from ft_ops.pg.connect import Connection
+from ft_ops.schema import ensure_hypertable
+from tests.fixtures.postgres import Database
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def fill(connection: Connection, days: int) -> None:
+    for day in range(days):
+        write_samples(
+            connection,
+            [Sample("table_bytes", "public.users", day), Sample("table_bytes", "other", 0)],
+            NOW - day * DAY,
+        )
+
+
+def test_a_series_is_one_figure_oldest_first(connection: Connection) -> None:
+    fill(connection, 5)
+    points = series(connection, "table_bytes", "public.users", NOW - 2 * DAY)
+    assert [(p.sampled_at, p.value) for p in points] == [
+        (NOW - 2 * DAY, 2.0),
+        (NOW - DAY, 1.0),
+        (NOW, 0.0),
+    ]
+
+
+def test_the_latest_of_each_figure_is_found_unless_it_is_too_old(connection: Connection) -> None:
+    fill(connection, 3)
+    write_samples(connection, [Sample("old", "", 1)], NOW - 9 * DAY)
+    write_samples(connection, [Sample("table_bytes", "public.users", 42)], NOW + DAY)
+    found = latest_samples(connection, NOW - 7 * DAY)
+    assert [(s.metric, s.subject, s.value, s.sampled_at) for s in found] == [
+        ("table_bytes", "other", 0.0, NOW),
+        ("table_bytes", "public.users", 42.0, NOW + DAY),
+    ]
+
+
+def test_a_plain_table_forgets_exactly_what_is_too_old(connection: Connection) -> None:
+    fill(connection, 10)
+    forgotten = forget_samples(connection, NOW - 3 * DAY)
+    assert (forgotten.number, forgotten.of) == (12, "rows")
+    assert len(series(connection, "table_bytes", "other", NOW - 99 * DAY)) == 4
+
+
+def test_a_hypertable_forgets_whole_chunks(connection: Connection, database: Database) -> None:
+    if ensure_hypertable(connection) != "hypertable":
+        pytest.skip("this server has no TimescaleDB")
+    fill(connection, 120)
+    forgotten = forget_samples(connection, NOW - 60 * DAY)
+    assert forgotten.of == "chunks"
+    assert forgotten.number in {1, 2}
+    kept = series(connection, "table_bytes", "other", NOW - 999 * DAY)
+    assert kept[-1].sampled_at == NOW
+    assert NOW - 90 * DAY <= kept[0].sampled_at <= NOW - 60 * DAY
+
+
+def test_the_read_only_role_may_read_them(connection: Connection, database: Database) -> None:
+    fill(connection, 1)
+    with psycopg.connect(database.readonly_url) as reader:
+        assert reader.execute("SELECT count(*) FROM ops.metric_samples").fetchone() == (2,)
