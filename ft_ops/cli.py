@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from uuid import UUID
 
 import click
 
@@ -68,6 +69,49 @@ def migrate_revert() -> None:
         click.echo("nothing to revert")
     else:
         click.echo(f"reverted {reverted.version}/{reverted.description}")
+
+
+@commands.group()
+def hold() -> None:
+    """Place, list and release legal holds: what may not be purged or erased."""
+
+
+@hold.command("add")
+@click.option("--month", help="Everything of a month, such as 2017-03.")
+@click.option("--family", type=click.UUID, help="Everything of a family.")
+@click.option("--user", type=click.UUID, help="Everything by a user.")
+@click.option("--reason", required=True)
+def hold_add(month: str | None, family: UUID | None, user: UUID | None, reason: str) -> None:
+    """Place a hold on exactly one month, family or user."""
+    from ft_ops.archive import add_hold
+
+    parsed = Month.parse(month) if month else None
+    with _database("hold") as connection:
+        placed = add_hold(connection, month=parsed, family_id=family, user_id=user, reason=reason)
+    click.echo(f"placed {placed}")
+
+
+@hold.command("list")
+def hold_list() -> None:
+    """List every hold, released ones too."""
+    from ft_ops.archive import list_holds
+
+    with _database("hold") as connection:
+        for held in list_holds(connection):
+            until = f", released {held.released_at:%Y-%m-%d}" if held.released_at else ""
+            since = f"{held.placed_at:%Y-%m-%d} by {held.placed_by}"
+            click.echo(f"{held.id:>5}  {held.subject}  since {since}{until}: {held.reason}")
+
+
+@hold.command("release")
+@click.argument("number", type=int)
+@click.option("--reason", required=True)
+def hold_release(number: int, reason: str) -> None:
+    """Release a hold by its number."""
+    from ft_ops.archive import release_hold
+
+    with _database("hold") as connection:
+        click.echo(f"released {release_hold(connection, number, reason)}")
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -179,3 +223,7 @@ def _database(application: str) -> Iterator[Connection]:
         yield connection
     finally:
         connection.close()
+
+
+if __name__ == "__main__":
+    main()

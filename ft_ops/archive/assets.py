@@ -64,7 +64,7 @@ def archived_content_segments(
                 cause="; ".join(seen.fatal),
                 next_step="see the preflight in this run's metadata by a dry run",
             )
-        move = move_month(connection, month, run_id=context.run_id, log=context.log.info)
+        move = move_month(connection, month, run_id=context.run.run_id, log=context.log.info)
     return dg.MaterializeResult(
         metadata={
             **_preflight_metadata(seen),
@@ -119,7 +119,7 @@ def content_archive(
                 generation,
                 storage_class=policy.archive_storage_class,
                 lock=object_lock(policy),
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 log=context.log.info,
             )
     return dg.MaterializeResult(
@@ -167,14 +167,16 @@ def purged_content_segments(
         if config.dry_run:
             return dg.MaterializeResult(metadata={"dry run": True, **metadata})
         if plan.decision == "export again":
-            following = supersede(connection, generation, "; ".join(plan.changed), context.run_id)
+            following = supersede(
+                connection, generation, "; ".join(plan.changed), context.run.run_id
+            )
             context.log.warning("%s: %s is exported next", "; ".join(plan.changed), following.name)
             return dg.MaterializeResult(metadata={"next": following.name, **metadata})
         purge = purge_month(
             connection,
             plan,
             throttle(connection, policy, context.log.info),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             log=context.log.info,
         )
     return dg.MaterializeResult(

@@ -1,5 +1,6 @@
 """Jobs, schedules and the sensor of the archive: what runs when, for which months."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -17,6 +18,7 @@ from ft_ops.archive.thaw_assets import (
 )
 from ft_ops.archive.thaws import open_thaws
 from ft_ops.defs import utc_now
+from ft_ops.months import Month
 from ft_ops.resources import Database, Settings, as_failure
 
 archive_old_content = dg.define_asset_job(
@@ -49,7 +51,7 @@ def archive_old_content_monthly(
         )
     if not months:
         return dg.SkipReason("no month is due")
-    return [dg.RunRequest(partition_key=month.key) for month in months]
+    return _requests(months, context)
 
 
 @dg.schedule(
@@ -59,7 +61,9 @@ def archive_old_content_monthly(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Goes on with months that a run left between the move and the freeze.",
 )
-def finish_archives_daily(database: Database) -> list[dg.RunRequest] | dg.SkipReason:
+def finish_archives_daily(
+    context: dg.ScheduleEvaluationContext, database: Database
+) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for the months whose newest generation is unfinished and no erasure's."""
     with as_failure(), database.connect("archive schedule") as connection:
         erasing = {thaw.month for thaw in open_thaws(connection) if thaw.purpose == "erasure"}
@@ -70,7 +74,7 @@ def finish_archives_daily(database: Database) -> list[dg.RunRequest] | dg.SkipRe
         ]
     if not months:
         return dg.SkipReason("no archive is unfinished")
-    return [dg.RunRequest(partition_key=month.key) for month in months]
+    return _requests(months, context)
 
 
 @dg.schedule(
@@ -102,7 +106,7 @@ def purge_archived_content_daily(
     if not months:
         return dg.SkipReason("no frozen month is past its grace")
     config = dg.RunConfig(ops={"purged_content_segments": DryRunOn(dry_run=False)})
-    return [dg.RunRequest(partition_key=month.key, run_config=config) for month in months]
+    return _requests(months, context, config)
 
 
 @dg.sensor(
@@ -136,6 +140,19 @@ def thaws_in_progress(
                         _load_request(thaw.month.key, str(thaw.family_id or ""), run_key)
                     )
     return requests or dg.SkipReason("Glacier has not brought anything back yet")
+
+
+def _requests(
+    months: Sequence[Month],
+    context: dg.ScheduleEvaluationContext,
+    config: dg.RunConfig | None = None,
+) -> list[dg.RunRequest]:
+    """One run a month; the key lets a tick that is evaluated twice ask only once."""
+    tick = context.scheduled_execution_time.isoformat()
+    return [
+        dg.RunRequest(run_key=f"{month}@{tick}", partition_key=month.key, run_config=config or {})
+        for month in months
+    ]
 
 
 def _load_request(partition_key: str, family_id: str, run_key: str) -> dg.RunRequest:

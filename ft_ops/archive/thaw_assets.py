@@ -97,7 +97,7 @@ def thawed_content_segments(
             context.log.info("estimate: %s", asdict(estimate))
             return
         bucket = archive_target(policy).bucket
-        thaw = begin(connection, bucket, request, prices, purpose="thaw", run_id=context.run_id)
+        thaw = begin(connection, bucket, request, prices, purpose="thaw", run_id=context.run.run_id)
         context.log.info("estimate: %s", dict(thaw.estimate))
         if thaw.state == "restoring" and not is_readable(connection, bucket, thaw):
             context.log.info("Glacier was asked; the sensor thaws_in_progress goes on from here")
@@ -142,7 +142,7 @@ def refrozen_content_segments(
             thaw,
             purge_rules(policy),
             throttle(connection, policy, context.log.info),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             log=context.log.info,
         )
     return dg.MaterializeResult(
@@ -212,7 +212,7 @@ def _erase(
                 request,
                 load_prices(policy.archive_prices_file),
                 purpose="erasure",
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
         except Refused as error:
             return str(error)
@@ -225,7 +225,7 @@ def _erase(
             thaw,
             storage_class=policy.archive_storage_class,
             lock=object_lock(policy),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             log=context.log.info,
         )
         return f"{done.generation.name} replaces it, without {dict(done.erased)}"
