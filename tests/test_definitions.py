@@ -44,6 +44,7 @@ def test_jobs() -> None:
         "thaw_archived_content",
         "refreeze_thawed_content",
         "erase_archived_content",
+        "check_archive_bucket",
     }
 
 
@@ -57,6 +58,7 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("archive_old_content", "0 0 1 * *"),
         ("archive_old_content", "0 6 * * *"),
         ("purge_archived_content", "0 4 * * *"),
+        ("check_archive_bucket", "45 0 * * *"),
     }
     for schedule in schedules:
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -120,8 +120,8 @@ def _weaknesses(name: str, posture: BucketPosture, needs_object_lock: bool) -> I
     if not posture.tls_only:
         yield Weakness(
             "plain HTTP is not refused",
-            f"aws s3api put-bucket-policy --bucket {name} --policy file://bucket-policy.json, "
-            "made from deploy/s3/bucket-policy.json",
+            f"aws s3api put-bucket-policy --bucket {name} --policy file://policy.json, "
+            "with the statement TlsOnly of deploy/aws/bucket.yaml",
         )
     if needs_object_lock and not posture.object_lock:
         yield Weakness(

@@ -22,7 +22,6 @@ from ft_ops.resources import Database as DatabaseResource
 from ft_ops.resources import Settings
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
-from ft_ops.s3.posture import bucket_posture
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, job_policy, statements
@@ -32,7 +31,7 @@ OLD = Month(2024, 1)
 WITHOUT_S3 = {"initial_schema", "create_partitions", "check_partition_coverage"}
 """Jobs whose runs need no leave from AWS at all."""
 
-BESIDES_JOBS = {"code_server", "doctor"}
+BESIDES_JOBS = {"code_server"}
 
 
 @pytest.fixture
@@ -192,12 +191,11 @@ def test_the_code_server_needs_what_it_is_granted(
     assert_exact(guarded, world, "code_server")
 
 
-def test_the_doctor_needs_what_it_is_granted(
+def test_the_bucket_check_needs_what_it_is_granted(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    become("doctor", monkeypatch)
-    bucket_posture(open_bucket(world.bucket.name))
-    assert_exact(guarded, world, "doctor")
+    assert run("check_archive_bucket", monkeypatch).success
+    assert_exact(guarded, world, "check_archive_bucket")
 
 
 def test_a_run_with_another_jobs_role_is_denied_and_changes_nothing(
