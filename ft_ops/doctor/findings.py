@@ -23,5 +23,7 @@ class Finding:
 
 
 def failed(name: str, error: OpsError) -> Finding:
-    """An OpsError as a finding."""
-    return Finding(name, "failed", f"{error.what}: {error.cause}", error.next_step)
+    """An OpsError as a finding; what drivers tell in several lines becomes one."""
+    return Finding(
+        name, "failed", " ".join(f"{error.what}: {error.cause}".split()), error.next_step
+    )
