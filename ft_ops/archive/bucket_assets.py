@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ft_ops.defs import own_identity
 from ft_ops.resources import Settings, as_failure
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.posture import bucket_posture, weaknesses
@@ -38,6 +39,7 @@ def archive_bucket_is_safe(settings: Settings) -> dg.AssetCheckResult:
 
 check_archive_bucket = dg.define_asset_job(
     "check_archive_bucket",
+    tags=own_identity("check_archive_bucket"),
     selection=dg.AssetSelection.checks(archive_bucket_is_safe),
     description="Reads the settings of the archive's bucket.",
 )

@@ -17,18 +17,20 @@ from ft_ops.archive.thaw_assets import (
     thaw_archived_content,
 )
 from ft_ops.archive.thaws import open_thaws
-from ft_ops.defs import utc_now
+from ft_ops.defs import own_identity, utc_now
 from ft_ops.months import Month
 from ft_ops.resources import Database, Settings, as_failure
 
 archive_old_content = dg.define_asset_job(
     "archive_old_content",
+    tags=own_identity("archive_old_content"),
     selection=["archived_content_segments", "content_archive"],
     description="Moves a month past its retention out of content_segments and into Glacier.",
 )
 
 purge_archived_content = dg.define_asset_job(
     "purge_archived_content",
+    tags=own_identity("purge_archived_content"),
     selection=["purged_content_segments"],
     description="Removes a proven month from the database. A dry run when launched by hand.",
 )
