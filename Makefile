@@ -10,7 +10,7 @@ CYCLONEDX_VERSION := 7.5.0
 PIP_AUDIT_VERSION := 2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test chaos check bench lock sbom audit clean
+.PHONY: help venv demo ui test chaos check bench fingerprint lock sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
@@ -19,6 +19,7 @@ help:
 	@echo "make chaos  the tests that kill processes (ARGS='…')"
 	@echo "make check  ruff, mypy --strict, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
+	@echo "make fingerprint  write anew what the migrations produce, after changing one"
 	@echo "make lock   resolve requirements.lock and deploy/requirements.lock anew"
 	@echo "make sbom   what the image carries, as build/sbom.cdx.json"
 	@echo "make audit  ask the advisory database about every locked version"
@@ -40,11 +41,16 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(wildcard ft_ops tests bench)
-	$(BIN)/python -c "from dagster import Definitions; from ft_ops.definitions import defs; \
-	  Definitions.validate_loadable(defs)"
+	@# A home of its own: this folder's dagster.yaml wants a database.
+	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && DAGSTER_HOME=$$home \
+	  PYTHONWARNINGS=ignore $(BIN)/dagster definitions validate -w workspace.yaml
 
 bench: $(READY)
 	$(BIN)/python -m bench $(BENCH)
+
+fingerprint: $(READY)
+	$(BIN)/ft-ops sandbox -- sh -c '$(BIN)/ft-ops migrate run && \
+	  $(BIN)/ft-ops migrate fingerprint sql/schema/fingerprint.json'
 
 venv: $(READY)
 

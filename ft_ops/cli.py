@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import click
 
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection, connected
 from ft_ops.policy import load_policy
 
 
@@ -69,6 +70,31 @@ def migrate_revert() -> None:
         click.echo("nothing to revert")
     else:
         click.echo(f"reverted {reverted.version}/{reverted.description}")
+
+
+@migrate.command("drift")
+def migrate_drift() -> None:
+    """Name what differs from the migrations; exit status 1 if anything does."""
+    from ft_ops.schema import differences, expected_fingerprint, read_fingerprint
+
+    with _database("migrate") as connection:
+        found = differences(read_fingerprint(connection), expected_fingerprint())
+    for difference in found:
+        click.echo(difference.words)
+    if found:
+        sys.exit(1)
+    click.echo("the live schema is the migrations'")
+
+
+@migrate.command("fingerprint")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def migrate_fingerprint(file: Path) -> None:
+    """Write the live schema's fingerprint to FILE; `make fingerprint` does so after migrating."""
+    from ft_ops.schema import fingerprint_json, read_fingerprint
+
+    with _database("migrate") as connection:
+        file.write_text(fingerprint_json(read_fingerprint(connection)), encoding="utf-8")
+    click.echo(f"wrote {file}")
 
 
 @commands.group()
@@ -218,11 +244,8 @@ def doctor() -> None:
 
 @contextmanager
 def _database(application: str) -> Iterator[Connection]:
-    connection = connect(load_policy().require_database_url(), application=application)
-    try:
+    with connected(load_policy().require_database_url(), application=application) as connection:
         yield connection
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-from ft_ops.archive.assets import defs as archive
-from ft_ops.partitions.assets import defs as partitions
+# As modules: Dagster refuses a code location with more than one Definitions at its top level.
+from ft_ops.archive import assets as archive
+from ft_ops.backups import assets as backups
+from ft_ops.partitions import assets as partitions
 from ft_ops.resources import Database, Settings
-from ft_ops.schema.assets import defs as schema
+from ft_ops.schema import assets as schema
 
 defs = dg.Definitions.merge(
-    schema,
-    partitions,
-    archive,
+    schema.defs,
+    partitions.defs,
+    archive.defs,
+    backups.defs,
     dg.Definitions(
         resources={"database": Database(), "settings": Settings()},
         # Every step is SQL or streams: a process a step would cost seconds and give nothing.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection, connected
 from ft_ops.policy import Policy, load_policy
 
 
@@ -25,13 +25,9 @@ class Database(dg.ConfigurableResource[Connection]):
     @contextmanager
     def connect(self, application: str, **settings: str) -> Iterator[Connection]:
         """An autocommit connection for a block, closed after it."""
-        connection = connect(
-            load_policy().require_database_url(), application=application, settings=settings
-        )
-        try:
+        url = load_policy().require_database_url()
+        with connected(url, application=application, settings=settings) as connection:
             yield connection
-        finally:
-            connection.close()
 
 
 @contextmanager

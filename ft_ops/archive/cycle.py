@@ -8,11 +8,14 @@ from ft_ops.archive.content import Source
 from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.freeze import Lock, freeze_month
 from ft_ops.archive.ledger import Generation, generations, supersede
-from ft_ops.archive.proof import prove_month
+from ft_ops.archive.proof import RowsDiffer, prove_month
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Missing
 from ft_ops.s3.objects import WrongContent
+
+ATTEMPTS = 3
+"""Exports in one run of a month that the application goes on editing."""
 
 
 def archive_content(
@@ -29,9 +32,10 @@ def archive_content(
 ) -> Generation:
     """Do what is left to do for a generation, from wherever an earlier run got to.
 
-    ``source`` is the month in the database unless it is given. An archive that fails its proof is
-    given up: its objects stay as evidence, the rows are still in the database, and the next run
-    exports them as the next generation.
+    ``source`` is the month in the database unless it is given. A generation that fails its proof
+    is given up: its objects stay as evidence, and the rows, which are all still in the database,
+    are exported as the next one. At once when they were merely edited in between; in the next run,
+    after an error that names it, when a stored object is damaged.
     """
     if generation.state == "archiving":
         raise Refused(
@@ -39,14 +43,32 @@ def archive_content(
             cause="its move out of content_segments has begun and not ended",
             next_step="materialize archived_content_segments for this month",
         )
-    if generation.state in {"archived", "exporting"}:
-        log(f"exporting {generation.name}")
-        generation = export_month(
-            connection, url, target, generation, source=source, run_id=run_id, log=log
-        )
-    if generation.state in {"exported", "proving"}:
+    for attempt in range(1, ATTEMPTS + 1):
+        if generation.state in {"archived", "exporting"}:
+            log(f"exporting {generation.name}")
+            generation = export_month(
+                connection, url, target, generation, source=source, run_id=run_id, log=log
+            )
+        if generation.state not in {"exported", "proving"}:
+            break
         log(f"proving {generation.name}")
-        generation = _prove(connection, url, target, generation, run_id=run_id, log=log)
+        try:
+            generation = prove_month(
+                connection, url, target, generation, source=source, run_id=run_id, log=log
+            )
+        except RowsDiffer as error:
+            generation = _give_up(connection, generation, error, run_id)
+            if attempt == ATTEMPTS:
+                raise
+            log(f"{error.cause}: exporting it again, as {generation.name}")
+        except (WrongContent, Missing) as error:
+            following = _give_up(connection, generation, error, run_id)
+            raise OpsError(
+                f"proof of {generation.name}",
+                cause=f"{error.what}: {error.cause}",
+                next_step=f"materialize content_archive again: it exports {following.name}; "
+                "find out what damaged the first one",
+            ) from error
     if generation.state in {"proven", "freezing"}:
         log(f"freezing {generation.name} to {storage_class}")
         generation = freeze_month(
@@ -62,29 +84,11 @@ def archive_content(
     return generation
 
 
-def _prove(
-    connection: Connection,
-    url: str,
-    target: ArchiveTarget,
-    generation: Generation,
-    *,
-    run_id: str,
-    log: Callable[[str], None],
+def _give_up(
+    connection: Connection, generation: Generation, error: OpsError, run_id: str
 ) -> Generation:
-    try:
-        return prove_month(connection, url, target.bucket, generation, run_id=run_id, log=log)
-    except (WrongContent, Missing) as error:
-        following = supersede(connection, _seen_again(connection, generation), str(error), run_id)
-        raise OpsError(
-            f"proof of {generation.name}",
-            cause=f"{error.what}: {error.cause}",
-            next_step=f"materialize content_archive again: it exports {following.name}; "
-            "find out what damaged the first one",
-        ) from error
-
-
-def _seen_again(connection: Connection, generation: Generation) -> Generation:
-    """The generation as the ledger has it now: its proof has begun."""
-    return next(
+    """Supersede the generation as the ledger has it now: its proof has begun."""
+    current = next(
         g for g in generations(connection, generation.month) if g.number == generation.number
     )
+    return supersede(connection, current, str(error), run_id)

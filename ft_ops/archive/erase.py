@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ft_ops.archive.content import TABLES, Source
 from ft_ops.archive.cycle import archive_content
-from ft_ops.archive.export import SUBJECTS, ArchiveTarget
+from ft_ops.archive.export import ArchiveTarget
 from ft_ops.archive.freeze import Lock
 from ft_ops.archive.ledger import (
     Generation,
@@ -25,6 +25,7 @@ from ft_ops.archive.ledger import (
     record_objects,
 )
 from ft_ops.archive.merge import merged
+from ft_ops.archive.subjects import SUBJECTS
 from ft_ops.archive.thaws import Thaw, enter_thaw, generations_of
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection

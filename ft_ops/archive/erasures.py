@@ -6,22 +6,18 @@ thaw; segments that were deleted one by one are known by their month.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import pyarrow.parquet as pq
-
-from ft_ops.archive.export import SUBJECTS
 from ft_ops.archive.holds import LegalHold, active_holds
 from ft_ops.archive.ledger import Generation, generations, months_by_state
+from ft_ops.archive.subjects import Subject, read_subjects
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import read_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +28,6 @@ class Tombstones:
     families: frozenset[UUID]
     threads: frozenset[UUID]
     segments: tuple[tuple[Month, datetime], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Some segments of one author in one thread of one family."""
-
-    family_id: UUID | None
-    thread_id: UUID
-    user_id: UUID
-    segments: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +80,13 @@ def read_tombstones(connection: Connection) -> Tombstones:
 def _erased_subjects(
     bucket: Bucket, generation: Generation, tombstones: Tombstones
 ) -> Iterator[Subject]:
-    for subject in _subjects(bucket, generation):
+    for subject in read_subjects(bucket, generation):
         if (
             subject.user_id in tombstones.users
             or subject.thread_id in tombstones.threads
             or subject.family_id in tombstones.families
         ):
             yield subject
-
-
-def _subjects(bucket: Bucket, generation: Generation) -> Iterator[Subject]:
-    for item in generation.objects:
-        if item.table == SUBJECTS:
-            table = pq.read_table(io.BytesIO(read_object(bucket, item.stored)))
-            for row in table.to_pylist():
-                yield Subject(**row)
 
 
 def _may_hold(generation: Generation, tombstones: Tombstones) -> int:

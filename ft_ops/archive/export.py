@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
+from types import MappingProxyType
 
 import psycopg
 
@@ -18,25 +20,30 @@ from ft_ops.archive.content import (
     live_columns,
     live_source,
 )
-from ft_ops.archive.digest import MonthDigests, month_digests, total
-from ft_ops.archive.layout import generation_prefixes, manifest_key, part_key
+from ft_ops.archive.layout import generation_prefixes, part_key
 from ft_ops.archive.ledger import (
     ArchivedObject,
     Generation,
     enter,
     record_export,
 )
-from ft_ops.archive.manifest import build_manifest
 from ft_ops.archive.parquet import arrow_connection, write_parts
-from ft_ops.errors import OpsError
+from ft_ops.archive.subjects import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.pg.connect import Connection, connect, connection_string
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version, put_once, versions
-from ft_ops.s3.upload import abort_uploads
+from ft_ops.s3.objects import Version, delete_version, versions
+from ft_ops.s3.upload import HalfUpload, UploadOnce, abort_upload, half_uploads
 
-SUBJECTS = "subjects"
-"""The sidecar that lists whose content a month holds; it stays in STANDARD."""
+SESSION: Mapping[str, str] = MappingProxyType(
+    {
+        # The sort of a month: with a server's usual 4 MB it would go to disk in many runs.
+        "work_mem": "64MB",
+        # One scan a table: compiling its plan takes longer than it gains.
+        "jit": "off",
+    }
+)
+"""What the exporting sessions set besides what every operations session does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,114 +65,110 @@ def export_month(
     run_id: str,
     log: Callable[[str], None] = lambda line: None,
 ) -> Generation:
-    """Write a generation's objects and manifest, and record them.
+    """Write a generation's objects, and record them.
 
-    ``source`` is the month in the database unless it is given. Everything is read in one
-    snapshot, and the digests are the server's own of the same snapshot. What a dead predecessor
-    wrote of this generation was never recorded, proves nothing, and is removed first; the rows
-    are all still in the database.
+    ``source`` is the month in the database unless it is given. All tables are read in one
+    snapshot. What a dead predecessor wrote of this generation was never recorded, proves nothing,
+    and is removed first; the rows are all still in the database.
     """
+    # Listed before the ledger is asked, removed afterwards: a run that has lost its connection,
+    # and with it the month's lock, without noticing, can't remove what its successor has written.
+    left = list(_unrecorded_objects(target, generation))
     generation = enter(connection, generation, "exporting", run_id)
-    discard_unrecorded_objects(target, generation, log=log)
+    for leftover in left:
+        _discard(target.bucket, leftover)
+        log(f"removed {leftover.key}, which no run has recorded")
     columns = live_columns(connection)
     source = source or live_source(generation.month)
-    with _snapshot(url) as (reader, snapshot), ThreadPoolExecutor(1) as digesting:
-        pending = digesting.submit(month_digests, reader, source, columns)
-        objects = tuple(_export_tables(url, snapshot, target, generation, source, columns, log))
-        digests = pending.result()
-    _refuse_other_counts(generation, objects, digests)
-    body = build_manifest(
-        generation,
-        objects,
-        columns,
-        digests,
-        bucket=target.bucket.name,
-        server_version=str(connection.info.server_version),
-    )
-    key = manifest_key(target.prefix, generation.month, generation.number)
-    return record_export(
-        connection, generation, objects, put_once(target.bucket, key, body), digests
-    )
+    job = _Export(url, target, generation, source, columns, log)
+    with _exported_snapshot(url) as snapshot:
+        objects = _export(job, snapshot)
+    return record_export(connection, generation, objects, columns)
 
 
-def discard_unrecorded_objects(
-    target: ArchiveTarget, generation: Generation, *, log: Callable[[str], None]
-) -> None:
-    """Remove what a dead run left below this generation's folders, half uploads included."""
+def _unrecorded_objects(
+    target: ArchiveTarget, generation: Generation
+) -> Iterator[Version | HalfUpload]:
+    """Everything below the folders of a generation that has no recorded object yet."""
     tables = (*TABLES, SUBJECTS)
-    prefixes = generation_prefixes(target.prefix, tables, generation.month, generation.number)
-    for prefix in prefixes:
-        left = list(versions(target.bucket, prefix))
-        for version in left:
-            delete_version(target.bucket, version.key, version.version_id)
-        uploads = abort_uploads(target.bucket, prefix)
-        if left or uploads:
-            log(f"removed {len(left)} unrecorded objects and {uploads} half uploads of {prefix}")
+    for prefix in generation_prefixes(target.prefix, tables, generation.month, generation.number):
+        yield from versions(target.bucket, prefix)
+        yield from half_uploads(target.bucket, prefix)
+
+
+def _discard(bucket: Bucket, leftover: Version | HalfUpload) -> None:
+    if isinstance(leftover, Version):
+        delete_version(bucket, leftover.key, leftover.version_id)
+    else:
+        abort_upload(bucket, leftover)
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """What the threads of one export share."""
+
+    url: str
+    target: ArchiveTarget
+    generation: Generation
+    source: Source
+    columns: TableColumns
+    log: Callable[[str], None]
+
+    def key(self, table: str, part: int) -> str:
+        return part_key(
+            self.target.prefix, table, self.generation.month, self.generation.number, part
+        )
 
 
 @contextmanager
-def _snapshot(url: str) -> Iterator[tuple[Connection, str]]:
-    """A second connection whose transaction exports its snapshot for the block."""
-    reader = connect(url, application="archive digest")
-    try:
-        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        reader.read_only = True
-        with reader.transaction():
-            row = reader.execute("SELECT pg_export_snapshot()").fetchone()
+def _exported_snapshot(url: str) -> Iterator[str]:
+    """A snapshot that other connections may read, for a block."""
+    with connect(url, application="archive snapshot") as holder:
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.read_only = True
+        with holder.transaction():
+            row = holder.execute("SELECT pg_export_snapshot()").fetchone()
             assert row is not None
-            yield reader, row[0]
-    finally:
-        reader.close()
+            yield row[0]
+
+
+def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
+    """Export segments and, beside them, what belongs to them; and list whose they are."""
+    with UploadOnce(job.target.bucket, job.key(SUBJECTS, 0)) as sink:
+        subjects = SubjectsWriter(sink)
+        with ThreadPoolExecutor(2, thread_name_prefix="export") as pool:
+            running = [
+                pool.submit(_export_tables, job, snapshot, tables, subjects)
+                for tables in (TABLES[:1], TABLES[1:])
+            ]
+            objects = [item for future in running for item in future.result()]
+        subjects.close()
+    return (*objects, list_object(subjects.rows, sink))
 
 
 def _export_tables(
-    url: str,
-    snapshot: str,
-    target: ArchiveTarget,
-    generation: Generation,
-    source: Source,
-    columns: TableColumns,
-    log: Callable[[str], None],
-) -> Iterator[ArchivedObject]:
-    month, number = generation.month, generation.number
-    with arrow_connection(connection_string(url, application="archive"), snapshot) as arrow:
-        for table in (*TABLES, SUBJECTS):
-            values = (
-                {}
-                if table == SUBJECTS
-                else {
-                    "columns": column_list(
-                        columns[table], "s" if table == "content_segments" else "c"
-                    )
-                }
+    job: _Export, snapshot: str, tables: Sequence[str], subjects: SubjectsWriter
+) -> list[ArchivedObject]:
+    """Export some tables over a connection of their own."""
+    objects = []
+    conninfo = connection_string(job.url, application="archive", settings=SESSION)
+    with arrow_connection(conninfo, snapshot) as arrow:
+        for table in tables:
+            alias = "s" if table == "content_segments" else "c"
+            query = statement(f"archive/export_{table}").format(
+                columns=column_list(job.columns[table], alias), **job.source.relations()
             )
-            query = statement(f"archive/export_{table}").format(**source.relations(), **values)
-            keys = (part_key(target.prefix, table, month, number, part) for part in count())
-            for item in write_parts(
+            parts = write_parts(
                 arrow,
                 query.as_string(),
-                target.bucket,
+                job.target.bucket,
                 table,
-                keys,
-                part_bytes=target.part_bytes,
-            ):
-                log(
-                    f"{table} part {item.part}: {item.rows:,} rows, "
-                    f"{item.stored.bytes / 1e6:,.1f} MB"
-                )
-                yield item
-
-
-def _refuse_other_counts(
-    generation: Generation, objects: tuple[ArchivedObject, ...], digests: MonthDigests
-) -> None:
-    for table in TABLES:
-        written = sum(item.rows for item in objects if item.table == table)
-        expected = total(digests[table]).rows
-        if written != expected:
-            raise OpsError(
-                f"export of {table} of {generation.name}",
-                cause=f"{written} rows were written, the same snapshot holds {expected}",
-                next_step="run it again; if it repeats, compare the export's query with the "
-                "digest's",
+                (job.key(table, part) for part in count()),
+                part_bytes=job.target.part_bytes,
+                seen=partial(subjects.add, table),
             )
+            for item in parts:
+                size = item.stored.bytes / 1e6
+                job.log(f"{table} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
+                objects.append(item)
+    return objects

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Literal
 
 from ft_ops.archive.content import TABLES
 from ft_ops.archive.layout import certificate_key
@@ -20,6 +21,7 @@ from ft_ops.s3.objects import (
     delete_version,
     head,
     put_once,
+    retain,
     versions,
 )
 
@@ -28,7 +30,7 @@ from ft_ops.s3.objects import (
 class Lock:
     """The Object Lock that frozen versions get: S3's mode, and days from the proof."""
 
-    mode: str
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
     days: int
 
 
@@ -60,7 +62,9 @@ def freeze_month(
     generation = enter(connection, generation, "freezing", run_id)
     for item in generation.objects:
         if item.table in TABLES and item.stored.storage_class != storage_class:
-            frozen = _freeze(bucket, item.stored, storage_class, retention)
+            frozen = _frozen_version(bucket, item.stored, storage_class)
+            if retention is not None:
+                retain(bucket, frozen, retention)
             generation = record_objects(
                 connection, generation, _replaced(generation.objects, item, frozen)
             )
@@ -70,16 +74,18 @@ def freeze_month(
     return finish(connection, generation, "frozen")
 
 
-def _freeze(
-    bucket: Bucket, stored: StoredObject, storage_class: str, retention: Retention | None
-) -> StoredObject:
-    """The frozen version: one that a dead run left, if its bytes are the same, else a new one."""
+def _frozen_version(bucket: Bucket, stored: StoredObject, storage_class: str) -> StoredObject:
+    """The frozen version: one that a dead run left, if its bytes are the same, else a new one.
+
+    It gets its lock afterwards and by its version. A copy that was locked as it was made, and
+    whose answer was lost, would be a second one that nobody could remove.
+    """
     for version in versions(bucket, stored.key):
         if version.key == stored.key and version.storage_class == storage_class:
             candidate = replace(stored, version_id=version.version_id, storage_class=storage_class)
             if head(bucket, candidate) == candidate:
                 return candidate
-    return copy_to_class(bucket, stored, storage_class, retention)
+    return copy_to_class(bucket, stored, storage_class)
 
 
 def _remove_other_versions(bucket: Bucket, generation: Generation, item: ArchivedObject) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ft_ops.archive.content import TABLES
 from ft_ops.archive.holds import holds_on
 from ft_ops.archive.ledger import Generation
-from ft_ops.archive.manifest import read_columns
+from ft_ops.archive.manifest import refuse_other_manifest
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -116,7 +116,7 @@ def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:
             yield Gate("object", False, f"{item.stored.key} is {found}, recorded: {item.stored}")
     try:
         manifest = generation.require_manifest()
-        read_columns(generation, read_object(bucket, manifest), manifest)
+        refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
     except OpsError as error:
         yield Gate("manifest", False, str(error))
     else:

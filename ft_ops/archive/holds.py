@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.archive.content import archived_name
@@ -14,7 +15,6 @@ from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import qualified
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -114,7 +114,9 @@ def holds_on(connection: Connection, month: Month) -> list[LegalHold]:
     if not table_exists(connection, archived_name(month)):
         return on_month
     touched = connection.execute(
-        statement("archive/held_subjects").format(segments=qualified(archived_name(month)))
+        statement("archive/held_subjects").format(
+            segments=sql.Identifier("public", archived_name(month))
+        )
     ).fetchall()
     ids = {hold_id for (hold_id,) in touched}
     return [hold for hold in held if hold in on_month or hold.id in ids]

@@ -17,6 +17,7 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
+from ft_ops.archive.content import Column, TableColumns
 from ft_ops.archive.digest import Digest, MonthDigests
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
@@ -56,6 +57,7 @@ class Generation:
     month: Month
     number: int
     state: State
+    columns: TableColumns | None
     objects: tuple[ArchivedObject, ...]
     manifest: StoredObject | None
     digests: MonthDigests | None
@@ -83,28 +85,36 @@ class Generation:
     def bytes(self) -> int:
         return sum(item.stored.bytes for item in self.objects)
 
+    def require_columns(self) -> TableColumns:
+        """The columns that were exported; an OpsError before the export."""
+        if self.columns is None:
+            raise self._unfinished("names no columns")
+        return self.columns
+
     def require_digests(self) -> MonthDigests:
+        """The proven digests; an OpsError before the proof."""
         if self.digests is None:
-            raise OpsError(
-                f"archive of {self.name}",
-                cause=f"the ledger holds no digest for it, and its state is {self.state}",
-                next_step="materialize content_archive for this month",
-            )
+            raise self._unfinished("holds no digest")
         return self.digests
 
     def require_manifest(self) -> StoredObject:
+        """Where the manifest is; an OpsError before the proof."""
         if self.manifest is None:
-            raise OpsError(
-                f"archive of {self.name}",
-                cause=f"the ledger names no manifest for it, and its state is {self.state}",
-                next_step="materialize content_archive for this month",
-            )
+            raise self._unfinished("names no manifest")
         return self.manifest
+
+    def _unfinished(self, missing: str) -> OpsError:
+        return OpsError(
+            f"archive of {self.name}",
+            cause=f"the ledger {missing} for it, and its state is {self.state}",
+            next_step="materialize content_archive for this month",
+        )
 
 
 _MOMENTS = ("archived_at", "exported_at", "proven_at", "frozen_at", "purged_at")
 _OBJECTS = TypeAdapter(tuple[ArchivedObject, ...])
 _STORED = TypeAdapter(StoredObject)
+_COLUMNS = TypeAdapter(dict[str, tuple[Column, ...]])
 
 
 def supersede(connection: Connection, generation: Generation, why: str, run_id: str) -> Generation:
@@ -172,19 +182,17 @@ def record_export(
     connection: Connection,
     generation: Generation,
     objects: tuple[ArchivedObject, ...],
-    manifest: StoredObject,
-    digests: MonthDigests,
+    columns: TableColumns,
 ) -> Generation:
-    """Record an export's objects, its manifest and the digests of what it read."""
-    counts = {table: sum(o.rows for o in objects if o.table == table) for table in digests}
+    """Record an export's objects, and the columns that they hold."""
+    counts = {table: sum(o.rows for o in objects if o.table == table) for table in columns}
     return _update(
         connection,
         generation,
         "exported",
         {
             "objects": _json(_OBJECTS.dump_python(objects, mode="json")),
-            "manifest": _json(_STORED.dump_python(manifest, mode="json")),
-            "digests": _json(digests_to_json(digests)),
+            "columns": _json(_COLUMNS.dump_python(dict(columns), mode="json")),
             "row_counts": _json(counts),
             "exported_at": sql.SQL("clock_timestamp()"),
         },
@@ -203,15 +211,21 @@ def record_objects(
     )
 
 
-def record_certificate(
-    connection: Connection, generation: Generation, certificate: Mapping[str, object]
+def record_proof(
+    connection: Connection,
+    generation: Generation,
+    digests: MonthDigests,
+    manifest: StoredObject,
+    certificate: Mapping[str, object],
 ) -> Generation:
-    """Record a proof."""
+    """Record a proof: the digests that both sides have, the manifest, and the certificate."""
     return _update(
         connection,
         generation,
         "proven",
         {
+            "digests": _json(digests_to_json(digests)),
+            "manifest": _json(_STORED.dump_python(manifest, mode="json")),
             "certificate": _json(dict(certificate)),
             "proven_at": sql.SQL("clock_timestamp()"),
         },
@@ -291,6 +305,7 @@ def _generation(**row: Any) -> Generation:
         month=Month.of(row["month"]),
         number=row["generation"],
         state=row["state"],
+        columns=row["columns"] and _COLUMNS.validate_python(row["columns"]),
         objects=_OBJECTS.validate_python(row["objects"]),
         manifest=row["manifest"] and _STORED.validate_python(row["manifest"]),
         digests=row["digests"] and digests_from_json(row["digests"]),

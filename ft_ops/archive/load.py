@@ -21,12 +21,11 @@ from ft_ops.archive.content import (
     scratch_table,
 )
 from ft_ops.archive.ledger import ArchivedObject, Generation
-from ft_ops.archive.manifest import read_columns
 from ft_ops.archive.parquet import arrow_connection, read_batches
-from ft_ops.pg.connect import Connection, connection_string
+from ft_ops.pg.connect import Connection, connection_string, takes_statements
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import download, read_object
+from ft_ops.s3.objects import download
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +48,11 @@ def loaded(
 ) -> Iterator[Loaded]:
     """The generation's rows in unlogged scratch tables for a block; dropped after it.
 
-    The tables are made from the manifest's columns: the live ones may have changed since. Every
+    The tables are made from the columns that were exported: the live ones may have changed. Every
     object is read by its version and must have the size and SHA-256 that the ledger knows.
     Scratch tables that a dead process left are dropped first.
     """
-    manifest = generation.require_manifest()
-    columns = read_columns(generation, read_object(bucket, manifest), manifest)
+    columns = generation.require_columns()
     names = {
         table: scratch_table(purpose, generation.month, generation.number, table)
         for table in TABLES
@@ -82,8 +80,8 @@ def loaded(
 
 
 def drop_scratch(connection: Connection, names: Iterable[str]) -> None:
-    """Drop scratch tables; on a connection that is gone, the next run does it."""
-    if connection.closed or connection.broken:
+    """Drop scratch tables; on a connection that is of no use any more, the next run does it."""
+    if not takes_statements(connection):
         return
     for name in names:
         connection.execute(
@@ -92,7 +90,7 @@ def drop_scratch(connection: Connection, names: Iterable[str]) -> None:
 
 
 def _definitions(columns: tuple[Column, ...]) -> sql.Composed:
-    # A type is format_type's own spelling, from a manifest whose SHA-256 the ledger knows.
+    # A type is format_type's own spelling, kept in the ledger.
     return sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
         for column in columns

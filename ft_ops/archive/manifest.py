@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final
 
-from ft_ops.archive.content import TABLES, Column, TableColumns
+from ft_ops.archive.content import TABLES, Column
 from ft_ops.archive.digest import MonthDigests, total
-from ft_ops.archive.ledger import ArchivedObject, Generation
+from ft_ops.archive.ledger import Generation
 from ft_ops.s3.objects import StoredObject, WrongContent
 
 FORMAT: Final = "familytales-archive/1"
@@ -29,14 +31,13 @@ HOW_TO_READ: Final = (
 
 def build_manifest(
     generation: Generation,
-    objects: tuple[ArchivedObject, ...],
-    columns: TableColumns,
     digests: MonthDigests,
+    certificate: Mapping[str, object],
     *,
     bucket: str,
-    server_version: str,
 ) -> bytes:
-    """The manifest of a generation, as JSON in UTF-8."""
+    """The manifest of a proven generation, as JSON in UTF-8."""
+    columns = generation.require_columns()
     document = {
         "format": FORMAT,
         "month": str(generation.month),
@@ -49,9 +50,7 @@ def build_manifest(
             table: {
                 "rows": total(digests[table]).rows,
                 "digest": str(total(digests[table])),
-                "columns": [
-                    {"name": c.name, "type": c.type, "not_null": c.not_null} for c in columns[table]
-                ],
+                "columns": [asdict(column) for column in columns[table]],
                 "ddl": _ddl(table, columns[table]),
             }
             for table in TABLES
@@ -67,39 +66,32 @@ def build_manifest(
                 "bytes": item.stored.bytes,
                 "sha256": item.stored.sha256,
             }
-            for item in objects
+            for item in generation.objects
         ],
-        "software": software(server_version),
+        "certificate": dict(certificate),
     }
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
-def read_columns(generation: Generation, body: bytes, stored: StoredObject) -> TableColumns:
-    """The columns that a generation was exported with.
-
-    WrongContent unless the manifest says of its objects and digests what the ledger says.
-    """
+def refuse_other_manifest(generation: Generation, body: bytes, stored: StoredObject) -> None:
+    """WrongContent unless the manifest says of its generation what the ledger says."""
     document = json.loads(body)
     said = {(o["key"], o["bytes"], o["sha256"], o["rows"]) for o in document["objects"]}
     known = {(o.stored.key, o.stored.bytes, o.stored.sha256, o.rows) for o in generation.objects}
-    digests = generation.require_digests()
-    wrong = [
-        table
-        for table in TABLES
-        if document["tables"].get(table, {}).get("digest") != str(total(digests[table]))
-    ]
-    if said != known or wrong:
+    wrong = [] if said == known else ["the objects"]
+    for table, columns in generation.require_columns().items():
+        entry = document["tables"].get(table, {})
+        if entry.get("digest") != str(total(generation.require_digests()[table])):
+            wrong.append(f"the digest of {table}")
+        if entry.get("columns") != [asdict(column) for column in columns]:
+            wrong.append(f"the columns of {table}")
+    if wrong:
         raise WrongContent(
             f"manifest {stored.key} version {stored.version_id}",
-            cause="it and the ledger disagree about "
-            + (f"the digest of {', '.join(wrong)}" if wrong else "the objects"),
+            cause=f"it and the ledger disagree about {', '.join(wrong)}",
             next_step="find out who wrote it; then export "
             f"{generation.month} as the next generation",
         )
-    return {
-        table: tuple(Column(**column) for column in document["tables"][table]["columns"])
-        for table in TABLES
-    }
 
 
 def software(server_version: str) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Monthly partitions of content_segments and audit_log, ahead of time and without gaps."""
 
-from ft_ops.partitions.coverage import Coverage, coverage, wanted_months
-from ft_ops.partitions.create import PARENTS, PartitionOutcome, ensure_months, partition_name
+from ft_ops.partitions.coverage import Coverage, Finding, coverage, wanted_months
+from ft_ops.partitions.create import PARENTS, partition_name
+from ft_ops.partitions.ensure import PartitionOutcome, ensure_months
 
 __all__ = [
     "PARENTS",
     "Coverage",
+    "Finding",
     "PartitionOutcome",
     "coverage",
     "ensure_months",

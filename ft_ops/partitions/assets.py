@@ -1,5 +1,8 @@
 """Assets, checks, job and schedules of the monthly partitions."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import dagster as dg
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -7,10 +10,11 @@ from dagster._core.storage.tags import (
 )
 from pydantic import Field
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, monthly, utc_now
+from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, monthly, table, utc_now
 from ft_ops.months import Month
 from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
-from ft_ops.partitions.create import PARENTS, ensure_months
+from ft_ops.partitions.create import PARENTS
+from ft_ops.partitions.ensure import ensure_months
 from ft_ops.resources import Database, Settings, as_failure
 
 ASSET_KEYS = {parent: dg.AssetKey(f"{parent}_partitions") for parent in PARENTS}
@@ -24,6 +28,11 @@ class PartitionsConfig(dg.Config):
         description="Create the partition also for months that have moved to the archive, so "
         "that late rows find their place. They become the month's next generation.",
     )
+
+
+def whole_range(keys: Sequence[str]) -> dict[str, str]:
+    """The tags of one run over the range of partitions from the first key to the last."""
+    return {ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
 
 
 def _partitions_asset(parent: str) -> dg.AssetsDefinition:
@@ -51,19 +60,14 @@ def _partitions_asset(parent: str) -> dg.AssetsDefinition:
                 archived = archived_months(connection, parent)
                 months = [month for month in months if month not in archived]
             outcomes = ensure_months(connection, parent, months, log=context.log.info)
-        created = [outcome for outcome in outcomes if outcome.action == "created"]
+        actions = Counter[str](outcome.action for outcome in outcomes)
+        actions["in the archive"] = len(context.partition_keys) - len(months)
         return dg.MaterializeResult(
             metadata={
-                "created": len(created),
-                "existing": len(outcomes) - len(created),
-                "in the archive": len(context.partition_keys) - len(months),
-                "partitions": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord(
-                            {"month": str(o.month), "table": o.name, "outcome": o.action}
-                        )
-                        for o in outcomes
-                    ]
+                **actions,
+                "partitions": table(
+                    ("month", "table", "outcome"),
+                    ((str(o.month), o.name, o.action) for o in outcomes),
                 ),
             }
         )
@@ -78,7 +82,8 @@ def _coverage_check(parent: str) -> dg.AssetChecksDefinition:
         description=(
             "Every month from FT_FIRST_MONTH to FT_PARTITION_LOOKAHEAD_MONTHS ahead has its "
             "partition in the catalog, whatever Dagster remembers of it. Fails on a gap, a "
-            "pending detach or bounds that are no UTC month; warns of months before FT_FIRST_MONTH."
+            "pending detach, bounds that are no UTC month, a default partition, and a table that "
+            "bears a month's name and stands alone; warns of months before FT_FIRST_MONTH."
         ),
     )
     def check(database: Database, settings: Settings) -> dg.AssetCheckResult:
@@ -107,8 +112,8 @@ def _check_result(found: Coverage) -> dg.AssetCheckResult:
     if not found.is_complete:
         severity = dg.AssetCheckSeverity.ERROR
         description = (
-            f"{len(found.missing)} months missing, {len(found.misplaced)} partitions misplaced: "
-            f"materialize {found.parent}_partitions for the missing ones"
+            f"{len(found.missing)} months missing, {len(found.findings)} tables not as they "
+            f"should be: materialize {found.parent}_partitions, and see the findings"
         )
     return dg.AssetCheckResult(
         passed=found.is_complete and not found.older,
@@ -116,7 +121,7 @@ def _check_result(found: Coverage) -> dg.AssetCheckResult:
         description=description,
         metadata={
             "missing": [str(month) for month in found.missing],
-            "misplaced": [partition.name for partition in found.misplaced],
+            "findings": [str(finding) for finding in found.findings],
             "before FT_FIRST_MONTH": [str(month) for month in found.older],
             "first": str(found.first),
             "last": str(found.last),
@@ -151,14 +156,9 @@ check_partition_coverage = dg.define_asset_job(
     ),
 )
 def create_partitions_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for the whole range in one run."""
+    """Ask for one run over all months at the tick's time."""
     keys = monthly.get_partition_keys(current_time=context.scheduled_execution_time)
-    return dg.RunRequest(
-        tags={
-            ASSET_PARTITION_RANGE_START_TAG: keys[0],
-            ASSET_PARTITION_RANGE_END_TAG: keys[-1],
-        }
-    )
+    return dg.RunRequest(tags=whole_range(keys))
 
 
 coverage_daily = dg.ScheduleDefinition(

@@ -1,57 +1,110 @@
-"""Whether the months that must exist do exist, by the catalog alone."""
+"""Whether the months that must exist do exist, and what stands in their way, by the catalog."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.partitions.create import is_empty, partition_name
+from ft_ops.partitions.strays import Stray, strays_of
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One relation that is not the partition that it should be."""
+
+    table: str
+    cause: str
+    next_step: str
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.cause}. Next: {self.next_step}"
+
+    def refusal(self) -> Refused:
+        return Refused(f"partition {self.table}", cause=self.cause, next_step=self.next_step)
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
-    """One parent's partitions against the months that it must have."""
+    """One parent's partitions against the months that it must have.
+
+    ``findings`` are default partitions, bounds that are no UTC month, pending detaches, and
+    relations that bear a month's name and stand alone. ``older`` are months before the first one
+    wanted: real, but outside Dagster's partitions.
+    """
 
     parent: str
     missing: tuple[Month, ...]
-    misplaced: tuple[Partition, ...]
+    findings: tuple[Finding, ...]
     older: tuple[Month, ...]
     first: Month | None
     last: Month | None
 
     @property
     def is_complete(self) -> bool:
-        return not self.missing and not self.misplaced
+        return not self.missing and not self.findings
 
 
 def coverage(connection: Connection, parent: str, wanted: Iterable[Month]) -> Coverage:
-    """Compare ``parent`` with the months ``wanted``.
-
-    ``misplaced`` are partitions whose bounds are no UTC month, or whose detach is pending;
-    ``older`` are months before the first one wanted: real, but outside Dagster's partitions.
-    """
+    """Compare ``parent`` with the months ``wanted``. Changes nothing."""
     partitions = partitions_of(connection, parent)
     present = {p.month for p in partitions if p.month is not None and not p.is_detaching}
     months = sorted(wanted)
     return Coverage(
         parent=parent,
         missing=tuple(month for month in months if month not in present),
-        misplaced=tuple(p for p in partitions if p.month is None or p.is_detaching),
+        findings=tuple(_findings(connection, parent, partitions)),
         older=tuple(sorted(month for month in present if months and month < months[0])),
         first=min(present, default=None),
         last=max(present, default=None),
     )
 
 
+def misplaced(parent: str, partition: Partition, *, empty: bool) -> Finding:
+    """Bounds that are no UTC month, as a finding."""
+    if partition.is_default:
+        return Finding(
+            partition.name,
+            "it is a default partition: months whose rows it holds can't be created, and none can "
+            "be detached without blocking the application",
+            f"drop it while it is empty: DROP TABLE {partition.name}"
+            if empty
+            else "move its rows into their months as docs/partitions.md says, then drop it",
+        )
+    lower, upper = partition.lower or "the beginning", partition.upper or "the end"
+    return Finding(
+        partition.name,
+        f"its bounds, {lower} to {upper}, are no month in UTC",
+        f"materialize {parent}_partitions for its months: it is empty and will be replaced"
+        if empty
+        else "it holds rows: put them into months as docs/partitions.md says",
+    )
+
+
+def pending_detach(parent: str, partition: Partition) -> Finding:
+    """A detach that was begun and not ended, as a finding."""
+    return Finding(
+        partition.name,
+        "its detach is pending: its rows are invisible and new ones are refused",
+        f"if the archive was at work on {partition.month}, materialize archived_content_segments "
+        f"for that month; otherwise run ALTER TABLE {parent} DETACH PARTITION {partition.name} "
+        f"FINALIZE, then materialize {parent}_partitions",
+    )
+
+
 def archived_months(connection: Connection, parent: str) -> frozenset[Month]:
     """The months of ``parent`` that have moved to the archive; only content_segments has any."""
-    if parent != "content_segments":
-        return frozenset()
-    rows = connection.execute(statement("partitions/archived_months")).fetchall()
-    return frozenset(Month.of(month) for (month,) in rows)
+    return _ledger_months(connection, parent, "partitions/archived_months")
+
+
+def months_at_work(connection: Connection, parent: str) -> frozenset[Month]:
+    """The months whose tables are the archive's: begun, and not purged since."""
+    return _ledger_months(connection, parent, "partitions/months_at_work")
 
 
 def wanted_months(connection: Connection, parent: str, *, first: Month, last: Month) -> list[Month]:
@@ -61,3 +114,39 @@ def wanted_months(connection: Connection, parent: str, *, first: Month, last: Mo
     """
     archived = archived_months(connection, parent)
     return [month for month in first.until(last) if month not in archived]
+
+
+def _findings(
+    connection: Connection, parent: str, partitions: Iterable[Partition]
+) -> Iterator[Finding]:
+    for partition in partitions:
+        if partition.is_detaching:
+            yield pending_detach(parent, partition)
+        elif partition.month is None:
+            yield misplaced(parent, partition, empty=is_empty(connection, partition.name))
+    at_work = {partition_name(parent, month) for month in months_at_work(connection, parent)}
+    for stray in strays_of(connection, parent).values():
+        yield _standing_alone(parent, stray, at_work=stray.name in at_work)
+
+
+def _standing_alone(parent: str, stray: Stray, *, at_work: bool) -> Finding:
+    if at_work:
+        return Finding(
+            stray.name,
+            "an archive run detached it and has not ended",
+            "materialize archived_content_segments for that month: it goes on where that run "
+            "stopped",
+        )
+    return Finding(
+        stray.name,
+        f"a {stray.kind} of that name stands alone, attached to "
+        f"{stray.attached_to or 'nothing'} instead of {parent}",
+        f"materialize {parent}_partitions for that month: it is attached if it provably is that "
+        "month, and the run says what speaks against it otherwise",
+    )
+
+
+def _ledger_months(connection: Connection, parent: str, query: str) -> frozenset[Month]:
+    if parent != "content_segments":
+        return frozenset()
+    return frozenset(Month.of(month) for (month,) in connection.execute(statement(query)))

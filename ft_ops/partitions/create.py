@@ -1,32 +1,26 @@
-"""Creates monthly partitions without making the application wait."""
+"""Creates one monthly partition without making the application wait."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
-from ft_ops.errors import OpsError, Refused
+from ft_ops.errors import Refused
 from ft_ops.months import Month
-from ft_ops.pg.catalog import partitions_of, table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 PARENTS: Final = ("content_segments", "audit_log")
 
-
-@dataclass(frozen=True, slots=True)
-class PartitionOutcome:
-    """What became of one month of one parent."""
-
-    month: Month
-    name: str
-    action: Literal["created", "existing"]
+ATTACH_WAITS_MS: Sequence[int] = (40,) * 400
+"""ATTACH needs SHARE ROW EXCLUSIVE on threads and users, because of the foreign keys, and whoever
+writes there queues behind our waiting: never for long, rather often. With the pauses in between,
+some 48 s in all."""
 
 
 def partition_name(parent: str, month: Month) -> str:
@@ -34,65 +28,63 @@ def partition_name(parent: str, month: Month) -> str:
     return f"{parent}_{month.suffix}"
 
 
-def ensure_months(
-    connection: Connection,
-    parent: str,
-    months: Iterable[Month],
-    *,
-    log: Callable[[str], None] = lambda line: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[PartitionOutcome]:
-    """Create the partitions of ``parent`` that are missing; one outcome a month, in order.
-
-    A month exists when the catalog has a partition with its UTC bounds, whatever its name.
-    Refused when a table of the expected name exists and is no such partition.
-    """
-    existing = {partition.month: partition for partition in partitions_of(connection, parent)}
-    outcomes = []
-    for month in months:
-        if month in existing:
-            outcomes.append(PartitionOutcome(month, existing[month].name, "existing"))
-            continue
-        name = partition_name(parent, month)
-        if table_exists(connection, name):
-            raise Refused(
-                f"partition {name}",
-                cause=f"a table of that name exists and is not attached to {parent} as {month}",
-                next_step=f"see what it holds; attach it, or rename it, then create {month} again",
-            )
-        _create(connection, parent, month, name, sleep=sleep)
-        outcomes.append(PartitionOutcome(month, name, "created"))
-        log(f"created {name}")
-    return outcomes
-
-
-def _create(
+def create_partition(
     connection: Connection,
     parent: str,
     month: Month,
-    name: str,
     *,
-    sleep: Callable[[float], None],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    names = {
-        "partition": sql.Identifier(name),
-        "parent": sql.Identifier(parent),
+    """Create the partition of ``month``; both steps in one transaction, so never half.
+
+    The table is made beside its parent and attached while it is empty: CREATE TABLE … PARTITION
+    OF would take ACCESS EXCLUSIVE on the parent. An empty table needs no CHECK to be attached
+    without a scan. Refused when the server won't have it.
+    """
+    name = partition_name(parent, month)
+
+    def attach_it() -> None:
+        with connection.transaction():
+            attach(connection, parent, month, name)
+
+    try:
+        # Each try is a savepoint: the table is made once, and only the wait is repeated.
+        with connection.transaction():
+            create_like(connection, parent, name)
+            with_escalating_lock_timeout(
+                connection, f"partition {name}", attach_it, waits_ms=ATTACH_WAITS_MS, sleep=sleep
+            )
+    except (psycopg.errors.InvalidObjectDefinition, psycopg.errors.CheckViolation) as error:
+        raise Refused(
+            f"partition {name}",
+            cause=str(error).splitlines()[0],
+            next_step=f"look at the bounds of {parent}'s partitions around {month}",
+        ) from error
+
+
+def create_like(connection: Connection, parent: str, name: str) -> None:
+    """Make an empty table of the parent's shape, not attached to it."""
+    names = {"partition": sql.Identifier(name), "parent": sql.Identifier(parent)}
+    connection.execute(statement("partitions/create_like").format(**names))
+
+
+def attach(connection: Connection, parent: str, month: Month, name: str) -> None:
+    """Attach a table as the partition of ``month``, in the transaction that is open."""
+    names = {"partition": sql.Identifier(name), "parent": sql.Identifier(parent)}
+    connection.execute(statement("partitions/attach").format(**names, **bounds_of(month)))
+
+
+def bounds_of(month: Month) -> Mapping[str, sql.Literal]:
+    """The bounds of a month as literals that carry their offset."""
+    return {
         "lower": sql.Literal(month.start.isoformat()),
         "upper": sql.Literal(month.end.isoformat()),
     }
 
-    def create_and_attach() -> None:
-        with connection.transaction():
-            connection.execute(statement("partitions/create_like").format(**names))
-            connection.execute(statement("partitions/attach").format(**names))
 
-    try:
-        with_escalating_lock_timeout(
-            connection, f"partition {name}", create_and_attach, sleep=sleep
-        )
-    except psycopg.errors.InvalidObjectDefinition as error:
-        raise OpsError(
-            f"partition {name}",
-            cause=str(error).strip(),
-            next_step=f"look at the bounds of {parent}'s partitions around {month}",
-        ) from error
+def is_empty(connection: Connection, table: str) -> bool:
+    """Whether a table holds no row, as this moment's snapshot sees it."""
+    row = connection.execute(
+        sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(sql.Identifier(table))
+    ).fetchone()
+    return row == (True,)

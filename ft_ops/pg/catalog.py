@@ -19,6 +19,7 @@ class Partition:
     name: str
     lower: datetime | None
     upper: datetime | None
+    is_default: bool
     is_detaching: bool
     estimated_rows: int
     bytes: int

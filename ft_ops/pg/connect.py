@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import psycopg
 from psycopg import conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from ft_ops.errors import OpsError
 
 Connection = psycopg.Connection[TupleRow]
 
+_CANCEL_SECONDS = 5
+
 SESSION: Mapping[str, str] = MappingProxyType(
     {
+        # Text stays text: of a server in SQL_ASCII it would arrive as bytes.
+        "client_encoding": "UTF8",
         # Text forms of rows are hashed and compared: they must not follow the server's settings.
         "TimeZone": "UTC",
         "DateStyle": "ISO, MDY",
@@ -71,6 +77,43 @@ def connect(url: str, *, application: str, settings: Mapping[str, str] | None = 
             cause=str(error).strip(),
             next_step="check that the server runs and that FT_DATABASE_URL is right",
         ) from error
+
+
+@contextmanager
+def connected(
+    url: str, *, application: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Connection]:
+    """An operations connection for a block, closed after it.
+
+    A statement that the server did not end, because it went away or ran out of something, is an
+    OpsError. One that an interruption has left running is cancelled: the server would go on.
+    """
+    connection = connect(url, application=application, settings=settings)
+    try:
+        yield connection
+    except psycopg.OperationalError as error:
+        raise OpsError(
+            f"database {describe(url)}",
+            cause=str(error).strip(),
+            next_step="see the server's log for the cause, then run again: what was begun is "
+            "finished by the next run",
+        ) from error
+    finally:
+        if connection.info.transaction_status == TransactionStatus.ACTIVE:
+            connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        connection.close()
+
+
+def takes_statements(connection: Connection) -> bool:
+    """Whether cleaning up may still send a statement.
+
+    Not when the connection is lost, nor in a failed transaction, nor while a statement runs that
+    an interruption has left behind: the error of trying would hide the first one.
+    """
+    return connection.info.transaction_status in {
+        TransactionStatus.IDLE,
+        TransactionStatus.INTRANS,
+    }
 
 
 def describe(url: str) -> str:

@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import psycopg
-from psycopg import sql
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 
 T = TypeVar("T")
 
-ESCALATING_WAITS_MS: Sequence[int] = (50, 50, 100, 100, 100, 200, 200, 500, 500, 1000)
-"""Waits for a lock, in milliseconds. Everybody who wants the table queues behind ours, so the
-first ones are short; the pauses between them let that queue drain."""
+ESCALATING_WAITS_MS: Sequence[int] = (20, 40, 60, *([80] * 27))
+"""Waits for a lock, in milliseconds. Everybody who wants the table queues behind ours, so none is
+longer than an application may notice."""
+
+LONGEST_PAUSE_SECONDS = 1.0
+"""Pauses between the attempts double up to this; they let the queue behind us drain."""
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute("SELECT set_config('lock_timeout', %s, false)", (row[0],))
 
 
@@ -43,8 +45,10 @@ def with_escalating_lock_timeout(
 ) -> T:
     """Run ``action`` with each wait in turn until it gets its lock; an OpsError when it never does.
 
-    The connection must be outside a transaction: an aborted one could not try again.
+    ``action`` opens a transaction of its own, or a savepoint in the caller's: an aborted
+    transaction could not try again.
     """
+    pause = 0.05
     for attempt, wait in enumerate(waits_ms, start=1):
         try:
             with lock_timeout(connection, wait):
@@ -53,11 +57,12 @@ def with_escalating_lock_timeout(
             if attempt == len(waits_ms):
                 raise OpsError(
                     what,
-                    cause=f"no lock within {len(waits_ms)} attempts of up to {wait} ms: {error}",
-                    next_step="find the blocker with pg_blocking_pids() and run again; "
-                    "nothing is half done",
+                    cause=f"no lock within {attempt} attempts of up to {wait} ms: {error}",
+                    next_step="find the blocker with pg_blocking_pids() and run again: what was "
+                    "begun is finished by the next run",
                 ) from error
-            sleep(2 * wait / 1000)
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     raise AssertionError("waits_ms is empty")
 
 
@@ -80,12 +85,7 @@ def only_one(connection: Connection, task: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute(
                 "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
             )
-
-
-def qualified(name: str, schema: str = "public") -> sql.Identifier:
-    """A table's name with its schema, quoted."""
-    return sql.Identifier(schema, name)

@@ -178,7 +178,7 @@ def is_running(server: Server) -> bool:
     """Whether a postmaster holds the data folder."""
     if not server.data_dir.exists():
         return False
-    done = _run(server, "pg_ctl", ["status", "--pgdata", str(server.data_dir)])
+    done = run_program(server, "pg_ctl", ["status", "--pgdata", str(server.data_dir)])
     if done.returncode in {0, _NOT_RUNNING}:
         return done.returncode == 0
     raise _failure(server, "pg_ctl", done)
@@ -257,9 +257,10 @@ def _conf_quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
 
 
-def _run(
+def run_program(
     server: Server, program: str, arguments: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
+    """Run one of the server's programs as the server's user; its exit status is the caller's."""
     user = _server_user()
     return subprocess.run(
         [server.bin_dir / program, *arguments],
@@ -277,7 +278,7 @@ def _run(
 
 
 def _checked(server: Server, program: str, arguments: Sequence[str]) -> None:
-    done = _run(server, program, arguments)
+    done = run_program(server, program, arguments)
     if done.returncode != 0:
         raise _failure(server, program, done)
 

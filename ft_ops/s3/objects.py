@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -48,10 +48,20 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
-    """An Object Lock that a version gets when it is written."""
+class Listed:
+    """What a listing says of an object's newest version."""
 
-    mode: str
+    key: str
+    bytes: int
+    storage_class: str
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """An Object Lock of one version."""
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
     until: datetime
 
 
@@ -106,9 +116,7 @@ def download(bucket: Bucket, stored: StoredObject, path: Path) -> None:
     _refuse_other_content(bucket, stored, size, digest.hexdigest())
 
 
-def copy_to_class(
-    bucket: Bucket, stored: StoredObject, storage_class: str, retention: Retention | None
-) -> StoredObject:
+def copy_to_class(bucket: Bucket, stored: StoredObject, storage_class: str) -> StoredObject:
     """Copy a version onto its own key in another storage class, as a new version.
 
     S3 computes the SHA-256 of the copy; an OpsError unless it is the original's.
@@ -121,15 +129,23 @@ def copy_to_class(
         "ChecksumAlgorithm": "SHA256",
         "MetadataDirective": "COPY",
     }
-    if retention is not None:
-        request["ObjectLockMode"] = retention.mode  # type: ignore[typeddict-item]
-        request["ObjectLockRetainUntilDate"] = retention.until
     with naming(bucket.url(stored.key)):
         response = bucket.client.copy_object(**request)
     sha256 = _hex(response["CopyObjectResult"].get("ChecksumSHA256"))
     copy = replace(stored, version_id=response["VersionId"], storage_class=storage_class)
     _refuse_other_content(bucket, copy, stored.bytes, sha256)
     return copy
+
+
+def retain(bucket: Bucket, stored: StoredObject, retention: Retention) -> None:
+    """Put an Object Lock on exactly this version; the same lock may be put again."""
+    with naming(f"{bucket.url(stored.key)} version {stored.version_id}"):
+        bucket.client.put_object_retention(
+            Bucket=bucket.name,
+            Key=stored.key,
+            VersionId=stored.version_id,
+            Retention={"Mode": retention.mode, "RetainUntilDate": retention.until},
+        )
 
 
 def head(bucket: Bucket, stored: StoredObject) -> StoredObject:
@@ -166,6 +182,34 @@ def versions(bucket: Bucket, prefix: str) -> Iterator[Version]:
                     storage_class=item.get("StorageClass", "STANDARD"),
                     last_modified=item["LastModified"],
                 )
+
+
+def objects(bucket: Bucket, prefix: str) -> Iterator[Listed]:
+    """Every object below a prefix by key, as a reader without version ids finds it."""
+    with naming(bucket.url(prefix)):
+        pages = bucket.client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket.name, Prefix=prefix
+        )
+        for page in pages:
+            for item in page.get("Contents", []):
+                yield Listed(
+                    key=item["Key"],
+                    bytes=item["Size"],
+                    storage_class=item.get("StorageClass", "STANDARD"),
+                    last_modified=item["LastModified"],
+                )
+
+
+def read_current(bucket: Bucket, key: str) -> bytes:
+    """The newest content of an object that somebody else wrote; nothing is compared."""
+    with naming(bucket.url(key)):
+        return bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+
+
+def hide(bucket: Bucket, key: str) -> None:
+    """Put a delete marker on an object; its versions stay as long as the lifecycle says."""
+    with naming(bucket.url(key)):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key)
 
 
 def delete_version(bucket: Bucket, key: str, version_id: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -152,17 +154,31 @@ class UploadOnce:
                 )
 
 
-def abort_uploads(bucket: Bucket, prefix: str) -> int:
-    """Abort the uploads that a dead process left below a prefix; returns how many there were."""
-    aborted = 0
+@dataclass(frozen=True, slots=True)
+class HalfUpload:
+    """An upload in parts that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+
+
+def half_uploads(bucket: Bucket, prefix: str) -> Iterator[HalfUpload]:
+    """Every upload below a prefix that is under way, or that a dead process left."""
     with naming(bucket.url(prefix)):
         pages = bucket.client.get_paginator("list_multipart_uploads").paginate(
             Bucket=bucket.name, Prefix=prefix
         )
         for page in pages:
             for upload in page.get("Uploads", []):
-                bucket.client.abort_multipart_upload(
-                    Bucket=bucket.name, Key=upload["Key"], UploadId=upload["UploadId"]
-                )
-                aborted += 1
-    return aborted
+                yield HalfUpload(upload["Key"], upload["UploadId"])
+
+
+def abort_upload(bucket: Bucket, upload: HalfUpload) -> None:
+    """Abort exactly this upload; S3 forgets its parts. One that is gone is as good as aborted."""
+    with naming(bucket.url(upload.key)):
+        try:
+            bucket.client.abort_multipart_upload(
+                Bucket=bucket.name, Key=upload.key, UploadId=upload.upload_id
+            )
+        except bucket.client.exceptions.NoSuchUpload:
+            return

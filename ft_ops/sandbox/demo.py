@@ -38,7 +38,7 @@ from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS
 from ft_ops.pg.catalog import partitions_of
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy, load_policy
 from ft_ops.s3.bucket import Bucket, open_bucket
@@ -119,7 +119,7 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
     policy = load_policy()
     bucket = open_bucket(policy.require_archive_bucket())
     with (
-        connect(policy.require_database_url(), application="demo") as connection,
+        connected(policy.require_database_url(), application="demo") as connection,
         dg.DagsterInstance.get() as instance,
     ):
         demo = Demo(connection, bucket, policy, instance, console)
@@ -143,7 +143,7 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
             database_bytes_before=bytes_before,
             database_bytes_after=_database_bytes(connection),
             bucket_bytes=sum(v.bytes for v in versions(bucket, "")),
-            objects_by_storage_class=Counter(v.storage_class for v in versions(bucket, "")),
+            objects_by_storage_class=dict(Counter(v.storage_class for v in versions(bucket, ""))),
             storage_used_bytes=_storage_used(connection),
             families=sample.rows["families"],
             seconds=round(time.monotonic() - began, 1),

@@ -1,6 +1,14 @@
 """The schema: migrations in sqlx's format and ledger, extensions, roles, drift."""
 
+from ft_ops.schema.drift import Difference, differences
 from ft_ops.schema.extensions import ExtensionOutcome, install_extensions
+from ft_ops.schema.fingerprint import (
+    Fingerprint,
+    expected_fingerprint,
+    fingerprint_json,
+    read_fingerprint,
+)
+from ft_ops.schema.hypertable import ensure_hypertable
 from ft_ops.schema.migrations import (
     Migration,
     MigrationState,
@@ -9,14 +17,24 @@ from ft_ops.schema.migrations import (
     revert_migration,
     run_migrations,
 )
+from ft_ops.schema.server import ServerFacts, server_facts
 
 __all__ = [
+    "Difference",
     "ExtensionOutcome",
+    "Fingerprint",
     "Migration",
     "MigrationState",
+    "ServerFacts",
+    "differences",
+    "ensure_hypertable",
+    "expected_fingerprint",
+    "fingerprint_json",
     "install_extensions",
     "load_migrations",
     "migration_states",
+    "read_fingerprint",
     "revert_migration",
     "run_migrations",
+    "server_facts",
 ]

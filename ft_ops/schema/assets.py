@@ -7,8 +7,12 @@ from ft_ops.partitions import PARENTS, ensure_months, wanted_months
 from ft_ops.pg.connect import Connection
 from ft_ops.policy import Policy
 from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.schema.drift import Difference, differences
 from ft_ops.schema.extensions import install_extensions
+from ft_ops.schema.fingerprint import expected_fingerprint, read_fingerprint
+from ft_ops.schema.hypertable import ensure_hypertable
 from ft_ops.schema.migrations import load_migrations, run_migrations
+from ft_ops.schema.server import require_usable, server_facts
 
 
 @dg.asset(
@@ -24,11 +28,15 @@ from ft_ops.schema.migrations import load_migrations, run_migrations
 def schema(
     context: dg.AssetExecutionContext, database: Database, settings: Settings
 ) -> dg.MaterializeResult[None]:
+    """Apply what is pending, install extensions, and create the months that are missing."""
     with as_failure(), database.connect("schema") as connection:
         policy = settings.policy()
+        facts = server_facts(connection)
+        require_usable(facts)
         migrations = load_migrations()
         applied = run_migrations(connection, migrations, log=context.log.info)
         extensions = install_extensions(connection, required=policy.require_extensions)
+        samples = ensure_hypertable(connection)
         created = _first_partitions(context, connection, policy)
     return dg.MaterializeResult(
         metadata={
@@ -36,10 +44,19 @@ def schema(
             "applied now": [f"{m.version}/{m.description}" for m in applied],
             "extensions": dg.MetadataValue.table(
                 [
-                    dg.TableRecord({"name": e.name, "state": e.state, "version": e.version or ""})
+                    dg.TableRecord(
+                        {
+                            "name": e.name,
+                            "state": e.state,
+                            "version": e.version or "",
+                            "reason": e.reason or "",
+                        }
+                    )
                     for e in extensions
                 ]
             ),
+            "metric samples": samples,
+            "server": dg.MetadataValue.json(facts.as_dict()),
             "partitions created": created,
         }
     )
@@ -65,10 +82,80 @@ def _first_partitions(
     return created
 
 
+@dg.asset_check(
+    asset=schema,
+    name="schema_drift",
+    description=(
+        "The live catalog equals what the migrations produce: tables, columns, constraints, "
+        "indexes, policies, triggers, functions, views and grants. Names each difference."
+    ),
+)
+def schema_drift(database: Database) -> dg.AssetCheckResult:
+    """Compare the live schema with the migrations'."""
+    with as_failure(), database.connect("schema drift") as connection:
+        found = differences(read_fingerprint(connection), expected_fingerprint())
+    return _drift_result(found)
+
+
+def _drift_result(found: list[Difference]) -> dg.AssetCheckResult:
+    # An object of somebody else's hurts nothing by itself; one of ours that is not as the
+    # migrations made it may.
+    harmless = all(difference.kind == "unexpected" for difference in found)
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN if harmless else dg.AssetCheckSeverity.ERROR,
+        description=(
+            f"{len(found)} differences; the first: {found[0].words}"
+            if found
+            else "the live schema is the migrations'"
+        ),
+        metadata={"differences": [difference.words for difference in found]},
+    )
+
+
+@dg.asset_check(
+    asset=schema,
+    name="server_settings",
+    description=(
+        "PostgreSQL 15 or newer, encoding UTF8, and text indexes that were sorted by the "
+        "collation library that the system has now."
+    ),
+)
+def server_settings(database: Database) -> dg.AssetCheckResult:
+    """Check version, encoding and collation."""
+    with as_failure(), database.connect("server settings") as connection:
+        facts = server_facts(connection)
+    return dg.AssetCheckResult(
+        passed=facts.unusable is None and facts.warning is None,
+        severity=dg.AssetCheckSeverity.ERROR if facts.unusable else dg.AssetCheckSeverity.WARN,
+        description=facts.unusable or facts.warning or f"PostgreSQL {facts.version}, UTF8",
+        metadata={"server": dg.MetadataValue.json(facts.as_dict())},
+    )
+
+
 initial_schema = dg.define_asset_job(
     "initial_schema",
     selection=[schema],
     description="Sets a database up: migrations, extensions and the first partitions.",
 )
 
-defs = dg.Definitions(assets=[schema], jobs=[initial_schema])
+check_schema = dg.define_asset_job(
+    "check_schema",
+    selection=dg.AssetSelection.checks(schema_drift, server_settings),
+    description="Compares the live schema with the migrations, and looks at the server.",
+)
+
+check_schema_daily = dg.ScheduleDefinition(
+    name="check_schema_daily",
+    job=check_schema,
+    cron_schedule="15 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+defs = dg.Definitions(
+    assets=[schema],
+    asset_checks=[schema_drift, server_settings],
+    jobs=[initial_schema, check_schema],
+    schedules=[check_schema_daily],
+)

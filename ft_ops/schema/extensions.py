@@ -19,11 +19,18 @@ SPECIFIED = ("timescaledb", "uuid-ossp", "vector")
 
 @dataclass(frozen=True, slots=True)
 class ExtensionOutcome:
-    """One extension after `install_extensions`; ``version`` is None unless it is installed."""
+    """One extension after `install_extensions`.
+
+    ``version`` is None unless it is installed; ``reason`` is the server's word of a refusal.
+    """
 
     name: str
-    state: Literal["installed", "not offered", "not preloaded", "not permitted"]
-    version: str | None
+    state: Literal["installed", "not offered", "not preloaded", "refused"]
+    version: str | None = None
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.state}" + (f" ({self.reason})" if self.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ def install_extensions(
     if missing:
         raise OpsError(
             "extensions",
-            cause="; ".join(f"{outcome.name} is {outcome.state}" for outcome in missing),
+            cause="; ".join(map(str, missing)),
             next_step="install them on the server (an administrator runs "
             "sql/roles/bootstrap.sql), or take them out of FT_REQUIRE_EXTENSIONS",
         )
@@ -61,13 +68,20 @@ def _install(connection: Connection, offer: _Offer) -> ExtensionOutcome:
     if offer.installed_version is not None:
         return ExtensionOutcome(offer.name, "installed", offer.installed_version)
     if offer.default_version is None:
-        return ExtensionOutcome(offer.name, "not offered", None)
+        return ExtensionOutcome(offer.name, "not offered")
     if not offer.is_loadable:
-        return ExtensionOutcome(offer.name, "not preloaded", None)
+        return ExtensionOutcome(offer.name, "not preloaded")
     try:
         connection.execute(
             sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(offer.name))
         )
-    except psycopg.errors.InsufficientPrivilege:
-        return ExtensionOutcome(offer.name, "not permitted", None)
+    except psycopg.Error as error:
+        if connection.broken:
+            raise OpsError(
+                f"extension {offer.name}",
+                cause=str(error).strip(),
+                next_step="read the server's log: CREATE EXTENSION ended the session",
+            ) from error
+        # Not fatal: the schema works without it, and the outcome says what the server said.
+        return ExtensionOutcome(offer.name, "refused", reason=str(error).splitlines()[0])
     return ExtensionOutcome(offer.name, "installed", offer.default_version)

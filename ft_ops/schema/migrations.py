@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import sql_root, statement
 
 LOCK_WAIT_SECONDS = 60
@@ -103,24 +102,33 @@ def run_migrations(
 ) -> list[Migration]:
     """Apply what is pending, each migration in a transaction of its own; returns those applied.
 
-    Safe to run again and at the same time as another runner, ours or sqlx's. Refused when the
-    ledger and the files contradict each other.
+    Safe to run again and at the same time as another runner: ours and sqlx's library queue
+    behind one lock; sqlx's command line takes none, and what it applies first is left to it.
+    Refused when the ledger and the files contradict each other.
     """
+    applied = []
     with _ledger_lock(connection):
         connection.execute(statement("schema/create_ledger"))
         ledger = _applied(connection)
         _refuse_contradictions(migrations, ledger)
-        pending = [m for m in migrations if m.version not in ledger]
-        for migration in pending:
+        for migration in (m for m in migrations if m.version not in ledger):
             started = time.monotonic_ns()
-            _apply(connection, migration)
+            try:
+                with _naming(migration, "apply"):
+                    _apply(connection, migration)
+            except OpsError:
+                if not _applied_meanwhile(connection, migrations, migration):
+                    raise
+                log(f"{migration.version}/{migration.description} was applied by another runner")
+                continue
             elapsed = time.monotonic_ns() - started
+            applied.append(migration)
             connection.execute(
                 statement("schema/record_execution_time"),
                 {"version": migration.version, "nanoseconds": elapsed},
             )
             log(f"applied {migration.version}/{migration.description} in {elapsed / 1e6:.0f} ms")
-    return pending
+    return applied
 
 
 def revert_migration(connection: Connection, migrations: Sequence[Migration]) -> Migration | None:
@@ -132,7 +140,7 @@ def revert_migration(connection: Connection, migrations: Sequence[Migration]) ->
         for migration in reversed(migrations):
             if migration.version in ledger and migration.down is not None:
                 with _naming(migration, "revert"), connection.transaction():
-                    connection.execute(_script(migration.down))
+                    connection.execute(migration.down)
                     connection.execute(
                         statement("schema/forget_migration"), {"version": migration.version}
                     )
@@ -208,14 +216,24 @@ def _apply(connection: Connection, migration: Migration) -> None:
         "description": migration.description,
         "checksum": migration.checksum,
     }
-    with _naming(migration, "apply"):
-        if migration.in_transaction:
-            with connection.transaction():
-                connection.execute(_script(migration.up))
-                connection.execute(record, values)
-        else:
-            connection.execute(_script(migration.up))
+    if migration.in_transaction:
+        with connection.transaction():
+            connection.execute(migration.up)
             connection.execute(record, values)
+    else:
+        connection.execute(migration.up)
+        connection.execute(record, values)
+
+
+def _applied_meanwhile(
+    connection: Connection, migrations: Sequence[Migration], migration: Migration
+) -> bool:
+    """Whether a failure came of another runner's success: its tables were there already."""
+    if connection.broken:
+        return False
+    ledger = _applied(connection)
+    _refuse_contradictions(migrations, ledger)
+    return migration.version in ledger
 
 
 @contextmanager
@@ -223,7 +241,8 @@ def _naming(migration: Migration, verb: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        hint = error.diag.message_hint or "correct it and run again; its transaction left nothing"
+        left = "its transaction left nothing" if migration.in_transaction else "see what it left"
+        hint = error.diag.message_hint or f"correct it and run again; {left}"
         raise OpsError(
             f"{verb} migration {migration.version}/{migration.description}",
             cause=str(error).strip(),
@@ -254,7 +273,7 @@ def _ledger_lock(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        if takes_statements(connection):
             connection.execute("SELECT pg_advisory_unlock(%s)", (key,))
 
 
@@ -267,8 +286,3 @@ def _applied(connection: Connection) -> dict[int, AppliedMigration]:
     with connection.cursor(row_factory=class_row(AppliedMigration)) as cursor:
         cursor.execute(statement("schema/applied_migrations"))
         return {row.version: row for row in cursor}
-
-
-def _script(text: str) -> sql.SQL:
-    # A file of the migrations folder, sent as it is: several statements, no parameters.
-    return sql.SQL(text)

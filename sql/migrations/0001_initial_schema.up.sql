@@ -9,13 +9,18 @@ DECLARE
 BEGIN
     FOREACH extension IN ARRAY ARRAY['uuid-ossp', 'vector', 'timescaledb'] LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = extension);
-        -- Without preloading, CREATE EXTENSION timescaledb ends the whole session.
-        CONTINUE WHEN extension = 'timescaledb'
-            AND current_setting('shared_preload_libraries') NOT LIKE '%timescaledb%';
+        -- Without preloading, CREATE EXTENSION timescaledb ends the whole session. The view, not
+        -- current_setting(): to a role without pg_read_all_settings it shows no row, no error.
+        CONTINUE WHEN extension = 'timescaledb' AND NOT EXISTS (
+            SELECT
+            FROM pg_settings
+            WHERE name = 'shared_preload_libraries'
+              AND setting LIKE '%timescaledb%'
+        );
         BEGIN
             EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I', extension);
-        EXCEPTION WHEN insufficient_privilege THEN
-            RAISE NOTICE 'extension % needs an administrator: %', extension, SQLERRM;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE NOTICE 'extension % was not created: %', extension, SQLERRM;
         END;
     END LOOP;
     IF to_regprocedure('uuid_generate_v4()') IS NULL THEN
@@ -324,6 +329,22 @@ CREATE TRIGGER keep_identity BEFORE UPDATE OF id, created_at ON archived_content
     FOR EACH ROW
     WHEN (OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at)
     EXECUTE FUNCTION refuse_segment_identity_change();
+
+-- TRUNCATE runs no row trigger: it would leave every key behind.
+CREATE FUNCTION refuse_truncate() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'TRUNCATE of % would leave its keys behind', TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation',
+              HINT = 'DELETE the rows: their keys, narrations, links and tags go with them.';
+END
+$$;
+
+CREATE TRIGGER keep_keys BEFORE TRUNCATE ON content_segments
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+CREATE TRIGGER keep_keys BEFORE TRUNCATE ON archived_content_segments
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
 
 -- Recomputed storage is not an edit: storage_used_bytes is left out of these column lists.
 CREATE TRIGGER set_updated_at

@@ -20,3 +20,5 @@ BEGIN
     END LOOP;
 END
 $$;
+
+DROP FUNCTION refuse_write_during_repair();

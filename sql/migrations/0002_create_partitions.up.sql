@@ -22,3 +22,14 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- While a table that stands alone is examined before it is attached again, nobody writes to it.
+CREATE FUNCTION refuse_write_during_repair() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% is being examined before it is attached again', TG_TABLE_NAME
+        USING ERRCODE = 'object_in_use',
+              HINT = 'Write to the partitioned table, not to one of its months.';
+END
+$$;

@@ -3,8 +3,12 @@
 -- a direct read of one would pass its parent's policies by.
 --
 -- Within a family, who may edit what stays the application's business, except that a viewer
--- changes nothing, that only owners and admins change the family and its members, and that
--- nobody writes in another's name.
+-- changes nothing, that only owners and admins change the family and its members, that a family's
+-- owner alone gives it away, and that nobody writes in another's name: a row that named a
+-- stranger would count against his storage and keep him from being deleted.
+--
+-- Unique constraints look past policies, as everywhere in PostgreSQL: that an e-mail address is
+-- taken can be found out by trying it.
 DO $$
 DECLARE
     role_name text;
@@ -64,6 +68,12 @@ CREATE FUNCTION fellow_user_ids() RETURNS SETOF uuid
     WHERE fm.family_id IN (
         SELECT public.member_family_ids('owner', 'admin', 'editor', 'member', 'viewer')
     )
+    UNION
+    SELECT f.owner_id
+    FROM public.families AS f
+    WHERE f.id IN (
+        SELECT public.member_family_ids('owner', 'admin', 'editor', 'member', 'viewer')
+    )
 $$;
 
 -- Sign-in knows a Clerk id and no user id yet.
@@ -71,30 +81,50 @@ CREATE FUNCTION user_id_of_clerk(clerk text) RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$ SELECT u.id FROM public.users AS u WHERE u.clerk_id = clerk $$;
 
--- An invitation's code is the proof that its bearer was invited.
+-- An invitation's code is the proof that its bearer was invited. It dies with its inviter's
+-- authority: an admin who was removed must not come back by an invitation that he kept. Whoever
+-- is a member already keeps his role; whoever was removed returns with the role of the invitation.
 CREATE FUNCTION accept_family_invite(code text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
 DECLARE
     invite public.family_invites;
 BEGIN
-    UPDATE public.family_invites
+    UPDATE public.family_invites AS i
     SET accepted_at = now(), accepted_by = public.current_user_id()
-    WHERE invite_code = code
-      AND accepted_at IS NULL
-      AND expires_at > now()
+    WHERE i.invite_code = code
+      AND i.accepted_at IS NULL
+      AND i.expires_at > now()
       AND public.current_user_id() IS NOT NULL
-    RETURNING * INTO invite;
+      AND (
+          EXISTS (
+              SELECT
+              FROM public.families AS f
+              WHERE f.id = i.family_id
+                AND f.owner_id = i.invited_by
+          )
+          OR EXISTS (
+              SELECT
+              FROM public.family_members AS fm
+              WHERE fm.family_id = i.family_id
+                AND fm.user_id = i.invited_by
+                AND fm.is_active
+                AND fm.role IN ('owner', 'admin')
+          )
+      )
+    RETURNING i.* INTO invite;
     IF invite.id IS NULL THEN
-        RAISE EXCEPTION 'this invitation is unknown, used or expired'
+        RAISE EXCEPTION 'this invitation is unknown, used, expired or withdrawn'
             USING ERRCODE = 'no_data_found';
     END IF;
-    INSERT INTO public.family_members (family_id, user_id, role, invited_by)
+    INSERT INTO public.family_members AS fm (family_id, user_id, role, invited_by)
     VALUES (
         invite.family_id, public.current_user_id(), coalesce(invite.role, 'member'),
         invite.invited_by
     )
-    ON CONFLICT (family_id, user_id) DO UPDATE SET is_active = true;
+    ON CONFLICT (family_id, user_id) DO UPDATE
+    SET is_active = true, role = excluded.role, invited_by = excluded.invited_by
+    WHERE fm.is_active IS NOT TRUE;
     RETURN invite.family_id;
 END
 $$;
@@ -133,30 +163,34 @@ CREATE POLICY member_read ON family_members FOR SELECT
         user_id = current_user_id()
         OR family_id IN (SELECT member_family_ids('owner', 'admin', 'editor', 'member', 'viewer'))
     );
--- Strangers join by invitation: adding one by his id would make his e-mail readable.
+-- Others join by invitation, which they accept: to add somebody by his id would make his e-mail
+-- address readable to a family that he never joined.
 CREATE POLICY member_insert ON family_members FOR INSERT
     WITH CHECK (
         family_id IN (SELECT member_family_ids('owner', 'admin'))
-        AND (user_id = current_user_id() OR user_id IN (SELECT fellow_user_ids()))
+        AND user_id = current_user_id()
+        AND (invited_by IS NULL OR invited_by = current_user_id())
     );
 CREATE POLICY member_update ON family_members FOR UPDATE
-    USING (family_id IN (SELECT member_family_ids('owner', 'admin')))
-    WITH CHECK (
-        family_id IN (SELECT member_family_ids('owner', 'admin'))
-        AND (user_id = current_user_id() OR user_id IN (SELECT fellow_user_ids()))
-    );
+    USING (family_id IN (SELECT member_family_ids('owner', 'admin')));
 CREATE POLICY member_delete ON family_members FOR DELETE
     USING (
         user_id = current_user_id() OR family_id IN (SELECT member_family_ids('owner', 'admin'))
     );
 
 ALTER TABLE family_invites ENABLE ROW LEVEL SECURITY;
-CREATE POLICY invite_access ON family_invites
-    USING (family_id IN (SELECT member_family_ids('owner', 'admin')))
+CREATE POLICY invite_read ON family_invites FOR SELECT
+    USING (family_id IN (SELECT member_family_ids('owner', 'admin')));
+CREATE POLICY invite_insert ON family_invites FOR INSERT
     WITH CHECK (
         family_id IN (SELECT member_family_ids('owner', 'admin'))
         AND invited_by = current_user_id()
+        AND accepted_by IS NULL
     );
+CREATE POLICY invite_update ON family_invites FOR UPDATE
+    USING (family_id IN (SELECT member_family_ids('owner', 'admin')));
+CREATE POLICY invite_delete ON family_invites FOR DELETE
+    USING (family_id IN (SELECT member_family_ids('owner', 'admin')));
 
 ALTER TABLE memory_books ENABLE ROW LEVEL SECURITY;
 CREATE POLICY book_read ON memory_books FOR SELECT
@@ -190,11 +224,16 @@ CREATE POLICY thread_update ON threads FOR UPDATE
 CREATE POLICY thread_delete ON threads FOR DELETE
     USING (memory_book_id IN (SELECT member_book_ids('owner', 'admin', 'editor', 'member')));
 
--- family_content_access is the specification's policy under its name.
+-- family_content_access is the specification's policy under its name. Its threads are gathered once
+-- a query, in an object that is searched by halves; the specification's IN (SELECT …) would gather
+-- them again for every partition, and an array is searched from end to end for every row.
 ALTER TABLE content_segments ENABLE ROW LEVEL SECURITY;
 CREATE POLICY family_content_access ON content_segments FOR SELECT
     USING (
-        thread_id IN (SELECT member_thread_ids('owner', 'admin', 'editor', 'member', 'viewer'))
+        (
+            SELECT jsonb_object_agg(id, true)
+            FROM member_thread_ids('owner', 'admin', 'editor', 'member', 'viewer') AS id
+        ) -> thread_id::text IS NOT NULL
     );
 CREATE POLICY family_content_insert ON content_segments FOR INSERT
     WITH CHECK (
@@ -209,7 +248,10 @@ CREATE POLICY family_content_delete ON content_segments FOR DELETE
 ALTER TABLE archived_content_segments ENABLE ROW LEVEL SECURITY;
 CREATE POLICY family_content_access ON archived_content_segments FOR SELECT
     USING (
-        thread_id IN (SELECT member_thread_ids('owner', 'admin', 'editor', 'member', 'viewer'))
+        (
+            SELECT jsonb_object_agg(id, true)
+            FROM member_thread_ids('owner', 'admin', 'editor', 'member', 'viewer') AS id
+        ) -> thread_id::text IS NOT NULL
     );
 CREATE POLICY family_content_update ON archived_content_segments FOR UPDATE
     USING (thread_id IN (SELECT member_thread_ids('owner', 'admin', 'editor', 'member')));
@@ -244,7 +286,10 @@ ALTER TABLE photo_narrations ENABLE ROW LEVEL SECURITY;
 CREATE POLICY narration_read ON photo_narrations FOR SELECT
     USING (EXISTS (SELECT FROM content_segment_keys AS k WHERE k.id = content_segment_id));
 CREATE POLICY narration_insert ON photo_narrations FOR INSERT
-    WITH CHECK (may_write_segment(content_segment_id));
+    WITH CHECK (
+        may_write_segment(content_segment_id)
+        AND (created_by IS NULL OR created_by = current_user_id())
+    );
 CREATE POLICY narration_update ON photo_narrations FOR UPDATE
     USING (may_write_segment(content_segment_id));
 CREATE POLICY narration_delete ON photo_narrations FOR DELETE
@@ -280,6 +325,85 @@ CREATE POLICY link_update ON content_links FOR UPDATE
     );
 CREATE POLICY link_delete ON content_links FOR DELETE
     USING (may_write_segment(source_segment_id));
+
+-- A policy sees the new row alone; what an update may do to a name needs the old one too. These
+-- triggers hold for whoever the policies hold for, and leave the operations alone.
+CREATE FUNCTION refuse_under_row_security() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% of % cannot be changed to that', TG_ARGV[0], TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege', HINT = TG_ARGV[1];
+END
+$$;
+
+CREATE FUNCTION refuse_foreign_owner() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF OLD.owner_id = current_user_id() AND EXISTS (
+        SELECT
+        FROM family_members AS fm
+        WHERE fm.family_id = NEW.id
+          AND fm.user_id = NEW.owner_id
+          AND fm.is_active
+    ) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'owner_id of families cannot be changed to that'
+        USING ERRCODE = 'insufficient_privilege',
+              HINT = 'Its owner alone may give a family away, to one of its active members.';
+END
+$$;
+
+CREATE TRIGGER keep_owner BEFORE UPDATE OF owner_id ON families
+    FOR EACH ROW
+    WHEN (
+        NEW.owner_id IS DISTINCT FROM OLD.owner_id
+        AND row_security_active('families'::regclass)
+    )
+    EXECUTE FUNCTION refuse_foreign_owner();
+
+CREATE TRIGGER keep_member BEFORE UPDATE OF family_id, user_id ON family_members
+    FOR EACH ROW
+    WHEN (
+        (NEW.family_id, NEW.user_id) IS DISTINCT FROM (OLD.family_id, OLD.user_id)
+        AND row_security_active('family_members'::regclass)
+    )
+    EXECUTE FUNCTION refuse_under_row_security('member', 'Members join by invitation.');
+
+DO $$
+DECLARE
+    author record;
+BEGIN
+    FOR author IN
+        SELECT *
+        FROM (VALUES
+            ('family_members', 'invited_by'),
+            ('family_invites', 'invited_by'),
+            ('family_invites', 'accepted_by'),
+            ('memory_books', 'created_by'),
+            ('threads', 'started_by'),
+            ('content_segments', 'user_id'),
+            ('archived_content_segments', 'user_id'),
+            ('photo_narrations', 'created_by'),
+            ('content_links', 'created_by'),
+            ('content_tags', 'tagged_by')
+        ) AS a (table_name, column_name)
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER keep_%2$s BEFORE UPDATE OF %2$I ON %1$I FOR EACH ROW '
+            'WHEN (NEW.%2$I IS DISTINCT FROM OLD.%2$I '
+            'AND NEW.%2$I IS DISTINCT FROM current_user_id() '
+            'AND row_security_active(%1$L::regclass)) '
+            'EXECUTE FUNCTION refuse_under_row_security(%2$L, %3$L)',
+            author.table_name,
+            author.column_name,
+            'An update may name the current user, nobody else.'
+        );
+    END LOOP;
+END
+$$;
 
 -- The application writes its trail and never reads another's.
 ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;

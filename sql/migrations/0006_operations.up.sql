@@ -10,6 +10,7 @@ CREATE TABLE ops.archive (
         'archiving', 'archived', 'exporting', 'exported', 'proving', 'proven', 'freezing',
         'frozen', 'purging', 'purged', 'superseded'
     )),
+    columns jsonb,
     row_counts jsonb,
     digests jsonb,
     objects jsonb NOT NULL DEFAULT '[]',

@@ -8,7 +8,9 @@ CREATE TABLE ops.backups (
     name text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9-]{1,62}$'),
     kind text NOT NULL CHECK (kind IN ('full', 'increment', 'dump')),
     provider text NOT NULL CHECK (provider IN ('barman', 'rds')),
-    state text NOT NULL CHECK (state IN ('taking', 'complete', 'failed', 'missing', 'deleted')),
+    state text NOT NULL CHECK (state IN (
+        'taking', 'complete', 'failed', 'missing', 'deleting', 'deleted'
+    )),
     -- What the provider calls it: barman's backup id, a snapshot's identifier, an object's key.
     provider_id text,
     -- Everything that was committed before this moment is in the backup.
@@ -36,7 +38,8 @@ CREATE TABLE ops.restore_drills (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     backup text NOT NULL REFERENCES ops.backups (name),
     target text NOT NULL REFERENCES ops.backups (name),
-    state text NOT NULL CHECK (state IN ('running', 'passed', 'failed')),
+    -- A drill whose run died showed nothing, neither for nor against its backup.
+    state text NOT NULL CHECK (state IN ('running', 'passed', 'failed', 'died')),
     -- The target's point_at, once everything before it was found in the restored copy.
     restored_to timestamptz,
     -- From the first byte fetched to a server that answers at the target.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from uuid import UUID, uuid4
 
+import adbc_driver_postgresql.dbapi
 import duckdb
 import pandas as pd
 import psycopg
@@ -22,7 +24,8 @@ from ft_ops.archive.ledger import Generation
 from ft_ops.archive.parquet import arrow_connection
 from ft_ops.archive.proof import prove_month
 from ft_ops.pg.connect import connection_string
-from ft_ops.s3.objects import read_object
+from ft_ops.s3.glacier import request_restore
+from ft_ops.s3.objects import download, read_object
 from tests.archive.world import MONTH, World
 
 CLEAN = HealthCheck.function_scoped_fixture
@@ -98,8 +101,13 @@ def test_a_familys_rows_lie_together_and_statistics_tell_where(world: World) -> 
     assert UUID(bytes=statistics.min) == min(families)
 
 
-def test_the_manifest_is_enough_to_make_the_tables(world: World, exported: Generation) -> None:
-    document = json.loads(read_object(world.bucket, exported.require_manifest()))
+def test_the_manifest_is_enough_to_make_the_tables(world: World) -> None:
+    world.fill()
+    generation = world.archive()
+    document = json.loads(read_object(world.bucket, generation.require_manifest()))
+    assert document["certificate"]["digests"] == {
+        name: table["digest"] for name, table in document["tables"].items()
+    }
     world.connection.execute("CREATE SCHEMA elsewhere")
     for table in document["tables"].values():
         world.connection.execute("SET search_path = elsewhere")
@@ -177,9 +185,7 @@ def test_whatever_the_schema_accepts_is_proven_equal(
         world.connection, world.database.url, target, generation, run_id="test"
     )
     assert generation.rows["content_segments"] == len(segments)
-    proven = prove_month(
-        world.connection, world.database.url, world.bucket, generation, run_id="test"
-    )
+    proven = prove_month(world.connection, world.database.url, target, generation, run_id="test")
     assert proven.state == "proven"
 
 
@@ -204,3 +210,35 @@ def test_an_arrow_connection_reads_the_exported_snapshot(world: World) -> None:
         with arrow_connection(url, row[0]) as arrow, arrow.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM content_segments")
             assert cursor.fetchone() == (4,)
+
+
+def test_the_documented_restore_gives_the_documented_digest(world: World, tmp_path: Path) -> None:
+    """Every statement of docs/archive-format.md, on an archive of this very test."""
+    world.fill()
+    generation = world.archive()
+    document = json.loads(read_object(world.bucket, generation.require_manifest()))
+    world.connection.execute("CREATE SCHEMA restored")
+    world.connection.execute("SET search_path = restored")
+    for item in document["objects"]:
+        if item["table"] not in document["tables"]:
+            continue
+        stored = next(o.stored for o in generation.objects if o.stored.key == item["key"])
+        request_restore(world.bucket, stored, days=1, tier="Bulk")
+        path = tmp_path / f"{item['table']}.parquet"
+        download(world.bucket, stored, path)
+        entry = document["tables"][item["table"]]
+        world.connection.execute(entry["ddl"])
+        table = pq.read_table(path).drop_columns(["family_id"])
+        with (
+            adbc_driver_postgresql.dbapi.connect(world.database.url) as arrow,
+            arrow.cursor() as cursor,
+        ):
+            cursor.adbc_ingest(item["table"], table, mode="append", db_schema_name="restored")
+            arrow.commit()
+        row = world.connection.execute(
+            "SELECT count(*), sum(hashtextextended(line, 0)::numeric),"
+            " sum(hashtextextended(line, 1)::numeric) FROM"
+            f' (SELECT (ROW(t.*)::text) COLLATE "C" AS line FROM {item["table"]} AS t) AS rows'
+        ).fetchone()
+        assert row is not None
+        assert entry["digest"] == f"{row[0]}:{int(row[1]):x}:{int(row[2]):x}"

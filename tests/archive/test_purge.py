@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ from ft_ops.archive.ledger import generations, latest, supersede
 from ft_ops.archive.purge import plan_purge, purge_month
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import connect
-from ft_ops.s3.objects import delete_version, put_once
+from ft_ops.s3.objects import delete_version, put_once, read_object
 from tests.archive.world import MONTH, RULES, World, no_sleep
 
 
@@ -118,6 +119,22 @@ def _manifest_gone(world: World) -> PurgeRules:
     return RULES
 
 
+def _manifest_wrong(world: World) -> PurgeRules:
+    generation = latest(world.connection, MONTH)
+    assert generation is not None
+    manifest = generation.require_manifest()
+    document = json.loads(read_object(world.bucket, manifest))
+    document["objects"][0]["rows"] += 1
+    delete_version(world.bucket, manifest.key, manifest.version_id)
+    stored = put_once(world.bucket, manifest.key, json.dumps(document).encode())
+    world.connection.execute(
+        "UPDATE ops.archive SET manifest = manifest || jsonb_build_object('version_id', %s::text,"
+        " 'sha256', %s::text, 'bytes', %s::bigint)",
+        (stored.version_id, stored.sha256, stored.bytes),
+    )
+    return RULES
+
+
 @pytest.mark.parametrize(
     ("close", "message"),
     [
@@ -131,6 +148,7 @@ def _manifest_gone(world: World) -> PurgeRules:
         (_object_gone, "table=content_segments"),
         (_object_replaced, "table=content_tags"),
         (_manifest_gone, "manifest"),
+        (_manifest_wrong, "disagree about the objects"),
     ],
     ids=lambda value: value.__name__ if callable(value) else None,
 )

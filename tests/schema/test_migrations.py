@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from ft_ops.errors import Refused
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.audit import write_audit
+from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import connect
-from ft_ops.schema import load_migrations, migration_states, revert_migration, run_migrations
-from tests.fixtures.postgres import Database
+from ft_ops.schema import (
+    differences,
+    load_migrations,
+    migration_states,
+    read_fingerprint,
+    revert_migration,
+    run_migrations,
+)
+from tests.fixtures.postgres import Database, await_true
+
+RUN = """
+import sys
+from pathlib import Path
+from ft_ops.pg.connect import connect
+from ft_ops.schema import load_migrations, run_migrations
+with connect(sys.argv[1], application="tests") as connection:
+    run_migrations(connection, load_migrations(Path(sys.argv[2])))
+"""
 
 
-def test_every_migration_applies_reverts_and_applies_again(empty_database: Database) -> None:
+def test_every_down_file_undoes_its_up_file(empty_database: Database) -> None:
     migrations = load_migrations()
     with connect(empty_database.url, application="tests") as connection:
+        before = [read_fingerprint(connection)]
+        for count in range(1, len(migrations) + 1):
+            assert run_migrations(connection, migrations[:count]) == [migrations[count - 1]]
+            before.append(read_fingerprint(connection))
+        for expected in reversed(migrations):
+            assert differences(read_fingerprint(connection), before.pop()) == []
+            assert revert_migration(connection, migrations) == expected
+        assert differences(read_fingerprint(connection), before.pop()) == []
+        assert revert_migration(connection, migrations) is None
         assert run_migrations(connection, migrations) == list(migrations)
         assert run_migrations(connection, migrations) == []
-        for expected in reversed(migrations):
-            assert revert_migration(connection, migrations) == expected
-        assert revert_migration(connection, migrations) is None
-        left = connection.execute(
-            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE n.nspname IN ('public', 'ops') AND relkind IN ('r', 'p', 'v')"
-            " AND relname <> '_sqlx_migrations' AND NOT EXISTS"
-            " (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')"
-        ).fetchall()
-        assert left == []
-        assert run_migrations(connection, migrations) == list(migrations)
+
+
+def test_a_revert_keeps_partitions_that_hold_rows(database: Database) -> None:
+    migrations = load_migrations()
+    with connect(database.url, application="tests") as connection:
+        write_audit(connection, "test.act", "users", {})
+        while migrations[-1].version > 2:
+            revert_migration(connection, migrations)
+            migrations = migrations[:-1]
+        with pytest.raises(OpsError, match=r"partition audit_log_\d+_\d+ holds rows"):
+            revert_migration(connection, migrations)
+        assert connection.execute("SELECT count(*) FROM audit_log").fetchone() == (1,)
 
 
 def test_a_modified_migration_is_refused_in_sqlx_words(database: Database) -> None:
@@ -57,3 +89,51 @@ def test_states_name_what_is_pending(empty_database: Database) -> None:
         run_migrations(connection, migrations[:2])
         states = [state.state for state in migration_states(connection, migrations)]
     assert states == ["applied", "applied"] + ["pending"] * (len(migrations) - 2)
+
+
+def test_a_failing_migration_leaves_nothing_and_is_named(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "1_good.sql").write_text("CREATE TABLE good ();")
+    (tmp_path / "2_bad.sql").write_text("CREATE TABLE half (); SELECT 1 / 0;")
+    with connect(empty_database.url, application="tests") as connection:
+        with pytest.raises(OpsError, match="apply migration 2/bad: division by zero"):
+            run_migrations(connection, load_migrations(tmp_path))
+        assert not table_exists(connection, "half")
+        (tmp_path / "2_bad.sql").write_text("CREATE TABLE whole ();")
+        applied = run_migrations(connection, load_migrations(tmp_path))
+    assert [migration.version for migration in applied] == [2]
+
+
+def test_a_killed_runner_leaves_nothing_and_the_next_one_goes_on(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "1_slow.sql").write_text("CREATE TABLE half (); SELECT pg_sleep(600);")
+    runner = subprocess.Popen([sys.executable, "-c", RUN, empty_database.url, str(tmp_path)])
+    with connect(empty_database.url, application="tests") as connection:
+        await_true(
+            connection,
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            " AND datname = current_database())",
+        )
+        runner.kill()
+        runner.wait()
+        (tmp_path / "1_slow.sql").write_text("CREATE TABLE whole ();")
+        applied = run_migrations(connection, load_migrations(tmp_path))
+        assert [migration.version for migration in applied] == [1]
+        assert not table_exists(connection, "half")
+
+
+def test_waiting_for_another_runner_ends(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_ops.schema.migrations.LOCK_WAIT_SECONDS", 1)
+    with (
+        connect(empty_database.url, application="tests") as other,
+        connect(empty_database.url, application="tests") as connection,
+        other.transaction(),
+    ):
+        key = 0x3D32AD9E * zlib.crc32(empty_database.name.encode())
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
+        with pytest.raises(OpsError, match="another migration has been at work for 1 s"):
+            run_migrations(connection, load_migrations())

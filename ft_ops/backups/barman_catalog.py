@@ -1,0 +1,211 @@
+"""What barman-cloud says of its backups, held against the objects that are there."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ft_ops.backups.bucket_records import point_key, point_names
+from ft_ops.backups.provider import Condition, Replica, StoredBackup
+from ft_ops.backups.wal import Segment
+from ft_ops.errors import OpsError
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import Listed
+
+_INFO = "backup.info"
+_KEEP = "annotations/keep"
+_DONE = "DONE"
+_FAILED = "FAILED"
+
+_WAL_FOLDER = re.compile(r"under prefix \S*/wals/([0-9A-F]{16})/")
+_WAL_OBJECT = re.compile(r"/wals/[0-9A-F]{16}/([0-9A-F]{24})")
+
+
+class BackupInfo(BaseModel):
+    """The fields of barman's backup.info that we read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backup_id: str
+    backup_name: str | None
+    status: str
+    error: str | None
+    systemid: str | None
+    begin_wal: str | None
+    begin_time_iso: datetime | None = None
+    tablespaces: tuple[tuple[str, int, str], ...] | None = None
+
+
+class _BackupList(BaseModel):
+    backups: tuple[BackupInfo, ...] = Field(alias="backups_list")
+
+
+_BACKUP_LIST = TypeAdapter(_BackupList)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The objects of one backup id."""
+
+    objects: Mapping[str, Listed]
+
+    @property
+    def bytes(self) -> int:
+        return sum(found.bytes for found in self.objects.values())
+
+    @property
+    def begun_at(self) -> datetime | None:
+        """When its first object was stored."""
+        return min((found.last_modified for found in self.objects.values()), default=None)
+
+    @property
+    def storage_classes(self) -> tuple[str, ...]:
+        return tuple(sorted({found.storage_class for found in self.objects.values()}))
+
+
+def parse_list(output: str) -> tuple[BackupInfo, ...]:
+    """Read the output of ``barman-cloud-backup-list --format json``."""
+    try:
+        return _BACKUP_LIST.validate_json(output).backups
+    except ValidationError as error:
+        raise OpsError(
+            "barman-cloud-backup-list",
+            cause=f"its answer is not understood: {error}",
+            next_step="use the version of barman that requirements.lock names",
+        ) from error
+
+
+def folders(found: Iterable[Listed], base: str) -> dict[str, Folder]:
+    """Backup id → its objects, by their names below ``base`` and the id."""
+    grouped: dict[str, dict[str, Listed]] = defaultdict(dict)
+    for stored in found:
+        backup_id, _, name = stored.key.removeprefix(base).partition("/")
+        grouped[backup_id][name] = stored
+    return {backup_id: Folder(objects) for backup_id, objects in grouped.items()}
+
+
+def catalog(
+    infos: Iterable[BackupInfo],
+    present: Mapping[str, Folder],
+    replicas: Mapping[str, Folder] | None,
+    *,
+    bucket: Bucket,
+    base: str,
+    replica_bucket: Bucket | None,
+    system_identifier: str,
+) -> list[StoredBackup]:
+    """Every backup id that has objects or an entry, oldest first, and what is wrong with it."""
+    by_id = {info.backup_id: info for info in infos}
+    backups = []
+    for backup_id in sorted({*by_id, *present}):
+        folder = present.get(backup_id, Folder({}))
+        info = by_id.get(backup_id)
+        condition, problem = _condition(info, folder, system_identifier)
+        backups.append(
+            StoredBackup(
+                provider_id=backup_id,
+                name=(info.backup_name if info else None) or backup_id,
+                kind="full",
+                condition=condition,
+                problem=problem,
+                started_at=(info.begin_time_iso if info else None) or folder.begun_at,
+                location=bucket.url(f"{base}{backup_id}/"),
+                bytes=folder.bytes,
+                storage_classes=folder.storage_classes,
+                is_held=_KEEP in folder.objects,
+                replica=_replica(backup_id, folder, replicas, replica_bucket, base),
+                begins_at_wal=info.begin_wal if info else None,
+                tablespaces=tuple(name for name, _, _ in (info.tablespaces or ())) if info else (),
+            )
+        )
+    return backups
+
+
+def stored_increments(bucket: Bucket) -> list[StoredBackup]:
+    """The increments: restore points, and the log up to each."""
+    return [
+        StoredBackup(
+            provider_id=point_key(name),
+            name=name,
+            kind="increment",
+            condition="complete",
+            problem=None,
+            started_at=None,
+            location=bucket.url(point_key(name)),
+            bytes=0,
+            storage_classes=(),
+            is_held=False,
+            replica=None,
+        )
+        for name in point_names(bucket)
+        if name.startswith("increment-")
+    ]
+
+
+def _condition(
+    info: BackupInfo | None, folder: Folder, system_identifier: str
+) -> tuple[Condition, str | None]:
+    if info is None:
+        return _condition_without_info(folder)
+    if info.systemid not in {None, system_identifier}:
+        return "foreign", f"it is of the cluster {info.systemid}, this one is {system_identifier}"
+    if info.status == _FAILED:
+        return "failed", info.error or "barman-cloud-backup failed"
+    if info.status != _DONE:
+        return "unfinished", f"its status is {info.status}"
+    missing = _missing_archives(info, folder)
+    if missing:
+        return "damaged", f"its objects {', '.join(missing)} are missing"
+    return "complete", None
+
+
+def _condition_without_info(folder: Folder) -> tuple[Condition, str | None]:
+    if _INFO in folder.objects:
+        return "damaged", "its backup.info can't be read"
+    return "unfinished", f"{len(folder.objects)} objects and no backup.info: its upload died"
+
+
+def _missing_archives(info: BackupInfo, folder: Folder) -> list[str]:
+    wanted = ["data", *(str(oid) for _, oid, _ in info.tablespaces or ())]
+    archives = {PurePosixPath(name).name.split(".")[0] for name in folder.objects}
+    return [f"{name}.tar" for name in wanted if name not in archives]
+
+
+def _replica(
+    backup_id: str,
+    folder: Folder,
+    replicas: Mapping[str, Folder] | None,
+    bucket: Bucket | None,
+    base: str,
+) -> Replica | None:
+    if replicas is None or bucket is None:
+        return None
+    copy = replicas.get(backup_id, Folder({}))
+    missing = sorted(
+        name
+        for name, stored in folder.objects.items()
+        if name not in copy.objects or copy.objects[name].bytes != stored.bytes
+    )
+    arrivals = [stored.last_modified for stored in copy.objects.values()]
+    return Replica(
+        location=bucket.url(f"{base}{backup_id}/"),
+        copied_at=max(arrivals, default=None),
+        problem=f"{', '.join(missing)} missing or of another size" if missing else None,
+    )
+
+
+def wal_deletions(dry_run: str, segment_bytes: int) -> list[Segment]:
+    """The segments that ``barman-cloud-backup-delete --dry-run`` says it would delete.
+
+    A folder that would go whole is represented by the last segment it can hold.
+    """
+    last = (1 << 32) // segment_bytes - 1
+    whole = [f"{folder}{last:08X}" for folder in _WAL_FOLDER.findall(dry_run)]
+    named: list[str] = _WAL_OBJECT.findall(dry_run)
+    return sorted(Segment.parse(name, segment_bytes) for name in {*named, *whole})

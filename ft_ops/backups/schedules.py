@@ -1,0 +1,86 @@
+"""Jobs and schedules of the backups."""
+
+import dagster as dg
+
+from ft_ops.backups.defs import DrillConfig, RetentionConfig
+
+take_full_backup = dg.define_asset_job(
+    "take_full_backup",
+    selection=["full_backup"],
+    description="Takes a full backup, and waits until it can be restored to its own point.",
+)
+
+take_incremental_backup = dg.define_asset_job(
+    "take_incremental_backup",
+    selection=["incremental_backup"],
+    description="Marks a point behind the newest full, and waits until it can be restored to.",
+)
+
+ship_wal = dg.define_asset_job(
+    "ship_wal",
+    selection=["wal_archive"],
+    description="Ships what waits in the spool, and measures the archived log.",
+)
+
+verify_backups = dg.define_asset_job(
+    "verify_backups",
+    selection=["wal_archive", "backup_inventory"],
+    description="Lists every backup and holds the list against what was promised.",
+)
+
+drill_restore = dg.define_asset_job(
+    "drill_restore",
+    selection=["restore_drill"],
+    description="Restores a backup on a server of its own and checks what came back.",
+)
+
+retain_backups = dg.define_asset_job(
+    "retain_backups",
+    selection=["backup_retention"],
+    description="Lets go of backups that no rule keeps. A dry run when launched by hand.",
+)
+
+
+def _schedule(name: str, job: str, cron: str, **config: dg.Config) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=name,
+        job_name=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        run_config=dg.RunConfig(ops=dict(config)) if config else None,
+    )
+
+
+schedules = [
+    _schedule("full_backup_daily", take_full_backup.name, "0 2 * * *"),
+    _schedule("incremental_backup_six_hourly", take_incremental_backup.name, "0 */6 * * *"),
+    _schedule("ship_wal_quarter_hourly", ship_wal.name, "*/15 * * * *"),
+    # After the night's full. Each full has to be restored once, or retention doesn't count it.
+    _schedule("restore_drill_daily", drill_restore.name, "0 4 * * *"),
+    _schedule(
+        "restore_drill_of_an_older_one",
+        drill_restore.name,
+        "30 5 * * 3,6",
+        restore_drill=DrillConfig(older=True),
+    ),
+    _schedule(
+        "backup_retention_daily",
+        retain_backups.name,
+        "0 7 * * *",
+        backup_retention=RetentionConfig(dry_run=False),
+    ),
+    _schedule("verify_backups_daily", verify_backups.name, "30 7 * * *"),
+]
+
+defs = dg.Definitions(
+    jobs=[
+        take_full_backup,
+        take_incremental_backup,
+        ship_wal,
+        verify_backups,
+        drill_restore,
+        retain_backups,
+    ],
+    schedules=schedules,
+)

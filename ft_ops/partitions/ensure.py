@@ -1,0 +1,96 @@
+"""Brings every wanted month to life: created, attached again, or its bounds put right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ft_ops.errors import Refused
+from ft_ops.months import Month
+from ft_ops.partitions.bounds import months_within, replace_misplaced
+from ft_ops.partitions.coverage import misplaced, months_at_work, pending_detach
+from ft_ops.partitions.create import create_partition, is_empty, partition_name
+from ft_ops.partitions.strays import attach_stray, strays_of
+from ft_ops.pg.catalog import Partition, partitions_of
+from ft_ops.pg.connect import Connection
+
+Action: TypeAlias = Literal["existing", "created", "attached", "replaced", "left to the archive"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionOutcome:
+    """What became of one month of one parent."""
+
+    month: Month
+    name: str
+    action: Action
+
+
+def ensure_months(
+    connection: Connection,
+    parent: str,
+    months: Iterable[Month],
+    *,
+    log: Callable[[str], None] = lambda line: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[PartitionOutcome]:
+    """See that each month has its partition; one outcome a month, in order. Safe to run again.
+
+    A month exists when the catalog has a partition with its UTC bounds, whatever its name. What
+    can't be put right is refused at the end, all of it in one message, after every other month
+    has got its partition.
+    """
+    wanted = list(months)
+    replaced = frozenset(replace_misplaced(connection, parent, wanted, log=log, sleep=sleep))
+    partitions = partitions_of(connection, parent)
+    existing = {p.month: p.name for p in partitions if not p.is_detaching}
+    strays = strays_of(connection, parent)
+    left_alone = months_at_work(connection, parent)
+
+    def ensure(month: Month) -> PartitionOutcome:
+        name = partition_name(parent, month)
+        if month in existing:
+            action: Action = "replaced" if month in replaced else "existing"
+            return PartitionOutcome(month, existing[month], action)
+        if name in strays and month in left_alone:
+            return PartitionOutcome(month, name, "left to the archive")
+        _refuse_overlap(connection, parent, month, partitions)
+        if name in strays:
+            did = attach_stray(connection, parent, month, strays[name], log=log, sleep=sleep)
+            return PartitionOutcome(month, name, did)
+        create_partition(connection, parent, month, sleep=sleep)
+        log(f"created {name}")
+        return PartitionOutcome(month, name, "created")
+
+    outcomes, refusals = [], []
+    for month in wanted:
+        try:
+            outcomes.append(ensure(month))
+        except Refused as refusal:
+            refusals.append(refusal)
+    if refusals:
+        raise _all_of(parent, refusals) from refusals[0]
+    return outcomes
+
+
+def _refuse_overlap(
+    connection: Connection, parent: str, month: Month, partitions: Iterable[Partition]
+) -> None:
+    for partition in partitions:
+        if partition.month == month and partition.is_detaching:
+            raise pending_detach(parent, partition).refusal()
+        if partition.month is None and month in months_within(partition):
+            empty = is_empty(connection, partition.name)
+            raise misplaced(parent, partition, empty=empty).refusal()
+
+
+def _all_of(parent: str, refusals: list[Refused]) -> Refused:
+    if len(refusals) == 1:
+        return refusals[0]
+    return Refused(
+        f"{len(refusals)} partitions of {parent}",
+        cause="; ".join(f"{refusal.what}: {refusal.cause}" for refusal in refusals),
+        next_step="; ".join(dict.fromkeys(refusal.next_step for refusal in refusals)),
+    )

@@ -1,0 +1,58 @@
+"""What the catalog says of every object that migrations make, in a form that can be compared.
+
+`sql/schema/fingerprint.json` is what the project's migrations produce; it is made from a database
+to which they were applied, by ``make fingerprint``, and a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import sql_root, statement
+
+Fingerprint: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Object ("column users.email") → aspect ("type") → value ("character varying(255)")."""
+
+
+def read_fingerprint(connection: Connection) -> Fingerprint:
+    """The fingerprint of a live database. Reads the catalog in one statement; takes no lock."""
+    with connection.transaction():
+        # With nothing else on the path, definitions name every object with its schema.
+        connection.execute("SET LOCAL search_path = pg_catalog")
+        rows = connection.execute(statement("schema/fingerprint")).fetchall()
+    found: dict[str, dict[str, str]] = {}
+    for name, aspect, value in rows:
+        found.setdefault(name, {})[aspect] = value
+    return found
+
+
+def expected_fingerprint() -> Fingerprint:
+    """The fingerprint that the migrations of this version of the project produce."""
+    path = _path()
+    try:
+        content: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OpsError(
+            f"fingerprint {path.name}",
+            cause=str(error),
+            next_step="install the project anew, or make the file again: make fingerprint",
+        ) from error
+    return content
+
+
+def fingerprint_json(fingerprint: Fingerprint) -> str:
+    """A text form that reads well in a diff: sorted, an object a line."""
+    lines = (
+        f" {json.dumps(name)}: {json.dumps(fingerprint[name], sort_keys=True)}"
+        for name in sorted(fingerprint)
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _path() -> Path:
+    return sql_root() / "schema" / "fingerprint.json"

@@ -1,0 +1,85 @@
+"""What the schema needs of its server and its database, checked and told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import psycopg
+from psycopg import conninfo
+from psycopg.rows import class_row
+
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+OLDEST_VERSION = 150_000
+"""Views that run as their reader (security_invoker) are new in PostgreSQL 15."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Catalog:
+    version: str
+    version_number: int
+    encoding: str
+    collation: str
+    character_type: str
+    collation_version: str | None
+    library_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts(_Catalog):
+    """One database. ``time_zone`` is what a session gets that asks for none."""
+
+    time_zone: str
+
+    @property
+    def unusable(self) -> str | None:
+        """Why the schema can't live here, None when it can."""
+        if self.version_number < OLDEST_VERSION:
+            return f"PostgreSQL {self.version} has no views that run as their reader: 15 or newer"
+        if self.encoding != "UTF8":
+            return f"its encoding is {self.encoding}, and the families' texts need UTF8"
+        return None
+
+    @property
+    def warning(self) -> str | None:
+        """What may be wrong with its indexes, None when nothing is known to be."""
+        if self.collation_version == self.library_version:
+            return None
+        return (
+            f"text was sorted by version {self.collation_version} of {self.collation} and the "
+            f"system has {self.library_version}: indexes on text may miss rows"
+        )
+
+    def as_dict(self) -> dict[str, str]:
+        return {field.name: str(getattr(self, field.name) or "") for field in fields(self)}
+
+
+def server_facts(connection: Connection) -> ServerFacts:
+    """Read the facts of the connection's database."""
+    with connection.cursor(row_factory=class_row(_Catalog)) as cursor:
+        catalog = cursor.execute(statement("schema/server_facts")).fetchone()
+    assert catalog is not None
+    values = {field.name: getattr(catalog, field.name) for field in fields(catalog)}
+    return ServerFacts(**values, time_zone=_default_time_zone(connection))
+
+
+def require_usable(facts: ServerFacts) -> None:
+    """Raise an OpsError where the schema can't live."""
+    if facts.unusable is not None:
+        raise OpsError(
+            "database",
+            cause=facts.unusable,
+            next_step="create it on PostgreSQL 16 with ENCODING 'UTF8'",
+        )
+
+
+def _default_time_zone(connection: Connection) -> str:
+    # Ours is pinned to UTC: only a session without our settings shows what others get.
+    parameters = connection.info.get_parameters()
+    plain = conninfo.make_conninfo(
+        **{**parameters, "password": connection.info.password, "options": ""}
+    )
+    with psycopg.connect(plain, autocommit=True) as other:
+        return other.info.parameter_status("TimeZone") or "unknown"

@@ -1,0 +1,4 @@
+-- One row.
+SELECT point
+FROM ops.backups
+WHERE name = %(name)s;

@@ -1,0 +1,3 @@
+-- What every index of a table should hold, from one scan of the table.
+SELECT {columns}
+FROM ONLY {table};

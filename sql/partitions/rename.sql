@@ -1,0 +1,2 @@
+-- ACCESS EXCLUSIVE on a table that nobody knows yet.
+ALTER TABLE {table} RENAME TO {name};

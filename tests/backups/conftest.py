@@ -1,0 +1,105 @@
+"""Worlds that are backed up for real, in a sandbox of their own: backups take the whole server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+from psycopg import conninfo, sql
+
+from ft_ops.months import Month
+from ft_ops.partitions import PARENTS, ensure_months
+from ft_ops.pg.connect import connect
+from ft_ops.s3.bucket import open_bucket
+from ft_ops.sandbox import Sandbox, sandbox
+from ft_ops.sandbox.sample import make_sample
+from ft_ops.schema import load_migrations, run_migrations
+from tests.backups.world import Standing, World, open_world
+
+_SECOND_DATABASE = "familytales_second"
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[Sandbox]:
+    """A sandbox with two databases of a few hundred rows, and a bucket for each."""
+    with sandbox(announce=lambda line: None) as opened:
+        with connect(opened.database_url, application="tests") as connection:
+            month = Month.of(datetime.now(UTC))
+            run_migrations(connection, load_migrations())
+            for parent in PARENTS:
+                ensure_months(connection, parent, month.plus(-1).until(month))
+            make_sample(
+                connection,
+                families=2,
+                first=month.plus(-1),
+                last=month,
+                segments_per_month=300,
+                seed=1,
+                progress=lambda line: None,
+            )
+            connection.execute("VACUUM (ANALYZE)")
+        with connect(opened.admin_url, application="tests") as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE familytales OWNER ft_ops").format(
+                    sql.Identifier(_SECOND_DATABASE)
+                )
+            )
+        with _environment(opened):
+            boto3.client("s3").create_bucket(Bucket="standing")
+            boto3.client("s3").put_bucket_versioning(
+                Bucket="standing", VersioningConfiguration={"Status": "Enabled"}
+            )
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _settings(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The sandbox's variables, in each test that has a sandbox."""
+    if "box" not in request.fixturenames:
+        yield
+        return
+    with _environment(request.getfixturevalue("box")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def standing(box: Sandbox) -> Iterator[Standing]:
+    """A full and an increment behind it, for tests that only read or put everything back."""
+    with (
+        _environment(box),
+        connect(box.database_url, application="tests") as connection,
+    ):
+        # Nothing needs what was written before the first full: shipping it would take long.
+        for segment in box.wal_spool.iterdir():
+            segment.unlink()
+        world = open_world(connection, box.database_url, open_bucket("standing"))
+        full = world.full()
+        world.write()
+        increment = world.increment()
+        yield Standing(world, full, increment)
+
+
+@pytest.fixture
+def world(box: Sandbox) -> Iterator[World]:
+    """The second database, without any backup."""
+    url = conninfo.make_conninfo(box.database_url, dbname=_SECOND_DATABASE)
+    with pytest.MonkeyPatch.context() as patch, connect(url, application="tests") as connection:
+        patch.setenv("FT_DATABASE_URL", url)
+        fresh = open_world(connection, url, open_bucket(box.backup_bucket))
+        fresh.forget_everything()
+        yield fresh
+
+
+@contextmanager
+def _environment(box: Sandbox) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("AWS_", "PG", "FT_")):
+                patch.delenv(name)
+        for name, value in box.environment().items():
+            patch.setenv(name, value)
+        yield

@@ -1,0 +1,198 @@
+"""Every damage is found, and named: in a restored copy, and in the objects it comes from.
+
+What each check finds alone is asserted too, so that none can be dropped unnoticed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ft_ops.backups.ladder import climb
+from ft_ops.backups.recovery import ScratchCopy
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import Connection, connect
+from tests.backups.world import Standing, flip_in_file
+
+PAGE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A recovered copy whose server is stopped, to be damaged and looked at."""
+
+    standing: Standing
+    copy: ScratchCopy
+    files: dict[str, str]
+    indexes: dict[str, str]
+
+    def path(self, relation: str) -> Path:
+        return self.copy.server.data_dir / self.files[relation]
+
+    def findings(self) -> set[tuple[str, str]]:
+        """(check, subject) of everything that the ladder complains of."""
+        pg.hand_over(self.copy.server.data_dir)
+        with pg.running(self.copy.server, stop_mode="immediate"):
+            rungs = climb(self.copy, self.standing.increment.point, lambda line: None)
+        return {(f.check, f.subject) for rung in rungs for f in rung.findings}
+
+
+@pytest.fixture(scope="module")
+def recovered_once(
+    standing: Standing, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Restored, Path]]:
+    """The increment's point, recovered, and its files set aside after a clean stop."""
+    provider = standing.world.provider
+    kept = tmp_path_factory.mktemp("kept") / "data"
+    stored = next(b for b in provider.stored_backups() if b.kind == "full")
+    with provider.restore(stored, standing.increment.point, lambda line: None) as copy:
+        assert isinstance(copy, ScratchCopy)
+        with connect(copy.url, application="tests") as connection:
+            files = connection.execute(
+                "SELECT oid::regclass::text, pg_relation_filepath(oid) FROM pg_class"
+                " WHERE pg_relation_filepath(oid) IS NOT NULL"
+            ).fetchall()
+            indexes = connection.execute(
+                "SELECT indrelid::regclass::text, min(indexrelid::regclass::text)"
+                " FROM pg_index WHERE indisprimary GROUP BY indrelid"
+            ).fetchall()
+        pg.stop(copy.server)
+        shutil.copytree(copy.server.data_dir, kept)
+        yield Restored(standing, copy, dict(files), dict(indexes)), kept
+
+
+@pytest.fixture
+def restored(recovered_once: tuple[Restored, Path]) -> Restored:
+    restored, kept = recovered_once
+    shutil.rmtree(restored.copy.server.data_dir)
+    shutil.copytree(kept, restored.copy.server.data_dir)
+    pg.hand_over(restored.copy.server.data_dir)
+    return restored
+
+
+def test_an_undamaged_copy_has_nothing_wrong(restored: Restored) -> None:
+    assert restored.findings() == set()
+
+
+def test_a_flipped_bit_in_a_table(restored: Restored) -> None:
+    flip_in_file(restored.path("users"), PAGE - 40)
+    found = restored.findings()
+    assert {("checksums", "users"), ("fingerprint", "public.users")} <= found
+
+
+def test_a_zeroed_page_of_a_table(restored: Restored) -> None:
+    path = restored.path("threads")
+    path.write_bytes(bytes(PAGE) + path.read_bytes()[PAGE:])
+    found = restored.findings()
+    # A zeroed page has a valid checksum: only what the indexes and the fingerprint know tells.
+    assert ("checksums", "threads") not in found
+    assert {("fingerprint", "public.threads"), ("indexes", "threads_pkey")} <= found
+    assert ("foreign keys", "public.content_segments content_segments_thread_id_fkey") in found
+
+
+def test_a_table_cut_off(restored: Restored) -> None:
+    path = restored.path("audit_log_" + _month(restored))
+    path.write_bytes(path.read_bytes()[:PAGE])
+    found = restored.findings()
+    name = "audit_log_" + _month(restored)
+    assert ("fingerprint", f"public.{name}") in found
+    assert ("indexes", restored.indexes[name]) in found
+
+
+def test_a_missing_file_of_a_table(restored: Restored) -> None:
+    restored.path("memory_books").unlink()
+    found = restored.findings()
+    assert ("fingerprint", "public.memory_books") in found
+
+
+def test_a_flipped_bit_in_an_index(restored: Restored) -> None:
+    flip_in_file(restored.path("users_pkey"), 2 * PAGE - 60)
+    assert ("checksums", "users_pkey") in restored.findings()
+
+
+def test_two_pages_of_an_index_in_each_others_place(restored: Restored) -> None:
+    path = restored.path("content_segment_keys_pkey")
+    pages = path.read_bytes()
+    first, second = pages[PAGE : 2 * PAGE], pages[2 * PAGE : 3 * PAGE]
+    path.write_bytes(pages[:PAGE] + second + first + pages[3 * PAGE :])
+    found = restored.findings()
+    # The block's number is part of its checksum.
+    assert ("checksums", "content_segment_keys_pkey") in found
+
+
+def test_transaction_status_lost(restored: Restored) -> None:
+    for path in (restored.copy.server.data_dir / "pg_xact").iterdir():
+        path.write_bytes(bytes(path.stat().st_size))
+    found = restored.findings()
+    assert not any(check == "checksums" for check, _ in found)
+    assert any(check in {"fingerprint", "server"} for check, _ in found)
+
+
+def test_an_index_that_lost_an_entry(restored: Restored) -> None:
+    """Valid pages with another content, as a changed collation or a bug leaves them."""
+    with _altering(restored) as connection:
+        _set_ready(connection, "users_email_key", is_ready=False)
+        connection.execute(
+            "UPDATE users SET email = 'x' || email"
+            " WHERE id = (SELECT id FROM users ORDER BY id LIMIT 1)"
+        )
+        _set_ready(connection, "users_email_key", is_ready=True)
+    assert ("indexes", "users_email_key") in restored.findings()
+
+
+def test_orphaned_rows(restored: Restored) -> None:
+    with _altering(restored) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "DELETE FROM families WHERE id = (SELECT id FROM families ORDER BY id LIMIT 1)"
+        )
+    found = restored.findings()
+    assert ("foreign keys", "public.family_members family_members_family_id_fkey") in found
+
+
+def test_another_schema_extension_or_collation(restored: Restored) -> None:
+    with _altering(restored) as connection:
+        connection.execute("UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 2")
+        connection.execute("UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'vector'")
+        connection.execute("CREATE TABLE public.stranger (id int)")
+        connection.execute("UPDATE pg_database SET datcollversion = '0.1'")
+    found = restored.findings()
+    assert {
+        ("fingerprint", "public.stranger"),
+        ("schema", "migration 2/create partitions"),
+        ("extensions", "vector"),
+        ("collations", "database familytales"),
+    } <= found
+
+
+@contextmanager
+def _altering(restored: Restored) -> Iterator[Connection]:
+    """A superuser's connection to the copy, which is stopped cleanly afterwards."""
+    with (
+        pg.running(restored.copy.server),
+        connect(restored.copy.admin_url, application="tests") as connection,
+    ):
+        yield connection
+
+
+def _set_ready(connection: Connection, index: str, *, is_ready: bool) -> None:
+    connection.execute(
+        "UPDATE pg_index SET indisready = %s, indisvalid = %s WHERE indexrelid = %s::regclass",
+        (is_ready, is_ready, index),
+    )
+
+
+def _month(restored: Restored) -> str:
+    """The partition suffix that has most rows."""
+    tables = restored.standing.increment.point.tables
+    logs = {
+        name.removeprefix("public.audit_log_"): found.rows
+        for name, found in tables.items()
+        if name.startswith("public.audit_log_") and found is not None
+    }
+    return max(logs, key=lambda suffix: logs[suffix])

@@ -1,0 +1,165 @@
+"""Holes and stray timelines of the archived log are found by name, whatever the server says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ft_ops.backups.archived_wal import list_wal
+from ft_ops.backups.barman_log import log_state
+from ft_ops.backups.spool import ship_spool, spooled
+from ft_ops.backups.wal import Hole, Segment, Switch, expected_segments, holes, parse_history
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import objects
+
+SIZE = 16 << 20
+
+
+@given(
+    number=st.integers(0, 2**40),
+    timeline=st.integers(1, 2**32 - 1),
+    size=st.sampled_from([1 << 20, SIZE, 64 << 20, 1 << 30]),
+)
+def test_a_segments_name_says_where_it_is(number: int, timeline: int, size: int) -> None:
+    number %= (1 << 64) // size
+    segment = Segment(number, timeline, size)
+    assert Segment.parse(segment.name, size) == segment
+
+
+def test_names_are_postgresqls() -> None:
+    # pg_walfile_name('1/23000000') on timeline 3
+    assert Segment.parse("000000030000000100000023", SIZE).number == 0x123
+    assert Segment(0x123, 3, SIZE).name == "000000030000000100000023"
+    with pytest.raises(OpsError, match="a segment's name has 24 hexadecimal digits"):
+        Segment.parse("000000010000000000000005.partial", SIZE)
+
+
+def test_each_run_of_missing_segments_is_one_hole() -> None:
+    wanted = [Segment(number, 1, SIZE) for number in range(1, 10)]
+    present = {segment.name for segment in wanted if segment.number not in {3, 6, 7, 8}}
+    found = holes(wanted, present.__contains__)
+    assert found == [Hole(wanted[2], wanted[2]), Hole(wanted[5], wanted[7])]
+    assert [str(hole) for hole in found] == [
+        "000000010000000000000003",
+        "000000010000000000000006 to 000000010000000000000008 (3 segments)",
+    ]
+
+
+def test_the_log_changes_timelines_where_the_history_says() -> None:
+    history = parse_history("1\t0/5000100\tbefore a drop\n\n2\t0/7000000\tno reason # x\n")
+    assert history == [Switch(1, 0x5000100), Switch(2, 0x7000000)]
+    wanted = expected_segments(Segment(3, 1, SIZE), Segment(8, 3, SIZE), history)
+    # The segment of a switch is read from the child; 0/7000000 begins segment 7.
+    assert [(s.number, s.timeline) for s in wanted] == [
+        (3, 1),
+        (4, 1),
+        (5, 2),
+        (6, 2),
+        (7, 3),
+        (8, 3),
+    ]
+
+
+@pytest.fixture
+def archive(bucket: Bucket) -> Bucket:
+    """Segments 1 to 4 of timeline 1 and 4 to 5 of timeline 2, which left it in segment 4."""
+    for name in [*(Segment(n, 1, SIZE).name for n in range(1, 5)), *_second_timeline()]:
+        _put(bucket, f"wals/{name[:16]}/{name}.gz")
+    return bucket
+
+
+def _second_timeline() -> list[str]:
+    return [Segment(number, 2, SIZE).name for number in (4, 5)]
+
+
+def _put(bucket: Bucket, key: str, body: bytes = b"") -> None:
+    bucket.client.put_object(Bucket=bucket.name, Key=key, Body=body)
+
+
+def _problems(connection: Connection, bucket: Bucket, first: int = 1) -> str:
+    found = log_state(connection, list_wal(bucket, "wals/"), Segment(first, 1, SIZE), None, SIZE)
+    return "; ".join(found.problems)
+
+
+def test_a_timeline_without_its_history_is_named(connection: Connection, archive: Bucket) -> None:
+    assert "timeline 2 has segments, and 00000002.history is missing" in _problems(
+        connection, archive
+    )
+
+
+def test_a_log_over_two_timelines_is_whole(connection: Connection, archive: Bucket) -> None:
+    _put(archive, "wals/00000002.history", b"1\t0/4000100\treason\n")
+    assert "WAL is missing" not in _problems(connection, archive)
+
+
+def test_a_hole_on_either_timeline_is_named(connection: Connection, archive: Bucket) -> None:
+    _put(archive, "wals/00000002.history", b"1\t0/4000100\treason\n")
+    for name in (Segment(2, 1, SIZE).name, Segment(4, 2, SIZE).name):
+        archive.client.delete_object(Bucket=archive.name, Key=f"wals/{name[:16]}/{name}.gz")
+        assert f"WAL is missing: {name}" in _problems(connection, archive)
+
+
+def test_a_file_that_is_no_wal_is_named(connection: Connection, archive: Bucket) -> None:
+    _put(archive, "wals/0000000100000000/notes.txt")
+    assert "files that are no WAL in its folder: wals/0000000100000000/notes.txt" in _problems(
+        connection, archive
+    )
+
+
+def test_an_empty_archive_is_no_quiet_success(connection: Connection, bucket: Bucket) -> None:
+    found = log_state(connection, list_wal(bucket, "wals/"), Segment(1, 1, SIZE), None, SIZE)
+    assert found.restorable_to is None
+    assert any("the bucket holds no WAL at all" in problem for problem in found.problems)
+
+
+def test_wal_of_a_longer_log_than_the_servers_is_named(
+    connection: Connection, bucket: Bucket
+) -> None:
+    name = Segment(10**6, 1, SIZE).name
+    _put(bucket, f"wals/{name[:16]}/{name}.gz")
+    assert f"the bucket holds {name}, which this server has not written yet" in _problems(
+        connection, bucket, 10**6
+    )
+
+
+def _spool(folder: Path) -> Path:
+    for number in (1, 2):
+        (folder / Segment(number, 1, SIZE).name).write_bytes(b"content %d" % number)
+    (folder / ".000000010000000000000003.part").write_bytes(b"half")
+    return folder
+
+
+def test_the_spool_is_emptied_only_of_what_arrived(bucket: Bucket, tmp_path: Path) -> None:
+    first, second = spooled(_spool(tmp_path))
+
+    def archive(path: Path) -> None:
+        body = b"something else" if path == second else path.read_bytes()
+        _put(bucket, f"wals/{path.name[:16]}/{path.name}", body)
+
+    with pytest.raises(OpsError, match=f"{second.name}: .*holds something else under this name"):
+        ship_spool(tmp_path, bucket, "wals", archive)
+    assert not first.exists()
+    assert second.read_bytes() == b"content 2"
+
+
+def test_a_segment_is_never_written_over_another(bucket: Bucket, tmp_path: Path) -> None:
+    first, second = spooled(_spool(tmp_path))
+    _put(bucket, f"wals/{first.name[:16]}/{first.name}", b"another cluster's")
+    # Shipped before, by a run that died before it could empty the spool.
+    _put(bucket, f"wals/{second.name[:16]}/{second.name}", b"content 2")
+    archived: list[Path] = []
+    with pytest.raises(OpsError, match=f"{first.name}: .*holds something else"):
+        ship_spool(tmp_path, bucket, "wals", archived.append)
+    assert archived == []
+    assert not second.exists()
+    assert {stored.bytes for stored in objects(bucket, "wals/")} == {17, 9}
+
+
+def test_a_missing_spool_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OpsError, match=r"No such file or directory.*FT_WAL_SPOOL"):
+        spooled(tmp_path / "nowhere")

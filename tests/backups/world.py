@@ -1,0 +1,119 @@
+"""A small FamilyTales that is backed up for real: server, spool, bucket, barman-cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.providers import open_provider
+from ft_ops.backups.take import TakenBackup, take_full, take_increment
+from ft_ops.pg.connect import Connection
+from ft_ops.policy import load_policy
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import delete_version, objects, versions
+
+
+@dataclass(slots=True)
+class World:
+    """The open parts of it. Every backup it takes is a minute after the last one, by its name."""
+
+    connection: Connection
+    url: str
+    bucket: Bucket
+    provider: BarmanProvider
+    clock: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def full(self) -> TakenBackup:
+        return take_full(
+            self.connection,
+            self.url,
+            self.provider,
+            self.bucket,
+            now=self._tick(),
+            run_id="tests",
+            log=lambda line: None,
+        )
+
+    def increment(self) -> TakenBackup:
+        return take_increment(
+            self.connection,
+            self.url,
+            self.provider,
+            self.bucket,
+            now=self._tick(),
+            run_id="tests",
+            log=lambda line: None,
+        )
+
+    def write(self, rows: int = 100) -> None:
+        """Change the database in a way that every point tells apart."""
+        self.connection.execute(
+            "INSERT INTO audit_log (user_id, action, user_agent)"
+            " SELECT gen_random_uuid(), 'tested', n::text FROM generate_series(1, %s) AS n",
+            (rows,),
+        )
+
+    def key(self, ending: str) -> str:
+        """The one object whose key ends so, compression apart."""
+        (found,) = (o.key for o in objects(self.bucket, "") if ending in o.key.split("/")[-1])
+        return found
+
+    @contextmanager
+    def replaced(self, key: str, body: bytes) -> Iterator[None]:
+        """Another content under a key, for a block."""
+        written = self.bucket.client.put_object(Bucket=self.bucket.name, Key=key, Body=body)
+        try:
+            yield
+        finally:
+            delete_version(self.bucket, key, written["VersionId"])
+
+    @contextmanager
+    def removed(self, key: str) -> Iterator[None]:
+        """A key that is gone, for a block; its versions are there to bring it back."""
+        marker = self.bucket.client.delete_object(Bucket=self.bucket.name, Key=key)
+        try:
+            yield
+        finally:
+            delete_version(self.bucket, key, marker["VersionId"])
+
+    def body(self, key: str) -> bytes:
+        return self.bucket.client.get_object(Bucket=self.bucket.name, Key=key)["Body"].read()
+
+    def forget_everything(self) -> None:
+        """Back to a database without a backup and an empty bucket."""
+        self.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
+        for version in list(versions(self.bucket, "")):
+            delete_version(self.bucket, version.key, version.version_id)
+
+    def _tick(self) -> datetime:
+        self.clock += timedelta(minutes=1)
+        return self.clock
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A world with one full and one increment, which stay as they are."""
+
+    world: World
+    full: TakenBackup
+    increment: TakenBackup
+
+
+def open_world(connection: Connection, url: str, bucket: Bucket) -> World:
+    """A world in the sandbox of the environment."""
+    provider = open_provider(load_policy(), connection, bucket)
+    assert isinstance(provider, BarmanProvider)
+    return World(connection, url, bucket, replace(provider, url=url, floor=1))
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    """The content with one bit of one byte turned over."""
+    return content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :]
+
+
+def flip_in_file(path: Path, at: int) -> None:
+    path.write_bytes(flipped(path.read_bytes(), at))

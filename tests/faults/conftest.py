@@ -1,0 +1,73 @@
+"""An endpoint that takes small parts, a template with a few rows, and a zygote of the steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from ft_ops.sandbox import object_store
+from tests.faults import report
+from tests.faults.chaos import Chaos, Strike
+from tests.faults.runs import zygote
+from tests.faults.world import World, cloned, fill
+from tests.fixtures.postgres import Database
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that points boto3 at an endpoint whose multipart uploads may be tiny."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "256")
+        with object_store(tmp_path_factory.mktemp("s3")) as endpoint:
+            url = endpoint()
+            yield {
+                "AWS_ENDPOINT_URL": url,
+                "AWS_ENDPOINT_URL_S3": url,
+                "AWS_REGION": "us-east-1",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "tests",
+                "AWS_SECRET_ACCESS_KEY": "tests",
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "NO_PROXY": "127.0.0.1",
+                "no_proxy": "127.0.0.1",
+            }
+
+
+@pytest.fixture(scope="session")
+def small_world(template: Database, worker_id: str) -> Iterator[Database]:
+    with cloned(template, f"ft_faults_{worker_id}") as database:
+        fill(database)
+        yield database
+
+
+@pytest.fixture(scope="session")
+def session_chaos(small_world: Database, settings: dict[str, str]) -> Iterator[Chaos]:
+    original = World(small_world, "", {}).rows()
+    with zygote(["tests.faults.steps"], settings) as started, ExitStack() as stack:
+        yield Chaos(started, small_world, original, stack)
+
+
+@pytest.fixture
+def chaos(session_chaos: Chaos, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Chaos:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return session_chaos
+
+
+@pytest.fixture
+def survived(worker_id: str) -> Callable[[Iterator[Strike]], None]:
+    """Takes strikes, keeps each for the report, and fails if anything was wrong after one."""
+
+    def take(strikes: Iterator[Strike]) -> None:
+        problems = []
+        for strike in strikes:
+            report.add(strike, worker_id)
+            if strike.problems:
+                problems.append(str(strike))
+        assert not problems, "\n".join(problems)
+
+    return take

@@ -1,0 +1,85 @@
+"""The list of all faults that a run of `make chaos` injected: bench/faults.json, docs/faults.md.
+
+Each test process adds a line a strike to a file of its own in the folder FT_FAULTS_REPORT;
+``python -m tests.faults.report FOLDER`` makes the results of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.faults.chaos import Strike
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+_HEAD = """\
+# Faults survived
+
+Written by `make chaos`; don't edit it. Each line of bench/faults.json is one fault at one point of
+one step of a month's life in the archive. Afterwards the step was run again until it succeeded,
+and rows, partitions, tables, ledger, objects, half uploads and audit were compared with those of
+an undisturbed life; right after the fault, every row had to be in the database or in a proven
+archive.
+
+A point is a statement of psycopg or ADBC, or an HTTP request to S3, *before* it leaves or *in
+flight*: sent, its answer not seen.
+"""
+
+
+def add(strike: Strike, worker: str) -> None:
+    """Keep one strike, if FT_FAULTS_REPORT asks for it."""
+    folder = os.environ.get("FT_FAULTS_REPORT")
+    if folder:
+        path = Path(folder) / f"{worker}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            line = asdict(strike.point) | {
+                "first_end": strike.first_end,
+                "runs_until_done": strike.runs,
+                "problems": strike.problems,
+            }
+            file.write(json.dumps(line) + "\n")
+
+
+def main(folder: str) -> None:
+    lines = [
+        json.loads(line)
+        for path in sorted(Path(folder).glob("*.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    lines.sort(key=lambda line: (line["step"], line["fault"], line["number"], line["at"]))
+    results = _ROOT / "bench" / "faults.json"
+    document = ",\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    results.write_text(f"[\n{document}\n]\n", encoding="utf-8")
+    page = _ROOT / "docs" / "faults.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(_page(lines), encoding="utf-8")
+    sys.stdout.write(f"{len(lines)} faults: {results}, {page}\n")
+
+
+def _page(lines: list[dict[str, Any]]) -> str:
+    steps = list(dict.fromkeys(line["step"] for line in lines))
+    faults = sorted({line["fault"] for line in lines})
+    counts = Counter((line["fault"], line["step"]) for line in lines)
+    points = {(line["step"], line["number"], line["at"], line["fault"]) for line in lines}
+    bad = [line for line in lines if line["problems"]]
+    table = [f"| fault | {' | '.join(steps)} | all |", f"|---|{'---|' * (len(steps) + 1)}"]
+    for fault in faults:
+        cells = [counts[fault, step] for step in steps]
+        table.append(f"| {fault} | {' | '.join(map(str, cells))} | {sum(cells)} |")
+    counted = f"{len(lines)} faults at {len(points)} distinct points"
+    verdict = [f"{counted}; {len(bad)} of them lost, duplicated or wedged something."]
+    verdict += [
+        f"- {line['step']}, {line['fault']}, {line['at']}: {line['problems']}" for line in bad
+    ]
+    return "\n".join([_HEAD, *verdict, "", *table, ""])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

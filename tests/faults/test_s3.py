@@ -1,0 +1,126 @@
+"""An S3 that fails, answers late, half or not at all, or forgets what it was told, does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.faults.chaos import LIFE, Chaos, Point, Step, Strike, path
+from tests.faults.proxy import MISCHIEF, Answer, Mischief, Plan, Proxy, proxy
+
+Survived = Callable[[Iterator[Strike]], None]
+
+_ALWAYS: Final[tuple[Mischief, ...]] = ("lost answer", "half body")
+_IN_TURN: Final = tuple(mischief for mischief in MISCHIEF if mischief not in _ALWAYS)
+
+
+@pytest.fixture
+def faulty(settings: dict[str, str]) -> Iterator[Proxy]:
+    with proxy(settings["AWS_ENDPOINT_URL_S3"]) as running:
+        yield running
+
+
+@pytest.mark.parametrize("mischief", MISCHIEF)
+def test_one_request_that_goes_wrong_is_survived(
+    chaos: Chaos, survived: Survived, faulty: Proxy, mischief: Mischief
+) -> None:
+    requests = _requests(chaos, "archive")
+    number = requests[len(requests) // 2 + MISCHIEF.index(mischief)]
+    survived(iter([_struck(chaos, faulty, "archive", Plan(mischief, number))]))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("step", LIFE)
+def test_every_request_goes_wrong_once(
+    chaos: Chaos, survived: Survived, faulty: Proxy, step: Step
+) -> None:
+    survived(
+        _struck(chaos, faulty, step, Plan(mischief, number))
+        for number in _requests(chaos, step)
+        for mischief in (*_ALWAYS, _IN_TURN[number % len(_IN_TURN)])
+    )
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("step", LIFE)
+def test_all_requests_fail_from_one_on(
+    chaos: Chaos, survived: Survived, faulty: Proxy, step: Step
+) -> None:
+    survived(
+        _struck(chaos, faulty, step, Plan(MISCHIEF[number % len(MISCHIEF)], number, lasting=True))
+        for number in _requests(chaos, step)[::5]
+    )
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("step", LIFE)
+def test_listings_are_stale(chaos: Chaos, survived: Survived, faulty: Proxy, step: Step) -> None:
+    """An endpoint that lists what was there a while ago: here, nothing."""
+    survived(iter([_struck(chaos, faulty, step, Plan(filter=_nothing_listed), "stale listings")]))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("step", LIFE)
+def test_a_step_killed_by_stale_listings_after_a_kill(
+    chaos: Chaos, survived: Survived, faulty: Proxy, step: Step
+) -> None:
+    """What the dead run left is not listed to the next one."""
+    survived(_killed_then_stale(chaos, faulty, step))
+
+
+def _struck(chaos: Chaos, faulty: Proxy, step: Step, plan: Plan, name: str | None = None) -> Strike:
+    with chaos.world_before(step) as world:
+        faulty.plan = plan
+        endpoints = {"AWS_ENDPOINT_URL": faulty.url, "AWS_ENDPOINT_URL_S3": faulty.url}
+        end = chaos.zygote.finish(path(step), world.arguments, environment=endpoints)
+        lasting = " and all later ones" if plan.lasting else ""
+        at = _in_words(plan.seen[plan.first - 1]) if plan.first <= len(plan.seen) else "none"
+        fault = f"S3: {name or plan.mischief}{lasting}"
+        return chaos.judge(world, Point(step, plan.first, at if plan.first else "all", fault), end)
+
+
+def _killed_then_stale(chaos: Chaos, faulty: Proxy, step: Step) -> Iterator[Strike]:
+    for number, moment in chaos.moments(step)[4::15]:
+        with chaos.world_before(step) as world:
+            run = chaos.zygote.start(path(step), world.arguments, pause_at=(number, moment))
+            try:
+                run.event()
+                run.kill()
+            finally:
+                run.close()
+            chaos.wait_for_backends(world)
+            faulty.plan = Plan(filter=_nothing_listed)
+            endpoints = {"AWS_ENDPOINT_URL": faulty.url, "AWS_ENDPOINT_URL_S3": faulty.url}
+            end = chaos.zygote.finish(path(step), world.arguments, environment=endpoints)
+            point = Point(step, number, moment, "killed, then stale listings")
+            yield chaos.judge(world, point, end)
+
+
+def _requests(chaos: Chaos, step: Step) -> list[int]:
+    """The numbers of a step's requests, among requests."""
+    count = sum(label.startswith("S3 ") for label in chaos.points(step))
+    return list(range(1, count + 1))
+
+
+def _in_words(request: str) -> str:
+    method, _, target = request.partition(" ")
+    parts = urlsplit(target)
+    key = parts.path.strip("/").partition("/")[2]
+    return f"{method} {key} {' '.join(sorted(parse_qs(parts.query, keep_blank_values=True)))}"
+
+
+def _nothing_listed(method: str, target: str, answer: Answer) -> Answer:
+    query = parse_qs(urlsplit(target).query, keep_blank_values=True)
+    for listing in ("versions", "uploads"):
+        if method == "GET" and listing in query:
+            name = {"versions": "ListVersionsResult", "uploads": "ListMultipartUploadsResult"}
+            body = f"<{name[listing]}><IsTruncated>false</IsTruncated></{name[listing]}>"
+            return Answer(200, [("Content-Type", "application/xml")], body.encode())
+    return answer

@@ -1,0 +1,338 @@
+"""A small world for the archive: what was in it at first, what is in it now, and where."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import boto3
+import psycopg
+import pyarrow.parquet as pq
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from ft_ops.months import Month
+from ft_ops.partitions import PARENTS, ensure_months
+from ft_ops.pg.catalog import partitions_of
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.sandbox.sample import make_sample
+from tests.fixtures.postgres import Database
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MONTH: Final = Month(2017, 3)
+"""The month that is archived; the ones around it have content that links to and from it."""
+
+_CHILDREN: Final = ("photo_narrations", "content_tags", "content_links")
+_PARENTS: Final = ("content_segments", "archived_content_segments")
+_numbers = count(1)
+
+Rows = Mapping[str, frozenset[str]]
+"""Rows as JSON text, by table; segments by the one name, wherever they lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that two worlds must agree in, whatever happened on the way.
+
+    Version ids, times and run ids are left out, and so is what an interruption may rightly
+    repeat: a line of the audit log that announces what is about to be done.
+    """
+
+    rows: Rows
+    partitions: tuple[tuple[str, ...], ...]
+    tables: tuple[str, ...]
+    ledger: tuple[str, ...]
+    objects: tuple[str, ...]
+    uploads: tuple[str, ...]
+    audited: frozenset[str]
+
+    def differences(self, other: State) -> list[str]:
+        """In words, where ``other`` differs from this one."""
+        found = []
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                found.append(f"{name}: {_difference(mine, theirs)}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One database and one bucket. ``original`` is what the database held at first."""
+
+    database: Database
+    bucket: str
+    original: Rows
+    erased: set[str] = field(default_factory=set)
+    """Ids of what the application has deleted: rows that mention one of them may be gone."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """What a step of `steps` is called with."""
+        return [self.database.url, self.bucket, MONTH.key]
+
+    def lost(self) -> list[str]:
+        """Rows that are neither in the database nor in an archive that was proven."""
+        now = self.rows()
+        gone = [
+            (table, row)
+            for table in now
+            for row in self.original[table] - now[table]
+            if not any(erased in row for erased in self.erased)
+        ]
+        if not gone:
+            return []
+        archived = self._proven_ids()
+        return [
+            f"{table}: {row}" for table, row in gone if _value(row, "id") not in archived[table]
+        ]
+
+    def duplicated(self) -> list[str]:
+        """Segments that are in two places of the database at once."""
+        with psycopg.connect(self.database.admin_url) as connection:
+            ids = [
+                str(i)
+                for table in self._segment_tables(connection)
+                for i in _ids(connection, table)
+            ]
+        return [i for i, times in Counter(ids).items() if times > 1]
+
+    def rows(self) -> Rows:
+        """Every row of content in the database, also of a month that stands alone."""
+        with psycopg.connect(self.database.admin_url) as connection:
+            tables = self._segment_tables(connection)
+            segments = frozenset(row for table in tables for row in _json_rows(connection, table))
+            return {"content_segments": segments} | {
+                table: frozenset(_json_rows(connection, table))
+                for table in (*_CHILDREN, "content_segment_keys")
+            }
+
+    def state(self) -> State:
+        with psycopg.connect(self.database.admin_url) as connection:
+            return State(
+                rows=self.rows(),
+                partitions=tuple(connection.execute(_PARTITIONS, [list(_PARENTS)]).fetchall()),
+                tables=tuple(name for (name,) in connection.execute(_TABLES).fetchall()),
+                ledger=tuple(name for (name,) in connection.execute(_LEDGER).fetchall()),
+                objects=self._objects(),
+                uploads=self._uploads(),
+                audited=frozenset(a for (a,) in connection.execute(_AUDITED).fetchall()),
+            )
+
+    def backends(self) -> list[int]:
+        """The server processes that still work for a run, dead or alive."""
+        with psycopg.connect(self.database.server_url) as connection:
+            return [pid for (pid,) in connection.execute(_BACKENDS, [self.database.name])]
+
+    def rely_on_a_backup(self) -> None:
+        """Record a backup that was restored and verified just now."""
+        with psycopg.connect(self.database.admin_url) as connection:
+            connection.execute(_BACKUP)
+            connection.execute(_DRILL)
+
+    def erase_a_thread(self) -> None:
+        """What the application does to the thread that has most of the month's segments."""
+        segments = [row for row in self.original["content_segments"] if _month(row) == str(MONTH)]
+        ((thread, _),) = Counter(_value(row, "thread_id") for row in segments).most_common(1)
+        with psycopg.connect(self.database.admin_url) as connection:
+            connection.execute("DELETE FROM threads WHERE id = %s", [thread])
+        self.erased.add(thread)
+        self.erased.update(
+            _value(row, "id") for row in self.original["content_segments"] if thread in row
+        )
+
+    def _segment_tables(self, connection: psycopg.Connection) -> list[str]:
+        return [name for (name,) in connection.execute(_SEGMENT_TABLES)]
+
+    def _proven_ids(self) -> dict[str, set[str]]:
+        """The ids in the objects of every proven generation, read by version from the bucket."""
+        ids: dict[str, set[str]] = {table: set() for table in self.original}
+        with psycopg.connect(self.database.admin_url, row_factory=dict_row) as connection:
+            ledger = connection.execute(
+                "SELECT objects FROM ops.archive WHERE proven_at IS NOT NULL"
+            ).fetchall()
+        for item in (item for line in ledger for item in line["objects"]):
+            if item["table"] in ids:
+                body = self._read(item["stored"])
+                table = pq.read_table(io.BytesIO(body), columns=["id"])
+                ids[item["table"]] |= {str(value) for value in table["id"].to_pylist()}
+        # A key has no row of its own in an archive: it comes back with its segment.
+        ids["content_segment_keys"] = ids["content_segments"]
+        return ids
+
+    def _read(self, stored: Mapping[str, str]) -> bytes:
+        key, version = stored["key"], stored["version_id"]
+        if stored["storage_class"] != "STANDARD":
+            # This endpoint restores at once.
+            s3().restore_object(
+                Bucket=self.bucket, Key=key, VersionId=version, RestoreRequest={"Days": 1}
+            )
+        return s3().get_object(Bucket=self.bucket, Key=key, VersionId=version)["Body"].read()
+
+    def _objects(self) -> tuple[str, ...]:
+        pages = s3().get_paginator("list_object_versions").paginate(Bucket=self.bucket)
+        return tuple(
+            sorted(
+                f"{kind} {item['Key']} {item.get('StorageClass', '')}"
+                for page in pages
+                for kind, items in (
+                    ("version", page.get("Versions", [])),
+                    ("marker", page.get("DeleteMarkers", [])),
+                )
+                for item in items
+            )
+        )
+
+    def _uploads(self) -> tuple[str, ...]:
+        found = s3().list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        return tuple(sorted(upload["Key"] for upload in found))
+
+
+def s3() -> S3Client:
+    """A client of whatever endpoint the environment names."""
+    return boto3.client("s3")
+
+
+@contextmanager
+def new_world(template: Database, original: Rows, *, bucket: str | None = None) -> Iterator[World]:
+    """A clone of ``template`` for a block, with ``bucket`` or an empty one of its own."""
+    with cloned(template, f"{template.name}_{next(_numbers)}") as clone:
+        if bucket is None:
+            bucket = clone.name.replace("_", "-")
+            s3().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        yield World(clone, bucket, original)
+
+
+@contextmanager
+def cloned(template: Database, name: str) -> Iterator[Database]:
+    """A copy of a database for a block, owned by the operations."""
+    clone = Database(name, template.server_url)
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    with connect(template.server_url, application="tests") as admin:
+        admin.execute(drop)
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER ft_ops").format(
+                sql.Identifier(name), sql.Identifier(template.name)
+            )
+        )
+    try:
+        yield clone
+    finally:
+        with connect(template.server_url, application="tests") as admin:
+            admin.execute(drop)
+
+
+def fill(database: Database) -> None:
+    """Three months of 30 segments each, around the month that is archived, and no other months."""
+    with connect(database.url, application="tests") as connection:
+        months = list(MONTH.plus(-1).until(MONTH.plus(1)))
+        for parent in PARENTS:
+            _drop_partitions(connection, parent)
+            ensure_months(connection, parent, months)
+        make_sample(
+            connection,
+            families=1,
+            first=months[0],
+            last=months[-1],
+            segments_per_month=30,
+            seed=7,
+            progress=lambda line: None,
+        )
+
+
+def _drop_partitions(connection: Connection, parent: str) -> None:
+    """A clone costs by the file: today's months go, but for those that audit_log needs."""
+    today = Month.of(datetime.now(UTC))
+    for partition in partitions_of(connection, parent):
+        if parent != "audit_log" or partition.month not in {today, today.plus(1)}:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
+
+
+def _json_rows(connection: psycopg.Connection, table: str) -> list[str]:
+    query = sql.SQL("SELECT to_jsonb(t)::text FROM {} AS t").format(sql.Identifier(table))
+    return [row for (row,) in connection.execute(query)]
+
+
+def _ids(connection: psycopg.Connection, table: str) -> list[object]:
+    query = sql.SQL("SELECT id FROM {}").format(sql.Identifier(table))
+    return [value for (value,) in connection.execute(query)]
+
+
+def _value(row: str, name: str) -> str:
+    return str(json.loads(row)[name])
+
+
+def _month(row: str) -> str:
+    return _value(row, "created_at")[:7]
+
+
+def _difference(mine: object, theirs: object) -> str:
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        parts = [f"{k}: {_difference(mine[k], theirs[k])}" for k in mine if mine[k] != theirs[k]]
+        return "; ".join(parts)
+    assert isinstance(mine, (frozenset, Sequence))
+    assert isinstance(theirs, (frozenset, Sequence))
+    missing = [str(item)[:200] for item in mine if item not in theirs]
+    added = [str(item)[:200] for item in theirs if item not in mine]
+    return f"missing {missing[:3]} (of {len(missing)}), added {added[:3]} (of {len(added)})"
+
+
+_SEGMENT_TABLES: Final = r"""
+SELECT relname FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+  AND relname ~ '^(archived_)?content_segments_\d{4}_\d{2}$'
+ORDER BY relname
+"""
+_PARTITIONS: Final = """
+SELECT p.relname::text, c.relname::text, pg_get_expr(c.relpartbound, c.oid),
+       i.inhdetachpending::text
+FROM pg_inherits AS i
+JOIN pg_class AS p ON p.oid = i.inhparent
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE p.relname = ANY (%s)
+ORDER BY 1, 2
+"""
+_TABLES: Final = """
+SELECT relnamespace::regnamespace || '.' || relname FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace IN ('public'::regnamespace, 'ops'::regnamespace)
+ORDER BY 1
+"""
+_LEDGER: Final = """
+SELECT jsonb_build_object(
+    'month', month, 'generation', generation, 'state', state, 'rows', row_counts,
+    'digests', digests, 'purged', (SELECT count(*) FROM unnest(purged_buckets)), 'error', error,
+    'objects', (
+        SELECT jsonb_agg(jsonb_build_array(
+            o -> 'table', o -> 'part', o -> 'rows', o #> '{stored,key}', o #> '{stored,bytes}',
+            o #> '{stored,sha256}', o #> '{stored,storage_class}'))
+        FROM jsonb_array_elements(objects) AS o
+    )
+)::text
+FROM ops.archive ORDER BY month, generation
+"""
+_AUDITED: Final = """
+SELECT DISTINCT action || ' ' || table_name FROM audit_log
+WHERE user_id = '00000000-0000-0000-0000-000000000000'
+"""
+_BACKENDS: Final = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = %s AND application_name LIKE 'ft-ops %%'
+"""
+_BACKUP: Final = """
+INSERT INTO ops.backups (name, kind, provider, state, provider_id, point_at, point, completed_at)
+VALUES ('full-now', 'full', 'barman', 'complete', 'x', clock_timestamp(), '{}', clock_timestamp())
+"""
+_DRILL: Final = """
+INSERT INTO ops.restore_drills (
+    backup, target, state, restored_to, recovery_seconds, loss_seconds, certificate, finished_at
+) SELECT name, name, 'passed', point_at, 1, 1, '{}', clock_timestamp() FROM ops.backups
+"""

@@ -1,0 +1,90 @@
+"""The roles are made by an administrator who is no superuser, as on a managed server."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import connect
+from ft_ops.pg.sqlfiles import sql_root
+from ft_ops.schema import (
+    differences,
+    expected_fingerprint,
+    install_extensions,
+    load_migrations,
+    read_fingerprint,
+    run_migrations,
+)
+
+BOOTSTRAP = (sql_root() / "roles" / "bootstrap.sql").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def managed() -> Iterator[pg.Server]:
+    """A server whose customer has the role `master`: CREATEROLE, CREATEDB, and his database."""
+    root = Path(tempfile.mkdtemp(prefix="ft-managed-"))
+    try:
+        root.chmod(0o711)
+        bin_dir = pg.reachable_binaries(pg.embedded_binaries(16), root / "postgres")
+        server = pg.Server(bin_dir=bin_dir, data_dir=root / "data", socket_dir=root / "run")
+        pg.initialise(server)
+        pg.configure(server, {"fsync": "off"})
+        with pg.running(server, stop_mode="immediate"):
+            with psycopg.connect(server.url(), autocommit=True) as superuser:
+                superuser.execute("CREATE ROLE master LOGIN CREATEROLE CREATEDB")
+                superuser.execute("CREATE DATABASE familytales OWNER master")
+            for _ in range(2):
+                with psycopg.connect(server.url("familytales", user="master")) as master:
+                    master.execute(BOOTSTRAP)
+            yield server
+    finally:
+        shutil.rmtree(root)
+
+
+def test_no_role_can_pass_the_policies_by(managed: pg.Server) -> None:
+    with psycopg.connect(managed.url("familytales", user="master")) as master:
+        roles = master.execute(
+            "SELECT rolname, rolcanlogin, rolsuper OR rolbypassrls OR rolcreaterole"
+            " FROM pg_roles WHERE rolname LIKE 'ft\\_%' ORDER BY rolname"
+        ).fetchall()
+        members = master.execute(
+            "SELECT count(*) FROM pg_auth_members WHERE member IN"
+            " ('ft_app'::regrole, 'ft_readonly'::regrole)"
+        ).fetchone()
+    assert roles == [
+        ("ft_app", True, False),
+        ("ft_ops", True, False),
+        ("ft_readonly", True, False),
+    ]
+    assert members == (0,)
+
+
+def test_the_operations_own_the_database_and_migrate_it(managed: pg.Server) -> None:
+    with connect(managed.url("familytales", user="ft_ops"), application="tests") as connection:
+        run_migrations(connection, load_migrations())
+        assert differences(read_fingerprint(connection), expected_fingerprint()) == []
+
+
+def test_nothing_is_open_to_everybody(managed: pg.Server) -> None:
+    with psycopg.connect(managed.url("familytales", user="master")) as master:
+        rights = master.execute(
+            "SELECT has_database_privilege('public', current_database(), 'CONNECT, TEMPORARY'),"
+            " has_schema_privilege('public', 'public', 'CREATE'),"
+            " has_database_privilege('ft_app', current_database(), 'CONNECT'),"
+            " has_database_privilege('ft_app', current_database(), 'TEMPORARY, CREATE')"
+        ).fetchone()
+    assert rights == (False, False, True, False)
+
+
+def test_whoever_may_not_read_the_preloaded_libraries_meets_no_error(managed: pg.Server) -> None:
+    with connect(managed.url("familytales", user="ft_ops"), application="tests") as connection:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SHOW shared_preload_libraries")
+        states = {e.name: e.state for e in install_extensions(connection)}
+    assert states["timescaledb"] == "not offered"
