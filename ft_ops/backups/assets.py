@@ -70,7 +70,7 @@ def full_backup(
             work.provider,
             work.bucket,
             now=utc_now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             log=context.log.info,
         )
     return dg.MaterializeResult(metadata=_taken(taken))
@@ -97,7 +97,7 @@ def incremental_backup(
             work.provider,
             work.bucket,
             now=utc_now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             log=context.log.info,
         )
     return dg.MaterializeResult(metadata=_taken(taken))
@@ -203,7 +203,7 @@ def restore_drill(
             work.bucket,
             _plan(ledger.entries(work.connection), config),
             now=utc_now(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             log=context.log.info,
         )
     return dg.MaterializeResult(

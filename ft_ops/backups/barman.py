@@ -37,7 +37,7 @@ from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import hide, objects
-from ft_ops.s3.upload import abort_uploads
+from ft_ops.s3.upload import abort_upload, half_uploads
 
 _WAL_TIMEOUT_SECONDS: Final = 120
 _CATALOG_TIMEOUT_SECONDS: Final = 600
@@ -197,7 +197,8 @@ class BarmanProvider:
             return
         if backup.condition == "unfinished":
             # barman can't delete what it does not list.
-            abort_uploads(self.bucket, f"{self._base}{backup.provider_id}/")
+            for upload in half_uploads(self.bucket, f"{self._base}{backup.provider_id}/"):
+                abort_upload(self.bucket, upload)
             for stored in objects(self.bucket, f"{self._base}{backup.provider_id}/"):
                 hide(self.bucket, stored.key)
             return
