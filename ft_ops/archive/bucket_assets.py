@@ -5,7 +5,7 @@ import dagster as dg
 from ft_ops.defs import own_identity
 from ft_ops.resources import Settings, as_failure
 from ft_ops.s3.bucket import open_bucket
-from ft_ops.s3.posture import bucket_posture, weaknesses
+from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
 
 
 @dg.asset_check(
@@ -22,9 +22,10 @@ def archive_bucket_is_safe(settings: Settings) -> dg.AssetCheckResult:
         policy = settings.policy()
         bucket = open_bucket(policy.require_archive_bucket())
         posture = bucket_posture(bucket)
-        found = weaknesses(
-            bucket.name, posture, needs_object_lock=policy.archive_lock_mode is not None
+        purpose = Purpose(
+            needs_object_lock=policy.archive_lock_mode is not None, keeps_every_version=True
         )
+        found = weaknesses(bucket.name, posture, purpose)
     return dg.AssetCheckResult(
         passed=not found,
         description="; ".join(weakness.cause for weakness in found) or "nothing stands open",

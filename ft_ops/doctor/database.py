@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg.rows import class_row
 
+from ft_ops.doctor.backups import examine_backups
 from ft_ops.doctor.findings import Finding, failed
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect, describe
@@ -56,8 +58,8 @@ class _Extension:
     installed_version: str | None
 
 
-def examine_database(policy: Policy) -> Iterator[Finding]:
-    """The server, the migrations, the roles, the privileges and the extensions."""
+def examine_database(policy: Policy, now: datetime) -> Iterator[Finding]:
+    """The server, the migrations, the roles, the privileges, the extensions and the backups."""
     try:
         url = policy.require_database_url()
         connection = connect(url, application="doctor")
@@ -71,6 +73,7 @@ def examine_database(policy: Policy) -> Iterator[Finding]:
         yield _roles(connection, session)
         yield _privileges(connection)
         yield _extensions(connection, policy)
+        yield from examine_backups(connection, policy, now)
 
 
 def _session(connection: Connection) -> _Session:

@@ -21,6 +21,6 @@ def examine(now: datetime) -> Iterator[Finding]:
         yield failed("settings", error)
         return
     yield Finding("settings", "ok", "every FT_* variable is valid")
-    yield from examine_database(policy)
+    yield from examine_database(policy, now)
     yield from examine_storage(policy)
     yield from examine_dagster(now)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError
 
 from ft_ops.s3.bucket import Bucket, naming
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetBucketLifecycleConfigurationOutputTypeDef
 
 T = TypeVar("T")
 
@@ -23,15 +26,14 @@ _UNSET = frozenset(
     }
 )
 
-_EXPIRING = ("Expiration", "NoncurrentVersionExpiration")
-
 
 @dataclass(frozen=True, slots=True)
 class BucketPosture:
     """The settings of one bucket that protect what lies in it.
 
-    ``encryption`` is the default algorithm, None when there is none. ``expiring_rules`` are the
-    enabled lifecycle rules that delete objects or versions, by their id.
+    ``encryption`` is the default algorithm, None when there is none. The rules are enabled
+    lifecycle rules, by their id: those that let objects expire, and those that let versions go
+    which were deleted or replaced.
     """
 
     versioned: bool
@@ -40,7 +42,16 @@ class BucketPosture:
     public_by_policy: bool
     tls_only: bool
     object_lock: bool
-    expiring_rules: tuple[str, ...]
+    object_expiring_rules: tuple[str, ...]
+    version_expiring_rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What the settings of a bucket have to allow, and what they may not."""
+
+    needs_object_lock: bool
+    keeps_every_version: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +84,17 @@ def bucket_posture(bucket: Bucket) -> BucketPosture:
         tls_only=policy is not None and _denies_plain_http(_statements(policy["Policy"])),
         object_lock=lock is not None
         and lock["ObjectLockConfiguration"].get("ObjectLockEnabled") == "Enabled",
-        expiring_rules=tuple(
-            rule.get("ID", "(unnamed)")
-            for rule in (lifecycle["Rules"] if lifecycle else [])
-            if rule["Status"] == "Enabled" and any(kind in rule for kind in _EXPIRING)
-        ),
+        object_expiring_rules=_rules(lifecycle, "Expiration"),
+        version_expiring_rules=_rules(lifecycle, "NoncurrentVersionExpiration"),
     )
 
 
-def weaknesses(name: str, posture: BucketPosture, *, needs_object_lock: bool) -> list[Weakness]:
+def weaknesses(name: str, posture: BucketPosture, purpose: Purpose) -> list[Weakness]:
     """What is wrong with the bucket ``name``, most dangerous first; empty when nothing is."""
-    return list(_weaknesses(name, posture, needs_object_lock))
+    return list(_weaknesses(name, posture, purpose))
 
 
-def _weaknesses(name: str, posture: BucketPosture, needs_object_lock: bool) -> Iterator[Weakness]:
+def _weaknesses(name: str, posture: BucketPosture, purpose: Purpose) -> Iterator[Weakness]:
     if posture.public_by_policy:
         yield Weakness(
             "its policy lets anybody in", f"aws s3api delete-bucket-policy --bucket {name}"
@@ -104,9 +112,12 @@ def _weaknesses(name: str, posture: BucketPosture, needs_object_lock: bool) -> I
             f"aws s3api put-bucket-versioning --bucket {name} "
             "--versioning-configuration Status=Enabled",
         )
-    if posture.expiring_rules:
+    expiring = list(posture.object_expiring_rules)
+    if purpose.keeps_every_version:
+        expiring += posture.version_expiring_rules
+    if expiring:
         yield Weakness(
-            f"lifecycle rules let its objects expire: {', '.join(posture.expiring_rules)}",
+            f"lifecycle rules let its objects expire: {', '.join(expiring)}",
             f"aws s3api get-bucket-lifecycle-configuration --bucket {name}, and take them out: "
             "only this project knows what may go",
         )
@@ -123,12 +134,23 @@ def _weaknesses(name: str, posture: BucketPosture, needs_object_lock: bool) -> I
             f"aws s3api put-bucket-policy --bucket {name} --policy file://policy.json, "
             "with the statement TlsOnly of deploy/aws/bucket.yaml",
         )
-    if needs_object_lock and not posture.object_lock:
+    if purpose.needs_object_lock and not posture.object_lock:
         yield Weakness(
             "FT_ARCHIVE_LOCK_MODE is set and Object Lock is not enabled",
             f"aws s3api put-object-lock-configuration --bucket {name} "
             "--object-lock-configuration ObjectLockEnabled=Enabled",
         )
+
+
+def _rules(
+    lifecycle: GetBucketLifecycleConfigurationOutputTypeDef | None, kind: str
+) -> tuple[str, ...]:
+    rules = lifecycle["Rules"] if lifecycle else []
+    return tuple(
+        rule.get("ID", "(unnamed)")
+        for rule in rules
+        if rule["Status"] == "Enabled" and kind in rule
+    )
 
 
 def _or_none(ask: Callable[[], T]) -> T | None:

@@ -11,7 +11,7 @@ from cfnlint.decode import cfn_yaml
 
 from ft_ops.definitions import defs
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.posture import bucket_posture, weaknesses
+from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
 from tests.production.policies import REPOSITORY, Action, is_denied, statements
 
 TEMPLATE = REPOSITORY / "deploy" / "aws" / "bucket.yaml"
@@ -84,8 +84,11 @@ def _fill(node: dict[str, object]) -> object:
     return node
 
 
-def causes(bucket: Bucket, *, needs_object_lock: bool = False) -> list[str]:
-    found = weaknesses(bucket.name, bucket_posture(bucket), needs_object_lock=needs_object_lock)
+def causes(
+    bucket: Bucket, *, needs_object_lock: bool = False, keeps_every_version: bool = True
+) -> list[str]:
+    purpose = Purpose(needs_object_lock, keeps_every_version)
+    found = weaknesses(bucket.name, bucket_posture(bucket), purpose)
     return [weakness.cause for weakness in found]
 
 
@@ -116,15 +119,15 @@ def test_a_bucket_without_object_lock_is_weak_only_where_it_is_asked_for(bucket:
 
 
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "of_backups"),
     [
-        {"Expiration": {"Days": 3650}},
-        {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}},
+        ({"Expiration": {"Days": 3650}}, True),
+        ({"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}, False),
     ],
     ids=["objects", "versions"],
 )
-def test_a_rule_that_lets_the_archive_expire_is_named(
-    bucket: Bucket, rule: dict[str, dict[str, int]]
+def test_a_rule_that_lets_too_much_expire_is_named(
+    bucket: Bucket, rule: dict[str, dict[str, int]], of_backups: bool
 ) -> None:
     bucket.client.put_bucket_lifecycle_configuration(
         Bucket=bucket.name,
@@ -134,7 +137,10 @@ def test_a_rule_that_lets_the_archive_expire_is_named(
             ]
         },
     )
-    assert "lifecycle rules let its objects expire: tidy" in causes(bucket)
+    cause = "lifecycle rules let its objects expire: tidy"
+    assert cause in causes(bucket)
+    # What the retention of backups let go has to go some day.
+    assert (cause in causes(bucket, keeps_every_version=False)) == of_backups
 
 
 def test_the_check_fails_until_the_bucket_is_protected(

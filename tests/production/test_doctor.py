@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -30,7 +31,8 @@ from sqlalchemy import URL
 
 from ft_ops.cli import commands
 from ft_ops.doctor import Finding, examine
-from ft_ops.s3.bucket import Bucket
+from ft_ops.pg.connect import Connection
+from tests.archive.world import World
 from tests.fixtures.postgres import Database
 from tests.production.policies import REPOSITORY
 from tests.production.test_bucket import protect
@@ -39,13 +41,18 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def deployment(
-    database: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> pytest.MonkeyPatch:
-    """A migrated database and a protected bucket; no Dagster yet."""
-    protect(bucket)
-    monkeypatch.setenv("FT_DATABASE_URL", database.url)
-    monkeypatch.setenv("FT_ARCHIVE_BUCKET", bucket.name)
+def deployment(world: World, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A migrated database, a verified backup and a protected bucket; no Dagster yet."""
+    protect(world.bucket)
+    world.verified_backup()
+    for name, value in {
+        "FT_DATABASE_URL": world.database.url,
+        "FT_ARCHIVE_BUCKET": world.bucket.name,
+        "FT_BACKUP_BUCKET": world.bucket.name,
+        "FT_BACKUP_PROVIDER": "rds",
+        "FT_RDS_INSTANCE": "familytales",
+    }.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     return monkeypatch
 
@@ -76,6 +83,17 @@ def admin(database: Database, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def make_rds_instance(*, keeps_days: int) -> None:
+    client = boto3.client("rds")
+    if not client.describe_db_instances()["DBInstances"]:
+        client.create_db_instance(
+            DBInstanceIdentifier="familytales",
+            DBInstanceClass="db.t3.small",
+            Engine="postgres",
+        )
+    client.modify_db_instance(DBInstanceIdentifier="familytales", BackupRetentionPeriod=keeps_days)
+
+
 def schedule_state(name: str, status: InstigatorStatus) -> InstigatorState:
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ft_ops"), "__repository__")
     return InstigatorState(
@@ -89,11 +107,21 @@ def schedule_state(name: str, status: InstigatorStatus) -> InstigatorState:
 def test_a_healthy_database_and_bucket_pass_in_one_line_each(
     deployment: pytest.MonkeyPatch,
 ) -> None:
+    make_rds_instance(keeps_days=7)
     healthy = [finding for finding in examine(NOW) if finding.name != "Dagster storage"]
-    assert [(finding.name, finding.state) for finding in healthy if finding.state == "failed"] == []
-    assert {"settings", "database", "migrations", "roles", "privileges", "extensions"} < {
-        finding.name for finding in healthy
-    }
+    assert [finding for finding in healthy if finding.state == "failed"] == []
+    assert [finding.name for finding in healthy] == [
+        "settings",
+        "database",
+        "migrations",
+        "roles",
+        "privileges",
+        "extensions",
+        "backup provider",
+        "verified backup",
+        "archive bucket",
+        "backup bucket",
+    ]
 
 
 def test_the_command_fails_and_says_how_to_mend(deployment: pytest.MonkeyPatch) -> None:
@@ -130,7 +158,11 @@ def test_pending_migrations_are_named(
     [
         ("CREATE TABLE foreign_table (); ALTER TABLE foreign_table OWNER TO {admin}", "not own"),
         ("GRANT SELECT ON {partition} TO ft_app", "partitions are granted directly"),
-        ("ALTER DATABASE {database} OWNER TO {admin}", "the database does not belong to ft_ops"),
+        (
+            "ALTER DATABASE {database} OWNER TO {admin};"
+            " GRANT CONNECT ON DATABASE {database} TO ft_ops",
+            "the database does not belong to ft_ops",
+        ),
     ],
     ids=["another owner", "an open partition", "another's database"],
 )
@@ -171,6 +203,45 @@ def test_a_required_extension_that_is_missing_fails(deployment: pytest.MonkeyPat
     finding = found()["extensions"]
     assert finding.state == "failed"
     assert "postgis_of_nobody not offered by this server" in finding.detail
+
+
+def test_rds_without_a_retention_keeps_no_log(deployment: pytest.MonkeyPatch) -> None:
+    make_rds_instance(keeps_days=0)
+    finding = found()["backup provider"]
+    assert finding.state == "failed"
+    assert "keeps no backups" in finding.detail
+    deployment.setenv("FT_RDS_INSTANCE", "another")
+    assert "DBInstanceNotFound" in found()["backup provider"].detail
+
+
+def test_a_server_that_does_not_archive_has_no_backups(
+    deployment: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    row = connection.execute("SELECT current_setting('archive_mode')").fetchone()
+    assert row is not None
+    deployment.setenv("FT_BACKUP_PROVIDER", "barman")
+    finding = found()["backup provider"]
+    assert (finding.state == "ok") == (row[0] == "on"), finding
+    deployment.delenv("FT_BACKUP_PROVIDER")
+    assert found()["backup provider"].detail == (
+        "FT_BACKUP_PROVIDER is not set, so nobody takes backups"
+    )
+
+
+def test_a_backup_that_nobody_restored_is_none(
+    deployment: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    connection.execute(
+        "UPDATE ops.restore_drills SET restored_to = restored_to - interval '3 days'"
+    )
+    assert "too old to rely on" in found()["verified backup"].detail
+    connection.execute("DELETE FROM ops.restore_drills")
+    finding = found()["verified backup"]
+    assert (finding.state, finding.detail) == (
+        "failed",
+        "no backup was ever restored and verified",
+    )
+    assert "drill_restore" in finding.mend
 
 
 def test_without_a_dagster_home_nothing_would_be_kept(deployment: pytest.MonkeyPatch) -> None:

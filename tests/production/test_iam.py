@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import boto3
 import dagster as dg
@@ -13,6 +15,7 @@ from botocore.exceptions import ClientError
 from cfnlint import lint
 from mypy_boto3_s3 import S3Client
 
+import ft_ops
 from ft_ops.archive import latest
 from ft_ops.archive.schedules import thaws_in_progress
 from ft_ops.definitions import defs
@@ -26,10 +29,11 @@ from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, job_policy, statements
 
-OLD = Month(2024, 1)
+FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)")
+"""A bucket, or everything below one folder of it."""
 
-WITHOUT_S3 = {"initial_schema", "create_partitions", "check_partition_coverage"}
-"""Jobs whose runs need no leave from AWS at all."""
+PACKAGE = Path(ft_ops.__file__).parent
+OLD = Month(2024, 1)
 
 BESIDES_JOBS = {"code_server"}
 
@@ -54,7 +58,12 @@ def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def names(world: World) -> dict[str, str]:
-    return {"ARCHIVE_BUCKET": world.bucket.name, "ARCHIVE_PREFIX": "archive"}
+    return {
+        "ARCHIVE_BUCKET": world.bucket.name,
+        "ARCHIVE_PREFIX": "archive",
+        "BACKUP_BUCKET": world.bucket.name,
+        "BACKUP_PREFIX": "barman",
+    }
 
 
 def become(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,9 +110,17 @@ def assert_exact(guarded: Gateway, world: World, role: str) -> None:
     assert unused == set()
 
 
-def test_every_job_has_a_policy_or_needs_none() -> None:
-    jobs = {job.name for job in defs.resolve_all_job_defs()} - {"__ASSET_JOB"}
-    assert {path.stem for path in IAM.glob("*.json")} - BESIDES_JOBS == jobs - WITHOUT_S3
+def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if "ft_ops.s3" in path.read_text()}
+    groups = {spec.key: spec.group_name for spec in defs.resolve_all_asset_specs()}
+    jobs = set()
+    for job in defs.resolve_all_job_defs():
+        touched = job.asset_layer.selected_asset_keys | {
+            check.asset_key for check in job.asset_layer.asset_graph.asset_check_keys
+        }
+        if job.name != "__ASSET_JOB" and {groups[key] for key in touched} & rooms:
+            jobs.add(job.name)
+    assert {path.stem for path in IAM.glob("*.json")} - BESIDES_JOBS == jobs
 
 
 def test_the_policies_are_ones_that_iam_takes() -> None:
@@ -126,7 +143,10 @@ def test_no_policy_reaches_beyond_its_folder() -> None:
             assert all("*" not in action for action in statement.actions), path
             for resource in statement.resources:
                 assert resource.startswith("arn:aws:s3:::"), path
-                assert fnmatchcase(resource, "*_BUCKET") or resource.endswith("_PREFIX/*"), path
+                folder = re.fullmatch(
+                    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)", resource[13:]
+                )
+                assert folder, path
 
 
 def test_the_archive_needs_what_it_is_granted(
