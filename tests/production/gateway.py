@@ -103,14 +103,14 @@ def _on_object(
             return [Action("s3:AbortMultipartUpload", arn)]
         case "DELETE":
             return [_deletion(arn, "versionId" in query)]
+        case "PUT" if "retention" in query:
+            return [Action("s3:PutObjectRetention", arn)]
         case "PUT" | "POST":
             actions = [Action("s3:PutObject", arn)]
             source = headers.get("x-amz-copy-source")
             if source:
                 path, _, versioned = source.partition("?versionId=")
                 actions.append(_reading(f"arn:aws:s3:::{unquote(path)}", bool(versioned)))
-            if "x-amz-object-lock-mode" in headers:
-                actions.append(Action("s3:PutObjectRetention", arn))
             return actions
     raise AssertionError(f"no policy knows {method} of {arn}")
 
@@ -142,9 +142,6 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.gateway.admits(sender, needed(self.command, self.path, headers, body)):
             self._refuse()
             return
-        if "x-amz-copy-source" in headers and "x-amz-object-lock-mode" in headers:
-            # AWS asks this of uploads alone, the local S3 of copies too.
-            headers["x-amz-sdk-checksum-algorithm"] = "SHA256"
         upstream = HTTPConnection(urlsplit(self.gateway.upstream).netloc, timeout=60)
         try:
             upstream.request(self.command, self.path, body, headers)

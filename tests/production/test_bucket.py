@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 from cfnlint import lint
 from cfnlint.decode import cfn_yaml
+from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 from ft_ops.definitions import defs
 from ft_ops.s3.bucket import Bucket
@@ -127,15 +128,11 @@ def test_a_bucket_without_object_lock_is_weak_only_where_it_is_asked_for(bucket:
     ids=["objects", "versions"],
 )
 def test_a_rule_that_lets_too_much_expire_is_named(
-    bucket: Bucket, rule: dict[str, dict[str, int]], of_backups: bool
+    bucket: Bucket, rule: LifecycleRuleTypeDef, of_backups: bool
 ) -> None:
+    whole: LifecycleRuleTypeDef = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}}
     bucket.client.put_bucket_lifecycle_configuration(
-        Bucket=bucket.name,
-        LifecycleConfiguration={
-            "Rules": [
-                {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": ""}, **rule}  # type: ignore[typeddict-item]
-            ]
-        },
+        Bucket=bucket.name, LifecycleConfiguration={"Rules": [{**whole, **rule}]}
     )
     cause = "lifecycle rules let its objects expire: tidy"
     assert cause in causes(bucket)

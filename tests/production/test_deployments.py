@@ -153,7 +153,8 @@ def test_kubernetes_launches_a_job_a_run() -> None:
             "job_spec_config": {"ttl_seconds_after_finished": 86400},
         },
     }
-    outcome = process_config(K8sRunLauncher.config_type(), config)
+    schema = K8sRunLauncher.config_type()  # type: ignore[no-untyped-call]
+    outcome = process_config(schema, config)
     assert outcome.success, outcome.errors
 
 

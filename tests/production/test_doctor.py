@@ -159,8 +159,8 @@ def test_pending_migrations_are_named(
         ("CREATE TABLE foreign_table (); ALTER TABLE foreign_table OWNER TO {admin}", "not own"),
         ("GRANT SELECT ON {partition} TO ft_app", "partitions are granted directly"),
         (
-            "ALTER DATABASE {database} OWNER TO {admin};"
-            " GRANT CONNECT ON DATABASE {database} TO ft_ops",
+            "ALTER DATABASE {database} OWNER TO {admin}; GRANT CONNECT ON DATABASE {database}"
+            + " TO ft_ops",
             "the database does not belong to ft_ops",
         ),
     ],

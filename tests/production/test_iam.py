@@ -257,7 +257,7 @@ def test_what_a_role_is_not_granted_is_denied(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
     stored = put_once(world.bucket, "archive/object", b"content")
-    copy_to_class(world.bucket, stored, "GLACIER_IR", None)
+    copy_to_class(world.bucket, stored, "GLACIER_IR")
     granted = {a for statement in guarded.policies[role] for a in statement.actions}
     become(role, monkeypatch)
     client = boto3.client("s3")
