@@ -7,6 +7,7 @@ import dagster as dg
 # As modules: Dagster refuses a code location with more than one Definitions at its top level.
 from ft_ops.archive import assets as archive
 from ft_ops.backups import assets as backups
+from ft_ops.maintenance import assets as maintenance
 from ft_ops.partitions import assets as partitions
 from ft_ops.resources import Database, Settings
 from ft_ops.schema import assets as schema
@@ -15,6 +16,7 @@ defs = dg.Definitions.merge(
     schema.defs,
     partitions.defs,
     archive.defs,
+    maintenance.defs,
     backups.defs,
     dg.Definitions(
         resources={"database": Database(), "settings": Settings()},

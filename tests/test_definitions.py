@@ -45,6 +45,7 @@ def test_asset_keys_by_group() -> None:
             "restore_drill",
             "backup_retention",
         },
+        "maintenance": {"vacuumed_tables", "frozen_partitions", "index_bloat", "rebuilt_indexes"},
     }
 
 
@@ -67,6 +68,10 @@ def test_jobs() -> None:
         "verify_backups",
         "drill_restore",
         "retain_backups",
+        "vacuum_analyze",
+        "freeze_closed_partitions",
+        "rebuild_bloated_indexes",
+        "check_maintenance",
     }
 
 
@@ -89,6 +94,10 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("drill_restore", "30 5 * * 3,6"),
         ("retain_backups", "0 7 * * *"),
         ("verify_backups", "30 7 * * *"),
+        ("vacuum_analyze", "0 0 * * 0"),
+        ("freeze_closed_partitions", "0 1 * * *"),
+        ("rebuild_bloated_indexes", "0 5 * * 0"),
+        ("check_maintenance", "45 0 * * *"),
     }
     for schedule in schedules:
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -37,6 +37,9 @@ class Digest:
     def __add__(self, other: Digest) -> Digest:
         return Digest(self.rows + other.rows, self.low + other.low, self.high + other.high)
 
+    def __sub__(self, other: Digest) -> Digest:
+        return Digest(self.rows - other.rows, self.low - other.low, self.high - other.high)
+
     def __str__(self) -> str:
         return f"{self.rows}:{self.low:x}:{self.high:x}"
 
@@ -88,6 +91,22 @@ def differences(proven: MonthDigests, found: MonthDigests) -> list[str]:
             rows = f"{total(expected).rows} rows proven, {total(actual).rows} found"
             problems.append(f"{table} differs in {len(buckets)} of {BUCKETS} buckets ({rows})")
     return problems
+
+
+def without(digests: BucketDigests, gone: BucketDigests) -> BucketDigests:
+    """What is left of a table's digests after some of its rows went."""
+    left = {bucket: digest - gone.get(bucket, NOTHING) for bucket, digest in digests.items()}
+    return {bucket: digest for bucket, digest in left.items() if digest != NOTHING}
+
+
+def buckets_to_json(digests: BucketDigests) -> dict[str, str]:
+    """A table's digests as the ledger keeps them."""
+    return {str(bucket): str(digest) for bucket, digest in sorted(digests.items())}
+
+
+def buckets_from_json(data: Mapping[str, str]) -> BucketDigests:
+    """The inverse of `buckets_to_json`."""
+    return {int(bucket): Digest.parse(text) for bucket, text in data.items()}
 
 
 def _rows(connection: Connection, query: sql.Composed) -> list[tuple[int, int, Decimal, Decimal]]:

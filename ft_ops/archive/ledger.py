@@ -18,7 +18,13 @@ from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
 from ft_ops.archive.content import Column, TableColumns
-from ft_ops.archive.digest import Digest, MonthDigests
+from ft_ops.archive.digest import (
+    BucketDigests,
+    MonthDigests,
+    buckets_from_json,
+    buckets_to_json,
+    without,
+)
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -61,6 +67,7 @@ class Generation:
     objects: tuple[ArchivedObject, ...]
     manifest: StoredObject | None
     digests: MonthDigests | None
+    departed_links: BucketDigests
     certificate: Mapping[str, object] | None
     purged_buckets: frozenset[int]
     archived_at: datetime | None
@@ -96,6 +103,11 @@ class Generation:
         if self.digests is None:
             raise self._unfinished("holds no digest")
         return self.digests
+
+    def remaining_digests(self) -> MonthDigests:
+        """What the database must have: what was proven, less links that left with other months."""
+        proven = self.require_digests()
+        return {**proven, "content_links": without(proven["content_links"], self.departed_links)}
 
     def require_manifest(self) -> StoredObject:
         """Where the manifest is; an OpsError before the proof."""
@@ -250,19 +262,13 @@ def record_error(connection: Connection, generation: Generation, error: str) -> 
 
 
 def digests_to_json(digests: MonthDigests) -> dict[str, dict[str, str]]:
-    """Digests as the ledger and the manifest keep them."""
-    return {
-        table: {str(bucket): str(digest) for bucket, digest in sorted(buckets.items())}
-        for table, buckets in digests.items()
-    }
+    """Digests as the ledger keeps them."""
+    return {table: buckets_to_json(buckets) for table, buckets in digests.items()}
 
 
 def digests_from_json(data: Mapping[str, Mapping[str, str]]) -> MonthDigests:
     """The inverse of `digests_to_json`."""
-    return {
-        table: {int(bucket): Digest.parse(text) for bucket, text in buckets.items()}
-        for table, buckets in data.items()
-    }
+    return {table: buckets_from_json(buckets) for table, buckets in data.items()}
 
 
 def _update(
@@ -309,6 +315,7 @@ def _generation(**row: Any) -> Generation:
         objects=_OBJECTS.validate_python(row["objects"]),
         manifest=row["manifest"] and _STORED.validate_python(row["manifest"]),
         digests=row["digests"] and digests_from_json(row["digests"]),
+        departed_links=buckets_from_json(row["departed_links"]),
         certificate=row["certificate"],
         purged_buckets=frozenset(row["purged_buckets"]),
         **{name: row[name] for name in _MOMENTS},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import adbc_driver_postgresql.dbapi as adbc
 from psycopg import sql
@@ -65,14 +66,11 @@ def loaded(
                     scratch=sql.Identifier("ops", name), columns=_definitions(columns[table])
                 )
             )
-        with (
-            arrow_connection(connection_string(url, application="archive load")) as arrow,
-            tempfile.TemporaryDirectory(prefix="ft-archive-") as folder,
-        ):
-            for item, path in _downloads(bucket, generation, Path(folder)):
+        conninfo = connection_string(url, application="archive load")
+        with arrow_connection(conninfo) as arrow, closing(_copies(bucket, generation)) as copies:
+            for item, path in copies:
                 order = [column.name for column in columns[item.table]]
                 _ingest(arrow, names[item.table], path, order)
-                path.unlink()
                 log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
         yield Loaded(scratch_source(purpose, generation.month, generation.number), columns)
     finally:
@@ -97,25 +95,36 @@ def _definitions(columns: tuple[Column, ...]) -> sql.Composed:
     )
 
 
-def _downloads(
-    bucket: Bucket, generation: Generation, folder: Path
-) -> Iterator[tuple[ArchivedObject, Path]]:
-    """Each part of the four tables with its local copy; the next one comes while one is loaded."""
+def _copies(
+    bucket: Bucket, generation: Generation
+) -> Generator[tuple[ArchivedObject, Path], None, None]:
+    """Each part of the four tables with a local copy of it, which goes when the next is taken.
+
+    The next part comes while one is loaded. The files have no name: a process that is killed
+    leaves nothing behind, and the path leads to them by their descriptor.
+    """
     parts = [item for item in generation.objects if item.table in TABLES]
+    with (
+        ExitStack() as files,
+        ThreadPoolExecutor(1, thread_name_prefix="download") as pool,
+    ):
 
-    def fetch(item: ArchivedObject) -> tuple[ArchivedObject, Path]:
-        path = folder / f"{item.table}-{item.part}.parquet"
-        download(bucket, item.stored, path)
-        return item, path
+        def fetch(item: ArchivedObject) -> tuple[IO[bytes], Future[None]]:
+            file = files.enter_context(tempfile.TemporaryFile(prefix="ft-archive-"))
+            return file, pool.submit(download, bucket, item.stored, _path(file))
 
-    with ThreadPoolExecutor(1, thread_name_prefix="download") as pool:
-        ahead = [pool.submit(fetch, item) for item in parts[:1]]
-        for item in [*parts[1:], None]:
-            ready = ahead.pop()
-            fetched = ready.result()
-            if item is not None:
-                ahead.append(pool.submit(fetch, item))
-            yield fetched
+        ahead = [fetch(item) for item in parts[:1]]
+        for item, following in zip(parts, [*parts[1:], None], strict=True):
+            file, arrival = ahead.pop()
+            arrival.result()
+            if following is not None:
+                ahead.append(fetch(following))
+            yield item, _path(file)
+            file.close()
+
+
+def _path(file: IO[bytes]) -> Path:
+    return Path(f"/dev/fd/{file.fileno()}")
 
 
 def _ingest(arrow: adbc.Connection, table: str, path: Path, columns: list[str]) -> None:

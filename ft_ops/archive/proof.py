@@ -40,6 +40,10 @@ def prove_month(
     has; in each case the month stays there, unproven.
     """
     started = time.monotonic()
+    key = manifest_key(target.prefix, generation.month, generation.number)
+    # A dead run's, that it could not record any more. Listed before the ledger is asked: a run
+    # that has lost its lock without noticing can't remove its successor's.
+    left = list(versions(target.bucket, key))
     generation = enter(connection, generation, "proving", run_id)
     source = source or live_source(generation.month)
     columns = generation.require_columns()
@@ -59,10 +63,8 @@ def prove_month(
         )
     certificate = _certificate(connection, generation, found, run_id, time.monotonic() - started)
     body = build_manifest(generation, found, certificate, bucket=target.bucket.name)
-    key = manifest_key(target.prefix, generation.month, generation.number)
-    for left in list(versions(target.bucket, key)):
-        # A dead run's, that it could not record any more.
-        delete_version(target.bucket, left.key, left.version_id)
+    for leftover in left:
+        delete_version(target.bucket, leftover.key, leftover.version_id)
     manifest = put_once(target.bucket, key, body)
     return record_proof(connection, generation, found, manifest, certificate)
 

@@ -113,7 +113,7 @@ def purge_month(
         removed = remove_content(
             connection,
             month,
-            generation.require_digests(),
+            generation.remaining_digests(),
             generation.purged_buckets,
             lambda bucket: record_purged_bucket(connection, generation, bucket),
             throttle,
@@ -136,7 +136,9 @@ def _changes(connection: Connection, generation: Generation) -> list[str]:
     columns = live_columns(connection)
     found = month_digests(connection, live_source(generation.month), columns)
     left = frozenset(range(BUCKETS)) - generation.purged_buckets
-    return differences(only_buckets(generation.require_digests(), left), only_buckets(found, left))
+    return differences(
+        only_buckets(generation.remaining_digests(), left), only_buckets(found, left)
+    )
 
 
 def _drop(connection: Connection, generation: Generation, removed: Removed, run_id: str) -> Purge:

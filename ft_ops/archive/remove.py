@@ -15,6 +15,7 @@ from ft_ops.archive.content import (
     live_columns,
     live_source,
 )
+from ft_ops.archive.departed import record_departing_links
 from ft_ops.archive.digest import MonthDigests, differences, month_digests
 from ft_ops.archive.throttle import Throttle
 from ft_ops.months import Month
@@ -67,7 +68,7 @@ def remove_content(
             source: Source = source,
             buckets: Sequence[int] = buckets,
         ) -> bool:
-            return _remove_batch(connection, expected, source, buckets, columns, record)
+            return _remove_batch(connection, month, expected, source, buckets, columns, record)
 
         what = f"removal of {month}, buckets {buckets[0]} to {buckets[-1]}"
         if _serialized(connection, what, remove, sleep=sleep):
@@ -107,6 +108,7 @@ def _batches(connection: Connection, done: frozenset[int]) -> Iterator[tuple[lis
 
 def _remove_batch(
     connection: Connection,
+    month: Month,
     expected: MonthDigests,
     source: Source,
     buckets: Sequence[int],
@@ -122,6 +124,7 @@ def _remove_batch(
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         if differences(expected, month_digests(connection, source, columns)):
             return False
+        record_departing_links(connection, month, source, columns)
         connection.execute(statement("archive/delete_keys"), {"buckets": list(buckets)})
         for bucket in buckets:
             record(bucket)

@@ -18,10 +18,11 @@ from ft_ops.backups.drill import Plan, named_plan, newest_plan, older_plan, run_
 from ft_ops.backups.inventory import take_inventory
 from ft_ops.backups.picture import ladder_picture
 from ft_ops.backups.promises import inventory_promises, log_promises
+from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import replica_lag, replicates, retention_rules
 from ft_ops.backups.retention import plan_retention
 from ft_ops.backups.schedules import defs as schedule_defs
-from ft_ops.backups.take import TakenBackup, take_full, take_increment
+from ft_ops.backups.take import take_full, take_increment
 from ft_ops.defs import HEAVY_POOL, OWNERS, table, utc_now
 from ft_ops.pg.locks import only_one
 from ft_ops.resources import Database, Settings
@@ -66,7 +67,6 @@ def full_backup(
     with at_work(database, settings) as work:
         taken = take_full(
             work.connection,
-            work.policy.require_database_url(),
             work.provider,
             work.bucket,
             now=utc_now(),
@@ -93,7 +93,6 @@ def incremental_backup(
     with at_work(database, settings) as work:
         taken = take_increment(
             work.connection,
-            work.policy.require_database_url(),
             work.provider,
             work.bucket,
             now=utc_now(),
@@ -278,12 +277,12 @@ def _plan(entries: list[ledger.Entry], config: DrillConfig) -> Plan:
     return newest_plan(entries)
 
 
-def _taken(taken: TakenBackup) -> dict[str, dg.MetadataValue | str | int | list[str]]:
+def _taken(taken: Taken) -> dict[str, dg.MetadataValue | str | int | list[str]]:
     return {
         "backup": taken.point.name,
         "everything committed before": f"{taken.point.at:%F %T}Z",
-        "location": taken.location,
-        "bytes": taken.bytes or 0,
+        "location": taken.stored.location,
+        "bytes": taken.stored.bytes,
         "segment": taken.point.mark.wal,
         "position": taken.point.mark.lsn,
         "dagster/row_count": taken.point.rows,

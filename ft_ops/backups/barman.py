@@ -17,15 +17,22 @@ from ft_ops.backups.archived_wal import ArchivedWal, list_wal
 from ft_ops.backups.barman_catalog import (
     catalog,
     folders,
+    increment,
     parse_list,
     stored_increments,
     wal_deletions,
 )
 from ft_ops.backups.barman_log import log_state
-from ft_ops.backups.bucket_records import point_key
 from ft_ops.backups.commands import run, without_password
-from ft_ops.backups.points import Mark, RestorePoint
-from ft_ops.backups.provider import Log, LogState, ProviderName, RestoredCopy, StoredBackup
+from ft_ops.backups.points import Mark, RestorePoint, take_point
+from ft_ops.backups.provider import (
+    Log,
+    LogState,
+    ProviderName,
+    RestoredCopy,
+    StoredBackup,
+    Taken,
+)
 from ft_ops.backups.recovery import recovered
 from ft_ops.backups.scratch import refuse_too_little_room, scratch_folder, server_in
 from ft_ops.backups.spool import ship_spool
@@ -68,10 +75,10 @@ class BarmanProvider:
     def name(self) -> ProviderName:
         return "barman"
 
-    def take_full(self, name: str, log: Log) -> StoredBackup:
-        """Take a base backup, lz4-compressed; the command reads PGDATA, so run it where it may.
+    def take_full(self, name: str, log: Log) -> Taken:
+        """Take a base backup, then mark the log, so that the log up to there makes it complete.
 
-        An OpsError when it isn't listed as complete afterwards.
+        barman-cloud-backup reads PGDATA: run it where it may.
         """
         target, environment = without_password(self.url)
         arguments = ["--lz4", "--immediate-checkpoint", "--jobs", str(_UPLOADERS)]
@@ -81,16 +88,14 @@ class BarmanProvider:
             timeout_seconds=self.timeout_seconds,
             environment=environment,
         )
-        stored = next((b for b in self.stored_backups() if b.name == name), None)
-        if stored is None or stored.condition != "complete":
-            problem = "it is not listed" if stored is None else stored.problem
-            raise OpsError(
-                f"full backup {name}",
-                cause=f"barman-cloud-backup reported success, but {problem}",
-                next_step="look at the bucket and at who else writes to it",
-            )
+        stored = self._complete(name)
         log(f"{stored.location}: {stored.bytes:,} bytes")
-        return stored
+        return Taken(self._take_point(name, log), stored)
+
+    def take_increment(self, name: str, log: Log) -> Taken:
+        """Mark the log. There is nothing to copy: the log up to the mark is the increment."""
+        point = self._take_point(name, log)
+        return Taken(point, increment(self.bucket, name))
 
     def mark_log(self, connection: Connection, name: str) -> Mark:
         """Write a named restore point, then complete its segment so that it is archived."""
@@ -101,23 +106,18 @@ class BarmanProvider:
         connection.execute(statement("backups/switch_wal"))
         return Mark(lsn=row[0], wal=row[1])
 
-    def take_increment(self, point: RestorePoint, log: Log) -> str:
-        """Nothing to copy: the log up to the point is the increment. Returns the point's key."""
-        log(f"restore point {point.name} at {point.mark.lsn} in {point.mark.wal}")
-        return point_key(point.name)
-
-    def await_point(self, point: RestorePoint, log: Log) -> None:
-        """Ship the spool, if there is one, and wait until the point's segment is in the bucket."""
+    def await_segment(self, wal: str, log: Log) -> None:
+        """Ship the spool, if there is one, and wait until the segment is in the bucket."""
         until = time.monotonic() + self.arrival_seconds
         while True:
             self._ship_spool(log)
-            if point.mark.wal in self._listed(point.mark.wal).files:
+            if wal in self._listed(wal).files:
                 return
             if time.monotonic() > until:
                 raise OpsError(
-                    f"restore point {point.name}",
-                    cause=f"its segment {point.mark.wal} did not arrive in {self.bucket.name} "
-                    f"within {self.arrival_seconds:g} s",
+                    f"WAL segment {wal}",
+                    cause=f"it did not arrive in {self.bucket.name} within "
+                    f"{self.arrival_seconds:g} s",
                     next_step="see pg_stat_archiver and the server's log for what archive_command "
                     "does; exit status 126 or 127 is not counted as a failure there",
                 )
@@ -234,6 +234,23 @@ class BarmanProvider:
     def _listed(self, name: str | None = None) -> ArchivedWal:
         part = f"{name[:16]}/{name}" if name else ""
         return list_wal(self.bucket, f"{self._wals}/{part}")
+
+    def _take_point(self, name: str, log: Log) -> RestorePoint:
+        point = take_point(self.url, name, self.mark_log, cluster=self.system_identifier)
+        self.await_segment(point.mark.wal, log)
+        log(f"restore point {name} at {point.mark.lsn} in {point.mark.wal}")
+        return point
+
+    def _complete(self, name: str) -> StoredBackup:
+        stored = next((b for b in self.stored_backups() if b.name == name), None)
+        if stored is None or stored.condition != "complete":
+            problem = "it is not listed" if stored is None else stored.problem
+            raise OpsError(
+                f"full backup {name}",
+                cause=f"barman-cloud-backup reported success, but {problem}",
+                next_step="look at the bucket and at who else writes to it",
+            )
+        return stored
 
     def _keep(self, *arguments: str) -> None:
         options, backup_id = arguments[:-1], arguments[-1]

@@ -19,7 +19,8 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Listed
 
 _INFO = "backup.info"
-_KEEP = "annotations/keep"
+_ANNOTATIONS = "annotations/"
+_KEEP = f"{_ANNOTATIONS}keep"
 _DONE = "DONE"
 _FAILED = "FAILED"
 
@@ -58,6 +59,15 @@ class Folder:
     @property
     def bytes(self) -> int:
         return sum(found.bytes for found in self.objects.values())
+
+    @property
+    def etags(self) -> dict[str, str]:
+        """What the backup itself consists of; a keep annotation comes and goes."""
+        return {
+            name: found.etag
+            for name, found in self.objects.items()
+            if not name.startswith(_ANNOTATIONS)
+        }
 
     @property
     def begun_at(self) -> datetime | None:
@@ -121,6 +131,7 @@ def catalog(
                 is_held=_KEEP in folder.objects,
                 replica=_replica(backup_id, folder, replicas, replica_bucket, base),
                 begins_at_wal=info.begin_wal if info else None,
+                objects=folder.etags,
                 tablespaces=tuple(name for name, _, _ in (info.tablespaces or ())) if info else (),
             )
         )
@@ -129,23 +140,25 @@ def catalog(
 
 def stored_increments(bucket: Bucket) -> list[StoredBackup]:
     """The increments: restore points, and the log up to each."""
-    return [
-        StoredBackup(
-            provider_id=point_key(name),
-            name=name,
-            kind="increment",
-            condition="complete",
-            problem=None,
-            started_at=None,
-            location=bucket.url(point_key(name)),
-            bytes=0,
-            storage_classes=(),
-            is_held=False,
-            replica=None,
-        )
-        for name in point_names(bucket)
-        if name.startswith("increment-")
-    ]
+    names = [name for name in point_names(bucket) if name.startswith("increment-")]
+    return [increment(bucket, name) for name in names]
+
+
+def increment(bucket: Bucket, name: str) -> StoredBackup:
+    """One increment. It is as whole as the log before it, which has checks of its own."""
+    return StoredBackup(
+        provider_id=point_key(name),
+        name=name,
+        kind="increment",
+        condition="complete",
+        problem=None,
+        started_at=None,
+        location=bucket.url(point_key(name)),
+        bytes=0,
+        storage_classes=(),
+        is_held=False,
+        replica=None,
+    )
 
 
 def _condition(

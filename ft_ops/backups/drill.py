@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from ft_ops.backups import ledger
 from ft_ops.backups.bucket_records import read_point, write_certificate
+from ft_ops.backups.inventory import why_it_does_not_count
 from ft_ops.backups.ladder import Rung, climb
 from ft_ops.backups.ledger import Entry
 from ft_ops.backups.points import RestorePoint
@@ -178,20 +179,12 @@ def _agreed_point(connection: Connection, bucket: Bucket, target: Entry) -> Rest
 
 
 def _stored(provider: BackupProvider, backup: Entry) -> StoredBackup:
-    found = next(
-        (b for b in provider.stored_backups() if b.provider_id == backup.provider_id), None
-    )
-    problem = "it is not there any more" if found is None else found.problem
-    if found is None or found.condition != "complete":
+    found = next((b for b in provider.stored_backups() if b.name == backup.name), None)
+    problem = why_it_does_not_count(backup, found)
+    if found is None or problem is not None:
         raise OpsError(
             f"backup {backup.name}",
             cause=str(problem),
-            next_step="take a full backup now; look for older versions of its objects",
-        )
-    if backup.bytes is not None and found.bytes < backup.bytes:
-        raise OpsError(
-            f"backup {backup.name}",
-            cause=f"its objects hold {found.bytes:,} bytes, and {backup.bytes:,} were written",
             next_step="take a full backup now; look for older versions of its objects",
         )
     return found

@@ -46,4 +46,5 @@ def _stored(bucket: Bucket, name: str, found: Sequence[Listed], is_whole: bool) 
         storage_classes=tuple(sorted({stored.storage_class for stored in found})),
         is_held=False,
         replica=None,
+        objects={stored.key.removeprefix(dump_prefix(name)): stored.etag for stored in found},
     )

@@ -116,14 +116,14 @@ def _adopt_unknown(
     for name in sorted((set(point_names(bucket)) & whole.keys()) - known):
         backup = whole[name]
         point = read_point(bucket, name)
-        ledger.adopt(connection, backup.kind, provider, point, backup.provider_id, backup.bytes)
+        ledger.adopt(connection, provider, point, backup)
         log(f"adopted {name}: it is whole, and the ledger did not know it")
 
 
 def _follow(connection: Connection, stored: Sequence[StoredBackup], log: Log) -> None:
     """Set what has disappeared to missing, and what is back to complete."""
     for entry in ledger.entries(connection):
-        problem = _problem(entry, _find(stored, entry))
+        problem = why_it_does_not_count(entry, _find(stored, entry))
         if entry.state == "complete" and problem is not None:
             ledger.set_state(connection, entry.name, "missing", problem)
             log(f"{entry.name} does not count any more: {problem}")
@@ -140,19 +140,20 @@ def _find(stored: Iterable[StoredBackup], entry: Entry) -> StoredBackup | None:
     return next((backup for backup in stored if backup.name == entry.name), None)
 
 
-def _problem(entry: Entry, stored: StoredBackup | None) -> str | None:
+def why_it_does_not_count(entry: Entry, stored: StoredBackup | None) -> str | None:
     """Why a backup that was completed does not count, None if it does."""
     if stored is None:
         return "it is not there any more, and these operations did not delete it"
     if stored.condition != "complete":
         return stored.problem or stored.condition
-    if entry.bytes is not None and stored.bytes < entry.bytes:
-        return f"its objects hold {stored.bytes:,} bytes, and {entry.bytes:,} were written"
+    changed = [n for n, etag in (entry.objects or {}).items() if stored.objects.get(n) != etag]
+    if changed:
+        return f"its objects {', '.join(changed)} are missing or not what was written"
     return None
 
 
 def _item(entry: Entry, stored: StoredBackup | None) -> Item:
-    problem = _problem(entry, stored)
+    problem = why_it_does_not_count(entry, stored)
     if entry.state != "complete":
         problem = f"{entry.state}: {entry.error or problem}"
     return Item(

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ft_ops.backups.points import RestorePoint
-from ft_ops.backups.provider import Kind, ProviderName
+from ft_ops.backups.provider import Kind, ProviderName, StoredBackup
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -33,7 +33,7 @@ class Entry:
     state: State
     provider_id: str | None
     point_at: datetime | None
-    bytes: int | None
+    objects: Mapping[str, str] | None
     started_at: datetime
     completed_at: datetime | None
     error: str | None
@@ -63,36 +63,34 @@ def begin(
         )
 
 
-def complete(
-    connection: Connection, point: RestorePoint, provider_id: str, size: int | None
-) -> None:
-    """Record that a backup exists and what its point is."""
+def complete(connection: Connection, point: RestorePoint, stored: StoredBackup) -> None:
+    """Record that a backup exists, what its point is, and which objects it consists of."""
     with connection.transaction():
         connection.execute(
             statement("backups/complete"),
             {
                 "name": point.name,
-                "provider_id": provider_id,
+                "provider_id": stored.provider_id,
                 "point_at": point.at,
                 "point": Jsonb(point.to_json()),
-                "bytes": size,
+                "bytes": stored.bytes,
+                "objects": Jsonb(dict(stored.objects)),
             },
         )
         write_audit(
             connection,
             "backup_taken",
             "backups",
-            {"backup": point.name, "provider_id": provider_id, "at": point.at.isoformat()},
+            {
+                "backup": point.name,
+                "provider_id": stored.provider_id,
+                "at": point.at.isoformat(),
+            },
         )
 
 
 def adopt(
-    connection: Connection,
-    kind: Kind,
-    provider: ProviderName,
-    point: RestorePoint,
-    provider_id: str,
-    size: int | None,
+    connection: Connection, provider: ProviderName, point: RestorePoint, stored: StoredBackup
 ) -> None:
     """Record a backup that is whole in the bucket and that this database does not know.
 
@@ -103,13 +101,13 @@ def adopt(
             statement("backups/adopt"),
             {
                 "name": point.name,
-                "kind": kind,
+                "kind": stored.kind,
                 "provider": provider,
                 "started_at": point.at,
                 "run_id": None,
             },
         )
-        complete(connection, point, provider_id, size)
+        complete(connection, point, stored)
 
 
 def fail(connection: Connection, name: str, error: str) -> None:

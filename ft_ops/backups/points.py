@@ -96,7 +96,6 @@ class RestorePoint:
 @dataclass(frozen=True, slots=True)
 class _ServerFacts:
     database: str
-    system_identifier: str
     server_version: int
     cluster_bytes: int
     preloaded: str
@@ -108,10 +107,11 @@ def take_point(
     name: str,
     mark_log: Callable[[Connection, str], Mark],
     *,
+    cluster: str,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> RestorePoint:
-    """Mark the log under ``name`` and fingerprint every table as of that mark.
+    """Mark the log of ``cluster`` under ``name`` and fingerprint every table as of that mark.
 
     Takes no lock that a writer would wait for. Reads every table once, and a second time when
     anything was committed around the mark.
@@ -129,7 +129,7 @@ def take_point(
         at=before.moment,
         mark=mark,
         database=facts.database,
-        system_identifier=facts.system_identifier,
+        system_identifier=cluster,
         server_version=facts.server_version,
         cluster_bytes=facts.cluster_bytes,
         preloaded=_names(facts.preloaded),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from ft_ops.backups.points import Mark, RestorePoint
+from ft_ops.backups.points import RestorePoint
 from ft_ops.pg.connect import Connection
 
 Kind = Literal["full", "increment", "dump"]
@@ -31,7 +31,10 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class StoredBackup:
-    """A backup as the provider has it. Only a ``complete`` one counts for anything."""
+    """A backup as the provider has it. Only a ``complete`` one counts for anything.
+
+    ``objects`` maps the names of its objects to their ETags, where it has any.
+    """
 
     provider_id: str
     name: str
@@ -46,6 +49,15 @@ class StoredBackup:
     replica: Replica | None
     begins_at_wal: str | None = None
     tablespaces: tuple[str, ...] = ()
+    objects: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A backup that is whole, and the point that it can be restored to."""
+
+    point: RestorePoint
+    stored: StoredBackup
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +115,11 @@ class BackupProvider(Protocol):
     @property
     def name(self) -> ProviderName: ...
 
-    def take_full(self, name: str, log: Log) -> StoredBackup:
-        """Take a full backup and wait for its end; an OpsError unless it is complete then."""
+    def take_full(self, name: str, log: Log) -> Taken:
+        """Take a full backup with its point; both can be restored when this returns."""
 
-    def mark_log(self, connection: Connection, name: str) -> Mark:
-        """Name this very place of the log as one that recovery can stop at."""
-
-    def take_increment(self, point: RestorePoint, log: Log) -> str:
-        """Do what makes ``point`` outlive the log's own retention; returns the provider's id."""
-
-    def await_point(self, point: RestorePoint, log: Log) -> None:
-        """Wait until the archived log reaches ``point``; an OpsError when it does not."""
+    def take_increment(self, name: str, log: Log) -> Taken:
+        """Take a point behind the newest full; it can be restored to when this returns."""
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Bring what of the log is ours to bring into the archive."""

@@ -6,15 +6,19 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+import boto3
+
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.provider import BackupProvider
+from ft_ops.backups.rds import RdsProvider
+from ft_ops.backups.rds_instances import Patience
 from ft_ops.backups.retention import Rules
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
-from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.s3.bucket import Bucket, naming, open_bucket
 
 
 def backup_bucket(policy: Policy) -> Bucket:
@@ -26,6 +30,8 @@ def open_provider(policy: Policy, connection: Connection, bucket: Bucket) -> Bac
     """The provider that FT_BACKUP_PROVIDER names, for the cluster of ``connection``."""
     if policy.backup_provider == "barman":
         return _barman(policy, connection, bucket)
+    if policy.backup_provider == "rds":
+        return _rds(policy)
     raise OpsError(
         "FT_BACKUP_PROVIDER",
         cause="it is not set",
@@ -64,6 +70,27 @@ def drill_folder(policy: Policy) -> Path:
 def server_programs(policy: Policy) -> Path:
     """The folder of PostgreSQL's programs for drills and dumps."""
     return policy.pg_bin_dir or embedded_binaries()
+
+
+def _rds(policy: Policy) -> RdsProvider:
+    if policy.rds_instance is None:
+        raise OpsError(
+            "FT_RDS_INSTANCE",
+            cause="it is not set, and FT_BACKUP_PROVIDER is rds",
+            next_step="set it to the identifier of the instance",
+        )
+    with naming("RDS"):
+        client = boto3.client("rds")
+        copies = boto3.client("rds", region_name=policy.dr_region) if policy.dr_region else None
+    return RdsProvider(
+        url=policy.require_database_url(),
+        instance=policy.rds_instance,
+        client=client,
+        region=client.meta.region_name,
+        copies=copies,
+        patience=Patience(policy.backup_timeout_minutes * 60),
+        arrival_seconds=policy.wal_arrival_seconds,
+    )
 
 
 def _barman(policy: Policy, connection: Connection, bucket: Bucket) -> BarmanProvider:

@@ -10,7 +10,7 @@ from dagster._core.storage.tags import (
 )
 from pydantic import Field
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, monthly, table, utc_now
+from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, monthly, utc_now
 from ft_ops.months import Month
 from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS
@@ -62,15 +62,13 @@ def _partitions_asset(parent: str) -> dg.AssetsDefinition:
             outcomes = ensure_months(connection, parent, months, log=context.log.info)
         actions = Counter[str](outcome.action for outcome in outcomes)
         actions["in the archive"] = len(context.partition_keys) - len(months)
-        return dg.MaterializeResult(
-            metadata={
-                **actions,
-                "partitions": table(
-                    ("month", "table", "outcome"),
-                    ((str(o.month), o.name, o.action) for o in outcomes),
-                ),
-            }
-        )
+        # Each month gets its own line: a table of all of them would be written once a month.
+        for outcome in outcomes:
+            context.add_asset_metadata(
+                {"table": outcome.name, "outcome": outcome.action},
+                partition_key=outcome.month.key,
+            )
+        return dg.MaterializeResult(metadata=dict(actions))
 
     return partitions
 

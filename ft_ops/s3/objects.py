@@ -49,9 +49,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a listing says of an object's newest version."""
+    """What a listing says of an object's newest version. The ETag is another for other content."""
 
     key: str
+    etag: str
     bytes: int
     storage_class: str
     last_modified: datetime
@@ -194,6 +195,7 @@ def objects(bucket: Bucket, prefix: str) -> Iterator[Listed]:
             for item in page.get("Contents", []):
                 yield Listed(
                     key=item["Key"],
+                    etag=item["ETag"].strip('"'),
                     bytes=item["Size"],
                     storage_class=item.get("StorageClass", "STANDARD"),
                     last_modified=item["LastModified"],

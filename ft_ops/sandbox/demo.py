@@ -128,6 +128,7 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
         before = _digests_before(demo, due)
         bytes_before = _database_bytes(connection)
         _archive(demo, due)
+        _back_up(demo)
         purged = _purge(demo, due)
         rows_read_back = _read_back(demo, due, before)
         _verify_partitions(demo)
@@ -200,13 +201,34 @@ def _archive(demo: Demo, due: Sequence[Month]) -> None:
         tell(f"{len(due)} months moved, exported, proven and frozen")
 
 
+def _back_up(demo: Demo) -> None:
+    """A full backup, an increment, and a drill that restores them; then the checks of both."""
+    with demo.step("take_full_backup") as tell:
+        demo.run("take_full_backup")
+        tell("taken, and its restore point is in the archived log")
+    with demo.step("take_incremental_backup") as tell:
+        demo.run("take_incremental_backup")
+        tell("a later point to restore to")
+    with demo.step("drill_restore") as tell:
+        demo.run("drill_restore")
+        verified = newest_verified_backup(demo.connection)
+        if verified is None:
+            raise OpsError(
+                "restore drill",
+                cause="it ended well, and no backup counts as verified",
+                next_step="this is a defect: please report it",
+            )
+        tell(f"{verified.name} restored to {verified.restored_to:%H:%M:%S} UTC and checked")
+    with demo.step("verify_backups") as tell:
+        demo.run("verify_backups")
+        tell("inventory taken")
+    with demo.step("retain_backups") as tell:
+        demo.run("retain_backups")
+        tell("planned, as a dry run")
+
+
 def _purge(demo: Demo, due: Sequence[Month]) -> list[Month]:
     with demo.step("purge_archived_content") as tell:
-        if newest_verified_backup(demo.connection) is None:
-            for month in due:
-                demo.run("purge_archived_content", month)
-            tell("refused, as it must be: no backup was restored and verified yet")
-            return []
         for month in due:
             demo.run(
                 "purge_archived_content",

@@ -6,6 +6,7 @@ SET
     point_at = %(point_at)s,
     point = %(point)s,
     bytes = %(bytes)s,
+    objects = %(objects)s,
     completed_at = clock_timestamp(),
     error = NULL
 WHERE name = %(name)s;

@@ -6,7 +6,7 @@ SELECT
     b.state,
     b.provider_id,
     b.point_at,
-    b.bytes,
+    b.objects,
     b.started_at,
     b.completed_at,
     b.error,

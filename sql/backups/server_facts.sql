@@ -1,7 +1,6 @@
--- What identifies the cluster, and what a copy of it needs to be read.
+-- What a copy of this database needs to be read.
 SELECT
     current_database() AS database,
-    (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
     current_setting('server_version_num')::integer AS server_version,
     (SELECT sum(pg_database_size(oid))::bigint FROM pg_database) AS cluster_bytes,
     current_setting('shared_preload_libraries') AS preloaded,

@@ -16,6 +16,8 @@ CREATE TABLE ops.archive (
     objects jsonb NOT NULL DEFAULT '[]',
     manifest jsonb,
     certificate jsonb,
+    -- Links, by bucket, that left the database since the proof with the month of their other end.
+    departed_links jsonb NOT NULL DEFAULT '{}',
     -- Which of the 256 buckets of the month's segments a purge has removed so far.
     purged_buckets smallint[] NOT NULL DEFAULT '{}',
     archived_at timestamptz,

@@ -18,6 +18,8 @@ CREATE TABLE ops.backups (
     -- Where recovery has to stop, and the fingerprint of every table there.
     point jsonb,
     bytes bigint,
+    -- The names of its objects and their ETags as they were written.
+    objects jsonb,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     completed_at timestamptz,
     deleted_at timestamptz,

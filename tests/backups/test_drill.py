@@ -110,21 +110,13 @@ def test_a_failed_drill_takes_the_backups_word_back(standing: Standing) -> None:
     assert newest_verified_backup(standing.world.connection) is None
 
 
-def test_a_damaged_archive_is_named(standing: Standing) -> None:
+def test_an_archive_with_another_content_is_named(standing: Standing) -> None:
+    """One bit: neither its size nor, if it lies in a file that is not used, a restore tells."""
     key = standing.world.key("data.tar.lz4")
     body = standing.world.body(key)
     with (
         standing.world.replaced(key, flipped(body, len(body) // 2)),
-        pytest.raises(OpsError, match=r"barman-cloud-restore: exit status|restored to"),
-    ):
-        _drill(standing)
-
-
-def test_an_archive_cut_short_is_named(standing: Standing) -> None:
-    key = standing.world.key("data.tar.lz4")
-    with (
-        standing.world.replaced(key, standing.world.body(key)[:100_000]),
-        pytest.raises(OpsError, match=r"its objects hold [\d,]+ bytes, and [\d,]+ were written"),
+        pytest.raises(OpsError, match=r"its objects data\.tar\.lz4 are .* not what was written"),
     ):
         _drill(standing)
 
@@ -190,7 +182,7 @@ def test_a_drill_that_can_not_be_held_is_no_verdict(
 def _entry(day: int, kind: Kind, state: State = "complete") -> Entry:
     at = datetime(2026, 3, 1, 2, tzinfo=UTC) + timedelta(days=day)
     name = f"{kind}-{day}"
-    return Entry(name, kind, "barman", state, name, at, 1, at, at, None, None, None, False)
+    return Entry(name, kind, "barman", state, name, at, None, at, at, None, None, None, False)
 
 
 def test_plans_choose_among_what_is_complete() -> None:

@@ -12,8 +12,8 @@ from ft_ops.backups import ledger, newest_verified_backup
 from ft_ops.backups.barman_catalog import BackupInfo, Folder, catalog, parse_list, wal_deletions
 from ft_ops.backups.deletion import delete_backups, deletions
 from ft_ops.backups.inventory import Inventory, take_inventory
+from ft_ops.backups.provider import Taken
 from ft_ops.backups.retention import Rules, plan_retention
-from ft_ops.backups.take import TakenBackup
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import Listed, objects
@@ -66,7 +66,7 @@ def test_a_backups_life_from_taken_to_deleted(world: World) -> None:
     left = _inventory(world)
     assert [item.name for item in left.items] == [second.point.name]
     keys = {stored.key for stored in objects(world.bucket, "")}
-    assert not any(first.provider_id in key or increment.point.name in key for key in keys)
+    assert not any(first.stored.provider_id in key or increment.point.name in key for key in keys)
     # What it needs of the log stayed.
     assert world.provider.log_state(world.connection, left.first_wal).problems == ()
 
@@ -91,7 +91,7 @@ def _held_and_released(world: World) -> None:
     assert not _inventory(world).items[0].is_held
 
 
-def _forgotten_and_adopted(world: World, full: TakenBackup, increment: TakenBackup) -> None:
+def _forgotten_and_adopted(world: World, full: Taken, increment: Taken) -> None:
     """A ledger that knows nothing: the bucket says what there is, but not what is proven."""
     world.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
     adopted = _inventory(world)
@@ -102,7 +102,7 @@ def _forgotten_and_adopted(world: World, full: TakenBackup, increment: TakenBack
     assert ledger.read_point(world.connection, full.point.name) == full.point
 
 
-def _refused_to_break_a_chain(world: World, first: TakenBackup, second: TakenBackup) -> None:
+def _refused_to_break_a_chain(world: World, first: Taken, second: Taken) -> None:
     """A backup of another cluster in the folder makes barman's idea of "before" wrong."""
     stored = {backup.name: backup for backup in world.provider.stored_backups()}
     older = replace(stored[second.point.name], begins_at_wal="000000010000000000000001")
@@ -146,7 +146,7 @@ def _info(backup_id: str, status: str = "DONE", systemid: str = "1") -> BackupIn
 
 
 def _folder(*names: str) -> Folder:
-    return Folder({name: Listed(name, 10, "STANDARD", NOW) for name in names})
+    return Folder({name: Listed(name, "etag", 10, "STANDARD", NOW) for name in names})
 
 
 def test_what_is_not_whole_or_not_ours_is_named(bucket: Bucket) -> None:

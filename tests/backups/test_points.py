@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import psycopg
@@ -31,6 +32,9 @@ def _marking(action: Callable[[], object] = lambda: None) -> Callable[[Connectio
     return mark_log
 
 
+_take = partial(take_point, cluster="1")
+
+
 @pytest.fixture
 def notes(connection: Connection) -> Connection:
     connection.execute("CREATE TABLE notes (id int PRIMARY KEY, r text)")
@@ -41,7 +45,7 @@ def notes(connection: Connection) -> Connection:
 def test_a_quiet_database_is_fingerprinted_as_of_the_mark(
     database: Database, notes: Connection
 ) -> None:
-    point = take_point(database.url, "quiet", _marking())
+    point = _take(database.url, "quiet", _marking())
     assert point.changing == ()
     assert point.tables == dict(fingerprint_tables(notes))
     found = point.tables["public.notes"]
@@ -69,7 +73,7 @@ def test_a_table_that_changes_around_the_mark_is_named_and_no_other(
     def write() -> None:
         notes.execute("DELETE FROM notes WHERE id = 7")
 
-    point = take_point(database.url, "busy", _marking(write))
+    point = _take(database.url, "busy", _marking(write))
     assert point.changing == ("public.notes",)
     assert point.tables["public._sqlx_migrations"] is not None
 
@@ -86,7 +90,7 @@ def test_a_commit_in_flight_at_the_mark_is_waited_for(
 
     notes.execute("BEGIN")
     notes.execute("DELETE FROM notes WHERE id = 7")
-    point = take_point(database.url, "flight", _marking(), sleep=pause)
+    point = _take(database.url, "flight", _marking(), sleep=pause)
     assert len(pauses) == 1
     assert point.changing == ("public.notes",)
 
@@ -97,7 +101,7 @@ def test_a_transaction_that_stays_open_holds_nothing_up(
     notes.execute("BEGIN")
     notes.execute("DELETE FROM notes WHERE id = 7")
     seconds = count()
-    point = take_point(
+    point = _take(
         database.url, "open", _marking(), sleep=lambda _: None, clock=lambda: next(seconds)
     )
     notes.execute("ROLLBACK")
@@ -108,11 +112,11 @@ def test_an_unreadable_table_is_named(database: Database, notes: Connection) -> 
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
         admin.execute("CREATE TABLE public.secret AS SELECT 1 AS one")
     with pytest.raises(OpsError, match=r"fingerprint of public\.secret: permission denied"):
-        take_point(database.url, "unreadable", _marking())
+        _take(database.url, "unreadable", _marking())
 
 
 def test_a_point_survives_its_record(database: Database, notes: Connection) -> None:
-    point = take_point(database.url, "kept", _marking(lambda: notes.execute("TRUNCATE notes")))
+    point = _take(database.url, "kept", _marking(lambda: notes.execute("TRUNCATE notes")))
     assert RestorePoint.from_json(json.loads(json.dumps(point.to_json()))) == point
     with pytest.raises(OpsError, match="its record can't be read"):
         RestorePoint.from_json({"name": "broken"})

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import open_provider
-from ft_ops.backups.take import TakenBackup, take_full, take_increment
+from ft_ops.backups.take import take_full, take_increment
 from ft_ops.pg.connect import Connection
 from ft_ops.policy import load_policy
 from ft_ops.s3.bucket import Bucket
@@ -27,10 +28,9 @@ class World:
     provider: BarmanProvider
     clock: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def full(self) -> TakenBackup:
+    def full(self) -> Taken:
         return take_full(
             self.connection,
-            self.url,
             self.provider,
             self.bucket,
             now=self._tick(),
@@ -38,10 +38,9 @@ class World:
             log=lambda line: None,
         )
 
-    def increment(self) -> TakenBackup:
+    def increment(self) -> Taken:
         return take_increment(
             self.connection,
-            self.url,
             self.provider,
             self.bucket,
             now=self._tick(),
@@ -99,8 +98,8 @@ class Standing:
     """A world with one full and one increment, which stay as they are."""
 
     world: World
-    full: TakenBackup
-    increment: TakenBackup
+    full: Taken
+    increment: Taken
 
 
 def open_world(connection: Connection, url: str, bucket: Bucket) -> World:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from tests.faults.probe import Moment
@@ -78,6 +79,7 @@ class Chaos:
     zygote: Zygote
     template: Database
     original: Rows
+    temporary: Path
     stack: ExitStack
     _prepared: dict[Step, World] = field(default_factory=dict)
     _undisturbed: dict[Step, tuple[State, tuple[str, ...]]] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class Chaos:
             self.wait_for_backends(world)
             runs = self._run_again(world, point.step, found)
         found += _problems(world, self._baseline(point.step)[0])
+        found += [f"{left.name} is left" for left in self.temporary.iterdir()]
         return Strike(point, _in_words(end), runs, tuple(found))
 
     def moments(self, step: Step) -> list[tuple[int, Moment]]:

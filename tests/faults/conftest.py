@@ -45,10 +45,14 @@ def small_world(template: Database, worker_id: str) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def session_chaos(small_world: Database, settings: dict[str, str]) -> Iterator[Chaos]:
+def session_chaos(
+    small_world: Database, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Chaos]:
     original = World(small_world, "", {}).rows()
-    with zygote(["tests.faults.steps"], settings) as started, ExitStack() as stack:
-        yield Chaos(started, small_world, original, stack)
+    temporary = tmp_path_factory.mktemp("steps")
+    environment = settings | {"TMPDIR": str(temporary)}
+    with zygote(["tests.faults.steps"], environment) as started, ExitStack() as stack:
+        yield Chaos(started, small_world, original, temporary, stack)
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""Vacuums, freezes, analyses and rebuilds by evidence, within a window, in nobody's way."""
+
+from ft_ops.maintenance.advice import IndexAdvice, index_advice
+from ft_ops.maintenance.bloat import Accuracy, Estimate, accuracy, estimate_indexes
+from ft_ops.maintenance.candidates import RebuildRules
+from ft_ops.maintenance.freeze import freeze_closed_partitions
+from ft_ops.maintenance.gates import Gates
+from ft_ops.maintenance.leftovers import InvalidIndex, invalid_indexes
+from ft_ops.maintenance.rebuild import RebuildOutcome, Terms, rebuild_indexes
+from ft_ops.maintenance.vacuum import TableOutcome, vacuum_tables
+from ft_ops.maintenance.wraparound import Age, Wraparound, wraparound
+
+__all__ = [
+    "Accuracy",
+    "Age",
+    "Estimate",
+    "Gates",
+    "IndexAdvice",
+    "InvalidIndex",
+    "RebuildOutcome",
+    "RebuildRules",
+    "TableOutcome",
+    "Terms",
+    "Wraparound",
+    "accuracy",
+    "estimate_indexes",
+    "freeze_closed_partitions",
+    "index_advice",
+    "invalid_indexes",
+    "rebuild_indexes",
+    "vacuum_tables",
+    "wraparound",
+]

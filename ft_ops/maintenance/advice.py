@@ -1,0 +1,76 @@
+"""Indexes that nobody uses, that repeat another, or that are missing. Told, never acted on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from psycopg.rows import class_row
+
+from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.sqlfiles import statement
+
+OLD_ENOUGH: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One index, or one foreign key without one; ``bytes`` is what dropping it would free."""
+
+    schema: str
+    table_name: str
+    name: str
+    bytes: int
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexAdvice:
+    """What somebody should think about. Each list is ordered, the largest first."""
+
+    unused: tuple[Finding, ...]
+    duplicate: tuple[Finding, ...]
+    unindexed_foreign_keys: tuple[Finding, ...]
+
+
+def index_advice(connection: Connection, *, now: datetime) -> IndexAdvice:
+    """Look through the catalog. An index counts as unused after 30 days without a scan.
+
+    The days count from when `scans_of_our_own` first looked: nobody else knows an index's age.
+    """
+    return IndexAdvice(
+        unused=_findings(connection, "unused_indexes", now - OLD_ENOUGH),
+        duplicate=_findings(connection, "duplicate_indexes", now),
+        unindexed_foreign_keys=_findings(connection, "unindexed_foreign_keys", now),
+    )
+
+
+@contextmanager
+def scans_of_our_own(connection: Connection, *, now: datetime) -> Iterator[None]:
+    """Take note of which indexes are in use, and keep what the block scans out of that.
+
+    Estimates descend the indexes that they judge: without this, none would ever seem unused.
+    """
+    _flush_counters(connection)
+    connection.execute(statement("maintenance/note_usage"), {"now": now})
+    connection.execute(statement("maintenance/forget_usage"))
+    try:
+        yield
+    finally:
+        if takes_statements(connection):
+            _flush_counters(connection)
+            connection.execute(statement("maintenance/note_own_scans"))
+
+
+def _flush_counters(connection: Connection) -> None:
+    # A session's counters reach the others after a second at the earliest, unless it asks.
+    connection.execute("SELECT pg_stat_force_next_flush()")
+
+
+def _findings(connection: Connection, name: str, before: datetime) -> tuple[Finding, ...]:
+    with connection.cursor(row_factory=class_row(Finding)) as cursor:
+        cursor.execute(statement(f"maintenance/{name}"), {"before": before})
+        return tuple(cursor.fetchall())

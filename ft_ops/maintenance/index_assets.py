@@ -1,0 +1,321 @@
+"""Assets and checks of indexes: their estimated bloat, their rebuilds, and what is wrong."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from ft_ops.defs import HEAVY_POOL, OWNERS, table, utc_now
+from ft_ops.maintenance.advice import Finding, index_advice, scans_of_our_own
+from ft_ops.maintenance.bloat import Estimate, accuracy, estimate_indexes, refuse_unreachable
+from ft_ops.maintenance.candidates import RebuildRules, is_bloated
+from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
+from ft_ops.maintenance.leftovers import invalid_indexes
+from ft_ops.maintenance.monitoring import require_monitoring
+from ft_ops.maintenance.picture import bloat_picture
+from ft_ops.maintenance.rebuild import (
+    RebuildOutcome,
+    Terms,
+    plan_rebuilds,
+    rebuild_indexes,
+    refuse_failed,
+)
+from ft_ops.policy import Policy
+from ft_ops.resources import Database, Settings, as_failure
+
+MEGABYTE = 1 << 20
+GOOD_MEDIAN_POINTS = 1.0
+GOOD_P90_POINTS = 4.0
+FEWEST_TRUTHS = 5
+
+
+class BloatConfig(dg.Config):
+    """Launch config of `index_bloat`."""
+
+    dry_run: bool = Field(
+        default=False, description="Estimate, and record nothing in ops.index_estimates."
+    )
+
+
+class RebuildConfig(dg.Config):
+    """Launch config of `rebuilt_indexes`."""
+
+    dry_run: bool = Field(
+        default=False,
+        description="Only look: show which indexes would be rebuilt, and what is in the way.",
+    )
+    indexes: list[str] = Field(
+        default=[],
+        description="Rebuild these indexes, however little bloated, and no others. Those of public "
+        "by their name, others as schema.index. What would hurt the application still stops them.",
+    )
+
+
+@dg.asset(
+    deps=["vacuumed_tables"],
+    group_name="maintenance",
+    kinds={"postgres"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "How large every index would be after a rebuild: estimated from samples of its rows, "
+        "without any extension, and kept in `ops.index_estimates` until a rebuild tells the truth. "
+        "Also names indexes that nobody uses, that repeat another, or that are missing. Changes "
+        "none of them."
+    ),
+)
+def index_bloat(
+    context: dg.AssetExecutionContext, config: BloatConfig, database: Database, settings: Settings
+) -> dg.MaterializeResult[None]:
+    now = utc_now()
+    with as_failure(), database.connect("index bloat", statement_timeout="60s") as connection:
+        require_monitoring(connection)
+        with nullcontext() if config.dry_run else scans_of_our_own(connection, now=now):
+            estimates = estimate_indexes(
+                connection, chance=random.Random(), store=not config.dry_run, log=context.log.info
+            )
+        refuse_unreachable(estimates)
+        advice = index_advice(connection, now=now)
+    rules = _rules(settings.policy())
+    return dg.MaterializeResult(
+        metadata={
+            "dry run": config.dry_run,
+            "dagster/row_count": len(estimates),
+            "bytes": sum(estimate.index.bytes for estimate in estimates),
+            "reclaimable bytes": sum(estimate.reclaimable_bytes for estimate in estimates),
+            "bloated": sum(is_bloated(estimate, rules) for estimate in estimates),
+            "unknown": sum(estimate.method == "unknown" for estimate in estimates),
+            "the largest": dg.MetadataValue.md(bloat_picture(estimates)),
+            "indexes": _estimates(estimates, rules),
+            "unused": _findings(advice.unused),
+            "duplicate": _findings(advice.duplicate),
+            "foreign keys without an index": _findings(advice.unindexed_foreign_keys),
+        }
+    )
+
+
+@dg.asset(
+    deps=[index_bloat],
+    group_name="maintenance",
+    kinds={"postgres"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "Bloated indexes, rebuilt by REINDEX INDEX CONCURRENTLY: those that free most a second "
+        "first, one at a time, while the window, the disk, the replicas and the application allow "
+        "it. What interrupted rebuilds left behind is finished or dropped first."
+    ),
+)
+def rebuilt_indexes(
+    context: dg.AssetExecutionContext, config: RebuildConfig, database: Database, settings: Settings
+) -> dg.MaterializeResult[None]:
+    terms = _terms(settings.policy(), context.run.run_id)
+    chance = random.Random()
+    with (
+        as_failure(),
+        # A build in several processes would be over sooner, and be felt by everybody.
+        database.connect("index rebuilds", max_parallel_maintenance_workers="0") as connection,
+        database.connect("index rebuilds, watching", statement_timeout="5s") as beside,
+    ):
+        require_monitoring(connection)
+        if config.dry_run:
+            outcomes = plan_rebuilds(
+                connection, terms, config.indexes, now=utc_now(), chance=chance
+            )
+        else:
+            outcomes = rebuild_indexes(
+                connection,
+                beside,
+                terms,
+                config.indexes,
+                now=utc_now(),
+                chance=chance,
+                log=context.log.info,
+            )
+        refuse_failed(outcomes)
+    return dg.MaterializeResult(metadata={"dry run": config.dry_run, **_rebuild_metadata(outcomes)})
+
+
+@dg.asset_check(
+    asset=index_bloat,
+    name="estimates_are_accurate",
+    description=(
+        "The estimates of the last 200 rebuilds against the sizes that came of them, in points of "
+        "the size before. Warns above a median of 1 point, or a 90th percentile of 4."
+    ),
+)
+def estimates_are_accurate(database: Database) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("estimates") as connection:
+        found = accuracy(connection)
+    is_good = found.median <= GOOD_MEDIAN_POINTS and found.p90 <= GOOD_P90_POINTS
+    return dg.AssetCheckResult(
+        passed=is_good or len(found.errors) < FEWEST_TRUTHS,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"median {found.median:.2f} points, 90th percentile {found.p90:.2f}, "
+        f"of {len(found.errors)} rebuilds",
+        metadata={
+            "median": found.median,
+            "90th percentile": found.p90,
+            "errors": table(
+                ["index", "method", "points"],
+                ((f"{e.schema}.{e.name}", e.method, round(e.points, 2)) for e in found.errors),
+            ),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=index_bloat,
+    name="index_advice",
+    description="Warns of unused and duplicate indexes, and of foreign keys without an index.",
+)
+def index_advice_check(database: Database) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("index advice") as connection:
+        advice = index_advice(connection, now=utc_now())
+    counts = {
+        "unused": advice.unused,
+        "duplicate": advice.duplicate,
+        "foreign keys without an index": advice.unindexed_foreign_keys,
+    }
+    return dg.AssetCheckResult(
+        passed=not any(counts.values()),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=", ".join(f"{len(found)} {what}" for what, found in counts.items()),
+        metadata={what: _findings(found) for what, found in counts.items()},
+    )
+
+
+@dg.asset_check(
+    asset="rebuilt_indexes",
+    name="no_invalid_indexes",
+    description=(
+        "Every index serves queries. One that doesn't is the leftover of an interrupted rebuild or "
+        "creation: it still slows every write down."
+    ),
+)
+def no_invalid_indexes(database: Database) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("invalid indexes") as connection:
+        require_monitoring(connection)
+        invalid = [index for index in invalid_indexes(connection) if not index.is_busy]
+    return dg.AssetCheckResult(
+        passed=not invalid,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(invalid)} invalid indexes",
+        metadata={
+            "invalid": table(
+                ["index", "table", "bytes", "to drop it"],
+                (
+                    (
+                        index.qualified_name,
+                        index.table_name,
+                        index.bytes,
+                        f'DROP INDEX CONCURRENTLY "{index.schema}"."{index.name}"',
+                    )
+                    for index in invalid
+                ),
+            )
+        },
+    )
+
+
+def _rules(policy: Policy) -> RebuildRules:
+    return RebuildRules(
+        min_bytes=policy.reindex_min_mb * MEGABYTE,
+        min_share=policy.reindex_min_percent / 100,
+        min_reclaimable_bytes=policy.reindex_min_reclaim_mb * MEGABYTE,
+        cooldown=timedelta(days=policy.reindex_cooldown_days),
+    )
+
+
+def _terms(policy: Policy, run_id: str) -> Terms:
+    volume_gb = policy.database_volume_gb
+    return Terms(
+        rules=_rules(policy),
+        gates=Gates(
+            longest_snapshot_seconds=policy.reindex_longest_snapshot_seconds,
+            max_lag_bytes=policy.reindex_max_lag_mb * MEGABYTE,
+            free_disk=free_disk_here if volume_gb is None else free_disk_of(volume_gb * 10**9),
+        ),
+        canary_limit_ms=policy.reindex_canary_limit_ms,
+        deadline=time.monotonic() + 60 * policy.maintenance_window_minutes,
+        run_id=run_id,
+    )
+
+
+def _estimates(estimates: Sequence[Estimate], rules: RebuildRules) -> dg.MetadataValue:
+    return table(
+        [
+            "index", "table", "bytes", "rows", "after a rebuild", "reclaimable %", "method",
+            "certain", "bloated", "problem",
+        ],
+        (
+            (
+                e.index.qualified_name,
+                e.index.table_name,
+                e.index.bytes,
+                e.rows,
+                e.estimated_bytes,
+                round(100 * e.reclaimable_share, 1),
+                e.method,
+                e.is_certain,
+                is_bloated(e, rules),
+                e.problem,
+            )
+            for e in estimates
+            if e.index.bytes >= MEGABYTE or e.problem
+        ),
+    )  # fmt: skip
+
+
+def _findings(findings: Sequence[Finding]) -> dg.MetadataValue:
+    return table(
+        ["name", "table", "bytes", "finding"],
+        ((f"{f.schema}.{f.name}", f.table_name, f.bytes, f.finding) for f in findings),
+    )
+
+
+def _rebuild_metadata(
+    outcomes: Sequence[RebuildOutcome],
+) -> dict[str, dg.MetadataValue | int | str]:
+    counts = Counter(outcome.result for outcome in outcomes)
+    rebuilt = [outcome for outcome in outcomes if outcome.bytes_after is not None]
+    return {
+        **dict(sorted(counts.items())),
+        "bytes freed": sum(o.candidate.index.bytes - (o.bytes_after or 0) for o in rebuilt),
+        "indexes": table(
+            [
+                "index", "result", "detail", "bytes before", "estimated", "bytes after",
+                "predicted seconds", "seconds", "quiet canary ms", "worst canary ms",
+            ],
+            (
+                (
+                    o.candidate.index.qualified_name,
+                    o.result,
+                    o.detail,
+                    o.candidate.index.bytes,
+                    o.candidate.estimate.estimated_bytes,
+                    o.bytes_after,
+                    round(o.candidate.predicted_seconds, 1),
+                    _rounded(o.measures.seconds),
+                    _rounded(o.measures.quiet_canary_ms),
+                    _rounded(o.measures.worst_canary_ms),
+                )
+                for o in outcomes
+            ),
+        ),
+    }  # fmt: skip
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+defs = dg.Definitions(
+    assets=[index_bloat, rebuilt_indexes],
+    asset_checks=[estimates_are_accurate, index_advice_check, no_invalid_indexes],
+)

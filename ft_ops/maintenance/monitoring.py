@@ -1,0 +1,18 @@
+"""What has to be true of the operations role before anything is judged by statistics."""
+
+from __future__ import annotations
+
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+
+def require_monitoring(connection: Connection) -> None:
+    """OpsError unless this role sees other users' sessions: gates would pass for want of sight."""
+    row = connection.execute(statement("maintenance/can_monitor")).fetchone()
+    if row is None or not row[0]:
+        raise OpsError(
+            f"role {connection.info.user}",
+            cause="it can't see other users' sessions and statistics",
+            next_step=f'as an administrator: GRANT pg_monitor TO "{connection.info.user}"',
+        )

@@ -1,0 +1,134 @@
+"""Watches a rebuild from beside it: its progress, and how the application fares meanwhile."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+from psycopg.rows import class_row
+
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+SECONDS_BETWEEN_LOOKS: Final = 0.5
+_LOG_EVERY_SECONDS: Final = 15.0
+_QUIET_SAMPLES: Final = 7
+_RECENT_SAMPLES: Final = 5
+_SUFFERING_FACTOR: Final = 5
+# From here on the new index is in place: to stop now would only leave the old one behind.
+_LAST_PHASES: Final = frozenset(
+    {"waiting for readers before marking dead", "waiting for readers before dropping"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at pg_stat_progress_create_index."""
+
+    phase: str
+    blocks_done: int
+    blocks_total: int
+    tuples_done: int
+    tuples_total: int
+    lockers_done: int
+    lockers_total: int
+
+    @property
+    def may_be_stopped(self) -> bool:
+        """Whether stopping undoes the rebuild, so that only its unfinished copy must be dropped."""
+        return self.phase not in _LAST_PHASES
+
+    def __str__(self) -> str:
+        for done, total, what in (
+            (self.blocks_done, self.blocks_total, "blocks"),
+            (self.tuples_done, self.tuples_total, "tuples"),
+            (self.lockers_done, self.lockers_total, "transactions to wait for"),
+        ):
+            if total:
+                return f"{self.phase}: {done:,} of {total:,} {what}"
+        return self.phase
+
+
+@dataclass(slots=True)
+class Canary:
+    """A small query of the application's kind, timed again and again.
+
+    It suffers when the median of its last five runs is above ``limit_ms`` and above five times the
+    quiet median.
+    """
+
+    limit_ms: float
+    clock: Callable[[], float] = time.perf_counter
+    chance: random.Random = field(default_factory=random.Random)
+    quiet_ms: float = 0.0
+    worst_ms: float = 0.0
+    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_SAMPLES))
+
+    def settle_in(self, connection: Connection) -> None:
+        """Take the quiet median, and forget what was seen before."""
+        self._sing(connection)
+        self.quiet_ms = statistics.median(self._sing(connection) for _ in range(_QUIET_SAMPLES))
+        self.worst_ms = 0.0
+        self._recent.clear()
+
+    def listen(self, connection: Connection) -> bool:
+        """Run the query once more; whether it suffers."""
+        milliseconds = self._sing(connection)
+        self.worst_ms = max(self.worst_ms, milliseconds)
+        self._recent.append(milliseconds)
+        limit = max(self.limit_ms, _SUFFERING_FACTOR * self.quiet_ms)
+        return len(self._recent) == _RECENT_SAMPLES and statistics.median(self._recent) > limit
+
+    def _sing(self, connection: Connection) -> float:
+        somewhere = uuid.UUID(int=self.chance.getrandbits(128))
+        began = self.clock()
+        try:
+            connection.execute(statement("maintenance/canary"), {"somewhere": somewhere}).fetchone()
+        except psycopg.errors.QueryCanceled:
+            # The time-out is part of the answer: it took at least that long.
+            return (self.clock() - began) * 1000
+        return (self.clock() - began) * 1000
+
+
+def watch_rebuild(
+    connection: Connection,
+    pid: int,
+    canary: Canary,
+    *,
+    is_done: Callable[[float], bool],
+    stop: Callable[[], object],
+    log: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> bool:
+    """Look at the rebuild in the session ``pid`` until ``is_done``, which waits so many seconds.
+
+    Calls ``stop`` once when the canary suffers in a phase that may be stopped; whether it did.
+    """
+    stopped = False
+    last_phase, last_logged = "", clock()
+    while not is_done(SECONDS_BETWEEN_LOOKS):
+        suffers = canary.listen(connection)
+        progress = _progress(connection, pid)
+        if progress is None:
+            continue
+        if progress.phase != last_phase or clock() - last_logged >= _LOG_EVERY_SECONDS:
+            log(str(progress))
+            last_phase, last_logged = progress.phase, clock()
+        if suffers and progress.may_be_stopped and not stopped:
+            log(f"stopping: the canary's last median is above its limit in {progress.phase!r}")
+            stop()
+            stopped = True
+    return stopped
+
+
+def _progress(connection: Connection, pid: int) -> Progress | None:
+    with connection.cursor(row_factory=class_row(Progress)) as cursor:
+        cursor.execute(statement("maintenance/rebuild_progress"), {"pid": pid})
+        return cursor.fetchone()

@@ -1,0 +1,2 @@
+-- Whether this role sees other users' sessions and statistics.
+SELECT pg_has_role('pg_read_all_stats', 'USAGE');

@@ -1,0 +1,6 @@
+-- Where sampled rows of an index are, and how wide each of its columns is stored there. Reads
+-- about {percent} of the table's pages under ACCESS SHARE.
+SELECT ctid::text AS row, ARRAY[{widths}]::integer[] AS widths
+FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+WHERE {predicate}
+  AND random() < %(share)s;

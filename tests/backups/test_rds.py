@@ -1,0 +1,323 @@
+"""RDS: moto where it is faithful, a fake that can be late, stale, missing or failing elsewhere."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import boto3
+import psycopg
+import pytest
+from psycopg import conninfo, sql
+
+from ft_ops.backups import newest_verified_backup
+from ft_ops.backups.drill import Drill, Plan, named_plan, newest_plan, run_drill
+from ft_ops.backups.inventory import Item, take_inventory
+from ft_ops.backups.ledger import entries
+from ft_ops.backups.provider import Taken
+from ft_ops.backups.rds import RdsProvider
+from ft_ops.backups.rds_copy import url_at
+from ft_ops.backups.rds_instances import Patience
+from ft_ops.backups.take import take_full, take_increment
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.server import embedded_binaries
+from ft_ops.s3.bucket import Bucket
+from tests.backups.fake_rds import INSTANCE, FakeRds
+from tests.fixtures.postgres import Database
+
+
+@dataclass(slots=True)
+class Cloud:
+    """An instance at RDS with a region for copies, and the live database that it stands for."""
+
+    connection: Connection
+    bucket: Bucket
+    rds: FakeRds
+    copies: FakeRds
+    provider: RdsProvider
+    clock: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def full(self) -> Taken:
+        return self._take(take_full)
+
+    def increment(self) -> Taken:
+        return self._take(take_increment)
+
+    def drill(self, plan: Plan | None = None) -> Drill:
+        return run_drill(
+            self.connection,
+            self.provider,
+            self.bucket,
+            plan or newest_plan(entries(self.connection)),
+            now=datetime.now(UTC),
+            run_id="tests",
+            log=lambda line: None,
+        )
+
+    def _take(self, take: Callable[..., Taken]) -> Taken:
+        self.clock += timedelta(minutes=1)
+        return take(
+            self.connection,
+            self.provider,
+            self.bucket,
+            now=self.clock,
+            run_id="tests",
+            log=lambda line: None,
+        )
+
+
+@pytest.fixture
+def cloud(database: Database, connection: Connection, bucket: Bucket) -> Iterator[Cloud]:
+    copies: list[str] = []
+
+    def clone(name: str) -> None:
+        copies.append(name)
+        _copy_database(database, name)
+
+    def drop(name: str) -> None:
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            admin.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+    rds, other = FakeRds(clone), FakeRds(clone)
+    seconds = count()
+    provider = RdsProvider(
+        url=database.url,
+        instance=INSTANCE,
+        client=rds.client(),
+        region="us-east-1",
+        copies=other.client(),
+        patience=Patience(10, sleep=lambda _: None, clock=lambda: float(next(seconds))),
+        arrival_seconds=5,
+        # An address is the name of a database here.
+        url_of=lambda url, host, _: conninfo.make_conninfo(url, dbname=host),
+    )
+    connection.execute("CREATE TABLE notes (id int PRIMARY KEY, note text)")
+    connection.execute("INSERT INTO notes SELECT n, n::text FROM generate_series(1, 50) AS n")
+    yield Cloud(connection, bucket, rds, other, provider)
+    for name in copies:
+        drop(name)
+
+
+def _copy_database(database: Database, name: str) -> None:
+    programs = embedded_binaries()
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("CREATE DATABASE {} OWNER ft_ops TEMPLATE template0").format(
+                sql.Identifier(name)
+            )
+        )
+    dump = subprocess.run(
+        [programs / "pg_dump", "--format=custom", "--compress=0", database.admin_url],
+        check=True,
+        capture_output=True,
+    )
+    target = conninfo.make_conninfo(database.admin_url, dbname=name)
+    subprocess.run([programs / "pg_restore", "--dbname", target], input=dump.stdout, check=True)
+
+
+def test_the_newest_point_is_recovered_on_a_temporary_instance(cloud: Cloud) -> None:
+    cloud.rds.protects = True
+    full = cloud.full()
+    cloud.connection.execute("INSERT INTO notes VALUES (51, 'later')")
+    increment = cloud.increment()
+    drill = cloud.drill()
+    assert drill.plan.backup.name == full.point.name
+    assert drill.restored_to == increment.point.at
+    verified = newest_verified_backup(cloud.connection)
+    assert verified is not None
+    assert verified.restored_to == increment.point.at
+    # The temporary instance is gone, although it had inherited its source's protection.
+    assert cloud.rds.instances == {}
+    assert cloud.rds.deleted == [f"ft-drill-{increment.point.name}"]
+
+
+def test_a_fulls_own_point_is_restored_from_its_snapshot(cloud: Cloud) -> None:
+    full = cloud.full()
+    cloud.connection.execute("DELETE FROM notes")
+    drill = cloud.drill(named_plan(entries(cloud.connection), full.point.name))
+    assert drill.restored_to == full.point.at
+
+
+def test_a_restore_that_came_out_wrong_is_named(cloud: Cloud) -> None:
+    full = cloud.full()
+    damaged = conninfo.make_conninfo(cloud.provider.url, dbname=full.point.name)
+    with psycopg.connect(damaged, autocommit=True) as copy:
+        copy.execute("DELETE FROM notes WHERE id = 7")
+    with pytest.raises(OpsError, match=r"fingerprint: public\.notes: 49 rows, 50 at the point"):
+        cloud.drill(named_plan(entries(cloud.connection), full.point.name))
+    assert newest_verified_backup(cloud.connection) is None
+
+
+def test_a_stale_recovery_is_named(cloud: Cloud) -> None:
+    cloud.full()
+    cloud.increment()
+    cloud.rds.restores_stale = True
+    with pytest.raises(OpsError, match="lacks what was committed before"):
+        cloud.drill()
+    assert cloud.rds.instances == {}
+
+
+def test_a_log_that_lags_is_waited_for_and_then_named(cloud: Cloud) -> None:
+    cloud.rds.log_delay = timedelta(minutes=10)
+    with pytest.raises(OpsError, match=f"RDS can recover {INSTANCE} to .* and the point is at"):
+        cloud.full()
+    assert [(e.state, bool(e.error)) for e in entries(cloud.connection)] == [("failed", True)]
+    state = cloud.provider.log_state(cloud.connection, None)
+    assert 590 < state.lag_seconds < 660
+
+
+def test_a_snapshot_that_fails_is_named(cloud: Cloud) -> None:
+    cloud.rds.fails = frozenset({"full-"})
+    with pytest.raises(OpsError, match=r"RDS snapshot full-.*: its status is failed"):
+        cloud.full()
+
+
+def test_an_instance_that_can_not_be_restored_is_named_and_deleted(cloud: Cloud) -> None:
+    cloud.full()
+    cloud.rds.fails = frozenset({"ft-drill-"})
+    with pytest.raises(OpsError, match=r"RDS instance ft-drill-.*: its status is failed"):
+        cloud.drill()
+    assert cloud.rds.instances == {}
+
+
+def test_what_takes_too_long_is_named(cloud: Cloud) -> None:
+    cloud.rds.polls = 1000
+    with pytest.raises(OpsError, match="its status is creating after 10 s"):
+        cloud.full()
+
+
+def test_instances_of_killed_drills_are_deleted_first(cloud: Cloud) -> None:
+    cloud.full()
+    cloud.rds.instances["ft-drill-left"] = {
+        "DBInstanceIdentifier": "ft-drill-left",
+        "TagList": [{"Key": "ft-ops:drill-of", "Value": INSTANCE}],
+    }
+    cloud.rds.instances["ft-drill-of-others"] = {
+        "DBInstanceIdentifier": "ft-drill-of-others",
+        "TagList": [{"Key": "ft-ops:drill-of", "Value": "another"}],
+    }
+    cloud.drill()
+    assert cloud.rds.deleted[0] == "ft-drill-left"
+    assert list(cloud.rds.instances) == ["ft-drill-of-others"]
+
+
+def test_the_inventory_names_what_does_not_count(cloud: Cloud) -> None:
+    full = cloud.full()
+    cloud.copies.fails = frozenset({"full-"})
+    cloud.copies.looked.clear()
+    other = cloud.rds.snapshots[full.point.name] | {
+        "DBSnapshotIdentifier": "full-of-another",
+        "DbiResourceId": "db-TWO",
+    }
+    cloud.rds.snapshots["full-of-another"] = other
+    cloud.rds.snapshots["made-by-hand"] = other | {"DBSnapshotIdentifier": "made-by-hand"}
+    found = {item.name: item for item in _inventory(cloud)}
+    assert found.keys() == {full.point.name, "full-of-another"}
+    assert found["full-of-another"].problem == (
+        "foreign: it is of the instance db-TWO, this one is db-ONE"
+    )
+    copy = found[full.point.name].replica
+    assert copy is not None
+    assert copy.problem == "its copy's status is creating"
+    (again,) = [item for item in _inventory(cloud) if item.name == full.point.name]
+    assert again.replica is not None
+    assert again.replica.problem == "its copy's status is failed"
+
+    # Deleted at RDS by somebody: no gate relies on it any more.
+    cloud.drill()
+    del cloud.rds.snapshots[full.point.name]
+    (gone,) = [item for item in _inventory(cloud) if item.name == full.point.name]
+    assert gone.problem is not None
+    assert "it is not there any more" in gone.problem
+    assert newest_verified_backup(cloud.connection) is None
+
+
+def _inventory(cloud: Cloud) -> tuple[Item, ...]:
+    return take_inventory(
+        cloud.connection,
+        cloud.provider,
+        cloud.bucket,
+        now=datetime.now(UTC),
+        log=lambda line: None,
+    ).items
+
+
+def test_a_snapshot_is_held_and_deleted_with_its_copy(cloud: Cloud) -> None:
+    cloud.full()
+    (stored,) = cloud.provider.stored_backups()
+    cloud.provider.hold(stored)
+    assert cloud.provider.stored_backups()[0].is_held
+    cloud.provider.release(stored)
+    assert not cloud.provider.stored_backups()[0].is_held
+    cloud.provider.delete(stored, [], lambda line: None)
+    assert (cloud.rds.snapshots, cloud.copies.snapshots) == ({}, {})
+    # Killed between the two, it is finished by another try.
+    cloud.provider.delete(stored, [], lambda line: None)
+
+
+def test_a_url_keeps_everything_but_its_place() -> None:
+    url = url_at("postgresql://me:secret@old:5432/db?sslmode=verify-full", "new", 5433)
+    assert conninfo.conninfo_to_dict(url) == {
+        "user": "me",
+        "password": "secret",
+        "host": "new",
+        "port": "5433",
+        "dbname": "db",
+        "sslmode": "verify-full",
+    }
+
+
+@pytest.fixture
+def moto_provider(cloud: Cloud, aws: str) -> RdsProvider:
+    """The same provider, speaking to moto's RDS in two regions."""
+    client = boto3.client("rds", region_name="us-east-1")
+    if not client.describe_db_instances()["DBInstances"]:
+        client.create_db_instance(
+            DBInstanceIdentifier=INSTANCE,
+            DBInstanceClass="db.t4g.medium",
+            Engine="postgres",
+            AllocatedStorage=20,
+            MasterUsername="postgres",
+            MasterUserPassword="not a secret",
+            BackupRetentionPeriod=7,
+        )
+    copies = boto3.client("rds", region_name="eu-west-1")
+    return replace(cloud.provider, client=client, copies=copies)
+
+
+def test_the_requests_are_ones_that_rds_knows(
+    cloud: Cloud, moto_provider: RdsProvider, tmp_path: Path
+) -> None:
+    cloud.provider = replace(moto_provider, copies=None)
+    full = cloud.full()
+    (stored,) = cloud.provider.stored_backups()
+    assert (stored.name, stored.condition) == (full.point.name, "complete")
+    cloud.provider.hold(stored)
+    assert cloud.provider.stored_backups()[0].is_held
+    increment = cloud.increment()
+    assert {b.kind for b in cloud.provider.stored_backups()} == {"full", "increment"}
+    for point in (full.point, increment.point):
+        # moto's instance answers nobody: everything up to the connection is real.
+        with (
+            pytest.raises((OpsError, psycopg.OperationalError)),
+            cloud.provider.restore(stored, point, lambda line: None),
+        ):
+            pass
+    instances = cloud.provider.client.describe_db_instances()["DBInstances"]
+    assert [i["DBInstanceIdentifier"] for i in instances] == [INSTANCE]
+    for backup in cloud.provider.stored_backups():
+        cloud.provider.delete(backup, [], lambda line: None)
+    assert cloud.provider.stored_backups() == []
+
+
+def test_an_instance_that_does_not_exist_is_named(moto_provider: RdsProvider) -> None:
+    nowhere = replace(moto_provider, instance="nowhere")
+    with pytest.raises(OpsError, match="RDS instance nowhere: DescribeDBInstances was refused"):
+        nowhere.stored_backups()

@@ -1,0 +1,134 @@
+"""A backup that fails or dies is no backup, says why, and the next one is not in its way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ft_ops.backups import ledger
+from ft_ops.backups.commands import run, without_password
+from ft_ops.backups.inventory import take_inventory
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.locks import only_one
+from tests.backups.world import World
+
+_DIES_WHILE_TAKING = """
+from datetime import UTC, datetime
+from tests.backups.world import open_world
+from ft_ops.pg.connect import connect
+from ft_ops.policy import load_policy
+from ft_ops.s3.bucket import open_bucket
+policy = load_policy()
+url = policy.require_database_url()
+with connect(url, application="tests") as connection:
+    world = open_world(connection, url, open_bucket(policy.require_backup_bucket()))
+    world.clock = datetime(2020, 1, 1, tzinfo=UTC)
+    world.full()
+"""
+
+
+def test_a_failed_backup_is_recorded_with_its_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(OpsError, match="barman-cloud-backup: exit status"):
+        world.full()
+    (entry,) = ledger.entries(world.connection)
+    assert entry.state == "failed"
+    assert entry.error is not None
+    assert "127.0.0.1:9" in entry.error
+
+
+def test_a_segment_that_never_arrives_is_a_failure(world: World, tmp_path: Path) -> None:
+    """archive_command "succeeds" into a place that nobody ships from."""
+    provider = replace(world.provider, spool=tmp_path, arrival_seconds=0)
+    with pytest.raises(OpsError, match="0000000100000000000000FF: it did not arrive in"):
+        provider.await_segment("0000000100000000000000FF", lambda line: None)
+    problems = provider.log_state(world.connection, None).problems
+    assert any("the server calls" in p and "does not hold it" in p for p in problems)
+
+
+def test_an_increment_needs_a_full(world: World) -> None:
+    with pytest.raises(Refused, match="there is no full backup that it could follow"):
+        world.increment()
+
+
+def test_two_fulls_at_once_do_not_meet(world: World) -> None:
+    with (
+        psycopg.connect(world.url, autocommit=True) as other,
+        only_one(other, "full backup"),
+        pytest.raises(Refused, match="another run is at work on it"),
+    ):
+        world.full()
+    assert ledger.entries(world.connection) == []
+
+
+def test_a_killed_backup_leaves_nothing_that_counts(world: World) -> None:
+    process = subprocess.Popen([sys.executable, "-c", _DIES_WHILE_TAKING])
+    until = time.monotonic() + 60
+    while not world.connection.execute(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'barman_cloud_backup'"
+    ).fetchall():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    dead = ledger.entries(world.connection)
+    assert [entry.state for entry in dead] == ["taking"]
+
+    taken = world.full()
+    states = {entry.name: (entry.state, entry.error) for entry in ledger.entries(world.connection)}
+    assert states[dead[0].name] == ("failed", "its run died")
+    assert states[taken.point.name] == ("complete", None)
+    inventory = take_inventory(
+        world.connection,
+        world.provider,
+        world.bucket,
+        now=datetime.now(UTC),
+        log=lambda line: None,
+    )
+    assert [item.name for item in inventory.whole("full")] == [taken.point.name]
+
+
+def test_passwords_travel_by_the_environment() -> None:
+    target, environment = without_password("postgresql://me:secret@host:5433/db?sslmode=require")
+    assert "secret" not in target
+    assert "sslmode=require" in target
+    assert environment == {"PGPASSWORD": "secret"}
+
+
+def test_a_program_that_hangs_ends_with_all_its_children(tmp_path: Path) -> None:
+    mark = tmp_path / "child"
+    script = f"sleep 60 & echo $! > {mark}; wait"
+    with pytest.raises(OpsError, match=r"sh: it did not end within 0\.5 s"):
+        run("sh", ["-c", script], timeout_seconds=0.5)
+    child = int(mark.read_text())
+    until = time.monotonic() + 10
+    while _is_alive(child):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_missing_program_is_named() -> None:
+    with pytest.raises(OpsError, match="there is no such program"):
+        run("barman-cloud-nothing", [], timeout_seconds=1)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Killed and not yet reaped by whoever adopted it.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,133 @@
+"""Estimates come near what a rebuild makes of an index, and say so where they can't."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bench.index_bloat import CHURNS, observe
+from ft_ops.maintenance.bloat import (
+    Estimate,
+    accuracy,
+    confirm,
+    estimate_indexes,
+    extension_schema,
+)
+from ft_ops.pg.connect import Connection
+from tests.maintenance.tables import flush_counters, make_letters, thin_out
+
+
+def estimates(connection: Connection, *, store: bool = True) -> dict[str, Estimate]:
+    found = estimate_indexes(connection, chance=random.Random(1), store=store)
+    return {estimate.index.name: estimate for estimate in found}
+
+
+@pytest.mark.parametrize("churn", ["random deletes", "never vacuumed"])
+def test_estimates_come_near_the_size_after_a_rebuild(connection: Connection, churn: str) -> None:
+    observations = observe(connection, CHURNS[churn], rows=25_000, chance=random.Random(1))
+    # Below that, a single page is more than two points.
+    errors = sorted(o.error_points for o in observations if o.bytes_before > 50 * 8192)
+    assert len(errors) >= 15
+    assert errors[len(errors) // 2] <= 1
+    assert errors[int(len(errors) * 0.9)] <= 4
+    assert not [o for o in observations if o.is_needless]
+
+
+def test_an_estimate_is_kept_while_its_index_stands_still(connection: Connection) -> None:
+    make_letters(connection)
+    first = estimates(connection)["letters_sender"]
+    connection.execute("UPDATE ops.index_estimates SET estimated_bytes = 4711")
+    assert estimates(connection)["letters_sender"].estimated_bytes == 4711
+    thin_out(connection)
+    again = estimates(connection)["letters_sender"]
+    assert again.estimated_bytes not in {4711, None}
+    assert again.reclaimable_share > 0.6 > first.reclaimable_share
+
+
+def test_a_dry_run_records_nothing(connection: Connection) -> None:
+    make_letters(connection)
+    estimates(connection, store=False)
+    assert connection.execute("SELECT count(*) FROM ops.index_estimates").fetchone() == (0,)
+
+
+def test_estimates_of_vanished_indexes_are_forgotten(connection: Connection) -> None:
+    make_letters(connection)
+    estimates(connection)
+    connection.execute("DROP INDEX letters_sender")
+    estimates(connection)
+    left = connection.execute("SELECT index_name FROM ops.index_estimates").fetchall()
+    assert ("letters_sender",) not in left
+    assert ("letters_pkey",) in left
+
+
+def test_hidden_rows_make_an_estimate_unknown_and_never_a_number(connection: Connection) -> None:
+    make_letters(connection)
+    connection.execute("ALTER TABLE letters ENABLE ROW LEVEL SECURITY")
+    connection.execute("ALTER TABLE letters FORCE ROW LEVEL SECURITY")
+    estimate = estimates(connection)["letters_sender"]
+    if extension_schema(connection, "pgstattuple", "pgstatindex"):
+        assert estimate.method == "density"
+    else:
+        assert estimate.estimated_bytes is None
+        assert "row-level security" in (estimate.problem or "")
+    assert estimate.reclaimable_bytes == 0
+
+
+def test_rows_that_nobody_counted_make_an_estimate_unknown(connection: Connection) -> None:
+    connection.execute("CREATE TABLE t (a integer) WITH (autovacuum_enabled = off)")
+    connection.execute("CREATE INDEX t_some ON t (a) WHERE a > 5")
+    connection.execute("INSERT INTO t SELECT generate_series(1, 5000)")
+    flush_counters(connection)
+    estimate = estimates(connection)["t_some"]
+    assert estimate.method == "unknown"
+    assert "never counted" in (estimate.problem or "")
+
+
+def test_other_access_methods_are_compared_with_their_best_and_marked_uncertain(
+    connection: Connection,
+) -> None:
+    connection.execute("CREATE TABLE notes (words text[]) WITH (autovacuum_enabled = off)")
+    connection.execute(
+        "CREATE INDEX notes_words ON notes USING gin (words) WITH (fastupdate = off)"
+    )
+    connection.execute(
+        "INSERT INTO notes SELECT ARRAY[g::text, (g % 100)::text] FROM generate_series(1, 20000) g"
+    )
+    flush_counters(connection)
+    connection.execute("VACUUM ANALYZE notes")
+    first = estimates(connection)["notes_words"]
+    assert (first.method, first.is_certain) == ("size ratio", False)
+    assert first.reclaimable_share == 0
+    connection.execute("DELETE FROM notes WHERE words[1]::integer % 4 <> 0")
+    flush_counters(connection)
+    connection.execute("VACUUM ANALYZE notes")
+    second = estimates(connection)["notes_words"]
+    assert second.reclaimable_share == pytest.approx(0.75, abs=0.05)
+
+
+def test_stale_statistics_are_overruled_by_counting(connection: Connection) -> None:
+    make_letters(connection)
+    with connection.transaction():
+        # What a transaction has done reaches the counters when it ends.
+        connection.execute("DELETE FROM letters WHERE sender % 5 <> 0")
+        estimate = estimates(connection)["letters_sender"]
+        confirmed = confirm(connection, estimate, random.Random(1))
+    assert (estimate.rows, confirmed.rows) == (20_000, 4_000)
+    assert estimate.reclaimable_share < 0.1
+    assert confirmed.reclaimable_share > 0.6
+
+
+def test_accuracy_counts_the_errors_of_past_rebuilds(connection: Connection) -> None:
+    assert accuracy(connection).p90 == 0
+    connection.execute(
+        """
+        INSERT INTO ops.index_estimates (schema_name, index_name, file_node, method, is_certain,
+            bytes, rows, estimated_bytes, rebuilt_bytes, rebuilt_at)
+        SELECT 'public', 'i', g, 'range probe', true, 1000, 1, 500, 500 + g * 10, now()
+        FROM generate_series(1, 10) AS g
+        """
+    )
+    found = accuracy(connection)
+    assert found.median == pytest.approx(5.5)
+    assert found.p90 == pytest.approx(10)

@@ -1,0 +1,239 @@
+"""Whatever interrupts a rebuild, and wherever: the next run leaves no trace of it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import psycopg
+import pytest
+
+from ft_ops.maintenance.leftovers import invalid_indexes, leftovers_of
+from ft_ops.pg.connect import Connection, connect
+from tests.fixtures.postgres import Database
+from tests.maintenance.tables import make_letters
+from tests.maintenance.test_rebuild import holding, rebuild
+
+WRITER = "UPDATE letters SET sender = sender WHERE sender = 10"
+READER = "SELECT FROM letters LIMIT 1"
+SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+
+
+@pytest.fixture
+def beside(database: Database) -> Iterator[Connection]:
+    with connect(database.url, application="watching") as connection:
+        yield connection
+
+
+def cancel_rebuilds(database: Database) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index")
+
+
+def unfinished(connection: Connection) -> list[tuple[object, ...]]:
+    return connection.execute(
+        "SELECT index_name, state, leftovers FROM ops.index_rebuilds"
+        " WHERE state = 'begun' OR leftovers <> '{}'"
+    ).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "left", "in_the_way"),
+    [
+        ("waiting for writers before build", "failed", ["letters_pkey_ccnew"], [WRITER]),
+        # Nobody is in the way of dropping this one at once.
+        ("waiting for old snapshots", "failed", [], [SNAPSHOT, "SELECT FROM families"]),
+        ("waiting for readers before marking dead", "rebuilt", ["letters_pkey_ccold"], [READER]),
+        ("waiting for readers before dropping", "rebuilt", ["letters_pkey_ccold"], [READER]),
+    ],
+)
+def test_cancelled_in_any_phase_it_is_settled_by_the_catalog_and_cleaned_up(
+    connection: Connection,
+    beside: Connection,
+    database: Database,
+    phase: str,
+    state: str,
+    left: list[str],
+    in_the_way: list[str],
+) -> None:
+    make_letters(connection, rows=2000)
+    connection.execute("SET lock_timeout = '300ms'")
+    first, second = ExitStack(), ExitStack()
+
+    def interfere(line: str) -> None:
+        if phase.endswith("dropping") and "before marking dead" in line:
+            # The next wait is for those who came during this one.
+            second.enter_context(holding(database, READER))
+            first.close()
+        if phase in line:
+            cancel_rebuilds(database)
+
+    with second, first:
+        first.enter_context(holding(database, *in_the_way))
+        outcome = rebuild(connection, beside, ["letters_pkey"], log=interfere)["letters_pkey"]
+        assert outcome.result == state
+        assert [index.name for index in invalid_indexes(connection)] == left
+    rebuild(connection, beside)
+    assert invalid_indexes(connection) == []
+    assert unfinished(connection) == []
+
+
+def test_a_leftover_with_another_definition_or_stem_is_not_ours(
+    connection: Connection, database: Database
+) -> None:
+    make_letters(connection, rows=10)
+    long_name = "letters_by_sender_" + "x" * 45
+    cut = long_name[:57] + "_ccnew"
+    connection.execute(
+        f"""
+        CREATE INDEX {long_name} ON letters (sender);
+        CREATE INDEX {cut} ON letters (sender);
+        CREATE INDEX letters_sender_ccnew1 ON letters (sender);
+        CREATE INDEX letters_sender_ccold ON letters (sender, id);
+        CREATE INDEX letters_send_ccnew ON letters (sender);
+        """
+    )
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text ~ '_cc'"
+        )
+    invalid = invalid_indexes(connection)
+    assert len(invalid) == 4
+    definition = next(i.definition for i in invalid if i.name == "letters_sender_ccnew1")
+
+    def left_by(index: str) -> list[str]:
+        found = leftovers_of(invalid, "public", "letters", index, definition)
+        return [leftover.name for leftover in found]
+
+    assert left_by("letters_sender") == ["letters_sender_ccnew1"]
+    assert left_by(long_name) == [cut]
+    assert left_by("letters_senders") == []
+
+
+def test_killed_at_random_a_few_times(connection: Connection, database: Database) -> None:
+    survive(connection, database, strikes=4, chance=random.Random(16))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800)
+def test_killed_at_random_fifty_times(connection: Connection, database: Database) -> None:
+    survive(connection, database, strikes=50, chance=random.Random())
+
+
+SUBJECTS = ("audit_log_2024_06_pkey", "audit_log_2024_06_user_id_idx")
+"""Of a partition, so that their leftovers are somebody's children; one is a constraint's."""
+
+VICTIM = """
+import sys
+from ft_ops.pg.connect import connect
+from tests.maintenance.test_rebuild import rebuild
+url, *named = sys.argv[1:]
+settings = {"client_connection_check_interval": "100ms"}
+with (
+    connect(url, application="victim", settings=settings) as connection,
+    connect(url, application="watching") as beside,
+):
+    rebuild(connection, beside, named)
+"""
+
+
+def survive(
+    connection: Connection, database: Database, *, strikes: int, chance: random.Random
+) -> None:
+    connection.execute("ALTER TABLE audit_log_2024_06 SET (autovacuum_enabled = off)")
+    connection.execute(
+        "INSERT INTO audit_log (user_id, action, created_at)"
+        " SELECT gen_random_uuid(), 'x', timestamptz '2024-06-01 00:00+00' + g * interval '40 s'"
+        " FROM generate_series(1, 60000) AS g"
+    )
+    struck = 0
+    with writing(database), connect(database.url, application="watching") as beside:
+        for _ in range(strikes):
+            struck += strike(connection, database, chance)
+            rebuild(connection, beside)
+            assert invalid_indexes(connection) == []
+            assert unfinished(connection) == []
+            assert names_of_indexes(connection) == set(SUBJECTS) | {
+                "audit_log_2024_06_action_idx",
+                "audit_log_2024_06_created_at_idx",
+            }
+    # Some rebuilds are over before the blow falls; most are not.
+    assert struck > strikes / 2
+
+
+def strike(connection: Connection, database: Database, chance: random.Random) -> bool:
+    """Interrupt a rebuild of the subjects at a random moment; whether it was still at work."""
+    victim = subprocess.Popen(
+        [sys.executable, "-c", VICTIM, database.url, *SUBJECTS],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        looks_left = chance.randrange(150)
+        while victim.poll() is None and looks_left:
+            looks_left -= rebuilding(connection)
+        was_at_work = victim.poll() is None
+        chance.choice([kill_client, cancel_backend, terminate_backend])(victim, database)
+        victim.wait(120)
+    finally:
+        victim.kill()
+        victim.wait()
+    return was_at_work
+
+
+def kill_client(victim: subprocess.Popen[bytes], database: Database) -> None:
+    victim.send_signal(signal.SIGKILL)
+
+
+def cancel_backend(victim: subprocess.Popen[bytes], database: Database) -> None:
+    cancel_rebuilds(database)
+
+
+def terminate_backend(victim: subprocess.Popen[bytes], database: Database) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'ft-ops victim'"
+        )
+
+
+def rebuilding(connection: Connection) -> bool:
+    row = connection.execute("SELECT EXISTS (SELECT FROM pg_stat_progress_create_index)").fetchone()
+    return row == (True,)
+
+
+def names_of_indexes(connection: Connection) -> set[str]:
+    rows = connection.execute(
+        "SELECT indexrelid::regclass::text FROM pg_index"
+        " WHERE indrelid = 'audit_log_2024_06'::regclass AND indisvalid"
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+@contextmanager
+def writing(database: Database) -> Iterator[None]:
+    """Short transactions on the subjects' table, one after another, that rebuilds wait for."""
+    done = threading.Event()
+
+    def write() -> None:
+        with connect(database.url, application="writing") as other:
+            while not done.is_set():
+                with other.transaction():
+                    other.execute(
+                        "INSERT INTO audit_log (user_id, action, created_at)"
+                        " VALUES (gen_random_uuid(), 'y', '2024-06-15 12:00+00')"
+                    )
+                    done.wait(0.02)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        writer.join()

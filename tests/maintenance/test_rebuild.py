@@ -1,0 +1,367 @@
+"""Bloated indexes are rebuilt beside the application, and what gets in the way is told."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.maintenance.bloat import accuracy, extension_schema
+from ft_ops.maintenance.candidates import RebuildRules
+from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
+from ft_ops.maintenance.indexes import index_states
+from ft_ops.maintenance.leftovers import invalid_indexes
+from ft_ops.maintenance.rebuild import (
+    TASK,
+    RebuildOutcome,
+    Terms,
+    plan_rebuilds,
+    rebuild_indexes,
+    refuse_failed,
+)
+from ft_ops.maintenance.reindex import corruption
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.locks import only_one
+from tests.fixtures.postgres import Database
+from tests.maintenance.tables import flush_counters, index_bytes, make_letters, thin_out
+
+SMALL = RebuildRules(
+    min_bytes=100_000, min_share=0.3, min_reclaimable_bytes=50_000, cooldown=timedelta(days=10)
+)
+OPEN_GATES = Gates(
+    longest_snapshot_seconds=30, max_lag_bytes=1 << 28, free_disk=lambda connection: 1 << 40
+)
+
+
+@pytest.fixture
+def beside(database: Database) -> Iterator[Connection]:
+    with connect(
+        database.url, application="watching", settings={"statement_timeout": "200ms"}
+    ) as connection:
+        yield connection
+
+
+@pytest.fixture
+def letters(connection: Connection) -> Connection:
+    """The database with two bloated indexes, letters_pkey and letters_sender."""
+    make_letters(connection)
+    thin_out(connection)
+    return connection
+
+
+def terms(gates: Gates = OPEN_GATES, *, seconds: float = 600, rules: RebuildRules = SMALL) -> Terms:
+    return Terms(
+        rules=rules,
+        gates=gates,
+        canary_limit_ms=50,
+        deadline=time.monotonic() + seconds,
+        run_id="a run",
+    )
+
+
+def rebuild(
+    connection: Connection,
+    beside: Connection,
+    named: Collection[str] = (),
+    chosen: Terms | None = None,
+    *,
+    now: datetime | None = None,
+    log: Callable[[str], None] = lambda line: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, RebuildOutcome]:
+    outcomes = rebuild_indexes(
+        connection,
+        beside,
+        chosen or terms(),
+        named,
+        now=now or datetime.now(UTC),
+        chance=random.Random(1),
+        log=log,
+        sleep=sleep,
+    )
+    return {outcome.candidate.index.name: outcome for outcome in outcomes}
+
+
+def results(outcomes: dict[str, RebuildOutcome]) -> dict[str, str]:
+    return {name: outcome.result for name, outcome in outcomes.items()}
+
+
+def plan(connection: Connection, chosen: Terms) -> list[RebuildOutcome]:
+    return plan_rebuilds(connection, chosen, (), now=datetime.now(UTC), chance=random.Random(1))
+
+
+@contextmanager
+def holding(database: Database, *statements: str) -> Iterator[None]:
+    """Another session's transaction that has run ``statements`` and stays open."""
+    with connect(database.url, application="somebody") as other, other.transaction():
+        for text in statements:
+            other.execute(text)
+        yield
+
+
+def test_bloated_indexes_are_rebuilt_the_most_worthwhile_first(
+    letters: Connection, beside: Connection
+) -> None:
+    before = {name: index_bytes(letters, name) for name in ("letters_pkey", "letters_sender")}
+    outcomes = rebuild(letters, beside)
+    assert list(results(outcomes).items()) == [
+        ("letters_pkey", "rebuilt"),
+        ("letters_sender", "rebuilt"),
+    ]
+    for name, outcome in outcomes.items():
+        assert outcome.bytes_after == index_bytes(letters, name) < before[name] / 3
+        assert outcome.detail == ""
+    errors = accuracy(letters).errors
+    assert {error.name for error in errors} == set(before)
+    assert all(error.points <= 4 for error in errors)
+    assert letters.execute(
+        "SELECT count(*) FROM audit_log WHERE action = 'maintenance.reindex'"
+    ).fetchone() == (2,)
+
+
+def test_a_second_run_does_nothing_and_a_rebuilt_index_rests(
+    letters: Connection, beside: Connection
+) -> None:
+    rebuild(letters, beside)
+    assert rebuild(letters, beside) == {}
+    letters.execute(
+        "INSERT INTO letters SELECT gen_random_uuid(), g FROM generate_series(1, 20000) g"
+    )
+    thin_out(letters)
+    assert rebuild(letters, beside) == {}
+    later = datetime.now(UTC) + timedelta(days=11)
+    assert set(results(rebuild(letters, beside, now=later)).values()) == {"rebuilt"}
+
+
+def test_indexes_that_are_not_bloated_are_left_alone(
+    connection: Connection, beside: Connection
+) -> None:
+    make_letters(connection)
+    assert rebuild(connection, beside) == {}
+
+
+def test_rows_are_counted_before_a_rebuild_relies_on_their_number(
+    connection: Connection, beside: Connection
+) -> None:
+    make_letters(connection)
+    connection.execute("DELETE FROM letters WHERE sender % 4 = 0")
+    # The vacuum counts first, the session's own counter of deletes arrives later: twice a quarter.
+    connection.execute("VACUUM ANALYZE letters")
+    flush_counters(connection)
+    planned = {o.candidate.index.name: o.candidate.estimate for o in plan(connection, terms())}
+    assert planned["letters_sender"].reclaimable_share > 0.4
+    assert results(rebuild(connection, beside))["letters_sender"] == "not bloated"
+
+
+def test_a_named_index_is_rebuilt_however_little_bloated(
+    connection: Connection, beside: Connection
+) -> None:
+    make_letters(connection)
+    outcomes = rebuild(connection, beside, ["public.letters_sender"])
+    assert results(outcomes) == {"letters_sender": "rebuilt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("letters_nobody", "no valid index"),
+        ("idx_audit_log_user", "no valid index"),
+        ("during", "exclusion constraint"),
+        ("letters_range", "BRIN"),
+        ("letters_sender_ccnew", "permanent"),
+    ],
+)
+def test_what_cannot_be_rebuilt_concurrently_is_refused_by_name(
+    connection: Connection, beside: Connection, name: str, cause: str
+) -> None:
+    make_letters(connection, rows=10)
+    connection.execute(
+        """
+        CREATE INDEX letters_range ON letters USING brin (sender);
+        CREATE INDEX letters_sender_ccnew ON letters (sender);
+        CREATE TABLE rooms (taken tstzrange, CONSTRAINT during EXCLUDE USING gist (taken WITH &&));
+        """
+    )
+    with pytest.raises(OpsError, match=cause):
+        rebuild(connection, beside, [name])
+
+
+def test_a_dry_run_changes_nothing(letters: Connection) -> None:
+    before = index_bytes(letters, "letters_pkey")
+    for _ in range(2):
+        outcomes = plan(letters, terms())
+        assert [(o.candidate.index.name, o.result) for o in outcomes] == [
+            ("letters_pkey", "planned"),
+            ("letters_sender", "planned"),
+        ]
+    assert index_bytes(letters, "letters_pkey") == before
+    for table in ("index_rebuilds", "index_estimates", "index_usage"):
+        assert letters.execute(f"SELECT count(*) FROM ops.{table}").fetchone() == (0,)
+
+
+def test_one_failing_index_does_not_stop_the_rest_and_leaves_nothing(
+    letters: Connection, beside: Connection
+) -> None:
+    letters.execute(
+        "CREATE FUNCTION half(integer) RETURNS integer IMMUTABLE LANGUAGE sql RETURN $1 / 2"
+    )
+    letters.execute("CREATE INDEX letters_half ON letters (half(sender))")
+    letters.execute(
+        "CREATE OR REPLACE FUNCTION half(integer) RETURNS integer"
+        " IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 / 0; END'"
+    )
+    outcomes = rebuild(letters, beside, ["letters_half", "letters_pkey", "letters_sender"])
+    assert results(outcomes) == {
+        "letters_half": "failed",
+        "letters_pkey": "rebuilt",
+        "letters_sender": "rebuilt",
+    }
+    assert "division by zero" in outcomes["letters_half"].detail
+    assert invalid_indexes(letters) == []
+    with pytest.raises(OpsError, match="division by zero"):
+        refuse_failed(outcomes.values())
+
+
+def test_a_writer_or_a_snapshot_that_is_open_for_long_makes_an_index_wait(
+    letters: Connection, database: Database
+) -> None:
+    gates = replace(OPEN_GATES, longest_snapshot_seconds=0)
+    with holding(database, "UPDATE letters SET sender = 1 WHERE sender = 5"):
+        outcomes = plan(letters, terms(gates))
+        assert {o.result for o in outcomes} == {"deferred"}
+        assert "(ft-ops somebody)" in outcomes[0].detail
+        assert {o.result for o in plan(letters, terms())} == {"planned"}
+    with holding(
+        database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT FROM families"
+    ):
+        assert "snapshot" in plan(letters, terms(gates))[0].detail
+    assert {o.result for o in plan(letters, terms(gates))} == {"planned"}
+
+
+def test_without_free_disk_an_index_waits(letters: Connection) -> None:
+    tight = replace(OPEN_GATES, free_disk=lambda connection: 10_000)
+    assert "bytes of disk free" in plan(letters, terms(tight))[0].detail
+    unknown = replace(OPEN_GATES, free_disk=lambda connection: None)
+    assert "FT_DATABASE_VOLUME_GB" in plan(letters, terms(unknown))[0].detail
+    here = free_disk_here(letters)
+    assert here is not None
+    assert here > 0
+    of_volume = free_disk_of(1 << 50)(letters)
+    assert of_volume is not None
+    assert 0 < of_volume < 1 << 50
+
+
+def test_an_index_that_would_outlast_the_window_waits(letters: Connection) -> None:
+    assert "of the window left" in plan(letters, terms(seconds=1))[0].detail
+
+
+def test_a_foreign_leftover_is_neither_dropped_nor_multiplied(
+    letters: Connection, beside: Connection, database: Database
+) -> None:
+    leave_leftover(database, "letters_sender")
+    outcomes = rebuild(letters, beside)
+    assert results(outcomes) == {"letters_pkey": "rebuilt", "letters_sender": "deferred"}
+    assert "letters_sender_ccnew has to be dropped first" in outcomes["letters_sender"].detail
+    assert [index.name for index in invalid_indexes(letters)] == ["letters_sender_ccnew"]
+
+
+def test_only_one_run_works_and_a_dead_ones_session_is_waited_for(
+    letters: Connection, beside: Connection, database: Database
+) -> None:
+    pauses: list[float] = []
+    with connect(database.url, application="tests") as other:
+        with only_one(other, TASK), pytest.raises(Refused, match="another run is at work"):
+            rebuild(letters, beside, sleep=pauses.append)
+        assert len(pauses) > 10
+
+        def end_the_other(seconds: float) -> None:
+            other.close()
+
+        with only_one(other, TASK):
+            assert len(rebuild(letters, beside, sleep=end_the_other)) == 2
+
+
+def test_a_rebuild_under_which_the_application_suffers_is_stopped_and_cleaned_up(
+    letters: Connection, beside: Connection, database: Database
+) -> None:
+    """The rebuild waits for a writer; meanwhile the canary's table is locked away from it."""
+    with connect(database.admin_url, application="blocking") as blocker:
+
+        def block_the_canary(line: str) -> None:
+            if "waiting for writers before build" in line:
+                blocker.execute("LOCK TABLE threads IN ACCESS EXCLUSIVE MODE")
+            if line.startswith("stopping"):
+                writer_is_done.set()
+
+        writer_is_done = threading.Event()
+        writer = threading.Thread(
+            target=hold_a_writer_until, args=(database, writer_is_done), daemon=True
+        )
+        writer.start()
+        wait_for_writer(letters)
+        with blocker.transaction():
+            outcomes = rebuild(letters, beside, log=block_the_canary)
+        writer.join()
+    assert results(outcomes) == {"letters_pkey": "stopped", "letters_sender": "deferred"}
+    assert "the application suffered" in outcomes["letters_sender"].detail
+    assert invalid_indexes(letters) == []
+    assert results(rebuild(letters, beside)) == {
+        "letters_pkey": "rebuilt",
+        "letters_sender": "rebuilt",
+    }
+
+
+def test_amcheck_tells_a_broken_btree(connection: Connection, database: Database) -> None:
+    if extension_schema(connection, "amcheck", "bt_index_check") is None:
+        pytest.skip("this server has no amcheck")
+    make_letters(connection)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            """
+            CREATE FUNCTION compare(integer, integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql
+                AS 'BEGIN RETURN btint4cmp($1, $2); END';
+            CREATE OPERATOR CLASS shaky FOR TYPE integer USING btree AS
+                OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >,
+                FUNCTION 1 compare(integer, integer);
+            CREATE INDEX letters_shaky ON letters (sender shaky);
+            """
+        )
+        index = next(i for i in index_states(connection) if i.name == "letters_shaky")
+        assert corruption(connection, index) is None
+        admin.execute(
+            "CREATE OR REPLACE FUNCTION compare(integer, integer) RETURNS integer"
+            " IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN btint4cmp($2, $1); END'"
+        )
+    assert "amcheck" in (corruption(connection, index) or "")
+
+
+def leave_leftover(database: Database, index: str) -> None:
+    """Somebody else's REINDEX CONCURRENTLY of ``index``, cancelled while it waits for a writer."""
+    with (
+        holding(database, "UPDATE letters SET sender = sender WHERE sender = 10"),
+        connect(
+            database.url, application="somebody else", settings={"lock_timeout": "100ms"}
+        ) as other,
+        pytest.raises(psycopg.errors.LockNotAvailable),
+    ):
+        other.execute(f"REINDEX INDEX CONCURRENTLY {index}")
+
+
+def hold_a_writer_until(database: Database, done: threading.Event) -> None:
+    with holding(database, "UPDATE letters SET sender = sender WHERE sender = 10"):
+        done.wait(60)
+
+
+def wait_for_writer(connection: Connection) -> None:
+    while not connection.execute(
+        "SELECT FROM pg_locks WHERE relation = 'letters'::regclass AND mode = 'RowExclusiveLock'"
+    ).fetchall():
+        time.sleep(0.02)

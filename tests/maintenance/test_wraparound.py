@@ -1,0 +1,70 @@
+"""Ages of transaction ids are read for every table, and judged by its own limit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ft_ops.maintenance.tables import plan_tables, table_states
+from ft_ops.maintenance.wraparound import Age, Wraparound, wraparound
+from ft_ops.pg.connect import Connection
+from tests.maintenance.test_vacuum import NOW, vacuum
+
+LOWEST_LIMIT = 100_000
+
+
+def burn_transaction_ids(connection: Connection, count: int) -> None:
+    """Each subtransaction that writes takes an id."""
+    connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS burnt (id integer)")
+    connection.execute(
+        f"""
+        DO $$
+        BEGIN
+            FOR number IN 1..{count} LOOP
+                BEGIN
+                    INSERT INTO burnt VALUES (1);
+                    RAISE division_by_zero;
+                EXCEPTION WHEN division_by_zero THEN NULL;
+                END;
+            END LOOP;
+        END
+        $$
+        """
+    )
+
+
+def test_an_old_table_is_warned_of_then_frozen_by_the_next_vacuum(connection: Connection) -> None:
+    connection.execute(
+        f"CREATE TABLE old WITH (autovacuum_freeze_max_age = {LOWEST_LIMIT}) AS SELECT 1 AS id"
+    )
+    connection.execute("VACUUM ANALYZE old")
+    assert wraparound(connection).level == "fine"
+    burn_transaction_ids(connection, 80_000)
+    found = wraparound(connection)
+    assert found.level == "warn"
+    assert found.tables[0].name == "old"
+    assert found.tables[0].transaction_share == pytest.approx(0.8, abs=0.02)
+
+    outcome = vacuum(connection)["old"]
+    assert outcome.action.startswith("freeze")
+    assert "transaction ids at 80%" in outcome.reasons[0]
+    assert wraparound(connection).level == "fine"
+    assert not [
+        plan.reasons
+        for plan in plan_tables(table_states(connection), (), NOW)
+        if plan.table.name == "old" and plan.reasons
+    ]
+
+
+def test_the_oldest_of_all_ids_decides() -> None:
+    young = Age("young", 1, 1, 0.01, 0.01)
+    found = Wraparound(databases=(young,), tables=(young,), holders=())
+    assert found.level == "fine"
+    assert replace(found, tables=(young, replace(young, multixact_share=0.75))).level == "warn"
+    assert replace(found, databases=(replace(young, transaction_share=1.01),)).level == "fail"
+
+
+def test_every_database_of_the_server_is_read(connection: Connection) -> None:
+    names = {age.name for age in wraparound(connection).databases}
+    assert {"postgres", "template1", connection.info.dbname} <= names
