@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.lock-installed
 READY := $(VENV)/.project-installed
 UV_VERSION := 0.13.9
+CYCLONEDX_VERSION := 7.5.0
+PIP_AUDIT_VERSION := 2.10.1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test chaos check bench fingerprint lock clean
+.PHONY: help venv demo ui test chaos check bench fingerprint lock sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
@@ -18,7 +20,9 @@ help:
 	@echo "make check  ruff, mypy --strict, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
-	@echo "make lock   resolve requirements.lock anew"
+	@echo "make lock   resolve requirements.lock and deploy/requirements.lock anew"
+	@echo "make sbom   what the image carries, as build/sbom.cdx.json"
+	@echo "make audit  ask the advisory database about every locked version"
 	@echo "make clean  remove the environment and the caches"
 
 demo: $(READY)
@@ -81,9 +85,35 @@ lock:
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	build/lock/bin/uv pip compile --quiet --upgrade --no-annotate --no-header \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
-	  --extra sandbox --extra dev pyproject.toml --output-file build/lock/requirements
+	  --extra sandbox --extra deploy --extra dev pyproject.toml \
+	  --output-file build/lock/requirements
 	{ echo "# Made by 'make lock' from pyproject.toml. Complete: install with pip install --no-deps."; \
 	  cat build/lock/requirements; } >requirements.lock
+	build/lock/bin/uv pip compile --quiet --upgrade --no-annotate --no-header \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
+	  --extra deploy --constraint build/lock/requirements pyproject.toml \
+	  --output-file build/lock/deploy
+	{ echo "# Made by 'make lock' from pyproject.toml: what the image installs, a part of" \
+	  "../requirements.lock."; cat build/lock/deploy; } >deploy/requirements.lock
+
+# What the image carries, as CycloneDX: from the installed packages, without the network.
+sbom:
+	python3 -m venv --clear build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check \
+	  cyclonedx-bom==$(CYCLONEDX_VERSION)
+	python3 -m venv --clear --without-pip build/image
+	build/sbom/bin/python -m pip --python build/image/bin/python install --quiet \
+	  --disable-pip-version-check --no-deps -r deploy/requirements.lock
+	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
+	  --output-file build/sbom.cdx.json build/image/bin/python
+	@echo "build/sbom.cdx.json"
+
+# Asks the Python advisory database, over the network, about every locked version.
+audit:
+	python3 -m venv --clear build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	  pip-audit==$(PIP_AUDIT_VERSION)
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -228,6 +228,20 @@ def demo(
     )
 
 
+@commands.command()
+def doctor() -> None:
+    """Look at everything that the jobs need, and say how to mend it; exit status 1 if one fails."""
+    from ft_ops.doctor import examine
+
+    failed = False
+    for finding in examine(datetime.now(UTC)):
+        failed |= finding.state == "failed"
+        mend = f"; mend: {finding.mend}" if finding.mend else ""
+        click.echo(mask_secrets(f"{finding.state:<8} {finding.name}: {finding.detail}{mend}"))
+    if failed:
+        sys.exit(1)
+
+
 @contextmanager
 def _database(application: str) -> Iterator[Connection]:
     with connected(load_policy().require_database_url(), application=application) as connection:

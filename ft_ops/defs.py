@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -37,6 +38,24 @@ def table(
         ],
         schema=dg.TableSchema([dg.TableColumn(name) for name in columns]),
     )
+
+
+def own_identity(job: str) -> Mapping[str, str]:
+    """The tags by which Dagster's launchers run a job under an identity of its own.
+
+    None unless the policy names a prefix: elsewhere a run is what its launcher is.
+    """
+    policy = load_policy()
+    tags = {}
+    if policy.ecs_task_role_prefix is not None:
+        role = f"{policy.ecs_task_role_prefix}{job}"
+        tags["ecs/task_overrides"] = json.dumps({"taskRoleArn": role})
+    if policy.k8s_service_account_prefix is not None:
+        account = f"{policy.k8s_service_account_prefix}{job.replace('_', '-')}"
+        tags["dagster-k8s/config"] = json.dumps(
+            {"pod_spec_config": {"service_account_name": account}}
+        )
+    return tags
 
 
 def _monthly() -> dg.MonthlyPartitionsDefinition:

@@ -110,6 +110,17 @@ class Policy(BaseSettings):
         default=900.0, ge=0, description="Pauses of one purge, added up, before it gives up."
     )
 
+    ecs_task_role_prefix: str | None = Field(
+        default=None,
+        description="On Amazon ECS: what the ARNs of the jobs' roles begin with. A run gets the "
+        "role of this prefix and its job's name.",
+    )
+    k8s_service_account_prefix: str | None = Field(
+        default=None,
+        description="On Kubernetes: what the names of the jobs' service accounts begin with. A "
+        "run gets the account of this prefix and its job's name, hyphens for underscores.",
+    )
+
     maintenance_window_minutes: int = Field(
         default=240,
         ge=1,

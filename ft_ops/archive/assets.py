@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ft_ops.archive.bucket_assets import defs as bucket_defs
 from ft_ops.archive.content import TABLES, archived_name
 from ft_ops.archive.cycle import archive_content
 from ft_ops.archive.defs import (
@@ -248,5 +249,6 @@ def _plan_metadata(plan: PurgePlan) -> dict[str, dg.MetadataValue | str]:
 defs = dg.Definitions.merge(
     dg.Definitions(assets=[archived_content_segments, content_archive, purged_content_segments]),
     thaw_defs,
+    bucket_defs,
     schedule_defs,
 )

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from ft_ops.archive.bucket_assets import archive_bucket_is_safe
 from ft_ops.archive.defs import UNFINISHED, DryRunOn, archive_target
 from ft_ops.archive.ledger import all_latest
 from ft_ops.archive.preflight import due_months
@@ -17,18 +18,22 @@ from ft_ops.archive.thaw_assets import (
     thaw_archived_content,
 )
 from ft_ops.archive.thaws import open_thaws
-from ft_ops.defs import utc_now
+from ft_ops.defs import own_identity, utc_now
 from ft_ops.months import Month
 from ft_ops.resources import Database, Settings, as_failure
 
 archive_old_content = dg.define_asset_job(
     "archive_old_content",
-    selection=["archived_content_segments", "content_archive"],
+    tags=own_identity("archive_old_content"),
+    # The check of the bucket has a job of its own, and so has what it needs of AWS.
+    selection=dg.AssetSelection.assets("archived_content_segments", "content_archive")
+    - dg.AssetSelection.checks(archive_bucket_is_safe),
     description="Moves a month past its retention out of content_segments and into Glacier.",
 )
 
 purge_archived_content = dg.define_asset_job(
     "purge_archived_content",
+    tags=own_identity("purge_archived_content"),
     selection=["purged_content_segments"],
     description="Removes a proven month from the database. A dry run when launched by hand.",
 )

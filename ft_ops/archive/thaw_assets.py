@@ -23,7 +23,7 @@ from ft_ops.archive.prices import estimate_thaw, load_prices
 from ft_ops.archive.refreeze import plan_refreeze, refreeze
 from ft_ops.archive.thaw import ThawRequest, begin, is_readable, load, plan_thaw
 from ft_ops.archive.thaws import Thaw, open_thaw
-from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, table
+from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, own_identity, table
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.policy import Policy
@@ -262,18 +262,21 @@ def _thaw_metadata(thaw: Thaw) -> dict[str, dg.MetadataValue | str]:
 
 thaw_archived_content = dg.define_asset_job(
     "thaw_archived_content",
+    tags=own_identity("thaw_archived_content"),
     selection=[thawed_content_segments],
     description="Brings a purged month, or one family of it, back from Glacier for a time.",
 )
 
 refreeze_thawed_content = dg.define_asset_job(
     "refreeze_thawed_content",
+    tags=own_identity("refreeze_thawed_content"),
     selection=[refrozen_content_segments],
     description="Takes a thawed month out of the database again. A dry run by hand.",
 )
 
 erase_archived_content = dg.define_asset_job(
     "erase_archived_content",
+    tags=own_identity("erase_archived_content"),
     selection=[erased_archive_content],
     description="Rewrites archives that hold erased content. A dry run by hand.",
 )

@@ -3,39 +3,46 @@
 import dagster as dg
 
 from ft_ops.backups.defs import DrillConfig, RetentionConfig
+from ft_ops.defs import own_identity
 
 take_full_backup = dg.define_asset_job(
     "take_full_backup",
+    tags=own_identity("take_full_backup"),
     selection=["full_backup"],
     description="Takes a full backup, and waits until it can be restored to its own point.",
 )
 
 take_incremental_backup = dg.define_asset_job(
     "take_incremental_backup",
+    tags=own_identity("take_incremental_backup"),
     selection=["incremental_backup"],
     description="Marks a point behind the newest full, and waits until it can be restored to.",
 )
 
 ship_wal = dg.define_asset_job(
     "ship_wal",
+    tags=own_identity("ship_wal"),
     selection=["wal_archive"],
     description="Ships what waits in the spool, and measures the archived log.",
 )
 
 verify_backups = dg.define_asset_job(
     "verify_backups",
+    tags=own_identity("verify_backups"),
     selection=["wal_archive", "backup_inventory"],
     description="Lists every backup and holds the list against what was promised.",
 )
 
 drill_restore = dg.define_asset_job(
     "drill_restore",
+    tags=own_identity("drill_restore"),
     selection=["restore_drill"],
     description="Restores a backup on a server of its own and checks what came back.",
 )
 
 retain_backups = dg.define_asset_job(
     "retain_backups",
+    tags=own_identity("retain_backups"),
     selection=["backup_retention"],
     description="Lets go of backups that no rule keeps. A dry run when launched by hand.",
 )

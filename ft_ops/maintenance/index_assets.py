@@ -239,7 +239,7 @@ def _terms(policy: Policy, run_id: str) -> Terms:
         gates=Gates(
             longest_snapshot_seconds=policy.reindex_longest_snapshot_seconds,
             max_lag_bytes=policy.reindex_max_lag_mb * MEGABYTE,
-            free_disk=free_disk_here if volume_gb is None else free_disk_of(volume_gb * 10**9),
+            free_disk=free_disk_here if volume_gb is None else free_disk_of(int(volume_gb * 1e9)),
         ),
         canary_limit_ms=policy.reindex_canary_limit_ms,
         deadline=time.monotonic() + 60 * policy.maintenance_window_minutes,

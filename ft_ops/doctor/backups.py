@@ -1,0 +1,106 @@
+"""The backups: somebody takes them, and one of them was restored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import boto3
+import psycopg
+from psycopg.rows import class_row
+
+from ft_ops.backups import newest_verified_backup
+from ft_ops.doctor.findings import Finding, failed
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.policy import Policy
+from ft_ops.s3.bucket import naming
+
+
+@dataclass(frozen=True, slots=True)
+class _Archiving:
+    mode: str
+    last_archived_time: datetime | None
+    last_failed_time: datetime | None
+    is_failing: bool
+
+
+def examine_backups(connection: Connection, policy: Policy, now: datetime) -> Iterator[Finding]:
+    """The provider, and the newest backup that can be relied on."""
+    match policy.backup_provider:
+        case "barman":
+            yield _barman(connection)
+        case "rds":
+            yield _rds(policy)
+        case None:
+            yield Finding(
+                "backup provider",
+                "failed",
+                "FT_BACKUP_PROVIDER is not set, so nobody takes backups",
+                "set it to barman, or to rds on Amazon RDS",
+            )
+    yield _verified(connection, policy, now)
+
+
+def _barman(connection: Connection) -> Finding:
+    name = "backup provider"
+    command = Path(sys.executable).with_name("barman-cloud-backup")
+    if not command.exists():
+        mend = "install what requirements.lock names"
+        return Finding(name, "failed", f"barman: there is no {command}", mend)
+    with connection.cursor(row_factory=class_row(_Archiving)) as cursor:
+        archiving = cursor.execute(statement("doctor/archiving")).fetchone()
+    assert archiving is not None
+    if archiving.mode not in {"on", "always"}:
+        return Finding(
+            name,
+            "failed",
+            f"barman: the server's archive_mode is {archiving.mode}",
+            "set archive_mode and archive_command as docs/operations.md shows, and restart it",
+        )
+    if archiving.is_failing:
+        return Finding(
+            name,
+            "failed",
+            f"barman: archive_command failed last at {archiving.last_failed_time:%F %T}Z",
+            "read the server's log: it says what archive_command answered",
+        )
+    return Finding(name, "ok", "barman, and the server archives its log")
+
+
+def _rds(policy: Policy) -> Finding:
+    name = "backup provider"
+    if policy.rds_instance is None:
+        mend = "set FT_RDS_INSTANCE to the instance's identifier"
+        return Finding(name, "failed", "rds: FT_RDS_INSTANCE is not set", mend)
+    try:
+        with naming(f"RDS instance {policy.rds_instance}"):
+            (instance,) = boto3.client("rds").describe_db_instances(
+                DBInstanceIdentifier=policy.rds_instance
+            )["DBInstances"]
+    except OpsError as error:
+        return failed(name, error)
+    days = instance["BackupRetentionPeriod"]
+    if days == 0:
+        mend = "set its backup retention period to 7 days or more: without it RDS keeps no log"
+        return Finding(name, "failed", f"rds: {policy.rds_instance} keeps no backups", mend)
+    return Finding(name, "ok", f"rds: {policy.rds_instance} keeps its log for {days} days")
+
+
+def _verified(connection: Connection, policy: Policy, now: datetime) -> Finding:
+    name = "verified backup"
+    mend = "launch drill_restore and read what it says; nothing is purged until one passes"
+    try:
+        backup = newest_verified_backup(connection)
+    except psycopg.errors.UndefinedTable:
+        return Finding(name, "failed", "the ledger of backups is missing", "ft-ops migrate run")
+    if backup is None:
+        return Finding(name, "failed", "no backup was ever restored and verified", mend)
+    detail = f"{backup.name}, restored to {backup.restored_to:%F %T}Z"
+    if now - backup.restored_to > timedelta(hours=policy.backup_stale_hours):
+        return Finding(name, "failed", f"{detail}: too old to rely on", mend)
+    return Finding(name, "ok", detail)

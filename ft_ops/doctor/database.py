@@ -1,0 +1,187 @@
+"""The application's database: reachable, migrated, owned, and not more open than it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from ft_ops.doctor.backups import examine_backups
+from ft_ops.doctor.findings import Finding, failed
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection, connect, describe
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.policy import Policy
+from ft_ops.schema import load_migrations, migration_states
+
+OLDEST_MAJOR_VERSION = 15
+"""Views that run as their reader (security_invoker) are new in PostgreSQL 15."""
+
+BOOTSTRAP = "as the database's administrator: psql -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql"
+
+_EXTENSIONS = ("amcheck", "pg_stat_statements", "pgstattuple", "timescaledb", "uuid-ossp", "vector")
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    role: str
+    is_superuser: bool
+    bypasses_policies: bool
+    owns_database: bool
+    encoding: str
+    version: str
+    major_version: int
+    is_replica: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _TenantRole:
+    name: str
+    is_there: bool
+    passes_policies: bool
+    is_operations: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Privilege:
+    name: str
+    is_granted: bool
+    lost: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Extension:
+    name: str
+    default_version: str | None
+    installed_version: str | None
+
+
+def examine_database(policy: Policy, now: datetime) -> Iterator[Finding]:
+    """The server, the migrations, the roles, the privileges, the extensions and the backups."""
+    try:
+        url = policy.require_database_url()
+        connection = connect(url, application="doctor")
+    except OpsError as error:
+        yield failed("database", error)
+        return
+    with connection:
+        session = _session(connection)
+        yield _server(session, describe(url))
+        yield _migrations(connection)
+        yield _roles(connection, session)
+        yield _privileges(connection)
+        yield _extensions(connection, policy)
+        yield from examine_backups(connection, policy, now)
+
+
+def _session(connection: Connection) -> _Session:
+    with connection.cursor(row_factory=class_row(_Session)) as cursor:
+        session = cursor.execute(statement("doctor/session")).fetchone()
+    assert session is not None
+    return session
+
+
+def _server(session: _Session, place: str) -> Finding:
+    detail = f"{place}, PostgreSQL {session.version}"
+    if session.major_version < OLDEST_MAJOR_VERSION:
+        cause = f"{detail}: views that run as their reader need {OLDEST_MAJOR_VERSION} or newer"
+        return Finding("database", "failed", cause, "upgrade the server; 16 is what is tested most")
+    if session.encoding != "UTF8":
+        mend = "create the database anew with ENCODING 'UTF8'"
+        return Finding("database", "failed", f"{detail}: its encoding is {session.encoding}", mend)
+    if session.is_replica:
+        mend = "let FT_DATABASE_URL name the primary"
+        return Finding("database", "failed", f"{detail}: it is a replica, and read only", mend)
+    return Finding("database", "ok", detail)
+
+
+def _migrations(connection: Connection) -> Finding:
+    states = migration_states(connection, load_migrations())
+    wrong = [state for state in states if state.state not in {"applied", "pending"}]
+    pending = [state for state in states if state.state == "pending"]
+    if wrong:
+        return Finding(
+            "migrations",
+            "failed",
+            "; ".join(f"{state.version} {state.description} is {state.state}" for state in wrong),
+            "ft-ops migrate run says what to do about each",
+        )
+    if pending:
+        names = ", ".join(f"{state.version} {state.description}" for state in pending)
+        return Finding("migrations", "failed", f"pending: {names}", "ft-ops migrate run")
+    return Finding("migrations", "ok", f"all {len(states)} applied")
+
+
+def _roles(connection: Connection, session: _Session) -> Finding:
+    problems = list(_role_problems(connection, session))
+    if problems:
+        return Finding("roles", "failed", "; ".join(problems), BOOTSTRAP)
+    return Finding(
+        "roles",
+        "ok",
+        f"{session.role} owns everything and is no superuser; ft_app and ft_readonly are under "
+        "row level security",
+    )
+
+
+def _role_problems(connection: Connection, session: _Session) -> Iterator[str]:
+    if session.is_superuser:
+        yield f"{session.role} is a superuser: connect as ft_ops"
+    if session.bypasses_policies:
+        yield f"{session.role} has BYPASSRLS: ALTER ROLE {session.role} NOBYPASSRLS"
+    if not session.owns_database:
+        yield f"the database does not belong to {session.role}"
+    foreign = [row[0] for row in connection.execute(statement("doctor/foreign_tables"))]
+    if foreign:
+        yield f"{session.role} does not own {', '.join(foreign)}"
+    with connection.cursor(row_factory=class_row(_TenantRole)) as cursor:
+        for role in cursor.execute(statement("doctor/tenant_roles")):
+            if not role.is_there:
+                yield f"{role.name} does not exist"
+            if role.passes_policies:
+                yield f"{role.name} passes row level security by"
+            if role.is_operations:
+                yield f"{role.name} is a member of {session.role}"
+    granted = connection.execute(statement("doctor/partition_grants")).fetchall()
+    if granted:
+        told = ", ".join(f"{table} to {role}" for table, role in granted)
+        yield f"partitions are granted directly: {told} (REVOKE them: only parents have policies)"
+
+
+def _privileges(connection: Connection) -> Finding:
+    with connection.cursor(row_factory=class_row(_Privilege)) as cursor:
+        found = cursor.execute(statement("doctor/privileges")).fetchall()
+    missing = [privilege for privilege in found if not privilege.is_granted]
+    if missing:
+        told = "; ".join(f"without {privilege.name}, {privilege.lost}" for privilege in missing)
+        return Finding("privileges", "limited", told, BOOTSTRAP)
+    return Finding("privileges", "ok", ", ".join(privilege.name for privilege in found))
+
+
+def _extensions(connection: Connection, policy: Policy) -> Finding:
+    names = sorted({*_EXTENSIONS, *policy.require_extensions})
+    with connection.cursor(row_factory=class_row(_Extension)) as cursor:
+        found = cursor.execute(statement("doctor/extensions"), {"names": names}).fetchall()
+    told = ", ".join(_extension_told(extension) for extension in found)
+    absent = {extension.name for extension in found if extension.installed_version is None}
+    missing = sorted(absent & policy.require_extensions)
+    if missing:
+        return Finding(
+            "extensions",
+            "failed",
+            f"FT_REQUIRE_EXTENSIONS names {', '.join(missing)}; {told}",
+            BOOTSTRAP + ", or take them out of FT_REQUIRE_EXTENSIONS",
+        )
+    uninstalled = [e.name for e in found if e.name in absent and e.default_version is not None]
+    if uninstalled:
+        return Finding("extensions", "limited", told, BOOTSTRAP)
+    return Finding("extensions", "ok", told)
+
+
+def _extension_told(extension: _Extension) -> str:
+    if extension.installed_version is not None:
+        return f"{extension.name} {extension.installed_version}"
+    state = "not offered by this server" if extension.default_version is None else "not installed"
+    return f"{extension.name} {state}"

@@ -1,0 +1,26 @@
+"""Examines a whole deployment, part by part; what one part lacks hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from ft_ops.doctor.database import examine_database
+from ft_ops.doctor.findings import Finding, failed
+from ft_ops.doctor.orchestration import examine_dagster
+from ft_ops.doctor.storage import examine_storage
+from ft_ops.errors import OpsError
+from ft_ops.policy import load_policy
+
+
+def examine(now: datetime) -> Iterator[Finding]:
+    """Look at everything that the jobs need, in the order in which to mend it."""
+    try:
+        policy = load_policy()
+    except OpsError as error:
+        yield failed("settings", error)
+        return
+    yield Finding("settings", "ok", "every FT_* variable is valid")
+    yield from examine_database(policy, now)
+    yield from examine_storage(policy)
+    yield from examine_dagster(now)

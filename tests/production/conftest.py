@@ -1,0 +1,7 @@
+"""The archive's world, for tests of whole deployments."""
+
+from __future__ import annotations
+
+from tests.archive.conftest import world
+
+__all__ = ["world"]

@@ -1,0 +1,358 @@
+"""Each deployment is one that its platform takes, and none of them drifts from the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from cfnlint import lint
+from dagster._config import process_config
+from dagster._core.instance import DagsterInstance
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster_aws.ecs import EcsRunLauncher
+from dagster_k8s import K8sRunLauncher
+from dagster_k8s.job import get_user_defined_k8s_config
+from dagster_postgres.utils import pg_url_from_config
+from jsonschema import Draft202012Validator
+from psycopg import conninfo
+from sqlalchemy import URL
+
+from ft_ops.defs import own_identity
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import connect
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.policy import Policy
+from tests.production.policies import IAM, REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
+ROLE_PREFIX = "arn:aws:iam::111122223333:role/familytales-"
+
+Yaml = dict[str, Any]
+
+
+def load(path: Path) -> Yaml:
+    loaded: Yaml = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def helm_values() -> Yaml:
+    return load(DEPLOY / "kubernetes" / "values.yaml")
+
+
+def chart_settings(values: Yaml) -> Yaml:
+    """The dagster.yaml that the chart makes of its values, but for the storage."""
+    daemon = values["dagsterDaemon"]
+    assert not any(
+        daemon[section]["enabled"] for section in ("runCoordinator", "runMonitoring", "runRetries")
+    )
+    return {
+        "schedules": {"use_threads": True, "num_workers": daemon["schedules"]["numWorkers"]},
+        "sensors": {"use_threads": True, "num_workers": daemon["sensors"]["numWorkers"]},
+        "telemetry": {"enabled": values["telemetry"]["enabled"]},
+        **values["additionalInstanceConfig"],
+    }
+
+
+def settings_of(deployment: str) -> Yaml:
+    match deployment:
+        case "compose":
+            return load(REPOSITORY / "dagster.yaml")
+        case "ecs":
+            return load(DEPLOY / "ecs" / "dagster.yaml")
+    storage = load(REPOSITORY / "dagster.yaml")["storage"]
+    return {"storage": storage, **chart_settings(helm_values())}
+
+
+@pytest.fixture(scope="module")
+def dagster_url(server: str, worker_id: str) -> Iterator[str]:
+    """The URL of a new database, for Dagster."""
+    name = f"ft_dagster_{worker_id}"
+    with connect(server, application="tests") as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        parts = conninfo.conninfo_to_dict(server)
+        yield URL.create(
+            "postgresql+psycopg2",
+            username=str(parts["user"]),
+            password=str(parts["password"]) if "password" in parts else None,
+            database=name,
+            query={"host": str(parts["host"]), "port": str(parts.get("port", 5432))},
+        ).render_as_string(hide_password=False)
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.mark.parametrize("deployment", ["compose", "ecs", "kubernetes"])
+def test_dagster_loads_the_settings(
+    deployment: str,
+    dagster_url: str,
+    aws: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("FT_DAGSTER_DATABASE_URL", dagster_url)
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings_of(deployment)))
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        pools = instance.get_concurrency_config().pool_config
+        assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
+        assert (pools.default_pool_limit, instance.run_monitoring_enabled) == (1, True)
+        assert instance.run_monitoring_max_runtime_seconds == 21600
+        if deployment == "ecs":
+            assert isinstance(instance.run_launcher, EcsRunLauncher)
+
+
+@pytest.mark.parametrize("deployment", ["ecs", "kubernetes"])
+def test_the_settings_are_those_of_every_other_deployment(deployment: str) -> None:
+    only_here = {"run_launcher", "compute_logs"}
+    found = {k: v for k, v in settings_of(deployment).items() if k not in only_here}
+    assert found == load(REPOSITORY / "dagster.yaml")
+
+
+def test_the_charts_values_are_ones_that_it_knows() -> None:
+    schema = load(DEPLOY / "kubernetes" / "values.schema.json")
+    Draft202012Validator.check_schema(schema)
+    errors = [
+        f"{'.'.join(str(part) for part in error.absolute_path)}: {error.message}"
+        for error in Draft202012Validator(schema).iter_errors(helm_values())
+    ]
+    assert errors == []
+
+
+def test_an_unknown_value_is_noticed() -> None:
+    schema = load(DEPLOY / "kubernetes" / "values.schema.json")
+    values = helm_values()
+    values["runLauncher"]["config"]["k8sRunLauncher"]["envSecret"] = []
+    assert not Draft202012Validator(schema).is_valid(values)
+
+
+def test_kubernetes_launches_a_job_a_run() -> None:
+    values = helm_values()["runLauncher"]
+    assert values["type"] == "K8sRunLauncher"
+    launcher = values["config"]["k8sRunLauncher"]
+    config = {
+        "service_account_name": helm_values()["global"]["serviceAccountName"],
+        "instance_config_map": "ft-ops-dagster-instance",
+        "load_incluster_config": launcher["loadInclusterConfig"],
+        "image_pull_policy": launcher["imagePullPolicy"],
+        "fail_pod_on_run_failure": launcher["failPodOnRunFailure"],
+        "resources": launcher["resources"],
+        "security_context": launcher["securityContext"],
+        # The chart turns these keys into the client's spelling; the nested ones are its own.
+        "run_k8s_config": {
+            "pod_spec_config": {
+                "security_context": {"run_as_non_root": True, "run_as_user": 10001}
+            },
+            "job_spec_config": {"ttl_seconds_after_finished": 86400},
+        },
+    }
+    schema = K8sRunLauncher.config_type()  # type: ignore[no-untyped-call]
+    outcome = process_config(schema, config)
+    assert outcome.success, outcome.errors
+
+
+def test_dagsters_storage_on_kubernetes_has_the_driver_that_hears_events() -> None:
+    values = helm_values()["postgresql"]
+    url = pg_url_from_config(
+        {
+            "postgres_db": {
+                "username": values["postgresqlUsername"],
+                "password": "secret",
+                "hostname": values["postgresqlHost"],
+                "db_name": values["postgresqlDatabase"],
+                "port": values["service"]["port"],
+                "params": values["postgresqlParams"],
+                "scheme": values["postgresqlScheme"],
+            }
+        }
+    )
+    assert url.startswith("postgresql+psycopg2://ft_dagster:secret@")
+
+
+@pytest.mark.parametrize("template", sorted((DEPLOY / "ecs").glob("stack.yaml")))
+def test_the_stack_is_one_that_cloudformation_takes(template: Path) -> None:
+    assert [str(match) for match in lint(template.read_text(), regions=["us-east-1"])] == []
+
+
+def test_each_setting_that_a_deployment_makes_is_one_of_the_policys() -> None:
+    known = {f"FT_{name.upper()}" for name in Policy.model_fields}
+    for path in (
+        REPOSITORY / "compose.yaml",
+        DEPLOY / "ecs" / "stack.yaml",
+        DEPLOY / "kubernetes" / "values.yaml",
+        DEPLOY / "compose" / "secrets",
+    ):
+        named = set(re.findall(r"\bFT_[A-Z0-9_]+\b", path.read_text(encoding="utf-8")))
+        assert named <= known, path
+
+
+def test_every_job_with_a_policy_has_an_account_on_kubernetes() -> None:
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes" / "service-accounts.yaml").read_text())
+    roles = {
+        document["metadata"]["name"]: document["metadata"]["annotations"][
+            "eks.amazonaws.com/role-arn"
+        ]
+        for document in documents
+        if document["kind"] == "ServiceAccount"
+    }
+    wanted = {
+        f"ft-ops-{path.stem.replace('_', '-')}": ROLE_PREFIX + path.stem
+        for path in IAM.glob("*.json")
+        if path.stem != "code_server"
+    }
+    assert roles == {**wanted, "ft-ops-dagster": f"{ROLE_PREFIX}code_server"}
+
+
+def test_a_run_gets_its_jobs_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_identity("purge_archived_content") == {}
+    monkeypatch.setenv("FT_ECS_TASK_ROLE_PREFIX", ROLE_PREFIX)
+    monkeypatch.setenv("FT_K8S_SERVICE_ACCOUNT_PREFIX", "ft-ops-")
+    tags = own_identity("purge_archived_content")
+
+    overrides = json.loads(tags["ecs/task_overrides"])
+    assert overrides == {"taskRoleArn": f"{ROLE_PREFIX}purge_archived_content"}
+    ecs = boto3.client("ecs", region_name="us-east-1").meta.service_model
+    assert set(overrides) <= set(ecs.shape_for("TaskOverride").members)
+
+    pod = get_user_defined_k8s_config(tags).pod_spec_config
+    assert pod == {"service_account_name": "ft-ops-purge-archived-content"}
+
+
+def test_every_job_with_a_policy_asks_for_its_identity() -> None:
+    show = """if True:
+        import json
+        from ft_ops.definitions import defs
+        tags = {job.name: job.tags.get("ecs/task_overrides") for job in defs.resolve_all_job_defs()}
+        print(json.dumps(tags))
+    """
+    shown = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", show],
+        env={**os.environ, "FT_ECS_TASK_ROLE_PREFIX": ROLE_PREFIX},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    asked: Mapping[str, str | None] = json.loads(shown.stdout)
+    for path in IAM.glob("*.json"):
+        if path.stem != "code_server":
+            overrides = asked[path.stem]
+            assert overrides is not None, path.stem
+            assert json.loads(overrides)["taskRoleArn"] == ROLE_PREFIX + path.stem
+
+
+def test_compose_keeps_the_services_apart_and_to_this_machine() -> None:
+    services = load(REPOSITORY / "compose.yaml")["services"]
+    assert {"postgres", "code", "webserver", "viewer", "daemon"} < set(services)
+    for name, service in services.items():
+        assert ":" in service["image"], name
+        assert not service["image"].endswith(":latest"), name
+        for port in service.get("ports", []):
+            assert name == "proxy" or port.startswith("127.0.0.1:"), name
+    for name in ("code", "webserver", "viewer", "daemon"):
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+    assert "--read-only" in services["viewer"]["command"]
+    assert "proxy" in services["viewer"]["profiles"]
+
+
+def test_compose_finds_every_secret_that_it_names(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    make = [str(DEPLOY / "compose" / "secrets"), str(folder)]
+    subprocess.run(make, check=True)
+    made = {path.name: path.read_text() for path in folder.iterdir()}
+    named = load(REPOSITORY / "compose.yaml")["secrets"]
+    assert {Path(secret["file"]).name for secret in named.values()} == set(made)
+    assert f":{made['ops_password']}@" in made["ft_database_url"]
+    assert made["ft_dagster_database_url"].startswith("postgresql+psycopg2://")
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+    subprocess.run(make, check=True)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == made
+
+
+def test_secrets_come_from_files_and_variables_win(tmp_path: Path) -> None:
+    (tmp_path / "ft_database_url").write_text("postgresql://ft_ops:pa$$ 'w\"ord@db/x\n")
+    (tmp_path / "ft_archive_bucket").write_text("from-the-file")
+    (tmp_path / "unrelated").write_text("nothing")
+    command = [str(DEPLOY / "with-secrets"), sys.executable, "-c"]
+    command.append("import json, os; print(json.dumps(dict(os.environ)))")
+    shown = subprocess.run(
+        command,
+        env={"PATH": os.environ["PATH"], "SECRETS_DIR": str(tmp_path), "FT_ARCHIVE_BUCKET": "set"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    environment = json.loads(shown.stdout)
+    assert environment["FT_DATABASE_URL"] == "postgresql://ft_ops:pa$$ 'w\"ord@db/x"
+    assert environment["FT_ARCHIVE_BUCKET"] == "set"
+    assert "UNRELATED" not in environment
+
+
+def test_composes_database_is_born_with_roles_and_passwords(tmp_path: Path) -> None:
+    subprocess.run([str(DEPLOY / "compose" / "secrets"), str(tmp_path / "secrets")], check=True)
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    bin_dir = pg.reachable_binaries(pg.embedded_binaries(16), tmp_path / "postgres")
+    server = pg.Server(bin_dir, tmp_path / "data", Path(f"/tmp/ft-{os.getpid()}"))
+    script = (DEPLOY / "compose" / "databases.sh").read_text()
+    script = script.replace("/run/secrets/", f"{tmp_path}/secrets/")
+    script = script.replace("/sql/", f"{REPOSITORY}/sql/")
+    pg.initialise(server)
+    with pg.running(server, stop_mode="immediate"):
+        subprocess.run(
+            ["bash", "-c", script],
+            env={
+                "PATH": f"{bin_dir}:{os.environ['PATH']}",
+                "PGHOST": str(server.socket_dir),
+                "POSTGRES_USER": "postgres",
+            },
+            check=True,
+        )
+        with connect(server.url("familytales", user="ft_ops"), application="tests") as connection:
+            session = connection.execute(statement("doctor/session")).fetchone()
+        assert session is not None
+        assert session[:5] == ("ft_ops", False, False, True, "UTF8")
+        with connect(server.url(), application="tests") as connection:
+            known = connection.execute(
+                "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%'"
+            ).fetchall()
+    assert {row[0] for row in known} == {"ft_ops", "ft_dagster", "ft_app"}
+
+
+def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base) for base in bases)
+    last = text.rpartition("FROM ")[2]
+    assert re.search(r"^USER (?!0)\d+:\d+$", last, re.MULTILINE)
+    locked = set((REPOSITORY / "requirements.lock").read_text().splitlines())
+    assert set(re.findall(r"[\w-]+==[\w.]+", text)) <= locked
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "ecs/Dockerfile"])
+def test_what_an_image_copies_is_there_and_not_ignored(dockerfile: str) -> None:
+    admitted = {
+        line[2:]
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
+        if line.startswith("!/")
+    }
+    text = (DEPLOY / dockerfile).read_text()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            assert (REPOSITORY / source).exists(), source
+            assert source in admitted, source
+
+
+def test_what_the_image_installs_is_what_the_tests_ran_with() -> None:
+    whole = set((REPOSITORY / "requirements.lock").read_text().splitlines())
+    image = (DEPLOY / "requirements.lock").read_text().splitlines()
+    assert {line for line in image if not line.startswith("#")} <= whole

@@ -1,0 +1,299 @@
+"""The doctor looks at everything the jobs need, names what is wrong, and says how to mend it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import psycopg
+import pytest
+from click.testing import CliRunner
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.instance import DagsterInstance
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._daemon.types import DaemonHeartbeat
+from dagster_shared.error import SerializableErrorInfo
+from psycopg import conninfo
+from sqlalchemy import URL
+
+from ft_ops.cli import commands
+from ft_ops.doctor import Finding, examine
+from ft_ops.pg.connect import Connection
+from tests.archive.world import World
+from tests.fixtures.postgres import Database
+from tests.production.policies import REPOSITORY
+from tests.production.test_bucket import protect
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def deployment(world: World, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A migrated database, a verified backup and a protected bucket; no Dagster yet."""
+    protect(world.bucket)
+    world.verified_backup()
+    for name, value in {
+        "FT_DATABASE_URL": world.database.url,
+        "FT_ARCHIVE_BUCKET": world.bucket.name,
+        "FT_BACKUP_BUCKET": world.bucket.name,
+        "FT_BACKUP_PROVIDER": "rds",
+        "FT_RDS_INSTANCE": "familytales",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def dagster_home(deployment: pytest.MonkeyPatch, empty_database: Database, tmp_path: Path) -> Path:
+    """A DAGSTER_HOME with the project's settings over a database of its own."""
+    parts = conninfo.conninfo_to_dict(empty_database.admin_url)
+    url = URL.create(
+        "postgresql+psycopg2",
+        username=str(parts["user"]),
+        password=str(parts["password"]) if "password" in parts else None,
+        database=str(parts["dbname"]),
+        query={"host": str(parts["host"]), "port": str(parts.get("port", 5432))},
+    )
+    deployment.setenv("FT_DAGSTER_DATABASE_URL", url.render_as_string(hide_password=False))
+    deployment.setenv("DAGSTER_HOME", str(tmp_path))
+    shutil.copyfile(REPOSITORY / "dagster.yaml", tmp_path / "dagster.yaml")
+    return tmp_path
+
+
+def found() -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine(NOW)}
+
+
+def admin(database: Database, statement: str) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def make_rds_instance(*, keeps_days: int) -> None:
+    client = boto3.client("rds")
+    if not client.describe_db_instances()["DBInstances"]:
+        client.create_db_instance(
+            DBInstanceIdentifier="familytales",
+            DBInstanceClass="db.t3.small",
+            Engine="postgres",
+        )
+    client.modify_db_instance(DBInstanceIdentifier="familytales", BackupRetentionPeriod=keeps_days)
+
+
+def schedule_state(name: str, status: InstigatorStatus) -> InstigatorState:
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("ft_ops"), "__repository__")
+    return InstigatorState(
+        RemoteInstigatorOrigin(repository, name),
+        InstigatorType.SCHEDULE,
+        status,
+        ScheduleInstigatorData("0 0 1 * *", start_timestamp=NOW.timestamp()),
+    )
+
+
+def test_a_healthy_database_and_bucket_pass_in_one_line_each(
+    deployment: pytest.MonkeyPatch,
+) -> None:
+    make_rds_instance(keeps_days=7)
+    healthy = [finding for finding in examine(NOW) if finding.name != "Dagster storage"]
+    assert [finding for finding in healthy if finding.state == "failed"] == []
+    assert [finding.name for finding in healthy] == [
+        "settings",
+        "database",
+        "migrations",
+        "roles",
+        "privileges",
+        "extensions",
+        "backup provider",
+        "verified backup",
+        "archive bucket",
+        "backup bucket",
+    ]
+
+
+def test_the_command_fails_and_says_how_to_mend(deployment: pytest.MonkeyPatch) -> None:
+    deployment.setenv("FT_DATABASE_URL", "postgresql://ft_ops:hunter2@127.0.0.1:1/familytales")
+    deployment.delenv("FT_ARCHIVE_BUCKET")
+    outcome = CliRunner().invoke(commands, ["doctor"])
+    assert outcome.exit_code == 1
+    lines = outcome.output.splitlines()
+    assert [line for line in lines if line.startswith("failed") and "; mend: " not in line] == []
+    assert any("ft_ops@127.0.0.1:1/familytales" in line for line in lines)
+    assert any("FT_ARCHIVE_BUCKET: it is not set" in line for line in lines)
+    assert "hunter2" not in outcome.output
+
+
+def test_an_invalid_setting_is_the_only_finding(deployment: pytest.MonkeyPatch) -> None:
+    deployment.setenv("FT_RETENTION_YEARS", "none")
+    (finding,) = examine(NOW)
+    assert (finding.name, finding.state) == ("settings", "failed")
+    assert "FT_RETENTION_YEARS" in finding.detail
+
+
+def test_pending_migrations_are_named(
+    deployment: pytest.MonkeyPatch, empty_database: Database
+) -> None:
+    deployment.setenv("FT_DATABASE_URL", empty_database.url)
+    finding = found()["migrations"]
+    assert finding.state == "failed"
+    assert finding.detail.startswith("pending: 1 initial schema")
+    assert finding.mend == "ft-ops migrate run"
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        ("CREATE TABLE foreign_table (); ALTER TABLE foreign_table OWNER TO {admin}", "not own"),
+        ("GRANT SELECT ON {partition} TO ft_app", "partitions are granted directly"),
+        (
+            "ALTER DATABASE {database} OWNER TO {admin}; GRANT CONNECT ON DATABASE {database}"
+            + " TO ft_ops",
+            "the database does not belong to ft_ops",
+        ),
+    ],
+    ids=["another owner", "an open partition", "another's database"],
+)
+def test_what_opens_or_locks_the_database_is_named(
+    deployment: pytest.MonkeyPatch, database: Database, harm: str, told: str
+) -> None:
+    with psycopg.connect(database.admin_url) as connection:
+        row = connection.execute(
+            "SELECT min(inhrelid::regclass::text), current_user FROM pg_inherits"
+            " WHERE inhparent = 'content_segments'::regclass"
+        ).fetchone()
+    assert row is not None
+    admin(database, harm.format(partition=row[0], admin=row[1], database=database.name))
+    finding = found()["roles"]
+    assert finding.state == "failed"
+    assert told in finding.detail
+    assert "bootstrap.sql" in finding.mend
+
+
+def test_a_superuser_is_refused_as_operations_role(
+    deployment: pytest.MonkeyPatch, database: Database
+) -> None:
+    deployment.setenv("FT_DATABASE_URL", database.admin_url)
+    assert "is a superuser: connect as ft_ops" in found()["roles"].detail
+
+
+def test_a_lost_privilege_limits_and_says_what_is_lost(
+    deployment: pytest.MonkeyPatch, database: Database
+) -> None:
+    admin(database, "REVOKE EXECUTE ON FUNCTION pg_create_restore_point(text) FROM ft_ops")
+    finding = found()["privileges"]
+    assert finding.state == "limited"
+    assert "a backup has no point to be restored to" in finding.detail
+
+
+def test_a_required_extension_that_is_missing_fails(deployment: pytest.MonkeyPatch) -> None:
+    deployment.setenv("FT_REQUIRE_EXTENSIONS", "postgis_of_nobody")
+    finding = found()["extensions"]
+    assert finding.state == "failed"
+    assert "postgis_of_nobody not offered by this server" in finding.detail
+
+
+def test_rds_without_a_retention_keeps_no_log(deployment: pytest.MonkeyPatch) -> None:
+    make_rds_instance(keeps_days=0)
+    finding = found()["backup provider"]
+    assert finding.state == "failed"
+    assert "keeps no backups" in finding.detail
+    deployment.setenv("FT_RDS_INSTANCE", "another")
+    assert "DBInstanceNotFound" in found()["backup provider"].detail
+
+
+def test_a_server_that_does_not_archive_has_no_backups(
+    deployment: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    row = connection.execute("SELECT current_setting('archive_mode')").fetchone()
+    assert row is not None
+    deployment.setenv("FT_BACKUP_PROVIDER", "barman")
+    finding = found()["backup provider"]
+    assert (finding.state == "ok") == (row[0] == "on"), finding
+    deployment.delenv("FT_BACKUP_PROVIDER")
+    assert found()["backup provider"].detail == (
+        "FT_BACKUP_PROVIDER is not set, so nobody takes backups"
+    )
+
+
+def test_a_backup_that_nobody_restored_is_none(
+    deployment: pytest.MonkeyPatch, connection: Connection
+) -> None:
+    connection.execute(
+        "UPDATE ops.restore_drills SET restored_to = restored_to - interval '3 days'"
+    )
+    assert "too old to rely on" in found()["verified backup"].detail
+    connection.execute("DELETE FROM ops.restore_drills")
+    finding = found()["verified backup"]
+    assert (finding.state, finding.detail) == (
+        "failed",
+        "no backup was ever restored and verified",
+    )
+    assert "drill_restore" in finding.mend
+
+
+def test_without_a_dagster_home_nothing_would_be_kept(deployment: pytest.MonkeyPatch) -> None:
+    finding = found()["Dagster storage"]
+    assert finding.state == "failed"
+    assert "DAGSTER_HOME is not set" in finding.detail
+
+
+def test_dagsters_database_out_of_reach_is_told_without_its_password(
+    dagster_home: Path, deployment: pytest.MonkeyPatch
+) -> None:
+    deployment.setenv(
+        "FT_DAGSTER_DATABASE_URL", "postgresql+psycopg2://dagster:hunter2@127.0.0.1:1/dagster"
+    )
+    finding = found()["Dagster storage"]
+    assert finding.state == "failed"
+    assert "hunter2" not in finding.detail
+
+
+def test_the_daemon_and_the_schedules_are_heard(dagster_home: Path) -> None:
+    silent = found()
+    assert silent["Dagster storage"].state == "ok"
+    assert silent["schedules"].state == "ok"
+    assert silent["Dagster daemon"].state == "failed"
+    assert "SCHEDULER" in silent["Dagster daemon"].detail
+
+    tick = NOW.timestamp()
+    with DagsterInstance.get() as instance:
+        for daemon in instance.get_required_daemon_types():
+            instance.add_daemon_heartbeat(DaemonHeartbeat(tick, daemon, None, []))
+        assert found()["Dagster daemon"].state == "ok"
+
+        failing = schedule_state("purge_archived_content_daily", InstigatorStatus.DECLARED_IN_CODE)
+        instance.add_instigator_state(failing)
+        instance.create_tick(
+            TickData(
+                failing.instigator_origin_id,
+                failing.name,
+                InstigatorType.SCHEDULE,
+                TickStatus.FAILURE,
+                tick,
+                error=SerializableErrorInfo("no connection", [], None),
+                selector_id=failing.selector_id,
+            )
+        )
+        schedules = found()["schedules"]
+        assert schedules.state == "failed"
+        assert "last tick failed: purge_archived_content_daily" in schedules.detail
+
+        instance.add_instigator_state(
+            schedule_state("archive_old_content_monthly", InstigatorStatus.STOPPED)
+        )
+    stopped = found()["schedules"]
+    assert stopped.detail == "stopped: archive_old_content_monthly"
+    assert "FT_PURGE_ENABLED" in stopped.mend

@@ -1,0 +1,281 @@
+"""Each job runs with exactly what deploy/iam grants it, and what is not granted is denied."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import boto3
+import dagster as dg
+import pytest
+from botocore.exceptions import ClientError
+from cfnlint import lint
+from mypy_boto3_s3 import S3Client
+
+import ft_ops
+from ft_ops.archive import latest
+from ft_ops.archive.schedules import thaws_in_progress
+from ft_ops.definitions import defs
+from ft_ops.errors import OpsError
+from ft_ops.months import Month
+from ft_ops.resources import Database as DatabaseResource
+from ft_ops.resources import Settings
+from ft_ops.s3.bucket import open_bucket
+from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
+from tests.archive.world import World
+from tests.production.gateway import Gateway, gateway
+from tests.production.policies import IAM, job_policy, statements
+
+FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)")
+"""A bucket, or everything below one folder of it."""
+
+PACKAGE = Path(ft_ops.__file__).parent
+OLD = Month(2024, 1)
+
+BESIDES_JOBS = {"code_server"}
+
+
+@pytest.fixture
+def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """A deployment whose S3 asks IAM, with 2024-01 due; the world itself is its administrator."""
+    world.fill(OLD)
+    for name, value in {
+        "FT_DATABASE_URL": world.database.url,
+        "FT_ARCHIVE_BUCKET": world.bucket.name,
+        "FT_RETENTION_YEARS": "1",
+        "FT_PURGE_ENABLED": "true",
+        "FT_PURGE_GRACE_DAYS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with gateway(s3_endpoint) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
+        for path in IAM.glob("*.json"):
+            made.policies[path.stem] = job_policy(path.stem, names(world))
+        yield made
+
+
+def names(world: World) -> dict[str, str]:
+    return {
+        "ARCHIVE_BUCKET": world.bucket.name,
+        "ARCHIVE_PREFIX": "archive",
+        "BACKUP_BUCKET": world.bucket.name,
+        "BACKUP_PREFIX": "barman",
+    }
+
+
+def become(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let clients that are made from now on have a role's credentials."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", role)
+    # boto3 remembers the credentials that it found first.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+def run(
+    job: str,
+    monkeypatch: pytest.MonkeyPatch,
+    config: Mapping[str, object] | None = None,
+    *,
+    role: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run a job for 2024-01 with the credentials of its own role, or of another."""
+    become(role or job, monkeypatch)
+    definition = defs.resolve_job_def(job)
+    with dg.DagsterInstance.ephemeral() as instance:
+        return definition.execute_in_process(
+            instance=instance,
+            partition_key=OLD.key if definition.partitions_def else None,
+            run_config={"ops": dict(config or {})},
+            raise_on_error=False,
+        )
+
+
+def config(asset: str, **values: object) -> dict[str, object]:
+    return {asset: {"config": values}}
+
+
+def assert_exact(guarded: Gateway, world: World, role: str) -> None:
+    """All that was asked was granted, and all that is granted was asked."""
+    assert guarded.denied[role] == set()
+    used = guarded.used[role]
+    unused = {
+        (action, resource)
+        for statement in job_policy(role, names(world))
+        for action in statement.actions
+        for resource in statement.resources
+        if not any(u.name == action and fnmatchcase(u.resource, resource) for u in used)
+    }
+    assert unused == set()
+
+
+def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/*.py") if "ft_ops.s3" in path.read_text()}
+    groups = {spec.key: spec.group_name for spec in defs.resolve_all_asset_specs()}
+    jobs = set()
+    for job in defs.resolve_all_job_defs():
+        touched = job.asset_layer.selected_asset_keys | {
+            check.asset_key for check in job.asset_layer.asset_graph.asset_check_keys
+        }
+        if job.name != "__ASSET_JOB" and {groups[key] for key in touched} & rooms:
+            jobs.add(job.name)
+    assert {path.stem for path in IAM.glob("*.json")} - BESIDES_JOBS == jobs
+
+
+def test_the_policies_are_ones_that_iam_takes() -> None:
+    template = {
+        "Resources": {
+            path.stem.replace("_", ""): {
+                "Type": "AWS::IAM::ManagedPolicy",
+                "Properties": {"PolicyDocument": json.loads(path.read_text())},
+            }
+            for path in IAM.glob("*.json")
+        }
+    }
+    assert [str(match) for match in lint(json.dumps(template), regions=["us-east-1"])] == []
+
+
+def test_no_policy_reaches_beyond_its_folder() -> None:
+    for path in IAM.glob("*.json"):
+        for statement in statements(json.loads(path.read_text())["Statement"]):
+            assert statement.effect == "Allow"
+            assert all("*" not in action for action in statement.actions), path
+            for resource in statement.resources:
+                assert resource.startswith("arn:aws:s3:::"), path
+                folder = re.fullmatch(
+                    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)", resource[13:]
+                )
+                assert folder, path
+
+
+def test_the_archive_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_ARCHIVE_LOCK_MODE", "GOVERNANCE")
+    key = "archive/table=content_segments/year=2024/month=01/gen=1/part-00000.parquet"
+    world.bucket.client.create_multipart_upload(Bucket=world.bucket.name, Key=key)
+    assert run("archive_old_content", monkeypatch).success
+    assert_exact(guarded, world, "archive_old_content")
+
+
+def test_purge_thaw_and_refreeze_need_what_they_are_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.archive(OLD)
+    world.verified_backup()
+    purge = config("purged_content_segments", dry_run=False)
+    assert run("purge_archived_content", monkeypatch, purge).success
+    assert_exact(guarded, world, "purge_archived_content")
+
+    assert run("thaw_archived_content", monkeypatch).success
+    assert_exact(guarded, world, "thaw_archived_content")
+
+    refreeze = config("refrozen_content_segments", dry_run=False)
+    assert run("refreeze_thawed_content", monkeypatch, refreeze).success
+    assert_exact(guarded, world, "refreeze_thawed_content")
+
+
+def test_an_erasure_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.archived_and_purged(OLD)
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    key = "archive/table=content_segments/year=2024/month=01/gen=2/part-00000.parquet"
+    world.bucket.client.create_multipart_upload(Bucket=world.bucket.name, Key=key)
+    monkeypatch.setenv("FT_ARCHIVE_LOCK_MODE", "GOVERNANCE")
+    erase = config("erased_archive_content", dry_run=False)
+    assert run("erase_archived_content", monkeypatch, erase).success
+    assert_exact(guarded, world, "erase_archived_content")
+
+
+def test_the_code_server_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.archived_and_purged(OLD)
+    world.connection.execute(
+        "INSERT INTO ops.thaws (month, purpose, state, generations, tier, days, estimate)"
+        " VALUES (%s, 'thaw', 'restoring', '{1}', 'Bulk', 1, '{}')",
+        (OLD.start.date(),),
+    )
+    become("code_server", monkeypatch)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(
+            instance=instance,
+            resources={"database": DatabaseResource(), "settings": Settings()},
+            repository_def=defs.get_repository_def(),
+        ) as context,
+    ):
+        assert thaws_in_progress.evaluate_tick(context).skip_message
+    assert_exact(guarded, world, "code_server")
+
+
+def test_the_bucket_check_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("check_archive_bucket", monkeypatch).success
+    assert_exact(guarded, world, "check_archive_bucket")
+
+
+def test_a_run_with_another_jobs_role_is_denied_and_changes_nothing(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run("archive_old_content", monkeypatch, role="purge_archived_content")
+    assert not result.success
+    (failure,) = [event for event in result.all_node_events if event.is_step_failure]
+    user_failure = failure.step_failure_data.user_failure_data
+    assert user_failure is not None
+    assert "deploy/iam" in str(user_failure.description)
+    generation = latest(world.connection, OLD)
+    assert generation is not None
+    assert generation.proven_at is None
+    assert world.count("archived_content_segments") == 40
+
+
+Attempt = Callable[[S3Client, str, str, str], object]
+
+ATTEMPTS: Mapping[str, Attempt] = {
+    "s3:GetObjectVersion": lambda s3, bucket, key, version: s3.get_object(
+        Bucket=bucket, Key=key, VersionId=version
+    ),
+    "s3:PutObject": lambda s3, bucket, key, version: s3.put_object(
+        Bucket=bucket, Key="archive/new", Body=b""
+    ),
+    "s3:RestoreObject": lambda s3, bucket, key, version: s3.restore_object(
+        Bucket=bucket, Key=key, VersionId=version, RestoreRequest={"Days": 1}
+    ),
+    "s3:DeleteObject": lambda s3, bucket, key, version: s3.delete_object(Bucket=bucket, Key=key),
+    "s3:DeleteObjectVersion": lambda s3, bucket, key, version: s3.delete_object(
+        Bucket=bucket, Key=key, VersionId=version
+    ),
+}
+
+
+@pytest.mark.parametrize("role", sorted(path.stem for path in IAM.glob("*.json")))
+def test_what_a_role_is_not_granted_is_denied(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    stored = put_once(world.bucket, "archive/object", b"content")
+    copy_to_class(world.bucket, stored, "GLACIER_IR")
+    granted = {a for statement in guarded.policies[role] for a in statement.actions}
+    become(role, monkeypatch)
+    client = boto3.client("s3")
+    for action, attempt in ATTEMPTS.items():
+        if action in granted:
+            continue
+        with pytest.raises(ClientError) as refused:
+            attempt(client, world.bucket.name, stored.key, stored.version_id)
+        assert refused.value.response["Error"]["Code"] == "AccessDenied", action
+    assert len(list(versions(world.bucket, "archive/object"))) == 2
+
+
+def test_a_role_reaches_no_other_folder(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = put_once(world.bucket, "elsewhere/object", b"content")
+    become("erase_archived_content", monkeypatch)
+    with pytest.raises(OpsError, match="deploy/iam"):
+        read_object(open_bucket(world.bucket.name), outside)
+    with pytest.raises(OpsError, match="deploy/iam"):
+        delete_version(open_bucket(world.bucket.name), outside.key, outside.version_id)

@@ -1,0 +1,105 @@
+"""The jobs of barman's backups run with exactly what deploy/iam grants them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+
+import boto3
+import dagster as dg
+import pytest
+from psycopg import sql
+
+from ft_ops.definitions import defs
+from ft_ops.pg.connect import connect
+from ft_ops.sandbox import Sandbox, sandbox
+from ft_ops.schema import load_migrations, run_migrations
+from tests.production.gateway import Gateway, gateway
+from tests.production.policies import IAM, job_policy
+
+NAMES = {
+    "ARCHIVE_BUCKET": "familytales-archive",
+    "ARCHIVE_PREFIX": "archive",
+    "BACKUP_BUCKET": "familytales-backups",
+    "BACKUP_PREFIX": "barman",
+}
+
+
+@pytest.fixture
+def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A migrated sandbox whose retention keeps one verified full, and deletes."""
+    with sandbox(announce=lambda line: None) as opened:
+        settings = opened.child_environment(os.environ) | {
+            "FT_BACKUP_FLOOR": "1",
+            "FT_BACKUP_KEEP_DAYS": "1",
+            "FT_BACKUP_RETENTION_APPLY": "true",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        with connect(opened.database_url, application="tests") as connection:
+            run_migrations(connection, load_migrations())
+        yield opened
+
+
+@pytest.fixture
+def guarded(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with gateway(box.s3_endpoint) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
+        for path in IAM.glob("*.json"):
+            made.policies[path.stem] = job_policy(path.stem, NAMES)
+        yield made
+
+
+def run(
+    job: str, monkeypatch: pytest.MonkeyPatch, config: Mapping[str, object] | None = None
+) -> dg.ExecuteInProcessResult:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", job)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        return defs.resolve_job_def(job).execute_in_process(
+            instance=instance, run_config={"ops": dict(config or {})}, raise_on_error=False
+        )
+
+
+def leave_a_segment(box: Sandbox) -> None:
+    """Have the server put one more segment into the spool."""
+    with connect(box.admin_url, application="tests") as connection:
+        connection.execute(sql.SQL("SELECT pg_create_restore_point('tests')"))
+        connection.execute(sql.SQL("SELECT pg_switch_wal()"))
+
+
+def assert_exact(guarded: Gateway, job: str) -> None:
+    assert guarded.denied[job] == set()
+    used = guarded.used[job]
+    unused = {
+        (action, resource)
+        for statement in guarded.policies[job]
+        for action in statement.actions
+        for resource in statement.resources
+        if not any(u.name == action and fnmatchcase(u.resource, resource) for u in used)
+    }
+    assert unused == set(), job
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+def test_each_job_needs_what_it_is_granted(
+    box: Sandbox, guarded: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job in ("take_full_backup", "take_incremental_backup", "drill_restore"):
+        assert run(job, monkeypatch).success, job
+        assert_exact(guarded, job)
+    for job in ("ship_wal", "verify_backups"):
+        leave_a_segment(box)
+        assert run(job, monkeypatch).success, job
+        assert_exact(guarded, job)
+
+    assert run("take_full_backup", monkeypatch).success
+    assert run("drill_restore", monkeypatch).success
+    assert run("take_full_backup", monkeypatch).success
+    assert run("drill_restore", monkeypatch).success
+    apply = {"backup_retention": {"config": {"dry_run": False}}}
+    assert run("retain_backups", monkeypatch, apply).success
+    assert guarded.denied["retain_backups"] == set()
