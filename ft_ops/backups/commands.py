@@ -7,8 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from psycopg import conninfo
 
@@ -51,14 +55,50 @@ def run(
             "FT_BACKUP_TIMEOUT_MINUTES if it was at work",
         ) from error
     finally:
-        _end(process)
+        _kill(process)
+        process.communicate()
     if process.returncode != 0:
-        raise OpsError(
-            program,
-            cause=f"exit status {process.returncode}: {_tail(complaints or output)}",
-            next_step="correct what it names, then run again",
-        )
+        raise _failed(program, process.returncode, complaints or output)
     return output
+
+
+@contextmanager
+def streaming(
+    program: str,
+    arguments: Sequence[str],
+    *,
+    timeout_seconds: float,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[IO[bytes]]:
+    """Run ``program`` and read its standard output in the block; otherwise like `run`.
+
+    Its failure is known when the output has ended: what was read before is then worth nothing.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            [_path_of(program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+        # At the time-out the output ends, and with it the block.
+        watchdog = threading.Timer(timeout_seconds, _kill, (process,))
+        watchdog.start()
+        try:
+            assert process.stdout is not None
+            yield process.stdout
+            status = process.wait()
+        finally:
+            watchdog.cancel()
+            _kill(process)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+        if status != 0:
+            complaints.seek(0)
+            raise _failed(program, status, complaints.read().decode(errors="replace"))
 
 
 def without_password(url: str) -> tuple[str, dict[str, str]]:
@@ -83,11 +123,15 @@ def _path_of(program: str) -> str:
     return found
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
-def _tail(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-_QUOTED_LINES:]) or "(it said nothing)"
+def _failed(program: str, status: int, said: str) -> OpsError:
+    tail = "\n".join(said.strip().splitlines()[-_QUOTED_LINES:]) or "(it said nothing)"
+    return OpsError(
+        Path(program).name,
+        cause=f"exit status {status}: {tail}",
+        next_step="correct what it names, then run again",
+    )

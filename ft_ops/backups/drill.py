@@ -13,7 +13,7 @@ from importlib.metadata import version
 from ft_ops.backups import ledger
 from ft_ops.backups.bucket_records import read_point, write_certificate
 from ft_ops.backups.inventory import why_it_does_not_count
-from ft_ops.backups.ladder import Rung, climb
+from ft_ops.backups.ladder import Rung, climb, records
 from ft_ops.backups.ledger import Entry
 from ft_ops.backups.points import RestorePoint
 from ft_ops.backups.provider import BackupProvider, Finding, Log, StoredBackup
@@ -219,15 +219,7 @@ def _certificate(plan: Plan, trial: _Trial, loss_seconds: float, run_id: str) ->
         "tables": len(trial.point.tables),
         "rows": trial.point.rows,
         "tables not compared": list(trial.point.changing),
-        "checks": [
-            {
-                "check": rung.check,
-                "examined": f"{rung.examined} {rung.unit}",
-                "seconds": round(rung.seconds, 3),
-                "findings": [str(finding) for finding in rung.findings],
-            }
-            for rung in trial.rungs
-        ],
+        "checks": records(trial.rungs),
         "software": {name: version(name) for name in ("ft-ops", "barman", "psycopg")},
         "run_id": run_id,
     }

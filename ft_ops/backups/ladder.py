@@ -25,7 +25,7 @@ from psycopg.rows import class_row
 
 from ft_ops.backups import index_check
 from ft_ops.backups.fingerprint import TableFingerprint, fingerprint_readable_tables
-from ft_ops.backups.points import RestorePoint
+from ft_ops.backups.points import RestorePoint, schema_digests
 from ft_ops.backups.provider import Finding, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
@@ -68,6 +68,19 @@ def climb(copy: RestoredCopy, point: RestorePoint, log: Log) -> list[Rung]:
     return rungs
 
 
+def records(rungs: Sequence[Rung]) -> list[dict[str, object]]:
+    """The outcome as a certificate holds it."""
+    return [
+        {
+            "check": rung.check,
+            "examined": f"{rung.examined} {rung.unit}",
+            "seconds": round(rung.seconds, 3),
+            "findings": [str(finding) for finding in rung.findings],
+        }
+        for rung in rungs
+    ]
+
+
 def fingerprints(connection: Connection, point: RestorePoint) -> Answer:
     """Every table against its fingerprint at the point."""
     findings = []
@@ -104,17 +117,24 @@ def foreign_keys(
     return len(keys), findings
 
 
-def migrations(
-    connection: Connection,
-    point: RestorePoint,  # noqa: ARG001  a Check
-) -> Answer:
-    """The copy's ledger of migrations against the project's files; pending ones are no fault."""
-    states = migration_states(connection, load_migrations())
-    return len(states), [
+def schema(connection: Connection, point: RestorePoint) -> tuple[int, Sequence[Finding]]:
+    """Every object's definition against the point's, and the ledger against the migrations.
+
+    Pending migrations are no fault of an older backup. Where the live schema differs from the
+    migrations, so does its copy: that has a check of its own.
+    """
+    found = schema_digests(connection)
+    findings = [
+        Finding("schema", name, _schema_problem(found.get(name), point.schema.get(name)))
+        for name in sorted(found.keys() | point.schema.keys())
+        if found.get(name) != point.schema.get(name)
+    ]
+    findings += [
         Finding("schema", f"migration {state.version}/{state.description}", state.state)
-        for state in states
+        for state in migration_states(connection, load_migrations())
         if state.state not in {"applied", "pending"}
     ]
+    return len(found), findings
 
 
 def extensions(connection: Connection, point: RestorePoint) -> Answer:
@@ -169,7 +189,7 @@ _Step = Callable[[], Answer]
 _CHECKS: Sequence[tuple[str, str, Check]] = (
     ("fingerprint", "tables", fingerprints),
     ("foreign keys", "constraints", foreign_keys),
-    ("schema", "migrations", migrations),
+    ("schema", "objects", schema),
     ("extensions", "extensions", extensions),
     ("collations", "databases", collations),
     (index_check.CHECK, "indexes by amcheck", _indexes_by_amcheck),
@@ -215,6 +235,12 @@ def _steps(copy: RestoredCopy, point: RestorePoint) -> list[tuple[str, str, _Ste
         steps.append((index_check.CHECK, "indexes against their tables", against_tables))
     steps.append(("checksums", "blocks", copy.check_files))
     return steps
+
+
+def _schema_problem(found: str | None, expected: str | None) -> str:
+    if found is None:
+        return "it is missing"
+    return "it did not exist at the point" if expected is None else "its definition is another"
 
 
 def _orphans(connection: Connection, key: _ForeignKey) -> int:

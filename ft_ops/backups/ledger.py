@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -12,8 +13,10 @@ from psycopg.types.json import Jsonb
 
 from ft_ops.backups.points import RestorePoint
 from ft_ops.backups.provider import Kind, ProviderName, StoredBackup
+from ft_ops.errors import mask_secrets
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 
 State = Literal["taking", "complete", "failed", "missing", "deleting", "deleted"]
@@ -48,19 +51,28 @@ def entries(connection: Connection) -> list[Entry]:
         return cursor.execute(statement("backups/entries")).fetchall()
 
 
-def begin(
-    connection: Connection, name: str, kind: Kind, provider: ProviderName, run_id: str
-) -> None:
-    """Record that a backup is being taken; those of dead runs become failed.
+@contextmanager
+def taking(
+    connection: Connection, provider: ProviderName, name: str, kind: Kind, run_id: str
+) -> Iterator[None]:
+    """Record that a backup is being taken for a block, and that it failed if the block does.
 
-    Call it with the lock of that kind held, so that no other run is at work on one.
+    Refused while another of its kind is being taken; those of dead runs become failed.
     """
-    with connection.transaction():
-        connection.execute(statement("backups/fail_dead"), {"kind": kind})
-        connection.execute(
-            statement("backups/begin"),
-            {"name": name, "kind": kind, "provider": provider, "run_id": run_id},
-        )
+    with only_one(connection, f"{kind} backup"):
+        with connection.transaction():
+            connection.execute(statement("backups/fail_dead"), {"kind": kind})
+            connection.execute(
+                statement("backups/begin"),
+                {"name": name, "kind": kind, "provider": provider, "run_id": run_id},
+            )
+        try:
+            yield
+        except Exception as error:
+            connection.execute(
+                statement("backups/fail"), {"name": name, "error": mask_secrets(str(error))}
+            )
+            raise
 
 
 def complete(connection: Connection, point: RestorePoint, stored: StoredBackup) -> None:
@@ -108,11 +120,6 @@ def adopt(
             },
         )
         complete(connection, point, stored)
-
-
-def fail(connection: Connection, name: str, error: str) -> None:
-    """Record that a backup was not completed, and why."""
-    connection.execute(statement("backups/fail"), {"name": name, "error": error})
 
 
 def set_state(connection: Connection, name: str, state: State, reason: str | None) -> None:
@@ -172,6 +179,29 @@ def pass_drill(
             "restore_drills",
             {"drill": drill, "restored_to": restored_to.isoformat()},
         )
+
+
+def record_proof(
+    connection: Connection,
+    name: str,
+    *,
+    restored_to: datetime,
+    recovery_seconds: float,
+    certificate: Mapping[str, object],
+    run_id: str,
+) -> None:
+    """Record that a backup was restored and checked as part of its being taken."""
+    connection.execute(
+        statement("backups/record_proof"),
+        {
+            "name": name,
+            "restored_to": restored_to,
+            "recovery_seconds": recovery_seconds,
+            "loss_seconds": 0,
+            "certificate": Jsonb(dict(certificate)),
+            "run_id": run_id,
+        },
+    )
 
 
 def fail_drill(

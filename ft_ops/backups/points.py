@@ -8,6 +8,8 @@ the mark. Where nothing at all was committed in between, the second reading is s
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from ft_ops.backups.fingerprint import Fingerprints, TableFingerprint, fingerpri
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.schema import read_fingerprint
 
 COMMIT_PATIENCE_SECONDS = 5.0
 """A transaction that is still at work this long after the mark had not committed at it: a commit
@@ -51,8 +54,9 @@ class Mark:
 class RestorePoint:
     """Everything that was committed before ``at`` is in a copy that is recovered to ``mark``.
 
-    ``tables`` maps ``schema.table`` to its fingerprint at the mark, or to None where the table
-    changed in the very moment and its fingerprint there is not known.
+    ``schema`` maps objects to digests of their definitions, ``tables`` maps ``schema.table`` to
+    its fingerprint at the mark, or to None where the table changed in that very moment and its
+    fingerprint is not known.
     """
 
     name: str
@@ -64,6 +68,7 @@ class RestorePoint:
     cluster_bytes: int
     preloaded: tuple[str, ...]
     extensions: Mapping[str, str]
+    schema: Mapping[str, str]
     tables: Mapping[str, TableFingerprint | None]
 
     @property
@@ -123,6 +128,7 @@ def take_point(
             first = fingerprint_tables(before.connection)
             undisturbed = before.name == after.name
             second = first if undisturbed else fingerprint_tables(after.connection)
+            schema = schema_digests(after.connection)
         facts = _server_facts(now)
     return RestorePoint(
         name=name,
@@ -134,8 +140,49 @@ def take_point(
         cluster_bytes=facts.cluster_bytes,
         preloaded=_names(facts.preloaded),
         extensions=facts.extensions,
+        schema=schema,
         tables=_where_both_agree(first, second),
     )
+
+
+def exported_point(
+    url: str, name: str, *, cluster: str, use: Callable[[str], None]
+) -> RestorePoint:
+    """Fingerprint one snapshot while ``use`` reads the same one in sessions of its own.
+
+    ``use`` is given the snapshot's exported name.
+    """
+    with _snapshot(url) as snapshot:
+        connection = snapshot.connection
+        exported = connection.execute(statement("backups/export_snapshot")).fetchone()
+        position = connection.execute(statement("backups/wal_position")).fetchone()
+        assert exported is not None
+        assert position is not None
+        use(exported[0])
+        tables = fingerprint_tables(connection)
+        facts = _server_facts(connection)
+        schema = schema_digests(connection)
+    return RestorePoint(
+        name=name,
+        at=snapshot.moment,
+        mark=Mark(lsn=position[0], wal=position[1]),
+        database=facts.database,
+        system_identifier=cluster,
+        server_version=facts.server_version,
+        cluster_bytes=facts.cluster_bytes,
+        preloaded=_names(facts.preloaded),
+        extensions=facts.extensions,
+        schema=schema,
+        tables=tables,
+    )
+
+
+def schema_digests(connection: Connection) -> dict[str, str]:
+    """Every object of the schema → a digest of what the catalog says of it."""
+    return {
+        name: hashlib.sha256(json.dumps(dict(aspects), sort_keys=True).encode()).hexdigest()[:16]
+        for name, aspects in read_fingerprint(connection).items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

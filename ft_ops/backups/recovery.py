@@ -109,6 +109,12 @@ def recovered(
         pg.stop(server, mode="immediate")
 
 
+def scratch_settings(point: RestorePoint) -> dict[str, str]:
+    """What a server is configured with that shall read a copy of the database, and no more."""
+    preloaded = [name for name in point.preloaded if name in _HARMLESS_LIBRARIES]
+    return {**_SETTINGS, "shared_preload_libraries": ", ".join(preloaded)}
+
+
 def control_data(server: Server) -> Mapping[str, str]:
     """What pg_controldata says of a data folder; an OpsError when it can't be read."""
     done = pg.run_program(server, "pg_controldata", [str(server.data_dir)])
@@ -157,14 +163,12 @@ def _configure(server: Server, point: RestorePoint, wal: Path, control: Mapping[
         (server.data_dir / name).write_text("", encoding="utf-8")
     (server.data_dir / "standby.signal").unlink(missing_ok=True)
     (server.data_dir / "recovery.signal").touch()
-    preloaded = [name for name in point.preloaded if name in _HARMLESS_LIBRARIES]
     pg.configure(
         server,
         {
-            **_SETTINGS,
+            **scratch_settings(point),
             "hba_file": str(access),
             "ident_file": str(identities),
-            "shared_preload_libraries": ", ".join(preloaded),
             "max_prepared_transactions": control.get("max_prepared_xacts setting", "0"),
             "restore_command": f'cp "{wal}/%f" "%p"',
             "recovery_target_name": point.name,

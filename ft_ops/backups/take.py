@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 from ft_ops.backups import ledger
 from ft_ops.backups.bucket_records import write_point
 from ft_ops.backups.provider import BackupProvider, Kind, Log, Taken
-from ft_ops.errors import Refused, mask_secrets
+from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import only_one
 from ft_ops.s3.bucket import Bucket
 
 
@@ -26,7 +23,7 @@ def take_full(
 ) -> Taken:
     """Take a full backup and record it. Refused while another full is being taken."""
     name = _name("full", now)
-    with _taking(connection, provider, name, "full", run_id):
+    with ledger.taking(connection, provider.name, name, "full", run_id):
         taken = provider.take_full(name, log)
         write_point(bucket, taken.point)
         ledger.complete(connection, taken.point, taken.stored)
@@ -53,24 +50,11 @@ def take_increment(
             next_step="run full_backup first",
         )
     name = _name("increment", now)
-    with _taking(connection, provider, name, "increment", run_id):
+    with ledger.taking(connection, provider.name, name, "increment", run_id):
         taken = provider.take_increment(name, log)
         write_point(bucket, taken.point)
         ledger.complete(connection, taken.point, taken.stored)
     return taken
-
-
-@contextmanager
-def _taking(
-    connection: Connection, provider: BackupProvider, name: str, kind: Kind, run_id: str
-) -> Iterator[None]:
-    with only_one(connection, f"{kind} backup"):
-        ledger.begin(connection, name, kind, provider.name, run_id)
-        try:
-            yield
-        except Exception as error:
-            ledger.fail(connection, name, mask_secrets(str(error)))
-            raise
 
 
 def _name(kind: Kind, now: datetime) -> str:

@@ -161,10 +161,13 @@ def test_another_schema_extension_or_collation(restored: Restored) -> None:
         connection.execute("UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'vector'")
         connection.execute("CREATE TABLE public.stranger (id int)")
         connection.execute("UPDATE pg_database SET datcollversion = '0.1'")
+        connection.execute("ALTER TABLE memory_books ALTER COLUMN title DROP NOT NULL")
     found = restored.findings()
     assert {
         ("fingerprint", "public.stranger"),
         ("schema", "migration 2/create partitions"),
+        ("schema", "column memory_books.title"),
+        ("schema", "table stranger"),
         ("extensions", "vector"),
         ("collations", "database familytales"),
     } <= found

@@ -1,0 +1,97 @@
+"""The monthly dump is restored from the stored bytes before it counts, and then frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from ft_ops.backups import newest_verified_backup
+from ft_ops.backups.commands import streaming
+from ft_ops.backups.dump import DumpRules, take_dump
+from ft_ops.backups.dump_objects import stored_dumps
+from ft_ops.backups.ledger import entries
+from ft_ops.backups.provider import Taken
+from ft_ops.errors import OpsError
+from ft_ops.pg.server import embedded_binaries
+from ft_ops.s3.objects import objects
+from tests.backups.world import World
+
+
+@pytest.fixture
+def rules(world: World) -> DumpRules:
+    """Parts of 100 kB, so that there are several."""
+    return DumpRules(
+        bin_dir=embedded_binaries(),
+        drill_folder=world.provider.drill_folder,
+        storage_class="DEEP_ARCHIVE",
+        timeout_seconds=120,
+        part_bytes=100_000,
+    )
+
+
+def _dump(world: World, rules: DumpRules, log: Callable[[str], None] = lambda line: None) -> Taken:
+    return take_dump(
+        world.connection,
+        world.url,
+        world.bucket,
+        rules,
+        provider="barman",
+        cluster=world.provider.system_identifier,
+        now=datetime(2026, 3, 1, 5, tzinfo=UTC),
+        run_id="tests",
+        log=log,
+    )
+
+
+def test_a_dump_is_proven_and_frozen(world: World, rules: DumpRules) -> None:
+    taken = _dump(world, rules)
+    assert taken.point.rows > 1000
+    classes = {
+        stored.key.rpartition("/")[2]: stored.storage_class
+        for stored in objects(world.bucket, "dumps/")
+    }
+    assert classes.pop("roles.sql") == "STANDARD"
+    assert len(classes) > 1
+    assert set(classes.values()) == {"DEEP_ARCHIVE"}
+    (entry,) = entries(world.connection)
+    assert (entry.kind, entry.state, entry.restored_to) == ("dump", "complete", taken.point.at)
+    # A dump in Glacier is no quick help: no gate relies on it.
+    assert newest_verified_backup(world.connection) is None
+
+
+def test_a_dump_that_came_back_wrong_is_named_and_does_not_count(
+    world: World, rules: DumpRules
+) -> None:
+    """A column that is computed anew when it is loaded, and differently."""
+    world.connection.execute(
+        "CREATE FUNCTION public.who() RETURNS text IMMUTABLE LANGUAGE sql"
+        " AS 'SELECT current_user::text'"
+    )
+    world.connection.execute(
+        "CREATE TABLE public.unstable (one int, who text GENERATED ALWAYS AS (who()) STORED)"
+    )
+    world.connection.execute("INSERT INTO public.unstable VALUES (1)")
+    try:
+        with pytest.raises(OpsError, match=r"fingerprint: public\.unstable: its 1 rows are not"):
+            _dump(world, rules)
+    finally:
+        world.connection.execute("DROP TABLE public.unstable")
+        world.connection.execute("DROP FUNCTION public.who()")
+    (entry,) = entries(world.connection)
+    assert entry.state == "failed"
+    assert [dump.condition for dump in stored_dumps(world.bucket)] == ["unfinished"]
+
+
+def test_a_program_that_fails_half_way_fails_the_reading(world: World) -> None:
+    with (
+        pytest.raises(OpsError, match="sh: exit status 3: no more"),
+        streaming("sh", ["-c", "echo some; echo no more >&2; exit 3"], timeout_seconds=5) as output,
+    ):
+        assert output.read() == b"some\n"
+    with (
+        pytest.raises(OpsError, match="sh: exit status -9"),
+        streaming("sh", ["-c", "echo some; sleep 60"], timeout_seconds=0.2) as output,
+    ):
+        assert output.read() == b"some\n"
