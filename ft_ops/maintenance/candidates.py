@@ -34,11 +34,15 @@ class RebuildRules:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An index to rebuild: the bytes to read and write for it, and the seconds that should take."""
+    """An index to rebuild: the bytes to read and write for it, and the seconds that should take.
+
+    ``rests_until`` is in the future when it was rebuilt too short a time ago.
+    """
 
     estimate: Estimate
     work_bytes: int
     predicted_seconds: float
+    rests_until: datetime | None = None
 
     @property
     def index(self) -> IndexState:
@@ -61,27 +65,22 @@ def candidates(
     named: Collection[str],
     now: datetime,
 ) -> list[Candidate]:
-    """The indexes to rebuild, by bytes reclaimed a predicted second; or those ``named``.
+    """The bloated indexes, by bytes reclaimed a predicted second; or those ``named``.
 
-    Named ones need not be bloated, nor left alone for long enough; but they must be such as can be
+    Named ones need be neither bloated nor at rest for long enough; but they must be such as can be
     rebuilt concurrently: OpsError otherwise.
     """
-    if named:
-        chosen = _named(estimates, named)
-    else:
-        recent = _recent_rebuilds(connection)
-        chosen = [
-            estimate
-            for estimate in estimates
-            if unfit(estimate.index) is None
-            and is_bloated(estimate, rules)
-            and not _is_recent(estimate.index, recent, now - rules.cooldown)
-        ]
     rate = _rate(connection)
-    return sorted(
-        (_candidate(estimate, rate) for estimate in chosen),
-        key=lambda candidate: (-candidate.bytes_per_second, candidate.index.qualified_name),
-    )
+    if named:
+        chosen = [_candidate(estimate, rate) for estimate in _named(estimates, named)]
+    else:
+        rebuilt = _last_rebuilds(connection)
+        chosen = [
+            _candidate(estimate, rate, _rests_until(estimate.index, rebuilt, rules.cooldown, now))
+            for estimate in estimates
+            if unfit(estimate.index) is None and is_bloated(estimate, rules)
+        ]
+    return sorted(chosen, key=lambda c: (-c.bytes_per_second, c.index.qualified_name))
 
 
 def is_bloated(estimate: Estimate, rules: RebuildRules) -> bool:
@@ -135,12 +134,12 @@ def _named(estimates: Sequence[Estimate], named: Collection[str]) -> list[Estima
     return list(chosen.values())
 
 
-def _candidate(estimate: Estimate, rate: float) -> Candidate:
+def _candidate(estimate: Estimate, rate: float, rests_until: datetime | None = None) -> Candidate:
     index = estimate.index
     new_bytes = estimate.estimated_bytes or index.bytes
     # The build and its validation each read the table once; the new index is written and read.
     work = 2 * index.table_bytes + 2 * new_bytes
-    return Candidate(estimate, work, _SECONDS_FOR_WAITS + work / rate)
+    return Candidate(estimate, work, _SECONDS_FOR_WAITS + work / rate, rests_until)
 
 
 def _rate(connection: Connection) -> float:
@@ -148,13 +147,18 @@ def _rate(connection: Connection) -> float:
     return float(row[0]) if row is not None and row[0] is not None else _DEFAULT_RATE
 
 
-def _recent_rebuilds(connection: Connection) -> dict[tuple[str, str], datetime]:
-    rows = connection.execute(statement("maintenance/recent_rebuilds")).fetchall()
+def _last_rebuilds(connection: Connection) -> dict[tuple[str, str], datetime]:
+    rows = connection.execute(statement("maintenance/last_rebuilds")).fetchall()
     return {(schema, name): finished_at for schema, name, finished_at in rows}
 
 
-def _is_recent(
-    index: IndexState, recent: Mapping[tuple[str, str], datetime], since: datetime
-) -> bool:
-    finished_at = recent.get((index.schema, index.name))
-    return finished_at is not None and finished_at > since
+def _rests_until(
+    index: IndexState,
+    rebuilt: Mapping[tuple[str, str], datetime],
+    cooldown: timedelta,
+    now: datetime,
+) -> datetime | None:
+    finished_at = rebuilt.get((index.schema, index.name))
+    if finished_at is None or finished_at + cooldown <= now:
+        return None
+    return finished_at + cooldown

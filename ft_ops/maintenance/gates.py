@@ -32,6 +32,7 @@ def closed_gates(
 ) -> list[str]:
     """Why ``candidate`` has to wait; empty when its rebuild may begin now."""
     return [
+        *_rest(candidate),
         *_window(candidate, seconds_left),
         *_blockers(connection, candidate, gates),
         *_disk(connection, candidate, gates),
@@ -63,6 +64,12 @@ def free_disk_of(volume_bytes: int) -> FreeDisk:
         return volume_bytes - int(row[0])
 
     return free
+
+
+def _rest(candidate: Candidate) -> list[str]:
+    if candidate.rests_until is None:
+        return []
+    return [f"it was rebuilt lately and rests until {candidate.rests_until:%Y-%m-%d}"]
 
 
 def _window(candidate: Candidate, seconds_left: float) -> list[str]:

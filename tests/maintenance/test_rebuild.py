@@ -136,7 +136,9 @@ def test_a_second_run_does_nothing_and_a_rebuilt_index_rests(
         "INSERT INTO letters SELECT gen_random_uuid(), g FROM generate_series(1, 20000) g"
     )
     thin_out(letters)
-    assert rebuild(letters, beside) == {}
+    resting = rebuild(letters, beside)
+    assert set(results(resting).values()) == {"deferred"}
+    assert "rests until" in resting["letters_pkey"].detail
     later = datetime.now(UTC) + timedelta(days=11)
     assert set(results(rebuild(letters, beside, now=later)).values()) == {"rebuilt"}
 
