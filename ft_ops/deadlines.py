@@ -66,17 +66,21 @@ def allowance(schedule: dg.ScheduleDefinition) -> timedelta:
     """How long after its tick a schedule's work may be done: at most half its interval."""
     if schedule.name in ALLOWANCES:
         return ALLOWANCES[schedule.name]
-    return min(_LONGEST_ALLOWANCE, get_smallest_cron_interval(_cron(schedule)) / 2)
+    half = get_smallest_cron_interval(_cron(schedule)) / 2
+    return min(_LONGEST_ALLOWANCE, timedelta(minutes=half // timedelta(minutes=1)))
 
 
 def deadline_cron(cron: str, later: timedelta) -> str:
-    """The cron of moments ``later`` than those of ``cron``, which has one minute of the hour.
+    """The cron of moments ``later`` than those of ``cron``: at one minute, or in every hour.
 
     An OpsError when one cron expression can't say that: when only some of the moments fall on
     another day, or when they do and ``cron`` is about days of the week or the end of the month.
     """
     minute, hour_field, day, month, weekday = cron.split()
     shift = int(later.total_seconds()) // 60
+    if minute.startswith("*/") and (hour_field, day, month, weekday) == ("*", "*", "*", "*"):
+        minutes = sorted((start + shift) % 60 for start in range(0, 60, int(minute[2:])))
+        return f"{','.join(map(str, minutes))} * * * *"
     moments = [hour * 60 + int(minute) + shift for hour in _hours(hour_field)]
     days_later = {moment // _MINUTES_A_DAY for moment in moments}
     if days_later != {0} and (day, month, weekday) != ("*", "*", "*"):

@@ -79,6 +79,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         ("10 * * * *", 0.5),
         ("45 * * * *", 0.5),
         ("0 0 * * 0", 6),
+        ("*/15 * * * *", 7 / 60),
     ],
 )
 def test_each_deadline_comes_its_allowance_after_a_tick(cron: str, hours: float) -> None:

@@ -46,7 +46,7 @@ def test_asset_keys_by_group() -> None:
             "backup_retention",
         },
         "maintenance": {"vacuumed_tables", "frozen_partitions", "index_bloat", "rebuilt_indexes"},
-        "storage": {"monthly_storage", "family_storage", "user_storage"},
+        "storage": {"media_sizes", "monthly_storage", "family_storage", "user_storage"},
         "health": {"query_latency", "capacity", "connections", "overview", "exported_metrics"},
     }
 
@@ -74,6 +74,8 @@ def test_jobs() -> None:
         "freeze_closed_partitions",
         "rebuild_bloated_indexes",
         "check_maintenance",
+        "recompute_storage",
+        "report_family_storage",
         "check_health",
         "check_connections",
         "make_overview",
@@ -103,6 +105,8 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("freeze_closed_partitions", "0 1 * * *"),
         ("rebuild_bloated_indexes", "0 5 * * 0"),
         ("check_maintenance", "45 0 * * *"),
+        ("recompute_storage", "0 1 * * *"),
+        ("recompute_storage", "0 3 * * 6"),
         ("check_health", "0 6 * * *"),
         ("check_connections", "10 * * * *"),
         ("make_overview", "30 6 * * *"),

@@ -1,6 +1,7 @@
 """Jobs and schedules of the backups."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ft_ops.backups.defs import DrillConfig, RetentionConfig
 from ft_ops.defs import own_identity
@@ -48,10 +49,12 @@ retain_backups = dg.define_asset_job(
 )
 
 
-def _schedule(name: str, job: str, cron: str, **config: dg.Config) -> dg.ScheduleDefinition:
+def _schedule(
+    name: str, job: UnresolvedAssetJobDefinition, cron: str, **config: dg.Config
+) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name=name,
-        job_name=job,
+        job=job,
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -60,24 +63,24 @@ def _schedule(name: str, job: str, cron: str, **config: dg.Config) -> dg.Schedul
 
 
 schedules = [
-    _schedule("full_backup_daily", take_full_backup.name, "0 2 * * *"),
-    _schedule("incremental_backup_six_hourly", take_incremental_backup.name, "0 */6 * * *"),
-    _schedule("ship_wal_quarter_hourly", ship_wal.name, "*/15 * * * *"),
+    _schedule("full_backup_daily", take_full_backup, "0 2 * * *"),
+    _schedule("incremental_backup_six_hourly", take_incremental_backup, "0 */6 * * *"),
+    _schedule("ship_wal_quarter_hourly", ship_wal, "*/15 * * * *"),
     # After the night's full. Each full has to be restored once, or retention doesn't count it.
-    _schedule("restore_drill_daily", drill_restore.name, "0 4 * * *"),
+    _schedule("restore_drill_daily", drill_restore, "0 4 * * *"),
     _schedule(
         "restore_drill_of_an_older_one",
-        drill_restore.name,
+        drill_restore,
         "30 5 * * 3,6",
         restore_drill=DrillConfig(older=True),
     ),
     _schedule(
         "backup_retention_daily",
-        retain_backups.name,
+        retain_backups,
         "0 7 * * *",
         backup_retention=RetentionConfig(dry_run=False),
     ),
-    _schedule("verify_backups_daily", verify_backups.name, "30 7 * * *"),
+    _schedule("verify_backups_daily", verify_backups, "30 7 * * *"),
 ]
 
 defs = dg.Definitions(

@@ -48,7 +48,7 @@ def coverage_lines(connection: Connection, policy: Policy, now: datetime) -> Ite
         wanted = wanted_months(connection, parent, first=policy.first_month, last=last)
         found = coverage(connection, parent, wanted)
         problems = [f"{len(found.missing)} months missing"] if found.missing else []
-        problems += [f"{len(found.misplaced)} partitions misplaced"] if found.misplaced else []
+        problems += [str(finding) for finding in found.findings]
         older = f"{len(found.older)} months before FT_FIRST_MONTH" if found.older else ""
         yield Line(
             "partitions",

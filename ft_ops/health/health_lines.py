@@ -74,7 +74,9 @@ def capacity_lines(
         sparkline(outlook.history),
     )
     if policy.database_volume_gb is None:
-        yield Line("capacity", Status.UNKNOWN, "disk", "FT_DATABASE_VOLUME_GB is not set", "", runbook)
+        yield Line(
+            "capacity", Status.UNKNOWN, "disk", "FT_DATABASE_VOLUME_GB is not set", "", runbook
+        )
         return
     limit = policy.database_volume_gb * 1e9
     expected = ahead.reaches(limit) if ahead is not None else None

@@ -78,4 +78,3 @@ def judge(
             verdict = Verdict(screen, percentiles, tuple(slow))
         verdicts.append(verdict)
     return verdicts
-

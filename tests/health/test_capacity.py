@@ -63,9 +63,9 @@ def test_bytes_in_the_archive_are_counted_by_storage_class(connection: Connectio
         "INSERT INTO ops.archive (month, generation, state, objects) VALUES"
         " ('2017-01-01', 1, 'frozen', '[{\"stored\": {\"bytes\": 7,"
         ' "storage_class": "DEEP_ARCHIVE"}}, {"stored": {"bytes": 5, "storage_class":'
-        " \"DEEP_ARCHIVE\"}}]'),"
+        ' "DEEP_ARCHIVE"}}]\'),'
         " ('2017-02-01', 1, 'superseded', '[{\"stored\": {\"bytes\": 100,"
-        " \"storage_class\": \"STANDARD\"}}]')"
+        ' "storage_class": "STANDARD"}}]\')'
     )
     assert measure_sizes(connection, NOW).archive == {"DEEP_ARCHIVE": 12}
 

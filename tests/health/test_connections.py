@@ -99,9 +99,7 @@ def test_no_query_text_leaves_the_server(connection: Connection, database: Datab
         assert "secret" not in repr(look(connection))
 
 
-def test_a_slot_and_what_it_holds_back_are_seen(
-    connection: Connection, database: Database
-) -> None:
+def test_a_slot_and_what_it_holds_back_are_seen(connection: Connection, database: Database) -> None:
     name = f"slot_of_{database.name}"
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
         admin.execute("SELECT pg_create_physical_replication_slot(%s, true)", (name,))

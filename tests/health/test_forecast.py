@@ -66,9 +66,10 @@ def test_the_band_opens_with_time_and_holds_the_expectation() -> None:
     found = known(_walk(dice, 90))
     widths = [upper - lower for lower, upper in zip(found.lower, found.upper, strict=True)]
     assert widths == sorted(widths)
-    assert all(low < mid < high for low, mid, high in zip(
-        found.lower, found.expected, found.upper, strict=True
-    ))
+    assert all(
+        low < mid < high
+        for low, mid, high in zip(found.lower, found.expected, found.upper, strict=True)
+    )
     earliest, expected = found.may_reach(2000), found.reaches(2000)
     assert earliest is not None
     assert expected is not None

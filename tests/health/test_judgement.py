@@ -81,9 +81,10 @@ def test_an_index_that_one_partition_lacks_is_named(
         connection.execute(
             psycopg.sql.SQL("CREATE INDEX ON {} (thread_id)").format(psycopg.sql.Identifier(name))
         )
-    assert "content_segments(thread_id) in 1 partitions" in verdict(
-        reader, "thread_with_content"
-    ).words
+    assert (
+        "content_segments(thread_id) in 1 partitions"
+        in verdict(reader, "thread_with_content").words
+    )
 
 
 def test_missing_statistics_are_named(reader: Connection, sampled: Database) -> None:

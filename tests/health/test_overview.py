@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from psycopg.types.json import Jsonb
 
-from ft_ops.health import Line, Picture, Status, Sample, outlook, page, write_samples
+from ft_ops.health import Line, Picture, Sample, Status, outlook, page, write_samples
 from ft_ops.health.content_lines import archive_lines, coverage_lines, storage_lines
 from ft_ops.health.health_lines import capacity_lines, connection_lines, latency_lines
 from ft_ops.health.samples import TimedSample
@@ -159,9 +159,7 @@ def test_a_young_server_is_far_from_wraparound(connection: Connection) -> None:
 
 def test_latency_is_bad_beyond_its_target_and_when_it_is_old(connection: Connection) -> None:
     def line(value: float, at: datetime) -> Line:
-        figures = {
-            ("screen_p95_ms", "thread"): TimedSample("screen_p95_ms", "thread", value, at)
-        }
+        figures = {("screen_p95_ms", "thread"): TimedSample("screen_p95_ms", "thread", value, at)}
         write_samples(connection, [Sample("screen_p95_ms", "thread", value)], at)
         return by_name(latency_lines(connection, figures, POLICY, NOW))["thread"]
 

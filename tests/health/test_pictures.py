@@ -41,7 +41,9 @@ def contrast(one: str, other: str) -> float:
     """The ratio of luminances by WCAG 2.1, from 1 to 21."""
 
     def luminance(colour: str) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)
+        ]
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
     low, high = sorted((luminance(one), luminance(other)))
