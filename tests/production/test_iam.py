@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +65,8 @@ def names(world: World) -> dict[str, str]:
         "ARCHIVE_PREFIX": "archive",
         "BACKUP_BUCKET": world.bucket.name,
         "BACKUP_PREFIX": "barman",
+        "INVENTORY_BUCKET": world.bucket.name,
+        "INVENTORY_PREFIX": "media",
     }
 
 
@@ -143,10 +147,7 @@ def test_no_policy_reaches_beyond_its_folder() -> None:
             assert all("*" not in action for action in statement.actions), path
             for resource in statement.resources:
                 assert resource.startswith("arn:aws:s3:::"), path
-                folder = re.fullmatch(
-                    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)", resource[13:]
-                )
-                assert folder, path
+                assert FOLDER.fullmatch(resource[13:]), path
 
 
 def test_the_archive_needs_what_it_is_granted(
@@ -216,6 +217,30 @@ def test_the_bucket_check_needs_what_it_is_granted(
 ) -> None:
     assert run("check_archive_bucket", monkeypatch).success
     assert_exact(guarded, world, "check_archive_bucket")
+
+
+def test_the_storage_job_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = "media/photos/daily"
+    listed = gzip.compress(b'"photos","uploads/1.jpg","2048"\n')
+    data = f"{folder}/data/list.csv.gz"
+    manifest = {
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key, Size",
+        "files": [{"key": data, "MD5checksum": hashlib.md5(listed).hexdigest()}],  # noqa: S324
+    }
+    report = f"{folder}/2024-02-01T00-00Z"
+    for key, body in (
+        (data, listed),
+        (f"{report}/manifest.json", json.dumps(manifest).encode()),
+        (f"{report}/manifest.checksum", b"-"),
+    ):
+        world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=body)
+    monkeypatch.setenv("FT_MEDIA_INVENTORY", f"s3://{world.bucket.name}/{folder}/")
+    result = run("recompute_storage", monkeypatch)
+    assert result.success
+    assert_exact(guarded, world, "recompute_storage")
 
 
 def test_a_run_with_another_jobs_role_is_denied_and_changes_nothing(
