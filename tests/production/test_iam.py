@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import boto3
@@ -29,7 +28,7 @@ from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
-from tests.production.policies import IAM, job_policy, statements
+from tests.production.policies import IAM, job_policy, statements, unused
 
 FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)")
 """A bucket, or everything below one folder of it."""
@@ -103,15 +102,7 @@ def config(asset: str, **values: object) -> dict[str, object]:
 def assert_exact(guarded: Gateway, world: World, role: str) -> None:
     """All that was asked was granted, and all that is granted was asked."""
     assert guarded.denied[role] == set()
-    used = guarded.used[role]
-    unused = {
-        (action, resource)
-        for statement in job_policy(role, names(world))
-        for action in statement.actions
-        for resource in statement.resources
-        if not any(u.name == action and fnmatchcase(u.resource, resource) for u in used)
-    }
-    assert unused == set()
+    assert unused(guarded.policies[role], guarded.used[role]) == set()
 
 
 def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
@@ -130,11 +121,11 @@ def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
 def test_the_policies_are_ones_that_iam_takes() -> None:
     template = {
         "Resources": {
-            path.stem.replace("_", ""): {
+            f"{path.parent.name}{path.stem}".replace("_", ""): {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {"PolicyDocument": json.loads(path.read_text())},
             }
-            for path in IAM.glob("*.json")
+            for path in IAM.glob("**/*.json")
         }
     }
     assert [str(match) for match in lint(json.dumps(template), regions=["us-east-1"])] == []
