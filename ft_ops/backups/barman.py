@@ -75,6 +75,10 @@ class BarmanProvider:
     def name(self) -> ProviderName:
         return "barman"
 
+    @property
+    def cluster(self) -> str:
+        return self.system_identifier
+
     def take_full(self, name: str, log: Log) -> Taken:
         """Take a base backup, then mark the log, so that the log up to there makes it complete.
 
@@ -122,6 +126,9 @@ class BarmanProvider:
                     "does; exit status 126 or 127 is not counted as a failure there",
                 )
             time.sleep(_POLL_SECONDS)
+
+    def replicate(self, log: Log) -> None:
+        """Nothing: the bucket's replication rule copies every object, the log's too."""
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Complete a segment that has been open for too long, and ship the spool."""
