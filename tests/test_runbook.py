@@ -1,0 +1,89 @@
+"""Whatever may wake somebody has a section that says what to do, and every section is about
+something that exists."""
+
+from __future__ import annotations
+
+import re
+
+import dagster as dg
+import pytest
+
+from ft_ops.definitions import defs
+from ft_ops.health import runbook_link
+from ft_ops.policy import Policy
+from ft_ops.runbook import with_runbook_links
+from tests.documents import DOCS, headings
+
+RUNBOOK = DOCS / "runbook.md"
+PARTS = ("Means", "Look", "Do", "Don't")
+GRAPH = defs.resolve_asset_graph()
+
+
+def rooms_of_what_exists() -> dict[str, str]:
+    """Every job, check and sensor, with the room of its assets; sensors on nothing are health's."""
+    found = {key.name: _group(key.asset_key) for key in GRAPH.asset_check_keys}
+    for job in defs.resolve_all_job_defs():
+        keys = {*job.asset_layer.selected_asset_keys}
+        keys |= {check.asset_key for check in job.asset_layer.asset_graph.asset_check_keys}
+        if not job.name.startswith("__"):
+            found[job.name] = min((_group(key) for key in keys), default="storage")
+    for sensor in defs.sensors or ():
+        rooms = {found[target.job_name] for target in sensor.targets}
+        found[sensor.name] = min(rooms, default="health")
+    return found
+
+
+def sections() -> dict[str, tuple[str, str]]:
+    """Section → its room and its text; the introduction is no room's."""
+    room, found = "", {}
+    for part in re.split(r"^(?=##)", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        title, _, text = part.partition("\n")
+        if title.startswith("## "):
+            room = title.removeprefix("## ")
+        elif room:
+            found[title.removeprefix("### ")] = (room, text)
+    return found
+
+
+def test_every_job_check_and_sensor_has_a_section_below_its_room_and_no_other_has() -> None:
+    assert {name: room for name, (room, _) in sections().items()} == rooms_of_what_exists()
+
+
+@pytest.mark.parametrize("name", sorted(sections()))
+def test_a_section_says_what_it_means_how_to_look_what_to_do_and_what_not(name: str) -> None:
+    _, text = sections()[name]
+    found = re.findall(r"^- \*\*(.+?)\.\*\*", text, flags=re.MULTILINE)
+    assert [part for part in found if part in PARTS] == list(PARTS)
+
+
+def test_every_asset_and_check_leads_to_a_section_that_exists() -> None:
+    anchors = headings(RUNBOOK)
+    specs = [*defs.resolve_all_asset_specs(), *map(GRAPH.get_check_spec, GRAPH.asset_check_keys)]
+    for spec in specs:
+        link = re.search(r"What to do: `docs/runbook\.md#(\w+)`$", spec.description or "")
+        assert link is not None, spec.key
+        assert link[1] in anchors, spec.key
+
+
+def test_links_go_where_the_runbook_is_published() -> None:
+    policy = Policy(runbook_url="https://docs.example.org/ops/")
+    assert runbook_link(policy, "heartbeat") == "https://docs.example.org/ops/runbook.md#heartbeat"
+    (asset,) = with_runbook_links(_one_asset(), policy).resolve_all_asset_specs()
+    assert asset.description is not None
+    assert "[move](https://docs.example.org/ops/runbook.md#move)" in asset.description
+
+
+def _one_asset() -> dg.Definitions:
+    @dg.asset
+    def months() -> None:
+        """Moved."""
+
+    jobs = [
+        dg.define_asset_job("move", selection=[months]),
+        dg.define_asset_job("move_all", selection="*"),
+    ]
+    return dg.Definitions(assets=[months, dg.AssetSpec("bucket")][:1], jobs=jobs)
+
+
+def _group(key: dg.AssetKey) -> str:
+    return str(GRAPH.get(key).group_name)
