@@ -58,31 +58,43 @@ def test_a_section_says_what_it_means_how_to_look_what_to_do_and_what_not(name: 
 
 def test_every_asset_and_check_leads_to_a_section_that_exists() -> None:
     anchors = headings(RUNBOOK)
-    specs = [*defs.resolve_all_asset_specs(), *map(GRAPH.get_check_spec, GRAPH.asset_check_keys)]
-    for spec in specs:
-        link = re.search(r"What to do: `docs/runbook\.md#(\w+)`$", spec.description or "")
-        assert link is not None, spec.key
-        assert link[1] in anchors, spec.key
+    described = [(str(spec.key), spec.description) for spec in defs.resolve_all_asset_specs()]
+    for key in GRAPH.asset_check_keys:
+        described.append((str(key), GRAPH.get_check_spec(key).description))
+    for name, description in described:
+        link = re.search(r"What to do: `docs/runbook\.md#(\w+)`$", description or "")
+        assert link is not None, name
+        assert link[1] in anchors, name
 
 
-def test_links_go_where_the_runbook_is_published() -> None:
+def test_an_asset_leads_to_its_own_job_where_the_runbook_is_published() -> None:
     policy = Policy(runbook_url="https://docs.example.org/ops/")
     assert runbook_link(policy, "heartbeat") == "https://docs.example.org/ops/runbook.md#heartbeat"
-    (asset,) = with_runbook_links(_one_asset(), policy).resolve_all_asset_specs()
-    assert asset.description is not None
-    assert "[move](https://docs.example.org/ops/runbook.md#move)" in asset.description
+    described = {
+        spec.key.to_user_string(): spec.description
+        for spec in with_runbook_links(_two_assets(), policy).resolve_all_asset_specs()
+    }
+    base = "https://docs.example.org/ops/runbook.md"
+    assert described == {
+        "months": f"Moved.\n\nWhat to do: [move]({base}#move)",
+        "thawed": f"Back again.\n\nWhat to do: [a_round_trip]({base}#a_round_trip)",
+    }
 
 
-def _one_asset() -> dg.Definitions:
+def _two_assets() -> dg.Definitions:
     @dg.asset
     def months() -> None:
         """Moved."""
 
+    @dg.asset
+    def thawed() -> None:
+        """Back again."""
+
     jobs = [
         dg.define_asset_job("move", selection=[months]),
-        dg.define_asset_job("move_all", selection="*"),
+        dg.define_asset_job("a_round_trip", selection=[months, thawed]),
     ]
-    return dg.Definitions(assets=[months, dg.AssetSpec("bucket")][:1], jobs=jobs)
+    return dg.Definitions(assets=[months, thawed], jobs=jobs)
 
 
 def _group(key: dg.AssetKey) -> str:
