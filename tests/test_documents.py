@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from ft_ops.deadlines import schedules_of
+from ft_ops.definitions import defs
+from ft_ops.settings import settings_page
 from tests.documents import DOCS, PAGES, ROOT, headings, links, prose
 
 CODE = [
@@ -43,6 +48,30 @@ def test_every_message_that_a_page_quotes_is_said_by_the_code(page: Path) -> Non
         parts = [part.strip() for part in words.split("…") if part.strip()]
         pattern = re.compile(".*".join(re.escape(part) for part in parts))
         assert not parts or any(map(pattern.search, said())), f"{page.name}: {quoted}"
+
+
+def test_the_page_of_settings_is_the_policys() -> None:
+    """`ft-ops settings > docs/settings.md` writes it anew."""
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page()
+
+
+def test_the_page_on_operations_lists_every_schedule() -> None:
+    listed = re.findall(
+        r"^\| \[(\w+)\]\(runbook\.md#\1\) \| `(.+)` \|$",
+        (DOCS / "operations.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    assert sorted(listed) == sorted((s.job_name, s.cron_schedule) for s in schedules_of(defs))
+
+
+def test_every_dependency_is_accounted_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
+    names = {re.split(r"[\[<>=]", requirement)[0] for requirement in wanted}
+    rows = re.findall(r"^\| ([^|]+) \|", prose(DOCS / "dependencies.md"), flags=re.MULTILINE)
+    told = {re.sub(r" \(.*", "", name) for row in rows for name in row.split(", ")}
+    unsaid = {n for n in names if not n.startswith("types-") and not n.endswith("-stubs")} - told
+    assert unsaid == {"build", "hatchling"}  # they make the package, and nothing else
 
 
 @cache
