@@ -109,7 +109,7 @@ def test_each_job_needs_what_it_is_granted(
     assert run("drill_restore", monkeypatch).success
     assert run("take_full_backup", monkeypatch).success
     assert run("drill_restore", monkeypatch).success
-    forget_increments(box)
+    forget_the_backups(box)
     apply = {"backup_retention": {"config": {"dry_run": False}}}
     assert run("retain_backups", monkeypatch, apply).success
     assert guarded.denied["retain_backups"] == set()
