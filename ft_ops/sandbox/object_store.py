@@ -75,10 +75,9 @@ def serve() -> None:
 
     # moto takes the conditions of a bucket's policy for true: a denial of plain HTTP would be one
     # of everything. Policies are kept and shown, and not enforced.
-    def permit(*_: object) -> PermissionResult:
-        return PermissionResult.NEUTRAL
-
-    FakeBucket.get_permission = permit  # type: ignore[method-assign]
+    FakeBucket.get_permission = (  # type: ignore[method-assign]
+        lambda self, action, resource: PermissionResult.NEUTRAL
+    )
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
     server = ThreadedMotoServer(_HOST, port=0, verbose=False)
