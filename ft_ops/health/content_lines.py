@@ -55,7 +55,7 @@ def coverage_lines(connection: Connection, policy: Policy, now: datetime) -> Ite
             f"months of {parent}",
             f"{found.first} to {found.last}",
             ", ".join(filter(None, [*problems, older])),
-            runbook_link(policy, "partitions", f"{parent}_coverage"),
+            runbook_link(policy, f"{parent}_coverage"),
         )
 
 
@@ -83,7 +83,7 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
             "months stopped by an error",
             str(len(broken)),
             f"{broken[0].month:%Y-%m}: {broken[0].error}",
-            runbook_link(policy, "archive", "archive_old_content"),
+            runbook_link(policy, "archive_old_content"),
         )
     thaws = connection.execute(statement("health/open_thaws")).fetchall()
     if thaws:
@@ -110,7 +110,7 @@ def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         "storage recomputed",
         f"{human_duration((now - recomputed_at).total_seconds())} ago",
         f"{human_bytes(size)} of {families:,} families",
-        runbook_link(policy, "storage", "recompute_storage"),
+        runbook_link(policy, "recompute_storage"),
     )
     yield Line(
         "storage",
@@ -118,7 +118,7 @@ def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         "families beyond their limit",
         f"{beyond:,}",
         f"{near:,} use more than 80 % of it",
-        runbook_link(policy, "storage", "storage_limits"),
+        runbook_link(policy, "families_within_limits"),
     )
 
 
@@ -131,7 +131,7 @@ def _due_line(months: Iterable[Month], policy: Policy, now: datetime) -> Line:
         "months past their retention",
         str(len(due)),
         f"{overdue[0]} should have been archived" if overdue else "",
-        runbook_link(policy, "archive", "archive_old_content"),
+        runbook_link(policy, "archive_old_content"),
     )
 
 
@@ -150,5 +150,5 @@ def _unproven_line(newest: Iterable[NewestGeneration], policy: Policy, now: date
         "oldest unproven archive",
         f"{oldest.month:%Y-%m}",
         f"{oldest.state} for {human_duration((now - since).total_seconds())}",
-        runbook_link(policy, "archive", "archive_old_content"),
+        runbook_link(policy, "archive_old_content"),
     )
