@@ -16,7 +16,6 @@ from ft_ops.health.overview import Line, Status
 from ft_ops.health.words import human_bytes, human_duration
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, coverage, wanted_months
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
@@ -99,20 +98,17 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
 
 def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
     """When storage was recomputed, and who is near a limit."""
-    if not table_exists(connection, "storage_families", "ops"):
-        yield Line("storage", Status.UNKNOWN, "storage of families", "never recomputed")
-        return
     row = connection.execute(statement("health/storage_at_a_glance")).fetchone()
     assert row is not None
     recomputed_at, families, beyond, near, size = row
-    is_stale = recomputed_at is None or now - recomputed_at > _STALE
+    if recomputed_at is None:
+        yield Line("storage", Status.UNKNOWN, "storage of families", "never recomputed")
+        return
     yield Line(
         "storage",
-        Status.BAD if is_stale else Status.GOOD,
+        Status.BAD if now - recomputed_at > _STALE else Status.GOOD,
         "storage recomputed",
-        f"{human_duration((now - recomputed_at).total_seconds())} ago"
-        if recomputed_at
-        else "never",
+        f"{human_duration((now - recomputed_at).total_seconds())} ago",
         f"{human_bytes(size)} of {families:,} families",
         runbook_link(policy, "recompute_storage"),
     )

@@ -15,7 +15,6 @@ from ft_ops.health.overview import Line, Status
 from ft_ops.health.pictures import sparkline
 from ft_ops.health.samples import Point
 from ft_ops.health.words import human_bytes, human_duration
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
@@ -135,9 +134,6 @@ def wraparound_lines(connection: Connection, policy: Policy) -> Iterator[Line]:
 
 def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
     """What rebuilding indexes would give back, and which rebuilds failed."""
-    if not table_exists(connection, "index_estimates", "ops"):
-        yield Line("maintenance", Status.UNKNOWN, "index bloat", "never estimated")
-        return
     row = connection.execute(statement("health/bloat_at_a_glance")).fetchone()
     assert row is not None
     indexes, size, reclaimable, bloated, estimated_at = row

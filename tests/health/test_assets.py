@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 import pytest
 
 from ft_ops.definitions import defs
@@ -126,17 +125,6 @@ def test_the_overview_comes_even_when_nothing_was_ever_measured(
 ) -> None:
     result = run("make_overview", instance)
     assert result.success
-    assert "not measured this week" in str(metadata(result, "overview")["overview"].value)
-
-
-def test_the_overview_works_on_a_schema_whose_other_rooms_are_missing(
-    database: Database, instance: dg.DagsterInstance
-) -> None:
-    with psycopg.connect(database.admin_url, autocommit=True) as admin:
-        for name in ("storage_families", "storage_months", "index_estimates"):
-            admin.execute(
-                psycopg.sql.SQL("DROP TABLE IF EXISTS ops.{} CASCADE").format(
-                    psycopg.sql.Identifier(name)
-                )
-            )
-    assert run("make_overview", instance).success
+    page = str(metadata(result, "overview")["overview"].value).replace("\xa0", " ")
+    assert "not measured this week" in page
+    assert "never recomputed" in page
