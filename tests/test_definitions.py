@@ -40,6 +40,7 @@ def test_asset_keys_by_group() -> None:
         "backups": {
             "full_backup",
             "incremental_backup",
+            "monthly_dump",
             "wal_archive",
             "backup_inventory",
             "restore_drill",
@@ -66,6 +67,7 @@ def test_jobs() -> None:
         "check_archive_bucket",
         "take_full_backup",
         "take_incremental_backup",
+        "take_monthly_dump",
         "ship_wal",
         "verify_backups",
         "drill_restore",
@@ -96,6 +98,7 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("check_archive_bucket", "45 0 * * *"),
         ("take_full_backup", "0 2 * * *"),
         ("take_incremental_backup", "0 */6 * * *"),
+        ("take_monthly_dump", "0 8 1 * *"),
         ("ship_wal", "*/15 * * * *"),
         ("drill_restore", "0 4 * * *"),
         ("drill_restore", "30 5 * * 3,6"),

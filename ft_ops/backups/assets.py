@@ -12,13 +12,14 @@ from ft_ops.backups.defs import (
     check_results,
     inventory_table,
     plan_table,
+    taken_metadata,
 )
 from ft_ops.backups.deletion import delete_backups, deletions
 from ft_ops.backups.drill import Plan, named_plan, newest_plan, older_plan, run_drill
+from ft_ops.backups.dump_assets import defs as dump_defs
 from ft_ops.backups.inventory import take_inventory
 from ft_ops.backups.picture import ladder_picture
 from ft_ops.backups.promises import inventory_promises, log_promises
-from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import replica_lag, replicates, retention_rules
 from ft_ops.backups.retention import plan_retention
 from ft_ops.backups.schedules import defs as schedule_defs
@@ -73,7 +74,7 @@ def full_backup(
             run_id=context.run.run_id,
             log=context.log.info,
         )
-    return dg.MaterializeResult(metadata=_taken(taken))
+    return dg.MaterializeResult(metadata=taken_metadata(taken))
 
 
 @dg.asset(
@@ -99,7 +100,7 @@ def incremental_backup(
             run_id=context.run.run_id,
             log=context.log.info,
         )
-    return dg.MaterializeResult(metadata=_taken(taken))
+    return dg.MaterializeResult(metadata=taken_metadata(taken))
 
 
 @dg.asset(
@@ -277,20 +278,6 @@ def _plan(entries: list[ledger.Entry], config: DrillConfig) -> Plan:
     return newest_plan(entries)
 
 
-def _taken(taken: Taken) -> dict[str, dg.MetadataValue | str | int | list[str]]:
-    return {
-        "backup": taken.point.name,
-        "everything committed before": f"{taken.point.at:%F %T}Z",
-        "location": taken.stored.location,
-        "bytes": taken.stored.bytes,
-        "segment": taken.point.mark.wal,
-        "position": taken.point.mark.lsn,
-        "dagster/row_count": taken.point.rows,
-        "tables": len(taken.point.tables),
-        "tables that changed in that moment": list(taken.point.changing),
-    }
-
-
 defs = dg.Definitions.merge(
     dg.Definitions(
         assets=[
@@ -302,5 +289,6 @@ defs = dg.Definitions.merge(
             backup_retention,
         ]
     ),
+    dump_defs,
     schedule_defs,
 )

@@ -15,6 +15,7 @@ from typing import Final
 
 from ft_ops.backups.archived_wal import ArchivedWal, list_wal
 from ft_ops.backups.barman_catalog import (
+    Copies,
     catalog,
     folders,
     increment,
@@ -75,6 +76,10 @@ class BarmanProvider:
     def name(self) -> ProviderName:
         return "barman"
 
+    @property
+    def cluster(self) -> str:
+        return self.system_identifier
+
     def take_full(self, name: str, log: Log) -> Taken:
         """Take a base backup, then mark the log, so that the log up to there makes it complete.
 
@@ -123,6 +128,9 @@ class BarmanProvider:
                 )
             time.sleep(_POLL_SECONDS)
 
+    def replicate(self, log: Log) -> None:
+        """Nothing: the bucket's replication rule copies every object, the log's too."""
+
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Complete a segment that has been open for too long, and ship the spool."""
         state = self.log_state(connection, None)
@@ -145,17 +153,14 @@ class BarmanProvider:
                 timeout_seconds=_CATALOG_TIMEOUT_SECONDS,
             )
         )
-        copies = None
-        if self.replica is not None:
-            copies = folders(objects(self.replica, self._base), self._base)
         fulls = catalog(
             infos,
             folders(objects(self.bucket, self._base), self._base),
-            copies,
+            self._copies(),
             bucket=self.bucket,
             base=self._base,
-            replica_bucket=self.replica,
             system_identifier=self.system_identifier,
+            segment_bytes=self.segment_bytes,
         )
         return [*fulls, *stored_increments(self.bucket)]
 
@@ -234,6 +239,15 @@ class BarmanProvider:
     def _listed(self, name: str | None = None) -> ArchivedWal:
         part = f"{name[:16]}/{name}" if name else ""
         return list_wal(self.bucket, f"{self._wals}/{part}")
+
+    def _copies(self) -> Copies | None:
+        if self.replica is None:
+            return None
+        return Copies(
+            self.replica,
+            folders(objects(self.replica, self._base), self._base),
+            list_wal(self.replica, self._wals).files.keys(),
+        )
 
     def _take_point(self, name: str, log: Log) -> RestorePoint:
         point = take_point(self.url, name, self.mark_log, cluster=self.system_identifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -39,6 +39,7 @@ class BackupInfo(BaseModel):
     error: str | None
     systemid: str | None
     begin_wal: str | None
+    end_wal: str | None = None
     begin_time_iso: datetime | None = None
     tablespaces: tuple[tuple[str, int, str], ...] | None = None
 
@@ -79,6 +80,15 @@ class Folder:
         return tuple(sorted({found.storage_class for found in self.objects.values()}))
 
 
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What the bucket for disaster recovery holds: the objects of each id, and WAL segments."""
+
+    bucket: Bucket
+    folders: Mapping[str, Folder]
+    segments: Collection[str]
+
+
 def parse_list(output: str) -> tuple[BackupInfo, ...]:
     """Read the output of ``barman-cloud-backup-list --format json``."""
     try:
@@ -103,12 +113,12 @@ def folders(found: Iterable[Listed], base: str) -> dict[str, Folder]:
 def catalog(
     infos: Iterable[BackupInfo],
     present: Mapping[str, Folder],
-    replicas: Mapping[str, Folder] | None,
+    copies: Copies | None,
     *,
     bucket: Bucket,
     base: str,
-    replica_bucket: Bucket | None,
     system_identifier: str,
+    segment_bytes: int,
 ) -> list[StoredBackup]:
     """Every backup id that has objects or an entry, oldest first, and what is wrong with it."""
     by_id = {info.backup_id: info for info in infos}
@@ -117,6 +127,7 @@ def catalog(
         folder = present.get(backup_id, Folder({}))
         info = by_id.get(backup_id)
         condition, problem = _condition(info, folder, system_identifier)
+        wal = _log_of(info, segment_bytes) if info else []
         backups.append(
             StoredBackup(
                 provider_id=backup_id,
@@ -129,7 +140,7 @@ def catalog(
                 bytes=folder.bytes,
                 storage_classes=folder.storage_classes,
                 is_held=_KEEP in folder.objects,
-                replica=_replica(backup_id, folder, replicas, replica_bucket, base),
+                replica=_replica(backup_id, folder, wal, copies, base),
                 begins_at_wal=info.begin_wal if info else None,
                 objects=folder.etags,
                 tablespaces=tuple(name for name, _, _ in (info.tablespaces or ())) if info else (),
@@ -190,27 +201,46 @@ def _missing_archives(info: BackupInfo, folder: Folder) -> list[str]:
     return [f"{name}.tar" for name in wanted if name not in archives]
 
 
+def _log_of(info: BackupInfo, segment_bytes: int) -> list[str]:
+    """The segments that were written during the backup: without them it is nothing."""
+    if info.begin_wal is None or info.end_wal is None:
+        return []
+    first = Segment.parse(info.begin_wal, segment_bytes)
+    last = Segment.parse(info.end_wal, segment_bytes)
+    return [
+        Segment(number, first.timeline, segment_bytes).name
+        for number in range(first.number, last.number + 1)
+    ]
+
+
 def _replica(
-    backup_id: str,
-    folder: Folder,
-    replicas: Mapping[str, Folder] | None,
-    bucket: Bucket | None,
-    base: str,
+    backup_id: str, folder: Folder, wal: Iterable[str], copies: Copies | None, base: str
 ) -> Replica | None:
-    if replicas is None or bucket is None:
+    if copies is None:
         return None
-    copy = replicas.get(backup_id, Folder({}))
+    copy = copies.folders.get(backup_id, Folder({}))
+    problems = list(_copy_problems(folder, copy, wal, copies.segments))
+    arrivals = [stored.last_modified for stored in copy.objects.values()]
+    return Replica(
+        location=copies.bucket.url(f"{base}{backup_id}/"),
+        copied_at=max(arrivals, default=None),
+        problem="; ".join(problems) or None,
+    )
+
+
+def _copy_problems(
+    folder: Folder, copy: Folder, wal: Iterable[str], copied_wal: Collection[str]
+) -> Iterator[str]:
     missing = sorted(
         name
         for name, stored in folder.objects.items()
         if name not in copy.objects or copy.objects[name].bytes != stored.bytes
     )
-    arrivals = [stored.last_modified for stored in copy.objects.values()]
-    return Replica(
-        location=bucket.url(f"{base}{backup_id}/"),
-        copied_at=max(arrivals, default=None),
-        problem=f"{', '.join(missing)} missing or of another size" if missing else None,
-    )
+    if missing:
+        yield f"{', '.join(missing)} missing or of another size"
+    missing_wal = [name for name in wal if name not in copied_wal]
+    if missing_wal:
+        yield f"WAL is missing there: {', '.join(missing_wal)}"
 
 
 def wal_deletions(dry_run: str, segment_bytes: int) -> list[Segment]:

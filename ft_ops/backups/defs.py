@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ft_ops.backups.inventory import Inventory
 from ft_ops.backups.promises import Promise
-from ft_ops.backups.provider import BackupProvider
+from ft_ops.backups.provider import BackupProvider, Taken
 from ft_ops.backups.providers import backup_bucket, open_provider
 from ft_ops.backups.retention import RetentionPlan
 from ft_ops.defs import table
@@ -75,6 +75,21 @@ def check_results(promises: Iterable[Promise], asset: str) -> list[dg.AssetCheck
         )
         for promise in promises
     ]
+
+
+def taken_metadata(taken: Taken) -> dict[str, dg.MetadataValue | str | int | list[str]]:
+    """What was taken, and the point that it can be restored to."""
+    return {
+        "backup": taken.point.name,
+        "everything committed before": f"{taken.point.at:%F %T}Z",
+        "location": taken.stored.location,
+        "bytes": taken.stored.bytes,
+        "segment": taken.point.mark.wal,
+        "position": taken.point.mark.lsn,
+        "dagster/row_count": taken.point.rows,
+        "tables": len(taken.point.tables),
+        "tables that changed in that moment": list(taken.point.changing),
+    }
 
 
 def inventory_table(inventory: Inventory) -> dg.MetadataValue:

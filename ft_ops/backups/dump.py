@@ -131,13 +131,14 @@ def _upload(
     bucket: Bucket, name: str, output: IO[bytes], part_bytes: int
 ) -> Iterator[StoredObject]:
     """Cut the stream into objects that one request can copy to another storage class."""
-    chunk = output.read(_CHUNK_BYTES)
+    size = min(_CHUNK_BYTES, part_bytes)
+    chunk = output.read(size)
     number = 0
     while chunk:
         with UploadOnce(bucket, part_key(name, number)) as upload:
             while chunk and upload.tell() < part_bytes:
                 upload.write(chunk)
-                chunk = output.read(_CHUNK_BYTES)
+                chunk = output.read(size)
         yield upload.stored
         number += 1
 
@@ -199,7 +200,9 @@ def _restore(
         )
     url = server.url(point.database)
     with connect(url, application="dump") as connection, _hypertables_restored(connection, point):
-        arguments = ["--exit-on-error", f"--jobs={_JOBS}", "--dbname", url]
+        # TimescaleDB's own catalog must be restored in order.
+        jobs = 1 if "timescaledb" in point.extensions else _JOBS
+        arguments = ["--exit-on-error", f"--jobs={jobs}", "--dbname", url]
         # By sections: in one go, parallel jobs may create a partitioned table's triggers before
         # the data of its partitions is loaded, and the triggers fire for each row.
         for section in ("pre-data", "data", "post-data"):

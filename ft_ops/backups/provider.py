@@ -115,11 +115,18 @@ class BackupProvider(Protocol):
     @property
     def name(self) -> ProviderName: ...
 
+    @property
+    def cluster(self) -> str:
+        """What tells this cluster from any other, also from one made anew under its name."""
+
     def take_full(self, name: str, log: Log) -> Taken:
         """Take a full backup with its point; both can be restored when this returns."""
 
     def take_increment(self, name: str, log: Log) -> Taken:
         """Take a point behind the newest full; it can be restored to when this returns."""
+
+    def replicate(self, log: Log) -> None:
+        """Begin the copies for disaster recovery that are missing and are ours to make."""
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Bring what of the log is ours to bring into the archive."""

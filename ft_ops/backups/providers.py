@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 
 from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.dump import DumpRules
 from ft_ops.backups.provider import BackupProvider
 from ft_ops.backups.rds import RdsProvider
 from ft_ops.backups.rds_instances import Patience
@@ -72,6 +73,16 @@ def server_programs(policy: Policy) -> Path:
     return policy.pg_bin_dir or embedded_binaries()
 
 
+def dump_rules(policy: Policy) -> DumpRules:
+    """How the monthly dump is made."""
+    return DumpRules(
+        bin_dir=server_programs(policy),
+        drill_folder=drill_folder(policy),
+        storage_class=policy.dump_storage_class,
+        timeout_seconds=policy.backup_timeout_minutes * 60,
+    )
+
+
 def _rds(policy: Policy) -> RdsProvider:
     if policy.rds_instance is None:
         raise OpsError(
@@ -88,6 +99,7 @@ def _rds(policy: Policy) -> RdsProvider:
         client=client,
         region=client.meta.region_name,
         copies=copies,
+        copies_key=policy.dr_kms_key,
         patience=Patience(policy.backup_timeout_minutes * 60),
         arrival_seconds=policy.wal_arrival_seconds,
     )

@@ -43,7 +43,7 @@ from ft_ops.s3.bucket import naming
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
-    from mypy_boto3_rds.type_defs import DBSnapshotTypeDef
+    from mypy_boto3_rds.type_defs import CopyDBSnapshotMessageTypeDef, DBSnapshotTypeDef
 
 _POLL_SECONDS: Final = 15.0
 _AFTER_THE_SECOND: Final = 0.05
@@ -51,13 +51,18 @@ _AFTER_THE_SECOND: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class RdsProvider:
-    """The backups of one instance. ``copies`` speaks to the region for disaster recovery."""
+    """The backups of one instance.
+
+    ``copies`` speaks to the region for disaster recovery, ``copies_key`` is the KMS key there
+    that copies of encrypted snapshots need.
+    """
 
     url: str = field(repr=False)
     instance: str
     client: RDSClient
     region: str
     copies: RDSClient | None
+    copies_key: str | None
     patience: Patience
     arrival_seconds: float
     url_of: Callable[[str, str, int], str] = url_at
@@ -66,8 +71,13 @@ class RdsProvider:
     def name(self) -> ProviderName:
         return "rds"
 
+    @property
+    def cluster(self) -> str:
+        # An instance that is made anew under the same name has another one.
+        return read_instance(self.client, self.instance).get("DbiResourceId", "")
+
     def take_full(self, name: str, log: Log) -> Taken:
-        """Take a manual snapshot, and begin its copy to the other region.
+        """Take a manual snapshot.
 
         What changes while the snapshot is being made is not fingerprinted: nobody can say what
         it holds of that.
@@ -77,16 +87,33 @@ class RdsProvider:
             self._take_snapshot(name, log)
             return self._mark_second(connection)
 
-        point = self._take_point(name, mark, log)
-        if self.copies is not None:
-            self._copy_to_other_region(name, self.copies, log)
-        return Taken(point, self._stored(name))
+        return Taken(self._take_point(name, mark, log), self._stored(name))
 
     def take_increment(self, name: str, log: Log) -> Taken:
         """Mark a second of the log and wait until it can be recovered to; then a snapshot."""
         point = self._take_point(name, lambda connection, _: self._mark_second(connection), log)
         self._take_snapshot(name, log)
         return Taken(point, self._stored(name))
+
+    def replicate(self, log: Log) -> None:
+        """Begin a copy in the other region of each full that has none, or a failed one.
+
+        A copy takes long; the inventory watches it.
+        """
+        if self.copies is None:
+            return
+        states = {
+            copy["DBSnapshotIdentifier"]: copy.get("Status", "")
+            for copy in snapshots(self.copies, self.instance, "manual")
+        }
+        for backup in self.stored_backups():
+            if backup.kind != "full" or backup.condition != "complete":
+                continue
+            if states.get(backup.name) == "failed":
+                delete_snapshot(self.copies, backup.name)
+            elif backup.name in states:
+                continue
+            self._copy_to_other_region(backup, self.copies, log)
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Nothing: RDS ships its log itself, every five minutes."""
@@ -117,7 +144,7 @@ class RdsProvider:
 
     def stored_backups(self) -> list[StoredBackup]:
         """The manual snapshots that these operations took, oldest first."""
-        resource_id = self._resource_id()
+        resource_id = self.cluster
         copies: dict[str, DBSnapshotTypeDef] | None = None
         if self.copies is not None:
             found = snapshots(self.copies, self.instance, "manual")
@@ -170,10 +197,6 @@ class RdsProvider:
         with naming(f"RDS snapshot {backup.name}"):
             self.client.remove_tags_from_resource(ResourceName=backup.location, TagKeys=[KEEP_TAG])
 
-    def _resource_id(self) -> str:
-        # An instance that is made anew under the same name has another one.
-        return read_instance(self.client, self.instance).get("DbiResourceId", "")
-
     def _stored(self, name: str) -> StoredBackup:
         found = next((backup for backup in self.stored_backups() if backup.name == name), None)
         if found is None or found.condition != "complete":
@@ -191,7 +214,7 @@ class RdsProvider:
             self.url,
             name,
             mark,
-            cluster=self._resource_id(),
+            cluster=self.cluster,
             sleep=self.patience.sleep,
             clock=self.patience.clock,
         )
@@ -241,17 +264,18 @@ class RdsProvider:
         self.patience.poll(f"RDS snapshot {name}", read, "available")
         log(f"snapshot {name} is available")
 
-    def _copy_to_other_region(self, name: str, copies: RDSClient, log: Log) -> None:
-        """Begin the copy; it takes long, and the inventory watches it."""
-        arn = read_snapshot(self.client, name).get("DBSnapshotArn", "")
-        with naming(f"copy of RDS snapshot {name}"):
-            copies.copy_db_snapshot(
-                SourceDBSnapshotIdentifier=arn,
-                TargetDBSnapshotIdentifier=name,
-                SourceRegion=self.region,
-                CopyTags=True,
-            )
-        log(f"a copy of {name} is under way")
+    def _copy_to_other_region(self, backup: StoredBackup, copies: RDSClient, log: Log) -> None:
+        request: CopyDBSnapshotMessageTypeDef = {
+            "SourceDBSnapshotIdentifier": backup.location,
+            "TargetDBSnapshotIdentifier": backup.name,
+            "SourceRegion": self.region,
+            "CopyTags": True,
+        }
+        if self.copies_key is not None:
+            request["KmsKeyId"] = self.copies_key
+        with naming(f"copy of RDS snapshot {backup.name}"):
+            copies.copy_db_snapshot(**request)
+        log(f"a copy of {backup.name} is under way")
 
     def _restore_snapshot(self, backup: StoredBackup, target: str) -> None:
         source = read_instance(self.client, self.instance)

@@ -34,6 +34,13 @@ verify_backups = dg.define_asset_job(
     description="Lists every backup and holds the list against what was promised.",
 )
 
+take_monthly_dump = dg.define_asset_job(
+    "take_monthly_dump",
+    tags=own_identity("take_monthly_dump"),
+    selection=["monthly_dump"],
+    description="Dumps the database, proves the dump by restoring it, and moves it to Glacier.",
+)
+
 drill_restore = dg.define_asset_job(
     "drill_restore",
     tags=own_identity("drill_restore"),
@@ -80,6 +87,8 @@ schedules = [
         "0 7 * * *",
         backup_retention=RetentionConfig(dry_run=False),
     ),
+    # After the night's work, and on the day that glacier_tier allows for it.
+    _schedule("monthly_dump_on_the_first", take_monthly_dump, "0 8 1 * *"),
     _schedule("verify_backups_daily", verify_backups, "30 7 * * *"),
 ]
 
@@ -87,6 +96,7 @@ defs = dg.Definitions(
     jobs=[
         take_full_backup,
         take_incremental_backup,
+        take_monthly_dump,
         ship_wal,
         verify_backups,
         drill_restore,

@@ -21,12 +21,17 @@ def take_full(
     run_id: str,
     log: Log,
 ) -> Taken:
-    """Take a full backup and record it. Refused while another full is being taken."""
+    """Take a full backup and record it, then see to the copies for disaster recovery.
+
+    Refused while another full is being taken. A copy that can't be begun is an OpsError, and the
+    full counts all the same; the next call tries again.
+    """
     name = _name("full", now)
     with ledger.taking(connection, provider.name, name, "full", run_id):
         taken = provider.take_full(name, log)
         write_point(bucket, taken.point)
         ledger.complete(connection, taken.point, taken.stored)
+    provider.replicate(log)
     return taken
 
 

@@ -73,6 +73,10 @@ class BackupKnobs(Knobs):
     dr_region: str | None = Field(
         default=None, description="The region that has the copies for disaster recovery."
     )
+    dr_kms_key: str | None = Field(
+        default=None,
+        description="The KMS key there (ARN or alias) for copies of encrypted RDS snapshots.",
+    )
     dr_bucket: str | None = Field(
         default=None, description="The bucket there that the backup bucket is replicated to."
     )

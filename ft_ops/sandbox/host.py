@@ -125,6 +125,7 @@ def _hosted(root: Path) -> Iterator[Sandbox]:
             _make_databases(box)
             _make_buckets(box)
             _make_dagster_home(box)
+            box.drill_folder.mkdir()
             yield box
 
 

@@ -65,6 +65,11 @@ class Sandbox:
         return self.root / "wal"
 
     @property
+    def drill_folder(self) -> Path:
+        """Where drills restore to: what a killed one leaves goes with the sandbox."""
+        return self.root / "drills"
+
+    @property
     def dagster_home(self) -> Path:
         """A DAGSTER_HOME that holds the project's dagster.yaml."""
         return self.root / "dagster"
@@ -78,6 +83,7 @@ class Sandbox:
             "FT_BACKUP_PROVIDER": "barman",
             "FT_BACKUP_BUCKET": self.backup_bucket,
             "FT_WAL_SPOOL": str(self.wal_spool),
+            "FT_DRILL_FOLDER": str(self.drill_folder),
             "DAGSTER_HOME": str(self.dagster_home),
             # Every AWS service, not S3 alone: nothing here may reach a real account.
             "AWS_ENDPOINT_URL": self.s3_endpoint,

@@ -7,9 +7,10 @@ to which they were applied, by ``make fingerprint``, and a test keeps it so.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -17,6 +18,10 @@ from ft_ops.pg.sqlfiles import sql_root, statement
 
 Fingerprint: TypeAlias = Mapping[str, Mapping[str, str]]
 """Object ("column users.email") → aspect ("type") → value ("character varying(255)")."""
+
+_STRING: Final = r"'(?:[^']|'')*'::character varying"
+_CAST_STRING: Final = rf"\(({_STRING})\)::text"
+_LIST_OF_CASTS: Final = re.compile(rf"ARRAY\[({_CAST_STRING}(?:, {_CAST_STRING})*)\]")
 
 
 def read_fingerprint(connection: Connection) -> Fingerprint:
@@ -27,7 +32,7 @@ def read_fingerprint(connection: Connection) -> Fingerprint:
         rows = connection.execute(statement("schema/fingerprint")).fetchall()
     found: dict[str, dict[str, str]] = {}
     for name, aspect, value in rows:
-        found.setdefault(name, {})[aspect] = value
+        found.setdefault(name, {})[aspect] = _as_written(value)
     return found
 
 
@@ -52,6 +57,17 @@ def fingerprint_json(fingerprint: Fingerprint) -> str:
         for name in sorted(fingerprint)
     )
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _as_written(definition: str) -> str:
+    """A definition as it read before it was dumped and restored.
+
+    ``x IN ('a', 'b')`` over a varchar is shown with one cast of the whole list, and once that text
+    was parsed again, with a cast of each member. The two mean the same.
+    """
+    return _LIST_OF_CASTS.sub(
+        lambda found: "(ARRAY[" + re.sub(_CAST_STRING, r"\1", found[1]) + "])::text[]", definition
+    )
 
 
 def _path() -> Path:

@@ -23,16 +23,20 @@ class FakeRds:
 
     ``clone`` makes a copy of the live database under a name. ``polls`` is how often a new
     thing is looked at before it is ready, and ``log_delay`` how far the restorable time is
-    behind; ``fails`` names what ends as failed.
+    behind; ``fails`` names what ends as failed. ``automated`` has the ages of the snapshots that
+    RDS took by itself, over ``retention_days``.
     """
 
     clone: Callable[[str], None]
     polls: int = 1
     log_delay: timedelta = timedelta(seconds=-1)
     fails: frozenset[str] = frozenset()
+    refuses_copies: bool = False
     restores_stale: bool = False
     protects: bool = False
     resource_id: str = "db-ONE"
+    retention_days: int = 7
+    automated: tuple[timedelta, ...] = (timedelta(hours=1), timedelta(hours=25))
     snapshots: dict[str, dict[str, object]] = field(default_factory=dict)
     instances: dict[str, dict[str, object]] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
@@ -50,7 +54,7 @@ class FakeRds:
             "DBInstanceClass": "db.t4g.medium",
             "DBInstanceStatus": "available",
             "DbiResourceId": self.resource_id,
-            "BackupRetentionPeriod": 7,
+            "BackupRetentionPeriod": self.retention_days,
             "PreferredBackupWindow": "01:00-01:30",
             "LatestRestorableTime": datetime.now(UTC) - self.log_delay,
             "DBSubnetGroup": {"DBSubnetGroupName": "private"},
@@ -72,7 +76,9 @@ class FakeRds:
         DBInstanceIdentifier: str = "",  # noqa: N803
         SnapshotType: str = "manual",  # noqa: N803
     ) -> dict[str, object]:
-        found = list(self.snapshots.values()) if SnapshotType == "manual" else []
+        if SnapshotType == "automated":
+            return {"DBSnapshots": [_automated(age) for age in self.automated]}
+        found = list(self.snapshots.values())
         if DBSnapshotIdentifier:
             found = [s for s in found if s["DBSnapshotIdentifier"] == DBSnapshotIdentifier]
             if not found:
@@ -93,7 +99,11 @@ class FakeRds:
 
     def copy_db_snapshot(self, **request: str) -> None:
         assert request["SourceDBSnapshotIdentifier"].startswith("arn:")
-        self._add_snapshot(request["TargetDBSnapshotIdentifier"])
+        if self.refuses_copies:
+            raise _refusal("SnapshotQuotaExceeded", "CopyDBSnapshot")
+        target = request["TargetDBSnapshotIdentifier"]
+        self._add_snapshot(target)
+        self.snapshots[target]["KmsKeyId"] = request.get("KmsKeyId")
 
     def delete_db_snapshot(self, DBSnapshotIdentifier: str) -> None:  # noqa: N803
         if self.snapshots.pop(DBSnapshotIdentifier, None) is None:
@@ -166,6 +176,14 @@ class FakeRds:
 
     def _of_arn(self, arn: str) -> dict[str, object]:
         return self.snapshots[arn.rpartition(":")[2]]
+
+
+def _automated(age: timedelta) -> dict[str, object]:
+    return {
+        "DBSnapshotIdentifier": f"rds:{INSTANCE}-{age}",
+        "SnapshotCreateTime": datetime.now(UTC) - age,
+        "Status": "available",
+    }
 
 
 @dataclass(frozen=True, slots=True)

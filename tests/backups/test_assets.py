@@ -10,7 +10,7 @@ import pytest
 from ft_ops.backups import newest_verified_backup
 from ft_ops.backups.assets import CHECKS, LOG_CHECKS
 from ft_ops.definitions import defs
-from tests.backups.world import World
+from tests.backups.world import Standing, World
 
 
 @pytest.fixture
@@ -42,14 +42,57 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
     return str(failure.description)
 
 
-def test_a_day_of_backups(
-    world: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def standing_bucket(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> Standing:
+    """The standing world, as the settings name it."""
+    monkeypatch.setenv("FT_BACKUP_BUCKET", standing.world.bucket.name)
+    monkeypatch.setenv("FT_BACKUP_FLOOR", "1")
+    return standing
+
+
+def test_a_full_is_drilled_to_its_own_point(
+    standing_bucket: Standing, instance: dg.DagsterInstance
+) -> None:
+    full = standing_bucket.full.point
+    drill = _metadata(
+        _run(instance, "drill_restore", {"restore_drill": {"backup": full.name}}), "restore_drill"
+    )
+    assert (drill["backup"], drill["restored to"]) == (full.name, full.name)
+    # The increment's rows are not there: recovery stopped where it was told to.
+    assert drill["dagster/row_count"] == full.rows
+    assert full.rows < standing_bucket.increment.point.rows
+
+
+def test_the_inventory_and_the_plan_are_shown(
+    standing_bucket: Standing, instance: dg.DagsterInstance
+) -> None:
+    checked = _run(instance, "verify_backups")
+    inventory = _metadata(checked, "backup_inventory")
+    assert inventory["broken"] == 0
+    assert str(inventory["ladder"]).startswith("![ladder](data:image/png;base64,")
+    verdicts = {e.check_name: e for e in checked.get_asset_check_evaluations()}
+    assert verdicts.keys() == {*CHECKS, *LOG_CHECKS}
+    assert verdicts["only_whole_backups"].passed
+    assert not verdicts["disaster_recovery_copy"].passed
+    assert verdicts["disaster_recovery_copy"].severity == dg.AssetCheckSeverity.WARN
+
+    # Without the policy's word nothing goes, whatever the launch says.
+    launched = _run(instance, "retain_backups", {"backup_retention": {"dry_run": False}})
+    plan = _metadata(launched, "backup_retention")
+    assert (plan["dry run"], plan["deleted"], plan["stay"]) == (True, 0, 2)
+
+
+def test_without_a_full_there_is_nothing_to_follow_or_to_drill(
+    world: World, instance: dg.DagsterInstance
 ) -> None:
     assert "there is no full backup that it could follow" in _failure(
         _run(instance, "take_incremental_backup")
     )
     assert "there is no complete full backup" in _failure(_run(instance, "drill_restore"))
 
+
+@pytest.mark.chaos
+def test_a_day_of_backups(world: World, instance: dg.DagsterInstance) -> None:
     full = _metadata(_run(instance, "take_full_backup"), "full_backup")
     assert full["tables that changed in that moment"] == []
     world.write()
@@ -63,23 +106,17 @@ def test_a_day_of_backups(
     assert verified is not None
     assert verified.name == full["backup"]
 
-    checked = _run(instance, "verify_backups")
-    inventory = _metadata(checked, "backup_inventory")
-    assert inventory["broken"] == 0
-    assert str(inventory["ladder"]).startswith("![ladder](data:image/png;base64,")
-    verdicts = {e.check_name: e for e in checked.get_asset_check_evaluations()}
-    assert verdicts.keys() == {*CHECKS, *LOG_CHECKS}
-    assert {name for name, e in verdicts.items() if not e.passed} == {"disaster_recovery_copy"}
-    assert verdicts["disaster_recovery_copy"].severity == dg.AssetCheckSeverity.WARN
+    dump = _metadata(_run(instance, "take_monthly_dump"), "monthly_dump")
+    assert dump["storage class"] == "DEEP_ARCHIVE"
+    assert dump["dagster/row_count"] >= increment["dagster/row_count"]  # type: ignore[operator]
 
-    # By hand a dry run, and without the policy's word nothing goes whatever the launch says.
+    checked = _run(instance, "verify_backups")
+    assert _metadata(checked, "backup_inventory")["broken"] == 0
+    verdicts = {e.check_name: e.passed for e in checked.get_asset_check_evaluations()}
+    assert {name for name, passed in verdicts.items() if not passed} == {"disaster_recovery_copy"}
+
     plan = _metadata(_run(instance, "retain_backups"), "backup_retention")
-    assert (plan["dry run"], plan["deleted"]) == (True, 0)
-    plan = _metadata(
-        _run(instance, "retain_backups", {"backup_retention": {"dry_run": False}}),
-        "backup_retention",
-    )
-    assert (plan["dry run"], plan["stay"]) == (True, 2)
+    assert (plan["dry run"], plan["stay"]) == (True, 3)
 
 
 def test_settings_that_are_missing_are_named(

@@ -69,8 +69,7 @@ def recovered_once(
 @pytest.fixture
 def restored(recovered_once: tuple[Restored, Path]) -> Restored:
     restored, kept = recovered_once
-    shutil.rmtree(restored.copy.server.data_dir)
-    shutil.copytree(kept, restored.copy.server.data_dir)
+    _put_back(kept, restored.copy.server.data_dir)
     pg.hand_over(restored.copy.server.data_dir)
     return restored
 
@@ -171,6 +170,24 @@ def test_another_schema_extension_or_collation(restored: Restored) -> None:
         ("extensions", "vector"),
         ("collations", "database familytales"),
     } <= found
+
+
+def _put_back(kept: Path, data: Path) -> None:
+    """Make a data folder what it was. Only what a test changed is copied: there are many files."""
+    for path in list(data.rglob("*")):
+        if not path.is_dir() and not (kept / path.relative_to(data)).exists():
+            path.unlink()
+    for path in kept.rglob("*"):
+        target = data / path.relative_to(kept)
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        elif not target.exists() or _written(target) != _written(path):
+            shutil.copy2(path, target)
+
+
+def _written(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager

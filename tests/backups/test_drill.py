@@ -82,14 +82,6 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
     assert not left.exists()
 
 
-def test_a_full_is_restored_to_its_own_point(standing: Standing) -> None:
-    plan = named_plan(entries(standing.world.connection), standing.full.point.name)
-    drill = _drill(standing, plan)
-    assert drill.restored_to == standing.full.point.at
-    # The increment's rows are not there: recovery stopped where it was told to.
-    assert drill.rows < standing.increment.point.rows
-
-
 def test_a_hole_in_the_log_is_named(standing: Standing) -> None:
     segment = standing.increment.point.mark.wal
     with (

@@ -9,7 +9,14 @@ import boto3
 import pytest
 
 from ft_ops.backups import ledger, newest_verified_backup
-from ft_ops.backups.barman_catalog import BackupInfo, Folder, catalog, parse_list, wal_deletions
+from ft_ops.backups.barman_catalog import (
+    BackupInfo,
+    Copies,
+    Folder,
+    catalog,
+    parse_list,
+    wal_deletions,
+)
 from ft_ops.backups.deletion import delete_backups, deletions
 from ft_ops.backups.inventory import Inventory, take_inventory
 from ft_ops.backups.provider import Taken
@@ -17,7 +24,7 @@ from ft_ops.backups.retention import Rules, plan_retention
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import Listed, objects
-from tests.backups.world import World
+from tests.backups.world import Standing, World
 
 RULES = Rules(days=7, weeks=4, months=12, floor=1, stale=timedelta(hours=48))
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -44,6 +51,31 @@ def _believe(world: World, name: str) -> None:
     )
 
 
+def test_what_disappears_does_not_count_until_it_is_back(standing: Standing) -> None:
+    """Deleted behind our back: it does not count, and a gate does not rely on it."""
+    world, name = standing.world, standing.full.point.name
+    _believe(world, name)
+    with world.removed(world.key("data.tar.lz4")):
+        assert [item.name for item in _inventory(world).broken] == [name]
+        assert newest_verified_backup(world.connection) is None
+    assert _inventory(world).broken == []
+    assert newest_verified_backup(world.connection) is not None
+
+
+def test_a_ledger_that_knows_nothing_adopts_what_is_whole(standing: Standing) -> None:
+    """The bucket says what there is, but not what is proven."""
+    world, full, increment = standing.world, standing.full, standing.increment
+    _believe(world, full.point.name)
+    world.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
+    adopted = _inventory(world)
+    assert [(item.name, item.problem, item.trust) for item in adopted.items] == [
+        (full.point.name, None, "unproven"),
+        (increment.point.name, None, "unproven"),
+    ]
+    assert ledger.read_point(world.connection, full.point.name) == full.point
+
+
+@pytest.mark.chaos
 def test_a_backups_life_from_taken_to_deleted(world: World) -> None:
     first = world.full()
     increment = world.increment()
@@ -53,9 +85,7 @@ def test_a_backups_life_from_taken_to_deleted(world: World) -> None:
         (increment.point.name, None),
     ]
     _believe(world, first.point.name)
-    _gone_and_back(world, first.point.name)
     _held_and_released(world)
-    _forgotten_and_adopted(world, first, increment)
 
     world.write()
     second = world.full()
@@ -71,15 +101,6 @@ def test_a_backups_life_from_taken_to_deleted(world: World) -> None:
     assert world.provider.log_state(world.connection, left.first_wal).problems == ()
 
 
-def _gone_and_back(world: World, name: str) -> None:
-    """Gone behind our back: it does not count, and a gate does not rely on it."""
-    with world.removed(world.key("data.tar.lz4")):
-        assert [item.name for item in _inventory(world).broken] == [name]
-        assert newest_verified_backup(world.connection) is None
-    assert _inventory(world).broken == []
-    assert newest_verified_backup(world.connection) is not None
-
-
 def _held_and_released(world: World) -> None:
     item = _inventory(world).items[0]
     assert item.stored is not None
@@ -89,17 +110,6 @@ def _held_and_released(world: World) -> None:
         world.provider.delete(item.stored, [], lambda line: None)
     world.provider.release(item.stored)
     assert not _inventory(world).items[0].is_held
-
-
-def _forgotten_and_adopted(world: World, full: Taken, increment: Taken) -> None:
-    """A ledger that knows nothing: the bucket says what there is, but not what is proven."""
-    world.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
-    adopted = _inventory(world)
-    assert [(item.name, item.problem, item.trust) for item in adopted.items] == [
-        (full.point.name, None, "unproven"),
-        (increment.point.name, None, "unproven"),
-    ]
-    assert ledger.read_point(world.connection, full.point.name) == full.point
 
 
 def _refused_to_break_a_chain(world: World, first: Taken, second: Taken) -> None:
@@ -141,6 +151,7 @@ def _info(backup_id: str, status: str = "DONE", systemid: str = "1") -> BackupIn
         error="disk full" if status == "FAILED" else None,
         systemid=systemid,
         begin_wal="000000010000000000000005",
+        end_wal="000000010000000000000006",
         begin_time_iso=NOW,
     )
 
@@ -168,11 +179,11 @@ def test_what_is_not_whole_or_not_ours_is_named(bucket: Bucket) -> None:
             "f": _folder("data.tar.lz4"),
             "g": _folder("backup.info"),
         },
-        {"a": _folder("backup.info")},
+        None,
         bucket=bucket,
         base="main/base/",
-        replica_bucket=bucket,
         system_identifier="1",
+        segment_bytes=16 << 20,
     )
     assert [(backup.condition, backup.problem) for backup in found] == [
         ("complete", None),
@@ -183,8 +194,30 @@ def test_what_is_not_whole_or_not_ours_is_named(bucket: Bucket) -> None:
         ("unfinished", "1 objects and no backup.info: its upload died"),
         ("damaged", "its backup.info can't be read"),
     ]
-    copies = [backup.replica.problem for backup in found if backup.replica is not None]
-    assert copies[0] == "data.tar.lz4 missing or of another size"
+
+
+def test_a_copy_lacks_what_was_not_replicated(bucket: Bucket) -> None:
+    whole = _folder("backup.info", "data.tar.lz4")
+    first, last = (f"00000001000000000000000{number}" for number in (5, 6))
+
+    def problem(copy: Folder, *wal: str) -> str | None:
+        (found,) = catalog(
+            [_info("a")],
+            {"a": whole},
+            Copies(bucket, {"a": copy}, wal),
+            bucket=bucket,
+            base="main/base/",
+            system_identifier="1",
+            segment_bytes=16 << 20,
+        )
+        assert found.replica is not None
+        return found.replica.problem
+
+    assert problem(whole, first, last) is None
+    # A base backup without the log that was written meanwhile can't be restored.
+    assert problem(whole, first) == f"WAL is missing there: {last}"
+    half = _folder("backup.info")
+    assert problem(half, first, last) == "data.tar.lz4 missing or of another size"
 
 
 def test_another_answer_of_barman_is_named() -> None:

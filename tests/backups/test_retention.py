@@ -131,7 +131,7 @@ _failures = given(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3, deadline=None)
 @_failures
 def test_the_last_good_backup_survives_800_days_of_failures(
     seed: int,

@@ -73,6 +73,7 @@ def test_two_fulls_at_once_do_not_meet(world: World) -> None:
     assert ledger.entries(world.connection) == []
 
 
+@pytest.mark.chaos
 def test_a_killed_backup_leaves_nothing_that_counts(world: World) -> None:
     process = subprocess.Popen([sys.executable, "-c", _DIES_WHILE_TAKING])
     until = time.monotonic() + 60

@@ -69,11 +69,15 @@ def leave_a_segment(box: Sandbox) -> None:
         connection.execute(sql.SQL("SELECT pg_switch_wal()"))
 
 
-def forget_increments(box: Sandbox) -> None:
-    """Lose the ledger's rows of them, so that they are adopted from the bucket."""
+def leave_half_a_dump(box: Sandbox) -> None:
+    """What an upload leaves whose process was killed."""
+    boto3.client("s3").create_multipart_upload(Bucket=box.backup_bucket, Key="dumps/half/dump.0000")
+
+
+def forget_the_backups(box: Sandbox) -> None:
+    """Have the inventory adopt what the bucket holds."""
     with connect(box.database_url, application="tests") as connection:
-        connection.execute("DELETE FROM ops.restore_drills WHERE target LIKE 'increment-%'")
-        connection.execute("DELETE FROM ops.backups WHERE kind = 'increment'")
+        connection.execute("TRUNCATE ops.restore_drills, ops.backups")
 
 
 def assert_exact(guarded: Gateway, job: str) -> None:
@@ -86,12 +90,18 @@ def assert_exact(guarded: Gateway, job: str) -> None:
 def test_each_job_needs_what_it_is_granted(
     box: Sandbox, guarded: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for job in ("take_full_backup", "take_incremental_backup", "drill_restore"):
+    leave_half_a_dump(box)
+    for job in (
+        "take_full_backup",
+        "take_incremental_backup",
+        "drill_restore",
+        "take_monthly_dump",
+    ):
         assert run(job, monkeypatch).success, job
         assert_exact(guarded, job)
     for job in ("ship_wal", "verify_backups"):
         leave_a_segment(box)
-        forget_increments(box)
+        forget_the_backups(box)
         assert run(job, monkeypatch).success, job
         assert_exact(guarded, job)
 
@@ -99,7 +109,7 @@ def test_each_job_needs_what_it_is_granted(
     assert run("drill_restore", monkeypatch).success
     assert run("take_full_backup", monkeypatch).success
     assert run("drill_restore", monkeypatch).success
-    forget_increments(box)
+    forget_the_backups(box)
     apply = {"backup_retention": {"config": {"dry_run": False}}}
     assert run("retain_backups", monkeypatch, apply).success
     assert guarded.denied["retain_backups"] == set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from psycopg import sql
+
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.schema import (
@@ -110,6 +112,24 @@ def test_a_difference_is_named_in_words(connection: Connection) -> None:
             connection.execute(change)
             named[change] = "; ".join(difference.words for difference in drift(connection))
     assert named == expected
+
+
+def test_a_definition_that_was_dumped_and_restored_is_no_drift(connection: Connection) -> None:
+    name = "families_subscription_tier_check"
+    row = connection.execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", (name,)
+    ).fetchone()
+    assert row is not None
+    again = sql.SQL("ALTER TABLE families DROP CONSTRAINT {}, ADD CONSTRAINT {} {}").format(
+        sql.Identifier(name), sql.Identifier(name), sql.SQL(row[0])
+    )
+    connection.execute(again)
+    changed = connection.execute(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s", (name,)
+    ).fetchone()
+    # PostgreSQL shows it otherwise now, and means the same.
+    assert changed != row
+    assert drift(connection) == []
 
 
 def test_months_scratch_tables_and_search_path_are_no_drift(connection: Connection) -> None:

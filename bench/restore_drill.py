@@ -1,0 +1,211 @@
+"""A restore drill, against a plain restore of the same backup.
+
+The drill fetches a full backup and its log, recovers to the named point, fingerprints every
+table, compares every index with its table, joins every foreign key, compares the schema and
+verifies every block's checksum. The reference is what somebody does in an emergency, as fast as
+the parts allow: barman-cloud-restore, the log's segments downloaded, a server started and
+recovered to the same point, and not a look at what came back.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from bench.frame import BenchContext, Result, alternating, seconds
+from bench.frame.context import FIRST_MONTH, SEED
+from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.commands import run as run_program
+from ft_ops.backups.drill import Drill, newest_plan, run_drill
+from ft_ops.backups.ledger import entries
+from ft_ops.backups.provider import Taken
+from ft_ops.backups.providers import open_provider
+from ft_ops.backups.take import take_full
+from ft_ops.backups.wal import Segment
+from ft_ops.partitions import PARENTS, ensure_months
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.server import Server
+from ft_ops.policy import load_policy
+from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.s3.objects import objects
+from ft_ops.sandbox import Sandbox, sandbox
+from ft_ops.sandbox.sample import make_sample
+from ft_ops.schema import load_migrations, run_migrations
+
+GOAL = 3.0
+MONTHS = 4
+_POLL_SECONDS = 0.05
+_DEADLINE_SECONDS = 600
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    with _backed_up(context) as backup:
+        drills: list[Drill] = []
+        found = alternating(
+            {
+                "a plain restore": lambda: seconds(backup.restore_plainly),
+                "ours": lambda: seconds(lambda: drills.append(backup.drill())),
+            },
+            repetitions=context.sizes.repetitions,
+        )
+        result = Result.comparing(
+            found["ours"],
+            found["a plain restore"],
+            name="restore_drill",
+            work="restore drill",
+            against="plain restore of the same backup",
+            goal=GOAL,
+            size=f"{context.sizes.segments_per_month:,} segments a month, {MONTHS} months; "
+            f"{backup.taken.point.cluster_bytes / 1e6:,.0f} MB",
+        )
+        last = drills[-1]
+        checks = {rung.check: rung.seconds for rung in last.rungs}
+        yield replace(result, profile={"restore and recovery": last.recovery_seconds, **checks})
+
+
+@dataclass(frozen=True, slots=True)
+class _Backup:
+    """One full backup, to be restored again and again."""
+
+    connection: Connection
+    provider: BarmanProvider
+    bucket: Bucket
+    taken: Taken
+
+    def drill(self) -> Drill:
+        return run_drill(
+            self.connection,
+            self.provider,
+            self.bucket,
+            newest_plan(entries(self.connection)),
+            now=datetime.now(UTC),
+            run_id="bench",
+            log=lambda line: None,
+        )
+
+    def restore_plainly(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="ft-plain-") as name:
+            folder = Path(name)
+            folder.chmod(0o711)
+            place = f"s3://{self.bucket.name}/{self.provider.folder}"
+            backup_id = self.taken.stored.provider_id
+            run_program(
+                "barman-cloud-restore",
+                [place, self.provider.server, backup_id, str(folder / "data")],
+                timeout_seconds=_DEADLINE_SECONDS,
+            )
+            wal = folder / "wal"
+            wal.mkdir()
+            self._download_log(wal)
+            bin_dir = pg.reachable_binaries(self.provider.bin_dir, folder / "postgres")
+            _recover(Server(bin_dir, folder / "data", folder / "run"), wal, self.taken.point.name)
+
+    def _download_log(self, folder: Path) -> None:
+        """The segments from the backup's first one to the point's, decompressed."""
+        size = self.provider.segment_bytes
+        first = Segment.parse(self.taken.stored.begins_at_wal or "", size)
+        last = Segment.parse(self.taken.point.mark.wal, size)
+        prefix = f"{self.provider.folder}/{self.provider.server}/wals/"
+        for stored in objects(self.bucket, prefix):
+            segment = Path(stored.key).name.partition(".")[0]
+            if first.name <= segment <= last.name:
+                body = self.bucket.client.get_object(Bucket=self.bucket.name, Key=stored.key)
+                with gzip.open(body["Body"]) as content, (folder / segment).open("wb") as file:
+                    shutil.copyfileobj(content, file)
+
+
+def _recover(server: Server, wal: Path, point: str) -> None:
+    """Start the restored server and wait until it has been recovered."""
+    pg.configure(
+        server,
+        {
+            "archive_mode": "off",
+            # As in the drill: a copy that goes away again is not synced to disk.
+            "fsync": "off",
+            "restore_command": f'cp "{wal}/%f" "%p"',
+            "recovery_target_name": point,
+            "recovery_target_action": "promote",
+        },
+    )
+    (server.data_dir / "recovery.signal").touch()
+    for path in (wal, server.data_dir):
+        pg.hand_over(path)
+    with pg.running(server, stop_mode="immediate"):
+        until = time.monotonic() + _DEADLINE_SECONDS
+        while not _is_recovered(server):
+            assert time.monotonic() < until, pg.server_log(server)
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_recovered(server: Server) -> bool:
+    with psycopg.connect(server.url()) as connection:
+        return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+
+
+@contextmanager
+def _backed_up(context: BenchContext) -> Iterator[_Backup]:
+    """A server of its own, because a base backup takes every database of a server."""
+    with (
+        sandbox(announce=context.log) as box,
+        _environment(box),
+        connect(box.database_url, application="bench") as connection,
+    ):
+        _fill(context, connection)
+        with connect(box.admin_url, application="bench") as admin:
+            admin.execute("CHECKPOINT")
+        # The filling's log is older than the backup: nothing needs it, and it is long.
+        for segment in box.wal_spool.iterdir():
+            segment.unlink()
+        bucket = open_bucket(box.backup_bucket)
+        provider = open_provider(load_policy(), connection, bucket)
+        assert isinstance(provider, BarmanProvider)
+        taken = take_full(
+            connection,
+            provider,
+            bucket,
+            now=datetime.now(UTC),
+            run_id="bench",
+            log=context.log,
+        )
+        yield _Backup(connection, provider, bucket, taken)
+
+
+def _fill(context: BenchContext, connection: Connection) -> None:
+    last = FIRST_MONTH.plus(MONTHS - 1)
+    run_migrations(connection, load_migrations())
+    for parent in PARENTS:
+        ensure_months(connection, parent, FIRST_MONTH.until(last))
+    make_sample(
+        connection,
+        families=context.sizes.families,
+        first=FIRST_MONTH,
+        last=last,
+        segments_per_month=context.sizes.segments_per_month,
+        seed=SEED,
+        progress=lambda line: None,
+    )
+    connection.execute("VACUUM ANALYZE")
+
+
+@contextmanager
+def _environment(box: Sandbox) -> Iterator[None]:
+    """Point boto3, barman and the policy at ``box`` for a block."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(box.child_environment(before))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,45 @@
+"""The asset of the Glacier tier: a dump of the month, proven and frozen."""
+
+import dagster as dg
+
+from ft_ops.backups.defs import at_work, taken_metadata
+from ft_ops.backups.dump import take_dump
+from ft_ops.backups.providers import dump_rules
+from ft_ops.defs import HEAVY_POOL, OWNERS, utc_now
+from ft_ops.resources import Database, Settings
+
+
+@dg.asset(
+    deps=["schema"],
+    group_name="backups",
+    kinds={"postgres", "s3"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "A logical dump in a Glacier class: it outlives the base backups, and any later "
+        "PostgreSQL reads it. It is restored from the stored bytes and compared row by row before "
+        "it counts, and only then moved to its class."
+    ),
+)
+def monthly_dump(
+    context: dg.AssetExecutionContext, database: Database, settings: Settings
+) -> dg.MaterializeResult[None]:
+    with at_work(database, settings) as work:
+        rules = dump_rules(work.policy)
+        taken = take_dump(
+            work.connection,
+            work.policy.require_database_url(),
+            work.bucket,
+            rules,
+            provider=work.provider.name,
+            cluster=work.provider.cluster,
+            now=utc_now(),
+            run_id=context.run.run_id,
+            log=context.log.info,
+        )
+    return dg.MaterializeResult(
+        metadata={**taken_metadata(taken), "storage class": rules.storage_class}
+    )
+
+
+defs = dg.Definitions(assets=[monthly_dump])
