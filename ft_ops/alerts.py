@@ -34,6 +34,7 @@ from ft_ops.health import (
 )
 from ft_ops.policy import Policy
 from ft_ops.resources import Settings, as_failure
+from ft_ops.runbook import Jobs, job_of_asset
 
 _LOOK_BACK = timedelta(days=7)
 """Failures that no channel took for so long are not told any more."""
@@ -97,14 +98,14 @@ def alert_on_failed_checks(
         keys = sorted(_repository(context).asset_graph.asset_check_keys)
         records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
         news = [
-            _failed_check(context, policy, record)
+            _failed_check(policy, record)
             for record in records.values()
             if record.status == AssetCheckExecutionRecordStatus.FAILED
         ]
         sent = _tell(news, channels, told, policy, now)
         for record in records.values():
             if record.status == AssetCheckExecutionRecordStatus.SUCCEEDED:
-                sent += _tell_recovery(context, policy, record, channels, told, now)
+                sent += _tell_recovery(policy, record, channels, told, now)
     return dg.SkipReason(f"{sent} alerts sent")
 
 
@@ -172,7 +173,7 @@ def _failed_run(context: dg.SensorEvaluationContext, policy: Policy, run: dg.Dag
         title=f"{what} failed",
         detail=cause,
         link=run_link(policy, run.run_id),
-        runbook=runbook_link(policy, _room_of_run(_repository(context), run), name),
+        runbook=runbook_link(policy, _section_of_run(_repository(context), run)),
     )
     return News(alert, run.run_id)
 
@@ -202,21 +203,18 @@ def _cause(event: dg.DagsterEvent | None) -> str | None:
     return (data.error.cause or data.error).message.strip()
 
 
-def _failed_check(
-    context: dg.SensorEvaluationContext, policy: Policy, record: AssetCheckExecutionRecord
-) -> News:
+def _failed_check(policy: Policy, record: AssetCheckExecutionRecord) -> News:
     event = record.event.dagster_event if record.event is not None else None
     evaluation = event.asset_check_evaluation_data if event is not None else None
     is_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
     detail = evaluation.description if evaluation is not None else None
     alert = _check_alert(
-        context, policy, record, "warning" if is_warning else "error", detail or "no description"
+        policy, record, "warning" if is_warning else "error", detail or "no description"
     )
     return News(alert, f"evaluation {record.id}")
 
 
 def _tell_recovery(
-    context: dg.SensorEvaluationContext,
     policy: Policy,
     record: AssetCheckExecutionRecord,
     channels: Iterable[Channel],
@@ -228,21 +226,19 @@ def _tell_recovery(
     failing = [_check_identity(record, "error"), _check_identity(record, "warning")]
     for channel in channels:
         if any(told.identity(channel, identity) is not None for identity in failing):
-            alert = _check_alert(context, policy, record, "recovered", "it passes again")
+            alert = _check_alert(policy, record, "recovered", "it passes again")
             sent += _tell([News(alert, f"evaluation {record.id}")], [channel], told, policy, now)
             told.forget(channel, [*failing, alert.identity])
     return sent
 
 
 def _check_alert(
-    context: dg.SensorEvaluationContext,
     policy: Policy,
     record: AssetCheckExecutionRecord,
     level: Level,
     detail: str,
 ) -> Alert:
     asset = record.key.asset_key
-    room = _repository(context).asset_graph.get(asset).group_name
     says = "passes again" if level == "recovered" else "fails"
     return Alert(
         identity=_check_identity(record, level),
@@ -250,7 +246,7 @@ def _check_alert(
         title=f"check {record.key.name} of {asset.to_user_string()} {says}",
         detail=detail,
         link=run_link(policy, record.run_id),
-        runbook=runbook_link(policy, room, record.key.name),
+        runbook=runbook_link(policy, record.key.name),
     )
 
 
@@ -265,7 +261,7 @@ def _late(policy: Policy, item: Late) -> News:
         title=f"{item.schedule} is late",
         detail=item.words,
         link=f"{policy.dagster_url.rstrip('/')}/automation" if policy.dagster_url else None,
-        runbook=runbook_link(policy, "health", "heartbeat"),
+        runbook=runbook_link(policy, "heartbeat"),
     )
     return News(alert, f"late {item.schedule} {item.due_at.astimezone(UTC).isoformat()}")
 
@@ -277,24 +273,29 @@ def _repository(context: dg.SensorEvaluationContext) -> RepositoryDefinition:
 
 
 def _job_name(run: dg.DagsterRun) -> str:
-    """The job, or for a run that was launched on assets, the first of them."""
-    if run.job_name.startswith("__") and run.asset_selection:
-        return min(key.to_user_string() for key in run.asset_selection)
-    return run.job_name
+    """The job, or for a run that was launched on assets or checks, the first of them."""
+    if not run.job_name.startswith("__"):
+        return run.job_name
+    assets = {key.to_user_string() for key in run.asset_selection or ()}
+    checks = {check.name for check in run.asset_check_selection or ()}
+    return min(assets or checks, default=run.job_name)
 
 
-def _room_of_run(repository: RepositoryDefinition, run: dg.DagsterRun) -> str:
-    """The room of the first asset that the run's job is about; rooms are asset groups."""
-    graph = repository.asset_graph
-    keys = set(run.asset_selection or ())
-    keys |= {check.asset_key for check in run.asset_check_selection or ()}
-    if not keys and repository.has_job(run.job_name):
-        layer = repository.get_job(run.job_name).asset_layer
-        keys = set(layer.selected_asset_keys) or {
-            check.asset_key for check in layer.asset_graph.asset_check_keys
-        }
-    rooms = sorted(graph.get(key).group_name for key in keys if graph.has(key))
-    return rooms[0] if rooms else "health"
+def _section_of_run(repository: RepositoryDefinition, run: dg.DagsterRun) -> str:
+    """The section of the runbook: the job's, the one that makes the asset, or the check's."""
+    name = _job_name(run)
+    key = dg.AssetKey.from_user_string(name)
+    if key not in (run.asset_selection or ()):
+        return name
+    return job_of_asset(key, _jobs(repository)) or name
+
+
+def _jobs(repository: RepositoryDefinition) -> Jobs:
+    return {
+        name: repository.get_job(name).asset_layer.selected_asset_keys
+        for name in repository.job_names
+        if not name.startswith("__")
+    }
 
 
 defs = dg.Definitions(sensors=[alert_on_failed_runs, alert_on_failed_checks, heartbeat])

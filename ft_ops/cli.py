@@ -229,6 +229,14 @@ def demo(
 
 
 @commands.command()
+def settings() -> None:
+    """Print every FT_* variable with its default and meaning: the page docs/settings.md."""
+    from ft_ops.settings import settings_page
+
+    click.echo(settings_page(), nl=False)
+
+
+@commands.command()
 def doctor() -> None:
     """Look at everything that the jobs need, and say how to mend it; exit status 1 if one fails."""
     from ft_ops.doctor import examine

@@ -12,24 +12,29 @@ from ft_ops.deadlines import with_deadlines
 from ft_ops.health import assets as health
 from ft_ops.maintenance import assets as maintenance
 from ft_ops.partitions import assets as partitions
+from ft_ops.policy import load_policy
 from ft_ops.resources import Database, Settings
+from ft_ops.runbook import with_runbook_links
 from ft_ops.schema import assets as schema
 from ft_ops.storage import assets as storage
 
-defs = with_deadlines(
-    dg.Definitions.merge(
-        schema.defs,
-        partitions.defs,
-        archive.defs,
-        storage.defs,
-        maintenance.defs,
-        backups.defs,
-        health.defs,
-        alerts.defs,
-        dg.Definitions(
-            resources={"database": Database(), "settings": Settings()},
-            # Every step is SQL or streams: a process a step would cost seconds and give nothing.
-            executor=dg.in_process_executor,
-        ),
-    )
+defs = with_runbook_links(
+    with_deadlines(
+        dg.Definitions.merge(
+            schema.defs,
+            partitions.defs,
+            archive.defs,
+            storage.defs,
+            maintenance.defs,
+            backups.defs,
+            health.defs,
+            alerts.defs,
+            dg.Definitions(
+                resources={"database": Database(), "settings": Settings()},
+                # Steps are SQL or streams: a process a step would cost seconds and give nothing.
+                executor=dg.in_process_executor,
+            ),
+        )
+    ),
+    load_policy(),
 )

@@ -99,7 +99,22 @@ def test_a_failed_run_is_told_once_with_its_cause_its_run_and_what_to_do(
     assert "move_months failed" in message["text"]
     assert "refused. Next: open it" in body
     assert f"https://dagster.example.org/runs/{run_id}" in body
-    assert "https://docs.example.org/ops/archive.md#move_months" in body
+    assert "https://docs.example.org/ops/runbook.md#move_months" in body
+
+
+def test_a_failed_run_on_an_asset_leads_to_the_job_that_makes_it(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    DEFS.get_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[months.key],
+        run_config=dg.RunConfig(ops={"months": Health(fails=True)}),
+        raise_on_error=False,
+    )
+    look_at_runs(instance)
+    [body] = inbox.bodies
+    assert "months failed" in json.loads(body)["text"]
+    assert "https://docs.example.org/ops/runbook.md#move_months" in body
 
 
 def test_the_same_failure_of_the_next_run_is_not_told(
@@ -152,7 +167,7 @@ def test_a_failed_check_is_told_once_and_so_is_its_recovery(
         look_at_checks(instance)
     failed, recovered = (json.loads(body) for body in inbox.bodies)
     assert failed["text"] == "🔴 check whole of months fails"
-    assert "https://docs.example.org/ops/archive.md#whole" in inbox.bodies[0]
+    assert "https://docs.example.org/ops/runbook.md#whole" in inbox.bodies[0]
     assert recovered["text"] == "🟢 check whole of months passes again"
 
 
@@ -203,7 +218,7 @@ def test_the_heart_stops_and_somebody_is_told_once_when_a_schedule_is_late(
     [request] = inbox.requests
     assert request.path == "/hook"
     assert "move_months_daily is late" in json.loads(request.body)["text"]
-    assert "https://docs.example.org/ops/health.md#heartbeat" in request.body
+    assert "https://docs.example.org/ops/runbook.md#heartbeat" in request.body
 
 
 def context(

@@ -56,9 +56,12 @@ class Template:
     segments_per_month: int
 
     @property
+    def months(self) -> int:
+        return len(list(self.first.until(self.last)))
+
+    @property
     def size(self) -> str:
-        months = len(list(self.first.until(self.last)))
-        return f"{self.segments_per_month:,} segments a month, {months} months"
+        return f"{self.segments_per_month:,} segments a month, {self.months} months"
 
 
 @dataclass

@@ -1,8 +1,11 @@
-"""The backups: somebody takes them, and one of them was restored."""
+"""The backups: somebody takes them, they can be restored here, and one of them was."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,9 +16,9 @@ import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.backups import newest_verified_backup
-from ft_ops.doctor.findings import Finding, failed
-from ft_ops.errors import OpsError
+from ft_ops.doctor.findings import Finding, asked
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.server import embedded_binaries, major_version
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
 from ft_ops.s3.bucket import naming
@@ -30,23 +33,28 @@ class _Archiving:
 
 
 def examine_backups(connection: Connection, policy: Policy, now: datetime) -> Iterator[Finding]:
-    """The provider, and the newest backup that can be relied on."""
+    """The provider, what drills restore with, and the newest backup that can be relied on."""
+    yield asked("backup provider", lambda: _provider(connection, policy))
+    yield asked("restore programs", lambda: _programs(connection, policy))
+    yield asked("verified backup", lambda: _verified(connection, policy, now))
+
+
+def _provider(connection: Connection, policy: Policy) -> Finding:
     match policy.backup_provider:
         case "barman":
-            yield _barman(connection)
+            return _barman(connection, policy)
         case "rds":
-            yield _rds(policy)
+            return _rds(policy)
         case None:
-            yield Finding(
+            return Finding(
                 "backup provider",
                 "failed",
                 "FT_BACKUP_PROVIDER is not set, so nobody takes backups",
                 "set it to barman, or to rds on Amazon RDS",
             )
-    yield _verified(connection, policy, now)
 
 
-def _barman(connection: Connection) -> Finding:
+def _barman(connection: Connection, policy: Policy) -> Finding:
     name = "backup provider"
     command = Path(sys.executable).with_name("barman-cloud-backup")
     if not command.exists():
@@ -69,6 +77,14 @@ def _barman(connection: Connection) -> Finding:
             f"barman: archive_command failed last at {archiving.last_failed_time:%F %T}Z",
             "read the server's log: it says what archive_command answered",
         )
+    if policy.wal_spool is not None and not policy.wal_spool.is_dir():
+        return Finding(
+            name,
+            "failed",
+            f"barman: FT_WAL_SPOOL is {policy.wal_spool}, and there is no such folder here",
+            "mount the folder that archive_command copies to, or unset FT_WAL_SPOOL where it "
+            "ships segments itself",
+        )
     return Finding(name, "ok", "barman, and the server archives its log")
 
 
@@ -77,18 +93,35 @@ def _rds(policy: Policy) -> Finding:
     if policy.rds_instance is None:
         mend = "set FT_RDS_INSTANCE to the instance's identifier"
         return Finding(name, "failed", "rds: FT_RDS_INSTANCE is not set", mend)
-    try:
-        with naming(f"RDS instance {policy.rds_instance}"):
-            (instance,) = boto3.client("rds").describe_db_instances(
-                DBInstanceIdentifier=policy.rds_instance
-            )["DBInstances"]
-    except OpsError as error:
-        return failed(name, error)
+    with naming(f"RDS instance {policy.rds_instance}"):
+        (instance,) = boto3.client("rds").describe_db_instances(
+            DBInstanceIdentifier=policy.rds_instance
+        )["DBInstances"]
     days = instance["BackupRetentionPeriod"]
     if days == 0:
         mend = "set its backup retention period to 7 days or more: without it RDS keeps no log"
         return Finding(name, "failed", f"rds: {policy.rds_instance} keeps no backups", mend)
     return Finding(name, "ok", f"rds: {policy.rds_instance} keeps its log for {days} days")
+
+
+def _programs(connection: Connection, policy: Policy) -> Finding:
+    """A physical backup is restored by its own major version only, and dumps by no older one."""
+    name = "restore programs"
+    bin_dir = policy.pg_bin_dir or embedded_binaries()
+    mend = "set FT_PG_BIN_DIR to the folder of that version's programs, such as pg_restore"
+    server = connection.info.server_version // 10_000
+    try:
+        found = major_version(bin_dir)
+    except (OSError, subprocess.CalledProcessError):
+        return Finding(name, "failed", f"{bin_dir} holds no PostgreSQL that runs", mend)
+    if found != server:
+        detail = f"{bin_dir} is of PostgreSQL {found}, the server of {server}"
+        return Finding(name, "failed", detail, mend)
+    folder = policy.drill_folder or Path(tempfile.gettempdir())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        mend = "let FT_DRILL_FOLDER name a folder with room for the database and its log"
+        return Finding(name, "failed", f"drills can't write to {folder}", mend)
+    return Finding(name, "ok", f"PostgreSQL {found}; drills restore to {folder}")
 
 
 def _verified(connection: Connection, policy: Policy, now: datetime) -> Finding:

@@ -9,7 +9,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from ft_ops.doctor.backups import examine_backups
-from ft_ops.doctor.findings import Finding, failed
+from ft_ops.doctor.findings import Finding, asked, failed
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect, describe
 from ft_ops.pg.sqlfiles import statement
@@ -67,12 +67,11 @@ def examine_database(policy: Policy, now: datetime) -> Iterator[Finding]:
         yield failed("database", error)
         return
     with connection:
-        session = _session(connection)
-        yield _server(session, describe(url))
-        yield _migrations(connection)
-        yield _roles(connection, session)
-        yield _privileges(connection)
-        yield _extensions(connection, policy)
+        yield asked("database", lambda: _server(_session(connection), describe(url)))
+        yield asked("migrations", lambda: _migrations(connection))
+        yield asked("roles", lambda: _roles(connection, _session(connection)))
+        yield asked("privileges", lambda: _privileges(connection))
+        yield asked("extensions", lambda: _extensions(connection, policy))
         yield from examine_backups(connection, policy, now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from ft_ops.doctor.alerts import examine_alerts
 from ft_ops.doctor.database import examine_database
 from ft_ops.doctor.findings import Finding, failed
 from ft_ops.doctor.orchestration import examine_dagster
@@ -24,3 +25,4 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield from examine_database(policy, now)
     yield from examine_storage(policy)
     yield from examine_dagster(now)
+    yield examine_alerts(policy)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+import psycopg
 
 from ft_ops.errors import OpsError
 
@@ -27,3 +30,18 @@ def failed(name: str, error: OpsError) -> Finding:
     return Finding(
         name, "failed", " ".join(f"{error.what}: {error.cause}".split()), error.next_step
     )
+
+
+def asked(name: str, question: Callable[[], Finding]) -> Finding:
+    """The answer to ``question``; that it could not be answered is a finding, too."""
+    try:
+        return question()
+    except OpsError as error:
+        return failed(name, error)
+    except psycopg.Error as error:
+        return Finding(
+            name,
+            "failed",
+            " ".join(f"the database did not answer: {error}".split()),
+            "see the lines above; if they are all ok, the server's log",
+        )

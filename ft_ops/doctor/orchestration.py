@@ -106,7 +106,7 @@ def _schedules(instance: DagsterInstance) -> Finding:
         return Finding(
             "schedules", "failed", f"their last tick failed: {', '.join(failing)}", _SEE_TICKS
         )
-    return Finding("schedules", "ok", f"{len(wanted)} schedules and sensors run")
+    return Finding("schedules", "ok", f"all {len(wanted)} schedules and sensors are switched on")
 
 
 def _last_tick_failed(instance: DagsterInstance, state: InstigatorState) -> bool:

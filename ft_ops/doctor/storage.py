@@ -1,18 +1,18 @@
-"""The buckets: there, private, versioned, encrypted."""
+"""The buckets: there, private, versioned, encrypted; and where the sizes of media come from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
-from ft_ops.doctor.findings import Finding, failed
-from ft_ops.errors import OpsError
+from ft_ops.doctor.findings import Finding, asked
 from ft_ops.policy import Policy
-from ft_ops.s3.bucket import open_bucket
+from ft_ops.s3.bucket import Bucket, naming, open_bucket, open_foreign_bucket
 from ft_ops.s3.posture import BucketPosture, Purpose, bucket_posture, weaknesses
 
 
 def examine_storage(policy: Policy) -> Iterator[Finding]:
-    """One finding a bucket that the policy names, or should name."""
+    """One finding for each bucket that the policy names, or should name."""
     purpose = Purpose(
         needs_object_lock=policy.archive_lock_mode is not None, keeps_every_version=True
     )
@@ -23,16 +23,17 @@ def examine_storage(policy: Policy) -> Iterator[Finding]:
     if policy.dr_bucket is not None:
         name = policy.dr_bucket
         yield _bucket("recovery bucket", lambda: name, purpose, region=policy.dr_region)
+    yield asked("media sizes", lambda: _media(policy.media_inventory))
 
 
 def _bucket(
     finding: str, name: Callable[[], str], purpose: Purpose, *, region: str | None = None
 ) -> Finding:
-    try:
-        bucket = open_bucket(name(), region=region)
-        posture = bucket_posture(bucket)
-    except OpsError as error:
-        return failed(finding, error)
+    return asked(finding, lambda: _judged(finding, open_bucket(name(), region=region), purpose))
+
+
+def _judged(finding: str, bucket: Bucket, purpose: Purpose) -> Finding:
+    posture = bucket_posture(bucket)
     found = weaknesses(bucket.name, posture, purpose)
     if found:
         return Finding(
@@ -42,6 +43,20 @@ def _bucket(
             "; then ".join(weakness.mend for weakness in found),
         )
     return Finding(finding, "ok", f"{bucket.name}: {_told(posture)}")
+
+
+def _media(location: str | None) -> Finding:
+    name = "media sizes"
+    if location is None:
+        return Finding(name, "ok", "estimates, because FT_MEDIA_INVENTORY is not set")
+    parts = urlsplit(location)
+    bucket, prefix = open_foreign_bucket(parts.netloc), parts.path.lstrip("/")
+    with naming(location):
+        listed = bucket.client.list_objects_v2(Bucket=bucket.name, Prefix=prefix, MaxKeys=1)
+    if listed["KeyCount"] == 0:
+        mend = "correct FT_MEDIA_INVENTORY, or wait for the first inventory to be delivered"
+        return Finding(name, "failed", f"{location} holds nothing", mend)
+    return Finding(name, "ok", location)
 
 
 def _told(posture: BucketPosture) -> str:

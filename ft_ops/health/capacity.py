@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from ft_ops.health.forecast import Forecast, forecast
 from ft_ops.health.samples import Point, Sample, series
 from ft_ops.months import Month
-from ft_ops.pg.catalog import partitions_of, table_exists
+from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -134,8 +134,6 @@ def _growth(connection: Connection, now: datetime) -> Iterable[Growth]:
 
 def _content_bytes(connection: Connection, first: Month) -> dict[Month, int]:
     """Bytes of content by month, where the storage room has computed them."""
-    if not table_exists(connection, "storage_months", "ops"):
-        return {}
     rows = connection.execute(
         statement("health/content_bytes"), {"first": first.first_day}
     ).fetchall()

@@ -16,7 +16,6 @@ from ft_ops.health.overview import Line, Status
 from ft_ops.health.words import human_bytes, human_duration
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, coverage, wanted_months
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
@@ -56,7 +55,7 @@ def coverage_lines(connection: Connection, policy: Policy, now: datetime) -> Ite
             f"months of {parent}",
             f"{found.first} to {found.last}",
             ", ".join(filter(None, [*problems, older])),
-            runbook_link(policy, "partitions", f"{parent}_coverage"),
+            runbook_link(policy, f"{parent}_coverage"),
         )
 
 
@@ -84,7 +83,7 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
             "months stopped by an error",
             str(len(broken)),
             f"{broken[0].month:%Y-%m}: {broken[0].error}",
-            runbook_link(policy, "archive", "archive_old_content"),
+            runbook_link(policy, "archive_old_content"),
         )
     thaws = connection.execute(statement("health/open_thaws")).fetchall()
     if thaws:
@@ -99,22 +98,19 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
 
 def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
     """When storage was recomputed, and who is near a limit."""
-    if not table_exists(connection, "storage_families", "ops"):
-        yield Line("storage", Status.UNKNOWN, "storage of families", "never recomputed")
-        return
     row = connection.execute(statement("health/storage_at_a_glance")).fetchone()
     assert row is not None
     recomputed_at, families, beyond, near, size = row
-    is_stale = recomputed_at is None or now - recomputed_at > _STALE
+    if recomputed_at is None:
+        yield Line("storage", Status.UNKNOWN, "storage of families", "never recomputed")
+        return
     yield Line(
         "storage",
-        Status.BAD if is_stale else Status.GOOD,
+        Status.BAD if now - recomputed_at > _STALE else Status.GOOD,
         "storage recomputed",
-        f"{human_duration((now - recomputed_at).total_seconds())} ago"
-        if recomputed_at
-        else "never",
+        f"{human_duration((now - recomputed_at).total_seconds())} ago",
         f"{human_bytes(size)} of {families:,} families",
-        runbook_link(policy, "storage", "recompute_storage"),
+        runbook_link(policy, "recompute_storage"),
     )
     yield Line(
         "storage",
@@ -122,7 +118,7 @@ def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         "families beyond their limit",
         f"{beyond:,}",
         f"{near:,} use more than 80 % of it",
-        runbook_link(policy, "storage", "storage_limits"),
+        runbook_link(policy, "families_within_limits"),
     )
 
 
@@ -135,7 +131,7 @@ def _due_line(months: Iterable[Month], policy: Policy, now: datetime) -> Line:
         "months past their retention",
         str(len(due)),
         f"{overdue[0]} should have been archived" if overdue else "",
-        runbook_link(policy, "archive", "archive_old_content"),
+        runbook_link(policy, "archive_old_content"),
     )
 
 
@@ -154,5 +150,5 @@ def _unproven_line(newest: Iterable[NewestGeneration], policy: Policy, now: date
         "oldest unproven archive",
         f"{oldest.month:%Y-%m}",
         f"{oldest.state} for {human_duration((now - since).total_seconds())}",
-        runbook_link(policy, "archive", "archive_old_content"),
+        runbook_link(policy, "archive_old_content"),
     )

@@ -31,7 +31,7 @@ def latency_lines(
     """Each screen's p95 against its target, over the last two months."""
     for screen in screens(policy):
         newest = figures.get(("screen_p95_ms", screen.name))
-        runbook = runbook_link(policy, "health", "latency_within_targets")
+        runbook = runbook_link(policy, "latency_within_targets")
         if newest is None:
             yield Line(
                 "latency", Status.WARNING, screen.name, "not measured this week", "", runbook
@@ -54,7 +54,7 @@ def capacity_lines(
 ) -> Iterator[Line]:
     """The database's size, its growth, and when the disk is full."""
     newest = figures.get(("database_bytes", ""))
-    runbook = runbook_link(policy, "health", "disk_headroom")
+    runbook = runbook_link(policy, "disk_headroom")
     if newest is None:
         yield Line("capacity", Status.WARNING, "database", "not measured this week", "", runbook)
         return
@@ -113,7 +113,7 @@ def connection_lines(figures: Figures, policy: Policy, now: datetime) -> Iterato
         "connections",
         f"{used.value:.0f} of {available.value:.0f}",
         f"{used.sampled_at:%H:%M} UTC",
-        runbook_link(policy, "health", "connection_headroom"),
+        runbook_link(policy, "connection_headroom"),
     )
     is_old = snapshot.value >= policy.longest_snapshot_seconds
     yield Line(
@@ -122,7 +122,7 @@ def connection_lines(figures: Figures, policy: Policy, now: datetime) -> Iterato
         "oldest snapshot",
         human_duration(snapshot.value),
         "it keeps dead rows from being removed" if is_old else "",
-        runbook_link(policy, "health", "no_stuck_sessions"),
+        runbook_link(policy, "no_stuck_sessions"),
     )
 
 

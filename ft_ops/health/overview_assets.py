@@ -124,13 +124,11 @@ def _database_lines(
 
 def _check_lines(context: dg.AssetExecutionContext, policy: Policy) -> Iterator[Line]:
     """Every check whose last evaluation failed, and how many did not."""
-    graph = _whole_house().resolve_asset_graph()
-    keys = sorted(graph.asset_check_keys)
+    keys = sorted(_whole_house().resolve_asset_graph().asset_check_keys)
     records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     failed = [r for r in records.values() if r.status == AssetCheckExecutionRecordStatus.FAILED]
     for record in failed:
-        room = graph.get(record.key.asset_key).group_name
-        yield _failed_check_line(record, runbook_link(policy, room, record.key.name))
+        yield _failed_check_line(record, runbook_link(policy, record.key.name))
     yield Line(
         "checks",
         Status.GOOD,
@@ -160,7 +158,7 @@ def _schedule_lines(
 ) -> Iterator[Line]:
     """Every schedule that is late. Only a run that the daemon launched knows its schedules."""
     origin = context.run.remote_job_origin
-    runbook = runbook_link(policy, "health", "heartbeat")
+    runbook = runbook_link(policy, "heartbeat")
     if origin is None:
         yield Line("schedules", Status.UNKNOWN, "schedules", "not seen from here")
         return

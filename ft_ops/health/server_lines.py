@@ -15,7 +15,6 @@ from ft_ops.health.overview import Line, Status
 from ft_ops.health.pictures import sparkline
 from ft_ops.health.samples import Point
 from ft_ops.health.words import human_bytes, human_duration
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
@@ -54,7 +53,7 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
             "last good backup",
             "none",
             "no backup was restored and found whole",
-            runbook_link(policy, "backups", "restore_drill"),
+            runbook_link(policy, "drill_restore"),
         )
     else:
         age = now - verified.restored_to
@@ -64,7 +63,7 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
             "last good backup",
             f"{human_duration(age.total_seconds())} old",
             f"{verified.name}, restored and compared {verified.verified_at:%Y-%m-%d %H:%M} UTC",
-            runbook_link(policy, "backups", "restore_drill"),
+            runbook_link(policy, "drill_restore"),
         )
     for kind, newest, missing in connection.execute(statement("health/backups_at_a_glance")):
         is_old = newest is None or now - newest > _NEWEST_POINT[kind]
@@ -74,7 +73,7 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
             f"newest {kind}",
             f"{human_duration((now - newest).total_seconds())} old" if newest else "none",
             f"{missing} are missing at the provider" if missing else "",
-            runbook_link(policy, "backups", "backup_inventory"),
+            runbook_link(policy, "verify_backups"),
         )
     with connection.cursor(row_factory=class_row(Drill)) as cursor:
         drills = cursor.execute(
@@ -84,7 +83,7 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
 
 
 def _drill_line(drills: Sequence[Drill], policy: Policy) -> Line:
-    runbook = runbook_link(policy, "backups", "restore_drill")
+    runbook = runbook_link(policy, "drill_restore")
     if not drills:
         return Line("backups", Status.BAD, "last restore drill", "none", "", runbook)
     last = drills[-1]
@@ -129,15 +128,12 @@ def wraparound_lines(connection: Connection, policy: Policy) -> Iterator[Line]:
             f"age of {what}",
             f"{share:.0%}",
             "of the age at which autovacuum is forced to freeze",
-            runbook_link(policy, "maintenance", "wraparound"),
+            runbook_link(policy, "wraparound"),
         )
 
 
 def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
     """What rebuilding indexes would give back, and which rebuilds failed."""
-    if not table_exists(connection, "index_estimates", "ops"):
-        yield Line("maintenance", Status.UNKNOWN, "index bloat", "never estimated")
-        return
     row = connection.execute(statement("health/bloat_at_a_glance")).fetchone()
     assert row is not None
     indexes, size, reclaimable, bloated, estimated_at = row
@@ -150,7 +146,7 @@ def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterat
         "index bloat",
         f"{human_bytes(reclaimable)} of {human_bytes(size)}",
         f"{bloated} of {indexes} indexes are bloated, as of {estimated_at:%Y-%m-%d}",
-        runbook_link(policy, "maintenance", "index_bloat"),
+        runbook_link(policy, "rebuild_bloated_indexes"),
     )
     failed = connection.execute(
         statement("health/failed_rebuilds"), {"since": now - timedelta(days=8)}
@@ -162,5 +158,5 @@ def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterat
             "failed rebuilds this week",
             str(len(failed)),
             f"{failed[0][0]}: {failed[0][1]}",
-            runbook_link(policy, "maintenance", "rebuilt_indexes"),
+            runbook_link(policy, "rebuild_bloated_indexes"),
         )

@@ -42,13 +42,17 @@ Result = Literal["rebuilt", "planned", "deferred", "not bloated", "stopped", "fa
 
 @dataclass(frozen=True, slots=True)
 class RebuildOutcome:
-    """What became of one index. ``detail`` explains any result but "rebuilt"."""
+    """What became of one index. ``detail`` explains any result but "rebuilt".
+
+    ``was_felt`` when the canary suffered, even where it was too late to stop the rebuild.
+    """
 
     candidate: Candidate
     result: Result
     detail: str = ""
     bytes_after: int | None = None
     measures: Measures = NOT_MEASURED
+    was_felt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def rebuild_indexes(
         estimates = estimate_indexes(connection, chance=chance, store=True)
         chosen = candidates(connection, estimates, terms.rules, named, now)
         for candidate in chosen:
-            if any(outcome.result == "stopped" for outcome in outcomes):
+            if any(outcome.was_felt for outcome in outcomes):
                 detail = "the application suffered from the rebuild before it"
                 outcome = RebuildOutcome(candidate, "deferred", detail)
             else:
@@ -221,7 +225,8 @@ def _rebuild(run: _Run, candidate: Candidate) -> RebuildOutcome:
         stopped, error = False, str(problem).strip()
     measures = Measures(run.clock() - began, canary.quiet_ms, canary.worst_ms)
     settled = settle(run.connection, rebuild, error=error, stopped=stopped, measures=measures)
-    return _outcome(run, candidate, settled, measures)
+    outcome = _outcome(run, candidate, settled, measures)
+    return replace(outcome, was_felt=canary.has_suffered)
 
 
 def _timeouts(candidate: Candidate, seconds_left: float) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Canary:
     """A small query of the application's kind, timed again and again.
 
     It suffers when the median of its last five runs is above ``limit_ms`` and above five times the
-    quiet median.
+    quiet median; ``has_suffered`` remembers that it did.
     """
 
     limit_ms: float
@@ -69,6 +69,7 @@ class Canary:
     chance: random.Random = field(default_factory=random.Random)
     quiet_ms: float = 0.0
     worst_ms: float = 0.0
+    has_suffered: bool = False
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_SAMPLES))
 
     def settle_in(self, connection: Connection) -> None:
@@ -84,14 +85,17 @@ class Canary:
         self.worst_ms = max(self.worst_ms, milliseconds)
         self._recent.append(milliseconds)
         limit = max(self.limit_ms, _SUFFERING_FACTOR * self.quiet_ms)
-        return len(self._recent) == _RECENT_SAMPLES and statistics.median(self._recent) > limit
+        if len(self._recent) < _RECENT_SAMPLES or statistics.median(self._recent) <= limit:
+            return False
+        self.has_suffered = True
+        return True
 
     def _sing(self, connection: Connection) -> float:
         somewhere = uuid.UUID(int=self.chance.getrandbits(128))
         began = self.clock()
         try:
             connection.execute(statement("maintenance/canary"), {"somewhere": somewhere}).fetchone()
-        except psycopg.errors.QueryCanceled:
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             # The time-out is part of the answer: it took at least that long.
             return (self.clock() - began) * 1000
         return (self.clock() - began) * 1000
@@ -111,7 +115,7 @@ def watch_rebuild(
 
     Calls ``stop`` once when the canary suffers in a phase that may be stopped; whether it did.
     """
-    stopped = False
+    stopped = told = False
     last_phase, last_logged = "", clock()
     while not is_done(SECONDS_BETWEEN_LOOKS):
         suffers = canary.listen(connection)
@@ -121,10 +125,14 @@ def watch_rebuild(
         if progress.phase != last_phase or clock() - last_logged >= _LOG_EVERY_SECONDS:
             log(str(progress))
             last_phase, last_logged = progress.phase, clock()
-        if suffers and progress.may_be_stopped and not stopped:
-            log(f"stopping: the canary's last median is above its limit in {progress.phase!r}")
-            stop()
-            stopped = True
+        if suffers and not told:
+            told, stopped = True, progress.may_be_stopped
+            log(
+                f"{'stopping' if stopped else 'too late to stop'}: the canary's last median is"
+                f" above its limit in {progress.phase!r}"
+            )
+            if stopped:
+                stop()
     return stopped
 
 

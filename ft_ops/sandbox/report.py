@@ -21,10 +21,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What an asset check found: ``passed``, ``warn`` or ``error``, and why."""
+
+    name: str
+    outcome: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class DemoReport:
     """The demo's figures. Bytes of the database include its indexes."""
 
     steps: Sequence[Step]
+    checks: Sequence[Check]
     segments: int
     months_created: int
     months_archived: Sequence[str]
@@ -64,6 +74,9 @@ def show_report(report: DemoReport, path: Path, console: Console) -> None:
     console.print()
     console.print(steps)
     console.print(figures)
+    for check in report.checks:
+        if check.outcome != "passed":
+            console.print(f"[bold]{check.name}[/bold] ({check.outcome}): {check.description}")
     console.print(f"Also as JSON in {path}.")
 
 
@@ -79,6 +92,7 @@ def human_bytes(count: int) -> str:
 
 def _figures(report: DemoReport) -> list[tuple[str, str]]:
     read_back = sum(report.rows_read_back.values())
+    passed = sum(check.outcome == "passed" for check in report.checks)
     return [
         ("segments written by the sample", f"{report.segments:,}"),
         ("monthly partitions", f"{report.months_created:,}"),
@@ -95,6 +109,7 @@ def _figures(report: DemoReport) -> list[tuple[str, str]]:
             for storage_class, count in sorted(report.objects_by_storage_class.items())
         ),
         ("storage used by all families", human_bytes(report.storage_used_bytes)),
+        ("asset checks that passed", f"{passed} of {len(report.checks)}"),
         ("families", f"{report.families:,}"),
         ("seconds in all", f"{report.seconds:.0f}"),
     ]

@@ -9,12 +9,13 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from ft_ops.defs import monthly, utc_now
+from ft_ops.defs import monthly, own_identity, utc_now
 from ft_ops.months import Month
 from ft_ops.storage.defs import StorageConfig
 
 recompute_storage = dg.define_asset_job(
     "recompute_storage",
+    tags=own_identity("recompute_storage"),
     selection=["media_sizes", "monthly_storage", "family_storage", "user_storage"],
     description=(
         "Counts the months that changed and writes the totals of families and users. With "

@@ -10,6 +10,7 @@ DECLARE
     role_name text;
     extension text;
     grant_statement text;
+    may_become text;
 BEGIN
     -- ft_ops owns the schema and runs every job. ft_app is the application: row level security
     -- applies to it. ft_readonly reads under the same policies.
@@ -22,7 +23,12 @@ BEGIN
         END;
     END LOOP;
 
-    IF NOT pg_has_role('ft_ops', 'SET') THEN
+    -- PostgreSQL 15 doesn't know SET: whoever is a member may become the role.
+    may_become := CASE
+        WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET'
+        ELSE 'MEMBER'
+    END;
+    IF NOT pg_has_role('ft_ops', may_become) THEN
         EXECUTE format('GRANT ft_ops TO %I', current_user);
     END IF;
     EXECUTE format('ALTER DATABASE %I OWNER TO ft_ops', current_database());
@@ -48,8 +54,9 @@ BEGIN
     END LOOP;
 
     -- pg_monitor: statistics and settings of every session. ft_app: latency is measured as the
-    -- application, under its policies; without INHERIT, nothing else is done as it. The functions:
-    -- backups of a server that we manage ourselves (on RDS the provider takes them).
+    -- application, under its policies; without INHERIT, nothing else is done as it. PostgreSQL 15
+    -- has no such grant (a syntax error there), and latency is then measured as ft_ops. The
+    -- functions: backups of a server that we manage ourselves (on RDS the provider takes them).
     FOREACH grant_statement IN ARRAY ARRAY[
         'GRANT pg_monitor TO ft_ops',
         'GRANT ft_app TO ft_ops WITH INHERIT FALSE',
@@ -60,7 +67,7 @@ BEGIN
     ] LOOP
         BEGIN
             EXECUTE grant_statement;
-        EXCEPTION WHEN insufficient_privilege OR undefined_function THEN
+        EXCEPTION WHEN insufficient_privilege OR undefined_function OR syntax_error THEN
             RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
         END;
     END LOOP;

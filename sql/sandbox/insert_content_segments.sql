@@ -48,9 +48,9 @@ SELECT
         )
     END,
     CASE WHEN d.oddity = 4 THEN NULL ELSE d.is_edited END,
-    CASE WHEN d.is_edited THEN d.created_at + (d.month_end - d.created_at) * 0.3 END,
+    CASE WHEN d.is_edited THEN d.created_at + (d.last_instant - d.created_at) * 0.3 END,
     CASE WHEN d.oddity = 5 THEN NULL ELSE d.is_deleted END,
-    CASE WHEN d.is_deleted THEN d.created_at + (d.month_end - d.created_at) * 0.6 END,
+    CASE WHEN d.is_deleted THEN d.created_at + (d.last_instant - d.created_at) * 0.6 END,
     d.created_at,
     -- Most are seen a few times, some often.
     CASE WHEN d.oddity <> 6 THEN ((d.j >> 27 & 1023) * (d.j >> 27 & 1023) >> 12)::integer END,
@@ -80,10 +80,10 @@ FROM (
         (s.turn + s.weight * (n.number / %(slots)s::bigint))::integer AS sequence_number,
         n.h,
         n.j,
-        n.month_end,
+        n.last_instant,
         CASE n.position
             WHEN 0 THEN n.month_start
-            WHEN %(segments)s::bigint - 1 THEN n.month_end - interval '1 microsecond'
+            WHEN %(segments)s::bigint - 1 THEN n.last_instant
             ELSE n.month_start + interval '1 microsecond' * (
                 (n.position * n.length + mod(n.h >> 1 & 4611686018427387903, n.length))
                 / %(segments)s::bigint
@@ -108,7 +108,7 @@ FROM (
             hashint8extended(position + %(preceding)s::bigint, %(seed)s::bigint + 11) AS h,
             hashint8extended(position + %(preceding)s::bigint, %(seed)s::bigint + 12) AS j,
             %(month_start)s::timestamptz AS month_start,
-            %(month_end)s::timestamptz AS month_end,
+            %(month_end)s::timestamptz - interval '1 microsecond' AS last_instant,
             (
                 extract(epoch FROM %(month_end)s::timestamptz - %(month_start)s::timestamptz)
                 * 1000000

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 import pytest
 
 from ft_ops.definitions import defs
@@ -126,32 +125,6 @@ def test_the_overview_comes_even_when_nothing_was_ever_measured(
 ) -> None:
     result = run("make_overview", instance)
     assert result.success
-    assert "not measured this week" in str(metadata(result, "overview")["overview"].value)
-
-
-def test_the_overview_works_on_a_schema_whose_other_rooms_are_missing(
-    database: Database, instance: dg.DagsterInstance
-) -> None:
-    with psycopg.connect(database.admin_url, autocommit=True) as admin:
-        for name in ("storage_families", "storage_months", "index_estimates"):
-            admin.execute(
-                psycopg.sql.SQL("DROP TABLE IF EXISTS ops.{} CASCADE").format(
-                    psycopg.sql.Identifier(name)
-                )
-            )
-    assert run("make_overview", instance).success
-
-
-def test_every_job_and_check_of_this_room_has_its_section_in_the_runbook() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "health.md").read_text(encoding="utf-8")
-    headings = {
-        line.lstrip("# `").rstrip("`") for line in page.splitlines() if line.startswith("#")
-    }
-    graph = defs.resolve_asset_graph()
-    wanted = {
-        key.name
-        for key in graph.asset_check_keys
-        if graph.get(key.asset_key).group_name == "health"
-    }
-    wanted |= {"check_health", "check_connections", "make_overview", "heartbeat"}
-    assert wanted - headings == set()
+    page = str(metadata(result, "overview")["overview"].value).replace("\xa0", " ")
+    assert "not measured this week" in page
+    assert "never recomputed" in page

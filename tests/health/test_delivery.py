@@ -28,7 +28,7 @@ ALERT = Alert(
     title="archive_old_content for 2017-03-01 failed",
     detail="bucket <b> & co: 503",
     link="https://dagster.example.org/runs/42",
-    runbook="docs/archive.md#archive_old_content",
+    runbook="docs/runbook.md#archive_old_content",
 )
 
 
@@ -42,7 +42,7 @@ def test_a_webhook_gets_slack_json_with_the_run_and_the_runbook(inbox: Inbox) ->
     assert "bucket &lt;b&gt; &amp; co: 503" in section["text"]["text"]
     links = context["elements"][0]["text"]
     assert "<https://dagster.example.org/runs/42|run>" in links
-    assert "docs/archive.md#archive_old_content" in links
+    assert "docs/runbook.md#archive_old_content" in links
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])

@@ -33,7 +33,7 @@ def test_the_worst_comes_first_and_the_verdict_counts_it() -> None:
     lines = [
         Line("a", Status.GOOD, "fine", "1"),
         Line("a", Status.UNKNOWN, "dark", "?"),
-        Line("a", Status.WARNING, "odd", "2", runbook="docs/a.md#odd"),
+        Line("a", Status.WARNING, "odd", "2", runbook="docs/runbook.md#odd"),
         Line("a", Status.BAD, "broken", "3", "why", "https://docs.example.org/a.md#broken"),
     ]
     text = page(lines, [Picture("Size", "data:image/png;base64,xyz")], NOW)
@@ -41,7 +41,7 @@ def test_the_worst_comes_first_and_the_verdict_counts_it() -> None:
     assert order == sorted(order)
     assert text.startswith("🔴 **one thing needs a person now**, 1 more will.")
     assert "[what to do](https://docs.example.org/a.md#broken)" in text
-    assert "`docs/a.md#odd`" in text
+    assert "`docs/runbook.md#odd`" in text
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,13 @@ def test_without_free_disk_an_index_waits(letters: Connection) -> None:
     assert 0 < of_volume < 1 << 50
 
 
+def test_an_index_waits_for_replicas_that_are_behind(letters: Connection) -> None:
+    # Without a replica nothing is behind: 0 bytes are too many only for a limit below that.
+    assert plan(letters, terms(replace(OPEN_GATES, max_lag_bytes=0)))[0].result == "planned"
+    behind = plan(letters, terms(replace(OPEN_GATES, max_lag_bytes=-1)))[0]
+    assert (behind.result, behind.detail) == ("deferred", "a replica is 0 bytes behind, limit -1")
+
+
 def test_an_index_that_would_outlast_the_window_waits(letters: Connection) -> None:
     assert "of the window left" in plan(letters, terms(seconds=1))[0].detail
 
@@ -291,34 +298,65 @@ def test_only_one_run_works_and_a_dead_ones_session_is_waited_for(
             assert len(rebuild(letters, beside, sleep=end_the_other)) == 2
 
 
-def test_a_rebuild_under_which_the_application_suffers_is_stopped_and_cleaned_up(
-    letters: Connection, beside: Connection, database: Database
+@pytest.mark.parametrize(
+    ("phase", "in_the_way", "timeout", "said", "result"),
+    [
+        (
+            "waiting for writers before build",
+            "UPDATE letters SET sender = sender WHERE sender = 10",
+            "statement_timeout",
+            "stopping",
+            "stopped",
+        ),
+        # The new index is in place: only the others are spared.
+        (
+            "waiting for readers before marking dead",
+            "SELECT FROM letters LIMIT 1",
+            "lock_timeout",
+            "too late to stop",
+            "rebuilt",
+        ),
+    ],
+    ids=["in time", "too late"],
+)
+def test_a_rebuild_under_which_the_application_suffers_is_stopped_and_the_rest_put_off(
+    letters: Connection,
+    database: Database,
+    phase: str,
+    in_the_way: str,
+    timeout: str,
+    said: str,
+    result: str,
 ) -> None:
-    """The rebuild waits for a writer; meanwhile the canary's table is locked away from it."""
-    with connect(database.admin_url, application="blocking") as blocker:
+    """The rebuild waits for somebody; meanwhile the canary's table is locked away from it."""
+    waited_enough = threading.Event()
+    somebody = threading.Thread(
+        target=hold_until,
+        args=(database, in_the_way, waited_enough),
+        kwargs={"and_no_rebuild": said == "stopping"},
+        daemon=True,
+    )
+    with (
+        connect(database.url, application="watching", settings={timeout: "200ms"}) as beside,
+        connect(database.admin_url, application="blocking") as blocker,
+    ):
 
         def block_the_canary(line: str) -> None:
-            if "waiting for writers before build" in line:
+            if phase in line and not waited_enough.is_set():
                 blocker.execute("LOCK TABLE threads IN ACCESS EXCLUSIVE MODE")
-            if line.startswith("stopping"):
-                writer_is_done.set()
+            if line.startswith(said):
+                waited_enough.set()
 
-        writer_is_done = threading.Event()
-        writer = threading.Thread(
-            target=hold_a_writer_until, args=(database, writer_is_done), daemon=True
-        )
-        writer.start()
-        wait_for_writer(letters)
+        somebody.start()
+        wait_for_lock(letters)
         with blocker.transaction():
             outcomes = rebuild(letters, beside, log=block_the_canary)
-        writer.join()
-    assert results(outcomes) == {"letters_pkey": "stopped", "letters_sender": "deferred"}
-    assert "the application suffered" in outcomes["letters_sender"].detail
-    assert invalid_indexes(letters) == []
-    assert results(rebuild(letters, beside)) == {
-        "letters_pkey": "rebuilt",
-        "letters_sender": "rebuilt",
-    }
+        somebody.join()
+        assert results(outcomes) == {"letters_pkey": result, "letters_sender": "deferred"}
+        assert "the application suffered" in outcomes["letters_sender"].detail
+        assert invalid_indexes(letters) == []
+        assert results(rebuild(letters, beside))["letters_sender"] == "rebuilt"
+        assert invalid_indexes(letters) == []
 
 
 def test_amcheck_tells_a_broken_btree(connection: Connection, database: Database) -> None:
@@ -357,13 +395,25 @@ def leave_leftover(database: Database, index: str) -> None:
         other.execute(f"REINDEX INDEX CONCURRENTLY {index}")
 
 
-def hold_a_writer_until(database: Database, done: threading.Event) -> None:
-    with holding(database, "UPDATE letters SET sender = sender WHERE sender = 10"):
-        done.wait(60)
+def hold_until(
+    database: Database, statement: str, event: threading.Event, *, and_no_rebuild: bool
+) -> None:
+    """Keep a transaction open until ``event``, and if so asked until no rebuild is under way."""
+    with (
+        connect(database.url, application="looking") as looking,
+        holding(database, statement),
+    ):
+        event.wait(60)
+        while (
+            and_no_rebuild
+            and looking.execute("SELECT FROM pg_stat_progress_create_index").fetchall()
+        ):
+            time.sleep(0.02)
 
 
-def wait_for_writer(connection: Connection) -> None:
+def wait_for_lock(connection: Connection) -> None:
+    """Until another session holds a lock on letters."""
     while not connection.execute(
-        "SELECT FROM pg_locks WHERE relation = 'letters'::regclass AND mode = 'RowExclusiveLock'"
+        "SELECT FROM pg_locks WHERE relation = 'letters'::regclass AND pid <> pg_backend_pid()"
     ).fetchall():
         time.sleep(0.02)

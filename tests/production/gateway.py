@@ -1,7 +1,8 @@
-"""S3 behind IAM: a gateway that lets a request through only where its sender's policy does.
+"""S3 and RDS behind IAM: a gateway that lets through only what its sender's policy does.
 
-The local S3 knows no policies. What each request needs leave for follows the service
-authorization reference of Amazon S3, and a request that the gateway does not know is an error.
+The local services know no policies. What each request needs leave for follows the service
+authorization references of Amazon S3 and RDS, and a request that the gateway does not know is an
+error.
 """
 
 from __future__ import annotations
@@ -28,6 +29,26 @@ _BUCKET_SETTINGS = {
     "versioning": "s3:GetBucketVersioning",
     "versions": "s3:ListBucketVersions",
 }
+
+_RDS = "arn:aws:rds:{region}:123456789012:"
+
+_RDS_RESOURCES: Mapping[str, Mapping[str, str]] = {
+    "CreateDBSnapshot": {"DBInstanceIdentifier": "db", "DBSnapshotIdentifier": "snapshot"},
+    "DeleteDBInstance": {"DBInstanceIdentifier": "db"},
+    "DeleteDBSnapshot": {"DBSnapshotIdentifier": "snapshot"},
+    "ModifyDBInstance": {"DBInstanceIdentifier": "db"},
+    "RestoreDBInstanceFromDBSnapshot": {
+        "DBInstanceIdentifier": "db",
+        "DBSnapshotIdentifier": "snapshot",
+        "DBSubnetGroupName": "subgrp",
+    },
+    "RestoreDBInstanceToPointInTime": {
+        "SourceDBInstanceIdentifier": "db",
+        "TargetDBInstanceIdentifier": "db",
+        "DBSubnetGroupName": "subgrp",
+    },
+}
+"""What a request names by which of its fields."""
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "date", "server"}
 
@@ -80,6 +101,36 @@ def needed(method: str, target: str, headers: Mapping[str, str], body: bytes = b
     if not key:
         return _on_bucket(method, f"arn:aws:s3:::{bucket}", query, body)
     return _on_object(method, f"arn:aws:s3:::{bucket}/{key}", query, headers)
+
+
+def needed_of_rds(region: str, body: bytes) -> list[Action]:
+    """What a request to RDS, a form, needs leave for."""
+    form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+    action, arn = form["Action"], _RDS.format(region=region)
+    name = f"rds:{action}"
+    match action:
+        case "DescribeDBInstances":
+            return [Action(name, f"{arn}db:{form.get('DBInstanceIdentifier', '*')}")]
+        case "DescribeDBSnapshots":
+            found = [Action(name, f"{arn}snapshot:{form.get('DBSnapshotIdentifier', '*')}")]
+            if instance := form.get("DBInstanceIdentifier"):
+                found.append(Action(name, f"{arn}db:{instance}"))
+            return found
+        case "CopyDBSnapshot":
+            source = form["SourceDBSnapshotIdentifier"]
+            target = f"{arn}snapshot:{form['TargetDBSnapshotIdentifier']}"
+            return [
+                *(Action(name, resource) for resource in (source, target)),
+                Action("rds:ListTagsForResource", source),
+                Action("rds:AddTagsToResource", target),
+            ]
+    named = _RDS_RESOURCES[action].items()
+    resources = [f"{arn}{kind}:{form[key]}" for key, kind in named if key in form]
+    needed = [Action(name, resource) for resource in resources]
+    if "Tags.Tag.1.Key" in form:
+        made = form.get("TargetDBInstanceIdentifier") or form["DBInstanceIdentifier"]
+        needed.append(Action("rds:AddTagsToResource", f"{arn}db:{made}"))
+    return needed
 
 
 def _on_bucket(method: str, arn: str, query: Mapping[str, list[str]], body: bytes) -> list[Action]:
@@ -138,8 +189,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         _, _, credential = headers.get("authorization", "").partition("Credential=")
-        sender = credential.partition("/")[0]
-        if not self.gateway.admits(sender, needed(self.command, self.path, headers, body)):
+        sender, _, region, service, *_ = credential.split("/")
+        actions = (
+            needed_of_rds(region, body)
+            if service == "rds"
+            else needed(self.command, self.path, headers, body)
+        )
+        if not self.gateway.admits(sender, actions):
             self._refuse()
             return
         upstream = HTTPConnection(urlsplit(self.gateway.upstream).netloc, timeout=60)

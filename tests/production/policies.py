@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -72,6 +72,17 @@ def is_allowed(policy: Sequence[Statement], action: Action, context: Context | N
     concerned = [s for s in policy if s.concerns(action, context or {})]
     effects = {statement.effect for statement in concerned}
     return effects == {"Allow"}
+
+
+def unused(policy: Sequence[Statement], used: Set[Action]) -> set[tuple[str, str]]:
+    """What a policy allows and nobody needed, as actions with resources."""
+    return {
+        (action, resource)
+        for statement in policy
+        for action in statement.actions
+        for resource in statement.resources
+        if not any(u.name == action and fnmatchcase(u.resource, resource) for u in used)
+    }
 
 
 def is_denied(policy: Sequence[Statement], action: Action, context: Context) -> bool:

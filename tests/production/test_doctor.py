@@ -32,6 +32,8 @@ from sqlalchemy import URL
 from ft_ops.cli import commands
 from ft_ops.doctor import Finding, examine
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.server import embedded_binaries
+from ft_ops.s3.bucket import Bucket
 from tests.archive.world import World
 from tests.fixtures.postgres import Database
 from tests.production.policies import REPOSITORY
@@ -118,9 +120,12 @@ def test_a_healthy_database_and_bucket_pass_in_one_line_each(
         "privileges",
         "extensions",
         "backup provider",
+        "restore programs",
         "verified backup",
         "archive bucket",
         "backup bucket",
+        "media sizes",
+        "alerts",
     ]
 
 
@@ -226,6 +231,52 @@ def test_a_server_that_does_not_archive_has_no_backups(
     assert found()["backup provider"].detail == (
         "FT_BACKUP_PROVIDER is not set, so nobody takes backups"
     )
+
+
+def test_a_drill_needs_the_servers_own_version(
+    deployment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deployment.setenv("FT_PG_BIN_DIR", str(embedded_binaries(18)))
+    finding = found()["restore programs"]
+    assert finding.state == "failed"
+    assert "is of PostgreSQL 18, the server of 16" in finding.detail
+    deployment.setenv("FT_PG_BIN_DIR", str(tmp_path))
+    assert "holds no PostgreSQL that runs" in found()["restore programs"].detail
+    deployment.delenv("FT_PG_BIN_DIR")
+    deployment.setenv("FT_DRILL_FOLDER", str(tmp_path / "missing"))
+    assert "drills can't write" in found()["restore programs"].detail
+
+
+def test_an_inventory_that_is_not_there_is_named(
+    deployment: pytest.MonkeyPatch, bucket: Bucket
+) -> None:
+    deployment.setenv("FT_MEDIA_INVENTORY", f"s3://{bucket.name}/inventory/")
+    finding = found()["media sizes"]
+    assert (finding.state, finding.detail) == (
+        "failed",
+        f"s3://{bucket.name}/inventory/ holds nothing",
+    )
+    bucket.client.put_object(Bucket=bucket.name, Key="inventory/object", Body=b"")
+    assert found()["media sizes"].state == "ok"
+
+
+def test_alerts_that_reach_nobody_are_a_finding(deployment: pytest.MonkeyPatch) -> None:
+    assert "nobody is told of a failure" in found()["alerts"].detail
+    deployment.setenv("FT_ALERT_EMAIL_TO", "operations@example.org")
+    assert "FT_SMTP_URL is not set" in found()["alerts"].detail
+    deployment.setenv("FT_SMTP_URL", "smtp://ft:hunter2@mail.example.org")
+    deployment.setenv("FT_HEARTBEAT_URL", "https://watch.example.org/hunter2")
+    assert found()["alerts"].detail == "by mail, and a heartbeat"
+
+
+def test_what_may_not_be_read_hides_no_other_finding(
+    deployment: pytest.MonkeyPatch, database: Database
+) -> None:
+    admin(database, "ALTER SCHEMA ops OWNER TO CURRENT_USER; REVOKE ALL ON SCHEMA ops FROM ft_ops")
+    findings = found()
+    assert findings["verified backup"].state == "failed"
+    assert "permission denied for schema ops" in findings["verified backup"].detail
+    assert findings["archive bucket"].state == "ok"
 
 
 def test_a_backup_that_nobody_restored_is_none(

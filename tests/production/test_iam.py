@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import boto3
@@ -27,7 +28,7 @@ from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
-from tests.production.policies import IAM, job_policy, statements
+from tests.production.policies import IAM, job_policy, statements, unused
 
 FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)")
 """A bucket, or everything below one folder of it."""
@@ -63,6 +64,8 @@ def names(world: World) -> dict[str, str]:
         "ARCHIVE_PREFIX": "archive",
         "BACKUP_BUCKET": world.bucket.name,
         "BACKUP_PREFIX": "barman",
+        "INVENTORY_BUCKET": world.bucket.name,
+        "INVENTORY_PREFIX": "media",
     }
 
 
@@ -99,15 +102,7 @@ def config(asset: str, **values: object) -> dict[str, object]:
 def assert_exact(guarded: Gateway, world: World, role: str) -> None:
     """All that was asked was granted, and all that is granted was asked."""
     assert guarded.denied[role] == set()
-    used = guarded.used[role]
-    unused = {
-        (action, resource)
-        for statement in job_policy(role, names(world))
-        for action in statement.actions
-        for resource in statement.resources
-        if not any(u.name == action and fnmatchcase(u.resource, resource) for u in used)
-    }
-    assert unused == set()
+    assert unused(guarded.policies[role], guarded.used[role]) == set()
 
 
 def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
@@ -126,11 +121,15 @@ def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
 def test_the_policies_are_ones_that_iam_takes() -> None:
     template = {
         "Resources": {
-            path.stem.replace("_", ""): {
+            f"{path.parent.name}{path.stem}".replace("_", ""): {
                 "Type": "AWS::IAM::ManagedPolicy",
-                "Properties": {"PolicyDocument": json.loads(path.read_text())},
+                "Properties": {
+                    "PolicyDocument": json.loads(
+                        path.read_text().replace("ACCOUNT_ID", "111122223333")
+                    )
+                },
             }
-            for path in IAM.glob("*.json")
+            for path in IAM.glob("**/*.json")
         }
     }
     assert [str(match) for match in lint(json.dumps(template), regions=["us-east-1"])] == []
@@ -143,10 +142,7 @@ def test_no_policy_reaches_beyond_its_folder() -> None:
             assert all("*" not in action for action in statement.actions), path
             for resource in statement.resources:
                 assert resource.startswith("arn:aws:s3:::"), path
-                folder = re.fullmatch(
-                    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)", resource[13:]
-                )
-                assert folder, path
+                assert FOLDER.fullmatch(resource[13:]), path
 
 
 def test_the_archive_needs_what_it_is_granted(
@@ -216,6 +212,30 @@ def test_the_bucket_check_needs_what_it_is_granted(
 ) -> None:
     assert run("check_archive_bucket", monkeypatch).success
     assert_exact(guarded, world, "check_archive_bucket")
+
+
+def test_the_storage_job_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = "media/photos/daily"
+    listed = gzip.compress(b'"photos","uploads/1.jpg","2048"\n')
+    data = f"{folder}/data/list.csv.gz"
+    manifest = {
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key, Size",
+        "files": [{"key": data, "MD5checksum": hashlib.md5(listed).hexdigest()}],  # noqa: S324
+    }
+    report = f"{folder}/2024-02-01T00-00Z"
+    for key, body in (
+        (data, listed),
+        (f"{report}/manifest.json", json.dumps(manifest).encode()),
+        (f"{report}/manifest.checksum", b"-"),
+    ):
+        world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=body)
+    monkeypatch.setenv("FT_MEDIA_INVENTORY", f"s3://{world.bucket.name}/{folder}/")
+    result = run("recompute_storage", monkeypatch)
+    assert result.success
+    assert_exact(guarded, world, "recompute_storage")
 
 
 def test_a_run_with_another_jobs_role_is_denied_and_changes_nothing(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 
 import boto3
 import dagster as dg
@@ -16,7 +15,7 @@ from ft_ops.pg.connect import connect
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.schema import load_migrations, run_migrations
 from tests.production.gateway import Gateway, gateway
-from tests.production.policies import IAM, job_policy
+from tests.production.policies import IAM, job_policy, unused
 
 NAMES = {
     "ARCHIVE_BUCKET": "familytales-archive",
@@ -83,15 +82,7 @@ def forget_the_backups(box: Sandbox) -> None:
 
 def assert_exact(guarded: Gateway, job: str) -> None:
     assert guarded.denied[job] == set()
-    used = guarded.used[job]
-    unused = {
-        (action, resource)
-        for statement in guarded.policies[job]
-        for action in statement.actions
-        for resource in statement.resources
-        if not any(u.name == action and fnmatchcase(u.resource, resource) for u in used)
-    }
-    assert unused == set(), job
+    assert unused(guarded.policies[job], guarded.used[job]) == set(), job
 
 
 @pytest.mark.chaos
@@ -118,6 +109,7 @@ def test_each_job_needs_what_it_is_granted(
     assert run("drill_restore", monkeypatch).success
     assert run("take_full_backup", monkeypatch).success
     assert run("drill_restore", monkeypatch).success
+    forget_the_backups(box)
     apply = {"backup_retention": {"config": {"dry_run": False}}}
     assert run("retain_backups", monkeypatch, apply).success
     assert guarded.denied["retain_backups"] == set()

@@ -127,7 +127,8 @@ class Tables:
         families = {f.id for f in self.families if f.owner_id == user} | {
             m.family_id for m in self.members if m.user_id == user and m.is_active
         }
-        fellows = {m.user_id for m in self.members if m.family_id in families} | {user}
+        fellows = {user} | {m.user_id for m in self.members if m.family_id in families}
+        fellows |= {f.owner_id for f in self.families if f.id in families}
         books = [b for b in self.books if b.family_id in families]
         threads = [t for t in self.threads if t.memory_book_id in {b.id for b in books}]
         return replace(

@@ -239,6 +239,20 @@ def test_links_lead_to_earlier_segments_of_the_family_mostly_in_other_months(
     assert len(across) > len(rows) / 3
 
 
+def test_what_happens_to_the_last_segment_of_a_month_happens_in_that_month(
+    connection: Connection,
+) -> None:
+    # With this seed the last segment of March is edited and deleted.
+    sample(connection, segments=2, seed=588)
+    beyond = one(
+        connection,
+        "SELECT count(*) FILTER (WHERE at >= '2024-04-01'), count(at) FROM content_segments,"
+        " LATERAL (VALUES (edited_at), (deleted_at)) AS changes (at)"
+        " WHERE created_at = timestamptz '2024-04-01 00:00+00' - interval '1 microsecond'",
+    )
+    assert beyond == (0, 2)
+
+
 def test_nothing_is_dated_at_or_after_until(connection: Connection) -> None:
     until = datetime(2024, 2, 10, 12, tzinfo=UTC)
     sample(connection, last=Month(2024, 2), until=until)

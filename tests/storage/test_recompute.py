@@ -497,31 +497,31 @@ def test_a_full_run_finds_and_mends_what_no_signal_named(world: World) -> None:
 
 
 def test_a_full_run_tells_marked_users_from_others_of_the_same_month(world: World) -> None:
-    """Twenty segments of the first user and one of each other; then one of each is not as noted."""
+    """Twenty segments of the first user and one of each other; then every sum is made wrong."""
     connection = world.connection
     connection.execute("DELETE FROM content_segments")
     for user in [world.users[0]] * 20 + world.users[1:]:
         segment = world.add_segment(MONTH)
         connection.execute(
-            "UPDATE content_segments SET user_id = %s, is_deleted = false, audio_url = NULL,"
-            " photo_urls = NULL WHERE id = %s",
+            "UPDATE content_segments SET user_id = %s, is_deleted = false, text_content = 'four',"
+            " audio_transcript = NULL, audio_url = NULL, photo_urls = NULL WHERE id = %s",
             (user, segment),
         )
     changed(connection)
+    marked = world.users[1]
     connection.execute(
-        "UPDATE content_segments SET text_content = 'noted' WHERE user_id = %s", (world.users[1],)
+        "UPDATE content_segments SET text_content = 'noted' WHERE user_id = %s", (marked,)
     )
-    with connection.transaction():
-        connection.execute("UPDATE ops.storage_rollup SET text_bytes = 3 WHERE bytes <> 3")
-    row = connection.execute(
-        "SELECT count(*) FROM ops.storage_rollup WHERE user_id <> %s AND bytes = 3",
-        (world.users[1],),
-    ).fetchone()
-    assert row is not None
+    connection.execute("UPDATE ops.storage_rollup SET text_bytes = 3")
     done = everything(connection)
-    rollup_rows = {(example["memory_book_id"], example["user_id"]) for example in done.examples}
-    assert str(world.users[1]) not in {user for _, user in rollup_rows}
-    assert 0 < len(rollup_rows) <= row[0]
+    assert done.reasons == {MONTH: "content changed"}
+    unmarked = connection.execute(
+        "SELECT memory_book_id::text, user_id::text FROM ops.storage_rollup WHERE user_id <> %s",
+        (marked,),
+    ).fetchall()
+    found = {(str(example["memory_book_id"]), str(example["user_id"])) for example in done.examples}
+    assert found == set(unmarked)
+    assert stored(connection) == expected(connection)
 
 
 def test_two_runs_at_once_are_refused(world: World, second: Connection) -> None:

@@ -1,0 +1,45 @@
+"""The policy: the knobs of all rooms in one object, validated when loaded."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from ft_ops.errors import OpsError
+from ft_ops.policy.alerts import AlertKnobs
+from ft_ops.policy.archive import ArchiveKnobs
+from ft_ops.policy.backups import BackupKnobs
+from ft_ops.policy.deployment import DeploymentKnobs
+from ft_ops.policy.health import HealthKnobs
+from ft_ops.policy.maintenance import MaintenanceKnobs
+from ft_ops.policy.partitions import PartitionKnobs
+from ft_ops.policy.schema import SchemaKnobs
+from ft_ops.policy.storage import StorageKnobs
+
+
+class Policy(
+    DeploymentKnobs,
+    SchemaKnobs,
+    PartitionKnobs,
+    ArchiveKnobs,
+    StorageKnobs,
+    MaintenanceKnobs,
+    BackupKnobs,
+    HealthKnobs,
+    AlertKnobs,
+):
+    """The validated settings of one deployment. Durations carry their unit in their name."""
+
+
+def load_policy() -> Policy:
+    """Read FT_* from the environment; every invalid setting is named in one OpsError."""
+    try:
+        return Policy()
+    except ValidationError as error:
+        # Inputs stay out of the message: one of them may be a connection string.
+        problems = "; ".join(
+            f"FT_{'_'.join(str(part) for part in problem['loc']).upper() or '*'}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise OpsError(
+            "settings", cause=problems, next_step="correct these variables and start again"
+        ) from None

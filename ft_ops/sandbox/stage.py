@@ -1,0 +1,94 @@
+"""Runs jobs through a persistent Dagster instance, step by step, in front of a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+from rich.console import Console
+
+from ft_ops.definitions import defs
+from ft_ops.errors import OpsError
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.policy import Policy
+from ft_ops.s3.bucket import Bucket
+from ft_ops.sandbox.report import Check, Step
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the steps work on, and what they have shown so far."""
+
+    connection: Connection
+    bucket: Bucket
+    policy: Policy
+    instance: dg.DagsterInstance
+    console: Console
+    steps: list[Step] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Time a step; the block says its outcome by the function that it gets."""
+        outcome = ""
+
+        def tell(text: str) -> None:
+            nonlocal outcome
+            outcome = text
+
+        self.console.print(f"[bold]{name}[/bold] …", end="\r")
+        started = time.monotonic()
+        yield tell
+        seconds = time.monotonic() - started
+        self.steps.append(Step(name, outcome, round(seconds, 2)))
+        self.console.print(f"[bold]{name}[/bold]: {outcome} [dim]{seconds:.1f} s[/dim]")
+
+    def run(
+        self,
+        job: str,
+        month: Month | None = None,
+        *,
+        tags: Mapping[str, str] | None = None,
+        ops: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job; its failure becomes an OpsError with the failure's own words."""
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=None if month is None else month.key,
+            tags=dict(tags or {}),
+            run_config={
+                "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise OpsError(
+                f"job {job}" + (f" for {month}" if month else ""),
+                cause=_failures(result),
+                next_step="see the run in the Dagster UI: make ui",
+            )
+        self.checks += [_check(evaluation) for evaluation in result.get_asset_check_evaluations()]
+        return result
+
+
+def _check(evaluation: dg.AssetCheckEvaluation) -> Check:
+    outcome = "passed" if evaluation.passed else evaluation.severity.value.lower()
+    return Check(evaluation.check_name, outcome, evaluation.description or "")
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> str:
+    causes = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            failure = data.user_failure_data
+            if failure is not None and failure.description:
+                causes.append(failure.description)
+            elif data.error is not None:
+                causes.append(data.error.to_string().strip().splitlines()[0])
+    return "; ".join(causes) or "it failed without a step that failed"

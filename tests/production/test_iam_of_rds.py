@@ -1,0 +1,196 @@
+"""The jobs of RDS' backups run with exactly what deploy/iam/rds grants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import boto3
+import dagster as dg
+import pytest
+
+from ft_ops.backups.schedules import schedules
+from ft_ops.definitions import defs
+from tests.archive.world import World
+from tests.production.gateway import Gateway, gateway
+from tests.production.policies import IAM, Action, Statement, is_allowed, job_policy, unused
+
+INSTANCE = "familytales"
+REGIONS = ("us-east-1", "eu-west-1")
+JOBS = sorted(path.stem for path in (IAM / "rds").glob("*.json"))
+
+
+def policy_of(job: str, bucket: str = "familytales-backups") -> list[Statement]:
+    names = {"BACKUP_BUCKET": bucket, "RDS_INSTANCE": INSTANCE, "ACCOUNT_ID": "123456789012"}
+    return job_policy(f"rds/{job}", names)
+
+
+@pytest.fixture
+def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """A deployment on RDS whose instance is protected and lies in a network of its own."""
+    _make_instance()
+    for name, value in {
+        "FT_DATABASE_URL": world.database.url,
+        "FT_BACKUP_PROVIDER": "rds",
+        "FT_RDS_INSTANCE": INSTANCE,
+        "FT_BACKUP_BUCKET": world.bucket.name,
+        "FT_DR_REGION": REGIONS[1],
+        "FT_BACKUP_FLOOR": "1",
+        "FT_BACKUP_RETENTION_APPLY": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with gateway(s3_endpoint) as made:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            monkeypatch.setenv(name, made.url)
+        for job in JOBS:
+            made.policies[job] = policy_of(job, world.bucket.name)
+        yield made
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    _remove_snapshots()
+
+
+def _make_instance() -> None:
+    rds, ec2 = boto3.client("rds"), boto3.client("ec2")
+    if any(
+        i["DBInstanceIdentifier"] == INSTANCE for i in rds.describe_db_instances()["DBInstances"]
+    ):
+        rds.delete_db_instance(DBInstanceIdentifier=INSTANCE, SkipFinalSnapshot=True)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    group = f"private-{vpc}"
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=group, DBSubnetGroupDescription="private", SubnetIds=[subnet]
+    )
+    rds.create_db_instance(
+        DBInstanceIdentifier=INSTANCE,
+        DBInstanceClass="db.t4g.medium",
+        Engine="postgres",
+        AllocatedStorage=20,
+        MasterUsername="postgres",
+        MasterUserPassword="not a secret",
+        BackupRetentionPeriod=7,
+        DBSubnetGroupName=group,
+    )
+
+
+def _remove_snapshots() -> None:
+    for region in REGIONS:
+        client = boto3.client("rds", region_name=region)
+        for snapshot in client.describe_db_snapshots()["DBSnapshots"]:
+            client.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
+
+
+def run(
+    job: str, monkeypatch: pytest.MonkeyPatch, config: Mapping[str, object] | None = None
+) -> dg.ExecuteInProcessResult:
+    """Run a job with the credentials of its own role."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", job)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        return defs.resolve_job_def(job).execute_in_process(
+            instance=instance, run_config={"ops": dict(config or {})}, raise_on_error=False
+        )
+
+
+def config(asset: str, **values: object) -> dict[str, object]:
+    return {asset: {"config": values}}
+
+
+def backups(world: World, kind: str) -> list[str]:
+    """The names of the complete ones, by the ledger."""
+    found = world.connection.execute(
+        "SELECT name FROM ops.backups WHERE kind = %s AND state = 'complete' ORDER BY name", (kind,)
+    )
+    return [row[0] for row in found]
+
+
+def forget(world: World, name: str) -> None:
+    """Lose the ledger's rows of a backup."""
+    for statement in (
+        "DELETE FROM ops.restore_drills WHERE backup = %(name)s OR target = %(name)s",
+        "DELETE FROM ops.backups WHERE name = %(name)s",
+    ):
+        world.connection.execute(statement.encode(), {"name": name})
+
+
+def prove(world: World, name: str) -> None:
+    """Record that a drill of the backup passed just now."""
+    world.connection.execute(
+        "INSERT INTO ops.restore_drills (backup, target, state, restored_to, recovery_seconds,"
+        " certificate, finished_at) VALUES (%(name)s, %(name)s, 'passed', clock_timestamp(), 1,"
+        " '{}', clock_timestamp())",
+        {"name": name},
+    )
+
+
+def test_every_job_of_the_backups_has_a_policy_for_rds() -> None:
+    assert {schedule.job_name for schedule in schedules} == set(JOBS)
+
+
+def test_a_backup_needs_what_it_is_granted(
+    guarded: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = "take_full_backup"
+    assert run(job, monkeypatch).success
+    assert guarded.denied[job] == set()
+    assert unused(guarded.policies[job], guarded.used[job]) == set()
+
+
+@pytest.mark.chaos
+def test_each_job_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def needs(job: str, *besides: str) -> None:
+        assert guarded.denied[job] == set(), job
+        left = {action for action, _ in unused(guarded.policies[job], guarded.used[job])}
+        assert left == set(besides), job
+
+    for job in ("take_full_backup", "take_incremental_backup", "ship_wal"):
+        assert run(job, monkeypatch).success, job
+        needs(job)
+
+    # Of its own point, and of a later moment. The local instance answers nobody, so no drill
+    # comes to its certificate; nor does one inherit the protection of its source here.
+    (full,) = backups(world, "full")
+    assert not run("drill_restore", monkeypatch, config("restore_drill", backup=full)).success
+    assert not run("drill_restore", monkeypatch).success
+    needs("drill_restore", "rds:ModifyDBInstance", "s3:PutObject")
+
+    forget(world, full)
+    assert run("verify_backups", monkeypatch).success
+    needs("verify_backups")
+
+    # A verified one stays; a dead run began to delete the others.
+    assert run("take_full_backup", monkeypatch).success
+    world.connection.execute(
+        "UPDATE ops.backups SET state = 'deleting' WHERE kind = 'increment' OR name = %s", (full,)
+    )
+    (kept,) = backups(world, "full")
+    prove(world, kept)
+    forgotten = backups(world, "increment")
+    assert run("take_incremental_backup", monkeypatch).success
+    (increment,) = set(backups(world, "increment")) - set(forgotten)
+    forget(world, increment)
+    apply = config("backup_retention", dry_run=False)
+    assert run("retain_backups", monkeypatch, apply).success
+    needs("retain_backups")
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_no_job_harms_the_instance_or_what_others_made(job: str) -> None:
+    policy = policy_of(job)
+    for action, resource in (
+        ("rds:DeleteDBInstance", f"db:{INSTANCE}"),
+        ("rds:ModifyDBInstance", f"db:{INSTANCE}"),
+        ("rds:DeleteDBSnapshot", "snapshot:before-the-upgrade"),
+        ("rds:ModifyDBSnapshotAttribute", "snapshot:full-20260101t000000z"),
+    ):
+        arn = f"arn:aws:rds:us-east-1:123456789012:{resource}"
+        assert not is_allowed(policy, Action(action, arn)), action
+
+
+def test_only_retention_deletes_snapshots() -> None:
+    snapshot = "arn:aws:rds:us-east-1:123456789012:snapshot:full-20260101t000000z"
+    delete = Action("rds:DeleteDBSnapshot", snapshot)
+    assert [job for job in JOBS if is_allowed(policy_of(job), delete)] == ["retain_backups"]

@@ -1,0 +1,102 @@
+"""What the pages tell people to type was typed: their shell blocks run in a sandbox.
+
+An info string with ``no-test`` marks those that need the world outside, or long.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.s3.bucket import open_bucket
+from ft_ops.sandbox import Sandbox, sandbox
+from ft_ops.schema import load_migrations, run_migrations
+from tests.backups.world import open_world
+from tests.documents import DOCS, PAGES, Block, blocks
+
+RECOVERY = DOCS / "disaster-recovery.md"
+
+
+def shell(block: Block) -> str:
+    """What a block has to type; nothing for one that is no shell's, or not to be tested."""
+    match block.info:
+        case "sh":
+            return block.text
+        case "console":
+            lines = (line for line in block.text.splitlines() if line.startswith("$ "))
+            return "\n".join(line.removeprefix("$ ") for line in lines)
+    return ""
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    with sandbox(announce=lambda line: None) as opened:
+        with connect(opened.database_url, application="tests") as connection:
+            run_migrations(connection, load_migrations())
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page != RECOVERY and any(map(shell, blocks(page)))],
+    ids=lambda page: page.name,
+)
+def test_the_shell_blocks_of_a_page_run(page: Path, box: Sandbox, tmp_path: Path) -> None:
+    run(page, box, tmp_path)
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("runuser"), reason="runuser is missing")
+def test_a_stranger_restores_the_database_from_the_bucket_alone(
+    box: Sandbox, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in box.environment().items():
+        monkeypatch.setenv(name, value)
+    with connect(box.database_url, application="tests") as connection:
+        world = open_world(connection, box.database_url, open_bucket(box.backup_bucket))
+        world.full()
+        world.write()
+        world.increment()
+    folder = box.root / "recovery"
+    said = run(RECOVERY, box, tmp_path_factory.mktemp("page"), WORK=str(folder))
+    assert "tables are equal" in said
+    assert "to increment-" in said
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for name in ("runbook.md", "archive.md") for b in blocks(DOCS / name) if b.info == "sql"],
+    ids=str,
+)
+def test_the_queries_of_a_page_run(block: Block, connection: Connection) -> None:
+    connection.execute(block.text.encode())
+
+
+def run(page: Path, box: Sandbox, folder: Path, **settings: str) -> str:
+    """Run the blocks of a page as one script; what it said."""
+    script = "\n".join(filter(None, map(shell, blocks(page))))
+    environment: Mapping[str, str] = {
+        **box.child_environment(os.environ),
+        "PATH": f"{Path(sys.executable).parent}:{box.bin_dir}:{os.environ['PATH']}",
+        "SERVER_USER": "nobody",
+        **settings,
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
