@@ -68,6 +68,23 @@ class ArchivedMonth:
         prove_month(self._connection, self._url, self._target, self.generation, run_id=RUN)
 
 
+def rely_on_a_backup(connection: Connection, month: Month) -> None:
+    """Record a backup as verified: what a purge asks for and this measurement is not about."""
+    name = f"bench-{month}"
+    connection.execute(
+        "INSERT INTO ops.backups (name, kind, provider, state, provider_id, point_at, point,"
+        " completed_at) VALUES (%s, 'full', 'barman', 'complete', 'bench', clock_timestamp(),"
+        " '{}', clock_timestamp())",
+        [name],
+    )
+    connection.execute(
+        "INSERT INTO ops.restore_drills (backup, target, state, restored_to, recovery_seconds,"
+        " loss_seconds, certificate, finished_at)"
+        " VALUES (%s, %s, 'passed', clock_timestamp(), 1, 1, '{}', clock_timestamp())",
+        [name, name],
+    )
+
+
 def rows_of(table: str, month: Month) -> sql.Composed:
     """The rows of one table that an archive of ``month`` holds, by the shortest query."""
     segments = sql.Identifier(f"archived_content_segments_{month.suffix}")

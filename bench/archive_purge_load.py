@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from bench._archive import PART_BYTES, RUN
+from bench._archive import PART_BYTES, RUN, rely_on_a_backup
 from bench.frame import BenchContext, Curve, Result
 from bench.frame.load import ApplicationLoad, Window, application_load
 from ft_ops.archive.cycle import archive_content
@@ -23,7 +23,7 @@ from ft_ops.archive.move import move_month
 from ft_ops.archive.purge import plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import connect
 from ft_ops.pg.locks import only_one
 from ft_ops.policy import load_policy
 
@@ -89,30 +89,13 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         connect(url, application="archive") as connection,
         only_one(connection, f"archive {month}"),
     ):
-        _rely_on_a_backup(connection, month)
+        rely_on_a_backup(connection, month)
         generation = latest(connection, month)
         assert generation is not None
         with load.window(f"purge {month}"):
             plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
             throttle = Throttle(connection, limits, lambda line: None)
             purge_month(connection, plan, throttle, run_id=RUN)
-
-
-def _rely_on_a_backup(connection: Connection, month: Month) -> None:
-    """Record a backup as verified: what a purge asks for and this measurement is not about."""
-    name = f"bench-{month}"
-    connection.execute(
-        "INSERT INTO ops.backups (name, kind, provider, state, provider_id, point_at, point,"
-        " completed_at) VALUES (%s, 'full', 'barman', 'complete', 'bench', clock_timestamp(),"
-        " '{}', clock_timestamp())",
-        [name],
-    )
-    connection.execute(
-        "INSERT INTO ops.restore_drills (backup, target, state, restored_to, recovery_seconds,"
-        " loss_seconds, certificate, finished_at)"
-        " VALUES (%s, %s, 'passed', clock_timestamp(), 1, 1, '{}', clock_timestamp())",
-        [name, name],
-    )
 
 
 def _results(work: str, busy: Window, quiet: Window, n: int, size: str) -> Iterator[Result]:

@@ -79,6 +79,13 @@ def test_every_dependency_is_accounted_for() -> None:
     assert unsaid == {"build", "hatchling"}  # they make the package, and nothing else
 
 
+def test_every_benchmark_that_the_page_on_scaling_names_exists() -> None:
+    rows = re.findall(r"^\|.*\| ([^|]*) \|$", prose(DOCS / "scaling.md"), flags=re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named
+    assert {name for name in named if not (ROOT / "bench" / f"{name}.py").exists()} == set()
+
+
 @cache
 def said() -> tuple[str, ...]:
     """Every text in the code, with “…” for what it fills in."""

@@ -69,8 +69,15 @@ def serve() -> None:
 
     It closes too when the parent is killed.
     """
+    from moto.iam.access_control import PermissionResult
+    from moto.s3.models import FakeBucket
     from moto.server import ThreadedMotoServer
 
+    # moto takes the conditions of a bucket's policy for true: a denial of plain HTTP would be one
+    # of everything. Policies are kept and shown, and not enforced.
+    FakeBucket.get_permission = (  # type: ignore[method-assign]
+        lambda self, action, resource: PermissionResult.NEUTRAL
+    )
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
     server = ThreadedMotoServer(_HOST, port=0, verbose=False)
