@@ -162,7 +162,7 @@ def _recompute_storage(stage: Stage) -> None:
 
 
 def _back_up(stage: Stage) -> None:
-    """A full backup, an increment, and a drill that restores them; then the checks of both."""
+    """A full backup, an increment, a drill that restores them, and a dump; then their checks."""
     with stage.step("ship_wal") as tell:
         stage.run("ship_wal")
         tell("the log so far is in the bucket")
@@ -182,6 +182,9 @@ def _back_up(stage: Stage) -> None:
                 next_step="this is a defect: please report it",
             )
         tell(f"{verified.name} restored to {verified.restored_to:%H:%M:%S} UTC and checked")
+    with stage.step("take_monthly_dump") as tell:
+        stage.run("take_monthly_dump")
+        tell("dumped, restored from the stored bytes, compared, and moved to its Glacier class")
     with stage.step("verify_backups") as tell:
         stage.run("verify_backups")
         tell("inventory taken")

@@ -84,7 +84,6 @@ def test_a_backups_life_from_taken_to_deleted(world: World) -> None:
         (first.point.name, None),
         (increment.point.name, None),
     ]
-    _believe(world, first.point.name)
     _held_and_released(world)
 
     world.write()
