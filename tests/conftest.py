@@ -2,4 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 pytest_plugins = ["tests.fixtures.http", "tests.fixtures.postgres", "tests.fixtures.s3"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--needing-a-server",
+        action="store_true",
+        help="only tests that use the server of FT_TEST_DATABASE_URL: for a second run on another",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--needing-a-server"):
+        return
+    kept, left_out = [], []
+    for item in items:
+        (kept if "server" in getattr(item, "fixturenames", ()) else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept

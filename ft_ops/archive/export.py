@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ft_ops.archive.content import (
     live_columns,
     live_source,
 )
-from ft_ops.archive.layout import generation_prefixes, part_key
+from ft_ops.archive.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.ledger import (
     ArchivedObject,
     Generation,
@@ -29,6 +29,7 @@ from ft_ops.archive.ledger import (
 )
 from ft_ops.archive.parquet import arrow_connection, write_parts
 from ft_ops.archive.subjects import SUBJECTS, SubjectsWriter, list_object
+from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect, connection_string
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
@@ -69,11 +70,13 @@ def export_month(
 
     ``source`` is the month in the database unless it is given. All tables are read in one
     snapshot. What a dead predecessor wrote of this generation was never recorded, proves nothing,
-    and is removed first; the rows are all still in the database.
+    and is removed first; the rows are all still in the database. Refused where a manifest lies
+    among it: only proven generations have one, and it may be the only copy of its rows.
     """
     # Listed before the ledger is asked, removed afterwards: a run that has lost its connection,
     # and with it the month's lock, without noticing, can't remove what its successor has written.
     left = list(_unrecorded_objects(target, generation))
+    _refuse_proven(target, generation, left)
     generation = enter(connection, generation, "exporting", run_id)
     for leftover in left:
         _discard(target.bucket, leftover)
@@ -94,6 +97,21 @@ def _unrecorded_objects(
     for prefix in generation_prefixes(target.prefix, tables, generation.month, generation.number):
         yield from versions(target.bucket, prefix)
         yield from half_uploads(target.bucket, prefix)
+
+
+def _refuse_proven(
+    target: ArchiveTarget, generation: Generation, left: Iterable[Version | HalfUpload]
+) -> None:
+    key = manifest_key(target.prefix, generation.month, generation.number)
+    if any(isinstance(leftover, Version) and leftover.key == key for leftover in left):
+        raise Refused(
+            f"export of {generation.name}",
+            cause=f"s3://{target.bucket.name}/{key} is the manifest of a proven generation that "
+            "this database's ledger does not know: the database was recovered to an earlier "
+            "moment, or the folder is another database's",
+            next_step="set FT_ARCHIVE_PREFIX to a folder of this database's own; nothing was "
+            "removed, and docs/archive-format.md tells how to read what lies there",
+        )
 
 
 def _discard(bucket: Bucket, leftover: Version | HalfUpload) -> None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -45,8 +45,12 @@ if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
     from mypy_boto3_rds.type_defs import CopyDBSnapshotMessageTypeDef, DBSnapshotTypeDef
 
+RESOLUTION: Final = timedelta(seconds=1)
+"""RDS recovers to whole seconds."""
+
 _POLL_SECONDS: Final = 15.0
-_AFTER_THE_SECOND: Final = 0.05
+_AFTERWARDS: Final = 0.05
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class RdsProvider:
     patience: Patience
     arrival_seconds: float
     url_of: Callable[[str, str, int], str] = url_at
+    resolution: timedelta = RESOLUTION
 
     @property
     def name(self) -> ProviderName:
@@ -85,13 +90,13 @@ class RdsProvider:
 
         def mark(connection: Connection, _: str) -> Mark:
             self._take_snapshot(name, log)
-            return self._mark_second(connection)
+            return self._mark_moment(connection)
 
         return Taken(self._take_point(name, mark, log), self._stored(name))
 
     def take_increment(self, name: str, log: Log) -> Taken:
-        """Mark a second of the log and wait until it can be recovered to; then a snapshot."""
-        point = self._take_point(name, lambda connection, _: self._mark_second(connection), log)
+        """Mark a moment of the log and wait until it can be recovered to; then a snapshot."""
+        point = self._take_point(name, lambda connection, _: self._mark_moment(connection), log)
         self._take_snapshot(name, log)
         return Taken(point, self._stored(name))
 
@@ -221,17 +226,16 @@ class RdsProvider:
         self._await_restorable(point, log)
         return point
 
-    def _mark_second(self, connection: Connection) -> Mark:
-        """The next whole second, once it has passed: RDS recovers to whole seconds."""
+    def _mark_moment(self, connection: Connection) -> Mark:
+        """The next moment that RDS can recover to, once it has passed."""
         row = connection.execute(statement("backups/wal_position")).fetchone()
         assert row is not None
         lsn, wal, now = row
-        second = now.replace(microsecond=0) + timedelta(seconds=1)
+        moment = now - (now - _EPOCH) % self.resolution + self.resolution
         connection.execute(
-            statement("backups/sleep"),
-            {"seconds": (second - now).total_seconds() + _AFTER_THE_SECOND},
+            statement("backups/sleep"), {"seconds": (moment - now).total_seconds() + _AFTERWARDS}
         )
-        return Mark(lsn=lsn, wal=wal, time=second)
+        return Mark(lsn=lsn, wal=wal, time=moment)
 
     def _await_restorable(self, point: RestorePoint, log: Log) -> None:
         assert point.mark.time is not None

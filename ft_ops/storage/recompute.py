@@ -108,7 +108,7 @@ def recompute_changed(
     by side. Writes nothing to the product's tables. Refused when another run is at work.
     """
     with _begun(connection, open_session, readers, media, log) as work:
-        for part, stream in _counts(work, list(_changed_parts(work.changes))):
+        for part, stream in _counts(work, list(_changed_parts(work.changes, readers))):
             _write(work, part, stream)
         _forget_departed(work)
         return _finish(work, "changed months", run_id)
@@ -132,7 +132,7 @@ def recompute_everything(
         # then it is still off after both have moved by the same differences.
         wrong_books = work.readers.copy_out(statement("storage/wrong_books"))
         wrong_users = work.readers.copy_out(statement("storage/wrong_users"))
-        every = [Part(run, None) for run in neighbours(work.changes.attached)]
+        every = [Part(run, None) for run in neighbours(work.changes.attached, readers)]
         for part, stream in _counts(work, every):
             _write(work, part, stream)
             _compare(work)
@@ -160,7 +160,7 @@ def _begun(
         yield _Work(connection, counting, readers + 1, snapshot, media, changes, log)
 
 
-def _changed_parts(changes: Changes) -> Iterator[Part]:
+def _changed_parts(changes: Changes, readers: int) -> Iterator[Part]:
     """Months of which a few users changed, each by itself; the others whole, in runs."""
     for month, users in changes.users.items():
         yield Part({month: changes.attached[month]}, users)
@@ -169,7 +169,7 @@ def _changed_parts(changes: Changes) -> Iterator[Part]:
         for month, attached in changes.attached.items()
         if month in changes.reasons and month not in changes.users
     }
-    for run in neighbours(whole):
+    for run in neighbours(whole, readers):
         yield Part(run, None)
 
 

@@ -5,6 +5,7 @@ Everything here runs in the transaction of one snapshot. Arithmetic is the serve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,9 @@ from ft_ops.storage.changes import ESTIMATES, AttachedMonth, Changes, MediaVersi
 MOST_BYTES_AT_ONCE: Final = 512 << 20
 """Table bytes that one statement counts, some 450,000 segments. Neighbouring months that fit in
 share the join with threads, a good third of a month's time."""
+
+_FEWEST_BYTES_AT_ONCE: Final = 32 << 20
+_SLACK: Final = 1.1
 
 _EXAMPLE: Final = ("month", "memory_book_id", "user_id", "recorded_bytes", "counted_bytes")
 
@@ -154,15 +158,27 @@ def finish_sums(connection: Connection) -> None:
 
 
 def neighbours(
-    months: Mapping[Month, AttachedMonth], most_bytes: int = MOST_BYTES_AT_ONCE
+    months: Mapping[Month, AttachedMonth], readers: int
 ) -> Iterator[dict[Month, AttachedMonth]]:
-    """Group months in order into runs without a gap, of at most ``most_bytes`` or one month."""
+    """Group months in order into runs without a gap, about as large for each of ``readers``.
+
+    A run has at most MOST_BYTES_AT_ONCE of tables, or one month.
+    """
+    share = _share(sum(attached.bytes for attached in months.values()), readers)
     run: dict[Month, AttachedMonth] = {}
     for month, attached in sorted(months.items()):
-        full = sum(a.bytes for a in run.values()) + attached.bytes > most_bytes
+        full = sum(a.bytes for a in run.values()) + attached.bytes > share
         if run and (full or max(run).plus(1) != month):
             yield run
             run = {}
         run[month] = attached
     if run:
         yield run
+
+
+def _share(table_bytes: int, readers: int) -> float:
+    """Bytes for one statement, so that all readers end their last one at about the same time."""
+    rounds = math.ceil(table_bytes / (readers * MOST_BYTES_AT_ONCE)) or 1
+    # A little more, because months are not of one size and a small rest would cost a round.
+    even = table_bytes / (rounds * readers) * _SLACK
+    return min(max(even, _FEWEST_BYTES_AT_ONCE), MOST_BYTES_AT_ONCE)

@@ -1,3 +1,4 @@
+-- One row a run; its newest names the snapshot of all totals.
 INSERT INTO ops.storage_recomputations (
     kind, snapshot, lsn, taken_at, months, recomputed, disagreements, examples, run_id
 )

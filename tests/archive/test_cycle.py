@@ -12,7 +12,7 @@ from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.ledger import generations, latest
 from ft_ops.archive.load import loaded
 from ft_ops.archive.proof import RowsDiffer, prove_month
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Missing
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import WrongContent, delete_version, put_once, read_object, versions
@@ -81,6 +81,20 @@ def test_the_unrecorded_objects_of_a_dead_run_are_replaced(world: World) -> None
     assert world.freeze().state == "frozen"
     uploads = world.bucket.client.list_multipart_uploads(Bucket=world.bucket.name)
     assert uploads.get("Uploads", []) == []
+
+
+def test_what_a_recovered_ledger_does_not_know_is_not_taken_for_a_dead_runs(world: World) -> None:
+    world.fill()
+    world.move()
+    world.connection.execute("CREATE TEMP TABLE recovered AS TABLE ops.archive")
+    world.freeze()
+    before = sorted((v.key, v.version_id) for v in versions(world.bucket, ""))
+    world.connection.execute("DELETE FROM ops.archive")
+    world.connection.execute("INSERT INTO ops.archive SELECT * FROM recovered")
+    with pytest.raises(Refused, match="manifest of a proven generation") as refused:
+        world.freeze()
+    assert "FT_ARCHIVE_PREFIX" in str(refused.value)
+    assert sorted((v.key, v.version_id) for v in versions(world.bucket, "")) == before
 
 
 def _exported(world: World) -> None:

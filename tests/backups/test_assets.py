@@ -50,6 +50,7 @@ def standing_bucket(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> Stan
     return standing
 
 
+@pytest.mark.chaos
 def test_a_full_is_drilled_to_its_own_point(
     standing_bucket: Standing, instance: dg.DagsterInstance
 ) -> None:

@@ -19,7 +19,7 @@ from ft_ops.backups.drill import Drill, Plan, named_plan, newest_plan, run_drill
 from ft_ops.backups.inventory import Item, take_inventory
 from ft_ops.backups.ledger import entries
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.rds import RdsProvider
+from ft_ops.backups.rds import RESOLUTION, RdsProvider
 from ft_ops.backups.rds_copy import url_at
 from ft_ops.backups.rds_instances import Patience
 from ft_ops.backups.take import take_full, take_increment
@@ -101,6 +101,7 @@ def cloud(
         arrival_seconds=5,
         # An address is the name of a database here.
         url_of=lambda url, host, _: conninfo.make_conninfo(url, dbname=host),
+        resolution=timedelta(milliseconds=10),
     )
     connection.execute(NOTES)
     connection.execute("INSERT INTO notes SELECT n, n::text FROM generate_series(1, 50) AS n")
@@ -155,6 +156,7 @@ def test_the_newest_point_is_recovered_on_a_temporary_instance(cloud: Cloud) -> 
     assert cloud.rds.deleted == [f"ft-drill-{increment.point.name}"]
 
 
+@pytest.mark.chaos
 def test_a_fulls_own_point_is_restored_from_its_snapshot(cloud: Cloud) -> None:
     full = cloud.full()
     cloud.connection.execute("DELETE FROM notes")
@@ -216,8 +218,11 @@ def test_a_copy_that_is_refused_is_named_and_made_the_next_time(cloud: Cloud) ->
     # The backup itself is none the worse for it.
     assert [entry.state for entry in entries(cloud.connection)] == ["complete"]
     cloud.copies.refuses_copies = False
+    # What a copy of an encrypted snapshot needs.
+    cloud.provider = replace(cloud.provider, copies_key="alias/recovery")
     cloud.full()
     assert cloud.copies.snapshots.keys() == cloud.rds.snapshots.keys()
+    assert {copy["KmsKeyId"] for copy in cloud.copies.snapshots.values()} == {"alias/recovery"}
 
 
 def test_a_copy_that_failed_is_made_anew(cloud: Cloud) -> None:
@@ -228,13 +233,6 @@ def test_a_copy_that_failed_is_made_anew(cloud: Cloud) -> None:
     cloud.full()
     assert cloud.copies.deleted == [first]
     assert cloud.copies.snapshots[first] is not failed
-
-
-def test_copies_of_encrypted_snapshots_name_their_key(cloud: Cloud) -> None:
-    cloud.provider = replace(cloud.provider, copies_key="alias/recovery")
-    cloud.full()
-    (copy,) = cloud.copies.snapshots.values()
-    assert copy["KmsKeyId"] == "alias/recovery"
 
 
 def test_a_snapshot_that_fails_is_named(cloud: Cloud) -> None:
@@ -353,7 +351,7 @@ def moto_provider(cloud: Cloud, aws: str) -> RdsProvider:
             BackupRetentionPeriod=7,
         )
     copies = boto3.client("rds", region_name="eu-west-1")
-    return replace(cloud.provider, client=client, copies=copies)
+    return replace(cloud.provider, client=client, copies=copies, resolution=RESOLUTION)
 
 
 def test_the_requests_are_ones_that_rds_knows(
