@@ -107,17 +107,24 @@ lock:
 	{ echo "# Made by 'make lock' from pyproject.toml: what the image installs, a part of" \
 	  "../requirements.lock."; cat build/lock/deploy; } >deploy/requirements.lock
 
-# What the image carries, as CycloneDX: from the installed packages, without the network.
-sbom:
-	python3 -m venv --clear build/sbom
-	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check \
-	  cyclonedx-bom==$(CYCLONEDX_VERSION)
-	python3 -m venv --clear --without-pip build/image
-	build/sbom/bin/python -m pip --python build/image/bin/python install --quiet \
-	  --disable-pip-version-check --no-deps -r deploy/requirements.lock
+# What the image carries, as CycloneDX, from the installed packages. Once both environments are
+# there it needs no network.
+sbom: build/sbom/.installed build/image/.installed
 	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
 	  --output-file build/sbom.cdx.json build/image/bin/python
 	@echo "build/sbom.cdx.json"
+
+build/sbom/.installed: Makefile
+	python3 -m venv --clear build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check \
+	  cyclonedx-bom==$(CYCLONEDX_VERSION)
+	@touch $@
+
+build/image/.installed: deploy/requirements.lock build/sbom/.installed
+	python3 -m venv --clear --without-pip build/image
+	build/sbom/bin/python -m pip --python build/image/bin/python install --quiet \
+	  --disable-pip-version-check --no-deps -r deploy/requirements.lock
+	@touch $@
 
 # Asks the Python advisory database, over the network, about every locked version.
 audit:

@@ -17,6 +17,7 @@ from ft_ops.definitions import defs
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from ft_ops.sandbox import Sandbox, sandbox
+from tests.fixtures.http import Inbox
 from tests.production.traces import leaks, written
 
 SECRETS = {
@@ -45,7 +46,6 @@ def planted(environment: Mapping[str, str]) -> dict[str, str]:
         "FT_ALERT_EMAIL_TO": "operations@example.org",
         "FT_SMTP_URL": f"smtp://ft:{SECRETS['mail']}@127.0.0.1:1",
         "FT_HEARTBEAT_URL": f"http://127.0.0.1:1/ping/{SECRETS['heartbeat']}",
-        "FT_METRICS_PUSHGATEWAY_URL": f"http://ft:{SECRETS['push']}@127.0.0.1:1",
         "FT_FIRST_MONTH": str(Month(2024, 1)),
         "PYTHONWARNINGS": "ignore",
     }
@@ -112,13 +112,14 @@ def test_a_failing_job_tells_no_secret(
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
-def test_a_whole_demo_tells_no_secret(box: Sandbox, tmp_path: Path) -> None:
+def test_a_whole_demo_tells_no_secret(box: Sandbox, inbox: Inbox, tmp_path: Path) -> None:
     report = tmp_path / "demo-report.json"
     size = ("20", "90", "60", "7")
     settings = {
         "FT_FIRST_MONTH": str(Month(2019, 1)),
         "FT_PURGE_ENABLED": "true",
         "FT_PURGE_GRACE_DAYS": "0",
+        "FT_METRICS_PUSHGATEWAY_URL": inbox.url().replace("://", f"://ft:{SECRETS['push']}@"),
     }
     environment = planted(box.child_environment(os.environ)) | settings
     demo = subprocess.run(
@@ -136,6 +137,7 @@ def test_a_whole_demo_tells_no_secret(box: Sandbox, tmp_path: Path) -> None:
     )
     assert b"ok       database" in doctor.stdout
 
+    assert inbox.requests
     traces = [
         ("the demo", demo.stdout + demo.stderr),
         ("the doctor", doctor.stdout + doctor.stderr),
