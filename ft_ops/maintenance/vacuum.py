@@ -33,8 +33,10 @@ Result = Literal[
     "done", "nothing to do", "planned", "locked", "denied", "out of time", "held back", "failed"
 ]
 
+# PostgreSQL 15 does not know it, and uses 256 kB.
 _BUFFERS: Final = sql.SQL("BUFFER_USAGE_LIMIT '16MB'")
-_COMMON: Final = (sql.SQL("VERBOSE"), sql.SQL("SKIP_LOCKED"), _BUFFERS)
+_BUFFERS_SINCE: Final = 160_000
+_COMMON: Final = (sql.SQL("VERBOSE"), sql.SQL("SKIP_LOCKED"))
 # Without truncation no ACCESS EXCLUSIVE lock is taken, on a replica neither.
 _VACUUM: Final = (*_COMMON, sql.SQL("TRUNCATE FALSE"), sql.SQL("PARALLEL 2"))
 # INDEX_CLEANUP AUTO leaves a few dead pages, which then are never all-visible.
@@ -214,6 +216,8 @@ def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
         options, name = list(_COMMON), "maintenance/analyze"
     elif plan.analyze:
         options.append(sql.SQL("ANALYZE"))
+    if connection.info.server_version >= _BUFFERS_SINCE:
+        options.append(_BUFFERS)
     query = statement(name).format(options=sql.SQL(", ").join(options), table=plan.table.identifier)
     milliseconds = max(1, int(seconds_left * 1000))
     connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))

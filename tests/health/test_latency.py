@@ -114,6 +114,8 @@ def test_no_visitor_is_begun_after_the_budget(reader: Connection) -> None:
 def test_queries_run_as_the_application_for_the_visitor(
     sampled: Database, reader: Connection
 ) -> None:
+    if reader.info.server_version < 160_000:
+        pytest.skip("PostgreSQL 15 has no grant without inheritance, so none is given")
     with psycopg.connect(sampled.admin_url, autocommit=True) as admin:
         admin.execute(
             "CREATE FUNCTION spy() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"

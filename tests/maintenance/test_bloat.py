@@ -71,7 +71,7 @@ def test_hidden_rows_make_an_estimate_unknown_and_never_a_number(connection: Con
     else:
         assert estimate.estimated_bytes is None
         assert "row-level security" in (estimate.problem or "")
-    assert estimate.reclaimable_bytes == 0
+        assert estimate.reclaimable_bytes == 0
 
 
 def test_rows_that_nobody_counted_make_an_estimate_unknown(connection: Connection) -> None:

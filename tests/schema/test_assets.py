@@ -91,7 +91,7 @@ def test_the_samples_are_a_hypertable_exactly_where_timescaledb_is(
 def test_a_required_extension_that_is_missing_fails_the_run(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FT_REQUIRE_EXTENSIONS", "vector, no_such_extension")
+    monkeypatch.setenv("FT_REQUIRE_EXTENSIONS", "plpgsql, no_such_extension")
     told = failure(run("initial_schema", database, monkeypatch))
     assert told.startswith("extensions: no_such_extension is not offered. Next: install them")
 
