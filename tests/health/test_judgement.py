@@ -137,6 +137,8 @@ def test_a_query_that_can_not_be_run_in_time_is_explained_without_running_it(
         connect(sampled.url, application="tests", settings=settings) as connection,
         psycopg.connect(sampled.admin_url, autocommit=True) as admin,
     ):
+        if connection.info.server_version < 160_000:
+            pytest.skip("PostgreSQL 15 measures as the operations, whom no policy stops")
         # Planning goes on, running waits until the time-out.
         admin.execute(
             "CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql AS"

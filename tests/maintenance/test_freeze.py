@@ -54,7 +54,9 @@ def test_a_closed_month_is_frozen_once_it_stood_still_for_a_day(june: Connection
     outcome = freeze(june, JUNE_OVER + DAY)["audit_log_2024_06"]
     assert outcome.result == "done"
     assert outcome.table.pages == outcome.table.visible_pages > 0
-    assert outcome.figures.pages_frozen == outcome.table.pages
+    # PostgreSQL 15 does not tell how many it froze.
+    tells = june.info.server_version >= 160_000
+    assert outcome.figures.pages_frozen == (outcome.table.pages if tells else None)
     assert outcome.table.freeze_share < 1e-6
 
 
