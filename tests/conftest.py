@@ -18,7 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--needing-a-server"):
         return
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         (kept if "server" in getattr(item, "fixturenames", ()) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)

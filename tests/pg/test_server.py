@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -24,15 +22,6 @@ from ft_ops.pg.server import (
     start,
     stop,
 )
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that the server's user may enter, with a short path."""
-    folder = Path(tempfile.mkdtemp(prefix="ft-server-", dir="/tmp"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

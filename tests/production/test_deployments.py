@@ -295,15 +295,12 @@ def test_secrets_come_from_files_and_variables_win(tmp_path: Path) -> None:
     assert "UNRELATED" not in environment
 
 
-def test_composes_database_is_born_with_roles_and_passwords(tmp_path: Path) -> None:
-    subprocess.run([str(DEPLOY / "compose" / "secrets"), str(tmp_path / "secrets")], check=True)
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    bin_dir = pg.reachable_binaries(pg.embedded_binaries(16), tmp_path / "postgres")
-    server = pg.Server(bin_dir, tmp_path / "data", Path(f"/tmp/ft-{os.getpid()}"))
+def test_composes_database_is_born_with_roles_and_passwords(place: Path) -> None:
+    subprocess.run([str(DEPLOY / "compose" / "secrets"), str(place / "secrets")], check=True)
+    bin_dir = pg.reachable_binaries(pg.embedded_binaries(16), place / "postgres")
+    server = pg.Server(bin_dir, place / "data", place / "run")
     script = (DEPLOY / "compose" / "databases.sh").read_text()
-    script = script.replace("/run/secrets/", f"{tmp_path}/secrets/")
+    script = script.replace("/run/secrets/", f"{place}/secrets/")
     script = script.replace("/sql/", f"{REPOSITORY}/sql/")
     pg.initialise(server)
     with pg.running(server, stop_mode="immediate"):
