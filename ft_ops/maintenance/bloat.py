@@ -26,6 +26,8 @@ from ft_ops.pg.sqlfiles import statement
 Method = Literal["range probe", "density", "size ratio", "unknown"]
 
 _CERTAIN_ERROR: Final = 0.05
+_WORTH_A_LINE: Final = 2**20
+"""Smaller indexes are counted in the log, not named: a line is an event in Dagster's storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def estimate_indexes(
     ``store``, new estimates are recorded, and those of vanished files forgotten.
     """
     stored = _stored(connection)
-    estimates = []
+    estimates: list[Estimate] = []
     for index in index_states(connection):
         if index.is_partitioned or index.is_temporary or not index.is_valid:
             continue
@@ -114,10 +116,12 @@ def estimate_indexes(
         estimate = _reused(index, known)
         if estimate is None:
             estimate = _estimate(connection, index, known, chance)
-            log(_line(estimate))
+            if index.bytes >= _WORTH_A_LINE:
+                log(_line(estimate))
             if store:
                 record_estimate(connection, estimate)
         estimates.append(estimate)
+    log(f"estimated {len(estimates)} indexes")
     if store:
         connection.execute(statement("maintenance/forget_estimates"))
     return sorted(estimates, key=lambda e: (-e.reclaimable_bytes, e.index.qualified_name))
@@ -199,7 +203,8 @@ def _estimate(
     rows = _rows(index)
     if rows is None:
         return _unknown(index, "its rows were never counted: analyze its table")
-    if index.bytes <= PAGE:
+    # A metapage and one leaf at most: a rebuild has nothing to gain.
+    if index.bytes <= 2 * PAGE:
         return Estimate(index, "range probe", rows, index.bytes)
     if index.method == "btree":
         return _probed(connection, index, rows, chance)

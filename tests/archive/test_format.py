@@ -143,7 +143,7 @@ segment_values = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[CLEAN])
+@settings(max_examples=8, deadline=None, suppress_health_check=[CLEAN])
 @given(
     segments=st.lists(segment_values, min_size=1, max_size=6),
     narration=texts,

@@ -17,11 +17,11 @@ from tests.faults.runs import Ended, Paused
 Survived = Callable[[Iterator[Strike]], None]
 
 
-@pytest.mark.parametrize("step", LIFE)
+@pytest.mark.parametrize("step", ["archive", "purge", "thaw"])
 def test_a_step_that_is_killed_is_finished_by_the_next_run(
     chaos: Chaos, survived: Survived, step: Step
 ) -> None:
-    survived(_strikes(chaos, step, "killed", kill, most=3))
+    survived(_strikes(chaos, step, "killed", kill, most=2))
 
 
 @pytest.mark.chaos
