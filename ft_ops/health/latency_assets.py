@@ -1,0 +1,131 @@
+"""The latency of the product's queries, as an asset and its check."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from ft_ops.defs import OWNERS, table, utc_now
+from ft_ops.health.judgement import Verdict, judge
+from ft_ops.health.latency import Latencies, Percentiles, measure_latency, sample_parameters
+from ft_ops.health.queries import screens
+from ft_ops.health.samples import Sample, write_samples
+from ft_ops.policy import Policy
+from ft_ops.resources import Database, Settings, as_failure
+
+# MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
+
+_READ_ONLY = {"default_transaction_read_only": "on", "statement_timeout": "60s"}
+
+
+@dg.asset(
+    group_name="health",
+    kinds={"postgres"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "latency_within_targets",
+            asset="query_latency",
+            description="The p95 of each screen is below the specification's target.",
+        )
+    ],
+    description=(
+        "How long the five product queries take on the live database, for visitors drawn from it: "
+        "read-only, bounded in number and time, under row level security where the operations may "
+        "become the application's role. The plan of what misses its target is kept."
+    ),
+)
+def query_latency(
+    context: dg.AssetExecutionContext, database: Database, settings: Settings
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    policy = settings.policy()
+    now = utc_now()
+    with as_failure():
+        with database.connect("query latency", **_READ_ONLY) as connection:
+            parameters = sample_parameters(connection, policy.latency_samples, random.Random())
+            latencies = measure_latency(
+                connection,
+                parameters,
+                app_role=policy.app_role,
+                timeout_ms=policy.latency_timeout_ms,
+                budget_seconds=policy.latency_budget_seconds,
+            )
+            context.log.info("%d executions of each query as %s", latencies.samples, latencies.role)
+            verdicts = judge(
+                connection,
+                latencies,
+                screens(policy),
+                app_role=policy.app_role,
+                timeout_ms=policy.latency_timeout_ms,
+                now=now,
+            )
+        with database.connect("health samples") as connection:
+            write_samples(connection, _latency_samples(latencies, verdicts), now)
+    return dg.MaterializeResult(
+        metadata={
+            "measured as": _role_words(latencies, policy),
+            "executions of each": latencies.samples,
+            "round trip (ms)": round(latencies.round_trip_ms, 2),
+            "screens": table(
+                ["screen", "p50 ms", "p95 ms", "p99 ms", "target ms", "met"],
+                (
+                    (v.screen.name, *_rounded(v.percentiles), v.screen.target_ms, v.met)
+                    for v in verdicts
+                ),
+            ),
+            "queries": table(
+                ["query", "p50 ms", "p95 ms", "p99 ms", "timed out"],
+                (
+                    (name, *_rounded(Percentiles.of(times)), latencies.timeouts[name])
+                    for name, times in latencies.times_ms.items()
+                ),
+            ),
+            **_plans(verdicts),
+        },
+        check_results=[_latency_check(verdicts)],
+    )
+
+
+def _latency_samples(latencies: Latencies, verdicts: Iterable[Verdict]) -> list[Sample]:
+    figures = [("screen", v.screen.name, v.percentiles) for v in verdicts]
+    figures += [("query", q, Percentiles.of(times)) for q, times in latencies.times_ms.items()]
+    return [
+        Sample(f"{what}_{name}_ms", subject, value)
+        for what, subject, found in figures
+        for name, value in (("p50", found.p50), ("p95", found.p95), ("p99", found.p99))
+    ]
+
+
+def _role_words(latencies: Latencies, policy: Policy) -> str:
+    if latencies.role == policy.app_role:
+        return f"{latencies.role}, under row level security"
+    return (
+        f"{latencies.role}, without row level security: GRANT {policy.app_role} TO "
+        f"{latencies.role} WITH INHERIT FALSE shows what the application sees"
+    )
+
+
+def _rounded(percentiles: Percentiles) -> tuple[float, float, float]:
+    return round(percentiles.p50, 2), round(percentiles.p95, 2), round(percentiles.p99, 2)
+
+
+def _plans(verdicts: Iterable[Verdict]) -> dict[str, dg.MetadataValue]:
+    return {
+        f"plan of {slow.query}": dg.MetadataValue.md(
+            f"{slow.took_ms:.1f} ms at worst; {slow.finding.words}\n\n"
+            f"```json\n{slow.plan.document}\n```"
+        )
+        for verdict in verdicts
+        for slow in verdict.slow
+    }
+
+
+def _latency_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
+    missed = [verdict for verdict in verdicts if not verdict.met]
+    return dg.AssetCheckResult(
+        check_name="latency_within_targets",
+        passed=not missed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="; ".join(verdict.words for verdict in missed or verdicts),
+        metadata={verdict.screen.name: round(verdict.percentiles.p95, 2) for verdict in verdicts},
+    )
