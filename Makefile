@@ -81,7 +81,8 @@ $(INSTALLED): requirements.lock
 	$$python -m venv --clear $(VENV) || { \
 	  echo "make: $$python can't make a virtual environment." \
 	    "On Debian and Ubuntu, install python3-venv and run this again." >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@# Not compiled: half of the time would go into modules that nobody imports.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps \
 	  -r requirements.lock
 	@touch $@
 
