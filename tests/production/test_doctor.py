@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -307,6 +308,8 @@ def test_dagsters_database_out_of_reach_is_told_without_its_password(
     deployment.setenv(
         "FT_DAGSTER_DATABASE_URL", "postgresql+psycopg2://dagster:hunter2@127.0.0.1:1/dagster"
     )
+    # Dagster tries again for twelve seconds.
+    deployment.setattr(time, "sleep", lambda seconds: None)
     finding = found()["Dagster storage"]
     assert finding.state == "failed"
     assert "hunter2" not in finding.detail
