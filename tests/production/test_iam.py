@@ -172,6 +172,7 @@ def test_purge_thaw_and_refreeze_need_what_they_are_granted(
     assert_exact(guarded, world, "refreeze_thawed_content")
 
 
+@pytest.mark.chaos
 def test_an_erasure_needs_what_it_is_granted(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,11 +185,16 @@ def test_a_held_sandbox_prints_its_environment_and_ends_on_ctrl_c(place: Path) -
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
-        pytest.param("*/tmp", signal.SIGKILL, id="before-initdb"),
-        pytest.param("*/data/global", signal.SIGKILL, id="during-initdb"),
+        pytest.param("*/tmp", signal.SIGKILL, id="before-initdb", marks=pytest.mark.chaos),
+        pytest.param("*/data/global", signal.SIGKILL, id="during-initdb", marks=pytest.mark.chaos),
         pytest.param("*/data/postmaster.pid", signal.SIGKILL, id="during-start"),
         pytest.param("command-runs", signal.SIGKILL, id="running"),
-        pytest.param("*/data/postmaster.pid", signal.SIGTERM, id="during-start-politely"),
+        pytest.param(
+            "*/data/postmaster.pid",
+            signal.SIGTERM,
+            id="during-start-politely",
+            marks=pytest.mark.chaos,
+        ),
     ],
 )
 def test_nothing_is_left_of_a_killed_command(
