@@ -105,7 +105,7 @@ def test_a_failed_run_is_told_once_with_its_cause_its_run_and_what_to_do(
 def test_a_failed_run_on_an_asset_leads_to_the_job_that_makes_it(
     instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
-    DEFS.get_implicit_global_asset_job_def().execute_in_process(
+    DEFS.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         asset_selection=[months.key],
         run_config=dg.RunConfig(ops={"months": Health(fails=True)}),

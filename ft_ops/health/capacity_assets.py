@@ -27,6 +27,7 @@ from ft_ops.resources import Database, Settings, as_failure
 
 
 @dg.asset(
+    deps=["schema"],
     group_name="health",
     kinds={"postgres"},
     owners=OWNERS,

@@ -19,6 +19,7 @@ from ft_ops.resources import Database, Settings, as_failure
 
 
 @dg.asset(
+    deps=["schema"],
     group_name="health",
     kinds={"postgres"},
     owners=OWNERS,

@@ -19,6 +19,7 @@ _READ_ONLY = {"default_transaction_read_only": "on", "statement_timeout": "60s"}
 
 
 @dg.asset(
+    deps=["schema"],
     group_name="health",
     kinds={"postgres"},
     owners=OWNERS,

@@ -26,6 +26,8 @@ from ft_ops.pg.sqlfiles import statement
 Method = Literal["range probe", "density", "size ratio", "unknown"]
 
 _CERTAIN_ERROR: Final = 0.05
+_TOO_SMALL: Final = 8 * PAGE
+"""Up to this size an index is taken for as small as it can be."""
 _WORTH_A_LINE: Final = 2**20
 """Smaller indexes are counted in the log, not named: a line is an event in Dagster's storage."""
 
@@ -203,8 +205,8 @@ def _estimate(
     rows = _rows(index)
     if rows is None:
         return _unknown(index, "its rows were never counted: analyze its table")
-    # A metapage and one leaf at most: a rebuild has nothing to gain.
-    if index.bytes <= 2 * PAGE:
+    # Nothing to gain that is worth the probe's round trips, thousands of times over.
+    if index.bytes <= _TOO_SMALL:
         return Estimate(index, "range probe", rows, index.bytes)
     if index.method == "btree":
         return _probed(connection, index, rows, chance)

@@ -147,8 +147,6 @@ def _archive(stage: Stage, due: Sequence[Month]) -> None:
 def _recompute_storage(stage: Stage) -> None:
     with stage.step("recompute_storage") as tell:
         first, last = stage.policy.first_month, Month.of(datetime.now(UTC))
-        stage.run("recompute_storage", tags=_range(first, last))
-        # A second time counting every month: the check compares it with what the first arrived at.
         full = {"monthly_storage": {"full": True}}
         stage.run("recompute_storage", tags=_range(first, last), ops=full)
         used = _storage_used(stage.connection)
@@ -182,9 +180,6 @@ def _back_up(stage: Stage) -> None:
                 next_step="this is a defect: please report it",
             )
         tell(f"{verified.name} restored to {verified.restored_to:%H:%M:%S} UTC and checked")
-    with stage.step("take_monthly_dump") as tell:
-        stage.run("take_monthly_dump")
-        tell("dumped, restored from the stored bytes, compared, and moved to its Glacier class")
     with stage.step("verify_backups") as tell:
         stage.run("verify_backups")
         tell("inventory taken")

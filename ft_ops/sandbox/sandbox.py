@@ -84,6 +84,7 @@ class Sandbox:
             "FT_BACKUP_BUCKET": self.backup_bucket,
             "FT_WAL_SPOOL": str(self.wal_spool),
             "FT_DRILL_FOLDER": str(self.drill_folder),
+            "FT_LATENCY_SAMPLES": "30",
             "DAGSTER_HOME": str(self.dagster_home),
             # Every AWS service, not S3 alone: nothing here may reach a real account.
             "AWS_ENDPOINT_URL": self.s3_endpoint,
