@@ -1,5 +1,6 @@
 -- Indexes that another one of the same table makes superfluous: it has the same columns in the
--- same way, or begins with them. Partitions follow their parent and are left out.
+-- same way, or begins with them. Partitions follow their parent and are left out, and so are the
+-- tables of extensions.
 WITH candidates AS (
     SELECT
         i.*,
@@ -41,6 +42,10 @@ WHERE NOT a.indisexclusion
   AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = a.indexrelid)
   AND n.nspname <> 'information_schema'
   AND n.nspname NOT LIKE 'pg\_%%'
+  AND NOT EXISTS (
+      SELECT FROM pg_depend AS d
+      WHERE d.classid = 'pg_class'::regclass AND d.objid = a.indrelid AND d.deptype = 'e'
+  )
   AND (
       -- The same: the one that enforces nothing goes, else the later one.
       a.keys = b.keys

@@ -1,5 +1,6 @@
 -- Foreign keys whose columns no index begins with: a delete or an update of the key on the other
--- side reads the whole table. Partitions follow their parent and are left out.
+-- side reads the whole table. Partitions follow their parent and are left out, and so are the tables
+-- of extensions.
 SELECT
     n.nspname AS schema,
     t.relname AS table_name,
@@ -20,6 +21,10 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE k.contype = 'f'
   AND k.conparentid = 0
   AND n.nspname NOT LIKE 'pg\_%%'
+  AND NOT EXISTS (
+      SELECT FROM pg_depend AS d
+      WHERE d.classid = 'pg_class'::regclass AND d.objid = k.conrelid AND d.deptype = 'e'
+  )
   AND NOT EXISTS (
       SELECT
       FROM pg_index AS i

@@ -38,4 +38,8 @@ WHERE usage.unused_since <= %(before)s
   AND NOT i.indisexclusion
   AND n.nspname <> 'information_schema'
   AND n.nspname NOT LIKE 'pg\_%%'
+  AND NOT EXISTS (
+      SELECT FROM pg_depend AS d
+      WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indrelid AND d.deptype = 'e'
+  )
 ORDER BY usage.bytes DESC, c.relname;
