@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,6 +76,33 @@ class Stage:
             )
         self.checks += [_check(evaluation) for evaluation in result.get_asset_check_evaluations()]
         return result
+
+
+@contextmanager
+def shipping_wal() -> Iterator[Callable[[], None]]:
+    """Run the job ship_wal in a process of its own, beside the block.
+
+    Yields a function that waits for its end; an OpsError when it failed.
+    """
+    command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ft_ops.definitions"]
+    with subprocess.Popen(
+        [*command, "-j", "ship_wal"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+
+        def wait() -> None:
+            _, complaints = process.communicate()
+            if process.returncode:
+                raise OpsError(
+                    "job ship_wal",
+                    cause="\n".join(complaints.strip().splitlines()[-5:]),
+                    next_step="see the run in the Dagster UI: make ui",
+                )
+
+        try:
+            yield wait
+        finally:
+            if process.poll() is None:
+                process.terminate()
 
 
 def _check(evaluation: dg.AssetCheckEvaluation) -> Check:
