@@ -214,7 +214,15 @@ def _erase_thread(world: World) -> str:
 
 
 @pytest.mark.parametrize(
-    "change", [_edit, _narrate, _untag, _link, _erase_thread], ids=lambda c: c.__name__
+    "change",
+    [
+        _edit,
+        pytest.param(_narrate, marks=pytest.mark.chaos),
+        pytest.param(_untag, marks=pytest.mark.chaos),
+        _link,
+        pytest.param(_erase_thread, marks=pytest.mark.chaos),
+    ],
+    ids=lambda c: c.__name__,
 )
 def test_a_month_changed_since_its_proof_is_exported_again(
     world: World, change: Callable[[World], str]

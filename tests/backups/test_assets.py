@@ -64,6 +64,7 @@ def test_a_full_is_drilled_to_its_own_point(
     assert full.rows < standing_bucket.increment.point.rows
 
 
+@pytest.mark.chaos
 def test_the_inventory_and_the_plan_are_shown(
     standing_bucket: Standing, instance: dg.DagsterInstance
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_damaged_segment_is_named(standing: Standing) -> None:
         _drill(standing)
 
 
+@pytest.mark.chaos
 def test_a_segment_whose_records_are_damaged_is_named(standing: Standing) -> None:
     """Flipped before it was compressed: only recovery can see it, and it stops there."""
     segment = standing.increment.point.mark.wal

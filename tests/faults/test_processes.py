@@ -17,7 +17,7 @@ from tests.faults.runs import Ended, Paused
 Survived = Callable[[Iterator[Strike]], None]
 
 
-@pytest.mark.parametrize("step", ["archive", "purge", "thaw"])
+@pytest.mark.parametrize("step", ["archive", "purge"])
 def test_a_step_that_is_killed_is_finished_by_the_next_run(
     chaos: Chaos, survived: Survived, step: Step
 ) -> None:
