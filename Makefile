@@ -10,6 +10,10 @@ CYCLONEDX_VERSION := 7.5.0
 PIP_AUDIT_VERSION := 2.10.1
 POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 
+# What was installed is compiled when it is first imported; where that may not be kept, each of
+# many processes would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo ui test chaos versions check bench fingerprint lock sbom audit clean
 
