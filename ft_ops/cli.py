@@ -209,7 +209,7 @@ def sample(families: int, months: int, segments: int, seed: int) -> None:
 def demo(
     ui: bool, port: int, families: int, months: int, segments: int, seed: int, report: str
 ) -> None:
-    """Run every job once on sample data in a disposable sandbox, and report."""
+    """Run a month's life and the daily and weekly jobs in a disposable sandbox, and report."""
     from ft_ops.sandbox import run_in_sandbox
 
     first = Month.of(datetime.now(UTC)).plus(1 - months)

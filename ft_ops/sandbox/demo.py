@@ -1,4 +1,4 @@
-"""The whole cycle on sample data: every job once, through a persistent Dagster instance.
+"""The whole cycle on sample data, job by job, through a persistent Dagster instance.
 
 Runs inside a sandbox as ``python -m ft_ops.sandbox.demo``; `ft-ops demo` starts both.
 """
@@ -58,7 +58,7 @@ class DemoSize:
 
 
 def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
-    """Run every job once, show the report and write it; an OpsError when anything is not right."""
+    """Run the cycle once, show the report and write it; an OpsError when anything is not right."""
     began = time.monotonic()
     policy = load_policy()
     bucket = open_bucket(policy.require_archive_bucket())
