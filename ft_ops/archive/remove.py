@@ -57,6 +57,8 @@ def remove_content(
     segments = sql.Identifier("public", archived_name(month))
     connection.execute(statement("archive/drop_purge_ids"))
     connection.execute(statement("archive/create_purge_ids").format(segments=segments))
+    connection.execute(statement("archive/index_purge_ids"))
+    connection.execute(statement("archive/analyze_purge_ids"))
     removed = kept = 0
     for buckets, rows in _batches(connection, done):
         throttle.wait()
