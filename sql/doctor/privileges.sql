@@ -9,13 +9,13 @@ FROM (
     SELECT p.oid, p.oid::regprocedure::text AS name, wanted.lost
     FROM (
         VALUES
-            ('pg_backup_start', 'barman-cloud can''t take a full backup'),
-            ('pg_backup_stop', 'barman-cloud can''t take a full backup'),
-            ('pg_create_restore_point', 'a backup has no point to be restored to'),
-            ('pg_switch_wal', 'an incremental backup waits for the segment to fill'),
-            ('bt_index_check', 'indexes are compared with their tables the slow way'),
-            ('pgstattuple', 'tables'' dead space is estimated')
-    ) AS wanted (name, lost)
-    JOIN pg_proc AS p ON p.proname = wanted.name
+            ('pg_backup_start', 2, 'barman-cloud can''t take a full backup'),
+            ('pg_backup_stop', 1, 'barman-cloud can''t take a full backup'),
+            ('pg_create_restore_point', 1, 'a backup has no point to be restored to'),
+            ('pg_switch_wal', 0, 'an incremental backup waits for the segment to fill'),
+            ('bt_index_check', 1, 'rebuilt indexes are not checked'),
+            ('pgstatindex', 1, 'the bloat of indexes is judged by estimates alone')
+    ) AS wanted (name, arguments, lost)
+    JOIN pg_proc AS p ON p.proname = wanted.name AND p.pronargs = wanted.arguments
 ) AS f
 ORDER BY 1;

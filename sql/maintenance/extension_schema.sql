@@ -7,6 +7,7 @@ JOIN pg_proc AS p ON p.oid = d.objid
 JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE e.extname = %(extension)s
   AND p.proname = %(function)s
+  AND p.pronargs = 1
   AND p.proargtypes[0] = 'regclass'::regtype
   AND has_function_privilege(p.oid, 'EXECUTE')
   AND has_schema_privilege(n.oid, 'USAGE')

@@ -280,7 +280,7 @@ CREATE FUNCTION may_write_segment(segment uuid) RETURNS boolean
     )
 $$;
 REVOKE EXECUTE ON FUNCTION may_write_segment(uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION may_write_segment(uuid) TO ft_app, ft_readonly;
+GRANT EXECUTE ON FUNCTION may_write_segment(uuid) TO ft_app;
 
 ALTER TABLE photo_narrations ENABLE ROW LEVEL SECURITY;
 CREATE POLICY narration_read ON photo_narrations FOR SELECT

@@ -72,14 +72,17 @@ BEGIN
         END;
     END LOOP;
 
-    -- amcheck and pgstattuple are for superusers until somebody grants them.
+    -- amcheck is for superusers until somebody grants it; a rebuilt index is checked by it.
+    -- pgstattuple needs no grant: pg_monitor holds what it asks for.
     FOR grant_statement IN
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO ft_ops', p.oid::regprocedure)
         FROM pg_proc AS p
         JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
         JOIN pg_extension AS e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
         WHERE d.deptype = 'e'
-          AND e.extname IN ('amcheck', 'pgstattuple')
+          AND e.extname = 'amcheck'
+          AND p.proname = 'bt_index_check'
+          AND p.pronargs = 1
     LOOP
         BEGIN
             EXECUTE grant_statement;

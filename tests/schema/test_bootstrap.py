@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ft_ops.maintenance.bloat import extension_schema
 from ft_ops.pg import server as pg
-from ft_ops.pg.connect import connect
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.schema import (
     differences,
@@ -21,6 +22,7 @@ from ft_ops.schema import (
     read_fingerprint,
     run_migrations,
 )
+from tests.fixtures.postgres import Database
 
 BOOTSTRAP = (sql_root() / "roles" / "bootstrap.sql").read_bytes()
 
@@ -88,3 +90,32 @@ def test_whoever_may_not_read_the_preloaded_libraries_meets_no_error(managed: pg
             connection.execute("SHOW shared_preload_libraries")
         states = {e.name: e.state for e in install_extensions(connection)}
     assert states["timescaledb"] == "not offered"
+
+
+def test_the_administrator_needs_the_role_that_he_hands_the_database_to(managed: pg.Server) -> None:
+    granting = b"EXECUTE format('GRANT ft_ops TO %I', current_user)"
+    assert granting in BOOTSTRAP
+    with psycopg.connect(managed.url("postgres", user="master"), autocommit=True) as master:
+        master.execute("CREATE DATABASE another")
+    with psycopg.connect(managed.url("another", user="master"), autocommit=True) as master:
+        master.execute("REVOKE ft_ops FROM master")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match='"ft_ops"'):
+            master.execute(BOOTSTRAP.replace(granting, b"NULL"))
+        master.execute(BOOTSTRAP)
+
+
+def test_of_the_extensions_functions_only_what_is_called_is_granted(
+    database: Database, connection: Connection
+) -> None:
+    granted = connection.execute(
+        "SELECT p.oid::regprocedure::text FROM pg_proc AS p CROSS JOIN aclexplode(p.proacl) AS acl"
+        " JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass"
+        " WHERE d.deptype = 'e' AND acl.grantee = 'ft_ops'::regrole"
+    ).fetchall()
+    checks = extension_schema(connection, "amcheck", "bt_index_check")
+    assert granted == ([("bt_index_check(regclass)",)] if checks else [])
+    if checks:
+        assert extension_schema(connection, "pgstattuple", "pgstatindex"), "pg_monitor allows it"
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            admin.execute("REVOKE EXECUTE ON FUNCTION bt_index_check(regclass) FROM ft_ops")
+        assert extension_schema(connection, "amcheck", "bt_index_check") is None
