@@ -29,7 +29,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     ("url", "said"),
     [
         ("", "FT_DATABASE_URL: it is not set"),
-        ("not a url", "write it as postgresql://"),
+        ("ft_ops:hunter2@host/db", "FT_DATABASE_URL: "),
         ("postgresql://ft_ops:hunter2@127.0.0.1:1/nowhere", "ft_ops@127.0.0.1:1/nowhere"),
     ],
 )

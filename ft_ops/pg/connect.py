@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from ft_ops.errors import OpsError
 Connection = psycopg.Connection[TupleRow]
 
 _CANCEL_SECONDS = 5
+
+_QUOTED = re.compile(r'".*"', re.DOTALL)
 
 SESSION: Mapping[str, str] = MappingProxyType(
     {
@@ -45,14 +48,15 @@ def connection_string(
 
     It carries the password: hand it to a driver, never to a message.
     """
-    try:
-        parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
+    problem = unreadable(url)
+    if problem:
         raise OpsError(
             "database URL",
-            cause=str(error).strip(),
-            next_step="write it as postgresql://user:password@host:5432/database",
-        ) from error
+            cause=problem,
+            next_step="write it as postgresql://user:password@host:5432/database, with special "
+            "characters of the password percent-encoded",
+        )
+    parts = conninfo.conninfo_to_dict(url)
     pinned = {**SESSION, **(settings or {})}
     options = [str(parts.get("options") or "")]
     options += [f"-c {name}={_escaped(value)}" for name, value in pinned.items()]
@@ -116,12 +120,28 @@ def takes_statements(connection: Connection) -> bool:
     }
 
 
-def describe(url: str) -> str:
-    """``user@host:port/database`` of a connection string: what a message may say of it."""
+def unreadable(url: str) -> str | None:
+    """What is wrong with a connection string, without a word of it; None when it can be read.
+
+    A password with a character that ought to be encoded cuts it elsewhere: its rest is then taken
+    for a port, a database or something that libpq's own message quotes.
+    """
     try:
         parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
+    except psycopg.ProgrammingError as error:
+        return _QUOTED.sub("…", str(error).strip())
+    if not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")):
+        return "its port is no number"
+    if "://" in url and "@" in str(parts.get("dbname") or "") and "%40" not in url:
+        return "its database's name holds an @"
+    return None
+
+
+def describe(url: str) -> str:
+    """``user@host:port/database`` of a connection string: what a message may say of it."""
+    if unreadable(url):
         return "(unreadable URL)"
+    parts = conninfo.conninfo_to_dict(url)
     port = f":{parts['port']}" if parts.get("port") else ""
     user = f"{parts['user']}@" if parts.get("user") else ""
     return f"{user}{parts.get('host') or 'local'}{port}/{parts.get('dbname') or ''}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.policy.knobs import GlacierClass, Knobs, require_folder
+from ft_ops.policy.knobs import GlacierClass, Knobs, folder
 
 
 class ArchiveKnobs(Knobs):
@@ -17,8 +17,9 @@ class ArchiveKnobs(Knobs):
     archive_bucket: str | None = Field(
         default=None, description="The versioned bucket of the archive."
     )
-    archive_prefix: str = Field(
+    archive_prefix: Annotated[str, AfterValidator(folder)] = Field(
         default="archive",
+        examples=["archive"],
         description="The archive's folder in its bucket, without slashes at its ends.",
     )
     archive_storage_class: GlacierClass = Field(
@@ -71,11 +72,6 @@ class ArchiveKnobs(Knobs):
     purge_longest_pause_seconds: float = Field(
         default=900.0, ge=0, description="Pauses of one purge, added up, before it gives up."
     )
-
-    @model_validator(mode="after")
-    def _archive_prefix_is_a_folder(self) -> Self:
-        require_folder("FT_ARCHIVE_PREFIX", self.archive_prefix)
-        return self
 
     def require_archive_bucket(self) -> str:
         """The archive's bucket, or an OpsError that says how to name one."""

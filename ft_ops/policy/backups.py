@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.policy.knobs import GlacierClass, Knobs, require_folder
+from ft_ops.policy.knobs import GlacierClass, Knobs, folder
 
 
 class BackupKnobs(Knobs):
@@ -21,8 +21,9 @@ class BackupKnobs(Knobs):
         default=None,
         description="The versioned bucket of backups, WAL, restore points, dumps, certificates.",
     )
-    backup_prefix: str = Field(
+    backup_prefix: Annotated[str, AfterValidator(folder)] = Field(
         default="barman",
+        examples=["barman"],
         description="The folder in it that barman-cloud's commands are given, without slashes at "
         "its ends.",
     )
@@ -93,11 +94,6 @@ class BackupKnobs(Knobs):
         description="PostgreSQL's programs for drills and dumps, of the server's major version "
         "and with its extensions. The embedded ones when unset.",
     )
-
-    @model_validator(mode="after")
-    def _backup_prefix_is_a_folder(self) -> Self:
-        require_folder("FT_BACKUP_PREFIX", self.backup_prefix)
-        return self
 
     def require_backup_bucket(self) -> str:
         """The bucket of the backups, or an OpsError that says how to name one."""

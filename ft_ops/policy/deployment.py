@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
 
 from ft_ops.errors import OpsError
-from ft_ops.policy.knobs import Knobs
+from ft_ops.pg.connect import unreadable
+from ft_ops.policy.knobs import Knobs, kept_secret, url_of
+
+
+def _readable(url: str) -> str:
+    problem = unreadable(url)
+    if problem:
+        raise ValueError(problem)
+    return url
+
+
+_dagsters = kept_secret(url_of("postgresql", "postgresql+psycopg2"))
 
 
 class DeploymentKnobs(Knobs):
     """The deployment's part of the policy."""
 
-    database_url: SecretStr | None = Field(
-        default=None, description="The application's database, as the operations role."
+    database_url: Annotated[SecretStr, AfterValidator(kept_secret(_readable))] | None = Field(
+        default=None,
+        examples=["postgresql://ft_ops:password@host:5432/familytales"],
+        description="The application's database, as the operations role.",
     )
-    dagster_database_url: SecretStr | None = Field(
-        default=None, description="Dagster's own storage, as postgresql+psycopg2://…"
+    dagster_database_url: Annotated[SecretStr, AfterValidator(_dagsters)] | None = Field(
+        default=None,
+        examples=["postgresql+psycopg2://ft_dagster:password@host:5432/dagster"],
+        description="Dagster's own storage, in the form that SQLAlchemy reads.",
     )
     ecs_task_role_prefix: str | None = Field(
         default=None,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
-from ft_ops.policy.knobs import Knobs
+from ft_ops.policy.knobs import Knobs, ending_in
 
 
 class HealthKnobs(Knobs):
@@ -66,10 +67,10 @@ class HealthKnobs(Knobs):
         gt=0,
         description="Log that a replication slot may hold back, in units of 10^9 bytes.",
     )
-    metrics_textfile: Path | None = Field(
+    metrics_textfile: Annotated[Path, AfterValidator(ending_in(".prom"))] | None = Field(
         default=None,
-        description="Where the figures go as a Prometheus textfile, for the node exporter; its "
-        "name must end in .prom.",
+        examples=["/var/lib/node_exporter/ft_ops.prom"],
+        description="Where the figures go as a Prometheus textfile, for the node exporter.",
     )
     metrics_pushgateway_url: SecretStr | None = Field(
         default=None, description="A Prometheus Pushgateway that the figures are pushed to."

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ft_ops.errors import OpsError
 from ft_ops.months import Month
 
 GlacierClass = Literal["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]
@@ -15,13 +19,22 @@ class Knobs(BaseSettings):
     """A room's part of the policy: frozen, read from FT_*, taken as it is written there."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FT_", frozen=True, extra="ignore", enable_decoding=False
+        env_prefix="FT_",
+        frozen=True,
+        extra="ignore",
+        enable_decoding=False,
+        allow_inf_nan=False,
     )
 
 
 def month(value: object) -> object:
     """A month from its text, 2024-01; anything else is left to the validation."""
-    return Month.parse(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return Month.parse(value)
+    except OpsError as error:
+        raise ValueError(error.cause) from error
 
 
 def names(value: object) -> object:
@@ -31,7 +44,41 @@ def names(value: object) -> object:
     return value
 
 
-def require_folder(variable: str, prefix: str) -> None:
-    """ValueError unless keys below ``prefix`` are made by a slash and nothing more."""
+def folder(prefix: str) -> str:
+    """A prefix whose keys are made by a slash and nothing more, or a ValueError."""
     if prefix != prefix.strip("/"):
-        raise ValueError(f"{variable} must not begin or end with a slash")
+        raise ValueError("it begins or ends with a slash")
+    return prefix
+
+
+def url_of(*schemes: str) -> Callable[[str], str]:
+    """What admits URLs of these schemes; its ValueError quotes nothing of another."""
+
+    def admit(url: str) -> str:
+        scheme, found, rest = url.partition("://")
+        if scheme not in schemes or not found or not rest:
+            raise ValueError(f"it is no {' or '.join(schemes)} URL")
+        return url
+
+    return admit
+
+
+def kept_secret(admit: Callable[[str], str]) -> Callable[[SecretStr], SecretStr]:
+    """``admit`` for a text that is a secret."""
+
+    def admit_secret(secret: SecretStr) -> SecretStr:
+        admit(secret.get_secret_value())
+        return secret
+
+    return admit_secret
+
+
+def ending_in(suffix: str) -> Callable[[Path], Path]:
+    """What admits paths with that suffix."""
+
+    def admit(path: Path) -> Path:
+        if path.suffix != suffix:
+            raise ValueError(f"its name does not end in {suffix}")
+        return path
+
+    return admit

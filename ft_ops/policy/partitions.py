@@ -14,7 +14,9 @@ class PartitionKnobs(Knobs):
     """The partitions' part of the policy."""
 
     first_month: Annotated[Month, BeforeValidator(month)] = Field(
-        default=Month(2024, 1), description="Where the monthly partition definitions begin."
+        default=Month(2024, 1),
+        examples=["2024-01"],
+        description="Where the monthly partition definitions begin.",
     )
     partition_lookahead_months: int = Field(
         default=3, ge=1, le=120, description="Months ahead of the current one that have partitions."

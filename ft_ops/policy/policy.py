@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from ft_ops.errors import OpsError
+from ft_ops.policy.accepted import accepted
 from ft_ops.policy.alerts import AlertKnobs
 from ft_ops.policy.archive import ArchiveKnobs
 from ft_ops.policy.backups import BackupKnobs
@@ -37,9 +38,15 @@ def load_policy() -> Policy:
     except ValidationError as error:
         # Inputs stay out of the message: one of them may be a connection string.
         problems = "; ".join(
-            f"FT_{'_'.join(str(part) for part in problem['loc']).upper() or '*'}: {problem['msg']}"
+            _told(str(problem["loc"][0]), problem["msg"])
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise OpsError(
             "settings", cause=problems, next_step="correct these variables and start again"
         ) from None
+
+
+def _told(name: str, problem: str) -> str:
+    """A setting's variable, what is wrong with its value, and what is accepted."""
+    wrong = problem.removeprefix("Value error, ")
+    return f"FT_{name.upper()}: {wrong} (accepted: {accepted(Policy.model_fields[name])})"

@@ -41,6 +41,7 @@ class StorageKnobs(Knobs):
     media_inventory: str | None = Field(
         default=None,
         pattern=r"^s3://[^/]+/.*$",
+        examples=["s3://bucket/prefix/"],
         description="Where real sizes of recordings and photos come from: the folder of an S3 "
         "Inventory (s3://bucket/prefix/source-bucket/configuration/), or else a prefix of the "
         "media bucket to list. Unset: the estimates of 1,048,576 and 524,288 bytes.",

@@ -65,7 +65,17 @@ FAULTS: Mapping[str, tuple[str, Mapping[str, str], str]] = {
     "a URL that is none": (
         "check_partition_coverage",
         {"FT_DATABASE_URL": f"host = localhost password = {SECRETS['database']} port = x = y"},
-        "write it as postgresql://",
+        "such as postgresql://",
+    ),
+    "a password that cuts its URL": (
+        "check_partition_coverage",
+        {"FT_DATABASE_URL": f"postgresql://ft_ops:1/{SECRETS['database']}@localhost/familytales"},
+        "its database's name holds an @",
+    ),
+    "a URL without its beginning": (
+        "check_partition_coverage",
+        {"FT_DATABASE_URL": f"ft_ops:{SECRETS['database']}@localhost/familytales"},
+        "such as postgresql://",
     ),
     "a bucket that is not there": (
         "check_archive_bucket",
