@@ -2,7 +2,8 @@
 
 The local services know no policies. What each request needs leave for follows the service
 authorization references of Amazon S3 and RDS, and a request that the gateway does not know is an
-error.
+error. Every object, the instance and its copies are encrypted with keys of the account's own, so
+that what their guides say of KMS holds, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.production.policies import Action, Statement, is_allowed
+from tests.production.policies import ACCOUNT, KEYS, Action, Statement, is_allowed
 
 _BUCKET_SETTINGS = {
     "encryption": "s3:GetEncryptionConfiguration",
@@ -30,7 +31,7 @@ _BUCKET_SETTINGS = {
     "versions": "s3:ListBucketVersions",
 }
 
-_RDS = "arn:aws:rds:{region}:123456789012:"
+_RDS = f"arn:aws:rds:{{region}}:{ACCOUNT}:"
 
 _RDS_RESOURCES: Mapping[str, Mapping[str, str]] = {
     "CreateDBSnapshot": {"DBInstanceIdentifier": "db", "DBSnapshotIdentifier": "snapshot"},
@@ -106,6 +107,23 @@ def needed(method: str, target: str, headers: Mapping[str, str], body: bytes = b
 def needed_of_rds(region: str, body: bytes) -> list[Action]:
     """What a request to RDS, a form, needs leave for."""
     form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+    return [*_on_instances(region, form), *_on_keys_of_rds(region, form)]
+
+
+def _on_keys_of_rds(region: str, form: Mapping[str, str]) -> Iterator[Action]:
+    if form["Action"].startswith(("CreateDBSnapshot", "RestoreDBInstance", "CopyDBSnapshot")):
+        instances = key_arn("INSTANCE_KEY")
+        # An alias is none of a policy's resources: IAM asks for the key that it stands for.
+        used = {instances, key_arn("DR_KEY", region) if "KmsKeyId" in form else instances}
+        via = ("kms:ViaService", f"rds.{region}.amazonaws.com")
+        for key in used:
+            yield Action("kms:DescribeKey", key, frozenset({via}))
+            yield Action(
+                "kms:CreateGrant", key, frozenset({via, ("kms:GrantIsForAWSResource", "true")})
+            )
+
+
+def _on_instances(region: str, form: Mapping[str, str]) -> list[Action]:
     action, arn = form["Action"], _RDS.format(region=region)
     name = f"rds:{action}"
     match action:
@@ -147,7 +165,7 @@ def _on_object(
 ) -> list[Action]:
     match method:
         case "GET" | "HEAD":
-            return [_reading(arn, "versionId" in query)]
+            return [_reading(arn, "versionId" in query), _key("kms:Decrypt")]
         case "POST" if "restore" in query:
             return [Action("s3:RestoreObject", arn)]
         case "DELETE" if "uploadId" in query:
@@ -157,17 +175,30 @@ def _on_object(
         case "PUT" if "retention" in query:
             return [Action("s3:PutObjectRetention", arn)]
         case "PUT" | "POST":
-            actions = [Action("s3:PutObject", arn)]
+            # The parts of an upload get the key that it began with.
+            encrypts = "kms:Decrypt" if "uploadId" in query else "kms:GenerateDataKey"
+            actions = [Action("s3:PutObject", arn), _key(encrypts)]
             source = headers.get("x-amz-copy-source")
             if source:
                 path, _, versioned = source.partition("?versionId=")
                 actions.append(_reading(f"arn:aws:s3:::{unquote(path)}", bool(versioned)))
+                actions.append(_key("kms:Decrypt"))
             return actions
     raise AssertionError(f"no policy knows {method} of {arn}")
 
 
 def _reading(arn: str, versioned: bool) -> Action:
     return Action("s3:GetObjectVersion" if versioned else "s3:GetObject", arn)
+
+
+def key_arn(name: str, region: str = "us-east-1") -> str:
+    """A key of deploy/iam/kms, as the tests name it."""
+    return f"arn:aws:kms:{region}:{ACCOUNT}:key/{KEYS[name]}"
+
+
+def _key(name: str) -> Action:
+    via = ("kms:ViaService", "s3.us-east-1.amazonaws.com")
+    return Action(name, key_arn("OBJECTS_KEY"), frozenset({via}))
 
 
 def _deletion(arn: str, versioned: bool) -> Action:

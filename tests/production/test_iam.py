@@ -28,7 +28,7 @@ from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
-from tests.production.policies import IAM, job_policy, statements, unused
+from tests.production.policies import IAM, role_policy, statements, unused
 
 FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)")
 """A bucket, or everything below one folder of it."""
@@ -54,7 +54,7 @@ def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
     with gateway(s3_endpoint) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
         for path in IAM.glob("*.json"):
-            made.policies[path.stem] = job_policy(path.stem, names(world))
+            made.policies[path.stem] = role_policy(path.stem, names(world))
         yield made
 
 

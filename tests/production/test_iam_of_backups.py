@@ -15,7 +15,7 @@ from ft_ops.pg.connect import connect
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.schema import load_migrations, run_migrations
 from tests.production.gateway import Gateway, gateway
-from tests.production.policies import IAM, job_policy, unused
+from tests.production.policies import IAM, role_policy, unused
 
 NAMES = {
     "ARCHIVE_BUCKET": "familytales-archive",
@@ -47,7 +47,7 @@ def guarded(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
         for path in IAM.glob("*.json"):
-            made.policies[path.stem] = job_policy(path.stem, NAMES)
+            made.policies[path.stem] = role_policy(path.stem, NAMES)
         yield made
 
 

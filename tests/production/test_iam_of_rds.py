@@ -12,10 +12,19 @@ from ft_ops.backups.schedules import schedules
 from ft_ops.definitions import defs
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
-from tests.production.policies import IAM, Action, Statement, is_allowed, job_policy, unused
+from tests.production.policies import (
+    ACCOUNT,
+    IAM,
+    Action,
+    Statement,
+    is_allowed,
+    role_policy,
+    unused,
+)
 
 INSTANCE = "familytales"
 REGIONS = ("us-east-1", "eu-west-1")
+DR_KEY = "alias/recovery"
 JOBS = sorted(path.stem for path in (IAM / "rds").glob("*.json"))
 
 
@@ -23,22 +32,23 @@ def policy_of(job: str, bucket: str = "familytales-backups") -> list[Statement]:
     names = {
         "BACKUP_BUCKET": bucket,
         "RDS_INSTANCE": INSTANCE,
-        "ACCOUNT_ID": "123456789012",
         "DR_REGION": REGIONS[1],
     }
-    return job_policy(f"rds/{job}", names)
+    return role_policy(f"rds/{job}", names)
 
 
 @pytest.fixture
 def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """A deployment on RDS whose instance is protected and lies in a network of its own."""
     _make_instance()
+    _make_key()
     for name, value in {
         "FT_DATABASE_URL": world.database.url,
         "FT_BACKUP_PROVIDER": "rds",
         "FT_RDS_INSTANCE": INSTANCE,
         "FT_BACKUP_BUCKET": world.bucket.name,
         "FT_DR_REGION": REGIONS[1],
+        "FT_DR_KMS_KEY": DR_KEY,
         "FT_BACKUP_FLOOR": "1",
         "FT_BACKUP_RETENTION_APPLY": "true",
     }.items():
@@ -77,6 +87,12 @@ def _make_instance() -> None:
         BackupRetentionPeriod=7,
         DBSubnetGroupName=group,
     )
+
+
+def _make_key() -> None:
+    kms = boto3.client("kms", region_name=REGIONS[1])
+    if all(alias["AliasName"] != DR_KEY for alias in kms.list_aliases()["Aliases"]):
+        kms.create_alias(AliasName=DR_KEY, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
 
 
 def _remove_snapshots() -> None:
@@ -164,7 +180,7 @@ def test_each_job_needs_what_it_is_granted(
     (full,) = backups(world, "full")
     assert not run("drill_restore", monkeypatch, config("restore_drill", backup=full)).success
     assert not run("drill_restore", monkeypatch).success
-    needs("drill_restore", "rds:ModifyDBInstance", "s3:PutObject")
+    needs("drill_restore", "rds:ModifyDBInstance", "s3:PutObject", "kms:GenerateDataKey")
 
     forget(world, full)
     assert run("verify_backups", monkeypatch).success
@@ -196,11 +212,11 @@ def test_no_job_harms_the_instance_or_what_others_made(job: str) -> None:
         ("rds:DeleteDBSnapshot", "snapshot:before-the-upgrade"),
         ("rds:ModifyDBSnapshotAttribute", "snapshot:full-20260101t000000z"),
     ):
-        arn = f"arn:aws:rds:us-east-1:123456789012:{resource}"
+        arn = f"arn:aws:rds:us-east-1:{ACCOUNT}:{resource}"
         assert not is_allowed(policy, Action(action, arn)), action
 
 
 def test_only_retention_deletes_snapshots() -> None:
-    snapshot = "arn:aws:rds:us-east-1:123456789012:snapshot:full-20260101t000000z"
+    snapshot = f"arn:aws:rds:us-east-1:{ACCOUNT}:snapshot:full-20260101t000000z"
     delete = Action("rds:DeleteDBSnapshot", snapshot)
     assert [job for job in JOBS if is_allowed(policy_of(job), delete)] == ["retain_backups"]
