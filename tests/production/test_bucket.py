@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import dagster as dg
 import pytest
@@ -13,12 +14,14 @@ from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 from ft_ops.definitions import defs
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
-from tests.production.policies import REPOSITORY, Action, is_denied, statements
+from tests.production.policies import IAM, REPOSITORY, Action, is_denied, job_policy, statements
 
 TEMPLATE = REPOSITORY / "deploy" / "aws" / "bucket.yaml"
 NAME = "familytales-archive"
 OBJECT = f"arn:aws:s3:::{NAME}/archive/table=content_segments/part-00000.parquet"
 ROLES = "arn:aws:iam::111122223333:role"
+
+DELETING_ROLES = cfn_yaml.load(str(TEMPLATE))["Parameters"]["DeletingRoles"]["Default"].split(",")
 
 INSIDE = {
     "aws:SecureTransport": "true",
@@ -81,7 +84,7 @@ def _fill(node: dict[str, object]) -> object:
         case {"Ref": "AWS::AccountId"}:
             return "111122223333"
         case {"Ref": "DeletingRoles"}:
-            return ["*/familytales-archive_old_content", "*/familytales-erase_archived_content"]
+            return DELETING_ROLES
     return node
 
 
@@ -185,3 +188,20 @@ def test_only_the_archive_and_the_erasure_delete(role: str, denied: bool) -> Non
     context = {**INSIDE, "aws:PrincipalArn": f"{ROLES}/{role}"}
     for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"):
         assert is_denied(policy, Action(action, OBJECT), context) == denied
+
+
+@pytest.mark.parametrize("folder", ["", "rds/"])
+def test_whoever_has_to_delete_is_among_those_who_may(folder: str) -> None:
+    """Those of the archive by the template's default, those of the backups by the guide."""
+    guide = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    (of_backups,) = re.findall(r"DeletingRoles='(.+)'", guide)
+    listed = {"ARCHIVE_BUCKET": DELETING_ROLES, "BACKUP_BUCKET": of_backups.split(",")}
+    deleting: dict[str, set[str]] = {"ARCHIVE_BUCKET": set(), "BACKUP_BUCKET": set()}
+    for path in (IAM / folder).glob("*.json"):
+        for statement in job_policy(f"{folder}{path.stem}", {}):
+            if any(action.startswith("s3:Delete") for action in statement.actions):
+                for resource in statement.resources:
+                    bucket = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+                    deleting[bucket].add(f"*/familytales-{path.stem}")
+    for bucket, roles in deleting.items():
+        assert roles in (set(), set(listed[bucket])), bucket
