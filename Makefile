@@ -28,7 +28,7 @@ help:
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
 	@echo "make lock   resolve requirements.lock and deploy/requirements.lock anew"
 	@echo "make sbom   what the image carries, as build/sbom.cdx.json"
-	@echo "make audit  ask the advisory database about every locked version"
+	@echo "make audit  ask the advisory database about every locked version (ADVISORIES=file.zip: offline)"
 	@echo "make clean  remove the environment and the caches"
 
 demo: $(READY)
@@ -131,12 +131,18 @@ build/image/.installed: deploy/requirements.lock build/sbom/.installed
 	  --disable-pip-version-check --no-deps -r deploy/requirements.lock
 	@touch $@
 
-# Asks the Python advisory database, over the network, about every locked version.
+# Asks the Python advisory database, over the network, about every locked version. Without one,
+# ADVISORIES names a file of advisories that was brought here.
+ifdef ADVISORIES
+audit: $(READY)
+	$(BIN)/python deploy/audit.py $(ADVISORIES) requirements.lock deploy/requirements.lock
+else
 audit:
 	python3 -m venv --clear build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check \
 	  pip-audit==$(PIP_AUDIT_VERSION)
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
+endif
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
