@@ -10,8 +10,9 @@ from ft_ops.policy import Policy, accepted
 _HEAD: Final = """\
 # Settings
 
-Every FT_* variable, with its default and what it may be. `ft-ops settings` prints this page;
-`ft-ops doctor` says whether all that are set are valid. AWS settings are boto3's own.
+Every FT_* variable, with its default and what it may be. An empty one is as good as none.
+`ft-ops settings` prints this page; `ft-ops doctor` says whether all that are set are valid. AWS
+settings are boto3's own.
 
 | variable | default | accepted | meaning |
 |---|---|---|---|

@@ -23,6 +23,8 @@ class Knobs(BaseSettings):
         frozen=True,
         extra="ignore",
         enable_decoding=False,
+        # Deployments that name a variable for everybody leave it empty for most.
+        env_ignore_empty=True,
         allow_inf_nan=False,
     )
 

@@ -132,6 +132,13 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_policy()
+    for name in SETTINGS:
+        monkeypatch.setenv(f"FT_{name.upper()}", "")
+    assert load_policy() == defaults
+
+
 def test_a_choice_is_told_by_its_words() -> None:
     for name, field in SETTINGS.items():
         choices = [k for k in (field.annotation, *get_args(field.annotation)) if _is_choice(k)]
