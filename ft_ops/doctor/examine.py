@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from ft_ops.doctor.findings import Finding, failed
 from ft_ops.doctor.orchestration import examine_dagster
 from ft_ops.doctor.storage import examine_storage
 from ft_ops.errors import OpsError
-from ft_ops.policy import load_policy
+from ft_ops.policy import Policy, load_policy
 
 
 def examine(now: datetime) -> Iterator[Finding]:
@@ -21,8 +22,21 @@ def examine(now: datetime) -> Iterator[Finding]:
     except OpsError as error:
         yield failed("settings", error)
         return
-    yield Finding("settings", "ok", "every FT_* variable is valid")
+    yield _settings()
     yield from examine_database(policy, now)
     yield from examine_storage(policy)
     yield from examine_dagster(now)
     yield examine_alerts(policy)
+
+
+def _settings() -> Finding:
+    known = {f"FT_{name.upper()}" for name in Policy.model_fields}
+    strange = {name.upper() for name in os.environ if name.upper().startswith("FT_")} - known
+    if strange:
+        return Finding(
+            "settings",
+            "limited",
+            f"{', '.join(sorted(strange))}: nothing reads this; the others are valid",
+            "look for the name that was meant: ft-ops settings lists all of them",
+        )
+    return Finding("settings", "ok", "every FT_* variable is valid")

@@ -142,13 +142,6 @@ def test_the_command_fails_and_says_how_to_mend(deployment: pytest.MonkeyPatch) 
     assert "hunter2" not in outcome.output
 
 
-def test_an_invalid_setting_is_the_only_finding(deployment: pytest.MonkeyPatch) -> None:
-    deployment.setenv("FT_RETENTION_YEARS", "none")
-    (finding,) = examine(NOW)
-    assert (finding.name, finding.state) == ("settings", "failed")
-    assert "FT_RETENTION_YEARS" in finding.detail
-
-
 def test_pending_migrations_are_named(
     deployment: pytest.MonkeyPatch, empty_database: Database
 ) -> None:
