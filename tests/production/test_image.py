@@ -1,0 +1,41 @@
+"""The image is pinned, holds what it needs, and runs as nobody in particular."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.production.policies import REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
+
+
+def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base) for base in bases)
+    last = text.rpartition("FROM ")[2]
+    assert re.search(r"^USER (?!0)\d+:\d+$", last, re.MULTILINE)
+    locked = set((REPOSITORY / "requirements.lock").read_text().splitlines())
+    assert set(re.findall(r"[\w-]+==[\w.]+", text)) <= locked
+
+
+@pytest.mark.parametrize("dockerfile", ["Dockerfile", "ecs/Dockerfile"])
+def test_what_an_image_copies_is_there_and_not_ignored(dockerfile: str) -> None:
+    admitted = {
+        line[2:]
+        for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
+        if line.startswith("!/")
+    }
+    text = (DEPLOY / dockerfile).read_text()
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for source in sources.split():
+            assert (REPOSITORY / source).exists(), source
+            assert source in admitted, source
+
+
+def test_what_the_image_installs_is_what_the_tests_ran_with() -> None:
+    whole = set((REPOSITORY / "requirements.lock").read_text().splitlines())
+    image = (DEPLOY / "requirements.lock").read_text().splitlines()
+    assert {line for line in image if not line.startswith("#")} <= whole
