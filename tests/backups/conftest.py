@@ -14,6 +14,7 @@ from psycopg import conninfo, sql
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import connect
+from ft_ops.pg.server import EMBEDDED_VERSION
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
@@ -26,7 +27,8 @@ _SECOND_DATABASE = "familytales_second"
 @pytest.fixture(scope="session")
 def box() -> Iterator[Sandbox]:
     """A sandbox with two databases of a few hundred rows, and a bucket for each."""
-    with sandbox(announce=lambda line: None) as opened:
+    version = int(os.environ.get("FT_TEST_SANDBOX_VERSION", EMBEDDED_VERSION))
+    with sandbox(announce=lambda line: None, version=version) as opened:
         with connect(opened.database_url, application="tests") as connection:
             month = Month.of(datetime.now(UTC))
             run_migrations(connection, load_migrations())
@@ -102,4 +104,5 @@ def _environment(box: Sandbox) -> Iterator[None]:
                 patch.delenv(name)
         for name, value in box.environment().items():
             patch.setenv(name, value)
+        patch.setenv("FT_PG_BIN_DIR", str(box.bin_dir))
         yield

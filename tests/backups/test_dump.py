@@ -14,16 +14,16 @@ from ft_ops.backups.dump_objects import stored_dumps
 from ft_ops.backups.ledger import entries
 from ft_ops.backups.provider import Taken
 from ft_ops.errors import OpsError
-from ft_ops.pg.server import embedded_binaries
 from ft_ops.s3.objects import objects
+from ft_ops.sandbox import Sandbox
 from tests.backups.world import World
 
 
 @pytest.fixture
-def rules(world: World) -> DumpRules:
+def rules(world: World, box: Sandbox) -> DumpRules:
     """Parts of 100 kB, so that there are several."""
     return DumpRules(
-        bin_dir=embedded_binaries(),
+        bin_dir=box.bin_dir,
         drill_folder=world.provider.drill_folder,
         storage_class="DEEP_ARCHIVE",
         timeout_seconds=120,

@@ -80,17 +80,28 @@ def test_a_month_lives_its_life_on_the_newest_version(bucket: Bucket) -> None:
 @pytest.mark.parametrize("version", [15, 17, 18])
 def test_the_rooms_keep_their_promises_on_other_versions(version: int) -> None:
     with running(version) as url:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-                *("-m", "not chaos and not versions"),
-                *(str(REPOSITORY / "tests" / room) for room in ROOMS),
-            ],
-            env={**os.environ, "FT_TEST_DATABASE_URL": url},
-            cwd=REPOSITORY,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        check([str(REPOSITORY / "tests" / room) for room in ROOMS], {"FT_TEST_DATABASE_URL": url})
+
+
+@pytest.mark.versions
+@pytest.mark.timeout(3600)
+def test_backups_keep_their_promises_on_the_newest_version() -> None:
+    """It is the one version besides ours whose client programs are at hand."""
+    check([str(REPOSITORY / "tests" / "backups")], {"FT_TEST_SANDBOX_VERSION": "18"})
+
+
+def check(paths: list[str], settings: dict[str, str]) -> None:
+    """Run tests in a process of their own; fail with its last words."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-m", "not chaos and not versions", *paths),
+        ],
+        env={**os.environ, **settings},
+        cwd=REPOSITORY,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout[-8000:]
