@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 
 from bench.frame import BenchContext, Result, alternating, seconds
-from bench.frame.context import FIRST_MONTH, SEED
+from bench.frame.context import FIRST_MONTH, SEED, log_discarded
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.commands import run as run_program
 from ft_ops.backups.drill import Drill, newest_plan, run_drill
@@ -161,12 +161,11 @@ def _backed_up(context: BenchContext) -> Iterator[_Backup]:
         _environment(box),
         connect(box.database_url, application="bench") as connection,
     ):
-        _fill(context, connection)
+        # The filling's log is older than the backup: nothing needs it, and it is long.
+        with log_discarded(box.admin_url):
+            _fill(context, connection)
         with connect(box.admin_url, application="bench") as admin:
             admin.execute("CHECKPOINT")
-        # The filling's log is older than the backup: nothing needs it, and it is long.
-        for segment in box.wal_spool.iterdir():
-            segment.unlink()
         bucket = open_bucket(box.backup_bucket)
         provider = open_provider(load_policy(), connection, bucket)
         assert isinstance(provider, BarmanProvider)

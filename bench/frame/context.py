@@ -64,6 +64,30 @@ class Template:
         return f"{self.segments_per_month:,} segments a month, {self.months} months"
 
 
+@contextmanager
+def log_discarded(admin_url: str) -> Iterator[None]:
+    """Let a server archive no WAL for a block.
+
+    A sandbox archives into a folder for the backups to ship; where none is taken nobody empties
+    it, and a full run's log is tens of gigabytes.
+    """
+    with connect(admin_url, application="bench") as admin:
+        row = admin.execute("SHOW archive_command").fetchone()
+        assert row is not None
+    _set_archive_command(admin_url, "true")
+    try:
+        yield
+    finally:
+        # Not ALTER SYSTEM RESET: the sandbox's own value stands in the same file.
+        _set_archive_command(admin_url, row[0])
+
+
+def _set_archive_command(admin_url: str, command: str) -> None:
+    with connect(admin_url, application="bench") as admin:
+        admin.execute(sql.SQL("ALTER SYSTEM SET archive_command = {}").format(sql.Literal(command)))
+        admin.execute("SELECT pg_reload_conf()")
+
+
 @dataclass
 class BenchContext:
     """Handed to every benchmark of a run."""
@@ -86,6 +110,7 @@ class BenchContext:
         The environment of this process, and so of its children, points at it from then on.
         """
         box = self._stack.enter_context(sandbox(announce=self.log))
+        self._stack.enter_context(log_discarded(box.admin_url))
         environment = box.child_environment(os.environ)
         os.environ.clear()
         os.environ.update(environment)
