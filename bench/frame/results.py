@@ -54,6 +54,8 @@ class Result:
     profile: Mapping[str, float] = field(default_factory=dict)
     """Where our time goes: seconds by part of the work, of one repetition."""
     note: str = ""
+    reason: str = ""
+    """Why the goal is missed, where it is; what the benchmark knows beforehand of where time goes."""
 
     @classmethod
     def comparing(
