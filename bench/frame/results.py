@@ -52,10 +52,10 @@ class Result:
     reference: float | None = None
     curves: tuple[Curve, ...] = ()
     profile: Mapping[str, float] = field(default_factory=dict)
-    """Where our time goes: seconds by part of the work, of one repetition."""
+    """Where our time goes: seconds by part of the work, of one more repetition."""
     note: str = ""
     reason: str = ""
-    """Why the goal is missed, where it is; what the benchmark knows beforehand of where time goes."""
+    """Why the goal is missed, where it is: what there is to know before any number."""
 
     @classmethod
     def comparing(
