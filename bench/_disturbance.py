@@ -38,14 +38,14 @@ class Job:
 
 def warm_up(context: BenchContext) -> None:
     """Wait until the application's caches and plans are there."""
-    time.sleep(1.0 if context.is_quick else 10.0)
+    time.sleep(1.0 if context.is_quick else 6.0)
 
 
 def stay_quiet(context: BenchContext, load: ApplicationLoad, name: str) -> None:
     """Let the application work alone, in a window of that name, once it has caught up."""
-    time.sleep(1.0 if context.is_quick else 3.0)
+    time.sleep(1.0 if context.is_quick else 2.0)
     with load.window(name):
-        time.sleep(2.0 if context.is_quick else 12.0)
+        time.sleep(2.0 if context.is_quick else 10.0)
 
 
 def disturb(

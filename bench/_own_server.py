@@ -1,4 +1,4 @@
-"""A server of its own for what concerns backups: a base backup takes every database of a server."""
+"""The server that is backed up, with what backs it up."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.frame import BenchContext
-from bench.frame.context import FIRST_MONTH, SEED, log_discarded
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import open_provider
 from ft_ops.backups.take import take_full
-from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.policy import load_policy
 from ft_ops.s3.bucket import Bucket, open_bucket
-from ft_ops.sandbox import Sandbox, sandbox
-from ft_ops.sandbox.sample import make_sample
-from ft_ops.schema import load_migrations, run_migrations
+from ft_ops.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
-    """A sandbox with one filled database, and what backs it up."""
+    """The second sandbox's server, its one filled database, and the way to a backup of it."""
 
     box: Sandbox
     connection: Connection
@@ -45,42 +41,14 @@ class OwnServer:
 
 
 @contextmanager
-def own_server(context: BenchContext, months: int) -> Iterator[OwnServer]:
-    """Start it for a block with that many months of the run's size.
-
-    The environment of this process points at it meanwhile.
-    """
-    with (
-        sandbox(announce=context.log) as box,
-        _environment(box),
-        connect(box.database_url, application="bench") as connection,
-    ):
-        # The filling's log is older than any backup: nothing needs it, and it is long.
-        with log_discarded(box.admin_url):
-            _fill(context, connection, months)
-        with connect(box.admin_url, application="bench") as admin:
-            admin.execute("CHECKPOINT")
+def own_server(context: BenchContext) -> Iterator[OwnServer]:
+    """For a block in which the environment of this process points at the second sandbox."""
+    box = context.backed_up
+    with _environment(box), connect(box.database_url, application="bench") as connection:
         bucket = open_bucket(box.backup_bucket)
         provider = open_provider(load_policy(), connection, bucket)
         assert isinstance(provider, BarmanProvider)
         yield OwnServer(box, connection, provider, bucket)
-
-
-def _fill(context: BenchContext, connection: Connection, months: int) -> None:
-    last = FIRST_MONTH.plus(months - 1)
-    run_migrations(connection, load_migrations())
-    for parent in PARENTS:
-        ensure_months(connection, parent, FIRST_MONTH.until(last))
-    make_sample(
-        connection,
-        families=context.sizes.families,
-        first=FIRST_MONTH,
-        last=last,
-        segments_per_month=context.sizes.segments_per_month,
-        seed=SEED,
-        progress=lambda line: None,
-    )
-    connection.execute("VACUUM ANALYZE")
 
 
 @contextmanager

@@ -51,7 +51,7 @@ WHY_SLOWER_THAN_PG_DUMP = (
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
+    template = context.template
     month = template.first.plus(1)
     size = f"{template.segments_per_month:,} segments in the month"
     with context.clone(template) as url, connect(url, application="bench") as connection:

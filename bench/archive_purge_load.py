@@ -1,4 +1,4 @@
-"""The application's latencies while months are archived and purged, against quiet ones.
+"""The application's latencies while a month is archived and purged, against quiet ones.
 
 pgbench runs the product's reads and writes as the application's role, at a fixed rate; a latency
 counts from the moment that the transaction was due. Quiet windows lie before, between and after
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from bench._archive import PART_BYTES, RUN, rely_on_a_backup
+from bench._archive import PART_BYTES, RUN, archive_prefix, rely_on_a_backup
 from bench._disturbance import Job, disturbance, stay_quiet, warm_up
 from bench.frame import BenchContext, Result
 from bench.frame.load import ApplicationLoad, application_load
@@ -32,44 +32,38 @@ RULES = PurgeRules(enabled=True, grace=timedelta(0))
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
-    months = list(template.first.until(template.first.plus(0 if context.is_quick else 1)))
+    template = context.template
+    month = template.first
     bin_dir = context.sandbox.bin_dir
     with (
         context.clone(template) as url,
         application_load(bin_dir, context.work_dir, url) as load,
     ):
         warm_up(context)
-        for month in months:
-            stay_quiet(context, load, f"before archive {month}")
-            _archive(context, url, month, load)
-            stay_quiet(context, load, f"before purge {month}")
-            _purge(context, url, month, load)
+        stay_quiet(context, load, "quiet first")
+        _archive(context, url, month, load)
+        stay_quiet(context, load, "quiet between")
+        _purge(context, url, month, load)
         stay_quiet(context, load, "quiet last")
-    quiet = [f"before {work} {month}" for month in months for work in ("archive", "purge")]
+    quiet = ["quiet first", "quiet between", "quiet last"]
     for work in ("archive", "purge"):
         job = Job(
-            f"archive_purge_load_{work}",
-            f"while a month is {work}d",
-            f"{template.size}, {len(months)} of them archived and purged",
-            goal=GOAL,
+            f"archive_purge_load_{work}", f"while a month is {work}d", template.size, goal=GOAL
         )
-        own = [f"before {work} {month}" for month in months]
-        others = [name for name in (*quiet, "quiet last") if name not in own]
-        yield from disturbance(job, load, [*own, *others], [f"{work} {m}" for m in months])
+        yield from disturbance(job, load, quiet, [work])
 
 
 def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
     with (
         connect(url, application="archive") as connection,
         only_one(connection, f"archive {month}"),
-        load.window(f"archive {month}"),
+        load.window("archive"),
     ):
         moved = move_month(connection, month, run_id=RUN)
         archive_content(
             connection,
             url,
-            ArchiveTarget(context.bucket, "load", PART_BYTES),
+            ArchiveTarget(context.bucket, archive_prefix(connection), PART_BYTES),
             moved.generation,
             storage_class="DEEP_ARCHIVE",
             lock=None,
@@ -91,7 +85,7 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         rely_on_a_backup(connection, month)
         generation = latest(connection, month)
         assert generation is not None
-        with load.window(f"purge {month}"):
+        with load.window("purge"):
             plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
             throttle = Throttle(connection, limits, lambda line: None)
             purge_month(connection, plan, throttle, run_id=RUN)

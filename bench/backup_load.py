@@ -8,23 +8,21 @@ archive_purge_load.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from bench._disturbance import Job, disturb, disturbance
 from bench._own_server import own_server
 from bench.frame import BenchContext, Result
+from bench.frame.context import BACKED_UP_MONTHS
 from bench.frame.load import application_load
-
-MONTHS: Final = 2
 
 
 def run(context: BenchContext) -> Iterator[Result]:
     job = Job(
         "backup_load",
         "while a full backup is taken",
-        f"{context.sizes.segments_per_month:,} segments a month, {MONTHS} months",
+        f"{context.sizes.segments_per_month:,} segments a month, {BACKED_UP_MONTHS} months",
     )
-    with own_server(context, MONTHS) as server:
+    with own_server(context) as server:
         box = server.box
         with application_load(box.bin_dir, context.work_dir, box.database_url) as load:
             quiet, busy = disturb(

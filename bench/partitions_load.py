@@ -30,8 +30,8 @@ REASON: Final = (
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
-    repetitions = range(1 if context.is_quick else 3)
+    template = context.template
+    repetitions = range(1 if context.is_quick else 2)
     bin_dir = context.sandbox.bin_dir
     with (
         context.clone(template) as url,

@@ -26,7 +26,7 @@ INDEXES: Final = (
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
+    template = context.template
     job = Job(
         "reindex_load",
         f"while {len(INDEXES)} indexes are rebuilt",
@@ -40,7 +40,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         connect(url, application="bench, watching") as beside,
         application_load(bin_dir, context.work_dir, url) as load,
     ):
-        quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=3)
+        quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=2)
     yield from disturbance(job, load, quiet, busy)
 
 

@@ -23,6 +23,7 @@ import psycopg
 
 from bench._own_server import own_server
 from bench.frame import BenchContext, Result, alternating, seconds
+from bench.frame.context import BACKED_UP_MONTHS
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.commands import run as run_program
 from ft_ops.backups.drill import Drill, newest_plan, run_drill
@@ -36,7 +37,6 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects
 
 GOAL = 3.0
-MONTHS = 4
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 600
 
@@ -50,6 +50,7 @@ def run(context: BenchContext) -> Iterator[Result]:
                 "ours": lambda: seconds(lambda: drills.append(backup.drill())),
             },
             repetitions=context.sizes.repetitions,
+            warm_ups=0,
         )
         result = Result.comparing(
             found["ours"],
@@ -58,8 +59,8 @@ def run(context: BenchContext) -> Iterator[Result]:
             work="restore drill",
             against="plain restore of the same backup",
             goal=GOAL,
-            size=f"{context.sizes.segments_per_month:,} segments a month, {MONTHS} months; "
-            f"{backup.taken.point.cluster_bytes / 1e6:,.0f} MB",
+            size=f"{context.sizes.segments_per_month:,} segments a month,"
+            f" {BACKED_UP_MONTHS} months; {backup.taken.point.cluster_bytes / 1e6:,.0f} MB",
         )
         last = drills[-1]
         checks = {rung.check: rung.seconds for rung in last.rungs}
@@ -147,7 +148,7 @@ def _is_recovered(server: Server) -> bool:
 
 @contextmanager
 def _backed_up(context: BenchContext) -> Iterator[_Backup]:
-    with own_server(context, MONTHS) as server:
+    with own_server(context) as server:
         yield _Backup(
             server.connection, server.provider, server.bucket, server.take_full(context.log)
         )

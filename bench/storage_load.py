@@ -21,7 +21,7 @@ _SPOIL: Final = "UPDATE families SET storage_used_bytes = -1"
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
+    template = context.template
     job = Job("storage_load", "while storage is recomputed in full", template.size)
     bin_dir = context.sandbox.bin_dir
     with (
@@ -36,7 +36,7 @@ def run(context: BenchContext) -> Iterator[Result]:
                 load,
                 lambda: _recompute(connection, url),
                 prepare=lambda: connection.execute(_SPOIL),
-                repetitions=3,
+                repetitions=2,
             )
     yield from disturbance(job, load, quiet, busy)
 
