@@ -24,6 +24,7 @@ from ft_ops.archive.content import (
 from ft_ops.archive.digest import differences, month_digests
 from ft_ops.archive.ledger import Generation
 from ft_ops.archive.load import Loaded, drop_scratch, loaded
+from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
@@ -49,11 +50,10 @@ def merged(
     certificate.
     """
     month = generations[0].month
-    names = [scratch_table(purpose, month, _MERGED, table) for table in TABLES]
     target = scratch_source(purpose, month, _MERGED)
-    drop_scratch(connection, names)
+    drop_merged(connection, month, purpose=purpose)
     try:
-        for table, name in zip(TABLES, names, strict=True):
+        for table, name in zip(TABLES, _names(month, purpose), strict=True):
             connection.execute(
                 statement("archive/create_merged").format(
                     scratch=sql.Identifier("ops", name), table=sql.Identifier("public", table)
@@ -66,7 +66,16 @@ def merged(
                 _add(connection, target, copy, columns)
         yield target
     finally:
-        drop_scratch(connection, names)
+        drop_merged(connection, month, purpose=purpose)
+
+
+def drop_merged(connection: Connection, month: Month, *, purpose: str) -> None:
+    """Drop what a run left that died with its merged month in scratch tables, if one did."""
+    drop_scratch(connection, _names(month, purpose))
+
+
+def _names(month: Month, purpose: str) -> list[str]:
+    return [scratch_table(purpose, month, _MERGED, table) for table in TABLES]
 
 
 def _refuse_unproven(connection: Connection, generation: Generation, copy: Loaded) -> None:

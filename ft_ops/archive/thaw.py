@@ -27,7 +27,7 @@ from ft_ops.archive.content import (
 from ft_ops.archive.detach import attach_archived, partition_of
 from ft_ops.archive.digest import month_digests
 from ft_ops.archive.ledger import Generation, generations
-from ft_ops.archive.merge import merged
+from ft_ops.archive.merge import drop_merged, merged
 from ft_ops.archive.prices import Prices, ThawEstimate, estimate_thaw
 from ft_ops.archive.thaws import (
     Purpose,
@@ -143,6 +143,9 @@ def load(
     if thaw.state in {"restoring", "loading"}:
         thaw = enter_thaw(connection, thaw, "loading")
         thaw = _load_rows(connection, url, bucket, thaw, log=log, sleep=sleep)
+    else:
+        # Its rows were committed, and then it died with its scratch tables.
+        drop_merged(connection, thaw.month, purpose="thaw")
     if thaw.state == "loaded":
         thaw = with_escalating_lock_timeout(
             connection,

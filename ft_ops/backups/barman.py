@@ -292,7 +292,9 @@ class BarmanProvider:
     def _archive(self, path: Path) -> None:
         run(
             "barman-cloud-wal-archive",
-            ["--gzip", *self._place, str(path)],
+            # gzip, for its checksum; its lowest level, which takes a third of the usual one's time
+            # for an eighth more bytes.
+            ["--gzip", "--compression-level", "low", *self._place, str(path)],
             timeout_seconds=_WAL_TIMEOUT_SECONDS,
         )
 

@@ -37,6 +37,8 @@ _SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
     "archive_mode": "off",
     "hot_standby": "off",
+    # Both must hold two segments, and initdb allows segments of up to 1 GB.
+    "min_wal_size": "2GB",
     "max_wal_size": "4GB",
     "shared_buffers": "128MB",
     "work_mem": "64MB",

@@ -104,7 +104,13 @@ def reachable_binaries(bin_dir: Path, copy_to: Path) -> Path:
     return copy / bin_dir.name
 
 
-def initialise(server: Server, *, superuser: str = "postgres", locale: str = "C.UTF-8") -> None:
+def initialise(
+    server: Server,
+    *,
+    superuser: str = "postgres",
+    locale: str = "C.UTF-8",
+    wal_segment_mebibytes: int = 16,
+) -> None:
     """Make a new data folder with data checksums, in UTF-8. Whoever reaches the socket is trusted.
 
     Refuses a folder that holds anything. Nothing is synced to disk: such a server is disposable.
@@ -120,6 +126,7 @@ def initialise(server: Server, *, superuser: str = "postgres", locale: str = "C.
     hand_over(server.data_dir)
     arguments = ["--username", superuser, "--auth", "trust", "--encoding", "UTF8"]
     arguments += ["--locale", locale, "--data-checksums", "--no-sync", "--no-instructions"]
+    arguments += ["--wal-segsize", str(wal_segment_mebibytes)]
     _checked(server, "initdb", ["--pgdata", str(server.data_dir), *arguments])
 
 

@@ -44,7 +44,7 @@ from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import versions
 from ft_ops.sandbox.report import DemoReport, human_bytes, show_report, write_report
 from ft_ops.sandbox.sample import SampleReport, make_sample
-from ft_ops.sandbox.stage import Stage, shipping_wal
+from ft_ops.sandbox.stage import Stage, beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
         before = _digests_before(stage, due)
         bytes_before = _database_bytes(connection)
         # The sample's log takes as long to ship as its old months take to archive.
-        with shipping_wal() as wait_for_wal:
+        with beside("ship_wal") as wait_for_wal:
             _archive(stage, due)
             _recompute_storage(stage)
             with stage.step("ship_wal") as tell:
@@ -112,28 +112,30 @@ def _prepare(stage: Stage, size: DemoSize) -> SampleReport:
         stage.run("initial_schema")
         months = sum(len(partitions_of(stage.connection, parent)) for parent in PARENTS)
         tell(f"schema applied, {months} monthly partitions")
-    with stage.step("sample data") as tell:
-        now = datetime.now(UTC)
-        last = Month.of(now)
-        sample = make_sample(
-            stage.connection,
-            families=size.families,
-            first=last.plus(1 - size.months),
-            last=last,
-            segments_per_month=size.segments_per_month,
-            seed=size.seed,
-            progress=lambda line: None,
-            until=now,
-        )
-        tell(
-            f"{sample.rows['content_segments']:,} segments of {size.families} families over "
-            f"{size.months} months, {human_bytes(sample.bytes)}"
-        )
-    with stage.step("create_partitions") as tell:
-        first = stage.policy.first_month
-        ahead = Month.of(now).plus(stage.policy.partition_lookahead_months)
-        stage.run("create_partitions", tags=_range(first, ahead))
-        tell(f"{first} to {ahead} in one run, for both tables")
+    now = datetime.now(UTC)
+    first = stage.policy.first_month
+    ahead = Month.of(now).plus(stage.policy.partition_lookahead_months)
+    # The sample needs no more than the partitions that are there; both take a core each.
+    with beside("create_partitions", _range(first, ahead)) as wait_for_partitions:
+        with stage.step("sample data") as tell:
+            last = Month.of(now)
+            sample = make_sample(
+                stage.connection,
+                families=size.families,
+                first=last.plus(1 - size.months),
+                last=last,
+                segments_per_month=size.segments_per_month,
+                seed=size.seed,
+                progress=lambda line: None,
+                until=now,
+            )
+            tell(
+                f"{sample.rows['content_segments']:,} segments of {size.families} families over "
+                f"{size.months} months, {human_bytes(sample.bytes)}"
+            )
+        with stage.step("create_partitions") as tell:
+            wait_for_partitions()
+            tell(f"{first} to {ahead} in one run, for both tables, beside the sample")
     return sample
 
 

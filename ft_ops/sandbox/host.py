@@ -58,6 +58,8 @@ _SETTINGS: Mapping[str, str] = {
     "track_io_timing": "on",
     "autovacuum": "on",
 }
+# A process of its own ships each segment: many small ones would cost more to start than to ship.
+_WAL_SEGMENT_MEBIBYTES = 64
 
 
 def main() -> None:
@@ -130,7 +132,7 @@ def _hosted(root: Path) -> Iterator[Sandbox]:
 
 
 def _initialise(server: pg.Server, spool: Path) -> None:
-    pg.initialise(server)
+    pg.initialise(server, wal_segment_mebibytes=_WAL_SEGMENT_MEBIBYTES)
     spool.mkdir()
     pg.hand_over(spool)
     pg.configure(server, {**_SETTINGS, "archive_command": _archive_command(spool)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -79,21 +80,23 @@ class Stage:
 
 
 @contextmanager
-def shipping_wal() -> Iterator[Callable[[], None]]:
-    """Run the job ship_wal in a process of its own, beside the block.
+def beside(job: str, tags: Mapping[str, str] | None = None) -> Iterator[Callable[[], None]]:
+    """Run a job in a process of its own, beside the block.
 
-    Yields a function that waits for its end; an OpsError when it failed.
+    Yields a function that waits for its end; an OpsError when it failed. A thread would not do:
+    each run configures the logging of its process, and two of them lock each other out.
     """
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ft_ops.definitions"]
+    command += ["-j", job, "--tags", json.dumps(dict(tags or {}))]
     with subprocess.Popen(
-        [*command, "-j", "ship_wal"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
 
         def wait() -> None:
             _, complaints = process.communicate()
             if process.returncode:
                 raise OpsError(
-                    "job ship_wal",
+                    f"job {job}",
                     cause="\n".join(complaints.strip().splitlines()[-5:]),
                     next_step="see the run in the Dagster UI: make ui",
                 )
