@@ -41,13 +41,18 @@ _ROWS: Final[dict[str, LiteralString]] = {
 }
 
 
+def archive_prefix(connection: Connection) -> str:
+    """Each database has a folder of its own in the bucket that all of a run share."""
+    return f"bench/{connection.info.dbname}"
+
+
 class ArchivedMonth:
     """A month in archived_content_segments that is exported and proven again and again."""
 
     def __init__(self, connection: Connection, url: str, bucket: Bucket, month: Month) -> None:
         self._connection = connection
         self._url = url
-        self._target = ArchiveTarget(bucket, "bench", PART_BYTES)
+        self._target = ArchiveTarget(bucket, archive_prefix(connection), PART_BYTES)
         self._month = month
 
     @property

@@ -15,7 +15,7 @@ from ft_ops.pg.connect import connect
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
+    template = context.template
     month = template.first.plus(1)
     with context.clone(template) as url, connect(url, application="bench") as connection:
         move_month(connection, month, run_id=RUN)

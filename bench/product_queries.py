@@ -36,14 +36,14 @@ Person = tuple[UUID, UUID, UUID]
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
+    template = context.template
     with context.clone(template) as url:
         prepare_load(url)
         with connect(url, application="bench") as connection:
             connection.execute("VACUUM ANALYZE")
             people: list[Person] = connection.execute(
                 "SELECT user_id, family_id, thread_id FROM bench.people ORDER BY n LIMIT %s",
-                [20 if context.is_quick else 500],
+                [20 if context.is_quick else 200],
             ).fetchall()
         latencies = _measure(conninfo.make_conninfo(url, user="ft_app"), people)
     for name, found in latencies.items():

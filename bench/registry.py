@@ -43,7 +43,7 @@ SINGLE = """
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
+    template = context.template
     rows = 2_000 if context.is_quick else 50_000
     transactions = 200 if context.is_quick else 2_000
     moment = template.last.start

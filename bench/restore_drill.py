@@ -10,7 +10,6 @@ recovered to the same point, and not a look at what came back.
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import tempfile
 import time
@@ -22,29 +21,22 @@ from pathlib import Path
 
 import psycopg
 
+from bench._own_server import own_server
 from bench.frame import BenchContext, Result, alternating, seconds
-from bench.frame.context import FIRST_MONTH, SEED
+from bench.frame.context import BACKED_UP_MONTHS
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.commands import run as run_program
 from ft_ops.backups.drill import Drill, newest_plan, run_drill
 from ft_ops.backups.ledger import entries
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.providers import open_provider
-from ft_ops.backups.take import take_full
 from ft_ops.backups.wal import Segment
-from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg import server as pg
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import Server
-from ft_ops.policy import load_policy
-from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects
-from ft_ops.sandbox import Sandbox, sandbox
-from ft_ops.sandbox.sample import make_sample
-from ft_ops.schema import load_migrations, run_migrations
 
 GOAL = 3.0
-MONTHS = 4
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 600
 
@@ -58,6 +50,7 @@ def run(context: BenchContext) -> Iterator[Result]:
                 "ours": lambda: seconds(lambda: drills.append(backup.drill())),
             },
             repetitions=context.sizes.repetitions,
+            warm_ups=0,
         )
         result = Result.comparing(
             found["ours"],
@@ -66,8 +59,8 @@ def run(context: BenchContext) -> Iterator[Result]:
             work="restore drill",
             against="plain restore of the same backup",
             goal=GOAL,
-            size=f"{context.sizes.segments_per_month:,} segments a month, {MONTHS} months; "
-            f"{backup.taken.point.cluster_bytes / 1e6:,.0f} MB",
+            size=f"{context.sizes.segments_per_month:,} segments a month,"
+            f" {BACKED_UP_MONTHS} months; {backup.taken.point.cluster_bytes / 1e6:,.0f} MB",
         )
         last = drills[-1]
         checks = {rung.check: rung.seconds for rung in last.rungs}
@@ -155,57 +148,7 @@ def _is_recovered(server: Server) -> bool:
 
 @contextmanager
 def _backed_up(context: BenchContext) -> Iterator[_Backup]:
-    """A server of its own, because a base backup takes every database of a server."""
-    with (
-        sandbox(announce=context.log) as box,
-        _environment(box),
-        connect(box.database_url, application="bench") as connection,
-    ):
-        _fill(context, connection)
-        with connect(box.admin_url, application="bench") as admin:
-            admin.execute("CHECKPOINT")
-        # The filling's log is older than the backup: nothing needs it, and it is long.
-        for segment in box.wal_spool.iterdir():
-            segment.unlink()
-        bucket = open_bucket(box.backup_bucket)
-        provider = open_provider(load_policy(), connection, bucket)
-        assert isinstance(provider, BarmanProvider)
-        taken = take_full(
-            connection,
-            provider,
-            bucket,
-            now=datetime.now(UTC),
-            run_id="bench",
-            log=context.log,
+    with own_server(context) as server:
+        yield _Backup(
+            server.connection, server.provider, server.bucket, server.take_full(context.log)
         )
-        yield _Backup(connection, provider, bucket, taken)
-
-
-def _fill(context: BenchContext, connection: Connection) -> None:
-    last = FIRST_MONTH.plus(MONTHS - 1)
-    run_migrations(connection, load_migrations())
-    for parent in PARENTS:
-        ensure_months(connection, parent, FIRST_MONTH.until(last))
-    make_sample(
-        connection,
-        families=context.sizes.families,
-        first=FIRST_MONTH,
-        last=last,
-        segments_per_month=context.sizes.segments_per_month,
-        seed=SEED,
-        progress=lambda line: None,
-    )
-    connection.execute("VACUUM ANALYZE")
-
-
-@contextmanager
-def _environment(box: Sandbox) -> Iterator[None]:
-    """Point boto3, barman and the policy at ``box`` for a block."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(box.child_environment(before))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -1,10 +1,14 @@
-"""What each step of a month's life costs as the month grows: move, export, prove, freeze, purge.
+"""What each step of a month's life costs as the month grows: move, export, prove, freeze.
 
 And storage, recounted in full over all months at that point, which grow alike. Each month is made
 of copies of the sample's first one under other ids, and lives its life once: what matters is how
-cost follows rows, over a range in which repetitions differ by little. Months of a hundred times a
-sample's, 15 million segments in a full run and some 30 GB of disk, are measured with
-BENCH_SCALING_TIMES=1,3,10,100. Two months at once are exported by two processes, as by two runs.
+cost follows rows, over a range in which repetitions differ by little. Export and proof run in
+processes of their own, whose largest resident size is the kernel's count, some 170 MB of imports
+included. Two months at once are exported by two processes, as by two runs.
+
+BENCH_SCALING_TIMES=1,3,10 purges the months too, which takes longer than everything else together.
+With 1,3,10,100 the largest month has 15 million segments in a full run, and takes some 30 GB of
+disk.
 """
 
 from __future__ import annotations
@@ -12,21 +16,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import accumulate
 from typing import Final
 
-from bench._archive import PART_BYTES, RUN, ArchivedMonth, rely_on_a_backup
+from bench._archive import RUN, ArchivedMonth, archive_prefix, rely_on_a_backup
 from bench._copies import copy_month
 from bench.frame import BenchContext, Curve, Result, alternating, in_child, seconds, slope
-from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.freeze import freeze_month
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import Generation, latest
 from ft_ops.archive.move import move_month
-from ft_ops.archive.proof import prove_month
 from ft_ops.archive.purge import plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
@@ -36,7 +38,6 @@ from ft_ops.storage import recompute_everything
 
 TIMES: Final = "1,3,10"
 DAYS: Final = 31
-PREFIX: Final = "scaling"
 RULES: Final = PurgeRules(enabled=True, grace=timedelta(0))
 NO_LIMITS: Final = Limits(replication_lag_seconds=1e9, latency_ms=1e9, longest_pause_seconds=0)
 
@@ -49,22 +50,32 @@ STEPS: Final = {
     "storage": "storage, every month recounted",
 }
 
+IN_CHILDREN: Final = ("export", "prove")
+"""Steps in processes of their own, whose memory is measured."""
+
+GROWTH_GOAL: Final = 1.1
+MEMORY_GOAL: Final = 1.2
+MEMORY_GOAL_MEGABYTES: Final = 500.0
+MEGABYTE: Final = 1e6
+
 
 @dataclass(slots=True)
 class Life:
-    """The seconds of each step, by size."""
+    """The seconds of each step, and the largest resident bytes of two of them, by size."""
 
     rows: list[int] = field(default_factory=list)
     rows_in_all: list[int] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {step: [] for step in STEPS})
+    peak_bytes: dict[str, list[int]] = field(default_factory=lambda: {s: [] for s in IN_CHILDREN})
 
     def time(self, step: str, took: float) -> None:
         self.seconds[step].append(took)
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template()
-    times = [int(t) for t in os.environ.get("BENCH_SCALING_TIMES", TIMES).split(",")]
+    template = context.template
+    asked_for = os.environ.get("BENCH_SCALING_TIMES")
+    times = [int(t) for t in (asked_for or TIMES).split(",")]
     months = _months_before(template.first, len(times))
     life = Life()
     in_all = 0
@@ -79,7 +90,11 @@ def run(context: BenchContext) -> Iterator[Result]:
         for month, rows in zip(months, life.rows, strict=True):
             context.log(f"the life of {rows:,} segments")
             _live(context, url, month, life)
+            if asked_for:
+                life.time("purge", seconds(partial(_purge, context, url, month)))
     yield from _results(life)
+    for step in IN_CHILDREN:
+        yield from _memory(step, life)
     yield _two_at_once(context)
 
 
@@ -87,6 +102,12 @@ def export(url: str, bucket: str, month: str) -> None:
     """In a process of its own."""
     with connect(url, application="bench") as connection:
         ArchivedMonth(connection, url, open_bucket(bucket), Month.parse(month)).export()
+
+
+def prove(url: str, bucket: str, month: str) -> None:
+    """In a process of its own."""
+    with connect(url, application="bench") as connection:
+        ArchivedMonth(connection, url, open_bucket(bucket), Month.parse(month)).prove()
 
 
 def _months_before(first: Month, number: int) -> list[Month]:
@@ -110,34 +131,34 @@ def _recount(url: str) -> float:
 
 
 def _live(context: BenchContext, url: str, month: Month, life: Life) -> None:
-    target = ArchiveTarget(context.bucket, PREFIX, PART_BYTES)
     with connect(url, application="bench") as connection:
         life.time("move", seconds(lambda: move_month(connection, month, run_id=RUN)))
-        generation = partial(_generation, connection, month)
-        for step, act in (
-            ("export", lambda: export_month(connection, url, target, generation(), run_id=RUN)),
-            ("prove", lambda: prove_month(connection, url, target, generation(), run_id=RUN)),
-            (
-                "freeze",
-                lambda: freeze_month(
-                    connection,
-                    context.bucket,
-                    PREFIX,
-                    generation(),
-                    storage_class="DEEP_ARCHIVE",
-                    run_id=RUN,
-                ),
-            ),
-        ):
-            life.time(step, seconds(act))
+        for step, function in (("export", export), ("prove", prove)):
+            report = in_child(function, url, context.bucket.name, month.key)
+            life.time(step, report.seconds)
+            life.peak_bytes[step].append(report.peak_bytes)
+        life.time("freeze", seconds(lambda: _freeze(context, connection, month)))
+
+
+def _freeze(context: BenchContext, connection: Connection, month: Month) -> None:
+    freeze_month(
+        connection,
+        context.bucket,
+        archive_prefix(connection),
+        _generation(connection, month),
+        storage_class="DEEP_ARCHIVE",
+        lock=None,
+        run_id=RUN,
+    )
+
+
+def _purge(context: BenchContext, url: str, month: Month) -> None:
+    with connect(url, application="bench") as connection:
         rely_on_a_backup(connection, month)
-        life.time("purge", seconds(lambda: _purge(context, connection, generation())))
-
-
-def _purge(context: BenchContext, connection: Connection, generation: Generation) -> None:
-    plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
-    throttle = Throttle(connection, NO_LIMITS, lambda line: None)
-    purge_month(connection, plan, throttle, run_id=RUN)
+        generation = _generation(connection, month)
+        plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
+        throttle = Throttle(connection, NO_LIMITS, lambda line: None)
+        purge_month(connection, plan, throttle, run_id=RUN)
 
 
 def _generation(connection: Connection, month: Month) -> Generation:
@@ -150,13 +171,15 @@ def _results(life: Life) -> Iterator[Result]:
     for step, work in STEPS.items():
         rows: Sequence[int] = life.rows_in_all if step == "storage" else life.rows
         took = life.seconds[step]
+        if not took:
+            continue
         yield Result(
             name=f"scaling_{step}",
             work=f"{work}: growth of time with rows, as an exponent",
             against="",
             unit="",
             ours=slope(rows, took),
-            goal=None,
+            goal=GROWTH_GOAL,
             n=1,
             spread=0.0,
             size=f"{rows[0]:,} to {rows[-1]:,} segments",
@@ -165,8 +188,44 @@ def _results(life: Life) -> Iterator[Result]:
         )
 
 
+def _memory(step: str, life: Life) -> Iterator[Result]:
+    """Of the largest month against the smallest, and by itself."""
+    megabytes = [peak / MEGABYTE for peak in life.peak_bytes[step]]
+    work = f"{STEPS[step]}: memory at {life.rows[-1]:,} segments"
+    result = Result(
+        name=f"scaling_memory_{step}",
+        work=work,
+        against=f"{life.rows[0]:,} segments",
+        unit="MB",
+        ours=megabytes[-1],
+        reference=megabytes[0],
+        goal=MEMORY_GOAL,
+        n=1,
+        spread=0.0,
+        size=f"{life.rows[0]:,} to {life.rows[-1]:,} segments",
+        curves=(
+            Curve(
+                step,
+                "segments",
+                "largest resident size, MB",
+                tuple(map(float, life.rows)),
+                tuple(megabytes),
+            ),
+        ),
+    )
+    yield result
+    yield replace(
+        result,
+        name=f"{result.name}_limit",
+        against="",
+        reference=None,
+        goal=MEMORY_GOAL_MEGABYTES,
+        curves=(),
+    )
+
+
 def _two_at_once(context: BenchContext) -> Result:
-    template = context.template()
+    template = context.template
     months = [template.first, template.first.plus(1)]
     with context.clone(template) as url:
         calls = [partial(in_child, export, url, context.bucket.name, m.key) for m in months]
@@ -190,7 +249,7 @@ def _two_at_once(context: BenchContext) -> Result:
 
         found = alternating(
             {"together": together, "in turn": in_turn},
-            repetitions=context.sizes.repetitions,
+            repetitions=1,
             warm_ups=0,
         )
     return Result.comparing(

@@ -4,20 +4,19 @@ Ours counts by month, book and user in one snapshot, and writes families and use
 statement, which counts only what families have, visits them one by one. Before each run the
 figures of all families are wrong, for both. After an edit of every thirty-second segment of the
 last month, about a day's worth, that month alone is counted, against a full recomputation after the
-same edit; with a history of some months, and with one three times as long.
+same edit, and against the same with a third of the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from typing import Final
 
 from psycopg import sql
 
-from bench.frame import BenchContext, Result, Samples, Template, alternating, seconds
+from bench.frame import BenchContext, Result, Template, alternating, profile, seconds
 from ft_ops.months import Month
 from ft_ops.partitions import partition_name
 from ft_ops.pg.connect import Connection, connect
@@ -33,6 +32,19 @@ FULL_GOAL: Final = 1 / 10
 CHANGED_GOAL: Final = 1 / 5
 LONGER: Final = 3
 LONGER_GOAL: Final = 1.25
+
+WHY_FULL: Final = (
+    "Where the specification's function reads each segment once, ours reads it once and also"
+    " compares every month's counts, book by book and user by user, with what was recorded, and"
+    " every sum with its months. In the profile, `in_order` waits for the two sessions that count,"
+    " each as fast as one core reads and groups; what is left is writing what differs"
+)
+WHY_CHANGED: Final = (
+    "What every run does, however little changed, weighs here: the snapshot, the readers' sessions,"
+    " the signals of all months, the comparison of all totals. The month itself is counted by its"
+    " marked users where they are few, and whole otherwise, in one session, where a full"
+    " recomputation has two side by side"
+)
 
 _READERS: Final = 2
 _BATCH_ROWS: Final = 500
@@ -65,89 +77,83 @@ _EDIT: Final = """
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    yield from _by_volume(context, context.template())
-    yield from _by_history(context)
-
-
-def _by_volume(context: BenchContext, template: Template) -> Iterator[Result]:
+    template = context.template
+    server = context.sandbox.server
     with context.clone(template) as url, connect(url, application="bench") as connection:
         subject = _Subject(url, connection, template.last)
         first = subject.first()
         found = alternating(
+            {"specified": subject.specified, "full": subject.full},
+            repetitions=1 if context.is_quick else 2,
+            warm_ups=0,
+        )
+        subject.spoil()
+        in_full = profile(subject.recompute_everything, server)
+        full = Result.comparing(
+            found["full"],
+            found["specified"],
+            name="storage_full",
+            work="storage, recomputed in full",
+            against="the specification's function",
+            goal=FULL_GOAL,
+            size=template.size,
+        )
+        yield replace(full, profile=in_full.parts, note=in_full.told, reason=WHY_FULL)
+        yield Result(
+            name="storage_first",
+            work="storage, computed for the first time",
+            against="the specification's function",
+            unit="s",
+            ours=first,
+            reference=found["specified"].median,
+            goal=None,
+            n=1,
+            spread=0.0,
+            size=template.size,
+            note="it also writes the rollup, which later runs compare with",
+        )
+        yield from _changed(context, template, subject)
+
+
+def _changed(context: BenchContext, template: Template, subject: _Subject) -> Iterator[Result]:
+    """After one month changed: against a full recomputation, and by the length of the history."""
+    kept = max(1, template.months // LONGER)
+    with context.clone(template) as url, connect(url, application="bench") as connection:
+        for month in template.first.until(template.last.plus(-kept)):
+            partition = sql.Identifier(partition_name("content_segments", month))
+            connection.execute(sql.SQL("DROP TABLE {}").format(partition))
+        short = _Subject(url, connection, template.last)
+        short.first()
+        found = alternating(
             {
-                "specified": subject.specified,
-                "full": subject.full,
                 "changed": subject.changed,
                 "changed, full": subject.changed_in_full,
+                "short": short.changed,
             },
             repetitions=context.sizes.repetitions,
         )
-    yield Result.comparing(
-        found["full"],
-        found["specified"],
-        name="storage_full",
-        work="storage, recomputed in full",
-        against="the specification's function",
-        goal=FULL_GOAL,
-        size=template.size,
-    )
-    yield Result(
-        name="storage_first",
-        work="storage, computed for the first time",
-        against="the specification's function",
-        unit="s",
-        ours=first,
-        reference=found["specified"].median,
-        goal=None,
-        n=1,
-        spread=0.0,
-        size=template.size,
-        note="it also writes the rollup, which later runs compare with",
-    )
-    yield _changed_against_full(
-        found["changed"], found["changed, full"], "storage_changed", template
-    )
-
-
-def _by_history(context: BenchContext) -> Iterator[Result]:
-    """Months of a third of the size, so that the longer history is no larger than the rest."""
-    sizes = context.sizes
-    templates = {
-        name: context.template(months=months, segments_per_month=sizes.segments_per_month // LONGER)
-        for name, months in (("short", sizes.months), ("long", LONGER * sizes.months))
-    }
-    with ExitStack() as stack:
-        subjects: dict[str, Callable[[], float]] = {}
-        for name, template in templates.items():
-            url = stack.enter_context(context.clone(template))
-            connection = stack.enter_context(connect(url, application="bench"))
-            subject = _Subject(url, connection, template.last)
-            subject.first()
-            subjects |= {name: subject.changed, f"{name}, full": subject.changed_in_full}
-        found = alternating(subjects, repetitions=sizes.repetitions)
-    long = templates["long"]
-    yield Result.comparing(
-        found["long"],
-        found["short"],
-        name="storage_changed_by_history",
-        work=f"storage after one month changed, {long.months} months of history",
-        against=f"{templates['short'].months} months of history",
-        goal=LONGER_GOAL,
-        size=long.size,
-    )
-    yield _changed_against_full(found["long"], found["long, full"], "storage_changed_long", long)
-
-
-def _changed_against_full(changed: Samples, full: Samples, name: str, of: Template) -> Result:
-    return Result.comparing(
-        changed,
-        full,
-        name=name,
-        work=f"storage after one month of {of.months} changed",
+    subject.edit()
+    shown = profile(subject.recompute_changed, context.sandbox.server)
+    changed = Result.comparing(
+        found["changed"],
+        found["changed, full"],
+        name="storage_changed",
+        work=f"storage after one month of {template.months} changed",
         against="the same, recomputed in full",
         goal=CHANGED_GOAL,
-        size=of.size,
+        size=template.size,
     )
+    yield replace(changed, profile=shown.parts, note=shown.told, reason=WHY_CHANGED)
+    by_history = Result.comparing(
+        found["changed"],
+        found["short"],
+        name="storage_changed_by_history",
+        work=f"storage after one month changed, {template.months} months of history",
+        against=f"{kept} months of history",
+        goal=LONGER_GOAL,
+        size=template.size,
+    )
+    yield replace(by_history, reason=WHY_CHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,25 +174,25 @@ class _Subject:
 
     def specified(self) -> float:
         """Seconds of the specification's statement."""
-        self._spoil()
+        self.spoil()
         return seconds(lambda: self.connection.execute(_SPECIFIED))
 
     def full(self) -> float:
         """Seconds of a full recomputation and of writing its totals."""
-        self._spoil()
+        self.spoil()
         return seconds(self.recompute_everything)
 
     def changed(self) -> float:
         """Seconds of recomputing and writing after an edit of the month, by its signals."""
-        self._edit()
+        self.edit()
         found: list[Recomputation] = []
-        took = seconds(lambda: found.append(self._recompute_changed()))
+        took = seconds(lambda: found.append(self.recompute_changed()))
         assert [month.month for month in found[0].counted] == [self.month], found
         return took
 
     def changed_in_full(self) -> float:
         """Seconds of the same, counting every month."""
-        self._edit()
+        self.edit()
         return seconds(self.recompute_everything)
 
     def recompute_everything(self) -> Recomputation:
@@ -196,7 +202,7 @@ class _Subject:
         self._publish()
         return done
 
-    def _recompute_changed(self) -> Recomputation:
+    def recompute_changed(self) -> Recomputation:
         done = recompute_changed(self.connection, self._session, readers=_READERS, run_id="bench")
         self._publish()
         return done
@@ -208,11 +214,11 @@ class _Subject:
     def _session(self) -> Connection:
         return connect(self.url, application="bench, reading")
 
-    def _spoil(self) -> None:
+    def spoil(self) -> None:
         self.connection.execute("UPDATE families SET storage_used_bytes = -1")
         self.connection.execute("VACUUM families")
 
-    def _edit(self) -> None:
+    def edit(self) -> None:
         self._publish()  # what the specification's statement wrote is not this edit's
         values = {"start": self.month.start, "end": self.month.end, "turn": next(self.turns)}
         self.connection.execute(_EDIT, values)

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ from psycopg import sql
 
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
-from ft_ops.pg.connect import connect
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
@@ -25,6 +25,9 @@ from ft_ops.schema import load_migrations, run_migrations
 
 SEED = 7
 FIRST_MONTH = Month(2017, 1)
+BACKED_UP_MONTHS = 2
+BACKED_UP_SHARE = 10
+"""Of the families: what is backed up is the content, and families take long to make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class Sizes:
         return self.months * self.segments_per_month
 
 
-FULL = Sizes(months=12, segments_per_month=150_000, families=10_000, repetitions=5)
-QUICK = Sizes(months=3, segments_per_month=5_000, families=200, repetitions=2)
+FULL = Sizes(months=12, segments_per_month=150_000, families=10_000, repetitions=3)
+QUICK = Sizes(months=3, segments_per_month=5_000, families=200, repetitions=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,30 @@ class Template:
         return f"{self.segments_per_month:,} segments a month, {self.months} months"
 
 
+@contextmanager
+def log_discarded(admin_url: str) -> Iterator[None]:
+    """Let a server archive no WAL for a block.
+
+    A sandbox archives into a folder for the backups to ship; where none is taken nobody empties
+    it, and a full run's log is tens of gigabytes.
+    """
+    with connect(admin_url, application="bench") as admin:
+        row = admin.execute("SHOW archive_command").fetchone()
+        assert row is not None
+    _set_archive_command(admin_url, "true")
+    try:
+        yield
+    finally:
+        # Not ALTER SYSTEM RESET: the sandbox's own value stands in the same file.
+        _set_archive_command(admin_url, row[0])
+
+
+def _set_archive_command(admin_url: str, command: str) -> None:
+    with connect(admin_url, application="bench") as admin:
+        admin.execute(sql.SQL("ALTER SYSTEM SET archive_command = {}").format(sql.Literal(command)))
+        admin.execute("SELECT pg_reload_conf()")
+
+
 @dataclass
 class BenchContext:
     """Handed to every benchmark of a run."""
@@ -72,7 +99,6 @@ class BenchContext:
     is_quick: bool
     work_dir: Path
     _stack: ExitStack
-    _templates: dict[tuple[int, int, int], Template] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _began: float = field(default_factory=time.monotonic)
 
@@ -86,9 +112,31 @@ class BenchContext:
         The environment of this process, and so of its children, points at it from then on.
         """
         box = self._stack.enter_context(sandbox(announce=self.log))
+        self._stack.enter_context(log_discarded(box.admin_url))
         environment = box.child_environment(os.environ)
         os.environ.clear()
         os.environ.update(environment)
+        return box
+
+    @cached_property
+    def backed_up(self) -> Sandbox:
+        """A second sandbox, for what concerns backups: a base backup takes all of a server.
+
+        Its application's database has a few months of the run's size; the log is archived from
+        then on. The environment does not point at it.
+        """
+        box = self._stack.enter_context(sandbox(announce=self.log))
+        with (
+            log_discarded(box.admin_url),
+            connect(box.database_url, application="bench") as connection,
+        ):
+            run_migrations(connection, load_migrations())
+            few = self.sizes.families // BACKED_UP_SHARE
+            self._fill_content(
+                connection, replace(self.sizes, months=BACKED_UP_MONTHS, families=few)
+            )
+        with connect(box.admin_url, application="bench") as admin:
+            admin.execute("CHECKPOINT")
         return box
 
     @cached_property
@@ -105,25 +153,15 @@ class BenchContext:
             f"{platform.machine()}, Python {platform.python_version()}"
         )
 
-    def template(
-        self,
-        *,
-        months: int | None = None,
-        segments_per_month: int | None = None,
-        families: int | None = None,
-    ) -> Template:
-        """A database with the schema and sample content from 2017-01 on; made once a shape.
-
-        Sizes left out are the run's own.
-        """
-        shape = (
-            months or self.sizes.months,
-            segments_per_month or self.sizes.segments_per_month,
-            families or self.sizes.families,
-        )
-        if shape not in self._templates:
-            self._templates[shape] = self._fill(*shape)
-        return self._templates[shape]
+    @cached_property
+    def template(self) -> Template:
+        """A database with the schema and the run's sample content from 2017-01 on."""
+        name = "bench_template"
+        self._create_with_schema(name)
+        with connect(self._url(name), application="bench") as connection:
+            last = self._fill_content(connection, self.sizes)
+            connection.execute("CHECKPOINT")
+        return Template(name, self._url(name), FIRST_MONTH, last, self.sizes.segments_per_month)
 
     @contextmanager
     def clone(self, template: Template) -> Iterator[str]:
@@ -145,28 +183,25 @@ class BenchContext:
         finally:
             self._drop(name)
 
-    def _fill(self, months: int, segments_per_month: int, families: int) -> Template:
-        name = f"bench_{months}x{segments_per_month}_{families}"
-        first, last = FIRST_MONTH, FIRST_MONTH.plus(months - 1)
-        self.log(f"filling {months} months of {segments_per_month:,} segments")
-        self._create_with_schema(name)
-        with connect(self._url(name), application="bench") as connection:
-            for parent in PARENTS:
-                ensure_months(connection, parent, first.until(last))
-            make_sample(
-                connection,
-                families=families,
-                first=first,
-                last=last,
-                segments_per_month=segments_per_month,
-                seed=SEED,
-                progress=lambda line: None,
-            )
-            # Hint bits and the visibility map: the first reader would pay for them otherwise.
-            connection.execute("VACUUM ANALYZE")
-            connection.execute("CHECKPOINT")
+    def _fill_content(self, connection: Connection, sizes: Sizes) -> Month:
+        """Make the sample from the first month on; the last month of it."""
+        last = FIRST_MONTH.plus(sizes.months - 1)
+        self.log(f"filling {sizes.months} months of {sizes.segments_per_month:,} segments")
+        for parent in PARENTS:
+            ensure_months(connection, parent, FIRST_MONTH.until(last))
+        make_sample(
+            connection,
+            families=sizes.families,
+            first=FIRST_MONTH,
+            last=last,
+            segments_per_month=sizes.segments_per_month,
+            seed=SEED,
+            progress=lambda line: None,
+        )
+        # Hint bits and the visibility map: the first reader would pay for them otherwise.
+        connection.execute("VACUUM ANALYZE")
         self.log("filled")
-        return Template(name, self._url(name), first, last, segments_per_month)
+        return last
 
     def _create_with_schema(self, name: str) -> None:
         self._create(name, "template0")

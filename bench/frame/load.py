@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ from typing import Final
 import psycopg
 from psycopg import conninfo
 
-from bench.frame.context import BenchContext
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import sql_root
+
+PER_SECOND: Final = 50
+"""Transactions that the application begins in a second: what two cores serve beside a job."""
 
 _CLIENTS: Final = 8
 _SAMPLING_SECONDS: Final = 0.01
@@ -88,17 +91,22 @@ LIMIT 1;
 _RENAME_THREAD: Final = """
 UPDATE threads SET title = 'title ' || :sequence WHERE id = :thread_id;
 """
+_LEAVE_TRAIL: Final = """
+INSERT INTO audit_log (user_id, action, table_name, record_id)
+VALUES (:user_id, 'read', 'threads', :thread_id);
+"""
 
 
 def _scripts() -> dict[str, tuple[int, str]]:
-    """pgbench's scripts with their weights: seven reads to three writes."""
+    """pgbench's scripts with their weights: two reads to a write."""
     return {
-        "read_thread": (45, _query("thread_with_content", p1=":thread_id")),
+        "read_thread": (40, _query("thread_with_content", p1=":thread_id")),
         "list_books": (15, _query("family_memory_books", p1=":family_id")),
         "search": (10, _query("search_by_tags", p1=":user_id", p2=_TAGS)),
         "write_segment": (15, _WRITE_SEGMENT),
         "tag_segment": (5, _TAG_SEGMENT),
         "rename_thread": (10, _RENAME_THREAD),
+        "leave_trail": (5, _LEAVE_TRAIL),
     }
 
 
@@ -162,37 +170,43 @@ class ApplicationLoad:
 
 
 @contextmanager
-def application_load(
-    context: BenchContext, url: str, *, per_second: int
-) -> Iterator[ApplicationLoad]:
-    """The application at work for a block, ``per_second`` transactions in all."""
+def application_load(bin_dir: Path, folder: Path, url: str) -> Iterator[ApplicationLoad]:
+    """The application at work in the database of ``url`` for a block.
+
+    ``bin_dir`` has pgbench, ``folder`` takes its scripts and its log, which goes with the block.
+    """
     people = prepare_load(url)
-    prefix = context.work_dir / f"load-{time.monotonic_ns()}"
     load = ApplicationLoad()
     stop = threading.Event()
-    command = [str(context.sandbox.bin_dir / "pgbench"), "--no-vacuum", "--log"]
-    command += [f"--log-prefix={prefix}", f"--client={_CLIENTS}", f"--rate={per_second}"]
-    command += [f"--time={_HOUR}", "--protocol=prepared", f"--define=people={people}"]
+    with tempfile.TemporaryDirectory(prefix="load-", dir=folder) as name:
+        prefix = Path(name) / "log"
+        command = [str(bin_dir / "pgbench"), "--no-vacuum", "--log", f"--log-prefix={prefix}"]
+        command += [f"--client={_CLIENTS}", f"--rate={PER_SECOND}", f"--time={_HOUR}"]
+        command += ["--protocol=prepared", f"--define=people={people}", *_write_scripts(Path(name))]
+        target = conninfo.make_conninfo(url, user="ft_app", application_name="pgbench")
+        with (Path(name) / "errors").open("w+") as errors:
+            process = subprocess.Popen([*command, target], stdout=subprocess.DEVNULL, stderr=errors)
+            sampler = threading.Thread(target=_sample, args=(url, load, stop))
+            sampler.start()
+            try:
+                yield load
+                _await_log(prefix, process, time.time())
+            finally:
+                stop.set()
+                sampler.join()
+                process.terminate()
+                process.wait()
+                load._latencies += _read_log(prefix)
+                errors.seek(0)
+                load._errors += sum("ERROR" in line or "aborted" in line for line in errors)
+
+
+def _write_scripts(folder: Path) -> Iterator[str]:
+    """The arguments by which pgbench runs the scripts that this leaves in the folder."""
     for name, (weight, statement) in _scripts().items():
-        path = context.work_dir / f"{name}.sql"
+        path = folder / f"{name}.sql"
         path.write_text(_REQUEST.format(statement=statement), encoding="utf-8")
-        command.append(f"--file={path}@{weight}")
-    target = conninfo.make_conninfo(url, user="ft_app", application_name="pgbench")
-    with (prefix.with_suffix(".err")).open("w+") as errors:
-        process = subprocess.Popen([*command, target], stdout=subprocess.DEVNULL, stderr=errors)
-        sampler = threading.Thread(target=_sample, args=(url, load, stop))
-        sampler.start()
-        try:
-            yield load
-            _await_log(prefix, process, time.time())
-        finally:
-            stop.set()
-            sampler.join()
-            process.terminate()
-            process.wait()
-            load._latencies += _read_log(prefix)
-            errors.seek(0)
-            load._errors += sum("ERROR" in line or "aborted" in line for line in errors)
+        yield f"--file={path}@{weight}"
 
 
 def prepare_load(url: str) -> int:

@@ -59,9 +59,25 @@ def _page(kept: Mapping[str, Kept], plots: Path) -> Iterator[str]:
     if any(result.goal for result in results):
         plot_goals(results, plots / "goals.svg")
         yield "![How much of each goal is used](performance/goals.svg)\n"
+    if missed:
+        yield "## Missed goals\n"
+        yield "\n".join(_missed(k) for k in kept.values() if k.result.met is False) + "\n"
     by_benchmark = sorted(kept.values(), key=lambda k: k.benchmark)
     for benchmark, group in groupby(by_benchmark, key=lambda k: k.benchmark):
         yield from _section(benchmark, list(group), plots)
+
+
+def _missed(kept: Kept) -> str:
+    """By how much, and why; the profile stands in the benchmark's section."""
+    result = kept.result
+    assert result.goal is not None
+    value = _quantity(result.ours, result.unit) if result.ratio is None else _ratio(result)
+    reached = result.ours if result.ratio is None else result.ratio
+    excess = f", {reached / result.goal - 1:.0%} more than that" if result.goal else ""
+    against = f", against {result.against}" if result.against else ""
+    reason = f". {result.reason}" if result.reason else ""
+    where = f" ([the profile](#{kept.benchmark}))" if result.profile else ""
+    return f"- {result.work}{against}: {value}, goal {_goal(result)}{excess}{reason}{where}."
 
 
 def _section(benchmark: str, kept: Sequence[Kept], plots: Path) -> Iterator[str]:
@@ -74,18 +90,27 @@ def _section(benchmark: str, kept: Sequence[Kept], plots: Path) -> Iterator[str]
         lines = [f"- {_sentence(k.result)}" for k in group]
         yield f"With {size}:\n"
         yield "\n".join(lines) + "\n"
+    yield from _profiles([k.result for k in kept])
     for result in (k.result for k in kept):
-        if result.profile:
-            total = sum(result.profile.values())
-            yield f"Where the time of *{result.work}* goes:\n"
-            yield from _table(
-                ("part", "seconds", "share"),
-                [(part, f"{s:.3g}", f"{s / total:.0%}") for part, s in result.profile.items()],
-            )
         for number, curves in enumerate(_by_axes(result.curves)):
             file = f"{result.name}-{number}.svg" if number else f"{result.name}.svg"
             plot_curves(curves, result.work, plots / file)
             yield f"![{result.work}: {curves[0].y_label}](performance/{file})\n"
+
+
+def _profiles(results: Sequence[Result]) -> Iterator[str]:
+    """A table a profile; results that share one, being of the same work, share the table."""
+    shown: list[tuple[str, Mapping[str, float]]] = []
+    for result in results:
+        if not result.profile or (result.work, result.profile) in shown:
+            continue
+        shown.append((result.work, result.profile))
+        total = sum(result.profile.values())
+        yield f"Where the time of *{result.work}* goes, once, {total:.3g} s:\n"
+        yield from _table(
+            ("part", "seconds", "share"),
+            [(part, f"{s:.3g}", f"{s / total:.0%}") for part, s in result.profile.items()],
+        )
 
 
 def _by_axes(curves: Sequence[Curve]) -> list[list[Curve]]:

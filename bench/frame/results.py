@@ -52,8 +52,10 @@ class Result:
     reference: float | None = None
     curves: tuple[Curve, ...] = ()
     profile: Mapping[str, float] = field(default_factory=dict)
-    """Where our time goes: seconds by part of the work, of one repetition."""
+    """Where our time goes: seconds by part of the work, of one more repetition."""
     note: str = ""
+    reason: str = ""
+    """Why the goal is missed, where it is: what there is to know before any number."""
 
     @classmethod
     def comparing(
@@ -123,8 +125,15 @@ def read_results(path: Path) -> dict[str, Kept]:
 
 
 def keep_results(path: Path, benchmark: str, results: Iterable[Result], machine: str) -> None:
-    """Put the results of one benchmark into the file, in place of its former ones."""
-    kept = {name: k for name, k in read_results(path).items() if k.benchmark != benchmark}
+    """Put the results of one benchmark into the file, in place of its former ones.
+
+    Those of benchmarks that are no more go.
+    """
+    kept = {
+        name: k
+        for name, k in read_results(path).items()
+        if k.benchmark != benchmark and (BENCH / f"{k.benchmark}.py").exists()
+    }
     moment = datetime.now(UTC).replace(microsecond=0)
     kept |= {r.name: Kept(benchmark, moment, machine, r) for r in results}
     document = {name: _entry(kept[name]) for name in sorted(kept)}

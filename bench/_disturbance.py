@@ -1,0 +1,139 @@
+"""What the application notices of a job: its latencies during it, against quiet ones of the run.
+
+Quiet windows and windows with the job take turns under one load, and a quiet one comes last. What
+is left over from a job is no quiet window's: each begins some seconds later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.frame import BenchContext, Curve, Result, Samples
+from bench.frame.load import PER_SECOND, ApplicationLoad, Window
+
+GOAL: Final = 5.0
+"""The most that a job may multiply the application's p99 by, where nothing stricter is asked."""
+
+LOCK_WAIT_GOAL_MS: Final = 100.0
+PERCENTILES: Final = (50, 75, 90, 95, 98, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What disturbs: the name of its results, and how a sentence tells of it."""
+
+    name: str
+    during: str
+    size: str
+    goal: float | None = GOAL
+    reason: str = ""
+
+    @property
+    def terms(self) -> str:
+        return f"{self.size}; {PER_SECOND} transactions a second"
+
+
+def warm_up(context: BenchContext) -> None:
+    """Wait until the application's caches and plans are there."""
+    time.sleep(1.0 if context.is_quick else 6.0)
+
+
+def stay_quiet(context: BenchContext, load: ApplicationLoad, name: str) -> None:
+    """Let the application work alone, in a window of that name, once it has caught up."""
+    time.sleep(1.0 if context.is_quick else 2.0)
+    with load.window(name):
+        time.sleep(2.0 if context.is_quick else 10.0)
+
+
+def disturb(
+    context: BenchContext,
+    load: ApplicationLoad,
+    work: Callable[[], object],
+    *,
+    repetitions: int,
+    prepare: Callable[[], object] = lambda: None,
+) -> tuple[list[str], list[str]]:
+    """Do the work in windows of its own; the names of the quiet windows and of those.
+
+    ``prepare`` comes before each quiet window, and is in none. A quick run does it all once.
+    """
+    warm_up(context)
+    quiet, busy = [], []
+    for number in range(1, (1 if context.is_quick else repetitions) + 1):
+        quiet.append(f"quiet {number}")
+        busy.append(f"busy {number}")
+        prepare()
+        stay_quiet(context, load, quiet[-1])
+        with load.window(busy[-1]):
+            work()
+    quiet.append("quiet last")
+    prepare()
+    stay_quiet(context, load, quiet[-1])
+    return quiet, busy
+
+
+def disturbance(
+    job: Job, load: ApplicationLoad, quiet: Sequence[str], busy: Sequence[str]
+) -> Iterator[Result]:
+    """The p99 against the quiet one, the longest lock wait, the errors; after the load has ended.
+
+    The spread is that of the p99 of each busy window over the one of the quiet window before it.
+    """
+    during, before = load.report(*busy), load.report(*quiet)
+    ratios = Samples(
+        tuple(
+            load.report(one).percentile(99) / load.report(other).percentile(99)
+            for one, other in zip(busy, quiet, strict=False)
+        )
+    )
+    yield Result(
+        name=job.name,
+        work=f"application {job.during}: p99",
+        against="quiet p99",
+        unit="ms",
+        ours=during.percentile(99),
+        reference=before.percentile(99),
+        goal=job.goal,
+        n=len(busy),
+        spread=ratios.spread,
+        size=job.terms,
+        curves=tuple(
+            Curve(
+                label,
+                "percentile",
+                "latency, ms",
+                tuple(float(p) for p in PERCENTILES),
+                tuple(window.percentile(p) for p in PERCENTILES),
+            )
+            for label, window in (("quiet", before), ("busy", during))
+        ),
+        note=_told(during, before),
+        reason=job.reason,
+    )
+    for suffix, what, value, unit, goal in (
+        ("lock_wait", "longest lock wait", during.longest_lock_wait, "ms", LOCK_WAIT_GOAL_MS),
+        ("errors", "errors", float(during.errors), "", 0.0),
+    ):
+        yield Result(
+            name=f"{job.name}_{suffix}",
+            work=f"application {job.during}: {what}",
+            against="",
+            unit=unit,
+            ours=value,
+            goal=goal,
+            n=len(busy),
+            spread=0.0,
+            size=job.terms,
+        )
+
+
+def _told(during: Window, quiet: Window) -> str:
+    return (
+        f"{len(during.latencies):,} transactions in {during.seconds:.0f} s, "
+        f"{len(quiet.latencies):,} quiet ones; {during.errors} errors; "
+        f"longest lock wait {during.longest_lock_wait:.0f} ms, "
+        f"{quiet.longest_lock_wait:.0f} ms when quiet"
+    )

@@ -1,0 +1,31 @@
+"""What the application notices while a full backup is taken.
+
+barman-cloud copies the whole server, compressed, to the sandbox's S3, and the log that belongs to
+it is shipped, as `full_backup` does it, in turn with quiet windows. The load is that of
+archive_purge_load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench._disturbance import Job, disturb, disturbance
+from bench._own_server import own_server
+from bench.frame import BenchContext, Result
+from bench.frame.context import BACKED_UP_MONTHS
+from bench.frame.load import application_load
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    job = Job(
+        "backup_load",
+        "while a full backup is taken",
+        f"{context.sizes.segments_per_month:,} segments a month, {BACKED_UP_MONTHS} months",
+    )
+    with own_server(context) as server:
+        box = server.box
+        with application_load(box.bin_dir, context.work_dir, box.database_url) as load:
+            quiet, busy = disturb(
+                context, load, lambda: server.take_full(context.log), repetitions=2
+            )
+    yield from disturbance(job, load, quiet, busy)

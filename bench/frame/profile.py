@@ -1,0 +1,139 @@
+"""Where the time of one piece of work goes: by looking, every few milliseconds, at what it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from ft_ops.pg.server import Server
+
+MAIN_THREAD: Final = threading.main_thread().name
+_SAMPLING_SECONDS: Final = 0.005
+_MOST_PARTS: Final = 8
+_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Of one repetition.
+
+    ``parts`` are seconds on the wall of the thread that was watched, by the innermost function of
+    ft_ops and the one that it had called into, the largest first. ``core_seconds`` are those of
+    all processors, by who spent them: they add up to more than the wall's where several work.
+    """
+
+    parts: Mapping[str, float]
+    core_seconds: Mapping[str, float]
+
+    @property
+    def told(self) -> str:
+        spent = ", ".join(f"{seconds:.1f} {who}" for who, seconds in self.core_seconds.items())
+        wall = sum(self.parts.values())
+        return f"core-seconds of one of {wall:.1f} s on {os.cpu_count()} cores: {spent}"
+
+
+def profile(action: Callable[[], object], server: Server, *, worker: str = MAIN_THREAD) -> Profile:
+    """Profile one call. While a thread named ``worker`` lives, it is what is watched.
+
+    ``server`` is the PostgreSQL that works for the call; the sandbox's S3 is a child of ours.
+    """
+    before = _core_seconds(server)
+    over = threading.Event()
+    parts: dict[str, float] = defaultdict(float)
+    sampler = threading.Thread(target=_sample, args=(worker, parts, over))
+    sampler.start()
+    try:
+        action()
+    finally:
+        over.set()
+        sampler.join()
+    after = _core_seconds(server)
+    return Profile(_largest(parts), {who: spent - before[who] for who, spent in after.items()})
+
+
+def _sample(worker: str, parts: dict[str, float], over: threading.Event) -> None:
+    last = time.perf_counter()
+    while not over.wait(_SAMPLING_SECONDS):
+        now = time.perf_counter()
+        names = {thread.name: thread.ident for thread in threading.enumerate()}
+        ident = names.get(worker, names[MAIN_THREAD])
+        frame = sys._current_frames().get(ident or 0)
+        if frame is not None:
+            parts[_part(frame)] += now - last
+        last = now
+
+
+def _part(frame: FrameType) -> str:
+    """The innermost function of ft_ops, and what it waits for or works in."""
+    called = ""
+    for at in _stack(frame):
+        module = str(at.f_globals.get("__name__", ""))
+        if module.startswith("ft_ops."):
+            return f"`{module.removeprefix('ft_ops.')}.{at.f_code.co_name}`{called}"
+        called = f" → `{module.partition('.')[0]}.{at.f_code.co_name}`"
+    return "elsewhere"
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _largest(parts: dict[str, float]) -> dict[str, float]:
+    ordered = sorted(parts.items(), key=lambda part: part[1], reverse=True)
+    found = dict(ordered[:_MOST_PARTS])
+    if rest := sum(seconds for _, seconds in ordered[_MOST_PARTS:]):
+        found["the rest"] = rest
+    return found
+
+
+def _core_seconds(server: Server) -> dict[str, float]:
+    postmaster = int((server.data_dir / "postmaster.pid").read_text("ascii").split()[0])
+    processes = {process.pid: process for process in _processes()}
+    us = os.getpid()
+    return {
+        "PostgreSQL": sum(
+            p.seconds + (p.seconds_of_ended if p.pid == postmaster else 0)
+            for p in processes.values()
+            if postmaster in (p.pid, p.parent)
+        ),
+        "this process": time.process_time(),
+        "the S3 server": sum(p.seconds for p in processes.values() if _descends(p, us, processes)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    pid: int
+    parent: int
+    seconds: float
+    seconds_of_ended: float
+
+
+def _processes() -> Iterator[_Process]:
+    """Every process that there is, by the kernel's /proc/PID/stat."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        # The name, in parentheses, may hold anything; the state and the parent follow it.
+        fields = text.rpartition(")")[2].split()
+        user, system, ended_user, ended_system = (int(f) / _TICKS_A_SECOND for f in fields[11:15])
+        yield _Process(int(folder.name), int(fields[1]), user + system, ended_user + ended_system)
+
+
+def _descends(process: _Process, ancestor: int, processes: Mapping[int, _Process]) -> bool:
+    parent: _Process | None = process
+    while parent is not None and parent.parent != ancestor:
+        parent = processes.get(parent.parent)
+    return parent is not None

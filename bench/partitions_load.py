@@ -1,0 +1,77 @@
+"""What the application notices while 120 months of both tables are created.
+
+By the function that the run calls, in turn with quiet windows, before which they are dropped again.
+The load, which writes to both tables, is that of archive_purge_load. A product query that names no
+month reads all of them: one result tells what their mere presence costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from psycopg import sql
+
+from bench._disturbance import Job, disturbance, stay_quiet, warm_up
+from bench.frame import BenchContext, Result
+from bench.frame.context import FIRST_MONTH
+from bench.frame.load import application_load
+from ft_ops.partitions import PARENTS, ensure_months, partition_name
+from ft_ops.pg.connect import Connection, connect
+
+MONTHS: Final = tuple(FIRST_MONTH.plus(-120).until(FIRST_MONTH.plus(-1)))
+"""The ten years before the sample."""
+
+REASON: Final = (
+    "It is no lock: see the longest wait. Each new month makes every session plan its statements"
+    " anew, and those that name no month are planned, and run, over all months that there are;"
+    " with the months there, and nobody creating any, p99 is what the line after this one says"
+)
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    template = context.template
+    repetitions = range(1 if context.is_quick else 2)
+    bin_dir = context.sandbox.bin_dir
+    with (
+        context.clone(template) as url,
+        connect(url, application="bench") as connection,
+        application_load(bin_dir, context.work_dir, url) as load,
+    ):
+        warm_up(context)
+        for number in repetitions:
+            _drop(connection)
+            stay_quiet(context, load, f"quiet {number}")
+            with load.window(f"busy {number}"):
+                _create(connection)
+            stay_quiet(context, load, f"with them {number}")
+    quiet, busy, afterwards = (
+        [f"{name} {number}" for number in repetitions] for name in ("quiet", "busy", "with them")
+    )
+    job = Job(
+        "partitions_load",
+        f"while {len(MONTHS)} months of both tables are created",
+        template.size,
+        reason=REASON,
+    )
+    yield from disturbance(job, load, quiet, busy)
+    there = Job(
+        "partitions_load_afterwards",
+        f"with those {len(MONTHS)} months there",
+        template.size,
+        goal=None,
+    )
+    yield next(disturbance(there, load, quiet, afterwards))
+
+
+def _create(connection: Connection) -> None:
+    for parent in PARENTS:
+        created = ensure_months(connection, parent, MONTHS)
+        assert len(created) == len(MONTHS), created
+
+
+def _drop(connection: Connection) -> None:
+    for parent in PARENTS:
+        for month in MONTHS:
+            name = sql.Identifier(partition_name(parent, month))
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))

@@ -1,0 +1,57 @@
+"""What the application notices while storage is recomputed in full.
+
+Every month is counted and the totals of all families, spoilt beforehand, are written, as
+`recompute_storage` does it with its own settings, in turn with quiet windows. The load is that of
+archive_purge_load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bench._disturbance import Job, disturb, disturbance
+from bench.frame import BenchContext, Result
+from bench.frame.load import application_load
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.policy import load_policy
+from ft_ops.storage import publish_families, publish_users, recompute_everything
+
+_SPOIL: Final = "UPDATE families SET storage_used_bytes = -1"
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    template = context.template
+    job = Job("storage_load", "while storage is recomputed in full", template.size)
+    bin_dir = context.sandbox.bin_dir
+    with (
+        context.clone(template) as url,
+        connect(url, application="bench") as connection,
+    ):
+        _recompute(connection, url)
+        connection.execute("VACUUM ANALYZE")
+        with application_load(bin_dir, context.work_dir, url) as load:
+            quiet, busy = disturb(
+                context,
+                load,
+                lambda: _recompute(connection, url),
+                prepare=lambda: connection.execute(_SPOIL),
+                repetitions=2,
+            )
+    yield from disturbance(job, load, quiet, busy)
+
+
+def _recompute(connection: Connection, url: str) -> None:
+    policy = load_policy()
+    recompute_everything(
+        connection,
+        lambda: connect(url, application="bench, reading"),
+        readers=policy.storage_readers,
+        run_id="bench",
+    )
+    for publish in (publish_families, publish_users):
+        publish(
+            connection,
+            batch_rows=policy.storage_batch_rows,
+            lock_wait_ms=policy.storage_lock_wait_ms,
+        )
