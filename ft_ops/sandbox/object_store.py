@@ -70,9 +70,24 @@ def serve() -> None:
     It closes too when the parent is killed.
     """
     from moto.iam.access_control import PermissionResult
-    from moto.s3.models import FakeBucket
+    from moto.s3.models import FakeBucket, FakeKey
     from moto.server import ThreadedMotoServer
 
+    class Listed(FakeKey):
+        """An object's version in a listing, which leaves the version's body alone."""
+
+        def dispose(self, garbage: bool = False) -> None:
+            pass
+
+    def listed(version: FakeKey, _: object) -> Listed:
+        # Not by FakeKey's own way, which remembers each one for good.
+        twin = object.__new__(Listed)
+        vars(twin).update(vars(version))
+        return twin
+
+    # moto lists versions by copies of them: with their bodies, of every object of the bucket, and
+    # in files that stay open.
+    FakeKey.__deepcopy__ = listed  # type: ignore[attr-defined]
     # moto takes the conditions of a bucket's policy for true: a denial of plain HTTP would be one
     # of everything. Policies are kept and shown, and not enforced.
     FakeBucket.get_permission = (  # type: ignore[method-assign]
