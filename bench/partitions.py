@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,6 +23,11 @@ from ft_ops.pg.connect import connect
 GOAL = 2.0
 FIRST_MONTH = Month(2014, 1)
 """120 months before those that the migrations create."""
+
+REASON = (
+    "The function by itself is the line after this one; what the run adds is Dagster's: an event"
+    " for each planned and each created partition, and the checks"
+)
 
 
 def run(context: BenchContext) -> Iterator[Result]:
@@ -37,7 +43,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         warm_ups=0,
     )
     for subject, suffix in (("run", ""), ("function", "_function")):
-        yield Result.comparing(
+        result = Result.comparing(
             found[subject],
             found["psql"],
             name=f"partitions{suffix}",
@@ -46,6 +52,7 @@ def run(context: BenchContext) -> Iterator[Result]:
             goal=GOAL,
             size=f"{MONTHS * len(PARENTS)} partitions",
         )
+        yield replace(result, reason=REASON if subject == "run" else "")
 
 
 def _statements() -> Iterator[str]:

@@ -1,0 +1,140 @@
+"""What creating partitions costs as their months grow, and the inventory as the backups do.
+
+The months are created in an empty schema, for both tables. The inventory lists what barman-cloud
+knows and what the bucket holds: one real backup, and copies of its record under other ids, each
+with a small body and four increments, as a day of them has. It is taken for the second time: the
+first one adopts what its ledger does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bench._own_server import own_server
+from bench.frame import BenchContext, Curve, Result, seconds, slope
+from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.bucket_records import write_point
+from ft_ops.backups.inventory import take_inventory
+from ft_ops.backups.points import RestorePoint
+from ft_ops.months import Month
+from ft_ops.partitions import PARENTS, ensure_months
+from ft_ops.pg.connect import connect
+from ft_ops.s3.bucket import Bucket, open_bucket
+
+GOAL: Final = 1.1
+FIRST_MONTH: Final = Month(2014, 1)
+"""120 months before those that the migrations create."""
+
+MONTHS: Final = (12, 40, 120)
+BACKUPS: Final = (10, 30, 100)
+INCREMENTS_A_BACKUP: Final = 4
+BUCKET: Final = "growth"
+BODY: Final = b"not restored here"
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    yield _growth(
+        "growth_partitions",
+        "create partitions of both tables",
+        "months",
+        {months: _create(context, months) for months in MONTHS},
+    )
+    yield _growth(
+        "growth_inventory",
+        "take the inventory of backups",
+        "fulls, with four increments each",
+        _inventories(context),
+    )
+
+
+def _growth(name: str, work: str, unit: str, took: Mapping[int, float]) -> Result:
+    sizes = tuple(map(float, took))
+    return Result(
+        name=name,
+        work=f"{work}: growth of time, as an exponent",
+        against="",
+        unit="",
+        ours=slope(sizes, tuple(took.values())),
+        goal=GOAL,
+        n=1,
+        spread=0.0,
+        size=f"{min(took)} to {max(took)} {unit}",
+        curves=(Curve(work, unit, "seconds", sizes, tuple(took.values())),),
+        note=", ".join(f"{n}: {s:.2f} s" for n, s in took.items()),
+    )
+
+
+def _create(context: BenchContext, months: int) -> float:
+    wanted = list(FIRST_MONTH.until(FIRST_MONTH.plus(months - 1)))
+    with context.empty_database() as url, connect(url, application="bench") as connection:
+        return seconds(lambda: [ensure_months(connection, parent, wanted) for parent in PARENTS])
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A real backup: what barman keeps of it, its name, and its restore point."""
+
+    base: str
+    info: bytes
+    point: RestorePoint
+
+    def copy(self, bucket: Bucket, number: int) -> None:
+        """Put a backup like it into the bucket, of another day."""
+        day = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number)
+        folder = f"{self.base}{day:%Y%m%dT%H%M%S}/"
+        name = f"full-{day:%Y%m%dt%H%M%Sz}"
+        info = self.info.replace(self.point.name.encode(), name.encode())
+        for file, body in (("data.tar.lz4", BODY), ("backup.info", info)):
+            bucket.client.put_object(Bucket=bucket.name, Key=folder + file, Body=body)
+        write_point(bucket, replace(self.point, name=name))
+        for hour in range(INCREMENTS_A_BACKUP):
+            increment = f"increment-{day + timedelta(hours=hour):%Y%m%dt%H%M%Sz}"
+            write_point(bucket, replace(self.point, name=increment))
+
+
+def _inventories(context: BenchContext) -> dict[int, float]:
+    """Seconds of an inventory by the number of fulls."""
+    took: dict[int, float] = {}
+    with own_server(context) as server:
+        server.bucket.client.create_bucket(Bucket=BUCKET)
+        server.bucket.client.put_bucket_versioning(
+            Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"}
+        )
+        bucket = open_bucket(BUCKET)
+        provider = replace(server.provider, bucket=bucket)
+        pattern = _take_pattern(provider, bucket, context)
+        there = 1
+        for fulls in BACKUPS:
+            for number in range(there, fulls):
+                pattern.copy(bucket, number)
+            there = fulls
+            took[fulls] = _take_inventory(context, provider, bucket, fulls)
+    return took
+
+
+def _take_pattern(provider: BarmanProvider, bucket: Bucket, context: BenchContext) -> _Pattern:
+    taken = provider.take_full(f"full-{datetime.now(UTC):%Y%m%dt%H%M%Sz}", context.log)
+    write_point(bucket, taken.point)
+    base = f"{provider.folder}/{provider.server}/base/"
+    key = f"{base}{taken.stored.provider_id}/backup.info"
+    info = bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+    return _Pattern(base, info, taken.point)
+
+
+def _take_inventory(
+    context: BenchContext, provider: BarmanProvider, bucket: Bucket, fulls: int
+) -> float:
+    with context.empty_database() as url, connect(url, application="bench") as connection:
+
+        def inventory() -> int:
+            found = take_inventory(
+                connection, provider, bucket, now=datetime.now(UTC), log=lambda line: None
+            )
+            return len(found.whole("full"))
+
+        counted = inventory()
+        assert counted == fulls, f"{counted} of {fulls} fulls count"
+        return seconds(inventory)
