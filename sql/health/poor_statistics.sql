@@ -1,6 +1,6 @@
 -- Tables and partitions of some size for which the planner has no statistics, or whose rows have
 -- changed by more than a fifth since. Partitioned parents count as tables of their own:
--- autovacuum never analyses them. The largest first. Catalog and statistics views only.
+-- autovacuum never analyses them. Those without any first, then the largest. Catalog and statistics views only.
 WITH relations AS (
     SELECT
         coalesce(tree.relid, root.oid) AS relid,
@@ -42,4 +42,4 @@ SELECT
 FROM judged AS j
 WHERE NOT j.is_known
    OR j.changed > 0.2 * greatest(j.reltuples, 1000)
-ORDER BY j.bytes DESC, j.relid::regclass::text;
+ORDER BY j.is_known, j.bytes DESC, j.relid::regclass::text;
