@@ -1,6 +1,7 @@
 -- Tables and partitions of some size for which the planner has no statistics, or whose rows have
 -- changed by more than a fifth since. Partitioned parents count as tables of their own:
--- autovacuum never analyses them. Those without any first, then the largest. Catalog and statistics views only.
+-- autovacuum never analyses them. Those without any first, then the largest. Catalog and
+-- statistics views only.
 WITH relations AS (
     SELECT
         coalesce(tree.relid, root.oid) AS relid,
