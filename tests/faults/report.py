@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -17,6 +18,8 @@ from typing import Any
 from tests.faults.chaos import Strike
 
 _ROOT = Path(__file__).resolve().parents[2]
+_FOLDER = re.compile(r"/[^@ ]*/ft-sandbox-\w+")
+"""The throw-away folder of one run, in a message."""
 
 _HEAD = """\
 # Faults survived
@@ -40,7 +43,7 @@ def add(strike: Strike, worker: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             line = asdict(strike.point) | {
-                "first_end": strike.first_end,
+                "first_end": _FOLDER.sub("(sandbox)", strike.first_end),
                 "runs_until_done": strike.runs,
                 "problems": strike.problems,
             }
