@@ -24,7 +24,7 @@ from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 BATCH_ROWS = 2_000
-"""Segments removed in one transaction: some 25 ms of work with what belongs to them."""
+"""Segments removed in one transaction, with what belongs to them."""
 
 _ATTEMPTS = 5
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from psycopg import sql
@@ -51,6 +52,9 @@ from ft_ops.s3.objects import StoredObject
 
 RESTORE_MARGIN_DAYS = 2
 """Days that Glacier's readable copies outlast the request: a load may be retried in them."""
+
+_SCRATCH: Final = "thaw"
+"""What the scratch tables of a load are named after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ def load(
         thaw = _load_rows(connection, url, bucket, thaw, log=log, sleep=sleep)
     else:
         # Its rows were committed, and then it died with its scratch tables.
-        drop_merged(connection, thaw.month, purpose="thaw")
+        drop_merged(connection, thaw.month, purpose=_SCRATCH)
     if thaw.state == "loaded":
         thaw = with_escalating_lock_timeout(
             connection,
@@ -180,7 +184,7 @@ def _load_rows(
     )
     found = generations_of(connection, thaw)
     with (
-        merged(connection, url, bucket, found, purpose="thaw", log=log) as scratch,
+        merged(connection, url, bucket, found, purpose=_SCRATCH, log=log) as scratch,
         connection.transaction(),
     ):
         left_out = _insert(connection, thaw, scratch)

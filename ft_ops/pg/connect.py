@@ -132,7 +132,11 @@ def unreadable(url: str) -> str | None:
         return _QUOTED.sub("…", str(error).strip())
     if not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")):
         return "its port is no number"
-    if "://" in url and "@" in str(parts.get("dbname") or "") and "%40" not in url:
+    if "@" in str(parts.get("host") or ""):
+        return "its host holds an @"
+    # As it is written: a name with an @ of its own has it encoded.
+    path = url.partition("://")[2].partition("/")[2].partition("?")[0]
+    if "@" in path:
         return "its database's name holds an @"
     return None
 

@@ -167,7 +167,7 @@ def _recompute_storage(stage: Stage) -> None:
 
 
 def _back_up(stage: Stage) -> None:
-    """A full backup, an increment, a drill that restores them, and a dump; then their checks."""
+    """A full backup, an increment, and a drill that restores them; then their checks."""
     with stage.step("take_full_backup") as tell:
         stage.run("take_full_backup")
         tell("taken, and its restore point is in the archived log")

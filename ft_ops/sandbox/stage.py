@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -88,13 +89,16 @@ def beside(job: str, tags: Mapping[str, str] | None = None) -> Iterator[Callable
     """
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ft_ops.definitions"]
     command += ["-j", job, "--tags", json.dumps(dict(tags or {}))]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
+    # A file: nobody reads meanwhile, and a pipe that is full would stop the run.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as process,
+    ):
 
         def wait() -> None:
-            _, complaints = process.communicate()
-            if process.returncode:
+            if process.wait():
+                said.seek(0)
+                complaints = said.read().decode(errors="replace")
                 raise OpsError(
                     f"job {job}",
                     cause="\n".join(complaints.strip().splitlines()[-5:]),

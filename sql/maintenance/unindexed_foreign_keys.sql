@@ -1,6 +1,6 @@
 -- Foreign keys whose columns no index begins with: a delete or an update of the key on the other
--- side reads the whole table. Partitions follow their parent and are left out, and so are the tables
--- of extensions.
+-- side reads the whole table. Partitions follow their parent and are left out, and so are the
+-- tables of extensions.
 SELECT
     n.nspname AS schema,
     t.relname AS table_name,

@@ -195,11 +195,35 @@ def test_a_load_that_died_is_done_again(world: World, monkeypatch: pytest.Monkey
         monkeypatch.undo()
     assert _thaw(world).state == "thawed"
     assert world.count("archived_content_segments") == 40
-    scratch = world.connection.execute(
+    assert _scratch_tables(world) == []
+
+
+def test_a_load_that_was_killed_once_its_rows_were_in_leaves_no_scratch_table(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ft_ops.archive.thaw._attach", die)
+    # Who is killed drops nothing.
+    monkeypatch.setattr("ft_ops.archive.merge.drop_merged", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        _thaw(world)
+    monkeypatch.undo()
+    assert _scratch_tables(world) != []
+    assert _thaw(world).state == "thawed"
+    assert _scratch_tables(world) == []
+
+
+def _scratch_tables(world: World) -> list[str]:
+    found = world.connection.execute(
         "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE nspname = 'ops' AND relname LIKE 'thaw\\_%'"
     ).fetchall()
-    assert scratch == []
+    return [name for (name,) in found]
 
 
 def test_a_month_in_the_database_needs_no_thaw(world: World) -> None:

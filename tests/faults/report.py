@@ -24,11 +24,12 @@ _FOLDER = re.compile(r"/[^@ ]*/ft-sandbox-\w+")
 _HEAD = """\
 # Faults survived
 
-Written by `make chaos`; don't edit it. Each line of bench/faults.json is one fault at one point of
+Written by `python -m tests.faults.report FOLDER`, of what one run of `make chaos` or several left in
+FT_FAULTS_REPORT=FOLDER; don't edit it. Each line of bench/faults.json is one fault at one point of
 one step of a month's life in the archive. Afterwards the step was run again until it succeeded,
 and rows, partitions, tables, ledger, objects, half uploads and audit were compared with those of
 an undisturbed life; right after the fault, every row had to be in the database or in a proven
-archive.
+archive. Where the table has a 0, it was not tried.
 
 A point is a statement of psycopg or ADBC, or an HTTP request to S3, *before* it leaves or *in
 flight*: sent, its answer not seen.
