@@ -31,7 +31,7 @@ GOAL = 1.5
 REASON = (
     "It is no lock: see the longest wait. On two cores the job, PostgreSQL's part of it and pgbench"
     " share what there is: an export keeps both busy (the profile of archive_export has its"
-    " core-seconds), and a batch of the purge one. With more cores it was not measured"
+    " core-seconds). With more cores it was not measured"
 )
 RULES = PurgeRules(enabled=True, grace=timedelta(0))
 

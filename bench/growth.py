@@ -15,19 +15,15 @@ from typing import Final
 
 from bench._own_server import own_server
 from bench.frame import BenchContext, Curve, Result, seconds, slope
+from bench.partitions import create_months
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.bucket_records import write_point
 from ft_ops.backups.inventory import take_inventory
 from ft_ops.backups.points import RestorePoint
-from ft_ops.months import Month
-from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket, open_bucket
 
 GOAL: Final = 1.1
-FIRST_MONTH: Final = Month(2014, 1)
-"""120 months before those that the migrations create."""
-
 MONTHS: Final = (12, 40, 120)
 BACKUPS: Final = (10, 30, 100)
 INCREMENTS_A_BACKUP: Final = 4
@@ -40,7 +36,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         "growth_partitions",
         "create partitions of both tables",
         "months",
-        {months: _create(context, months) for months in MONTHS},
+        {months: create_months(context, months) for months in MONTHS},
     )
     yield _growth(
         "growth_inventory",
@@ -65,12 +61,6 @@ def _growth(name: str, work: str, unit: str, took: Mapping[int, float]) -> Resul
         curves=(Curve(work, unit, "seconds", sizes, tuple(took.values())),),
         note=", ".join(f"{n}: {s:.2f} s" for n, s in took.items()),
     )
-
-
-def _create(context: BenchContext, months: int) -> float:
-    wanted = list(FIRST_MONTH.until(FIRST_MONTH.plus(months - 1)))
-    with context.empty_database() as url, connect(url, application="bench") as connection:
-        return seconds(lambda: [ensure_months(connection, parent, wanted) for parent in PARENTS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ FIRST_MONTH = Month(2014, 1)
 """120 months before those that the migrations create."""
 
 REASON = (
-    "The function by itself is the line after this one; what the run adds is Dagster's: an event"
+    "The function by itself stands beside it in the table; what the run adds is Dagster's: an event"
     " for each planned and each created partition, and the checks"
 )
 
@@ -36,7 +36,7 @@ def run(context: BenchContext) -> Iterator[Result]:
     found = alternating(
         {
             "run": lambda: _run(context),
-            "function": lambda: _function(context),
+            "function": lambda: create_months(context, MONTHS),
             "psql": lambda: _psql(context, script),
         },
         repetitions=context.sizes.repetitions,
@@ -75,8 +75,9 @@ def _run(context: BenchContext) -> float:
             return in_child(create).seconds
 
 
-def _function(context: BenchContext) -> float:
-    months = list(FIRST_MONTH.until(FIRST_MONTH.plus(MONTHS - 1)))
+def create_months(context: BenchContext, number: int) -> float:
+    """The seconds that the run's function takes for so many months, in an empty schema."""
+    months = list(FIRST_MONTH.until(FIRST_MONTH.plus(number - 1)))
     with context.empty_database() as url, connect(url, application="bench") as connection:
         return seconds(lambda: [ensure_months(connection, parent, months) for parent in PARENTS])
 

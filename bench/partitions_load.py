@@ -25,7 +25,7 @@ MONTHS: Final = tuple(FIRST_MONTH.plus(-120).until(FIRST_MONTH.plus(-1)))
 REASON: Final = (
     "It is no lock: see the longest wait. Each new month makes every session plan its statements"
     " anew, and those that name no month are planned, and run, over all months that there are;"
-    " with the months there, and nobody creating any, p99 is what the line after this one says"
+    " with the months there, and nobody creating any, p99 stands beside it in the table"
 )
 
 

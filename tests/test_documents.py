@@ -23,11 +23,6 @@ CODE = [
     ROOT / "compose.yaml",
 ]
 
-NOT_MEASURED_YET = (
-    set() if (ROOT / "bench" / "results.json").exists() else {DOCS / "performance.md"}
-)
-"""What `make bench` writes."""
-
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
@@ -36,7 +31,7 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
             continue
         target, _, anchor = link.partition("#")
         file = (page.parent / target).resolve() if target else page
-        assert file.exists() or file in NOT_MEASURED_YET, link
+        assert file.exists(), link
         assert not anchor or anchor in headings(file), link
 
 

@@ -24,7 +24,7 @@ _FOLDER = re.compile(r"/[^@ ]*/ft-sandbox-\w+")
 _HEAD = """\
 # Faults survived
 
-Written by `python -m tests.faults.report FOLDER`, of what one run of `make chaos` or several left in
+Written by `python -m tests.faults.report FOLDER`, of what runs of `make chaos` left in
 FT_FAULTS_REPORT=FOLDER; don't edit it. Each line of bench/faults.json is one fault at one point of
 one step of a month's life in the archive. Afterwards the step was run again until it succeeded,
 and rows, partitions, tables, ledger, objects, half uploads and audit were compared with those of
