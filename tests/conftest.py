@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fixtures.memory import use_memory
+
 pytest_plugins = ["tests.fixtures.http", "tests.fixtures.postgres", "tests.fixtures.s3"]
 
 
@@ -13,6 +15,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="only tests that use the server of FT_TEST_DATABASE_URL: for a second run on another",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    use_memory()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -44,7 +44,7 @@ def binaries(version: int) -> Path:
 def running(version: int) -> Iterator[str]:
     """A new server of that version; its URL, as its administrator."""
     # A socket's path must be short, and the server's user must be able to enter it.
-    with TemporaryDirectory(prefix=f"ft-pg{version}-", dir="/tmp") as folder:
+    with TemporaryDirectory(prefix=f"ft-pg{version}-") as folder:
         root = Path(folder)
         root.chmod(0o755)
         bin_dir = pg.reachable_binaries(binaries(version), root / "programs")

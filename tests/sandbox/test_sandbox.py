@@ -41,7 +41,7 @@ def box() -> Iterator[Sandbox]:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A TMPDIR for the sandboxes of one test; short, because socket paths are limited."""
-    folder = Path(tempfile.mkdtemp(prefix="ft-place-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="ft-place-"))
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
