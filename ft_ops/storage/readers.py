@@ -59,7 +59,7 @@ def readers_of(connection: Connection, open_session: OpenSession, count: int) ->
             session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0])))
             # Room for the groups of MOST_BYTES_AT_ONCE; compiling the plan would take longer
             # than running it, and the other cores are the other readers'.
-            session.execute("SET LOCAL work_mem = '64MB'")
+            session.execute("SET LOCAL work_mem = '96MB'")
             session.execute("SET LOCAL jit = off")
             session.execute("SET LOCAL max_parallel_workers_per_gather = 0")
             idle.put(session)
