@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -102,9 +102,10 @@ def estimate_indexes(
     *,
     chance: random.Random,
     store: bool,
+    named: Collection[str] = (),
     log: Callable[[str], None] = lambda line: None,
 ) -> list[Estimate]:
-    """An estimate for every valid index that holds pages; the most reclaimable bytes first.
+    """An estimate for every valid index, or those ``named``; the most reclaimable bytes first.
 
     An index whose size and row count have not moved since its last estimate keeps that one. With
     ``store``, new estimates are recorded, and those of vanished files forgotten.
@@ -113,6 +114,8 @@ def estimate_indexes(
     estimates: list[Estimate] = []
     for index in index_states(connection):
         if index.is_partitioned or index.is_temporary or not index.is_valid:
+            continue
+        if named and index.names.isdisjoint(named):
             continue
         known = stored.get((index.schema, index.name, index.file_node))
         estimate = _reused(index, known)

@@ -109,11 +109,7 @@ def unfit(index: IndexState) -> str | None:
 
 
 def _named(estimates: Sequence[Estimate], named: Collection[str]) -> list[Estimate]:
-    by_name: dict[str, Estimate] = {}
-    for estimate in estimates:
-        by_name[estimate.index.qualified_name] = estimate
-        if estimate.index.schema == "public":
-            by_name[estimate.index.name] = estimate
+    by_name = {name: estimate for estimate in estimates for name in estimate.index.names}
     unknown = sorted(name for name in set(named) if name not in by_name)
     if unknown:
         raise OpsError(

@@ -50,6 +50,12 @@ class IndexState:
         return f"{self.schema}.{self.name}"
 
     @property
+    def names(self) -> frozenset[str]:
+        """What a person may call it: the schema can be left out of what lies in public."""
+        plain = {self.name} if self.schema == "public" else set()
+        return frozenset({self.qualified_name} | plain)
+
+    @property
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(self.schema, self.name)
 

@@ -104,7 +104,7 @@ def rebuild_indexes(
     with _alone(connection, sleep), scans_of_our_own(connection, now=now):
         settle_unfinished(connection, log)
         drop_leftovers(connection, log)
-        estimates = estimate_indexes(connection, chance=chance, store=True)
+        estimates = estimate_indexes(connection, chance=chance, store=True, named=named)
         chosen = candidates(connection, estimates, terms.rules, named, now)
         for candidate in chosen:
             if any(outcome.was_felt for outcome in outcomes):
@@ -128,7 +128,7 @@ def plan_rebuilds(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[RebuildOutcome]:
     """What a run would do right now, changing nothing."""
-    estimates = estimate_indexes(connection, chance=chance, store=False)
+    estimates = estimate_indexes(connection, chance=chance, store=False, named=named)
     outcomes = []
     seconds_left = terms.deadline - clock()
     for candidate in candidates(connection, estimates, terms.rules, named, now):

@@ -171,6 +171,13 @@ def test_a_named_index_is_rebuilt_however_little_bloated(
     assert results(outcomes) == {"letters_sender": "rebuilt"}
 
 
+def test_only_named_indexes_are_estimated(connection: Connection, beside: Connection) -> None:
+    make_letters(connection)
+    rebuild(connection, beside, ["letters_sender"])
+    estimated = connection.execute("SELECT DISTINCT index_name FROM ops.index_estimates")
+    assert estimated.fetchall() == [("letters_sender",)]
+
+
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
