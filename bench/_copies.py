@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import LiteralString
 
-from psycopg import conninfo, sql
+from psycopg import sql
 
+from bench.frame.unchecked import unchecked
 from ft_ops.archive.content import table_columns
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
@@ -36,16 +37,15 @@ _IDS = ("id", "content_segment_id", "source_segment_id", "target_segment_id")
 def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
     """Fill ``month`` with one copy of ``original`` for each of ``numbers``, with its children.
 
-    A number must serve once in a database: ids and sequence numbers follow from it. Written by
-    the superuser without triggers, for speed; the keys are copied like everything else. Links
-    that lead out of the month are left out. Both months must have equally many days.
+    A number must serve once in a database: ids and sequence numbers follow from it. Keys are
+    copied like everything else. Links that lead out of the month are left out. Both months must
+    have equally many days.
     """
     source = sql.Identifier(f"content_segments_{original.suffix}")
     with connect(url, application="bench") as connection:
         ensure_months(connection, "content_segments", [month])
         columns = {table: table_columns(connection, table) for table in _SELECTIONS}
-    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
-        admin.execute("SET session_replication_role = replica")
+    with unchecked(url) as admin:
         for number in numbers:
             for table, selection in _SELECTIONS.items():
                 names = [column.name for column in columns[table]]
@@ -56,7 +56,11 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
                 )
                 select = sql.SQL(selection).format(values=sql.SQL(", ").join(values), source=source)
                 admin.execute(insert + select)
-        admin.execute("VACUUM ANALYZE")
+    with connect(url, application="bench") as connection:
+        tables = [f"content_segments_{month.suffix}", *list(_SELECTIONS)[1:]]
+        connection.execute(
+            sql.SQL("VACUUM ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, tables)))
+        )
 
 
 def _value(table: str, name: str, original: Month, month: Month, number: int) -> sql.Composable:

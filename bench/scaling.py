@@ -6,9 +6,9 @@ cost follows rows, over a range in which repetitions differ by little. Export an
 processes of their own, whose largest resident size is the kernel's count, some 170 MB of imports
 included. Two months at once are exported by two processes, as by two runs.
 
-BENCH_SCALING_TIMES=1,3,10 purges the months too, which takes about as long as everything else.
-With 1,3,10,100 the largest month has 15 million segments in a full run, and takes some 30 GB of
-disk.
+BENCH_SCALING_PURGE=1 purges the months too, which takes about as long as everything else. With
+BENCH_SCALING_TIMES=1,3,10,100 the largest month has 15 million segments in a full run, and takes
+some 30 GB of disk.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Life:
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
-    asked_for = os.environ.get("BENCH_SCALING_TIMES")
-    times = [int(t) for t in (asked_for or TIMES).split(",")]
+    times = [int(t) for t in os.environ.get("BENCH_SCALING_TIMES", TIMES).split(",")]
+    purges = os.environ.get("BENCH_SCALING_PURGE") == "1"
     months = _months_before(template.first, len(times))
     life = Life()
     in_all = 0
@@ -92,7 +92,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         for month, rows in zip(months, life.rows, strict=True):
             context.log(f"the life of {rows:,} segments")
             _live(context, url, month, life)
-            if asked_for:
+            if purges:
                 life.time("purge", seconds(partial(_purge, context, url, month)))
     yield from _results(life)
     for step in IN_CHILDREN:
