@@ -21,7 +21,7 @@ help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
 	@echo "make ui     the same, then the Dagster UI on 127.0.0.1:3000"
 	@echo "make test   the tests (ARGS='…' goes to pytest)"
-	@echo "make chaos  the tests that kill processes (ARGS='…')"
+	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
 	@echo "make check  ruff, mypy --strict, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
@@ -41,7 +41,7 @@ test: $(READY)
 	$(BIN)/pytest -n 2 -m "not chaos and not versions" $(ARGS)
 
 chaos: $(READY)
-	$(BIN)/pytest -m chaos $(ARGS)
+	$(BIN)/pytest -n 2 -m chaos $(ARGS)
 
 # PostgreSQL 16 and 18 are in the environment; npm has the others, and asks for nothing else.
 versions: $(READY) $(addprefix build/postgresql/,$(POSTGRESQL_VERSIONS))

@@ -15,6 +15,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="only tests that use the server of FT_TEST_DATABASE_URL: for a second run on another",
     )
+    parser.addoption(
+        "--every-point",
+        action="store_true",
+        help="faults at every point of every step, which takes hours; else at some of them",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

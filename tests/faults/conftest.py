@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,7 @@ from ft_ops.sandbox import object_store
 from tests.faults import report
 from tests.faults.chaos import Chaos, Strike
 from tests.faults.runs import zygote
+from tests.faults.spread import Spread
 from tests.faults.world import World, cloned, fill
 from tests.fixtures.postgres import Database
 
@@ -60,6 +62,11 @@ def chaos(session_chaos: Chaos, settings: dict[str, str], monkeypatch: pytest.Mo
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return session_chaos
+
+
+@pytest.fixture
+def spread(request: pytest.FixtureRequest) -> Spread:
+    return Spread(request.config.getoption("--every-point"), random.Random())
 
 
 @pytest.fixture

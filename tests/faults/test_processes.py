@@ -6,13 +6,15 @@ the end is that of an undisturbed life.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
 from tests.faults.chaos import LIFE, Chaos, Fault, Point, Step, Strike, path
 from tests.faults.faults import cancel, cut_connections, joined_by, kill, superseded_by
-from tests.faults.runs import Ended, Paused
+from tests.faults.probe import Moment
+from tests.faults.runs import Ended, Paused, Zygote
+from tests.faults.spread import Spread
 
 Survived = Callable[[Iterator[Strike]], None]
 
@@ -21,18 +23,23 @@ Survived = Callable[[Iterator[Strike]], None]
 def test_a_step_that_is_killed_is_finished_by_the_next_run(
     chaos: Chaos, survived: Survived, step: Step
 ) -> None:
-    survived(_strikes(chaos, step, "killed", kill, most=2))
+    moments = chaos.moments(step)
+    third = len(moments) // 3
+    survived(_strikes(chaos, step, [moments[third], moments[-third]], "killed", kill))
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
-def test_killed_at_every_point(chaos: Chaos, survived: Survived, step: Step) -> None:
-    survived(_strikes(chaos, step, "killed", kill))
+def test_killed_at_every_point(
+    chaos: Chaos, survived: Survived, spread: Spread, step: Step
+) -> None:
+    moments = spread.among(chaos.moments(step), 40)
+    survived(_strikes(chaos, step, moments, "killed", kill))
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
 def test_killed_again_and_again_each_time_a_little_later(
     chaos: Chaos, survived: Survived, step: Step
@@ -41,44 +48,45 @@ def test_killed_again_and_again_each_time_a_little_later(
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("connections cut", cut_connections), ("cancelled", cancel)],
+    ids=["connections cut", "cancelled"],
+)
 @pytest.mark.parametrize("step", LIFE)
-def test_its_connections_are_cut(chaos: Chaos, survived: Survived, step: Step) -> None:
-    survived(_strikes(chaos, step, "connections cut", cut_connections, most=20))
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("step", LIFE)
-def test_it_is_cancelled(chaos: Chaos, survived: Survived, step: Step) -> None:
-    survived(_strikes(chaos, step, "cancelled", cancel, most=20))
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("step", LIFE)
-def test_a_second_run_begins_beside_it(chaos: Chaos, survived: Survived, step: Step) -> None:
-    survived(_strikes(chaos, step, "a second run", joined_by(chaos.zygote, step), most=10))
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("step", LIFE)
-def test_it_loses_its_lock_and_goes_on_after_a_second_run_has_done_the_work(
-    chaos: Chaos, survived: Survived, step: Step
+def test_it_is_interrupted(
+    chaos: Chaos, survived: Survived, spread: Spread, step: Step, name: str, fault: Fault
 ) -> None:
-    fault = superseded_by(chaos.zygote, step)
-    survived(_strikes(chaos, step, "lock lost to a second run", fault))
+    moments = spread.among(chaos.moments(step), 20)
+    survived(_strikes(chaos, step, moments, name, fault))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    ("name", "fault_with"),
+    [("a second run", joined_by), ("lock lost to a second run", superseded_by)],
+    ids=["joined", "superseded"],
+)
+@pytest.mark.parametrize("step", LIFE)
+def test_it_meets_a_second_run(
+    chaos: Chaos,
+    survived: Survived,
+    spread: Spread,
+    step: Step,
+    name: str,
+    fault_with: Callable[[Zygote, Step], Fault],
+) -> None:
+    """Which waits for the lock, or finds it lost and does the work before the first goes on."""
+    moments = spread.among(chaos.moments(step), 10)
+    survived(_strikes(chaos, step, moments, name, fault_with(chaos.zygote, step)))
 
 
 def _strikes(
-    chaos: Chaos, step: Step, name: str, fault: Fault, *, most: int = 1_000_000
+    chaos: Chaos, step: Step, moments: Iterable[tuple[int, Moment]], name: str, fault: Fault
 ) -> Iterator[Strike]:
-    """Strike each moment of each point, or ``most`` of them, evenly spread."""
-    moments = chaos.moments(step)
-    # Odd, so that both moments of points get their turn.
-    stride = max(1, len(moments) // most) | 1
-    for number, moment in moments[stride // 2 :: stride]:
+    for number, moment in moments:
         strike = chaos.strike(step, number, moment, name, fault)
         if strike is not None:
             yield strike

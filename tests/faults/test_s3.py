@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.faults.chaos import LIFE, Chaos, Point, Step, Strike, path
+from tests.faults.probe import Moment
 from tests.faults.proxy import MISCHIEF, Answer, Mischief, Plan, Proxy, proxy
+from tests.faults.spread import Spread
 
 Survived = Callable[[Iterator[Strike]], None]
 
@@ -33,32 +35,36 @@ def test_one_request_that_goes_wrong_is_survived(
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
 def test_every_request_goes_wrong_once(
-    chaos: Chaos, survived: Survived, faulty: Proxy, step: Step
+    chaos: Chaos, survived: Survived, faulty: Proxy, spread: Spread, step: Step
 ) -> None:
-    survived(
-        _struck(chaos, faulty, step, Plan(mischief, number))
+    wrongs = [
+        (mischief, number)
         for number in _requests(chaos, step)
         for mischief in (*_ALWAYS, _IN_TURN[number % len(_IN_TURN)])
+    ]
+    survived(
+        _struck(chaos, faulty, step, Plan(mischief, number))
+        for mischief, number in spread.among(wrongs, 20)
     )
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
 def test_all_requests_fail_from_one_on(
-    chaos: Chaos, survived: Survived, faulty: Proxy, step: Step
+    chaos: Chaos, survived: Survived, faulty: Proxy, spread: Spread, step: Step
 ) -> None:
     survived(
         _struck(chaos, faulty, step, Plan(MISCHIEF[number % len(MISCHIEF)], number, lasting=True))
-        for number in _requests(chaos, step)[::5]
+        for number in spread.among(_requests(chaos, step), 5)
     )
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
 def test_listings_are_stale(chaos: Chaos, survived: Survived, faulty: Proxy, step: Step) -> None:
     """An endpoint that lists what was there a while ago: here, nothing."""
@@ -66,13 +72,14 @@ def test_listings_are_stale(chaos: Chaos, survived: Survived, faulty: Proxy, ste
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
-def test_a_step_killed_by_stale_listings_after_a_kill(
-    chaos: Chaos, survived: Survived, faulty: Proxy, step: Step
+def test_a_killed_step_is_finished_by_stale_listings(
+    chaos: Chaos, survived: Survived, faulty: Proxy, spread: Spread, step: Step
 ) -> None:
     """What the dead run left is not listed to the next one."""
-    survived(_killed_then_stale(chaos, faulty, step))
+    moments = spread.among(chaos.moments(step), 10)
+    survived(_killed_then_stale(chaos, faulty, step, moments))
 
 
 def _struck(chaos: Chaos, faulty: Proxy, step: Step, plan: Plan, name: str | None = None) -> Strike:
@@ -86,8 +93,10 @@ def _struck(chaos: Chaos, faulty: Proxy, step: Step, plan: Plan, name: str | Non
         return chaos.judge(world, Point(step, plan.first, at if plan.first else "all", fault), end)
 
 
-def _killed_then_stale(chaos: Chaos, faulty: Proxy, step: Step) -> Iterator[Strike]:
-    for number, moment in chaos.moments(step)[4::15]:
+def _killed_then_stale(
+    chaos: Chaos, faulty: Proxy, step: Step, moments: Iterable[tuple[int, Moment]]
+) -> Iterator[Strike]:
+    for number, moment in moments:
         with chaos.world_before(step) as world:
             run = chaos.zygote.start(path(step), world.arguments, pause_at=(number, moment))
             try:
