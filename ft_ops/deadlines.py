@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 import dagster as dg
@@ -66,7 +67,7 @@ def allowance(schedule: dg.ScheduleDefinition) -> timedelta:
     """How long after its tick a schedule's work may be done: at most half its interval."""
     if schedule.name in ALLOWANCES:
         return ALLOWANCES[schedule.name]
-    half = get_smallest_cron_interval(_cron(schedule)) / 2
+    half = _interval(_cron(schedule)) / 2
     return min(_LONGEST_ALLOWANCE, timedelta(minutes=half // timedelta(minutes=1)))
 
 
@@ -104,7 +105,7 @@ def with_deadlines(definitions: dg.Definitions) -> dg.Definitions:
     assets = [item for item in definitions.assets or () if isinstance(item, dg.AssetsDefinition)]
     policies: dict[dg.AssetKey, dg.FreshnessPolicy] = {}
     schedules = [s for s in schedules_of(definitions) if s.name not in ONLY_WHEN_NEEDED]
-    for schedule in sorted(schedules, key=lambda s: get_smallest_cron_interval(_cron(s))):
+    for schedule in sorted(schedules, key=lambda s: _interval(_cron(s))):
         allowed = allowance(schedule)
         policy = dg.FreshnessPolicy.cron(
             deadline_cron(_cron(schedule), allowed), lower_bound_delta=allowed, timezone="UTC"
@@ -236,6 +237,12 @@ def _cron(schedule: dg.ScheduleDefinition) -> str:
             next_step="split it into several schedules",
         )
     return cron
+
+
+@cache
+def _interval(cron: str) -> timedelta:
+    """The shortest time between two ticks, which Dagster finds by counting through years."""
+    return get_smallest_cron_interval(cron)
 
 
 def _hours(field: str) -> list[int]:

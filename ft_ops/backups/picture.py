@@ -6,8 +6,6 @@ import base64
 from datetime import datetime
 from io import BytesIO
 
-from matplotlib.figure import Figure
-
 from ft_ops.backups.retention import RetentionPlan, Verdict
 
 _ROWS = ("dumps", "increments", "monthly", "weekly", "daily", "fulls")
@@ -16,6 +14,8 @@ _COLOURS = {"verified": "#2a7f3f", "doubtful": "#b3261e", "unproven": "#8a8a8a"}
 
 def ladder_picture(plan: RetentionPlan, now: datetime) -> str:
     """A PNG as Markdown: time from left to right, a row a tier, colours by trust."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 2.6), dpi=90, layout="constrained")
     axes = figure.subplots()
     for number, row in enumerate(_ROWS):

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import pandas as pd
-from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 from ft_ops.health.samples import Point
 
@@ -61,6 +59,10 @@ def forecast(points: Sequence[Point]) -> Forecast | None:
     """
     if not points:
         return None
+    # Seconds of imports, for what few processes do.
+    import pandas as pd
+    from statsmodels.tsa.statespace.structural import UnobservedComponents
+
     index = pd.DatetimeIndex([point.sampled_at for point in points])
     daily = pd.Series([point.value for point in points], index=index).resample("D").last()
     known = daily.dropna()

@@ -10,15 +10,15 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-
-from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from typing import TYPE_CHECKING
 
 from ft_ops.health.capacity import Growth, Outlook
 from ft_ops.health.samples import Point
 from ft_ops.health.words import human_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GREY = "#808080"
 BLUE = "#3d8bfd"
@@ -29,6 +29,8 @@ _SHOWN_DAYS = 365
 
 def capacity_picture(outlook: Outlook, limit_bytes: float | None) -> str:
     """The database's size so far, its forecast with the 90 % band, and the limit."""
+    from matplotlib.ticker import FuncFormatter
+
     figure, axes = _figure(height=2.8)
     times = _numbers(point.sampled_at for point in outlook.history)
     axes.plot(times, [p.value for p in outlook.history], color=BLUE, linewidth=2, label="measured")
@@ -56,6 +58,8 @@ def capacity_picture(outlook: Outlook, limit_bytes: float | None) -> str:
 
 def growth_picture(growth: Sequence[Growth], projected: int) -> str:
     """Segments by month as bars, against the projection."""
+    from matplotlib.ticker import FuncFormatter
+
     figure, axes = _figure(height=2.2)
     names = [str(entry.month) for entry in growth]
     axes.bar(names, [entry.segments for entry in growth], color=BLUE, width=0.7, label="segments")
@@ -68,6 +72,8 @@ def growth_picture(growth: Sequence[Growth], projected: int) -> str:
 
 def sparkline(points: Sequence[Point], limit: float | None = None) -> str:
     """A line without axes for a table's cell; what lies above ``limit`` is red."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(1.6, 0.3), dpi=_DOTS_PER_INCH)
     axes = figure.add_axes((0.02, 0.08, 0.96, 0.84))
     axes.set_axis_off()
@@ -88,6 +94,8 @@ def sparkline(points: Sequence[Point], limit: float | None = None) -> str:
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.2, height), dpi=_DOTS_PER_INCH, layout="constrained")
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
@@ -102,10 +110,14 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 def _numbers(times: Iterable[datetime]) -> list[float]:
     """Days since 1970, which is what matplotlib's axes of dates count."""
+    from matplotlib.dates import date2num
+
     return [float(number) for number in date2num(list(times))]
 
 
 def _dates(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     locator = AutoDateLocator(maxticks=8)
     axes.xaxis_date()
     axes.xaxis.set_major_locator(locator)

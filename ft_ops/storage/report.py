@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import pandas as pd
-from matplotlib.figure import Figure
 from psycopg.rows import class_row, dict_row
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = {
     "text_bytes": "texts",
@@ -58,6 +60,8 @@ def months_frame(connection: Connection) -> pd.DataFrame:
 
     ``growth_percent`` is the month's own bytes against the month before.
     """
+    import pandas as pd
+
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement("storage/months_report")).fetchall()
         columns = [column.name for column in cursor.description or []]
@@ -70,6 +74,8 @@ def months_frame(connection: Connection) -> pd.DataFrame:
 
 def kinds_frame(months: pd.DataFrame) -> pd.DataFrame:
     """Bytes and share of texts, transcripts, recordings and photos; four rows."""
+    import pandas as pd
+
     sums = months[list(KINDS)].sum().astype("int64")
     total = max(int(sums.sum()), 1)
     return pd.DataFrame(
@@ -111,6 +117,9 @@ def estimate_error(months: pd.DataFrame) -> EstimateError:
 
 def growth_picture(months: pd.DataFrame) -> bytes:
     """A PNG: each month's gibibytes stacked by kind, and the running total as a line."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots()
     labels = [f"{month:%Y-%m}" for month in months["month"]]

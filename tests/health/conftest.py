@@ -9,15 +9,20 @@ import pytest
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.sandbox.sample import make_sample
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import Database, filled
 
 FIRST = Month(2025, 1)
 LAST = Month(2025, 4)
 
 
-@pytest.fixture
-def sampled(database: Database, connection: Connection) -> Database:
+@pytest.fixture(scope="session")
+def sampled_template(template: Database, worker_id: str) -> Iterator[Database]:
     """Some families with four months of content, analysed."""
+    with filled(template, f"ft_sampled_{worker_id}", _fill) as made:
+        yield made
+
+
+def _fill(connection: Connection) -> None:
     make_sample(
         connection,
         families=8,
@@ -27,6 +32,19 @@ def sampled(database: Database, connection: Connection) -> Database:
         seed=1,
         progress=lambda line: None,
     )
+
+
+@pytest.fixture
+def cloned_from(request: pytest.FixtureRequest) -> Database:
+    """The sampled template for tests that ask for ``sampled``, the plain one for others."""
+    name = "sampled_template" if "sampled" in request.fixturenames else "template"
+    chosen: Database = request.getfixturevalue(name)
+    return chosen
+
+
+@pytest.fixture
+def sampled(database: Database) -> Database:
+    """The test's database, with families and content."""
     return database
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.sandbox.sample import SampleReport, make_sample
+from tests.fixtures.postgres import Database, filled
 
 JANUARY, MARCH = Month(2024, 1), Month(2024, 3)
 TABLES = (
@@ -81,6 +83,26 @@ def sample(
     )
 
 
+@pytest.fixture(scope="module")
+def sampled_template(template: Database, worker_id: str) -> Iterator[Database]:
+    with filled(template, f"ft_sample_{worker_id}", sample) as made:
+        yield made
+
+
+@pytest.fixture
+def cloned_from(request: pytest.FixtureRequest) -> Database:
+    """The sampled template for tests that ask for ``sampled``, the plain one for others."""
+    name = "sampled_template" if "sampled" in request.fixturenames else "template"
+    chosen: Database = request.getfixturevalue(name)
+    return chosen
+
+
+@pytest.fixture
+def sampled(connection: Connection) -> Connection:
+    """A connection to a database with the sample that is made unless a test wants another."""
+    return connection
+
+
 def one(connection: Connection, query: str) -> tuple[object, ...]:
     row = connection.execute(query.encode()).fetchone()
     assert row is not None
@@ -122,10 +144,9 @@ def test_the_same_seed_makes_the_same_rows_and_another_seed_others(
 
 
 def test_every_month_is_filled_from_its_first_instant_to_its_last_microsecond(
-    connection: Connection,
+    sampled: Connection,
 ) -> None:
-    sample(connection)
-    found = connection.execute(
+    found = sampled.execute(
         "SELECT min(created_at), max(created_at), count(*),"
         "   max(date_part('day', created_at)) - min(date_part('day', created_at))"
         " FROM content_segments GROUP BY date_trunc('month', created_at) ORDER BY 1"
@@ -134,7 +155,7 @@ def test_every_month_is_filled_from_its_first_instant_to_its_last_microsecond(
     assert [row[:3] for row in found] == [
         (month.start, month.end - microsecond, 700) for month in JANUARY.until(MARCH)
     ]
-    per_day = connection.execute(
+    per_day = sampled.execute(
         "SELECT count(*) FROM content_segments WHERE created_at < '2024-02-01'"
         " GROUP BY date_trunc('day', created_at)"
     ).fetchall()
@@ -143,10 +164,9 @@ def test_every_month_is_filled_from_its_first_instant_to_its_last_microsecond(
 
 
 def test_sequence_numbers_count_a_thread_through_time_and_over_months(
-    connection: Connection,
+    sampled: Connection,
 ) -> None:
-    sample(connection)
-    wrong = connection.execute(
+    wrong = sampled.execute(
         "SELECT thread_id, sequence_number FROM ("
         "  SELECT *, row_number() OVER (PARTITION BY thread_id ORDER BY created_at) AS place"
         "  FROM content_segments) AS s"
@@ -154,18 +174,17 @@ def test_sequence_numbers_count_a_thread_through_time_and_over_months(
     ).fetchall()
     assert wrong == []
     over_months = one(
-        connection,
+        sampled,
         "SELECT count(*) FROM (SELECT FROM content_segments GROUP BY thread_id"
         " HAVING count(DISTINCT date_trunc('month', created_at)) = 3) AS t",
     )
     assert over_months > (100,)
 
 
-def test_the_triggers_registered_every_segment(connection: Connection) -> None:
-    sample(connection)
+def test_the_triggers_registered_every_segment(sampled: Connection) -> None:
     keys = "SELECT id, created_at, thread_id, sequence_number FROM content_segment_keys"
     segments = "SELECT id, created_at, thread_id, sequence_number FROM content_segments"
-    assert one(connection, f"SELECT count(*) FROM ({keys} INTERSECT {segments}) AS k") == (2100,)
+    assert one(sampled, f"SELECT count(*) FROM ({keys} INTERSECT {segments}) AS k") == (2100,)
 
 
 def test_the_report_counts_the_rows_that_are_there(connection: Connection) -> None:
@@ -199,9 +218,8 @@ def test_families_have_the_sizes_of_the_specification(connection: Connection) ->
     assert 450 < average < 560
 
 
-def test_texts_compress_like_prose(connection: Connection) -> None:
-    sample(connection)
-    texts = connection.execute(
+def test_texts_compress_like_prose(sampled: Connection) -> None:
+    texts = sampled.execute(
         "SELECT text_content FROM content_segments"
         " WHERE content_type = 'text' AND text_content IS NOT NULL"
     ).fetchall()
@@ -216,10 +234,9 @@ def test_what_real_rows_may_hold_is_all_there(connection: Connection) -> None:
 
 
 def test_links_lead_to_earlier_segments_of_the_family_mostly_in_other_months(
-    connection: Connection,
+    sampled: Connection,
 ) -> None:
-    sample(connection)
-    rows = connection.execute(
+    rows = sampled.execute(
         "SELECT l.link_type, s.created_at, t.created_at, s.thread_id = t.thread_id,"
         "   sb.family_id = tb.family_id"
         " FROM content_links AS l"
