@@ -34,6 +34,9 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "row_security": "off",
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "10min",
+        # The other cores are the application's: with parallel workers an export had six processes
+        # on two cores, took as long, and doubled the application's p99.
+        "max_parallel_workers_per_gather": "0",
         # The server notices a dead client in the middle of a long statement.
         "client_connection_check_interval": "5s",
     }

@@ -61,7 +61,6 @@ def readers_of(connection: Connection, open_session: OpenSession, count: int) ->
             # than running it, and the other cores are the other readers'.
             session.execute("SET LOCAL work_mem = '96MB'")
             session.execute("SET LOCAL jit = off")
-            session.execute("SET LOCAL max_parallel_workers_per_gather = 0")
             idle.put(session)
         with ThreadPoolExecutor(count, thread_name_prefix="storage") as pool:
             try:
