@@ -31,8 +31,8 @@ from ft_ops.policy import load_policy
 
 GOAL = 1.5
 REASON = (
-    "It is no lock: see the longest wait. On two cores PostgreSQL's part of the job and pgbench share"
-    " what there is: an export reads in two sessions, and keeps both busy (the profile of"
+    "It is no lock: see the longest wait. On two cores PostgreSQL's part of the job and pgbench"
+    " share what there is: an export reads in two sessions, and keeps both busy (the profile of"
     " archive_export has its core-seconds). With more cores it was not measured"
 )
 RULES = PurgeRules(enabled=True, grace=timedelta(0))
