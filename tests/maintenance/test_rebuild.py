@@ -232,7 +232,7 @@ def test_one_failing_index_does_not_stop_the_rest_and_leaves_nothing(
         "letters_half": "failed",
         "letters_pkey": "rebuilt",
         "letters_sender": "rebuilt",
-    }
+    }, {name: outcome.detail for name, outcome in outcomes.items()}
     assert "division by zero" in outcomes["letters_half"].detail
     assert invalid_indexes(letters) == []
     with pytest.raises(OpsError, match="division by zero"):
