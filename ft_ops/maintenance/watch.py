@@ -137,6 +137,10 @@ def watch_rebuild(
 
 
 def _progress(connection: Connection, pid: int) -> Progress | None:
+    """None where the server is too busy to tell: a look that is missed must not end the rebuild."""
     with connection.cursor(row_factory=class_row(Progress)) as cursor:
-        cursor.execute(statement("maintenance/rebuild_progress"), {"pid": pid})
+        try:
+            cursor.execute(statement("maintenance/rebuild_progress"), {"pid": pid})
+        except psycopg.errors.QueryCanceled:
+            return None
         return cursor.fetchone()

@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.errors import OpsError, Refused
+from ft_ops.maintenance import watch
 from ft_ops.maintenance.bloat import accuracy, extension_schema
 from ft_ops.maintenance.candidates import RebuildRules
 from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
@@ -30,6 +32,7 @@ from ft_ops.maintenance.rebuild import (
 from ft_ops.maintenance.reindex import corruption
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.sqlfiles import statement
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters, index_bytes, make_letters, thin_out
 
@@ -303,6 +306,24 @@ def test_only_one_run_works_and_a_dead_ones_session_is_waited_for(
 
         with only_one(other, TASK):
             assert len(rebuild(letters, beside, sleep=end_the_other)) == 2
+
+
+def test_a_look_that_the_server_is_too_busy_for_does_not_end_the_rebuild(
+    beside: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = {"maintenance/rebuild_progress": sql.SQL("SELECT pg_sleep(30)")}
+    monkeypatch.setattr(watch, "statement", lambda name: slow.get(name) or statement(name))
+    looks = iter((False, True))
+    stopped = watch.watch_rebuild(
+        beside,
+        beside.info.backend_pid,
+        watch.Canary(10_000),
+        is_done=lambda seconds: next(looks),
+        stop=lambda: pytest.fail("it was stopped"),
+        log=lambda line: None,
+    )
+    assert not stopped
+    assert next(looks, "all taken") == "all taken"
 
 
 @pytest.mark.parametrize(
