@@ -3,8 +3,7 @@
 pgbench runs the product's reads and writes as the application's role, at a fixed rate; a latency
 counts from the moment that the transaction was due. Quiet windows lie before, between and after
 the jobs. Lock waits are sampled from pg_locks every 10 ms. The purge pauses by itself where the
-application suffers, as its policy says. The pipeline and S3, which stand on other machines, have
-the lowest priority here: what is left is what the database's own part of the work costs.
+application suffers, as its policy says.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from bench._archive import PART_BYTES, RUN, archive_prefix, rely_on_a_backup
 from bench._disturbance import Job, disturbance, stay_quiet, warm_up
 from bench.frame import BenchContext, Result
-from bench.frame.elsewhere import elsewhere
 from bench.frame.load import ApplicationLoad, application_load
 from ft_ops.archive.cycle import archive_content
 from ft_ops.archive.export import ArchiveTarget
@@ -31,9 +29,9 @@ from ft_ops.policy import load_policy
 
 GOAL = 1.5
 REASON = (
-    "It is no lock: see the longest wait. On two cores PostgreSQL's part of the job and pgbench"
-    " share what there is: an export reads in two sessions, and keeps both busy (the profile of"
-    " archive_export has its core-seconds). With more cores it was not measured"
+    "It is no lock: see the longest wait. On two cores the job, PostgreSQL's part of it and pgbench"
+    " share what there is: an export keeps both busy (the profile of archive_export has its"
+    " core-seconds), and a batch of the purge one. With more cores it was not measured"
 )
 RULES = PurgeRules(enabled=True, grace=timedelta(0))
 
@@ -68,7 +66,6 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
     with (
         connect(url, application="archive") as connection,
         only_one(connection, f"archive {month}"),
-        elsewhere(),
         load.window("archive"),
     ):
         moved = move_month(connection, month, run_id=RUN)
@@ -97,7 +94,7 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         rely_on_a_backup(connection, month)
         generation = latest(connection, month)
         assert generation is not None
-        with elsewhere(), load.window("purge"):
+        with load.window("purge"):
             plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
             throttle = Throttle(connection, limits, lambda line: None)
             purge_month(connection, plan, throttle, run_id=RUN)

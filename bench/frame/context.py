@@ -14,7 +14,6 @@ from pathlib import Path
 
 from psycopg import sql
 
-from bench.frame.unchecked import unchecked
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import Connection, connect
@@ -190,19 +189,15 @@ class BenchContext:
         self.log(f"filling {sizes.months} months of {sizes.segments_per_month:,} segments")
         for parent in PARENTS:
             ensure_months(connection, parent, FIRST_MONTH.until(last))
-        with unchecked(connection.info.dsn) as admin:
-            # Keys belong to the content, even where it is not checked.
-            admin.execute("ALTER TABLE content_segments ENABLE ALWAYS TRIGGER register_key")
-            make_sample(
-                admin,
-                families=sizes.families,
-                first=FIRST_MONTH,
-                last=last,
-                segments_per_month=sizes.segments_per_month,
-                seed=SEED,
-                progress=lambda line: None,
-            )
-            admin.execute("ALTER TABLE content_segments ENABLE TRIGGER register_key")
+        make_sample(
+            connection,
+            families=sizes.families,
+            first=FIRST_MONTH,
+            last=last,
+            segments_per_month=sizes.segments_per_month,
+            seed=SEED,
+            progress=lambda line: None,
+        )
         # Hint bits and the visibility map: the first reader would pay for them otherwise.
         connection.execute("VACUUM ANALYZE")
         self.log("filled")

@@ -58,7 +58,7 @@ def readers_of(connection: Connection, open_session: OpenSession, count: int) ->
             stack.enter_context(session.transaction())
             session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0])))
             # Room for the groups of MOST_BYTES_AT_ONCE; compiling the plan would take longer
-            # than running it, and the other cores are the other readers'.
+            # than it gains.
             session.execute("SET LOCAL work_mem = '96MB'")
             session.execute("SET LOCAL jit = off")
             idle.put(session)

@@ -31,9 +31,7 @@ def test_a_step_that_is_killed_is_finished_by_the_next_run(
 @pytest.mark.chaos
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
-def test_killed_at_every_point(
-    chaos: Chaos, survived: Survived, spread: Spread, step: Step
-) -> None:
+def test_it_is_killed(chaos: Chaos, survived: Survived, spread: Spread, step: Step) -> None:
     moments = spread.among(chaos.moments(step), 40)
     survived(_strikes(chaos, step, moments, "killed", kill))
 

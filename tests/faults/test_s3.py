@@ -37,7 +37,7 @@ def test_one_request_that_goes_wrong_is_survived(
 @pytest.mark.chaos
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("step", LIFE)
-def test_every_request_goes_wrong_once(
+def test_a_request_goes_wrong(
     chaos: Chaos, survived: Survived, faulty: Proxy, spread: Spread, step: Step
 ) -> None:
     wrongs = [

@@ -35,14 +35,6 @@ def _fill(connection: Connection) -> None:
 
 
 @pytest.fixture
-def cloned_from(request: pytest.FixtureRequest) -> Database:
-    """The sampled template for tests that ask for ``sampled``, the plain one for others."""
-    name = "sampled_template" if "sampled" in request.fixturenames else "template"
-    chosen: Database = request.getfixturevalue(name)
-    return chosen
-
-
-@pytest.fixture
 def sampled(database: Database) -> Database:
     """The test's database, with families and content."""
     return database

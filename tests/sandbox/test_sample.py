@@ -90,14 +90,6 @@ def sampled_template(template: Database, worker_id: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def cloned_from(request: pytest.FixtureRequest) -> Database:
-    """The sampled template for tests that ask for ``sampled``, the plain one for others."""
-    name = "sampled_template" if "sampled" in request.fixturenames else "template"
-    chosen: Database = request.getfixturevalue(name)
-    return chosen
-
-
-@pytest.fixture
 def sampled(connection: Connection) -> Connection:
     """A connection to a database with the sample that is made unless a test wants another."""
     return connection
