@@ -60,7 +60,7 @@ class _Index:
 
 
 def check_with_amcheck(connection: Connection) -> tuple[int, list[Finding]]:
-    """Run bt_index_check on every B-tree index; (0, []) where amcheck is not installed."""
+    """Run bt_index_check on every B-tree index; (0, []) where amcheck is not for this role."""
     found = connection.execute(statement("backups/function_schema")).fetchone()
     if found is None:
         return 0, []

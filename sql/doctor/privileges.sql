@@ -14,6 +14,7 @@ FROM (
             ('pg_create_restore_point', 1, 'a backup has no point to be restored to'),
             ('pg_switch_wal', 0, 'an incremental backup waits for the segment to fill'),
             ('bt_index_check', 1, 'rebuilt indexes are not checked'),
+            ('bt_index_check', 2, 'a managed server''s drills don''t check indexes'),
             ('pgstatindex', 1, 'the bloat of indexes is judged by estimates alone')
     ) AS wanted (name, arguments, lost)
     JOIN pg_proc AS p ON p.proname = wanted.name AND p.pronargs = wanted.arguments

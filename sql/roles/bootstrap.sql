@@ -72,7 +72,8 @@ BEGIN
         END;
     END LOOP;
 
-    -- amcheck is for superusers until somebody grants it; a rebuilt index is checked by it.
+    -- amcheck is for superusers until somebody grants it; a rebuilt index is checked by it (one
+    -- argument), and every index of a managed server's temporary copy (two).
     -- pgstattuple needs no grant: pg_monitor holds what it asks for.
     FOR grant_statement IN
         SELECT format('GRANT EXECUTE ON FUNCTION %s TO ft_ops', p.oid::regprocedure)
@@ -82,7 +83,7 @@ BEGIN
         WHERE d.deptype = 'e'
           AND e.extname = 'amcheck'
           AND p.proname = 'bt_index_check'
-          AND p.pronargs = 1
+          AND p.pronargs IN (1, 2)
     LOOP
         BEGIN
             EXECUTE grant_statement;

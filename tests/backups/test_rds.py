@@ -43,6 +43,10 @@ class Cloud:
     provider: RdsProvider
     clock: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
+    def snapshot_url(self, name: str) -> str:
+        """The database that stands for a snapshot, and for each instance restored from it."""
+        return _url_at(self.provider.url, name)
+
     def full(self) -> Taken:
         return self._take(take_full)
 
@@ -79,8 +83,8 @@ def cloud(
     copies: list[str] = []
 
     def clone(name: str) -> None:
-        copies.append(name)
-        _copy_database(database, template, name)
+        copies.append(_copy_of(database.name, name))
+        _copy_database(database, template, copies[-1])
 
     def drop(name: str) -> None:
         with psycopg.connect(database.admin_url, autocommit=True) as admin:
@@ -99,8 +103,8 @@ def cloud(
         copies_key=None,
         patience=Patience(10, sleep=lambda _: None, clock=lambda: float(next(seconds))),
         arrival_seconds=5,
-        # An address is the name of a database here.
-        url_of=lambda url, host, _: conninfo.make_conninfo(url, dbname=host),
+        # An address stands for a database here.
+        url_of=lambda url, host, _: _url_at(url, host),
         resolution=timedelta(milliseconds=10),
     )
     connection.execute(NOTES)
@@ -108,6 +112,16 @@ def cloud(
     yield Cloud(connection, bucket, rds, other, provider)
     for name in copies:
         drop(name)
+
+
+def _url_at(url: str, address: str) -> str:
+    live = str(conninfo.conninfo_to_dict(url)["dbname"])
+    return conninfo.make_conninfo(url, dbname=_copy_of(live, address))
+
+
+def _copy_of(live: str, snapshot: str) -> str:
+    """Its name: other workers' snapshots on the same server are called the same."""
+    return f"{live} {snapshot}"
 
 
 def _copy_database(database: Database, template: Database, name: str) -> None:
@@ -166,8 +180,7 @@ def test_a_fulls_own_point_is_restored_from_its_snapshot(cloud: Cloud) -> None:
 
 def test_a_restore_that_came_out_wrong_is_named(cloud: Cloud) -> None:
     full = cloud.full()
-    damaged = conninfo.make_conninfo(cloud.provider.url, dbname=full.point.name)
-    with psycopg.connect(damaged, autocommit=True) as copy:
+    with psycopg.connect(cloud.snapshot_url(full.point.name), autocommit=True) as copy:
         copy.execute("DELETE FROM notes WHERE id = 7")
     with pytest.raises(OpsError, match=r"fingerprint: public\.notes: 49 rows, 50 at the point"):
         cloud.drill(named_plan(entries(cloud.connection), full.point.name))

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 from tests.faults.probe import Moment
 from tests.faults.runs import Died, Ended, Paused, Run, Zygote
 from tests.faults.world import Rows, State, World, new_world
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import Database, close
 
 Step: TypeAlias = Literal[
     "move", "archive", "archive_without_lock", "purge", "thaw", "refreeze", "erase"
@@ -145,6 +145,7 @@ class Chaos:
         if step not in self._prepared:
             world = self.stack.enter_context(new_world(self.template, self.original))
             self._live_until(world, step)
+            close(world.database)
             self._prepared[step] = world
         return self._prepared[step]
 

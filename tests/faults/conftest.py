@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from psycopg import sql
 
 from ft_ops.sandbox import object_store
 from tests.faults import report
 from tests.faults.chaos import Chaos, Strike
 from tests.faults.runs import zygote
 from tests.faults.spread import Spread
-from tests.faults.world import World, cloned, fill
-from tests.fixtures.postgres import Database
+from tests.faults.world import World, fill
+from tests.fixtures.postgres import Database, created, filled
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +42,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
 @pytest.fixture(scope="session")
 def small_world(template: Database, worker_id: str) -> Iterator[Database]:
-    with cloned(template, f"ft_faults_{worker_id}") as database:
-        fill(database)
+    with filled(template, f"ft_faults_{worker_id}", fill) as database:
         yield database
 
 
@@ -50,7 +50,10 @@ def small_world(template: Database, worker_id: str) -> Iterator[Database]:
 def session_chaos(
     small_world: Database, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Chaos]:
-    original = World(small_world, "", {}).rows()
+    # Nobody can connect to a template.
+    untouched = Database(f"{small_world.name}_untouched", small_world.server_url)
+    with created(untouched, sql.Identifier(small_world.name)):
+        original = World(untouched, "", {}).rows()
     temporary = tmp_path_factory.mktemp("steps")
     environment = settings | {"TMPDIR": str(temporary)}
     with zygote(["tests.faults.steps"], environment) as started, ExitStack() as stack:

@@ -21,9 +21,9 @@ from psycopg.rows import dict_row
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.catalog import partitions_of
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection
 from ft_ops.sandbox.sample import make_sample
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import Database, created
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -205,48 +205,29 @@ def s3() -> S3Client:
 @contextmanager
 def new_world(template: Database, original: Rows, *, bucket: str | None = None) -> Iterator[World]:
     """A clone of ``template`` for a block, with ``bucket`` or an empty one of its own."""
-    with cloned(template, f"{template.name}_{next(_numbers)}") as clone:
+    clone = Database(f"{template.name}_{next(_numbers)}", template.server_url)
+    with created(clone, sql.Identifier(template.name)):
         if bucket is None:
             bucket = clone.name.replace("_", "-")
             s3().create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
         yield World(clone, bucket, original)
 
 
-@contextmanager
-def cloned(template: Database, name: str) -> Iterator[Database]:
-    """A copy of a database for a block, owned by the operations."""
-    clone = Database(name, template.server_url)
-    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    with connect(template.server_url, application="tests") as admin:
-        admin.execute(drop)
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER ft_ops").format(
-                sql.Identifier(name), sql.Identifier(template.name)
-            )
-        )
-    try:
-        yield clone
-    finally:
-        with connect(template.server_url, application="tests") as admin:
-            admin.execute(drop)
-
-
-def fill(database: Database) -> None:
+def fill(connection: Connection) -> None:
     """Three months of 30 segments each, around the month that is archived, and no other months."""
-    with connect(database.url, application="tests") as connection:
-        months = list(MONTH.plus(-1).until(MONTH.plus(1)))
-        for parent in PARENTS:
-            _drop_partitions(connection, parent)
-            ensure_months(connection, parent, months)
-        make_sample(
-            connection,
-            families=1,
-            first=months[0],
-            last=months[-1],
-            segments_per_month=30,
-            seed=7,
-            progress=lambda line: None,
-        )
+    months = list(MONTH.plus(-1).until(MONTH.plus(1)))
+    for parent in PARENTS:
+        _drop_partitions(connection, parent)
+        ensure_months(connection, parent, months)
+    make_sample(
+        connection,
+        families=1,
+        first=months[0],
+        last=months[-1],
+        segments_per_month=30,
+        seed=7,
+        progress=lambda line: None,
+    )
 
 
 def _drop_partitions(connection: Connection, parent: str) -> None:
