@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from types import MappingProxyType
 
+import adbc_driver_postgresql.dbapi as adbc
 import psycopg
 
 from ft_ops.archive.content import (
@@ -30,21 +30,11 @@ from ft_ops.archive.ledger import (
 from ft_ops.archive.parquet import arrow_connection, write_parts
 from ft_ops.archive.subjects import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.errors import Refused
-from ft_ops.pg.connect import Connection, connect, connection_string
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, delete_version, versions
 from ft_ops.s3.upload import HalfUpload, UploadOnce, abort_upload, half_uploads
-
-SESSION: Mapping[str, str] = MappingProxyType(
-    {
-        # The sort of a month: with a server's usual 4 MB it would go to disk in many runs.
-        "work_mem": "64MB",
-        # One scan a table: compiling its plan takes longer than it gains.
-        "jit": "off",
-    }
-)
-"""What the exporting sessions set besides what every operations session does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +142,16 @@ def _exported_snapshot(url: str) -> Iterator[str]:
 
 def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
     """Export segments and, beside them, what belongs to them; and list whose they are."""
-    with UploadOnce(job.target.bucket, job.key(SUBJECTS, 0)) as sink:
+    with (
+        UploadOnce(job.target.bucket, job.key(SUBJECTS, 0)) as sink,
+        arrow_connection(job.url, snapshot) as one,
+        arrow_connection(job.url, snapshot) as other,
+    ):
         subjects = SubjectsWriter(sink)
         with ThreadPoolExecutor(2, thread_name_prefix="export") as pool:
             running = [
-                pool.submit(_export_tables, job, snapshot, tables, subjects)
-                for tables in (TABLES[:1], TABLES[1:])
+                pool.submit(_export_tables, job, arrow, tables, subjects)
+                for arrow, tables in ((one, TABLES[:1]), (other, TABLES[1:]))
             ]
             objects = [item for future in running for item in future.result()]
         subjects.close()
@@ -165,28 +159,26 @@ def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
 
 
 def _export_tables(
-    job: _Export, snapshot: str, tables: Sequence[str], subjects: SubjectsWriter
+    job: _Export, arrow: adbc.Connection, tables: Sequence[str], subjects: SubjectsWriter
 ) -> list[ArchivedObject]:
     """Export some tables over a connection of their own."""
     objects = []
-    conninfo = connection_string(job.url, application="archive", settings=SESSION)
-    with arrow_connection(conninfo, snapshot) as arrow:
-        for table in tables:
-            alias = "s" if table == "content_segments" else "c"
-            query = statement(f"archive/export_{table}").format(
-                columns=column_list(job.columns[table], alias), **job.source.relations()
-            )
-            parts = write_parts(
-                arrow,
-                query.as_string(),
-                job.target.bucket,
-                table,
-                (job.key(table, part) for part in count()),
-                part_bytes=job.target.part_bytes,
-                seen=partial(subjects.add, table),
-            )
-            for item in parts:
-                size = item.stored.bytes / 1e6
-                job.log(f"{table} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
-                objects.append(item)
+    for table in tables:
+        alias = "s" if table == "content_segments" else "c"
+        query = statement(f"archive/export_{table}").format(
+            columns=column_list(job.columns[table], alias), **job.source.relations()
+        )
+        parts = write_parts(
+            arrow,
+            query.as_string(),
+            job.target.bucket,
+            table,
+            (job.key(table, part) for part in count()),
+            part_bytes=job.target.part_bytes,
+            seen=partial(subjects.add, table),
+        )
+        for item in parts:
+            size = item.stored.bytes / 1e6
+            job.log(f"{table} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
+            objects.append(item)
     return objects

@@ -23,7 +23,7 @@ from ft_ops.archive.content import (
 )
 from ft_ops.archive.ledger import ArchivedObject, Generation
 from ft_ops.archive.parquet import arrow_connection, read_batches
-from ft_ops.pg.connect import Connection, connection_string, takes_statements
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download
@@ -66,8 +66,7 @@ def loaded(
                     scratch=sql.Identifier("ops", name), columns=_definitions(columns[table])
                 )
             )
-        conninfo = connection_string(url, application="archive load")
-        with arrow_connection(conninfo) as arrow, closing(_copies(bucket, generation)) as copies:
+        with arrow_connection(url) as arrow, closing(_copies(bucket, generation)) as copies:
             for item, path in copies:
                 order = [column.name for column in columns[item.table]]
                 _ingest(arrow, names[item.table], path, order)

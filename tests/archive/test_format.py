@@ -23,7 +23,6 @@ from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.ledger import Generation
 from ft_ops.archive.parquet import arrow_connection
 from ft_ops.archive.proof import prove_month
-from ft_ops.pg.connect import connection_string
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import download, read_object
 from tests.archive.world import MONTH, World
@@ -204,7 +203,7 @@ def test_an_arrow_connection_reads_the_exported_snapshot(world: World) -> None:
         world.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         row = world.connection.execute("SELECT pg_export_snapshot()").fetchone()
         assert row is not None
-        url = connection_string(world.database.url, application="tests")
+        url = world.database.url
         with arrow_connection(url) as other, other.cursor() as cursor:
             cursor.execute("DELETE FROM content_segments")
         with arrow_connection(url, row[0]) as arrow, arrow.cursor() as cursor:
