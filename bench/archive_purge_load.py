@@ -20,6 +20,7 @@ from ft_ops.archive.export import ArchiveTarget
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import latest
 from ft_ops.archive.move import move_month
+from ft_ops.archive.pace import pace_beside_others
 from ft_ops.archive.purge import plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
@@ -72,7 +73,12 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
         archive_content(
             connection,
             url,
-            ArchiveTarget(context.bucket, archive_prefix(connection), PART_BYTES),
+            ArchiveTarget(
+                context.bucket,
+                archive_prefix(connection),
+                PART_BYTES,
+                pace_beside_others(connection, load_policy().archive_share_beside_others),
+            ),
             moved.generation,
             storage_class="DEEP_ARCHIVE",
             lock=None,
@@ -86,6 +92,7 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         replication_lag_seconds=policy.purge_pause_replication_lag_seconds,
         latency_ms=policy.purge_pause_latency_ms,
         longest_pause_seconds=policy.purge_longest_pause_seconds,
+        share_beside_others=policy.archive_share_beside_others,
     )
     with (
         connect(url, application="archive") as connection,

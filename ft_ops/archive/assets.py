@@ -18,6 +18,7 @@ from ft_ops.archive.defs import (
 from ft_ops.archive.digest import total
 from ft_ops.archive.ledger import Generation, latest, supersede
 from ft_ops.archive.move import move_month
+from ft_ops.archive.pace import pace_beside_others
 from ft_ops.archive.preflight import LOCKS, Preflight, preflight
 from ft_ops.archive.purge import PurgePlan, plan_purge, purge_month
 from ft_ops.archive.schedules import defs as schedule_defs
@@ -116,7 +117,9 @@ def content_archive(
             generation = archive_content(
                 connection,
                 policy.require_database_url(),
-                archive_target(policy),
+                archive_target(
+                    policy, pace_beside_others(connection, policy.archive_share_beside_others)
+                ),
                 generation,
                 storage_class=policy.archive_storage_class,
                 lock=object_lock(policy),

@@ -10,6 +10,7 @@ from pydantic import Field
 from ft_ops.archive.export import ArchiveTarget
 from ft_ops.archive.freeze import Lock
 from ft_ops.archive.gates import Gate, PurgeRules
+from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.defs import table
 from ft_ops.months import Month
@@ -54,10 +55,10 @@ def month_at_work(database: Database, month: Month) -> Iterator[Connection]:
         yield connection
 
 
-def archive_target(policy: Policy) -> ArchiveTarget:
+def archive_target(policy: Policy, pace: Pace = FULL_SPEED) -> ArchiveTarget:
     """Where exports go."""
     bucket = open_bucket(policy.require_archive_bucket())
-    return ArchiveTarget(bucket, policy.archive_prefix, policy.archive_part_bytes)
+    return ArchiveTarget(bucket, policy.archive_prefix, policy.archive_part_bytes, pace)
 
 
 def object_lock(policy: Policy) -> Lock | None:
@@ -78,6 +79,7 @@ def throttle(connection: Connection, policy: Policy, log: Callable[[str], None])
         replication_lag_seconds=policy.purge_pause_replication_lag_seconds,
         latency_ms=policy.purge_pause_latency_ms,
         longest_pause_seconds=policy.purge_longest_pause_seconds,
+        share_beside_others=policy.archive_share_beside_others,
     )
     return Throttle(connection, limits, log)
 

@@ -27,6 +27,7 @@ from ft_ops.archive.ledger import (
     enter,
     record_export,
 )
+from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.parquet import arrow_connection, write_parts
 from ft_ops.archive.subjects import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.errors import Refused
@@ -44,6 +45,7 @@ class ArchiveTarget:
     bucket: Bucket
     prefix: str
     part_bytes: int
+    pace: Pace = FULL_SPEED
 
 
 def export_month(
@@ -141,14 +143,18 @@ def _exported_snapshot(url: str) -> Iterator[str]:
 
 
 def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
-    """Export segments and, beside them, what belongs to them; and list whose they are."""
+    """Export segments and, beside them, what belongs to them; and list whose they are.
+
+    Beside others' work, one after the other: two sessions would take two cores from them.
+    """
+    sessions = 1 if job.target.pace.is_beside_others() else 2
     with (
         UploadOnce(job.target.bucket, job.key(SUBJECTS, 0)) as sink,
         arrow_connection(job.url, snapshot) as one,
         arrow_connection(job.url, snapshot) as other,
     ):
         subjects = SubjectsWriter(sink)
-        with ThreadPoolExecutor(2, thread_name_prefix="export") as pool:
+        with ThreadPoolExecutor(sessions, thread_name_prefix="export") as pool:
             running = [
                 pool.submit(_export_tables, job, arrow, tables, subjects)
                 for arrow, tables in ((one, TABLES[:1]), (other, TABLES[1:]))
@@ -175,6 +181,7 @@ def _export_tables(
             table,
             (job.key(table, part) for part in count()),
             part_bytes=job.target.part_bytes,
+            pace=job.target.pace,
             seen=partial(subjects.add, table),
         )
         for item in parts:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
 from psycopg import sql
 
 from ft_ops.archive.content import (
@@ -22,6 +23,7 @@ from ft_ops.archive.content import (
     scratch_table,
 )
 from ft_ops.archive.ledger import ArchivedObject, Generation
+from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.parquet import arrow_connection, read_batches
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
@@ -45,6 +47,7 @@ def loaded(
     generation: Generation,
     *,
     purpose: str,
+    pace: Pace = FULL_SPEED,
     log: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Loaded]:
     """The generation's rows in unlogged scratch tables for a block; dropped after it.
@@ -69,7 +72,7 @@ def loaded(
         with arrow_connection(url) as arrow, closing(_copies(bucket, generation)) as copies:
             for item, path in copies:
                 order = [column.name for column in columns[item.table]]
-                _ingest(arrow, names[item.table], path, order)
+                _ingest(arrow, names[item.table], read_batches(path, order, pace))
                 log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
         yield Loaded(scratch_source(purpose, generation.month, generation.number), columns)
     finally:
@@ -126,6 +129,6 @@ def _path(file: IO[bytes]) -> Path:
     return Path(f"/dev/fd/{file.fileno()}")
 
 
-def _ingest(arrow: adbc.Connection, table: str, path: Path, columns: list[str]) -> None:
+def _ingest(arrow: adbc.Connection, table: str, rows: pa.RecordBatchReader) -> None:
     with arrow.cursor() as cursor:
-        cursor.adbc_ingest(table, read_batches(path, columns), mode="append", db_schema_name="ops")
+        cursor.adbc_ingest(table, rows, mode="append", db_schema_name="ops")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ft_ops.archive.ledger import ArchivedObject
+from ft_ops.archive.pace import Pace
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connection_string
 from ft_ops.s3.bucket import Bucket
@@ -93,6 +94,7 @@ def write_parts(
     keys: Iterator[str],
     *,
     part_bytes: int,
+    pace: Pace,
     seen: Callable[[pa.RecordBatch], None],
 ) -> Iterator[ArchivedObject]:
     """Run ``query`` and stream its rows into as many objects as ``part_bytes`` asks for.
@@ -103,11 +105,12 @@ def write_parts(
     """
     with connection.cursor() as cursor:
         cursor.execute(query)
-        batches = cursor.fetch_record_batch()
+        reader = cursor.fetch_record_batch()
+        batches = pace.steps(reader)
         pending: pa.RecordBatch | None = None
         for number, key in enumerate(keys):
             rows = 0
-            with UploadOnce(bucket, key) as sink, _writer(sink, batches.schema) as writer:
+            with UploadOnce(bucket, key) as sink, _writer(sink, reader.schema) as writer:
                 if pending is not None:
                     writer.write_batch(pending)
                     rows, pending = pending.num_rows, None
@@ -124,7 +127,7 @@ def write_parts(
                 return
 
 
-def read_batches(path: Path, columns: list[str]) -> pa.RecordBatchReader:
+def read_batches(path: Path, columns: list[str], pace: Pace) -> pa.RecordBatchReader:
     """The rows of a downloaded part, row group by row group, in the order of ``columns``."""
     file = pq.ParquetFile(path)
     schema = pa.schema([file.schema_arrow.field(name) for name in columns])
@@ -133,7 +136,7 @@ def read_batches(path: Path, columns: list[str]) -> pa.RecordBatchReader:
         for group in range(file.num_row_groups)
         for batch in file.iter_batches(row_groups=[group], columns=columns)
     )
-    return pa.RecordBatchReader.from_batches(schema, batches)
+    return pa.RecordBatchReader.from_batches(schema, pace.steps(batches))
 
 
 def _writer(sink: UploadOnce, schema: pa.Schema) -> pq.ParquetWriter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
 from ft_ops.archive.content import TABLES, Source, TableColumns, live_source
@@ -49,9 +49,19 @@ def prove_month(
     columns = generation.require_columns()
     with (
         ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,
-        loaded(connection, url, target.bucket, generation, purpose="proof", log=log) as copy,
+        loaded(
+            connection,
+            url,
+            target.bucket,
+            generation,
+            purpose="proof",
+            pace=target.pace,
+            log=log,
+        ) as copy,
     ):
         there = pool.submit(_digests, url, source, columns)
+        if target.pace.is_beside_others():
+            wait([there])
         found = month_digests(connection, copy.source, copy.columns)
         problems = differences(there.result(), found)
     if problems:

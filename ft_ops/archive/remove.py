@@ -60,8 +60,7 @@ def remove_content(
     connection.execute(statement("archive/index_purge_ids"))
     connection.execute(statement("archive/analyze_purge_ids"))
     removed = kept = 0
-    for buckets, rows in _batches(connection, done):
-        throttle.wait()
+    for buckets, rows in throttle.steps(_batches(connection, done)):
         expected = only_buckets(proven, frozenset(buckets))
         source = _batch_source(month, buckets)
 

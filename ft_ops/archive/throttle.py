@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeVar
 
+from ft_ops.archive.pace import pace_beside_others
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
 _BASELINE_PROBES = 5
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to pause, and for how long at most in all before giving up until the next run."""
+    """When to pause, and for how long at most in all before giving up until the next run.
+
+    ``share_beside_others`` is the pace's: how much of the time the work may take.
+    """
 
     replication_lag_seconds: float
     latency_ms: float
     longest_pause_seconds: float
+    share_beside_others: float = 1.0
 
 
 @dataclass(slots=True)
@@ -42,6 +50,19 @@ class Throttle:
     def __post_init__(self) -> None:
         usual = median(self._latency_ms() for _ in range(_BASELINE_PROBES))
         self._allowed_ms = max(self.limits.latency_ms, 5 * usual)
+
+    def steps(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, each once nobody suffers, at the pace of work beside others."""
+
+        def when_nobody_suffers() -> Iterator[T]:
+            for item in items:
+                self.wait()
+                yield item
+
+        pace = pace_beside_others(
+            self.connection, self.limits.share_beside_others, sleep=self.sleep, clock=self.clock
+        )
+        return pace.steps(when_nobody_suffers())
 
     def wait(self) -> None:
         """Return once nobody suffers; an OpsError when the pauses add up to too much."""

@@ -35,6 +35,14 @@ class ArchiveKnobs(Knobs):
         description="Compressed bytes after which an export begins the next object; one copy "
         "request moves at most 5 GB.",
     )
+    archive_share_beside_others: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="How much of the time an archive and a purge work while other sessions than "
+        "the operations' are at work in the database, one step at a time; the rest they rest. 1 "
+        "never rests.",
+    )
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
         default=None,
         description="The Object Lock that frozen versions get. COMPLIANCE can't be lifted by "

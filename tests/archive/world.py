@@ -17,6 +17,7 @@ from ft_ops.archive.export import ArchiveTarget
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import Generation, latest
 from ft_ops.archive.move import Move, move_month
+from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.purge import Purge, PurgePlan, plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
@@ -41,10 +42,11 @@ class World:
     users: list[UUID] = field(default_factory=list)
     families: list[UUID] = field(default_factory=list)
     threads: list[UUID] = field(default_factory=list)
+    pace: Pace = FULL_SPEED
 
     @property
     def target(self) -> ArchiveTarget:
-        return ArchiveTarget(self.bucket, "archive", 64 << 20)
+        return ArchiveTarget(self.bucket, "archive", 64 << 20, self.pace)
 
     def people(self) -> None:
         """Two families of two users, each with one book of two threads."""

@@ -1,0 +1,59 @@
+"""Lets the application go first: long work rests between its steps while others are at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+T = TypeVar("T")
+
+LONGEST_REST = 10.0
+"""Seconds. The snapshot that an export reads stays open while it rests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Full speed alone; beside others, one step at a time, and no more than ``share`` of the time.
+
+    A step is what can't be interrupted: a batch of rows that is written, loaded or removed. Rests
+    follow from how long the steps took, so they are longer where the server is slower.
+    """
+
+    is_beside_others: Callable[[], bool]
+    share: float
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def steps(self, items: Iterable[T]) -> Iterator[T]:
+        """The items; after what was done to get and to use one, the rest that is due for it."""
+        began = self.clock()
+        for item in items:
+            yield item
+            worked = self.clock() - began
+            if self.is_beside_others():
+                self.sleep(min(worked * (1 / self.share - 1), LONGEST_REST))
+            began = self.clock()
+
+
+FULL_SPEED = Pace(lambda: False, 1.0)
+"""Never rests: for what nobody works beside."""
+
+
+def pace_beside_others(
+    connection: Connection,
+    share: float,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Pace:
+    """Beside others is when a session other than the operations' worked within the last second."""
+
+    def is_beside_others() -> bool:
+        return connection.execute(statement("archive/others_at_work")).fetchone() == (True,)
+
+    return Pace(is_beside_others, share, sleep, clock)
