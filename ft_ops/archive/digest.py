@@ -20,6 +20,7 @@ from typing import TypeAlias
 from psycopg import sql
 
 from ft_ops.archive.content import TABLES, Column, Source, TableColumns, column_list
+from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -57,9 +58,14 @@ MonthDigests: TypeAlias = Mapping[str, BucketDigests]
 """Table → bucket → digest; a bucket without rows is left out."""
 
 
-def month_digests(connection: Connection, source: Source, columns: TableColumns) -> MonthDigests:
+def month_digests(
+    connection: Connection, source: Source, columns: TableColumns, pace: Pace = FULL_SPEED
+) -> MonthDigests:
     """Digest all four tables of ``source``; for one instant, wrap it in one snapshot."""
-    return {table: table_digests(connection, source, table, columns[table]) for table in TABLES}
+    return {
+        table: table_digests(connection, source, table, columns[table])
+        for table in pace.steps(TABLES)
+    }
 
 
 def table_digests(

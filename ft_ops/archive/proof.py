@@ -14,6 +14,7 @@ from ft_ops.archive.layout import manifest_key
 from ft_ops.archive.ledger import Generation, enter, record_proof
 from ft_ops.archive.load import loaded
 from ft_ops.archive.manifest import build_manifest, software
+from ft_ops.archive.pace import Pace
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.objects import delete_version, put_once, versions
@@ -59,10 +60,10 @@ def prove_month(
             log=log,
         ) as copy,
     ):
-        there = pool.submit(_digests, url, source, columns)
+        there = pool.submit(_digests, url, source, columns, target.pace)
         if target.pace.is_beside_others():
             wait([there])
-        found = month_digests(connection, copy.source, copy.columns)
+        found = month_digests(connection, copy.source, copy.columns, target.pace)
         problems = differences(there.result(), found)
     if problems:
         raise RowsDiffer(
@@ -79,11 +80,11 @@ def prove_month(
     return record_proof(connection, generation, found, manifest, certificate)
 
 
-def _digests(url: str, source: Source, columns: TableColumns) -> MonthDigests:
+def _digests(url: str, source: Source, columns: TableColumns, pace: Pace) -> MonthDigests:
     """The database's side, in one snapshot, over a connection of its own."""
     with connect(url, application="archive proof") as reader, reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return month_digests(reader, source, columns)
+        return month_digests(reader, source, columns, pace)
 
 
 def _certificate(

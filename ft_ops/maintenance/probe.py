@@ -135,6 +135,7 @@ def _sample_rows(
         {
             "percent": 100 * wanted_pages / pages,
             "share": min(1.0, wanted_rows / (rows_per_page * wanted_pages)),
+            "most": 4 * wanted_rows,
         },
     ).fetchall()
     return [_Row(tid, tuple(widths)) for tid, widths in found]

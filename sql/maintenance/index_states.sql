@@ -14,7 +14,18 @@ SELECT
     c.reltuples::float8 AS tuples,
     pg_relation_size(i.indrelid) AS table_bytes,
     t.reltuples::float8 AS table_tuples,
-    coalesce(pg_stat_get_live_tuples(i.indrelid), 0) AS live_rows,
+    -- Counters that began anew, after a crash or a reset, know only the rows since: until a
+    -- vacuum or an analyze has told them more, what was counted before stands.
+    CASE
+        WHEN coalesce(
+            pg_stat_get_last_vacuum_time(i.indrelid),
+            pg_stat_get_last_autovacuum_time(i.indrelid),
+            pg_stat_get_last_analyze_time(i.indrelid),
+            pg_stat_get_last_autoanalyze_time(i.indrelid)
+        ) IS NULL
+            THEN greatest(pg_stat_get_live_tuples(i.indrelid), t.reltuples::bigint, 0)
+        ELSE coalesce(pg_stat_get_live_tuples(i.indrelid), 0)
+    END AS live_rows,
     i.indisunique AS is_unique,
     i.indisexclusion AS is_exclusion,
     i.indisvalid AND i.indisready AND i.indislive AS is_valid,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import psycopg
 import pytest
 
 from bench.index_bloat import CHURNS, observe
@@ -15,6 +16,7 @@ from ft_ops.maintenance.bloat import (
     extension_schema,
 )
 from ft_ops.pg.connect import Connection
+from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters, make_letters, thin_out
 
 
@@ -116,6 +118,22 @@ def test_stale_statistics_are_overruled_by_counting(connection: Connection) -> N
     assert (estimate.rows, confirmed.rows) == (20_000, 4_000)
     assert estimate.reclaimable_share < 0.1
     assert confirmed.reclaimable_share > 0.6
+
+
+def test_counters_that_began_anew_do_not_make_every_index_look_bloated(
+    database: Database, connection: Connection
+) -> None:
+    """As after a crash: the server has forgotten its counters, and has counted a few rows since."""
+    make_letters(connection)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_stat_reset_single_table_counters('letters'::regclass)")
+    connection.execute(
+        "INSERT INTO letters SELECT gen_random_uuid(), g FROM generate_series(1, 5) AS g"
+    )
+    flush_counters(connection)
+    estimate = estimates(connection)["letters_sender"]
+    assert estimate.rows == 20_000
+    assert estimate.reclaimable_share < 0.1
 
 
 def test_accuracy_counts_the_errors_of_past_rebuilds(connection: Connection) -> None:
