@@ -52,8 +52,6 @@ def differences_query(
     """
     count = "storage/count_by_estimate" if media == ESTIMATES else "storage/count_by_inventory"
     counted = statement(count).format(
-        months=sql.Literal([month.first_day for month in months]),
-        starts=sql.Literal([month.start for month in months]),
         lower=sql.Literal(months[0].start.isoformat()),
         upper=sql.Literal(months[-1].end.isoformat()),
         users=sql.Literal(users),

@@ -1,12 +1,11 @@
--- Segments and bytes of {months}, which follow each other, begin at {starts}, and lie from {lower} to
--- {upper}: by month, book and user; of all users, or of those in the array {users} if it is not
--- NULL. 1,048,576 bytes a recording and 524,288 a photo are the specification's estimates; NULL
--- counts as nothing, and so does a deleted segment. A month is its place among the starts until
--- rows are grouped: date_trunc by each row takes a tenth of the whole.
+-- Segments and bytes from {lower} to {upper}, by month, book and user; of all users, or of those
+-- in the array {users} if it is not NULL. 1,048,576 bytes a
+-- recording and 524,288 a photo are the specification's estimates; NULL counts as nothing, and
+-- so does a deleted segment.
 -- OFFSET 0 keeps the lengths below the join: without it the join carries whole texts, at twice
 -- the time. Reads the partitions and threads once; ACCESS SHARE.
 SELECT
-    ({months}::date[])[s.month] AS month,
+    s.month,
     t.memory_book_id,
     s.user_id,
     count(*) AS segments,
@@ -19,7 +18,7 @@ SELECT
     sum(s.recordings + s.photos) AS unsized
 FROM (
     SELECT
-        width_bucket(cs.created_at, {starts}::timestamptz[]) AS month,
+        date_trunc('month', cs.created_at AT TIME ZONE 'UTC')::date AS month,
         cs.thread_id,
         cs.user_id,
         coalesce(octet_length(cs.text_content), 0) AS text_bytes,

@@ -2,7 +2,7 @@
 -- the inventory knows; the others count by the estimate, and are `unsized`.
 -- One probe of ops.media_objects a recording and photo; ACCESS SHARE.
 SELECT
-    ({months}::date[])[s.month] AS month,
+    s.month,
     t.memory_book_id,
     s.user_id,
     count(*) AS segments,
@@ -15,7 +15,7 @@ SELECT
     sum(s.unsized)::bigint AS unsized
 FROM (
     SELECT
-        width_bucket(cs.created_at, {starts}::timestamptz[]) AS month,
+        date_trunc('month', cs.created_at AT TIME ZONE 'UTC')::date AS month,
         cs.thread_id,
         cs.user_id,
         coalesce(octet_length(cs.text_content), 0) AS text_bytes,
