@@ -289,7 +289,9 @@ def _figures(notices: Sequence[_Notice]) -> Figures:
 
 
 def _xmin_holders(connection: Connection) -> str:
-    rows = connection.execute(statement("maintenance/xmin_holders"), {}).fetchall()
+    rows = connection.execute(
+        statement("maintenance/xmin_holders"), {"database": connection.info.dbname}
+    ).fetchall()
     return "; ".join(f"{holder}, {age:,} transactions old" for holder, age in rows)
 
 

@@ -54,7 +54,9 @@ def wraparound(connection: Connection) -> Wraparound:
     with connection.cursor(row_factory=class_row(Age)) as cursor:
         databases = cursor.execute(statement("maintenance/database_ages")).fetchall()
         tables = cursor.execute(statement("maintenance/table_ages")).fetchall()
-    holders = connection.execute(statement("maintenance/xmin_holders"), {}).fetchall()
+    holders = connection.execute(
+        statement("maintenance/xmin_holders"), {"database": None}
+    ).fetchall()
     return Wraparound(
         databases=tuple(databases),
         tables=tuple(tables),

@@ -1,5 +1,6 @@
--- Who keeps dead rows from being removed, oldest first. Needs pg_monitor to see other users'
--- sessions.
+-- Who keeps dead rows from being removed, oldest first: in one database, where sessions and prepared
+-- transactions of the others keep none, or in all of them, where it is NULL. Needs pg_monitor to see
+-- other users' sessions.
 SELECT holder, age
 FROM (
     SELECT
@@ -11,6 +12,7 @@ FROM (
         greatest(age(backend_xmin), age(backend_xid)) AS age
     FROM pg_stat_activity
     WHERE pid <> pg_backend_pid()
+      AND (%(database)s::text IS NULL OR datname IS NULL OR datname = %(database)s)
     UNION ALL
     SELECT
         format('replication slot %%s (%%s)', slot_name, CASE WHEN active THEN 'active' ELSE 'idle' END),
@@ -19,6 +21,7 @@ FROM (
     UNION ALL
     SELECT format('prepared transaction %%s of %%s', gid, owner), age(transaction)
     FROM pg_prepared_xacts
+    WHERE %(database)s::text IS NULL OR database = %(database)s
 ) AS holders
 WHERE age IS NOT NULL
 ORDER BY age DESC

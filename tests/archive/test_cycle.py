@@ -171,8 +171,8 @@ def test_a_month_that_never_agrees_is_given_up_by_name(
     _exported(world)
     monkeypatch.setattr(
         "ft_ops.archive.proof.month_digests",
-        lambda connection, source, columns: {
-            **month_digests(connection, source, columns),
+        lambda connection, source, columns, pace: {
+            **month_digests(connection, source, columns, pace),
             "content_tags": {0: Digest(1, id(connection), 0)},
         },
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.monitoring import require_monitoring
@@ -113,12 +113,21 @@ def test_rows_that_a_snapshot_still_needs_are_told_with_its_session(
     connection: Connection, database: Database
 ) -> None:
     make_letters(connection)
-    with connect(database.url, application="a long report") as other, other.transaction():
-        other.execute("SELECT pg_current_xact_id()")
+    postgres = conninfo.make_conninfo(database.admin_url, dbname="postgres")
+    with (
+        connect(postgres, application="elsewhere") as elsewhere,
+        elsewhere.transaction(),
+        connect(database.url, application="a long report") as other,
+        other.transaction(),
+    ):
+        for session in (elsewhere, other):
+            session.execute("SELECT pg_current_xact_id()")
         delete_letters(connection, 0.5)
         outcome = vacuum(connection)["letters"]
     assert outcome.figures.dead_kept == 10_000
     assert "a long report" in outcome.held_back_by
+    # A session of another database keeps no row of this one.
+    assert "elsewhere" not in outcome.held_back_by
 
 
 @pytest.mark.parametrize("named", [True, False])
