@@ -30,11 +30,11 @@ from ft_ops.policy import load_policy
 
 GOAL = 1.5
 REASON = (
-    "It is no lock: see the longest wait. The slowest transactions, lists of books and searches, are"
-    " work for a processor, and the two of this machine share a core: whatever is busy on one slows"
-    " the other. The export's compression and S3 are at work on the same two. Resting half of the"
-    " time helps most of the transactions, and not the slowest hundredth. On a server of its own,"
-    " or with more cores, it was not measured"
+    "It is no lock: see the longest wait. The slowest transactions, lists of books and searches,"
+    " are work for a processor, and the two of this machine share a core: whatever is busy on one"
+    " slows the other. The export's compression and S3 are at work on the same two. Resting half of"
+    " the time helps most transactions, and not the slowest hundredth. On a server of its own, or"
+    " with more cores, it was not measured"
 )
 RULES = PurgeRules(enabled=True, grace=timedelta(0))
 
