@@ -68,6 +68,7 @@ def run(context: BenchContext) -> Iterator[Result]:
 def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
     with (
         connect(url, application="archive") as connection,
+        connect(url, application="archive pace") as beside,
         only_one(connection, f"archive {month}"),
         load.window("archive"),
     ):
@@ -79,7 +80,7 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
                 context.bucket,
                 archive_prefix(connection),
                 PART_BYTES,
-                pace_beside_others(connection, load_policy().archive_share_beside_others),
+                pace_beside_others(beside, load_policy().archive_share_beside_others),
             ),
             moved.generation,
             storage_class="DEEP_ARCHIVE",

@@ -114,18 +114,18 @@ def content_archive(
                 next_step="let the job erase_archived_content end",
             )
         if not config.dry_run:
-            generation = archive_content(
-                connection,
-                policy.require_database_url(),
-                archive_target(
-                    policy, pace_beside_others(connection, policy.archive_share_beside_others)
-                ),
-                generation,
-                storage_class=policy.archive_storage_class,
-                lock=object_lock(policy),
-                run_id=context.run.run_id,
-                log=context.log.info,
-            )
+            with database.connect("archive pace") as beside:
+                pace = pace_beside_others(beside, policy.archive_share_beside_others)
+                generation = archive_content(
+                    connection,
+                    policy.require_database_url(),
+                    archive_target(policy, pace),
+                    generation,
+                    storage_class=policy.archive_storage_class,
+                    lock=object_lock(policy),
+                    run_id=context.run.run_id,
+                    log=context.log.info,
+                )
     return dg.MaterializeResult(
         metadata={"dry run": config.dry_run, **_generation_metadata(generation, policy)}
     )

@@ -35,7 +35,7 @@ class Pace:
         for item in items:
             yield item
             worked = self.clock() - began
-            if self.is_beside_others():
+            if self.share < 1 and self.is_beside_others():
                 self.sleep(min(worked * (1 / self.share - 1), LONGEST_REST))
             began = self.clock()
 
@@ -51,7 +51,10 @@ def pace_beside_others(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Pace:
-    """Beside others is when a session other than the operations' worked within the last second."""
+    """Beside others is when a session other than the operations' worked within the last second.
+
+    The connection is asked from whichever thread does a step: nothing else should occupy it then.
+    """
 
     def is_beside_others() -> bool:
         return connection.execute(statement("archive/others_at_work")).fetchone() == (True,)

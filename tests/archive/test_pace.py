@@ -19,7 +19,7 @@ from tests.fixtures.postgres import Database, await_true
         (0.5, True, [3.0, 3.0]),
         (0.25, True, [9.0, 9.0]),
         (0.1, True, [10.0, 10.0]),
-        (1.0, True, [0.0, 0.0]),
+        (1.0, True, []),
         (0.5, False, []),
     ],
 )
