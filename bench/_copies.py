@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import LiteralString
 
@@ -31,6 +32,9 @@ _SELECTIONS: Mapping[str, LiteralString] = {
         " JOIN {source} AS t ON t.id = c.target_segment_id"
     ),
 }
+_SESSIONS = 2
+"""That copy side by side: one session keeps one core busy."""
+
 _IDS = ("id", "content_segment_id", "source_segment_id", "target_segment_id")
 
 
@@ -45,8 +49,9 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
     with connect(url, application="bench") as connection:
         ensure_months(connection, "content_segments", [month])
         columns = {table: table_columns(connection, table) for table in _SELECTIONS}
-    with _unchecked(url) as admin:
-        for number in numbers:
+
+    def copy(number: int) -> None:
+        with _unchecked(url) as admin:
             for table, selection in _SELECTIONS.items():
                 names = [column.name for column in columns[table]]
                 values = [_value(table, name, original, month, number) for name in names]
@@ -56,6 +61,10 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
                 )
                 select = sql.SQL(selection).format(values=sql.SQL(", ").join(values), source=source)
                 admin.execute(insert + select)
+
+    with _unnoted(url), ThreadPoolExecutor(_SESSIONS) as pool:
+        for _ in pool.map(copy, numbers):
+            pass
     with connect(url, application="bench") as connection:
         tables = [f"content_segments_{month.suffix}", *(_SELECTIONS.keys() - {"content_segments"})]
         connection.execute(
@@ -65,17 +74,23 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
 
 @contextmanager
 def _unchecked(url: str) -> Iterator[Connection]:
-    """A connection that writes as a replica applies changes: no reference is checked.
+    """A connection that writes as a replica applies changes: no reference is checked."""
+    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
+        admin.execute("SET session_replication_role = replica")
+        yield admin
 
-    Nor does storage note what is inserted, which took as long as the inserting: a month that it
-    has never counted is counted anyway.
+
+@contextmanager
+def _unnoted(url: str) -> Iterator[None]:
+    """Storage notes nothing that is inserted, which took as long as the inserting.
+
+    A month that it has never counted is counted anyway.
     """
     noting = "TRIGGER note_inserted_content"
     with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
-        admin.execute("SET session_replication_role = replica")
         admin.execute(f"ALTER TABLE content_segments DISABLE {noting}")
         try:
-            yield admin
+            yield
         finally:
             admin.execute(f"ALTER TABLE content_segments ENABLE ALWAYS {noting}")
 
