@@ -4,12 +4,14 @@
 SELECT format('wraparound vacuum by process %%s', a.pid) AS blocker
 FROM pg_stat_progress_vacuum AS p
 JOIN pg_stat_activity AS a ON a.pid = p.pid
-WHERE p.relid = %(table)s
+WHERE p.datname = current_database()
+  AND p.relid = %(table)s
   AND a.query LIKE '%%(to prevent wraparound)'
 UNION ALL
 SELECT format('rebuild by process %%s', p.pid)
 FROM pg_stat_progress_create_index AS p
-WHERE p.relid = %(table)s
+WHERE p.datname = current_database()
+  AND p.relid = %(table)s
 UNION ALL
 SELECT format(
     '%%s of session %%s (%%s), open for %%s',

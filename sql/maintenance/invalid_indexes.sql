@@ -10,7 +10,10 @@ SELECT
         pg_get_indexdef(i.indexrelid), quote_ident(c.relname) || ' ON ', 2
     ) AS definition,
     pg_relation_size(i.indexrelid) AS bytes,
-    EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.relid = i.indrelid) AS is_busy
+    EXISTS (
+        SELECT FROM pg_stat_progress_create_index AS p
+        WHERE p.datname = current_database() AND p.relid = i.indrelid
+    ) AS is_busy
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_class AS t ON t.oid = i.indrelid

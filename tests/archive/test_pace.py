@@ -64,6 +64,7 @@ def test_a_session_is_at_work_until_a_second_after_its_last_statement(
         await_true(
             connection,
             "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = %s AND state = 'idle'"
+            " AND datname = current_database()"
             " AND state_change < clock_timestamp() - interval '1 second'",
             role,
         )

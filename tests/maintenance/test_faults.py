@@ -32,7 +32,11 @@ def beside(database: Database) -> Iterator[Connection]:
 
 def cancel_rebuilds(database: Database) -> None:
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
-        admin.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index")
+        # Other tests build indexes on the same server.
+        admin.execute(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_progress_create_index"
+            " WHERE datname = current_database()"
+        )
 
 
 def unfinished(connection: Connection) -> list[tuple[object, ...]]:
@@ -199,12 +203,15 @@ def terminate_backend(victim: subprocess.Popen[bytes], database: Database) -> No
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'ft-ops victim'"
+            " WHERE application_name = 'ft-ops victim' AND datname = current_database()"
         )
 
 
 def rebuilding(connection: Connection) -> bool:
-    row = connection.execute("SELECT EXISTS (SELECT FROM pg_stat_progress_create_index)").fetchone()
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_progress_create_index"
+        " WHERE datname = current_database())"
+    ).fetchone()
     return row == (True,)
 
 

@@ -434,7 +434,9 @@ def hold_until(
         event.wait(60)
         while (
             and_no_rebuild
-            and looking.execute("SELECT FROM pg_stat_progress_create_index").fetchall()
+            and looking.execute(
+                "SELECT FROM pg_stat_progress_create_index WHERE datname = current_database()"
+            ).fetchall()
         ):
             time.sleep(0.02)
 
