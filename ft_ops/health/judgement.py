@@ -25,7 +25,11 @@ class SlowQuery:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One screen against its target; ``slow`` explains its queries, the slowest first."""
+    """One screen against its target; ``slow`` explains its queries, the likeliest cause first.
+
+    That is the slowest query, but for one that took long only while the server was busy: a moment's
+    wait must not hide what is wrong with another.
+    """
 
     screen: Screen
     percentiles: Percentiles
@@ -74,7 +78,7 @@ def judge(
                 )
                 finding = diagnose(connection, query, plan, took, now)
                 slow.append(SlowQuery(name, took, plan, finding))
-            slow.sort(key=lambda item: item.took_ms, reverse=True)
+            slow.sort(key=lambda item: (item.finding.cause == "busy server", -item.took_ms))
             verdict = Verdict(screen, percentiles, tuple(slow))
         verdicts.append(verdict)
     return verdicts

@@ -8,7 +8,14 @@ from random import Random
 import psycopg
 import pytest
 
-from ft_ops.health import Screen, Verdict, judge, measure_latency, sample_parameters
+from ft_ops.health import (
+    Latencies,
+    Screen,
+    Verdict,
+    judge,
+    measure_latency,
+    sample_parameters,
+)
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 
@@ -121,6 +128,30 @@ def test_a_plan_that_reads_old_months_for_recent_content_is_named(
 def test_in_a_sound_database_the_costliest_step_is_named(reader: Connection) -> None:
     found = verdict(reader, "family_storage")
     assert found.slow[0].finding.cause in {"costly step", "busy server"}
+
+
+def test_a_moment_of_a_busy_server_does_not_hide_a_missing_index(
+    reader: Connection, connection: Connection
+) -> None:
+    connection.execute("DROP INDEX idx_threads_memory_book")
+    latencies = Latencies(
+        parameters=tuple(sample_parameters(reader, 1, Random(1))),
+        times_ms={"family_storage": (60.0,), "active_members": (4000.0,)},
+        timeouts={},
+        round_trip_ms=0,
+        role="ft_app",
+    )
+    dashboard = Screen("dashboard", ("family_storage", "active_members"), 50)
+    [found] = judge(
+        reader,
+        latencies,
+        [dashboard],
+        app_role="ft_app",
+        timeout_ms=5000,
+        now=datetime.now(UTC),
+    )
+    assert [slow.finding.cause for slow in found.slow] == ["missing index", "busy server"]
+    assert "threads(memory_book_id)" in found.words
 
 
 def test_the_plan_is_kept_without_the_tags_that_were_searched(reader: Connection) -> None:
