@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import LiteralString
 
-from psycopg import conninfo, sql
+from psycopg import sql
 
+from bench.frame.fill import SESSIONS, unchecked, unnoted
 from ft_ops.archive.content import table_columns
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import connect
 
 _SELECTIONS: Mapping[str, LiteralString] = {
     "content_segments": "SELECT {values} FROM {source} AS c",
@@ -32,9 +32,6 @@ _SELECTIONS: Mapping[str, LiteralString] = {
         " JOIN {source} AS t ON t.id = c.target_segment_id"
     ),
 }
-_SESSIONS = 2
-"""That copy side by side: one session keeps one core busy."""
-
 _IDS = ("id", "content_segment_id", "source_segment_id", "target_segment_id")
 
 
@@ -51,7 +48,7 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
         columns = {table: table_columns(connection, table) for table in _SELECTIONS}
 
     def copy(number: int) -> None:
-        with _unchecked(url) as admin:
+        with unchecked(url) as admin:
             for table, selection in _SELECTIONS.items():
                 names = [column.name for column in columns[table]]
                 values = [_value(table, name, original, month, number) for name in names]
@@ -62,7 +59,7 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
                 select = sql.SQL(selection).format(values=sql.SQL(", ").join(values), source=source)
                 admin.execute(insert + select)
 
-    with _unnoted(url), ThreadPoolExecutor(_SESSIONS) as pool:
+    with unnoted(url), ThreadPoolExecutor(SESSIONS) as pool:
         for _ in pool.map(copy, numbers):
             pass
     with connect(url, application="bench") as connection:
@@ -70,29 +67,6 @@ def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
         connection.execute(
             sql.SQL("VACUUM ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, tables)))
         )
-
-
-@contextmanager
-def _unchecked(url: str) -> Iterator[Connection]:
-    """A connection that writes as a replica applies changes: no reference is checked."""
-    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
-        admin.execute("SET session_replication_role = replica")
-        yield admin
-
-
-@contextmanager
-def _unnoted(url: str) -> Iterator[None]:
-    """Storage notes nothing that is inserted, which took as long as the inserting.
-
-    A month that it has never counted is counted anyway.
-    """
-    noting = "TRIGGER note_inserted_content"
-    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
-        admin.execute(f"ALTER TABLE content_segments DISABLE {noting}")
-        try:
-            yield
-        finally:
-            admin.execute(f"ALTER TABLE content_segments ENABLE ALWAYS {noting}")
 
 
 def _value(table: str, name: str, original: Month, month: Month, number: int) -> sql.Composable:

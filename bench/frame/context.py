@@ -14,13 +14,14 @@ from pathlib import Path
 
 from psycopg import sql
 
+from bench.frame.fill import fill
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
-from ft_ops.sandbox.sample import make_sample
+from ft_ops.sandbox.sample import Sample, Span
 from ft_ops.schema import load_migrations, run_migrations
 
 SEED = 7
@@ -189,14 +190,14 @@ class BenchContext:
         self.log(f"filling {sizes.months} months of {sizes.segments_per_month:,} segments")
         for parent in PARENTS:
             ensure_months(connection, parent, FIRST_MONTH.until(last))
-        make_sample(
-            connection,
-            families=sizes.families,
-            first=FIRST_MONTH,
-            last=last,
-            segments_per_month=sizes.segments_per_month,
-            seed=SEED,
-            progress=lambda line: None,
+        fill(
+            connection.info.dsn,
+            Sample(
+                families=sizes.families,
+                spans=tuple(Span(m, m.start, m.end) for m in FIRST_MONTH.until(last)),
+                segments_per_month=sizes.segments_per_month,
+                seed=SEED,
+            ),
         )
         # Hint bits and the visibility map: the first reader would pay for them otherwise.
         connection.execute("VACUUM ANALYZE")

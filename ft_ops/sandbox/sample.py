@@ -24,7 +24,7 @@ from ft_ops.pg.sqlfiles import statement
 MOST_SEGMENTS_PER_MONTH = 3_000_000
 """Above it, a row's place in its month no longer fits a bigint in microseconds."""
 
-_PEOPLE = (
+PEOPLE = (
     "users",
     "families",
     "family_members",
@@ -32,7 +32,7 @@ _PEOPLE = (
     "memory_books",
     "threads",
 )
-_CONTENT = (
+CONTENT = (
     "content_segments",
     "photo_narrations",
     "content_tags",
@@ -56,12 +56,22 @@ class SampleReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class Span:
     """The part of a month that is filled: ``start`` inclusive, ``end`` exclusive, UTC."""
 
     month: Month
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a sample's rows follow from; ``spans`` are its months in their order."""
+
+    families: int
+    spans: tuple[Span, ...]
+    segments_per_month: int
+    seed: int
 
 
 def make_sample(
@@ -86,25 +96,27 @@ def make_sample(
     Refused when the database has any user, and when a month lacks a partition; an OpsError when
     the range of months is empty, ``until`` lies before the last one, or a number is out of range.
     """
-    spans = _spans(first, last, until)
+    sample = Sample(families, tuple(_spans(first, last, until)), segments_per_month, seed)
     _check_sizes(families, segments_per_month, seed)
     began = clock()
     with only_one(connection, "sample"), connection.transaction():
         _refuse_a_used_database(connection)
-        _refuse_missing_partitions(connection, [span.month for span in spans])
+        _refuse_missing_partitions(connection, [span.month for span in sample.spans])
         connection.execute("SET LOCAL work_mem = '64MB'")
         # Compiling each month's statements would take longer than running them.
         connection.execute("SET LOCAL jit = off")
-        people = {
-            "seed": seed,
-            "families": families,
-            "first": spans[0].start,
-            "until": spans[-1].end,
-        }
         progress(f"{families:,} families")
-        _fill_scratch(connection, people)
-        rows = {table: _insert(connection, table, people) for table in _PEOPLE}
-        rows |= _insert_content(connection, spans, segments_per_month, seed, progress)
+        fill_scratch(connection, sample)
+        rows = insert_people(connection, sample) | dict.fromkeys(CONTENT, 0)
+        for index, span in enumerate(sample.spans):
+            progress(
+                f"{segments_per_month:,} segments of {span.month} "
+                f"({index + 1} of {len(sample.spans)})"
+            )
+            for table in CONTENT:
+                rows[table] += insert_month(connection, sample, table, index)
+        for table in _SCRATCH:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(f"sample_{table}")))
     progress("statistics")
     tables = [*rows, "content_segment_keys"]
     for table in tables:
@@ -112,7 +124,7 @@ def make_sample(
     return SampleReport(rows, _size(connection, tables), clock() - began)
 
 
-def _spans(first: Month, last: Month, until: datetime | None) -> list[_Span]:
+def _spans(first: Month, last: Month, until: datetime | None) -> list[Span]:
     if last < first:
         raise OpsError(
             f"sample of {first} to {last}",
@@ -126,7 +138,7 @@ def _spans(first: Month, last: Month, until: datetime | None) -> list[_Span]:
             next_step="leave out the months to come",
         )
     return [
-        _Span(month, month.start, month.end if until is None else min(month.end, until))
+        Span(month, month.start, month.end if until is None else min(month.end, until))
         for month in first.until(last)
     ]
 
@@ -182,37 +194,45 @@ def _refuse_missing_partitions(connection: Connection, months: Sequence[Month]) 
         )
 
 
-def _fill_scratch(connection: Connection, people: Mapping[str, object]) -> None:
+def fill_scratch(connection: Connection, sample: Sample) -> None:
+    """Make the temporary tables that the others draw from; they end with the session."""
     for table in _SCRATCH:
         connection.execute(statement(f"sandbox/create_sample_{table}"))
-        connection.execute(statement(f"sandbox/fill_sample_{table}"), people)
+        connection.execute(statement(f"sandbox/fill_sample_{table}"), _people(sample))
         # Autovacuum does not see temporary tables: without statistics the joins go astray.
         connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(f"sample_{table}")))
 
 
-def _insert_content(
-    connection: Connection,
-    spans: Sequence[_Span],
-    segments_per_month: int,
-    seed: int,
-    progress: Callable[[str], None],
-) -> dict[str, int]:
+def insert_people(connection: Connection, sample: Sample) -> dict[str, int]:
+    """Families and what they have but for content; the rows by table."""
+    return {table: _insert(connection, table, _people(sample)) for table in PEOPLE}
+
+
+def insert_month(connection: Connection, sample: Sample, table: str, index: int) -> int:
+    """One of the tables of CONTENT, in the month of that index; the number of rows.
+
+    Narrations, tags and audit rows follow the month's segments, links those of all before it.
+    """
     row = connection.execute("SELECT count(*) FROM sample_slots").fetchone()
     assert row is not None
-    rows = dict.fromkeys(_CONTENT, 0)
-    for index, span in enumerate(spans):
-        progress(f"{segments_per_month:,} segments of {span.month} ({index + 1} of {len(spans)})")
-        month = {
-            "seed": seed,
-            "slots": row[0],
-            "segments": segments_per_month,
-            "preceding": index * segments_per_month,
-            "month_start": span.start,
-            "month_end": span.end,
-        }
-        for table in _CONTENT:
-            rows[table] += _insert(connection, table, month)
-    return rows
+    month = {
+        "seed": sample.seed,
+        "slots": row[0],
+        "segments": sample.segments_per_month,
+        "preceding": index * sample.segments_per_month,
+        "month_start": sample.spans[index].start,
+        "month_end": sample.spans[index].end,
+    }
+    return _insert(connection, table, month)
+
+
+def _people(sample: Sample) -> dict[str, object]:
+    return {
+        "seed": sample.seed,
+        "families": sample.families,
+        "first": sample.spans[0].start,
+        "until": sample.spans[-1].end,
+    }
 
 
 def _insert(connection: Connection, table: str, parameters: Mapping[str, object]) -> int:
