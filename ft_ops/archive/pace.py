@@ -34,10 +34,14 @@ class Pace:
         began = self.clock()
         for item in items:
             yield item
-            worked = self.clock() - began
-            if self.share < 1 and self.is_beside_others():
-                self.sleep(min(worked * (1 / self.share - 1), LONGEST_REST))
+            self.rest_since(began)
             began = self.clock()
+
+    def rest_since(self, began: float) -> None:
+        """The rest that is due for what was done since that moment of the clock."""
+        worked = self.clock() - began
+        if self.share < 1 and self.is_beside_others():
+            self.sleep(min(worked * (1 / self.share - 1), LONGEST_REST))
 
 
 FULL_SPEED = Pace(lambda: False, 1.0)

@@ -43,8 +43,9 @@ def test_a_month_is_archived_and_proven_in_steps_beside_others(world: World) -> 
     rests: list[float] = []
     world.pace = Pace(lambda: True, 0.5, rests.append)
     assert world.archive().state == "frozen"
-    written, loaded, digested = len(TABLES), len(TABLES), 2 * len(TABLES)
-    assert len(rests) == written + loaded + digested, "each table is one batch"
+    read = written = loaded = len(TABLES)
+    digested = 2 * len(TABLES)
+    assert len(rests) == read + written + loaded + digested, "each table is one batch"
 
 
 def test_the_operations_own_sessions_are_nobody_else(connection: Connection) -> None:
