@@ -1,4 +1,4 @@
-"""The job `create_partitions` for the first 120 months of the definitions, as a child runs it."""
+"""The job `create_partitions` for the first months of the definitions, as a child runs it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from ft_ops.definitions import defs
 from ft_ops.defs import monthly
 from ft_ops.partitions.assets import whole_range
 
-MONTHS = 120
 INSTANCE = dg.DagsterInstance.ephemeral()
 """Made here, because making the first one imports its storage."""
 
 
-def create() -> None:
+def create(months: str) -> None:
     """Run the job in the database that FT_DATABASE_URL names."""
     result = defs.resolve_job_def("create_partitions").execute_in_process(
-        instance=INSTANCE, tags=whole_range(monthly.get_partition_keys()[:MONTHS])
+        instance=INSTANCE, tags=whole_range(monthly.get_partition_keys()[: int(months)])
     )
     assert result.success

@@ -8,7 +8,7 @@ first one adopts what its ledger does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -25,24 +25,28 @@ from ft_ops.s3.bucket import Bucket, open_bucket
 
 GOAL: Final = 1.1
 MONTHS: Final = (12, 40, 120)
+QUICK_MONTHS: Final = (3, 10)
 BACKUPS: Final = (10, 30, 100)
+QUICK_BACKUPS: Final = (2, 6)
 INCREMENTS_A_BACKUP: Final = 4
 BUCKET: Final = "growth"
 BODY: Final = b"not restored here"
 
 
 def run(context: BenchContext) -> Iterator[Result]:
+    months = QUICK_MONTHS if context.is_quick else MONTHS
+    backups = QUICK_BACKUPS if context.is_quick else BACKUPS
     yield _growth(
         "growth_partitions",
         "create partitions of both tables",
         "months",
-        {months: create_months(context, months) for months in MONTHS},
+        {number: create_months(context, number) for number in months},
     )
     yield _growth(
         "growth_inventory",
         "take the inventory of backups",
         "fulls, with four increments each",
-        _inventories(context),
+        _inventories(context, backups),
     )
 
 
@@ -85,7 +89,7 @@ class _Pattern:
             write_point(bucket, replace(self.point, name=increment))
 
 
-def _inventories(context: BenchContext) -> dict[int, float]:
+def _inventories(context: BenchContext, backups: Sequence[int]) -> dict[int, float]:
     """Seconds of an inventory by the number of fulls."""
     took: dict[int, float] = {}
     with own_server(context) as server:
@@ -97,7 +101,7 @@ def _inventories(context: BenchContext) -> dict[int, float]:
         provider = replace(server.provider, bucket=bucket)
         pattern = _take_pattern(provider, bucket, context)
         there = 1
-        for fulls in BACKUPS:
+        for fulls in backups:
             for number in range(there, fulls):
                 pattern.copy(bucket, number)
             there = fulls

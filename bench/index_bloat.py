@@ -24,7 +24,7 @@ from ft_ops.pg.connect import Connection, connect
 
 ROWS: Final = 100_000
 QUICK_ROWS: Final = 10_000
-QUICK_CHURNS: Final = 2
+QUICK_CHURNS: Final = 1
 
 _FLAGGED_SHARE: Final = 0.30
 # Estimates of 30.4 % for a true 29.6 % are no mistake; a rebuild that frees a fifth is.

@@ -14,13 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
-from bench._partitions_job import MONTHS, create
+from bench._partitions_job import create
 from bench.frame import BenchContext, Result, alternating, in_child, seconds
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months, partition_name
 from ft_ops.pg.connect import connect
 
 GOAL = 2.0
+MONTHS = 120
+QUICK_MONTHS = 24
 FIRST_MONTH = Month(2014, 1)
 """120 months before those that the migrations create."""
 
@@ -31,12 +33,13 @@ REASON = (
 
 
 def run(context: BenchContext) -> Iterator[Result]:
+    months = QUICK_MONTHS if context.is_quick else MONTHS
     script = context.work_dir / "partitions.sql"
-    script.write_text("".join(_statements()), encoding="utf-8")
+    script.write_text("".join(_statements(months)), encoding="utf-8")
     found = alternating(
         {
-            "run": lambda: _run(context),
-            "function": lambda: create_months(context, MONTHS),
+            "run": lambda: _run(context, months),
+            "function": lambda: create_months(context, months),
             "psql": lambda: _psql(context, script),
         },
         repetitions=context.sizes.repetitions,
@@ -47,17 +50,17 @@ def run(context: BenchContext) -> Iterator[Result]:
             found[subject],
             found["psql"],
             name=f"partitions{suffix}",
-            work=f"create 120 months of both tables, one {subject}",
+            work=f"create {months} months of both tables, one {subject}",
             against="the same statements in psql",
             goal=GOAL,
-            size=f"{MONTHS * len(PARENTS)} partitions",
+            size=f"{months * len(PARENTS)} partitions",
         )
         yield replace(result, reason=REASON if subject == "run" else "")
 
 
-def _statements() -> Iterator[str]:
+def _statements(months: int) -> Iterator[str]:
     for parent in PARENTS:
-        for month in FIRST_MONTH.until(FIRST_MONTH.plus(MONTHS - 1)):
+        for month in FIRST_MONTH.until(FIRST_MONTH.plus(months - 1)):
             name = partition_name(parent, month)
             yield (
                 "BEGIN;\n"
@@ -68,11 +71,11 @@ def _statements() -> Iterator[str]:
             )
 
 
-def _run(context: BenchContext) -> float:
+def _run(context: BenchContext, months: int) -> float:
     with context.empty_database() as url:
         settings = {"FT_DATABASE_URL": url, "FT_FIRST_MONTH": str(FIRST_MONTH)}
         with patch.dict(os.environ, settings):
-            return in_child(create).seconds
+            return in_child(create, str(months)).seconds
 
 
 def create_months(context: BenchContext, number: int) -> float:

@@ -7,7 +7,7 @@ month reads all of them: one result tells what their mere presence costs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from psycopg import sql
@@ -16,11 +16,14 @@ from bench._disturbance import Job, disturbance, stay_quiet, warm_up
 from bench.frame import BenchContext, Result
 from bench.frame.context import FIRST_MONTH
 from bench.frame.load import application_load
+from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months, partition_name
 from ft_ops.pg.connect import Connection, connect
 
 MONTHS: Final = tuple(FIRST_MONTH.plus(-120).until(FIRST_MONTH.plus(-1)))
 """The ten years before the sample."""
+
+QUICK_MONTHS: Final = 12
 
 REASON: Final = (
     "It is no lock: see the longest wait. Each new month makes every session plan its statements"
@@ -31,6 +34,7 @@ REASON: Final = (
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
+    months = MONTHS[-QUICK_MONTHS:] if context.is_quick else MONTHS
     repetitions = range(1 if context.is_quick else 2)
     bin_dir = context.sandbox.bin_dir
     with (
@@ -40,38 +44,38 @@ def run(context: BenchContext) -> Iterator[Result]:
     ):
         warm_up(context)
         for number in repetitions:
-            _drop(connection)
+            _drop(connection, months)
             stay_quiet(context, load, f"quiet {number}")
             with load.window(f"busy {number}"):
-                _create(connection)
+                _create(connection, months)
             stay_quiet(context, load, f"with them {number}")
     quiet, busy, afterwards = (
         [f"{name} {number}" for number in repetitions] for name in ("quiet", "busy", "with them")
     )
     job = Job(
         "partitions_load",
-        f"while {len(MONTHS)} months of both tables are created",
+        f"while {len(months)} months of both tables are created",
         template.size,
         reason=REASON,
     )
     yield from disturbance(job, load, quiet, busy)
     there = Job(
         "partitions_load_afterwards",
-        f"with those {len(MONTHS)} months there",
+        f"with those {len(months)} months there",
         template.size,
         goal=None,
     )
     yield next(disturbance(there, load, quiet, afterwards))
 
 
-def _create(connection: Connection) -> None:
+def _create(connection: Connection, months: Sequence[Month]) -> None:
     for parent in PARENTS:
-        created = ensure_months(connection, parent, MONTHS)
-        assert len(created) == len(MONTHS), created
+        created = ensure_months(connection, parent, months)
+        assert len(created) == len(months), created
 
 
-def _drop(connection: Connection) -> None:
+def _drop(connection: Connection, months: Sequence[Month]) -> None:
     for parent in PARENTS:
-        for month in MONTHS:
+        for month in months:
             name = sql.Identifier(partition_name(parent, month))
             connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(name))

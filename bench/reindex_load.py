@@ -40,7 +40,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         connect(url, application="bench, watching") as beside,
         application_load(bin_dir, context.work_dir, url) as load,
     ):
-        quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=4)
+        quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=3)
     yield from disturbance(job, load, quiet, busy)
 
 

@@ -37,6 +37,7 @@ from ft_ops.s3.bucket import open_bucket
 from ft_ops.storage import recompute_everything
 
 TIMES: Final = "1,3,10"
+QUICK_TIMES: Final = "1,3"
 DAYS: Final = 31
 RULES: Final = PurgeRules(enabled=True, grace=timedelta(0))
 NO_LIMITS: Final = Limits(replication_lag_seconds=1e9, latency_ms=1e9, longest_pause_seconds=0)
@@ -74,7 +75,8 @@ class Life:
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
-    times = [int(t) for t in os.environ.get("BENCH_SCALING_TIMES", TIMES).split(",")]
+    default = QUICK_TIMES if context.is_quick else TIMES
+    times = [int(t) for t in os.environ.get("BENCH_SCALING_TIMES", default).split(",")]
     purges = os.environ.get("BENCH_SCALING_PURGE") == "1"
     months = _months_before(template.first, len(times))
     life = Life()
@@ -97,7 +99,8 @@ def run(context: BenchContext) -> Iterator[Result]:
     yield from _results(life)
     for step in IN_CHILDREN:
         yield from _memory(step, life)
-    yield _two_at_once(context)
+    if not context.is_quick:
+        yield _two_at_once(context)
 
 
 def export(url: str, bucket: str, month: str) -> None:

@@ -39,7 +39,7 @@ STEP_BYTES = 1 << 20
 """What is read at once, roughly: beside others, each step is followed by a rest, and many short
 steps disturb less than a few long ones."""
 
-STEP_ROWS = 1500
+STEP_ROWS = 4000
 """What is loaded at once, for the same reason."""
 
 _BATCH_OPTION = StatementOptions.BATCH_SIZE_HINT_BYTES.value
