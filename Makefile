@@ -38,7 +38,7 @@ ui: $(READY)
 	$(BIN)/ft-ops demo --ui
 
 test: $(READY)
-	$(BIN)/pytest -n 3 -m "not chaos and not versions" $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not chaos and not versions" $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/pytest -n 2 -m chaos $(ARGS)

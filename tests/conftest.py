@@ -6,6 +6,9 @@ import pytest
 
 from tests.fixtures.memory import use_memory
 
+SLOW_TO_MAKE = ("box", "sampled", "session_chaos")
+"""Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
+
 pytest_plugins = ["tests.fixtures.http", "tests.fixtures.postgres", "tests.fixtures.s3"]
 
 
@@ -27,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _keep_together(items)
     if not config.getoption("--needing-a-server"):
         return
     kept: list[pytest.Item] = []
@@ -35,3 +39,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (kept if "server" in getattr(item, "fixturenames", ()) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
+
+
+def _keep_together(items: list[pytest.Item]) -> None:
+    """One worker takes all tests of a room that share what is slow to make (--dist loadgroup)."""
+    for item in items:
+        for name in SLOW_TO_MAKE:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(f"{name}-{item.path.parent.name}"))

@@ -15,13 +15,9 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from cfnlint import lint
 from dagster._config import process_config
 from dagster._core.instance import DagsterInstance
 from dagster._core.run_coordinator import QueuedRunCoordinator
-from dagster_aws.ecs import EcsRunLauncher
-from dagster_k8s import K8sRunLauncher
-from dagster_k8s.job import get_user_defined_k8s_config
 from dagster_postgres.utils import pg_url_from_config
 from jsonschema import Draft202012Validator
 from psycopg import conninfo
@@ -33,6 +29,7 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.policy import Policy
+from tests.production.cloudformation import complaints
 from tests.production.policies import IAM, REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
@@ -109,6 +106,8 @@ def test_dagster_loads_the_settings(
         assert (pools.default_pool_limit, instance.run_monitoring_enabled) == (1, True)
         assert instance.run_monitoring_max_runtime_seconds == 21600
         if deployment == "ecs":
+            from dagster_aws.ecs import EcsRunLauncher
+
             assert isinstance(instance.run_launcher, EcsRunLauncher)
 
 
@@ -156,6 +155,8 @@ def test_kubernetes_launches_a_job_a_run() -> None:
             "job_spec_config": {"ttl_seconds_after_finished": 86400},
         },
     }
+    from dagster_k8s import K8sRunLauncher
+
     schema = K8sRunLauncher.config_type()  # type: ignore[no-untyped-call]
     outcome = process_config(schema, config)
     assert outcome.success, outcome.errors
@@ -181,7 +182,7 @@ def test_dagsters_storage_on_kubernetes_has_the_driver_that_hears_events() -> No
 
 @pytest.mark.parametrize("template", sorted((DEPLOY / "ecs").glob("stack.yaml")))
 def test_the_stack_is_one_that_cloudformation_takes(template: Path) -> None:
-    assert [str(match) for match in lint(template.read_text(), regions=["us-east-1"])] == []
+    assert complaints(template.read_text()) == []
 
 
 def test_each_setting_that_a_deployment_makes_is_one_of_the_policys() -> None:
@@ -223,6 +224,8 @@ def test_a_run_gets_its_jobs_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     assert overrides == {"taskRoleArn": f"{ROLE_PREFIX}purge_archived_content"}
     ecs = boto3.client("ecs", region_name="us-east-1").meta.service_model
     assert set(overrides) <= set(ecs.shape_for("TaskOverride").members)
+
+    from dagster_k8s.job import get_user_defined_k8s_config
 
     pod = get_user_defined_k8s_config(tags).pod_spec_config
     assert pod == {"service_account_name": "ft-ops-purge-archived-content"}
