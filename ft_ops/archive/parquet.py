@@ -148,8 +148,10 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if batch.num_rows:
             held.append(batch)
         if sum(piece.nbytes for piece in held) >= ROW_GROUP_BYTES:
-            yield _joined(held)
+            group = _joined(held)
+            # Before it is written: what it was joined from is as large.
             held.clear()
+            yield group
     if held:
         yield _joined(held)
 

@@ -11,6 +11,7 @@ from ft_ops.archive.digest import Digest, month_digests, total
 from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.ledger import generations, latest
 from ft_ops.archive.load import loaded
+from ft_ops.archive.pace import Pace
 from ft_ops.archive.proof import RowsDiffer, prove_month
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Missing
@@ -48,14 +49,25 @@ def test_a_second_run_does_nothing(world: World) -> None:
     assert list(versions(world.bucket, "")) == before
 
 
-def test_a_large_month_becomes_several_parts_that_add_up(world: World) -> None:
+def test_a_large_month_becomes_several_parts_that_add_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part is one row group here, and each row group what several steps have read."""
+    monkeypatch.setattr("ft_ops.archive.parquet.STEP_BYTES", 32 << 10)
+    monkeypatch.setattr("ft_ops.archive.parquet.ROW_GROUP_BYTES", 128 << 10)
     world.fill(segments=3000)
     move = world.move()
-    target = ArchiveTarget(world.bucket, "archive", part_bytes=1)
+    steps: list[float] = []
+    pace = Pace(lambda: True, 0.5, steps.append)
+    target = ArchiveTarget(world.bucket, "archive", part_bytes=1, pace=pace)
     generation = export_month(
         world.connection, world.database.url, target, move.generation, run_id="test"
     )
-    # One batch is one row group, and each part ends with the first row group past its size.
+    parts = [
+        item.rows for item in generation.objects if item.table == "content_segments" and item.rows
+    ]
+    assert len(parts) > 3
+    assert len(steps) > 3 * len(parts)
     assert generation.rows["content_segments"] == 3000
     proven = prove_month(
         world.connection, world.database.url, world.target, generation, run_id="test"

@@ -80,7 +80,7 @@ def test_the_band_holds_nine_futures_in_ten() -> None:
     """Of random walks that the model is right about, whatever unit they are counted in."""
     dice = Random(7)
     held = 0
-    futures = 100
+    futures = 200
     for _ in range(futures):
         walk = [1e9 * value for value in _walk(dice, 120)]
         found = known(walk[:60])
