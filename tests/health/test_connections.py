@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import psycopg
@@ -33,11 +34,10 @@ def look(connection: Connection) -> Connections:
 
 
 def look_until(connection: Connection, condition: Callable[[Connections], bool]) -> Connections:
-    for _ in range(1000):
-        found = look(connection)
-        if condition(found):
-            return found
-    raise AssertionError(f"never seen: {found}")
+    deadline = time.monotonic() + 30
+    while not condition(found := look(connection)):
+        assert time.monotonic() < deadline, f"never seen: {found}"
+    return found
 
 
 def session(found: Connections, pid: int) -> Session:
@@ -45,22 +45,24 @@ def session(found: Connections, pid: int) -> Session:
     return match
 
 
+def waits_for_a_lock(found: Connections, pid: int) -> bool:
+    """What a session waits for is read before who blocks it, so one row may show two moments."""
+    return any(
+        item.pid == pid and item.blocked_by and item.waits_for.startswith("Lock ")
+        for item in found.sessions
+    )
+
+
 def test_who_blocks_whom_is_seen(connection: Connection, database: Database) -> None:
     with blocked(database) as (blocker, waiter):
-        found = look_until(
-            connection, lambda seen: any(item.pid == waiter for item in seen.blocked)
-        )
-        waiting = session(found, waiter)
-        assert waiting.blocked_by == [blocker]
-        assert waiting.waits_for.startswith("Lock ")
+        found = look_until(connection, lambda seen: waits_for_a_lock(seen, waiter))
+        assert session(found, waiter).blocked_by == [blocker]
         assert session(found, blocker).state == "idle in transaction"
 
 
 def test_what_is_stuck_for_too_long_is_told(connection: Connection, database: Database) -> None:
     with blocked(database) as (blocker, waiter):
-        found = look_until(
-            connection, lambda seen: any(item.pid == waiter for item in seen.blocked)
-        )
+        found = look_until(connection, lambda seen: waits_for_a_lock(seen, waiter))
     assert list(stuck_problems(found, POLICY)) == []
     later = replace(
         found,
@@ -135,12 +137,13 @@ def test_a_replica_that_lags_is_told() -> None:
 def test_connections_are_counted_for_the_server_and_the_application(
     connection: Connection, database: Database
 ) -> None:
-    before = look(connection).usage
-    with psycopg.connect(database.app_url), psycopg.connect(database.url):
-        during = look(connection).usage
-    assert during.application == before.application + 1
-    assert during.used >= before.used + 2
-    assert during.available < during.max_connections
+    with ExitStack() as open_connections:
+        for url in [database.app_url, database.url] * 10:
+            open_connections.enter_context(psycopg.connect(url))
+        usage = look(connection).usage
+    # Other tests come and go on the same server; these twenty and our own are sure.
+    assert 10 <= usage.application <= usage.used - 11
+    assert usage.available < usage.max_connections
 
 
 def test_headroom_is_told_at_four_fifths_and_is_an_error_near_the_end() -> None:
