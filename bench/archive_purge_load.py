@@ -42,10 +42,9 @@ RULES = PurgeRules(enabled=True, grace=timedelta(0))
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
     month = template.first
-    bin_dir = context.sandbox.bin_dir
     with (
         context.clone(template) as url,
-        application_load(bin_dir, context.work_dir, url) as load,
+        application_load(context.sandbox, context.work_dir, url) as load,
     ):
         warm_up(context)
         stay_quiet(context, load, "quiet first")
@@ -116,6 +115,9 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         generation = latest(connection, month)
         assert generation is not None
         with load.window("purge"):
-            plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
+            pace = pace_beside_others(connection, policy.archive_share_beside_others)
+            plan = plan_purge(
+                connection, context.bucket, generation, RULES, datetime.now(UTC), pace
+            )
             throttle = Throttle(connection, limits, lambda line: None)
             purge_month(connection, plan, throttle, run_id=RUN)

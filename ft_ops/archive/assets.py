@@ -166,6 +166,7 @@ def purged_content_segments(
             generation,
             purge_rules(policy),
             utc_now(),
+            pace_beside_others(connection, policy.archive_share_beside_others),
         )
         metadata = _plan_metadata(plan)
         if config.dry_run:

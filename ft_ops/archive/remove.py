@@ -23,8 +23,8 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
-BATCH_ROWS = 2_000
-"""Segments removed in one transaction, with what belongs to them."""
+BATCH_ROWS = 500
+"""Segments removed in one transaction, with what belongs to them; a bucket is never divided."""
 
 _ATTEMPTS = 5
 

@@ -1,2 +1,3 @@
--- A table of an archive's columns and nothing else, without WAL: what is loaded here is a copy.
-CREATE UNLOGGED TABLE {scratch} ({columns});
+-- A table of an archive's columns and nothing else, without WAL: what is loaded here is a copy, and is
+-- gone before a vacuum of it would pay.
+CREATE UNLOGGED TABLE {scratch} ({columns}) WITH (autovacuum_enabled = false);

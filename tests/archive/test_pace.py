@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
 from ft_ops.archive.content import TABLES
 from ft_ops.archive.pace import Pace, pace_beside_others
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
 from tests.archive.world import World
 from tests.fixtures.postgres import Database, await_true
 
@@ -50,6 +51,15 @@ def test_a_month_is_archived_and_proven_in_steps_beside_others(world: World) -> 
 
 def test_the_operations_own_sessions_are_nobody_else(connection: Connection) -> None:
     assert not pace_beside_others(connection, 0.5).is_beside_others()
+
+
+def test_the_canary_sees_some_pages_of_the_application_s_tables(connection: Connection) -> None:
+    """It is asked hundreds of times in a purge: a sort of all threads would be felt itself."""
+    connection.execute("SET enable_seqscan = off")
+    plan = connection.execute(sql.SQL("EXPLAIN (COSTS off) ") + statement("archive/canary"))
+    lines = "\n".join(row[0] for row in plan)
+    assert "Index Scan using threads_pkey" in lines
+    assert "Sort" not in lines
 
 
 @pytest.mark.parametrize("role", ["ft_app", "ft_readonly"])

@@ -1,0 +1,58 @@
+"""A month's digest is that of its rows, however they are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from psycopg import sql
+
+from ft_ops.archive.content import hot_source, live_columns
+from ft_ops.archive.digest import BucketDigests, MonthDigests, month_digests, total
+from ft_ops.archive.pace import Pace
+from tests.archive.world import MONTH, World
+
+
+def digests(world: World, pace: Pace | None = None) -> MonthDigests:
+    columns = live_columns(world.connection)
+    source = hot_source(MONTH)
+    return month_digests(world.connection, source, columns, *([pace] if pace else []))
+
+
+def in_one_statement(world: World) -> BucketDigests:
+    source = hot_source(MONTH)
+    query = sql.SQL("(SELECT * FROM {})").format(source.segments)
+    found = month_digests(
+        world.connection, replace(source, segments=query), live_columns(world.connection)
+    )
+    return found["content_segments"]
+
+
+def test_a_table_read_page_by_page_has_the_digest_of_the_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_ops.archive.digest.PIECE_PAGES", 1)
+    world.month(MONTH)
+    # Some rows a page, some in TOAST; then gaps, and rows in other places than before.
+    made = [
+        world.segment(thread=n % 4, text=("é" if n % 7 else "long ") * (500 + 900 * (n % 7)))
+        for n in range(60)
+    ]
+    world.connection.execute("DELETE FROM content_segments WHERE id = ANY (%s)", (made[::9],))
+    world.connection.execute(
+        "UPDATE content_segments SET text_content = 'edited' WHERE id = ANY (%s)", (made[1::9],)
+    )
+    rests: list[float] = []
+    found = digests(world, Pace(lambda: True, 0.5, rests.append))["content_segments"]
+    assert found == in_one_statement(world)
+    assert total(found).rows == 60 - len(made[::9])
+    [[pages]] = world.connection.execute(
+        "SELECT pg_relation_size('content_segments_2017_03') / 8192"
+    ).fetchall()
+    assert pages > 2
+    assert len(rests) == pages + 3, "one a page, and one a table of what belongs to the segments"
+
+
+def test_an_empty_month_has_an_empty_digest(world: World) -> None:
+    world.month(MONTH)
+    assert all(not by_bucket for by_bucket in digests(world).values())
