@@ -68,6 +68,9 @@ def freeze_month(
             generation = record_objects(
                 connection, generation, _replaced(generation.objects, item, frozen)
             )
+            # By its id, whatever is listed. A lifecycle rule may have frozen the very version.
+            if frozen.version_id != item.stored.version_id:
+                delete_version(bucket, item.stored.key, item.stored.version_id)
             log(f"{item.stored.key} is in {storage_class}")
         _remove_other_versions(bucket, generation, item)
     _write_certificate(bucket, prefix, generation)

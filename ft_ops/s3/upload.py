@@ -56,6 +56,9 @@ class UploadOnce:
         return self._stored
 
     def write(self, data: bytes) -> int:
+        if self.closed:
+            # A writer that was interrupted ends its file once more when it is forgotten.
+            return len(data)
         self._sha256.update(data)
         self._size += len(data)
         self._buffer += data
@@ -142,9 +145,16 @@ class UploadOnce:
                 MultipartUpload={"Parts": self._parts},
                 IfNoneMatch="*",
             )
+        self._abort_strays()
         return StoredObject(
             self._key, response["VersionId"], self._size, self._sha256.hexdigest(), "STANDARD"
         )
+
+    def _abort_strays(self) -> None:
+        """Abort what was begun and never used: the answer was lost, and boto3 asked again."""
+        for upload in half_uploads(self._bucket, self._key):
+            if upload.key == self._key and upload.upload_id != self._upload_id:
+                abort_upload(self._bucket, upload)
 
     def _abort(self) -> None:
         if self._upload_id is not None:

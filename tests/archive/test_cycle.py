@@ -41,6 +41,20 @@ def test_a_frozen_month_is_proven_and_only_parts_are_in_glacier(world: World) ->
     assert certificate["digests"] == {table: str(total(world.digests()[table])) for table in TABLES}
 
 
+def test_a_version_that_a_lifecycle_rule_has_frozen_itself_is_kept(world: World) -> None:
+    world.fill()
+    frozen = world.archive()
+    before = list(versions(world.bucket, ""))
+    # The ledger knows each object as it was written, and S3 has changed its class in place.
+    world.connection.execute(
+        "UPDATE ops.archive SET state = 'freezing', frozen_at = NULL, objects = replace("
+        "objects::text, 'DEEP_ARCHIVE', 'STANDARD')::jsonb"
+    )
+    again = world.freeze()
+    assert (again.state, again.objects) == ("frozen", frozen.objects)
+    assert list(versions(world.bucket, "")) == before
+
+
 def test_a_second_run_does_nothing(world: World) -> None:
     world.fill()
     first = world.archive()

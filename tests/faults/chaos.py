@@ -108,16 +108,22 @@ class Chaos:
             return self.judge(world, point, end, problems)
 
     def judge(
-        self, world: World, point: Point, end: Ended | Died | Paused, problems: Iterable[str] = ()
+        self,
+        world: World,
+        point: Point,
+        end: Ended | Died | Paused,
+        problems: Iterable[str] = (),
+        *,
+        may_leave: bool = False,
     ) -> Strike:
         """Run a disturbed step again until it succeeds, and compare the world with what it
-        should be."""
+        should be. ``may_leave``: the bucket may hold more than that, which nobody was told of."""
         found = [*problems, *_problems_at_once(world, end)]
         runs = 0
         if not (isinstance(end, Ended) and end.succeeded):
             self.wait_for_backends(world)
             runs = self._run_again(world, point.step, found)
-        found += _problems(world, self._baseline(point.step)[0])
+        found += _problems(world, self._baseline(point.step)[0], may_leave=may_leave)
         found += [f"{left.name} is left" for left in self.temporary.iterdir()]
         return Strike(point, _in_words(end), runs, tuple(found))
 
@@ -212,8 +218,9 @@ def _problems_at_once(world: World, end: Paused | Ended | Died) -> Iterator[str]
         yield from unclear(end)
 
 
-def _problems(world: World, expected: State) -> Iterator[str]:
-    yield from expected.differences(world.state())
+def _problems(world: World, expected: State, *, may_leave: bool) -> Iterator[str]:
+    state = world.state()
+    yield from expected.differences(state.with_what_is_in(expected) if may_leave else state)
     if lost := world.lost():
         yield f"{len(lost)} rows lost, such as {lost[0][:200]}"
     if duplicated := world.duplicated():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -89,11 +89,17 @@ class Run:
     def cancel(self) -> None:
         """What Dagster's UI does to a run: an interruption, and the run goes on to clean up."""
         os.kill(self._pid, signal.SIGINT)
-        self.go_on()
+        # It may be done with cleaning up before it is told to.
+        with suppress(BrokenPipeError):
+            self.go_on()
 
     def close(self) -> None:
-        self._lines.close()
-        self._channel.close()
+        try:
+            # What it was not told any more is still to be flushed.
+            with suppress(BrokenPipeError):
+                self._lines.close()
+        finally:
+            self._channel.close()
 
 
 class Zygote:

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import boto3
 import psycopg
 import pyarrow.parquet as pq
+from botocore.exceptions import ClientError
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -54,6 +55,15 @@ class State:
     objects: tuple[str, ...]
     uploads: tuple[str, ...]
     audited: frozenset[str]
+
+    def with_what_is_in(self, other: State) -> State:
+        """This one, of whose objects and uploads those count that ``other`` has too."""
+        known = Counter(other.objects) & Counter(self.objects)
+        return replace(
+            self,
+            objects=tuple(sorted(known.elements())),
+            uploads=tuple(u for u in self.uploads if u in other.uploads),
+        )
 
     def differences(self, other: State) -> list[str]:
         """In words, where ``other`` differs from this one."""
@@ -158,11 +168,18 @@ class World:
         ids: dict[str, set[str]] = {table: set() for table in self.original}
         with psycopg.connect(self.database.admin_url, row_factory=dict_row) as connection:
             ledger = connection.execute(
-                "SELECT objects FROM ops.archive WHERE proven_at IS NOT NULL"
+                "SELECT objects, state FROM ops.archive WHERE proven_at IS NOT NULL"
             ).fetchall()
-        for item in (item for line in ledger for item in line["objects"]):
+        for state, item in ((line["state"], item) for line in ledger for item in line["objects"]):
             if item["table"] in ids:
-                body = self._read(item["stored"])
+                try:
+                    body = self._read(item["stored"])
+                except ClientError as error:
+                    # The ledger forgets the objects of a replaced generation once all are gone.
+                    is_gone = error.response["Error"]["Code"] in {"NoSuchKey", "NoSuchVersion"}
+                    if state == "superseded" and is_gone:
+                        continue
+                    raise
                 table = pq.read_table(io.BytesIO(body), columns=["id"])
                 ids[item["table"]] |= {str(value) for value in table["id"].to_pylist()}
         # A key has no row of its own in an archive: it comes back with its segment.

@@ -68,6 +68,23 @@ def test_an_interrupted_upload_leaves_nothing(bucket: Bucket) -> None:
     assert not list(half_uploads(bucket, "big"))
 
 
+def test_what_a_forgotten_writer_adds_after_the_interruption_goes_nowhere(bucket: Bucket) -> None:
+    with pytest.raises(KeyboardInterrupt), UploadOnce(bucket, "big") as sink:
+        raise KeyboardInterrupt
+    assert sink.write(bytes(PART_BYTES)) == PART_BYTES
+    assert list(half_uploads(bucket, "")) == []
+
+
+def test_an_upload_that_was_begun_twice_is_whole_and_leaves_nothing_else(bucket: Bucket) -> None:
+    """boto3 asks again for an upload where the first answer was lost; S3 has begun both."""
+    with UploadOnce(bucket, "big") as sink:
+        for key in ("big", "bigger"):
+            bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
+        sink.write(bytes(PART_BYTES + 1))
+    assert read_object(bucket, sink.stored) == bytes(PART_BYTES + 1)
+    assert [upload.key for upload in half_uploads(bucket, "")] == ["bigger"]
+
+
 def test_reading_by_version_passes_a_delete_marker_by(bucket: Bucket) -> None:
     stored = put_once(bucket, "a", b"content")
     bucket.client.delete_object(Bucket=bucket.name, Key="a")
