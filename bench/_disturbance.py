@@ -7,8 +7,9 @@ is left over from a job is no quiet window's: each begins some seconds later.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from bench.frame import BenchContext, Curve, Result, Samples
@@ -19,6 +20,9 @@ GOAL: Final = 5.0
 
 LOCK_WAIT_GOAL_MS: Final = 100.0
 PERCENTILES: Final = (50, 75, 90, 95, 98, 99)
+
+_ENOUGH: Final = 20
+"""Transactions, for a curve of their percentiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,17 @@ def disturb(
 
 
 def disturbance(
-    job: Job, load: ApplicationLoad, quiet: Sequence[str], busy: Sequence[str]
+    job: Job,
+    load: ApplicationLoad,
+    quiet: Sequence[str],
+    busy: Sequence[str],
+    steps: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Iterator[Result]:
     """The p99 against the quiet one, the longest lock wait, the errors; after the load has ended.
 
     The spread is that of the p99 of each busy window over the one of the quiet window before it.
+    ``steps`` names windows within the busy ones, by what was done in them. The profile is of who
+    kept the processors busy meanwhile.
     """
     during, before = load.report(*busy), load.report(*quiet)
     ratios = Samples(
@@ -108,8 +118,14 @@ def disturbance(
                 tuple(float(p) for p in PERCENTILES),
                 tuple(window.percentile(p) for p in PERCENTILES),
             )
-            for label, window in (("quiet", before), ("busy", during))
+            for label, window in {
+                "quiet": before,
+                "busy": during,
+                **{step: load.report(*windows) for step, windows in steps.items()},
+            }.items()
+            if len(window.latencies) >= _ENOUGH
         ),
+        profile=load.spent(*busy),
         note=_told(during, before),
         reason=job.reason,
     )

@@ -1,8 +1,7 @@
 """What the application notices while storage is recomputed in full.
 
 Every month is counted and the totals of all families, spoilt beforehand, are written, as
-`recompute_storage` does it with its own settings, in turn with quiet windows. The load is that of
-archive_purge_load.
+`recompute_storage` does it with its own settings, in turn with quiet windows.
 """
 
 from __future__ import annotations
@@ -20,24 +19,19 @@ from ft_ops.storage import publish_families, publish_users, recompute_everything
 _SPOIL: Final = "UPDATE families SET storage_used_bytes = -1"
 
 
-def run(context: BenchContext) -> Iterator[Result]:
-    template = context.template
-    job = Job("storage_load", "while storage is recomputed in full", template.size)
-    bin_dir = context.sandbox.bin_dir
-    with (
-        context.clone(template) as url,
-        connect(url, application="bench") as connection,
-    ):
-        _recompute(connection, url)
-        connection.execute("VACUUM ANALYZE")
-        with application_load(bin_dir, context.work_dir, url) as load:
-            quiet, busy = disturb(
-                context,
-                load,
-                lambda: _recompute(connection, url),
-                prepare=lambda: connection.execute(_SPOIL),
-                repetitions=2,
-            )
+def while_recomputed(
+    context: BenchContext, connection: Connection, url: str, size: str
+) -> Iterator[Result]:
+    """In a database whose storage has been counted before."""
+    job = Job("storage_load", "while storage is recomputed in full", size)
+    with application_load(context.sandbox, context.work_dir, url) as load:
+        quiet, busy = disturb(
+            context,
+            load,
+            lambda: _recompute(connection, url),
+            prepare=lambda: connection.execute(_SPOIL),
+            repetitions=2,
+        )
     yield from disturbance(job, load, quiet, busy)
 
 

@@ -4,6 +4,7 @@ pgbench runs the product's reads and writes as the application's role, at a fixe
 counts from the moment that the transaction was due. Two months are archived and one is purged,
 with quiet windows before, between and after. Lock waits are sampled from pg_locks every 10 ms.
 Archive and purge rest, and the purge pauses where the application suffers, as their policy says.
+The plots show each step by itself.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from bench._archive import PART_BYTES, RUN, archive_prefix, rely_on_a_backup
 from bench._disturbance import Job, disturbance, stay_quiet, warm_up
 from bench.frame import BenchContext, Result
 from bench.frame.load import ApplicationLoad, application_load
-from ft_ops.archive.cycle import archive_content
-from ft_ops.archive.export import ArchiveTarget
+from ft_ops.archive.export import ArchiveTarget, export_month
+from ft_ops.archive.freeze import freeze_month
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import latest
 from ft_ops.archive.move import move_month
 from ft_ops.archive.pace import pace_beside_others
+from ft_ops.archive.proof import prove_month
 from ft_ops.archive.purge import plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
@@ -55,13 +57,19 @@ def run(context: BenchContext) -> Iterator[Result]:
         _archive(context, url, month.plus(1), load, "archive again")
         stay_quiet(context, load, "quiet last")
     # The quiet window before each job comes first: the spread is told by them.
-    for work, windows, quiet in (
+    for work, windows, quiet, steps in (
         (
             "archive",
             ["archive", "archive again"],
             ["quiet first", "quiet again", "quiet between", "quiet last"],
+            ["move", "export", "prove", "freeze"],
         ),
-        ("purge", ["purge"], ["quiet between", "quiet again", "quiet first", "quiet last"]),
+        (
+            "purge",
+            ["purge"],
+            ["quiet between", "quiet again", "quiet first", "quiet last"],
+            ["plan", "remove"],
+        ),
     ):
         job = Job(
             f"archive_purge_load_{work}",
@@ -70,33 +78,38 @@ def run(context: BenchContext) -> Iterator[Result]:
             goal=GOAL,
             reason=REASON,
         )
-        yield from disturbance(job, load, quiet, windows)
+        by_step = {step: [f"{window}: {step}" for window in windows] for step in steps}
+        yield from disturbance(job, load, quiet, windows, by_step)
 
 
 def _archive(
     context: BenchContext, url: str, month: Month, load: ApplicationLoad, window: str
 ) -> None:
+    """As `archived_content_segments` and `content_archive` do it, step by step."""
     with (
         connect(url, application="archive") as connection,
         connect(url, application="archive pace") as beside,
         only_one(connection, f"archive {month}"),
         load.window(window),
     ):
-        moved = move_month(connection, month, run_id=RUN)
-        archive_content(
-            connection,
-            url,
-            ArchiveTarget(
-                context.bucket,
-                archive_prefix(connection),
-                PART_BYTES,
-                pace_beside_others(beside, load_policy().archive_share_beside_others),
-            ),
-            moved.generation,
-            storage_class="DEEP_ARCHIVE",
-            lock=None,
-            run_id=RUN,
-        )
+        pace = pace_beside_others(beside, load_policy().archive_share_beside_others)
+        target = ArchiveTarget(context.bucket, archive_prefix(connection), PART_BYTES, pace)
+        with load.window(f"{window}: move"):
+            generation = move_month(connection, month, run_id=RUN).generation
+        with load.window(f"{window}: export"):
+            generation = export_month(connection, url, target, generation, run_id=RUN)
+        with load.window(f"{window}: prove"):
+            generation = prove_month(connection, url, target, generation, run_id=RUN)
+        with load.window(f"{window}: freeze"):
+            freeze_month(
+                connection,
+                target.bucket,
+                target.prefix,
+                generation,
+                storage_class="DEEP_ARCHIVE",
+                lock=None,
+                run_id=RUN,
+            )
 
 
 def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
@@ -114,10 +127,12 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         rely_on_a_backup(connection, month)
         generation = latest(connection, month)
         assert generation is not None
+        pace = pace_beside_others(connection, policy.archive_share_beside_others)
         with load.window("purge"):
-            pace = pace_beside_others(connection, policy.archive_share_beside_others)
-            plan = plan_purge(
-                connection, context.bucket, generation, RULES, datetime.now(UTC), pace
-            )
-            throttle = Throttle(connection, limits, lambda line: None)
-            purge_month(connection, plan, throttle, run_id=RUN)
+            with load.window("purge: plan"):
+                plan = plan_purge(
+                    connection, context.bucket, generation, RULES, datetime.now(UTC), pace
+                )
+            with load.window("purge: remove"):
+                throttle = Throttle(connection, limits, lambda line: None)
+                purge_month(connection, plan, throttle, run_id=RUN)

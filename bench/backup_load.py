@@ -24,7 +24,7 @@ def run(context: BenchContext) -> Iterator[Result]:
     )
     with own_server(context) as server:
         box = server.box
-        with application_load(box.bin_dir, context.work_dir, box.database_url) as load:
+        with application_load(box, context.work_dir, box.database_url) as load:
             quiet, busy = disturb(
                 context, load, lambda: server.take_full(context.log), repetitions=2
             )

@@ -36,11 +36,10 @@ def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
     months = MONTHS[-QUICK_MONTHS:] if context.is_quick else MONTHS
     repetitions = range(1 if context.is_quick else 2)
-    bin_dir = context.sandbox.bin_dir
     with (
         context.clone(template) as url,
         connect(url, application="bench") as connection,
-        application_load(bin_dir, context.work_dir, url) as load,
+        application_load(context.sandbox, context.work_dir, url) as load,
     ):
         warm_up(context)
         for number in repetitions:

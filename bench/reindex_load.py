@@ -33,12 +33,11 @@ def run(context: BenchContext) -> Iterator[Result]:
         template.size,
     )
     settings = {"max_parallel_maintenance_workers": "0"}
-    bin_dir = context.sandbox.bin_dir
     with (
         context.clone(template) as url,
         connect(url, application="bench", settings=settings) as connection,
         connect(url, application="bench, watching") as beside,
-        application_load(bin_dir, context.work_dir, url) as load,
+        application_load(context.sandbox, context.work_dir, url) as load,
     ):
         quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=3)
     yield from disturbance(job, load, quiet, busy)

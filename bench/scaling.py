@@ -1,10 +1,9 @@
 """What each step of a month's life costs as the month grows: move, export, prove, freeze.
 
-And storage, recounted in full over all months at that point, which grow alike. Each month is made
-of copies of the sample's first one under other ids, and lives its life once: what matters is how
-cost follows rows, over a range in which repetitions differ by little. Export and proof run in
-processes of their own, whose largest resident size is the kernel's count, some 170 MB of imports
-included. Two months at once are exported by two processes, as by two runs.
+Each month is made of copies of the sample's first one under other ids, and lives its life once:
+what matters is how cost follows rows, over a range in which repetitions differ by little. Export
+and proof run in processes of their own, whose largest resident size is the kernel's count, some
+170 MB of imports included. Two months at once are exported by two processes, as by two runs.
 
 BENCH_SCALING_PURGE=1 purges the months too, which takes about as long as everything else. With
 BENCH_SCALING_TIMES=1,3,10,100 the largest month has 15 million segments in a full run, and takes
@@ -14,7 +13,7 @@ some 30 GB of disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,6 @@ from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.bucket import open_bucket
-from ft_ops.storage import recompute_everything
 
 TIMES: Final = "1,3,10"
 QUICK_TIMES: Final = "1,3"
@@ -48,7 +46,6 @@ STEPS: Final = {
     "prove": "prove a month",
     "freeze": "copy a month to its Glacier class",
     "purge": "purge a month",
-    "storage": "storage, every month recounted",
 }
 
 IN_CHILDREN: Final = ("export", "prove")
@@ -65,7 +62,6 @@ class Life:
     """The seconds of each step, and the largest resident bytes of two of them, by size."""
 
     rows: list[int] = field(default_factory=list)
-    rows_in_all: list[int] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {step: [] for step in STEPS})
     peak_bytes: dict[str, list[int]] = field(default_factory=lambda: {s: [] for s in IN_CHILDREN})
 
@@ -80,27 +76,21 @@ def run(context: BenchContext) -> Iterator[Result]:
     purges = os.environ.get("BENCH_SCALING_PURGE") == "1"
     months = _months_before(template.first, len(times))
     life = Life()
-    in_all = 0
     with context.clone(template) as url:
-        # The first count writes the whole rollup, which later ones compare with.
-        _recount(url)
         for month, n, numbers in zip(months, times, accumulate(times), strict=True):
             context.log(f"a month of {n} times the rows")
             copy_month(url, template.first, month, range(numbers - n, numbers))
             life.rows.append(n * template.segments_per_month)
-            in_all += life.rows[-1]
-            life.rows_in_all.append(in_all + context.sizes.segments)
-            life.time("storage", _recount(url))
         for month, rows in zip(months, life.rows, strict=True):
             context.log(f"the life of {rows:,} segments")
             _live(context, url, month, life)
             if purges:
                 life.time("purge", seconds(partial(_purge, context, url, month)))
-    yield from _results(life)
-    for step in IN_CHILDREN:
-        yield from _memory(step, life)
-    if not context.is_quick:
-        yield _two_at_once(context)
+        yield from _results(life)
+        for step in IN_CHILDREN:
+            yield from _memory(step, life)
+        if not context.is_quick:
+            yield _two_at_once(context, url)
 
 
 def export(url: str, bucket: str, month: str) -> None:
@@ -124,15 +114,6 @@ def _months_before(first: Month, number: int) -> list[Month]:
         if (month.end - month.start).days == DAYS:
             found.append(month)
     return found
-
-
-def _recount(url: str) -> float:
-    with connect(url, application="bench") as connection:
-        return seconds(
-            lambda: recompute_everything(
-                connection, lambda: connect(url, application="bench"), readers=2, run_id=RUN
-            )
-        )
 
 
 def _live(context: BenchContext, url: str, month: Month, life: Life) -> None:
@@ -174,8 +155,7 @@ def _generation(connection: Connection, month: Month) -> Generation:
 
 def _results(life: Life) -> Iterator[Result]:
     for step, work in STEPS.items():
-        rows: Sequence[int] = life.rows_in_all if step == "storage" else life.rows
-        took = life.seconds[step]
+        rows, took = life.rows, life.seconds[step]
         if not took:
             continue
         yield Result(
@@ -229,19 +209,17 @@ def _memory(step: str, life: Life) -> Iterator[Result]:
     )
 
 
-def _two_at_once(context: BenchContext) -> Result:
+def _two_at_once(context: BenchContext, url: str) -> Result:
     template = context.template
     months = [template.first, template.first.plus(1)]
-    with context.clone(template) as url:
-        calls = [partial(in_child, export, url, context.bucket.name, m.key) for m in months]
-        with connect(url, application="bench") as connection:
-            for month in months:
-                move_month(connection, month, run_id=RUN)
+    calls = [partial(in_child, export, url, context.bucket.name, month.key) for month in months]
+    with connect(url, application="bench") as connection:
+        for month in months:
+            move_month(connection, month, run_id=RUN)
 
         def again() -> None:
-            with connect(url, application="bench") as connection:
-                for month in months:
-                    ArchivedMonth(connection, url, context.bucket, month).begin_again()
+            for month in months:
+                ArchivedMonth(connection, url, context.bucket, month).begin_again()
 
         def together() -> float:
             again()

@@ -4,19 +4,30 @@ Ours counts by month, book and user in one snapshot, and writes families and use
 statement, which counts only what families have, visits them one by one. Before each run the
 figures of all families are wrong, for both. After an edit of every thirty-second segment of the
 last month, about a day's worth, that month alone is counted, against a full recomputation after the
-same edit, and against the same with a third of the history.
+same edit, and against the same with a third of the history. How the time in full grows is measured
+by dropping months; and what the application notices of it, under the load of archive_purge_load.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from typing import Final
 
 from psycopg import sql
 
-from bench.frame import BenchContext, Result, Template, alternating, profile, seconds
+from bench._storage_load import while_recomputed
+from bench.frame import (
+    BenchContext,
+    Curve,
+    Result,
+    Template,
+    alternating,
+    profile,
+    seconds,
+    slope,
+)
 from ft_ops.months import Month
 from ft_ops.partitions import partition_name
 from ft_ops.pg.connect import Connection, connect
@@ -32,6 +43,7 @@ FULL_GOAL: Final = 1 / 10
 CHANGED_GOAL: Final = 1 / 5
 LONGER: Final = 3
 LONGER_GOAL: Final = 1.25
+GROWTH_GOAL: Final = 1.1
 
 WHY_FULL: Final = (
     "Where the specification's function reads each segment once, ours reads it once and also"
@@ -112,17 +124,24 @@ def run(context: BenchContext) -> Iterator[Result]:
             size=template.size,
             note="it also writes the rollup, which later runs compare with",
         )
-        yield from _changed(context, template, subject)
+        again = yield from _changed(context, template, subject)
+        yield _growth(template, again | {template.months: found["full"].median})
+        connection.execute("VACUUM ANALYZE")
+        yield from while_recomputed(context, connection, url, template.size)
 
 
-def _changed(context: BenchContext, template: Template, subject: _Subject) -> Iterator[Result]:
-    """After one month changed: against a full recomputation, and by the length of the history."""
+def _changed(
+    context: BenchContext, template: Template, subject: _Subject
+) -> Generator[Result, None, dict[int, float]]:
+    """After one month changed: against a full recomputation, and by the length of the history.
+
+    Returns the seconds of full recomputations of shorter histories, by their months.
+    """
     kept = max(1, template.months // LONGER)
+    in_full = {}
     with context.clone(template) as url, connect(url, application="bench") as connection:
-        for month in template.first.until(template.last.plus(-kept)):
-            partition = sql.Identifier(partition_name("content_segments", month))
-            connection.execute(sql.SQL("DROP TABLE {}").format(partition))
         short = _Subject(url, connection, template.last)
+        short.forget(template.first.until(template.last.plus(-kept)))
         short.first()
         found = alternating(
             {
@@ -131,7 +150,13 @@ def _changed(context: BenchContext, template: Template, subject: _Subject) -> It
                 "short": short.changed,
             },
             repetitions=context.sizes.repetitions,
+            warm_ups=0,
         )
+        in_full[kept] = short.full()
+        if kept > 1:
+            short.forget(template.last.plus(1 - kept).until(template.last.plus(-1)))
+            short.recompute_everything()
+            in_full[1] = short.full()
     subject.edit()
     shown = profile(subject.recompute_changed, context.sandbox.server)
     changed = Result.comparing(
@@ -154,6 +179,26 @@ def _changed(context: BenchContext, template: Template, subject: _Subject) -> It
         size=template.size,
     )
     yield replace(by_history, reason=WHY_CHANGED)
+    return in_full
+
+
+def _growth(template: Template, took: Mapping[int, float]) -> Result:
+    """How the time of a full recomputation grows; ``took`` is in seconds, by months."""
+    rows = {months * template.segments_per_month: took[months] for months in sorted(took)}
+    sizes, costs = tuple(map(float, rows)), tuple(rows.values())
+    return Result(
+        name="storage_growth",
+        work="storage, recomputed in full: growth of time with rows, as an exponent",
+        against="",
+        unit="",
+        ours=slope(sizes, costs),
+        goal=GROWTH_GOAL,
+        n=1,
+        spread=0.0,
+        size=f"{min(rows):,} to {max(rows):,} segments",
+        curves=(Curve("recomputed in full", "segments", "seconds", sizes, costs),),
+        note=", ".join(f"{n:,}: {s:.2f} s" for n, s in rows.items()),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +209,12 @@ class _Subject:
     connection: Connection
     month: Month
     turns: Iterator[int] = field(default_factory=lambda: cycle(range(32)))
+
+    def forget(self, months: Iterable[Month]) -> None:
+        """Drop months of the history."""
+        for month in months:
+            partition = sql.Identifier(partition_name("content_segments", month))
+            self.connection.execute(sql.SQL("DROP TABLE {}").format(partition))
 
     def first(self) -> float:
         """Seconds of the first recomputation, which writes the whole rollup."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Final
 
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.sandbox.sample import CONTENT, Sample, fill_scratch, insert_month, insert_people
@@ -29,6 +29,17 @@ _KEYS: Final = """
 """
 
 
+_INDEXES: Final = """
+    SELECT c.relname, replace(pg_get_indexdef(c.oid), ' ON ONLY ', ' ON ')
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    JOIN pg_class AS t ON t.oid = i.indrelid
+    WHERE c.relnamespace = 'public'::regnamespace
+      AND NOT c.relispartition
+      AND NOT i.indisunique
+    ORDER BY t.relname IN ('threads', 'content_segments') DESC, c.relname
+"""
+
 _Task = Callable[[Connection], object]
 
 
@@ -37,6 +48,7 @@ def fill(url: str, sample: Sample) -> None:
     months = range(len(sample.spans))
     with unnoted(url), ExitStack() as stack:
         sessions = [stack.enter_context(unchecked(url)) for _ in range(SESSIONS)]
+        indexes = _drop_indexes(sessions[0])
         with ThreadPoolExecutor(SESSIONS) as pool:
             list(pool.map(partial(_prepare, sample=sample), sessions))
         people: list[_Task] = [partial(insert_people, sample=sample)]
@@ -47,6 +59,7 @@ def fill(url: str, sample: Sample) -> None:
         ]
         _side_by_side(sessions, people + content)
         _side_by_side(sessions, links)
+        _side_by_side(sessions, indexes)
 
 
 @contextmanager
@@ -72,8 +85,24 @@ def unnoted(url: str) -> Iterator[None]:
             admin.execute(f"ALTER TABLE content_segments ENABLE ALWAYS {noting}")
 
 
+def _drop_indexes(connection: Connection) -> list[_Task]:
+    """Drop the indexes that no constraint needs; the tasks that make them anew.
+
+    To build an index of what is there takes a fraction of keeping it up row by row.
+    """
+    found = connection.execute(_INDEXES).fetchall()
+    for name, _ in found:
+        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+    return [partial(_build, definition=definition) for _, definition in found]
+
+
+def _build(connection: Connection, definition: str) -> None:
+    connection.execute(definition.encode())
+
+
 def _prepare(connection: Connection, sample: Sample) -> None:
     connection.execute("SET work_mem = '256MB'")
+    connection.execute("SET maintenance_work_mem = '512MB'")
     connection.execute("SET jit = off")
     fill_scratch(connection, sample)
 

@@ -7,12 +7,14 @@ that it kept from starting.
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +23,11 @@ from typing import Final
 import psycopg
 from psycopg import conninfo
 
+from bench.frame.profile import core_seconds
 from ft_ops.pg.connect import connect
+from ft_ops.pg.server import Server
 from ft_ops.pg.sqlfiles import sql_root
+from ft_ops.sandbox import Sandbox
 
 PER_SECOND: Final = 50
 """Transactions that the application begins in a second: what two cores serve beside a job."""
@@ -137,20 +142,27 @@ class Window:
 
 @dataclass(slots=True)
 class ApplicationLoad:
-    """A running load; `window` marks the time of a block, `report` tells of it afterwards."""
+    """A running load; `window` marks the time of a block, `report` tells of it afterwards.
 
+    Windows may overlap: a part of a job is one, and so is the whole.
+    """
+
+    server: Server
     _marks: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _spent: dict[str, Mapping[str, float]] = field(default_factory=dict)
     _latencies: list[tuple[float, float]] = field(default_factory=list)
     _waits: list[tuple[float, float]] = field(default_factory=list)
     _errors: int = 0
 
     @contextmanager
     def window(self, name: str) -> Iterator[None]:
-        began = time.time()
+        before, began = core_seconds(self.server), time.time()
         try:
             yield
         finally:
             self._marks[name] = (began, time.time())
+            after = core_seconds(self.server)
+            self._spent[name] = {who: spent - before[who] for who, spent in after.items()}
 
     def report(self, *names: str) -> Window:
         """Of one window, or of several taken together; after the load has ended."""
@@ -168,19 +180,29 @@ class ApplicationLoad:
             errors=self._errors,
         )
 
+    def spent(self, *names: str) -> dict[str, float]:
+        """Seconds of all processors in these windows, by who spent them, and what was left."""
+        found: dict[str, float] = defaultdict(float)
+        for name in names:
+            for who, seconds in self._spent[name].items():
+                found[who] += seconds
+        wall = sum(ended - began for began, ended in (self._marks[name] for name in names))
+        found["nobody"] = max(0.0, wall * (os.cpu_count() or 1) - sum(found.values()))
+        return {who: seconds for who, seconds in found.items() if seconds}
+
 
 @contextmanager
-def application_load(bin_dir: Path, folder: Path, url: str) -> Iterator[ApplicationLoad]:
-    """The application at work in the database of ``url`` for a block.
+def application_load(box: Sandbox, folder: Path, url: str) -> Iterator[ApplicationLoad]:
+    """The application at work in the database of ``url``, on that sandbox's server, for a block.
 
-    ``bin_dir`` has pgbench, ``folder`` takes its scripts and its log, which goes with the block.
+    ``folder`` takes pgbench's scripts and its log, which goes with the block.
     """
     people = prepare_load(url)
-    load = ApplicationLoad()
+    load = ApplicationLoad(box.server)
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="load-", dir=folder) as name:
         prefix = Path(name) / "log"
-        command = [str(bin_dir / "pgbench"), "--no-vacuum", "--log", f"--log-prefix={prefix}"]
+        command = [str(box.bin_dir / "pgbench"), "--no-vacuum", "--log", f"--log-prefix={prefix}"]
         command += [f"--client={_CLIENTS}", f"--rate={PER_SECOND}", f"--time={_HOUR}"]
         command += ["--protocol=prepared", f"--define=people={people}", *_write_scripts(Path(name))]
         target = conninfo.make_conninfo(url, user="ft_app", application_name="pgbench")

@@ -18,6 +18,8 @@ from ft_ops.pg.server import Server
 MAIN_THREAD: Final = threading.main_thread().name
 _SAMPLING_SECONDS: Final = 0.005
 _MOST_PARTS: Final = 8
+POSTGRESQL: Final = "PostgreSQL itself"
+_SESSIONS: Final = {"ft_app": "the application's sessions", "ft_ops": "the operations' sessions"}
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,7 +37,7 @@ class Profile:
 
     @property
     def told(self) -> str:
-        spent = ", ".join(f"{seconds:.1f} {who}" for who, seconds in self.core_seconds.items())
+        spent = ", ".join(f"{s:.1f} {who}" for who, s in self.core_seconds.items() if s >= 0.05)
         wall = sum(self.parts.values())
         return f"core-seconds of one of {wall:.1f} s on {os.cpu_count()} cores: {spent}"
 
@@ -45,7 +47,7 @@ def profile(action: Callable[[], object], server: Server, *, worker: str = MAIN_
 
     ``server`` is the PostgreSQL that works for the call; the sandbox's S3 is a child of ours.
     """
-    before = _core_seconds(server)
+    before = core_seconds(server)
     over = threading.Event()
     parts: dict[str, float] = defaultdict(float)
     sampler = threading.Thread(target=_sample, args=(worker, parts, over))
@@ -55,7 +57,7 @@ def profile(action: Callable[[], object], server: Server, *, worker: str = MAIN_
     finally:
         over.set()
         sampler.join()
-    after = _core_seconds(server)
+    after = core_seconds(server)
     return Profile(_largest(parts), {who: spent - before[who] for who, spent in after.items()})
 
 
@@ -96,23 +98,43 @@ def _largest(parts: dict[str, float]) -> dict[str, float]:
     return found
 
 
-def _core_seconds(server: Server) -> dict[str, float]:
+def core_seconds(server: Server) -> dict[str, float]:
+    """What each has spent of all processors so far, in seconds; differences are what counts.
+
+    Sessions that have ended are counted as PostgreSQL's own.
+    """
     postmaster = int((server.data_dir / "postmaster.pid").read_text("ascii").split()[0])
     processes = {process.pid: process for process in _processes()}
     us = os.getpid()
-    return {
-        "PostgreSQL": sum(
-            p.seconds + (p.seconds_of_ended if p.pid == postmaster else 0)
-            for p in processes.values()
-            if postmaster in (p.pid, p.parent)
-        ),
-        "this process": time.process_time(),
-        "the S3 server": sum(p.seconds for p in processes.values() if _descends(p, us, processes)),
-    }
+    spent = dict.fromkeys((*_SESSIONS.values(), POSTGRESQL), 0.0)
+    for process in processes.values():
+        if postmaster in (process.pid, process.parent):
+            spent[_SESSIONS.get(_session_user(process.pid), POSTGRESQL)] += process.seconds
+        if process.pid == postmaster:
+            spent[POSTGRESQL] += process.seconds_of_ended
+    spent["this process"] = time.process_time()
+    for who, is_load in (("pgbench", True), ("the S3 server", False)):
+        spent[who] = sum(
+            process.seconds
+            for process in processes.values()
+            if _descends(process, us, processes) and (process.name == "pgbench") == is_load
+        )
+    return spent
+
+
+def _session_user(pid: int) -> str:
+    """``ft_app`` of ``postgres: ft_app bench_1 [local] idle``; empty for other processes."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    words = title.split()
+    return words[1] if len(words) > 1 and words[0] == "postgres:" else ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
+    name: str
     pid: int
     parent: int
     seconds: float
@@ -127,9 +149,12 @@ def _processes() -> Iterator[_Process]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
         # The name, in parentheses, may hold anything; the state and the parent follow it.
-        fields = text.rpartition(")")[2].split()
+        before, _, after = text.rpartition(")")
+        name, fields = before.partition("(")[2], after.split()
         user, system, ended_user, ended_system = (int(f) / _TICKS_A_SECOND for f in fields[11:15])
-        yield _Process(int(folder.name), int(fields[1]), user + system, ended_user + ended_system)
+        yield _Process(
+            name, int(folder.name), int(fields[1]), user + system, ended_user + ended_system
+        )
 
 
 def _descends(process: _Process, ancestor: int, processes: Mapping[int, _Process]) -> bool:
