@@ -34,9 +34,9 @@ GOAL = 1.5
 REASON = (
     "It is no lock: see the longest wait. The slowest transactions, lists of books and searches,"
     " are work for a processor, and the two of this machine share a core: whatever is busy on one"
-    " slows the other. The export's compression and S3 are at work on the same two. Of an archive's"
-    " steps its sort, which can't rest half way, disturbs most. On a server of its own,"
-    " or with more cores, it was not measured"
+    " slows the other. The plot shows each step by itself, the profile who was busy meanwhile."
+    " The move's detach and attach make every session plan its statements anew, and an export's"
+    " sort can't rest half way. On a server of its own, or with more cores, it was not measured"
 )
 RULES = PurgeRules(enabled=True, grace=timedelta(0))
 
