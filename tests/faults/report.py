@@ -17,6 +17,9 @@ from typing import Any
 
 from tests.faults.chaos import Strike
 
+_REPORT = os.environ.get("FT_FAULTS_REPORT")
+"""Read when this is imported: other rooms' tests take such variables away later on."""
+
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = re.compile(r"/[^@ ]*/ft-sandbox-\w+")
 """The throw-away folder of one run, in a message."""
@@ -38,9 +41,8 @@ flight*: sent, its answer not seen.
 
 def add(strike: Strike, worker: str) -> None:
     """Keep one strike, if FT_FAULTS_REPORT asks for it."""
-    folder = os.environ.get("FT_FAULTS_REPORT")
-    if folder:
-        path = Path(folder) / f"{worker}.jsonl"
+    if _REPORT:
+        path = Path(_REPORT) / f"{worker}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             line = asdict(strike.point) | {
