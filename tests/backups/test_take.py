@@ -19,6 +19,7 @@ from ft_ops.backups.inventory import take_inventory
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.locks import only_one
 from tests.backups.world import World
+from tests.fixtures.postgres import await_true
 
 _DIES_WHILE_TAKING = """
 from datetime import UTC, datetime
@@ -85,6 +86,11 @@ def test_a_killed_backup_leaves_nothing_that_counts(world: World) -> None:
         time.sleep(0.02)
     process.kill()
     process.wait()
+    # Its lock goes with its session, which the server ends once it looks for its client.
+    await_true(
+        world.connection,
+        "SELECT NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory')",
+    )
     dead = ledger.entries(world.connection)
     assert [entry.state for entry in dead] == ["taking"]
 
