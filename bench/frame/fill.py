@@ -60,6 +60,9 @@ def fill(url: str, sample: Sample) -> None:
         _side_by_side(sessions, people + content)
         _side_by_side(sessions, links)
         _side_by_side(sessions, indexes)
+        for session in sessions:
+            # The end of a session would drop its scratch under the VACUUM that follows.
+            session.execute("DISCARD TEMP")
 
 
 @contextmanager
