@@ -35,14 +35,17 @@ _SELECTIONS: Mapping[str, LiteralString] = {
 _IDS = ("id", "content_segment_id", "source_segment_id", "target_segment_id")
 
 
-def copy_month(url: str, original: Month, month: Month, numbers: range) -> None:
-    """Fill ``month`` with one copy of ``original`` for each of ``numbers``, with its children.
+def copy_month(url: str, original: Month, rows: int, month: Month, numbers: range) -> None:
+    """Fill ``month`` with a copy, for each number, of the first ``rows`` of ``original`` by id.
 
-    A number must serve once in a database: ids and sequence numbers follow from it. Keys are
-    copied like everything else. Links that lead out of the month are left out. Both months must
+    Their children are copied with them. A number must serve once in a database: ids and sequence
+    numbers follow from it. Keys are copied like everything else. Links that lead out of these rows
+    are left out. Both months must
     have equally many days.
     """
-    source = sql.Identifier(f"content_segments_{original.suffix}")
+    source = sql.SQL("(SELECT * FROM {} ORDER BY id LIMIT {})").format(
+        sql.Identifier(f"content_segments_{original.suffix}"), sql.Literal(rows)
+    )
     with connect(url, application="bench") as connection:
         ensure_months(connection, "content_segments", [month])
         columns = {table: table_columns(connection, table) for table in _SELECTIONS}

@@ -21,6 +21,7 @@ GOAL: Final = 5.0
 LOCK_WAIT_GOAL_MS: Final = 100.0
 PERCENTILES: Final = (50, 75, 90, 95, 98, 99)
 
+QUIET_SECONDS: Final = 10.0
 _ENOUGH: Final = 20
 """Transactions, for a curve of their percentiles."""
 
@@ -45,11 +46,13 @@ def warm_up(context: BenchContext) -> None:
     time.sleep(1.0 if context.is_quick else 6.0)
 
 
-def stay_quiet(context: BenchContext, load: ApplicationLoad, name: str) -> None:
+def stay_quiet(
+    context: BenchContext, load: ApplicationLoad, name: str, seconds: float = QUIET_SECONDS
+) -> None:
     """Let the application work alone, in a window of that name, once it has caught up."""
     time.sleep(1.0 if context.is_quick else 2.0)
     with load.window(name):
-        time.sleep(2.0 if context.is_quick else 10.0)
+        time.sleep(2.0 if context.is_quick else seconds)
 
 
 def disturb(

@@ -1,7 +1,7 @@
 """What the application notices while storage is recomputed in full.
 
 Every month is counted and the totals of all families, spoilt beforehand, are written, as
-`recompute_storage` does it with its own settings, in turn with quiet windows.
+`recompute_storage` does it with its own settings, between quiet windows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def while_recomputed(
             load,
             lambda: _recompute(connection, url),
             prepare=lambda: connection.execute(_SPOIL),
-            repetitions=2,
+            repetitions=1,
         )
     yield from disturbance(job, load, quiet, busy)
 

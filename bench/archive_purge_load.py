@@ -1,8 +1,8 @@
 """The application's latencies while a month is archived and purged, against quiet ones.
 
 pgbench runs the product's reads and writes as the application's role, at a fixed rate; a latency
-counts from the moment that the transaction was due. Two months are archived and one is purged,
-with quiet windows before, between and after. Lock waits are sampled from pg_locks every 10 ms.
+counts from the moment that the transaction was due. A month is archived and purged, with quiet
+windows before, between and after. Lock waits are sampled from pg_locks every 10 ms.
 Archive and purge rest, and the purge pauses where the application suffers, as their policy says.
 The plots show each step by itself.
 """
@@ -31,6 +31,7 @@ from ft_ops.pg.locks import only_one
 from ft_ops.policy import load_policy
 
 GOAL = 1.5
+QUIET_SECONDS = 20.0
 REASON = (
     "It is no lock: see the longest wait. The slowest transactions, lists of books and searches,"
     " are work for a processor, and the two of this machine share a core: whatever is busy on one"
@@ -49,27 +50,19 @@ def run(context: BenchContext) -> Iterator[Result]:
         application_load(context.sandbox, context.work_dir, url) as load,
     ):
         warm_up(context)
-        stay_quiet(context, load, "quiet first")
-        _archive(context, url, month, load, "archive")
-        stay_quiet(context, load, "quiet between")
+        stay_quiet(context, load, "quiet first", QUIET_SECONDS)
+        _archive(context, url, month, load)
+        stay_quiet(context, load, "quiet between", QUIET_SECONDS)
         _purge(context, url, month, load)
-        stay_quiet(context, load, "quiet again")
-        _archive(context, url, month.plus(1), load, "archive again")
-        stay_quiet(context, load, "quiet last")
+        stay_quiet(context, load, "quiet last", QUIET_SECONDS)
     # The quiet window before each job comes first: the spread is told by them.
-    for work, windows, quiet, steps in (
+    for work, quiet, steps in (
         (
             "archive",
-            ["archive", "archive again"],
-            ["quiet first", "quiet again", "quiet between", "quiet last"],
+            ["quiet first", "quiet between", "quiet last"],
             ["move", "export", "prove", "freeze"],
         ),
-        (
-            "purge",
-            ["purge"],
-            ["quiet between", "quiet again", "quiet first", "quiet last"],
-            ["plan", "remove"],
-        ),
+        ("purge", ["quiet between", "quiet first", "quiet last"], ["plan", "remove"]),
     ):
         job = Job(
             f"archive_purge_load_{work}",
@@ -78,29 +71,27 @@ def run(context: BenchContext) -> Iterator[Result]:
             goal=GOAL,
             reason=REASON,
         )
-        by_step = {step: [f"{window}: {step}" for window in windows] for step in steps}
-        yield from disturbance(job, load, quiet, windows, by_step)
+        by_step = {step: [f"{work}: {step}"] for step in steps}
+        yield from disturbance(job, load, quiet, [work], by_step)
 
 
-def _archive(
-    context: BenchContext, url: str, month: Month, load: ApplicationLoad, window: str
-) -> None:
+def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
     """As `archived_content_segments` and `content_archive` do it, step by step."""
     with (
         connect(url, application="archive") as connection,
         connect(url, application="archive pace") as beside,
         only_one(connection, f"archive {month}"),
-        load.window(window),
+        load.window("archive"),
     ):
         pace = pace_beside_others(beside, load_policy().archive_share_beside_others)
         target = ArchiveTarget(context.bucket, archive_prefix(connection), PART_BYTES, pace)
-        with load.window(f"{window}: move"):
+        with load.window("archive: move"):
             generation = move_month(connection, month, run_id=RUN).generation
-        with load.window(f"{window}: export"):
+        with load.window("archive: export"):
             generation = export_month(connection, url, target, generation, run_id=RUN)
-        with load.window(f"{window}: prove"):
+        with load.window("archive: prove"):
             generation = prove_month(connection, url, target, generation, run_id=RUN)
-        with load.window(f"{window}: freeze"):
+        with load.window("archive: freeze"):
             freeze_month(
                 connection,
                 target.bucket,

@@ -26,6 +26,6 @@ def run(context: BenchContext) -> Iterator[Result]:
         box = server.box
         with application_load(box, context.work_dir, box.database_url) as load:
             quiet, busy = disturb(
-                context, load, lambda: server.take_full(context.log), repetitions=2
+                context, load, lambda: server.take_full(context.log), repetitions=1
             )
     yield from disturbance(job, load, quiet, busy)

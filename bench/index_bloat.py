@@ -22,7 +22,7 @@ from bench.frame import BenchContext, Result, seconds
 from ft_ops.maintenance import Estimate, estimate_indexes
 from ft_ops.pg.connect import Connection, connect
 
-ROWS: Final = 100_000
+ROWS: Final = 50_000
 QUICK_ROWS: Final = 10_000
 QUICK_CHURNS: Final = 1
 

@@ -39,7 +39,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         connect(url, application="bench, watching") as beside,
         application_load(context.sandbox, context.work_dir, url) as load,
     ):
-        quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=3)
+        quiet, busy = disturb(context, load, lambda: _rebuild(connection, beside), repetitions=2)
     yield from disturbance(job, load, quiet, busy)
 
 

@@ -1,12 +1,12 @@
 """What each step of a month's life costs as the month grows: move, export, prove, freeze.
 
-Each month is made of copies of the sample's first one under other ids, and lives its life once:
-what matters is how cost follows rows, over a range in which repetitions differ by little. Export
-and proof run in processes of their own, whose largest resident size is the kernel's count, some
-170 MB of imports included. Two months at once are exported by two processes, as by two runs.
+Each month is made of copies of a part of the sample's first one under other ids, and lives its
+life once: what matters is how cost follows rows, over a range in which repetitions differ by
+little. Export and proof run in processes of their own, whose largest resident size is the kernel's
+count, some 170 MB of imports included.
 
 BENCH_SCALING_PURGE=1 purges the months too, which takes about as long as everything else. With
-BENCH_SCALING_TIMES=1,3,10,100 the largest month has 15 million segments in a full run, and takes
+BENCH_SCALING_TIMES=1,3,10,150 the largest month has 15 million segments in a full run, and takes
 some 30 GB of disk.
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +22,7 @@ from typing import Final
 
 from bench._archive import RUN, ArchivedMonth, archive_prefix, rely_on_a_backup
 from bench._copies import copy_month
-from bench.frame import BenchContext, Curve, Result, alternating, in_child, seconds, slope
+from bench.frame import BenchContext, Curve, Result, in_child, seconds, slope
 from ft_ops.archive.freeze import freeze_month
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import Generation, latest
@@ -34,6 +33,8 @@ from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.bucket import open_bucket
 
+ROWS: Final = 100_000
+QUICK_ROWS: Final = 5_000
 TIMES: Final = "1,3,10"
 QUICK_TIMES: Final = "1,3"
 DAYS: Final = 31
@@ -71,6 +72,7 @@ class Life:
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
+    rows = QUICK_ROWS if context.is_quick else ROWS
     default = QUICK_TIMES if context.is_quick else TIMES
     times = [int(t) for t in os.environ.get("BENCH_SCALING_TIMES", default).split(",")]
     purges = os.environ.get("BENCH_SCALING_PURGE") == "1"
@@ -79,18 +81,16 @@ def run(context: BenchContext) -> Iterator[Result]:
     with context.clone(template) as url:
         for month, n, numbers in zip(months, times, accumulate(times), strict=True):
             context.log(f"a month of {n} times the rows")
-            copy_month(url, template.first, month, range(numbers - n, numbers))
-            life.rows.append(n * template.segments_per_month)
-        for month, rows in zip(months, life.rows, strict=True):
-            context.log(f"the life of {rows:,} segments")
+            copy_month(url, template.first, rows, month, range(numbers - n, numbers))
+            life.rows.append(n * rows)
+        for month, segments in zip(months, life.rows, strict=True):
+            context.log(f"the life of {segments:,} segments")
             _live(context, url, month, life)
             if purges:
                 life.time("purge", seconds(partial(_purge, context, url, month)))
         yield from _results(life)
         for step in IN_CHILDREN:
             yield from _memory(step, life)
-        if not context.is_quick:
-            yield _two_at_once(context, url)
 
 
 def export(url: str, bucket: str, month: str) -> None:
@@ -206,41 +206,4 @@ def _memory(step: str, life: Life) -> Iterator[Result]:
         reference=None,
         goal=MEMORY_GOAL_MEGABYTES,
         curves=(),
-    )
-
-
-def _two_at_once(context: BenchContext, url: str) -> Result:
-    template = context.template
-    months = [template.first, template.first.plus(1)]
-    calls = [partial(in_child, export, url, context.bucket.name, month.key) for month in months]
-    with connect(url, application="bench") as connection:
-        for month in months:
-            move_month(connection, month, run_id=RUN)
-
-        def again() -> None:
-            for month in months:
-                ArchivedMonth(connection, url, context.bucket, month).begin_again()
-
-        def together() -> float:
-            again()
-            with ThreadPoolExecutor(len(calls)) as pool:
-                return seconds(lambda: list(pool.map(lambda call: call(), calls)))
-
-        def in_turn() -> float:
-            again()
-            return seconds(lambda: [call() for call in calls])
-
-        found = alternating(
-            {"together": together, "in turn": in_turn},
-            repetitions=1,
-            warm_ups=0,
-        )
-    return Result.comparing(
-        found["together"],
-        found["in turn"],
-        name="scaling_two_months_at_once",
-        work="export two months at once",
-        against="one after the other",
-        goal=None,
-        size=template.size,
     )
