@@ -14,9 +14,10 @@ That the server starts proves nothing: it does with each of these damages.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TypeAlias
 
 import psycopg
@@ -48,8 +49,14 @@ class Rung:
         return f"{self.check}: {self.examined:,} {self.unit} in {self.seconds:.1f} s: {verdict}"
 
 
-_STATEMENT_TIMEOUT = "2h"
-"""A damaged index may lead a scan in circles."""
+_SESSION: Mapping[str, str] = MappingProxyType(
+    {
+        # A damaged index may lead a scan in circles.
+        "statement_timeout": "2h",
+        # Nobody else uses a copy, so its other cores are ours: PostgreSQL's own default.
+        "max_parallel_workers_per_gather": "2",
+    }
+)
 
 Answer: TypeAlias = tuple[int, Sequence[Finding]]
 """How many were examined, and what is wrong."""
@@ -268,8 +275,7 @@ def _orphans(connection: Connection, key: _ForeignKey) -> int:
 def _asked(url: str, point: RestorePoint, check: Check) -> Answer:
     """Run a check on a connection of its own: a damaged server may have cut the last one."""
     try:
-        settings = {"statement_timeout": _STATEMENT_TIMEOUT}
-        with connect(url, application="drill", settings=settings) as connection:
+        with connect(url, application="drill", settings=_SESSION) as connection:
             return check(connection, point)
     except (psycopg.Error, OpsError) as error:
         return 0, [Finding("server", point.database, str(error).strip())]
