@@ -25,9 +25,12 @@ LONGEST_PAUSE_SECONDS = 1.0
 @contextmanager
 def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     """Set the session's lock_timeout for a block, and put the old one back."""
-    row = connection.execute("SELECT current_setting('lock_timeout')").fetchone()
+    row = connection.execute(
+        "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS value)"
+        " SELECT before.value, set_config('lock_timeout', %s, false) FROM before",
+        (f"{milliseconds}ms",),
+    ).fetchone()
     assert row is not None
-    connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{milliseconds}ms",))
     try:
         yield
     finally:

@@ -36,7 +36,7 @@ class ArchiveKnobs(Knobs):
         "request moves at most 5 GB.",
     )
     archive_share_beside_others: float = Field(
-        default=0.33,
+        default=0.2,
         gt=0,
         le=1,
         description="How much of the time an archive and a purge work while other sessions than "
