@@ -55,6 +55,8 @@ _SESSION: Mapping[str, str] = MappingProxyType(
         "statement_timeout": "2h",
         # Nobody else uses a copy, so its other cores are ours: PostgreSQL's own default.
         "max_parallel_workers_per_gather": "2",
+        # Its table is in /dev/shm, of which a container has 64 MB: an error would look like damage.
+        "enable_parallel_hash": "off",
     }
 )
 

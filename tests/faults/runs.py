@@ -76,6 +76,15 @@ class Run:
             self._end = Died()
         return self._end
 
+    def pause(self) -> Paused | None:
+        """Where it waits; None when the step has ended, well, before it got there."""
+        event = self.event()
+        if isinstance(event, Paused):
+            return event
+        assert isinstance(event, Ended), "it died by itself"
+        assert event.succeeded, event.trace or event.error
+        return None
+
     def go_on(self) -> None:
         self._lines.write("go on\n")
         self._lines.flush()
@@ -83,7 +92,7 @@ class Run:
     def kill(self) -> None:
         """SIGKILL, and wait until the kernel has closed what the child had open."""
         os.kill(self._pid, signal.SIGKILL)
-        while not isinstance(self.event(), Died):
+        while isinstance(self.event(), Paused):
             pass
 
     def cancel(self) -> None:

@@ -115,7 +115,8 @@ def _killed_then_stale(
         with chaos.world_before(step) as world:
             run = chaos.zygote.start(path(step), world.arguments, pause_at=(number, moment))
             try:
-                run.event()
+                if run.pause() is None:
+                    continue
                 run.kill()
             finally:
                 run.close()
