@@ -8,13 +8,13 @@ first one adopts what its ledger does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bench._own_server import own_server
-from bench.frame import BenchContext, Curve, Result, seconds, slope
+from bench.frame import BenchContext, Result, seconds
 from bench.partitions import create_months
 from ft_ops.backups.barman import BarmanProvider
 from ft_ops.backups.bucket_records import write_point
@@ -36,34 +36,19 @@ BODY: Final = b"not restored here"
 def run(context: BenchContext) -> Iterator[Result]:
     months = QUICK_MONTHS if context.is_quick else MONTHS
     backups = QUICK_BACKUPS if context.is_quick else BACKUPS
-    yield _growth(
-        "growth_partitions",
-        "create partitions of both tables",
-        "months",
+    yield Result.growing(
         {number: create_months(context, number) for number in months},
-    )
-    yield _growth(
-        "growth_inventory",
-        "take the inventory of backups",
-        "fulls, with four increments each",
-        _inventories(context, backups),
-    )
-
-
-def _growth(name: str, work: str, unit: str, took: Mapping[int, float]) -> Result:
-    sizes = tuple(map(float, took))
-    return Result(
-        name=name,
-        work=f"{work}: growth of time, as an exponent",
-        against="",
-        unit="",
-        ours=slope(sizes, tuple(took.values())),
+        name="growth_partitions",
+        work="create partitions of both tables",
+        unit="months",
         goal=GOAL,
-        n=1,
-        spread=0.0,
-        size=f"{min(took)} to {max(took)} {unit}",
-        curves=(Curve(work, unit, "seconds", sizes, tuple(took.values())),),
-        note=", ".join(f"{n}: {s:.2f} s" for n, s in took.items()),
+    )
+    yield Result.growing(
+        _inventories(context, backups),
+        name="growth_inventory",
+        work="take the inventory of backups",
+        unit="fulls with four increments each",
+        goal=GOAL,
     )
 
 

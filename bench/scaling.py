@@ -22,7 +22,7 @@ from typing import Final
 
 from bench._archive import RUN, ArchivedMonth, archive_prefix, rely_on_a_backup
 from bench._copies import copy_month
-from bench.frame import BenchContext, Curve, Result, in_child, seconds, slope
+from bench.frame import BenchContext, Curve, Result, in_child, seconds
 from ft_ops.archive.freeze import freeze_month
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import Generation, latest
@@ -155,22 +155,14 @@ def _generation(connection: Connection, month: Month) -> Generation:
 
 def _results(life: Life) -> Iterator[Result]:
     for step, work in STEPS.items():
-        rows, took = life.rows, life.seconds[step]
-        if not took:
-            continue
-        yield Result(
-            name=f"scaling_{step}",
-            work=f"{work}: growth of time with rows, as an exponent",
-            against="",
-            unit="",
-            ours=slope(rows, took),
-            goal=GROWTH_GOAL,
-            n=1,
-            spread=0.0,
-            size=f"{rows[0]:,} to {rows[-1]:,} segments",
-            curves=(Curve(step, "segments", "seconds", tuple(map(float, rows)), tuple(took)),),
-            note=", ".join(f"{n:,}: {s:.2f} s" for n, s in zip(rows, took, strict=True)),
-        )
+        if took := life.seconds[step]:
+            yield Result.growing(
+                dict(zip(life.rows, took, strict=True)),
+                name=f"scaling_{step}",
+                work=work,
+                unit="segments",
+                goal=GROWTH_GOAL,
+            )
 
 
 def _memory(step: str, life: Life) -> Iterator[Result]:

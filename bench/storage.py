@@ -21,14 +21,12 @@ from psycopg import sql
 from bench._storage_load import while_recomputed
 from bench.frame import (
     BenchContext,
-    Curve,
     Result,
     Samples,
     Template,
     alternating,
     profile,
     seconds,
-    slope,
 )
 from ft_ops.months import Month
 from ft_ops.partitions import partition_name
@@ -186,20 +184,12 @@ def _changed(
 
 def _growth(template: Template, took: Mapping[int, float]) -> Result:
     """How the time of a full recomputation grows; ``took`` is in seconds, by months."""
-    rows = {months * template.segments_per_month: took[months] for months in sorted(took)}
-    sizes, costs = tuple(map(float, rows)), tuple(rows.values())
-    return Result(
+    return Result.growing(
+        {months * template.segments_per_month: took[months] for months in sorted(took)},
         name="storage_growth",
-        work="storage, recomputed in full: growth of time with rows, as an exponent",
-        against="",
-        unit="",
-        ours=slope(sizes, costs),
+        work="storage, recomputed in full",
+        unit="segments",
         goal=GROWTH_GOAL,
-        n=1,
-        spread=0.0,
-        size=f"{min(rows):,} to {max(rows):,} segments",
-        curves=(Curve("recomputed in full", "segments", "seconds", sizes, costs),),
-        note=", ".join(f"{n:,}: {s:.2f} s" for n, s in rows.items()),
     )
 
 

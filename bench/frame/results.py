@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from bench.frame.measure import Samples
+from bench.frame.measure import Samples, slope
 
 BENCH: Final = Path(__file__).resolve().parent.parent
 FULL_RESULTS: Final = BENCH / "results.json"
@@ -82,6 +82,26 @@ class Result:
             n=ours.n,
             spread=ours.over(reference).spread,
             size=size,
+        )
+
+    @classmethod
+    def growing(
+        cls, took: Mapping[int, float], *, name: str, work: str, unit: str, goal: float
+    ) -> Result:
+        """How the seconds that ``work`` takes grow with its size, which is counted in ``unit``."""
+        sizes, costs = tuple(map(float, took)), tuple(took.values())
+        return cls(
+            name=name,
+            work=f"{work}: growth of time with {unit}, as an exponent",
+            against="",
+            unit="",
+            ours=slope(sizes, costs),
+            goal=goal,
+            n=1,
+            spread=0.0,
+            size=f"{min(took):,} to {max(took):,} {unit}",
+            curves=(Curve(work, unit, "seconds", sizes, costs),),
+            note=", ".join(f"{n:,}: {s:.2f} s" for n, s in took.items()),
         )
 
     @property
