@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+import upath  # noqa: F401  the default I/O manager would import it in the first run of a process
 
 from ft_ops.definitions import defs
 from ft_ops.defs import monthly

@@ -51,16 +51,35 @@ def with_escalating_lock_timeout(
     ``action`` opens a transaction of its own, or a savepoint in the caller's: an aborted
     transaction could not try again.
     """
+
+    def attempt(wait_ms: int) -> T:
+        with lock_timeout(connection, wait_ms):
+            return action()
+
+    return until_locked(what, attempt, waits_ms=waits_ms, sleep=sleep)
+
+
+def until_locked(
+    what: str,
+    attempt: Callable[[int], T],
+    *,
+    waits_ms: Sequence[int],
+    sleep: Callable[[float], None],
+) -> T:
+    """Call ``attempt`` with each wait in turn until it gets its lock; else an OpsError.
+
+    ``attempt`` sees to it itself that it waits no longer than its argument, in milliseconds, and
+    leaves no transaction behind that is aborted.
+    """
     pause = 0.05
-    for attempt, wait in enumerate(waits_ms, start=1):
+    for number, wait in enumerate(waits_ms, start=1):
         try:
-            with lock_timeout(connection, wait):
-                return action()
+            return attempt(wait)
         except psycopg.errors.LockNotAvailable as error:
-            if attempt == len(waits_ms):
+            if number == len(waits_ms):
                 raise OpsError(
                     what,
-                    cause=f"no lock within {attempt} attempts of up to {wait} ms: {error}",
+                    cause=f"no lock within {number} attempts of up to {wait} ms: {error}",
                     next_step="find the blocker with pg_blocking_pids() and run again: what was "
                     "begun is finished by the next run",
                 ) from error

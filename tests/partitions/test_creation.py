@@ -133,7 +133,11 @@ def test_writers_see_no_error_and_wait_for_no_lock_over_100_ms(
 def test_a_long_transaction_makes_creation_wait_in_short_turns_and_nobody_else(
     database: Database, connection: Connection
 ) -> None:
-    """While it holds threads, creation tries, gives way and sleeps; a second writer passes by."""
+    """While it holds threads, creation tries, gives way and sleeps; a second writer passes by.
+
+    Asleep it holds nothing, not even the parent: somebody else's DDL would queue, and the
+    application behind that.
+    """
     tenant = make_tenant(connection)
     naps: list[float] = []
 
@@ -147,6 +151,8 @@ def test_a_long_transaction_makes_creation_wait_in_short_turns_and_nobody_else(
         def sleep(seconds: float) -> None:
             naps.append(seconds)
             writer.execute("UPDATE users SET last_login_at = now() WHERE id = %s", (tenant.owner,))
+            with writer.transaction():
+                writer.execute("LOCK TABLE content_segments IN ACCESS EXCLUSIVE MODE")
             if len(naps) == 5:
                 long.execute("COMMIT")
 
