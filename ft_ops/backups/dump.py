@@ -74,7 +74,7 @@ def take_dump(
     The fingerprint is of the very snapshot that is dumped. An OpsError when the copy is not equal;
     Refused while another dump is being taken.
     """
-    name = f"dump-{now:%Y%m%dt%H%M%Sz}"
+    name = ledger.new_name("dump", now)
     with ledger.taking(connection, provider, name, "dump", run_id):
         _abort_dead_uploads(bucket)
         point, parts = _dump(url, bucket, rules, name, cluster, log)

@@ -51,6 +51,15 @@ def entries(connection: Connection) -> list[Entry]:
         return cursor.execute(statement("backups/entries")).fetchall()
 
 
+def new_name(kind: Kind, now: datetime) -> str:
+    """What a backup that begins now is called.
+
+    To the millisecond: a run that is refused at once is tried again within the second. Lower case,
+    letters, digits and hyphens, for it is a snapshot's identifier on RDS as well.
+    """
+    return f"{kind}-{now:%Y%m%dt%H%M%S}{now.microsecond // 1000:03}z"
+
+
 @contextmanager
 def taking(
     connection: Connection, provider: ProviderName, name: str, kind: Kind, run_id: str

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ft_ops.backups import ledger
 from ft_ops.backups.bucket_records import write_point
-from ft_ops.backups.provider import BackupProvider, Kind, Log, Taken
+from ft_ops.backups.provider import BackupProvider, Log, Taken
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
@@ -26,7 +26,7 @@ def take_full(
     Refused while another full is being taken. A copy that can't be begun is an OpsError, and the
     full counts all the same; the next call tries again.
     """
-    name = _name("full", now)
+    name = ledger.new_name("full", now)
     with ledger.taking(connection, provider.name, name, "full", run_id):
         taken = provider.take_full(name, log)
         write_point(bucket, taken.point)
@@ -54,14 +54,9 @@ def take_increment(
             cause="there is no full backup that it could follow",
             next_step="run full_backup first",
         )
-    name = _name("increment", now)
+    name = ledger.new_name("increment", now)
     with ledger.taking(connection, provider.name, name, "increment", run_id):
         taken = provider.take_increment(name, log)
         write_point(bucket, taken.point)
         ledger.complete(connection, taken.point, taken.stored)
     return taken
-
-
-def _name(kind: Kind, now: datetime) -> str:
-    # A snapshot's identifier on RDS as well: lower case, letters, digits and hyphens.
-    return f"{kind}-{now:%Y%m%dt%H%M%Sz}"
