@@ -11,7 +11,7 @@ from ft_ops.archive.detach import partition_of
 from ft_ops.archive.holds import holds_on
 from ft_ops.archive.ledger import latest
 from ft_ops.months import Month
-from ft_ops.pg.catalog import partitions_of, table_exists
+from ft_ops.pg.catalog import partition_sizes, partitions_of, table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -81,7 +81,7 @@ def preflight(
         due_on=due,
         is_due=due <= now,
         estimated_rows=partition.estimated_rows if partition else 0,
-        bytes=partition.bytes if partition else 0,
+        bytes=partition_sizes(connection, HOT).get(partition.name, 0) if partition else 0,
         blockers=(
             *_detaching(connection, month),
             *_earlier_generation(connection, month),

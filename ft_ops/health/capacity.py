@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from ft_ops.health.forecast import Forecast, forecast
 from ft_ops.health.samples import Point, Sample, series
 from ft_ops.months import Month
-from ft_ops.pg.catalog import partitions_of
+from ft_ops.pg.catalog import partition_sizes
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -87,9 +87,9 @@ def measure_sizes(connection: Connection, now: datetime) -> Sizes:
         database_bytes=int(row[0]),
         tables=tuple(tables),
         partitions={
-            partition.name: partition.bytes
+            name: size
             for parent in PARTITIONED
-            for partition in partitions_of(connection, parent)
+            for name, size in partition_sizes(connection, parent).items()
         },
         archive=dict(connection.execute(statement("health/archive_sizes")).fetchall()),
         growth=tuple(_growth(connection, now)),

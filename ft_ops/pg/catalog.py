@@ -22,7 +22,6 @@ class Partition:
     is_default: bool
     is_detaching: bool
     estimated_rows: int
-    bytes: int
 
     @property
     def month(self) -> Month | None:
@@ -37,6 +36,11 @@ def partitions_of(connection: Connection, parent: str) -> list[Partition]:
     """The partitions of ``parent``, ordered by lower bound."""
     with connection.cursor(row_factory=class_row(Partition)) as cursor:
         return cursor.execute(statement("pg/partitions_of"), {"parent": parent}).fetchall()
+
+
+def partition_sizes(connection: Connection, parent: str) -> dict[str, int]:
+    """The bytes of each partition of ``parent`` with its indexes and TOAST, by name."""
+    return dict(connection.execute(statement("pg/partition_sizes"), {"parent": parent}).fetchall())
 
 
 def table_exists(connection: Connection, name: str, schema: str = "public") -> bool:

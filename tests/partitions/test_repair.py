@@ -271,7 +271,6 @@ def _layouts(draw: st.DrawFn) -> tuple[list[Partition], set[Partition]]:
             is_default=False,
             is_detaching=kind == "detaching",
             estimated_rows=0,
-            bytes=0,
         )
         partitions.append(partition)
         if kind != "rows":
