@@ -22,13 +22,13 @@ from ft_ops.archive.freeze import freeze_month
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import latest
 from ft_ops.archive.move import move_month
-from ft_ops.archive.pace import pace_beside_others
 from ft_ops.archive.proof import prove_month
 from ft_ops.archive.purge import plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.pace import pace_beside_others
 from ft_ops.policy import load_policy
 
 GOAL = 1.5

@@ -1,8 +1,9 @@
 """What the application notices while 120 months of both tables are created.
 
-By the function that the run calls, between quiet windows. The load, which writes to both tables, is
-that of archive_purge_load. A product query that names no month reads all of them: one result tells
-what their mere presence costs.
+By the function that the run calls, three times: once is a few hundred transactions, too few for a
+p99. In between the months are dropped again. The load, which writes to both tables, is that of
+archive_purge_load. A product query that names no month reads all of them: one result tells what
+their mere presence costs.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bench._disturbance import Job, disturbance, stay_quiet, warm_up
+from psycopg import sql
+
+from bench._disturbance import Job, disturb, disturbance, stay_quiet
 from bench.frame import BenchContext, Result
 from bench.frame.context import FIRST_MONTH
 from bench.frame.load import application_load
 from ft_ops.months import Month
-from ft_ops.partitions import PARENTS, ensure_months
+from ft_ops.partitions import PARENTS, ensure_months, partition_name
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.locks import with_escalating_lock_timeout
 
 MONTHS: Final = tuple(FIRST_MONTH.plus(-120).until(FIRST_MONTH.plus(-1)))
 """The ten years before the sample."""
 
 QUICK_MONTHS: Final = 12
+
+REPETITIONS: Final = 3
 
 REASON: Final = (
     "It is no lock: see the longest wait. Each new month makes every session plan its statements"
@@ -38,10 +44,14 @@ def run(context: BenchContext) -> Iterator[Result]:
         connect(url, application="bench") as connection,
         application_load(context.sandbox, context.work_dir, url) as load,
     ):
-        warm_up(context)
-        stay_quiet(context, load, "quiet")
-        with load.window("busy"):
-            _create(connection, months)
+        quiet, busy = disturb(
+            context,
+            load,
+            lambda: _create(connection, months),
+            repetitions=REPETITIONS,
+            prepare=lambda: _drop(connection, months),
+        )
+        _create(connection, months)
         stay_quiet(context, load, "with them")
     job = Job(
         "partitions_load",
@@ -49,17 +59,33 @@ def run(context: BenchContext) -> Iterator[Result]:
         template.size,
         reason=REASON,
     )
-    yield from disturbance(job, load, ["quiet"], ["busy"])
+    yield from disturbance(job, load, quiet, busy)
     there = Job(
         "partitions_load_afterwards",
         f"with those {len(months)} months there",
         template.size,
         goal=None,
     )
-    yield next(disturbance(there, load, ["quiet"], ["with them"]))
+    yield next(disturbance(there, load, quiet, ["with them"]))
 
 
 def _create(connection: Connection, months: Sequence[Month]) -> None:
     for parent in PARENTS:
         created = ensure_months(connection, parent, months)
         assert len(created) == len(months), created
+
+
+def _drop(connection: Connection, months: Sequence[Month]) -> None:
+    """Take these months away, of which some or none are there; nobody works meanwhile."""
+    names = [partition_name(parent, month) for parent in PARENTS for month in months]
+
+    def drop() -> None:
+        with connection.transaction():
+            connection.execute("LOCK TABLE threads, users, content_segments, audit_log")
+            connection.execute(
+                sql.SQL("DROP TABLE IF EXISTS {}").format(
+                    sql.SQL(", ").join(map(sql.Identifier, names))
+                )
+            )
+
+    with_escalating_lock_timeout(connection, "the months that were created", drop)

@@ -18,7 +18,6 @@ from ft_ops.archive.defs import (
 from ft_ops.archive.digest import total
 from ft_ops.archive.ledger import Generation, latest, supersede
 from ft_ops.archive.move import move_month
-from ft_ops.archive.pace import pace_beside_others
 from ft_ops.archive.preflight import LOCKS, Preflight, preflight
 from ft_ops.archive.purge import PurgePlan, plan_purge, purge_month
 from ft_ops.archive.schedules import defs as schedule_defs
@@ -27,6 +26,7 @@ from ft_ops.archive.thaws import open_thaw
 from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, table, utc_now
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.pg.pace import pace_beside_others
 from ft_ops.policy import Policy
 from ft_ops.resources import Database, Settings
 

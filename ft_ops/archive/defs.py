@@ -10,12 +10,12 @@ from pydantic import Field
 from ft_ops.archive.export import ArchiveTarget
 from ft_ops.archive.freeze import Lock
 from ft_ops.archive.gates import Gate, PurgeRules
-from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.defs import table
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.policy import Policy
 from ft_ops.resources import Database, as_failure
 from ft_ops.s3.bucket import open_bucket

@@ -20,8 +20,8 @@ from typing import TypeAlias
 from psycopg import sql
 
 from ft_ops.archive.content import TABLES, Column, Source, TableColumns, column_list
-from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.sqlfiles import statement
 
 BUCKETS = 256

@@ -27,11 +27,11 @@ from ft_ops.archive.ledger import (
     enter,
     record_export,
 )
-from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.parquet import arrow_connection, write_parts
 from ft_ops.archive.subjects import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, delete_version, versions

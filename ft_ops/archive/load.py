@@ -23,9 +23,9 @@ from ft_ops.archive.content import (
     scratch_table,
 )
 from ft_ops.archive.ledger import ArchivedObject, Generation
-from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.parquet import arrow_connection, read_batches
 from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from adbc_driver_postgresql import StatementOptions
 
 from ft_ops.archive.ledger import ArchivedObject
-from ft_ops.archive.pace import Pace
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connection_string
+from ft_ops.pg.pace import Pace
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.upload import UploadOnce
 

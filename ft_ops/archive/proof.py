@@ -14,9 +14,9 @@ from ft_ops.archive.layout import manifest_key
 from ft_ops.archive.ledger import Generation, enter, record_proof
 from ft_ops.archive.load import loaded
 from ft_ops.archive.manifest import build_manifest, software
-from ft_ops.archive.pace import Pace
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.pace import Pace
 from ft_ops.s3.objects import delete_version, put_once, versions
 
 

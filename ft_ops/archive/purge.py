@@ -21,7 +21,6 @@ from ft_ops.archive.ledger import (
     finish,
     record_purged_bucket,
 )
-from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.remove import Removed, only_buckets, remove_content
 from ft_ops.archive.throttle import Throttle
 from ft_ops.errors import Refused
@@ -30,6 +29,7 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 

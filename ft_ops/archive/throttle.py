@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TypeVar
 
-from ft_ops.archive.pace import pace_beside_others
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.pace import pace_beside_others
 from ft_ops.pg.sqlfiles import statement
 
 _BASELINE_PROBES = 5

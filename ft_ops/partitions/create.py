@@ -13,6 +13,7 @@ from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import until_locked
+from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
 
 PARENTS: Final = ("content_segments", "audit_log")
@@ -33,9 +34,13 @@ def create_partition(
     parent: str,
     month: Month,
     *,
+    pace: Pace,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Create the partition of ``month``; both steps in one transaction, so never half.
+
+    Then rest as ``pace`` asks: after each month every session plans its statements anew, over all
+    months, and many months in a row would keep an application at that.
 
     The table is made beside its parent and attached while it is empty: CREATE TABLE … PARTITION
     OF would take ACCESS EXCLUSIVE on the parent. An empty table needs no CHECK to be attached
@@ -43,7 +48,8 @@ def create_partition(
     """
     name = partition_name(parent, month)
 
-    def create(wait_ms: int) -> None:
+    def create(wait_ms: int) -> float:
+        began = pace.clock()
         # One message to the server, and nothing is held while we pause: the table that LIKE made
         # would keep ACCESS SHARE on the parent, and whoever wants it whole would wait behind us.
         with connection.transaction():
@@ -56,15 +62,17 @@ def create_partition(
                     ]
                 )
             )
+        return began
 
     try:
-        until_locked(f"partition {name}", create, waits_ms=ATTACH_WAITS_MS, sleep=sleep)
+        began = until_locked(f"partition {name}", create, waits_ms=ATTACH_WAITS_MS, sleep=sleep)
     except (psycopg.errors.InvalidObjectDefinition, psycopg.errors.CheckViolation) as error:
         raise Refused(
             f"partition {name}",
             cause=str(error).splitlines()[0],
             next_step=f"look at the bounds of {parent}'s partitions around {month}",
         ) from error
+    pace.rest_since(began)
 
 
 def create_like(connection: Connection, parent: str, name: str) -> None:

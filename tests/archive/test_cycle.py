@@ -11,9 +11,9 @@ from ft_ops.archive.digest import Digest, month_digests, total
 from ft_ops.archive.export import ArchiveTarget, export_month
 from ft_ops.archive.ledger import generations, latest
 from ft_ops.archive.load import loaded
-from ft_ops.archive.pace import Pace
 from ft_ops.archive.proof import RowsDiffer, prove_month
 from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.pace import Pace
 from ft_ops.s3.bucket import Missing
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import WrongContent, delete_version, put_once, read_object, versions

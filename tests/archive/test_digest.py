@@ -9,7 +9,7 @@ from psycopg import sql
 
 from ft_ops.archive.content import hot_source, live_columns
 from ft_ops.archive.digest import BucketDigests, MonthDigests, month_digests, total
-from ft_ops.archive.pace import Pace
+from ft_ops.pg.pace import Pace
 from tests.archive.world import MONTH, World
 
 

@@ -1,42 +1,14 @@
-"""Work beside the application: how much of the time it takes, and whom it counts as at work."""
+"""An archive beside the application: in which steps it rests, and how it feels for the server."""
 
 from __future__ import annotations
 
-import psycopg
-import pytest
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from ft_ops.archive.content import TABLES
-from ft_ops.archive.pace import Pace, pace_beside_others
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
 from tests.archive.world import World
-from tests.fixtures.postgres import Database, await_true
-
-
-@pytest.mark.parametrize(
-    ("share", "others", "rests"),
-    [
-        (0.5, True, [3.0, 3.0]),
-        (0.25, True, [9.0, 9.0]),
-        (0.1, True, [10.0, 10.0]),
-        (1.0, True, []),
-        (0.5, False, []),
-    ],
-)
-def test_beside_others_it_rests_as_long_as_its_share_asks(
-    share: float, others: bool, rests: list[float]
-) -> None:
-    now, slept = [0.0], list[float]()
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    pace = Pace(lambda: others, share, sleep, lambda: now[0])
-    for _ in pace.steps(["a batch", "another"]):
-        now[0] += 3.0
-    assert slept == rests
 
 
 def test_a_month_is_archived_and_proven_in_steps_beside_others(world: World) -> None:
@@ -49,10 +21,6 @@ def test_a_month_is_archived_and_proven_in_steps_beside_others(world: World) -> 
     assert len(rests) == read + written + loaded + digested, "each table is one batch"
 
 
-def test_the_operations_own_sessions_are_nobody_else(connection: Connection) -> None:
-    assert not pace_beside_others(connection, 0.5).is_beside_others()
-
-
 def test_the_canary_sees_some_pages_of_the_application_s_tables(connection: Connection) -> None:
     """It is asked hundreds of times in a purge: a sort of all threads would be felt itself."""
     connection.execute("SET enable_seqscan = off")
@@ -60,23 +28,3 @@ def test_the_canary_sees_some_pages_of_the_application_s_tables(connection: Conn
     lines = "\n".join(row[0] for row in plan)
     assert "Index Scan using threads_pkey" in lines
     assert "Sort" not in lines
-
-
-@pytest.mark.parametrize("role", ["ft_app", "ft_readonly"])
-def test_a_session_is_at_work_until_a_second_after_its_last_statement(
-    connection: Connection, database: Database, role: str
-) -> None:
-    pace = pace_beside_others(connection, 0.5)
-    with psycopg.connect(conninfo.make_conninfo(database.admin_url, user=role)) as other:
-        other.execute("SELECT 1")
-        assert pace.is_beside_others()
-        other.rollback()
-        assert pace.is_beside_others()
-        await_true(
-            connection,
-            "SELECT count(*) > 0 FROM pg_stat_activity WHERE usename = %s AND state = 'idle'"
-            " AND datname = current_database()"
-            " AND state_change < clock_timestamp() - interval '1 second'",
-            role,
-        )
-        assert not pace.is_beside_others()

@@ -17,12 +17,12 @@ from ft_ops.archive.export import ArchiveTarget
 from ft_ops.archive.gates import PurgeRules
 from ft_ops.archive.ledger import Generation, latest
 from ft_ops.archive.move import Move, move_month
-from ft_ops.archive.pace import FULL_SPEED, Pace
 from ft_ops.archive.purge import Purge, PurgePlan, plan_purge, purge_month
 from ft_ops.archive.throttle import Limits, Throttle
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.s3.bucket import Bucket
 from tests.fixtures.postgres import Database
 

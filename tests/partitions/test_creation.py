@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -158,6 +159,22 @@ def test_a_long_transaction_makes_creation_wait_in_short_turns_and_nobody_else(
 
         (outcome,) = ensure_months(connection, "content_segments", [FUTURE], sleep=sleep)
     assert (outcome.action, len(naps)) == ("created", 5)
+
+
+def test_beside_others_each_month_is_followed_by_a_rest_of_four_times_as_long(
+    database: Database, connection: Connection
+) -> None:
+    rests: list[float] = []
+    months = list(FUTURE.until(FUTURE.plus(3)))
+    ensure_months(connection, "content_segments", months[:2], sleep=rests.append)
+    assert rests == [], "alone"
+    with psycopg.connect(database.app_url) as app:
+        app.execute("SELECT 1")
+        began = time.monotonic()
+        ensure_months(connection, "content_segments", months, sleep=rests.append)
+        worked = time.monotonic() - began
+    assert len(rests) == 2, "months that were there already take no rest"
+    assert 0 < sum(rests) < 4 * worked
 
 
 def test_without_a_lock_creation_gives_up_and_leaves_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ T = TypeVar("T")
 
 LONGEST_REST = 10.0
 """Seconds. The snapshot that an export reads stays open while it rests."""
+
+ASKED_AGAIN_SECONDS = 0.1
+"""An answer about others holds for so long: steps of milliseconds would be spent on asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,13 @@ def pace_beside_others(
 
     The connection is asked from whichever thread does a step: nothing else should occupy it then.
     """
+    asked, answer = -math.inf, False
 
     def is_beside_others() -> bool:
-        return connection.execute(statement("archive/others_at_work")).fetchone() == (True,)
+        nonlocal asked, answer
+        if clock() - asked >= ASKED_AGAIN_SECONDS:
+            answer = connection.execute(statement("pg/others_at_work")).fetchone() == (True,)
+            asked = clock()
+        return answer
 
     return Pace(is_beside_others, share, sleep, clock)
