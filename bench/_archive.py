@@ -9,10 +9,10 @@ import pandas as pd
 from psycopg import adapters, sql
 
 from bench.frame import BenchContext
-from ft_ops.archive.content import TABLES
-from ft_ops.archive.export import ArchiveTarget, export_month
-from ft_ops.archive.ledger import Generation, latest, supersede
-from ft_ops.archive.proof import prove_month
+from ft_ops.archive.month.content import TABLES
+from ft_ops.archive.month.ledger import Generation, latest, supersede
+from ft_ops.archive.proof.proof import prove_month
+from ft_ops.archive.store.export import ArchiveTarget, export_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket

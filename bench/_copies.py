@@ -9,7 +9,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from bench.frame.fill import SESSIONS, unchecked, unnoted
-from ft_ops.archive.content import table_columns
+from ft_ops.archive.month.content import table_columns
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import connect

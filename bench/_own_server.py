@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.frame import BenchContext
-from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import open_provider
-from ft_ops.backups.take import take_full
+from ft_ops.backups.take.take import take_full
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.policy import load_policy
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox
+from ft_ops.settings import load_policy
 
 
 @dataclass(frozen=True, slots=True)

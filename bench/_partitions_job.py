@@ -6,7 +6,7 @@ import dagster as dg
 import upath  # noqa: F401  the default I/O manager would import it in the first run of a process
 
 from ft_ops.definitions import defs
-from ft_ops.defs import monthly
+from ft_ops.orchestration.shared import monthly
 from ft_ops.partitions.assets import whole_range
 
 INSTANCE = dg.DagsterInstance.ephemeral()

@@ -13,7 +13,7 @@ from bench._disturbance import Job, disturb, disturbance
 from bench.frame import BenchContext, Result
 from bench.frame.load import application_load
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.policy import load_policy
+from ft_ops.settings import load_policy
 from ft_ops.storage import publish_families, publish_users, recompute_everything
 
 _SPOIL: Final = "UPDATE families SET storage_used_bytes = -1"

@@ -23,7 +23,7 @@ from bench._archive import (
     stored_bytes,
 )
 from bench.frame import BenchContext, Result, alternating, profile, seconds
-from ft_ops.archive.move import move_month
+from ft_ops.archive.move.move import move_month
 from ft_ops.pg.connect import connect
 
 OURS = "ours"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from bench._archive import RUN, ArchivedMonth
 from bench.frame import BenchContext, Result, alternating, seconds
-from ft_ops.archive.move import move_month
+from ft_ops.archive.move.move import move_month
 from ft_ops.pg.connect import connect
 
 

@@ -17,19 +17,19 @@ from bench._archive import PART_BYTES, RUN, archive_prefix, rely_on_a_backup
 from bench._disturbance import Job, disturbance, stay_quiet, warm_up
 from bench.frame import BenchContext, Result
 from bench.frame.load import ApplicationLoad, application_load
-from ft_ops.archive.export import ArchiveTarget, export_month
-from ft_ops.archive.freeze import freeze_month
-from ft_ops.archive.gates import PurgeRules
-from ft_ops.archive.ledger import latest
-from ft_ops.archive.move import move_month
-from ft_ops.archive.proof import prove_month
-from ft_ops.archive.purge import plan_purge, purge_month
-from ft_ops.archive.throttle import Limits, Throttle
+from ft_ops.archive.month.ledger import latest
+from ft_ops.archive.move.move import move_month
+from ft_ops.archive.proof.proof import prove_month
+from ft_ops.archive.purge.gates import PurgeRules
+from ft_ops.archive.purge.purge import plan_purge, purge_month
+from ft_ops.archive.purge.throttle import Limits, Throttle
+from ft_ops.archive.store.export import ArchiveTarget, export_month
+from ft_ops.archive.store.freeze import freeze_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.pace import pace_beside_others
-from ft_ops.policy import load_policy
+from ft_ops.settings import load_policy
 
 GOAL = 1.5
 QUIET_SECONDS = 20.0

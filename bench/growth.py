@@ -16,10 +16,10 @@ from typing import Final
 from bench._own_server import own_server
 from bench.frame import BenchContext, Result, seconds
 from bench.partitions import create_months
-from ft_ops.backups.barman import BarmanProvider
-from ft_ops.backups.bucket_records import write_point
-from ft_ops.backups.inventory import take_inventory
-from ft_ops.backups.points import RestorePoint
+from ft_ops.backups.barman.provider import BarmanProvider
+from ft_ops.backups.inventory.inventory import take_inventory
+from ft_ops.backups.points.bucket_records import write_point
+from ft_ops.backups.points.points import RestorePoint
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket, open_bucket
 

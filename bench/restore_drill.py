@@ -24,12 +24,12 @@ import psycopg
 from bench._own_server import own_server
 from bench.frame import BenchContext, Result, alternating, seconds
 from bench.frame.context import BACKED_UP_MONTHS
-from ft_ops.backups.barman import BarmanProvider
-from ft_ops.backups.commands import run as run_program
-from ft_ops.backups.drill import Drill, newest_plan, run_drill
-from ft_ops.backups.ledger import entries
+from ft_ops.backups.barman.provider import BarmanProvider
+from ft_ops.backups.barman.wal import Segment
+from ft_ops.backups.drill.drill import Drill, newest_plan, run_drill
+from ft_ops.backups.inventory.ledger import entries
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.wal import Segment
+from ft_ops.backups.take.commands import run as run_program
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import Server

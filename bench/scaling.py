@@ -23,12 +23,12 @@ from typing import Final
 from bench._archive import RUN, ArchivedMonth, archive_prefix, rely_on_a_backup
 from bench._copies import copy_month
 from bench.frame import BenchContext, Curve, Result, in_child, seconds
-from ft_ops.archive.freeze import freeze_month
-from ft_ops.archive.gates import PurgeRules
-from ft_ops.archive.ledger import Generation, latest
-from ft_ops.archive.move import move_month
-from ft_ops.archive.purge import plan_purge, purge_month
-from ft_ops.archive.throttle import Limits, Throttle
+from ft_ops.archive.month.ledger import Generation, latest
+from ft_ops.archive.move.move import move_month
+from ft_ops.archive.purge.gates import PurgeRules
+from ft_ops.archive.purge.purge import plan_purge, purge_month
+from ft_ops.archive.purge.throttle import Limits, Throttle
+from ft_ops.archive.store.freeze import freeze_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.bucket import open_bucket

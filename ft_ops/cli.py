@@ -14,7 +14,7 @@ import click
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connected
-from ft_ops.policy import load_policy
+from ft_ops.settings import load_policy
 
 
 def main() -> None:
@@ -231,7 +231,7 @@ def demo(
 @commands.command()
 def settings() -> None:
     """Print every FT_* variable with its default and meaning: the page docs/settings.md."""
-    from ft_ops.settings import settings_page
+    from ft_ops.settings.page import settings_page
 
     click.echo(settings_page(), nl=False)
 

@@ -128,14 +128,14 @@ def test_every_asset_is_described_and_owned() -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_keeps_dagster_in_its_assets(room: str) -> None:
-    for path in (PACKAGE / room).glob("*.py"):
-        if not path.stem.endswith(("assets", "schedules", "sensors", "defs")):
+    for path in (PACKAGE / room).rglob("*.py"):
+        if not path.stem.endswith(("assets", "checks", "defs", "jobs", "resources", "sensors")):
             assert "dagster" not in _imported_packages(path), path
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_other_rooms_only_as_packages(room: str) -> None:
-    for path in (PACKAGE / room).glob("*.py"):
+    for path in (PACKAGE / room).rglob("*.py"):
         for module in _imported_modules(path):
             parts = module.split(".")
             if parts[0] == "ft_ops" and len(parts) > 2 and parts[1] in ROOMS:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ft_ops.deadlines import schedules_of
 from ft_ops.definitions import defs
-from ft_ops.settings import settings_page
+from ft_ops.orchestration.deadlines import schedules_of
+from ft_ops.settings.page import settings_page
 from tests.documents import DOCS, PAGES, ROOT, headings, links, prose
 
 CODE = [

@@ -1,15 +1,15 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
-from ft_ops.archive.content import TABLES, archived_name, hot_source, live_columns
-from ft_ops.archive.cycle import archive_content
-from ft_ops.archive.digest import MonthDigests, differences, month_digests, total
-from ft_ops.archive.export import ArchiveTarget
-from ft_ops.archive.holds import LegalHold, add_hold, list_holds, release_hold
-from ft_ops.archive.ledger import Generation, all_latest, generations, latest
-from ft_ops.archive.load import loaded
-from ft_ops.archive.move import Move, move_month
-from ft_ops.archive.preflight import due_months, preflight
-from ft_ops.archive.purge import plan_purge, purge_month
+from ft_ops.archive.month.content import TABLES, archived_name, hot_source, live_columns
+from ft_ops.archive.month.digest import MonthDigests, differences, month_digests, total
+from ft_ops.archive.month.holds import LegalHold, add_hold, list_holds, release_hold
+from ft_ops.archive.month.ledger import Generation, all_latest, generations, latest
+from ft_ops.archive.move.move import Move, move_month
+from ft_ops.archive.move.preflight import due_months, preflight
+from ft_ops.archive.proof.load import loaded
+from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.archive.purge.purge import plan_purge, purge_month
+from ft_ops.archive.store.export import ArchiveTarget
 
 __all__ = [
     "TABLES",

@@ -2,10 +2,16 @@
 
 import dagster as dg
 
-from ft_ops.archive.bucket_assets import defs as bucket_defs
-from ft_ops.archive.content import TABLES, archived_name
-from ft_ops.archive.cycle import archive_content
-from ft_ops.archive.defs import (
+from ft_ops.archive.checks import defs as bucket_defs
+from ft_ops.archive.jobs import defs as schedule_defs
+from ft_ops.archive.month.content import TABLES, archived_name
+from ft_ops.archive.month.digest import total
+from ft_ops.archive.month.ledger import Generation, latest, supersede
+from ft_ops.archive.move.move import move_month
+from ft_ops.archive.move.preflight import LOCKS, Preflight, preflight
+from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.archive.purge.purge import PurgePlan, plan_purge, purge_month
+from ft_ops.archive.resources import (
     DryRunOff,
     DryRunOn,
     archive_target,
@@ -15,20 +21,14 @@ from ft_ops.archive.defs import (
     purge_rules,
     throttle,
 )
-from ft_ops.archive.digest import total
-from ft_ops.archive.ledger import Generation, latest, supersede
-from ft_ops.archive.move import move_month
-from ft_ops.archive.preflight import LOCKS, Preflight, preflight
-from ft_ops.archive.purge import PurgePlan, plan_purge, purge_month
-from ft_ops.archive.schedules import defs as schedule_defs
+from ft_ops.archive.thaw.ledger import open_thaw
 from ft_ops.archive.thaw_assets import defs as thaw_defs
-from ft_ops.archive.thaws import open_thaw
-from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, table, utc_now
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.orchestration.resources import Database, Settings
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, monthly, table, utc_now
 from ft_ops.pg.pace import pace_beside_others
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings
+from ft_ops.settings import Policy
 
 
 @dg.asset(

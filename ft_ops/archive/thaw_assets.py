@@ -7,8 +7,10 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.archive.content import archived_name
-from ft_ops.archive.defs import (
+from ft_ops.archive.erase.erase import erase_month, remove_superseded
+from ft_ops.archive.erase.plan import ErasurePlan, plan_erasures
+from ft_ops.archive.month.content import archived_name
+from ft_ops.archive.resources import (
     DryRunOn,
     archive_target,
     gates_table,
@@ -17,18 +19,16 @@ from ft_ops.archive.defs import (
     purge_rules,
     throttle,
 )
-from ft_ops.archive.erase import erase_month, remove_superseded
-from ft_ops.archive.erasures import ErasurePlan, plan_erasures
-from ft_ops.archive.prices import estimate_thaw, load_prices
-from ft_ops.archive.refreeze import plan_refreeze, refreeze
-from ft_ops.archive.thaw import ThawRequest, begin, is_readable, load, plan_thaw
-from ft_ops.archive.thaws import Thaw, open_thaw
-from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, own_identity, table
+from ft_ops.archive.thaw.ledger import Thaw, open_thaw
+from ft_ops.archive.thaw.refreeze import plan_refreeze, refreeze
+from ft_ops.archive.thaw.retrieval_cost import estimate_thaw, load_prices
+from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable, load, plan_thaw
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, monthly, own_identity, table
 from ft_ops.s3.glacier import Tier
+from ft_ops.settings import Policy
 
 
 class ThawConfig(dg.Config):

@@ -4,8 +4,14 @@ import random
 
 import dagster as dg
 
-from ft_ops.backups import ledger
-from ft_ops.backups.defs import (
+from ft_ops.backups.drill.drill import Plan, named_plan, newest_plan, older_plan, run_drill
+from ft_ops.backups.dump_assets import defs as dump_defs
+from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.inventory import take_inventory
+from ft_ops.backups.inventory.objectives import inventory_promises, log_promises
+from ft_ops.backups.jobs import defs as schedule_defs
+from ft_ops.backups.providers import replica_lag, replicates, retention_rules
+from ft_ops.backups.resources import (
     DrillConfig,
     RetentionConfig,
     at_work,
@@ -14,19 +20,13 @@ from ft_ops.backups.defs import (
     plan_table,
     taken_metadata,
 )
-from ft_ops.backups.deletion import delete_backups, deletions
-from ft_ops.backups.drill import Plan, named_plan, newest_plan, older_plan, run_drill
-from ft_ops.backups.dump_assets import defs as dump_defs
-from ft_ops.backups.inventory import take_inventory
-from ft_ops.backups.picture import ladder_picture
-from ft_ops.backups.promises import inventory_promises, log_promises
-from ft_ops.backups.providers import replica_lag, replicates, retention_rules
-from ft_ops.backups.retention import plan_retention
-from ft_ops.backups.schedules import defs as schedule_defs
-from ft_ops.backups.take import take_full, take_increment
-from ft_ops.defs import HEAVY_POOL, OWNERS, table, utc_now
+from ft_ops.backups.retention.deletion import delete_backups, deletions
+from ft_ops.backups.retention.picture import ladder_picture
+from ft_ops.backups.retention.retention import plan_retention
+from ft_ops.backups.take.take import take_full, take_increment
+from ft_ops.orchestration.resources import Database, Settings
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, table, utc_now
 from ft_ops.pg.locks import only_one
-from ft_ops.resources import Database, Settings
 
 CHECKS = {
     "full_backup_daily": "A full backup exists for each of the last days, the newest at most 26 "

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from ft_ops.backups.defs import at_work, taken_metadata
-from ft_ops.backups.dump import take_dump
+from ft_ops.backups.dump.dump import take_dump
 from ft_ops.backups.providers import dump_rules
-from ft_ops.defs import HEAVY_POOL, OWNERS, utc_now
-from ft_ops.resources import Database, Settings
+from ft_ops.backups.resources import at_work, taken_metadata
+from ft_ops.orchestration.resources import Database, Settings
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, utc_now
 
 
 @dg.asset(

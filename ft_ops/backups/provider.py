@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from ft_ops.backups.points import RestorePoint
+from ft_ops.backups.points.points import RestorePoint
 from ft_ops.pg.connect import Connection
 
 Kind = Literal["full", "increment", "dump"]

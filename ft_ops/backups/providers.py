@@ -8,18 +8,18 @@ from pathlib import Path
 
 import boto3
 
-from ft_ops.backups.barman import BarmanProvider
-from ft_ops.backups.dump import DumpRules
+from ft_ops.backups.barman.provider import BarmanProvider
+from ft_ops.backups.dump.dump import DumpRules
 from ft_ops.backups.provider import BackupProvider
-from ft_ops.backups.rds import RdsProvider
-from ft_ops.backups.rds_instances import Patience
-from ft_ops.backups.retention import Rules
+from ft_ops.backups.rds.instances import Patience
+from ft_ops.backups.rds.provider import RdsProvider
+from ft_ops.backups.retention.retention import Rules
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import Policy
 from ft_ops.s3.bucket import Bucket, naming, open_bucket
+from ft_ops.settings import Policy
 
 
 def backup_bucket(policy: Policy) -> Bucket:

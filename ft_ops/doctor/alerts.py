@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ft_ops.alerting import alert_channels
 from ft_ops.doctor.findings import Finding, asked
-from ft_ops.health import alert_channels
-from ft_ops.policy import Policy
+from ft_ops.settings import Policy
 
 
 def examine_alerts(policy: Policy) -> Finding:

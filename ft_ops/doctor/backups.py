@@ -20,8 +20,8 @@ from ft_ops.doctor.findings import Finding, asked
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import embedded_binaries, major_version
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import Policy
 from ft_ops.s3.bucket import naming
+from ft_ops.settings import Policy
 
 
 @dataclass(frozen=True, slots=True)

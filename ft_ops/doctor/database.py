@@ -13,8 +13,8 @@ from ft_ops.doctor.findings import Finding, asked, failed
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect, describe
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import Policy
 from ft_ops.schema import load_migrations, migration_states
+from ft_ops.settings import Policy
 
 OLDEST_MAJOR_VERSION = 15
 """Views that run as their reader (security_invoker) are new in PostgreSQL 15."""

@@ -12,7 +12,7 @@ from ft_ops.doctor.findings import Finding, failed
 from ft_ops.doctor.orchestration import examine_dagster
 from ft_ops.doctor.storage import examine_storage
 from ft_ops.errors import OpsError
-from ft_ops.policy import Policy, load_policy
+from ft_ops.settings import Policy, load_policy
 
 
 def examine(now: datetime) -> Iterator[Finding]:

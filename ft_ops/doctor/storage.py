@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from ft_ops.doctor.findings import Finding, asked
-from ft_ops.policy import Policy
 from ft_ops.s3.bucket import Bucket, naming, open_bucket, open_foreign_bucket
 from ft_ops.s3.posture import BucketPosture, Purpose, bucket_posture, weaknesses
+from ft_ops.settings import Policy
 
 
 def examine_storage(policy: Policy) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ft_ops.defs import OWNERS, table, utc_now
+from ft_ops.format import human_bytes
 from ft_ops.health.capacity import (
     PROJECTED_CONTENT_BYTES,
     PROJECTED_FAMILIES,
@@ -19,9 +19,9 @@ from ft_ops.health.capacity import (
 from ft_ops.health.defs import problems_check
 from ft_ops.health.pictures import capacity_picture, growth_picture
 from ft_ops.health.samples import forget_samples, write_samples
-from ft_ops.health.words import human_bytes
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import OWNERS, table, utc_now
+from ft_ops.settings import Policy
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 

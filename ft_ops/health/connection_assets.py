@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from ft_ops.defs import OWNERS, table, utc_now
 from ft_ops.health.connections import (
     Connections,
     headroom_problems,
@@ -13,7 +12,8 @@ from ft_ops.health.connections import (
 )
 from ft_ops.health.defs import problems_check
 from ft_ops.health.samples import write_samples
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import OWNERS, table, utc_now
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 

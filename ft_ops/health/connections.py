@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from ft_ops.health.samples import Sample
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import Policy
+from ft_ops.settings import Policy
 
 _FULL = 0.8
 _NEARLY_OUT = 0.95

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from ft_ops.defs import OWNERS, table, utc_now
-from ft_ops.health.judgement import Verdict, judge
 from ft_ops.health.latency import Latencies, Percentiles, measure_latency, sample_parameters
 from ft_ops.health.queries import screens
 from ft_ops.health.samples import Sample, write_samples
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.health.targets import Verdict, judge
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import OWNERS, table, utc_now
+from ft_ops.settings import Policy
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 

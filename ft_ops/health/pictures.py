@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ft_ops.format import human_bytes
 from ft_ops.health.capacity import Growth, Outlook
 from ft_ops.health.samples import Point
-from ft_ops.health.words import human_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from ft_ops.policy import Policy
+from ft_ops.settings import Policy
 
 
 @dataclass(frozen=True, slots=True)

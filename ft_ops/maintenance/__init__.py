@@ -1,14 +1,14 @@
 """Vacuums, freezes, analyses and rebuilds by evidence, within a window, in nobody's way."""
 
-from ft_ops.maintenance.advice import IndexAdvice, index_advice
-from ft_ops.maintenance.bloat import Accuracy, Estimate, accuracy, estimate_indexes
-from ft_ops.maintenance.candidates import RebuildRules
-from ft_ops.maintenance.freeze import freeze_closed_partitions
-from ft_ops.maintenance.gates import Gates
-from ft_ops.maintenance.leftovers import InvalidIndex, invalid_indexes
-from ft_ops.maintenance.rebuild import RebuildOutcome, Terms, rebuild_indexes
-from ft_ops.maintenance.vacuum import TableOutcome, vacuum_tables
-from ft_ops.maintenance.wraparound import Age, Wraparound, wraparound
+from ft_ops.maintenance.indexes.advice import IndexAdvice, index_advice
+from ft_ops.maintenance.indexes.bloat import Accuracy, Estimate, accuracy, estimate_indexes
+from ft_ops.maintenance.indexes.candidates import RebuildRules
+from ft_ops.maintenance.indexes.gates import Gates
+from ft_ops.maintenance.indexes.leftovers import InvalidIndex, invalid_indexes
+from ft_ops.maintenance.indexes.rebuild import RebuildOutcome, Terms, rebuild_indexes
+from ft_ops.maintenance.tables.freeze import freeze_closed_partitions
+from ft_ops.maintenance.tables.vacuum import TableOutcome, vacuum_tables
+from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 
 __all__ = [
     "Accuracy",

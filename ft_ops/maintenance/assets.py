@@ -8,21 +8,21 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, table, utc_now
-from ft_ops.maintenance.freeze import closed_partitions, freeze_closed_partitions
 from ft_ops.maintenance.index_assets import defs as index_defs
+from ft_ops.maintenance.jobs import defs as schedule_defs
 from ft_ops.maintenance.monitoring import require_monitoring
-from ft_ops.maintenance.schedules import defs as schedule_defs
-from ft_ops.maintenance.tables import Plan, plan_tables, table_states
-from ft_ops.maintenance.vacuum import (
+from ft_ops.maintenance.tables.freeze import closed_partitions, freeze_closed_partitions
+from ft_ops.maintenance.tables.need import Plan, plan_tables, table_states
+from ft_ops.maintenance.tables.vacuum import (
     TableOutcome,
     planned,
     refuse_denied,
     refuse_failed,
     vacuum_tables,
 )
-from ft_ops.maintenance.wraparound import Age, wraparound
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.maintenance.tables.wraparound import Age, wraparound
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, table, utc_now
 
 
 class VacuumConfig(dg.Config):

@@ -10,23 +10,28 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, table, utc_now
-from ft_ops.maintenance.advice import Finding, index_advice, scans_of_our_own
-from ft_ops.maintenance.bloat import Estimate, accuracy, estimate_indexes, refuse_unreachable
-from ft_ops.maintenance.candidates import RebuildRules, is_bloated
-from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
-from ft_ops.maintenance.leftovers import invalid_indexes
-from ft_ops.maintenance.monitoring import require_monitoring
-from ft_ops.maintenance.picture import bloat_picture
-from ft_ops.maintenance.rebuild import (
+from ft_ops.maintenance.indexes.advice import Finding, index_advice, scans_of_our_own
+from ft_ops.maintenance.indexes.bloat import (
+    Estimate,
+    accuracy,
+    estimate_indexes,
+    refuse_unreachable,
+)
+from ft_ops.maintenance.indexes.candidates import RebuildRules, is_bloated
+from ft_ops.maintenance.indexes.gates import Gates, free_disk_here, free_disk_of
+from ft_ops.maintenance.indexes.leftovers import invalid_indexes
+from ft_ops.maintenance.indexes.picture import bloat_picture
+from ft_ops.maintenance.indexes.rebuild import (
     RebuildOutcome,
     Terms,
     plan_rebuilds,
     rebuild_indexes,
     refuse_failed,
 )
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.maintenance.monitoring import require_monitoring
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, table, utc_now
+from ft_ops.settings import Policy
 
 MEGABYTE = 1 << 20
 GOOD_MEDIAN_POINTS = 1.0

@@ -10,12 +10,12 @@ from dagster._core.storage.tags import (
 )
 from pydantic import Field
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, monthly, utc_now
 from ft_ops.months import Month
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, lookahead_month, monthly, utc_now
 from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS
 from ft_ops.partitions.ensure import ensure_months
-from ft_ops.resources import Database, Settings, as_failure
 
 ASSET_KEYS = {parent: dg.AssetKey(f"{parent}_partitions") for parent in PARENTS}
 

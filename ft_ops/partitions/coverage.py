@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.partitions.create import is_empty, partition_name
-from ft_ops.partitions.strays import Stray, strays_of
+from ft_ops.partitions.detached_tables import Stray, strays_of
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement

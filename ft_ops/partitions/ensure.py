@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 
 from ft_ops.errors import Refused
 from ft_ops.months import Month
-from ft_ops.partitions.bounds import months_within, replace_misplaced
 from ft_ops.partitions.coverage import misplaced, months_at_work, pending_detach
 from ft_ops.partitions.create import create_partition, is_empty, partition_name
-from ft_ops.partitions.strays import attach_stray, strays_of
+from ft_ops.partitions.detached_tables import attach_stray, strays_of
+from ft_ops.partitions.realign import months_within, replace_misplaced
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import pace_beside_others

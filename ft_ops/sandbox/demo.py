@@ -38,13 +38,13 @@ from ft_ops.partitions import PARENTS
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import load_policy
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import versions
 from ft_ops.sandbox.report import DemoReport, human_bytes, show_report, write_report
 from ft_ops.sandbox.sample import SampleReport, make_sample
 from ft_ops.sandbox.stage import Stage, beside
+from ft_ops.settings import load_policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
-from ft_ops.policy import Policy
 from ft_ops.s3.bucket import Bucket
 from ft_ops.sandbox.report import Check, Step
+from ft_ops.settings import Policy
 
 
 @dataclass(slots=True)

@@ -2,17 +2,17 @@
 
 import dagster as dg
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, lookahead_month, utc_now
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, lookahead_month, utc_now
 from ft_ops.partitions import PARENTS, ensure_months, wanted_months
 from ft_ops.pg.connect import Connection
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings, as_failure
 from ft_ops.schema.drift import Difference, differences
 from ft_ops.schema.extensions import install_extensions
 from ft_ops.schema.fingerprint import expected_fingerprint, read_fingerprint
 from ft_ops.schema.hypertable import ensure_hypertable
 from ft_ops.schema.migrations import load_migrations, run_migrations
 from ft_ops.schema.server import require_usable, server_facts
+from ft_ops.settings import Policy
 
 
 @dg.asset(

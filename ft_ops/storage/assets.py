@@ -7,13 +7,13 @@ from datetime import timedelta
 import dagster as dg
 from dagster._core.definitions.metadata import RawMetadataMapping
 
-from ft_ops.defs import HEAVY_POOL, OWNERS, monthly, table, utc_now
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, monthly, table, utc_now
 from ft_ops.pg.connect import Connection
-from ft_ops.policy import Policy
-from ft_ops.resources import Database, Settings, as_failure
+from ft_ops.settings import Policy
 from ft_ops.storage.changes import ESTIMATES, MediaVersion
-from ft_ops.storage.defs import StorageConfig
 from ft_ops.storage.family_assets import defs as family_defs
+from ft_ops.storage.jobs import defs as schedule_defs
 from ft_ops.storage.media import load_media, media_version
 from ft_ops.storage.publish import Published, publish_families, publish_users
 from ft_ops.storage.recompute import Recomputation, recompute_changed, recompute_everything
@@ -26,7 +26,7 @@ from ft_ops.storage.report import (
     months_frame,
     top_families,
 )
-from ft_ops.storage.schedules import defs as schedule_defs
+from ft_ops.storage.resources import StorageConfig
 from ft_ops.storage.snapshot import Snapshot, latest_full
 
 SHOWN_FAMILIES = 20

@@ -5,9 +5,9 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.defs import table
 from ft_ops.errors import OpsError
-from ft_ops.resources import Database, as_failure
+from ft_ops.orchestration.resources import Database, as_failure
+from ft_ops.orchestration.shared import table
 from ft_ops.storage.family import family_usage
 
 

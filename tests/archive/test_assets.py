@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from ft_ops.archive.ledger import latest
-from ft_ops.archive.schedules import (
+from ft_ops.archive.jobs import (
     archive_old_content_monthly,
     finish_archives_daily,
     purge_archived_content_daily,
     thaws_in_progress,
 )
+from ft_ops.archive.month.ledger import latest
 from ft_ops.definitions import defs
 from ft_ops.months import Month
-from ft_ops.resources import Database as DatabaseResource
-from ft_ops.resources import Settings
+from ft_ops.orchestration.resources import Database as DatabaseResource
+from ft_ops.orchestration.resources import Settings
 from tests.archive.world import World
 
 OLD = Month(2024, 1)

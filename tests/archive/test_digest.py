@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from psycopg import sql
 
-from ft_ops.archive.content import hot_source, live_columns
-from ft_ops.archive.digest import BucketDigests, MonthDigests, month_digests, total
+from ft_ops.archive.month.content import hot_source, live_columns
+from ft_ops.archive.month.digest import BucketDigests, MonthDigests, month_digests, total
 from ft_ops.pg.pace import Pace
 from tests.archive.world import MONTH, World
 
@@ -31,7 +31,7 @@ def in_one_statement(world: World) -> BucketDigests:
 def test_a_table_read_page_by_page_has_the_digest_of_the_whole(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ft_ops.archive.digest.PIECE_PAGES", 1)
+    monkeypatch.setattr("ft_ops.archive.month.digest.PIECE_PAGES", 1)
     world.month(MONTH)
     # Some rows a page, some in TOAST; then gaps, and rows in other places than before.
     made = [

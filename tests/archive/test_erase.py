@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ft_ops.archive.erase import erase_month, remove_superseded
-from ft_ops.archive.erasures import plan_erasures
-from ft_ops.archive.holds import add_hold
-from ft_ops.archive.ledger import generations, latest, supersede
-from ft_ops.archive.prices import load_prices
-from ft_ops.archive.thaw import ThawRequest, begin, load
+from ft_ops.archive.erase.erase import erase_month, remove_superseded
+from ft_ops.archive.erase.plan import plan_erasures
+from ft_ops.archive.month.holds import add_hold
+from ft_ops.archive.month.ledger import generations, latest, supersede
+from ft_ops.archive.thaw.retrieval_cost import load_prices
+from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.s3.objects import versions
 from tests.archive.world import MONTH, World, no_sleep
 

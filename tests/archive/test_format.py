@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from pyarrow import fs
 
-from ft_ops.archive.export import ArchiveTarget, export_month
-from ft_ops.archive.ledger import Generation
-from ft_ops.archive.parquet import arrow_connection
-from ft_ops.archive.proof import prove_month
+from ft_ops.archive.month.ledger import Generation
+from ft_ops.archive.proof.proof import prove_month
+from ft_ops.archive.store.export import ArchiveTarget, export_month
+from ft_ops.archive.store.parquet import arrow_connection
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import download, read_object
 from tests.archive.world import MONTH, World

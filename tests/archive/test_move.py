@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ft_ops.archive.content import hot_source
-from ft_ops.archive.detach import partition_of
+from ft_ops.archive.month.content import hot_source
+from ft_ops.archive.move.detach import partition_of
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ft_ops.archive.content import TABLES
+from ft_ops.archive.month.content import TABLES
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from ft_ops.archive.content import TABLES
-from ft_ops.archive.gates import PurgeRules
-from ft_ops.archive.holds import add_hold, release_hold
-from ft_ops.archive.ledger import generations, latest, supersede
-from ft_ops.archive.purge import plan_purge, purge_month
+from ft_ops.archive.month.content import TABLES
+from ft_ops.archive.month.holds import add_hold, release_hold
+from ft_ops.archive.month.ledger import generations, latest, supersede
+from ft_ops.archive.purge.gates import PurgeRules
+from ft_ops.archive.purge.purge import plan_purge, purge_month
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import connect
 from ft_ops.s3.objects import delete_version, put_once, read_object
@@ -249,7 +249,7 @@ def test_what_changes_during_the_purge_stays_as_the_next_generation(
     _purgeable(world)
     segments = [row[0] for row in world.rows()["content_segments"]]
     late = max(segments, key=lambda segment: segment.bytes[15])  # type: ignore[attr-defined]
-    monkeypatch.setattr("ft_ops.archive.remove.BATCH_ROWS", 1)
+    monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
     plan = world.plan()
     throttle = world.throttle()
     calls = 0
@@ -306,7 +306,7 @@ def test_a_purge_that_died_between_batches_is_ended_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _purgeable(world)
-    monkeypatch.setattr("ft_ops.archive.remove.BATCH_ROWS", 1)
+    monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
     throttle = world.throttle()
     calls = 0
 

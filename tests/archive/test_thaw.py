@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ft_ops.archive.content import TABLES
-from ft_ops.archive.ledger import generations, latest
-from ft_ops.archive.prices import load_prices
-from ft_ops.archive.refreeze import Refreeze, refreeze
-from ft_ops.archive.thaw import ThawRequest, begin, is_readable, load, plan_thaw
-from ft_ops.archive.thaws import Thaw, open_thaw
+from ft_ops.archive.month.content import TABLES
+from ft_ops.archive.month.ledger import generations, latest
+from ft_ops.archive.thaw.ledger import Thaw, open_thaw
+from ft_ops.archive.thaw.refreeze import Refreeze, refreeze
+from ft_ops.archive.thaw.retrieval_cost import load_prices
+from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable, load, plan_thaw
 from ft_ops.errors import Refused
 from ft_ops.s3.objects import delete_version
 from tests.archive.world import MONTH, RULES, World, no_sleep
@@ -188,7 +188,7 @@ def test_a_load_that_died_is_done_again(world: World, monkeypatch: pytest.Monkey
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for target in ("ft_ops.archive.thaw._insert", "ft_ops.archive.thaw._attach"):
+    for target in ("ft_ops.archive.thaw.thaw._insert", "ft_ops.archive.thaw.thaw._attach"):
         monkeypatch.setattr(target, die)
         with pytest.raises(KeyboardInterrupt):
             _thaw(world)
@@ -207,9 +207,9 @@ def test_a_load_that_was_killed_once_its_rows_were_in_leaves_no_scratch_table(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ft_ops.archive.thaw._attach", die)
+    monkeypatch.setattr("ft_ops.archive.thaw.thaw._attach", die)
     # Who is killed drops nothing.
-    monkeypatch.setattr("ft_ops.archive.merge.drop_merged", lambda *_, **__: None)
+    monkeypatch.setattr("ft_ops.archive.thaw.merge.drop_merged", lambda *_, **__: None)
     with pytest.raises(KeyboardInterrupt):
         _thaw(world)
     monkeypatch.undo()

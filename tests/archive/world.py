@@ -10,15 +10,15 @@ from uuid import UUID, uuid4
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.content import TABLES, Source, archived_name, live_columns, live_source
-from ft_ops.archive.cycle import archive_content
-from ft_ops.archive.digest import MonthDigests, month_digests
-from ft_ops.archive.export import ArchiveTarget
-from ft_ops.archive.gates import PurgeRules
-from ft_ops.archive.ledger import Generation, latest
-from ft_ops.archive.move import Move, move_month
-from ft_ops.archive.purge import Purge, PurgePlan, plan_purge, purge_month
-from ft_ops.archive.throttle import Limits, Throttle
+from ft_ops.archive.month.content import TABLES, Source, archived_name, live_columns, live_source
+from ft_ops.archive.month.digest import MonthDigests, month_digests
+from ft_ops.archive.month.ledger import Generation, latest
+from ft_ops.archive.move.move import Move, move_month
+from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.archive.purge.gates import PurgeRules
+from ft_ops.archive.purge.purge import Purge, PurgePlan, plan_purge, purge_month
+from ft_ops.archive.purge.throttle import Limits, Throttle
+from ft_ops.archive.store.export import ArchiveTarget
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ft_ops.backups.ladder import climb
-from ft_ops.backups.recovery import ScratchCopy
+from ft_ops.backups.drill.checks import climb
+from ft_ops.backups.drill.recovery import ScratchCopy
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from tests.backups.world import Standing, flip_in_file

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ft_ops.backups import ledger, newest_verified_backup
-from ft_ops.backups.drill import Drill, Plan, named_plan, newest_plan, older_plan, run_drill
-from ft_ops.backups.ledger import Entry, State, entries
+from ft_ops.backups import newest_verified_backup
+from ft_ops.backups.drill.drill import Drill, Plan, named_plan, newest_plan, older_plan, run_drill
+from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.ledger import Entry, State, entries
 from ft_ops.backups.provider import Kind
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.objects import objects
@@ -167,7 +168,7 @@ def test_a_drill_that_can_not_be_held_is_no_verdict(
 ) -> None:
     _believe(standing)
     before = newest_verified_backup(standing.world.connection)
-    monkeypatch.setattr("ft_ops.backups.scratch._SPARE", 1e9)
+    monkeypatch.setattr("ft_ops.backups.drill.scratch._SPARE", 1e9)
     with pytest.raises(Refused, match=r"bytes and .* are free"):
         _drill(standing)
     assert newest_verified_backup(standing.world.connection) == before

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from ft_ops.backups import newest_verified_backup
-from ft_ops.backups.commands import streaming
-from ft_ops.backups.dump import DumpRules, take_dump
-from ft_ops.backups.dump_objects import stored_dumps
-from ft_ops.backups.ledger import entries
+from ft_ops.backups.dump.dump import DumpRules, take_dump
+from ft_ops.backups.dump.objects import stored_dumps
+from ft_ops.backups.inventory.ledger import entries
 from ft_ops.backups.provider import Taken
+from ft_ops.backups.take.commands import streaming
 from ft_ops.errors import OpsError
 from ft_ops.s3.objects import objects
 from ft_ops.sandbox import Sandbox

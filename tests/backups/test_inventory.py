@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
-from ft_ops.backups import ledger, newest_verified_backup
-from ft_ops.backups.barman_catalog import (
+from ft_ops.backups import newest_verified_backup
+from ft_ops.backups.barman.catalog import (
     BackupInfo,
     Copies,
     Folder,
@@ -17,10 +17,11 @@ from ft_ops.backups.barman_catalog import (
     parse_list,
     wal_deletions,
 )
-from ft_ops.backups.deletion import delete_backups, deletions
-from ft_ops.backups.inventory import Inventory, take_inventory
+from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.inventory import Inventory, take_inventory
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.retention import Rules, plan_retention
+from ft_ops.backups.retention.deletion import delete_backups, deletions
+from ft_ops.backups.retention.retention import Rules, plan_retention
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import Listed, objects

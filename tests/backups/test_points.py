@@ -10,8 +10,8 @@ from itertools import count
 import psycopg
 import pytest
 
-from ft_ops.backups.fingerprint import fingerprint_tables
-from ft_ops.backups.points import Mark, RestorePoint, take_point
+from ft_ops.backups.points.fingerprint import fingerprint_tables
+from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database

@@ -15,14 +15,14 @@ import pytest
 from psycopg import conninfo, sql
 
 from ft_ops.backups import newest_verified_backup
-from ft_ops.backups.drill import Drill, Plan, named_plan, newest_plan, run_drill
-from ft_ops.backups.inventory import Item, take_inventory
-from ft_ops.backups.ledger import entries
+from ft_ops.backups.drill.drill import Drill, Plan, named_plan, newest_plan, run_drill
+from ft_ops.backups.inventory.inventory import Item, take_inventory
+from ft_ops.backups.inventory.ledger import entries
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.rds import RESOLUTION, RdsProvider
-from ft_ops.backups.rds_copy import url_at
-from ft_ops.backups.rds_instances import Patience
-from ft_ops.backups.take import take_full, take_increment
+from ft_ops.backups.rds.copy import url_at
+from ft_ops.backups.rds.instances import Patience
+from ft_ops.backups.rds.provider import RESOLUTION, RdsProvider
+from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket

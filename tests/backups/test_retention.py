@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ft_ops.backups.retention import Candidate, Rules, Trust, plan_retention
+from ft_ops.backups.retention.retention import Candidate, Rules, Trust, plan_retention
 
 RULES = Rules(days=7, weeks=4, months=12, floor=3, stale=timedelta(hours=48))
 FIRST_NIGHT = datetime(2024, 1, 1, 2, tzinfo=UTC)

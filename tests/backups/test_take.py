@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ft_ops.backups import ledger
-from ft_ops.backups.commands import run, without_password
-from ft_ops.backups.inventory import take_inventory
+from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.inventory import take_inventory
+from ft_ops.backups.take.commands import run, without_password
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.locks import only_one
 from tests.backups.world import World
@@ -25,7 +25,7 @@ _DIES_WHILE_TAKING = """
 from datetime import UTC, datetime
 from tests.backups.world import open_world
 from ft_ops.pg.connect import connect
-from ft_ops.policy import load_policy
+from ft_ops.settings import load_policy
 from ft_ops.s3.bucket import open_bucket
 policy = load_policy()
 url = policy.require_database_url()

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_ops.backups.archived_wal import list_wal
-from ft_ops.backups.barman_log import log_state
-from ft_ops.backups.spool import ship_spool, spooled
-from ft_ops.backups.wal import Hole, Segment, Switch, expected_segments, holes, parse_history
+from ft_ops.backups.barman.archived_wal import list_wal
+from ft_ops.backups.barman.log import log_state
+from ft_ops.backups.barman.spool import ship_spool, spooled
+from ft_ops.backups.barman.wal import Hole, Segment, Switch, expected_segments, holes, parse_history
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ft_ops.backups.barman import BarmanProvider
+from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import open_provider
-from ft_ops.backups.take import take_full, take_increment
+from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.pg.connect import Connection
-from ft_ops.policy import load_policy
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects, versions
+from ft_ops.settings import load_policy
 
 
 @dataclass(slots=True)

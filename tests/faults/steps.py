@@ -10,21 +10,21 @@ from datetime import UTC, datetime, timedelta
 import boto3
 from botocore.config import Config
 
-from ft_ops.archive import remove
-from ft_ops.archive.cycle import archive_content
-from ft_ops.archive.erase import erase_month, remove_superseded
-from ft_ops.archive.erasures import plan_erasures
-from ft_ops.archive.export import ArchiveTarget
-from ft_ops.archive.freeze import Lock
-from ft_ops.archive.gates import PurgeRules
-from ft_ops.archive.ledger import latest, supersede
-from ft_ops.archive.move import move_month
-from ft_ops.archive.prices import load_prices
-from ft_ops.archive.purge import plan_purge, purge_month
-from ft_ops.archive.refreeze import refreeze as refreeze_month
-from ft_ops.archive.thaw import ThawRequest, begin, load
-from ft_ops.archive.thaws import open_thaw
-from ft_ops.archive.throttle import Limits, Throttle
+from ft_ops.archive.erase.erase import erase_month, remove_superseded
+from ft_ops.archive.erase.plan import plan_erasures
+from ft_ops.archive.month.ledger import latest, supersede
+from ft_ops.archive.move.move import move_month
+from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.archive.purge import remove
+from ft_ops.archive.purge.gates import PurgeRules
+from ft_ops.archive.purge.purge import plan_purge, purge_month
+from ft_ops.archive.purge.throttle import Limits, Throttle
+from ft_ops.archive.store.export import ArchiveTarget
+from ft_ops.archive.store.freeze import Lock
+from ft_ops.archive.thaw.ledger import open_thaw
+from ft_ops.archive.thaw.refreeze import refreeze as refreeze_month
+from ft_ops.archive.thaw.retrieval_cost import load_prices
+from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.locks import only_one

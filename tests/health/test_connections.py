@@ -23,7 +23,7 @@ from ft_ops.health.connections import (
     stuck_problems,
 )
 from ft_ops.pg.connect import Connection
-from ft_ops.policy import Policy
+from ft_ops.settings import Policy
 from tests.fixtures.postgres import Database
 
 POLICY = Policy()

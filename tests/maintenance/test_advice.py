@@ -6,8 +6,8 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
-from ft_ops.maintenance.advice import index_advice, scans_of_our_own
-from ft_ops.maintenance.bloat import estimate_indexes
+from ft_ops.maintenance.indexes.advice import index_advice, scans_of_our_own
+from ft_ops.maintenance.indexes.bloat import estimate_indexes
 from ft_ops.pg.connect import Connection
 from tests.maintenance.tables import make_letters
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from bench.index_bloat import CHURNS, observe
-from ft_ops.maintenance.bloat import (
+from ft_ops.maintenance.indexes.bloat import (
     Estimate,
     accuracy,
     confirm,

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_ops.maintenance.btree import (
+from ft_ops.maintenance.indexes.btree import (
     IndexColumn,
     Item,
     built_bytes,

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
-from ft_ops.maintenance.leftovers import invalid_indexes, leftovers_of
+from ft_ops.maintenance.indexes.leftovers import invalid_indexes, leftovers_of
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import make_letters

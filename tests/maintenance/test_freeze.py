@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ft_ops.errors import OpsError
-from ft_ops.maintenance.freeze import freeze_closed_partitions
-from ft_ops.maintenance.tables import table_states
-from ft_ops.maintenance.vacuum import TableOutcome
+from ft_ops.maintenance.tables.freeze import freeze_closed_partitions
+from ft_ops.maintenance.tables.need import table_states
+from ft_ops.maintenance.tables.vacuum import TableOutcome
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters

@@ -15,13 +15,13 @@ import pytest
 from psycopg import sql
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.maintenance import watch
-from ft_ops.maintenance.bloat import accuracy, extension_schema
-from ft_ops.maintenance.candidates import RebuildRules
-from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
-from ft_ops.maintenance.indexes import index_states
-from ft_ops.maintenance.leftovers import invalid_indexes
-from ft_ops.maintenance.rebuild import (
+from ft_ops.maintenance.indexes import rebuild_monitor
+from ft_ops.maintenance.indexes.bloat import accuracy, extension_schema
+from ft_ops.maintenance.indexes.candidates import RebuildRules
+from ft_ops.maintenance.indexes.catalog import index_states
+from ft_ops.maintenance.indexes.gates import Gates, free_disk_here, free_disk_of
+from ft_ops.maintenance.indexes.leftovers import invalid_indexes
+from ft_ops.maintenance.indexes.rebuild import (
     TASK,
     RebuildOutcome,
     Terms,
@@ -29,7 +29,7 @@ from ft_ops.maintenance.rebuild import (
     rebuild_indexes,
     refuse_failed,
 )
-from ft_ops.maintenance.reindex import corruption
+from ft_ops.maintenance.indexes.reindex import corruption
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
@@ -312,12 +312,14 @@ def test_a_look_that_the_server_is_too_busy_for_does_not_end_the_rebuild(
     beside: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = {"maintenance/rebuild_progress": sql.SQL("SELECT pg_sleep(30)")}
-    monkeypatch.setattr(watch, "statement", lambda name: slow.get(name) or statement(name))
+    monkeypatch.setattr(
+        rebuild_monitor, "statement", lambda name: slow.get(name) or statement(name)
+    )
     looks = iter((False, True))
-    stopped = watch.watch_rebuild(
+    stopped = rebuild_monitor.watch_rebuild(
         beside,
         beside.info.backend_pid,
-        watch.Canary(10_000),
+        rebuild_monitor.Canary(10_000),
         is_done=lambda seconds: next(looks),
         stop=lambda: pytest.fail("it was stopped"),
         log=lambda line: None,

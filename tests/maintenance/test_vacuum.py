@@ -12,8 +12,8 @@ from psycopg import conninfo, sql
 
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.monitoring import require_monitoring
-from ft_ops.maintenance.tables import plan_tables, table_states
-from ft_ops.maintenance.vacuum import (
+from ft_ops.maintenance.tables.need import plan_tables, table_states
+from ft_ops.maintenance.tables.vacuum import (
     TableOutcome,
     planned,
     refuse_denied,

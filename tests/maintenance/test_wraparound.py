@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ft_ops.maintenance.tables import plan_tables, table_states
-from ft_ops.maintenance.wraparound import Age, Wraparound, wraparound
+from ft_ops.maintenance.tables.need import plan_tables, table_states
+from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 from ft_ops.pg.connect import Connection
 from tests.maintenance.test_vacuum import NOW, vacuum
 

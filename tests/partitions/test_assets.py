@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from ft_ops.definitions import defs
-from ft_ops.defs import monthly
 from ft_ops.months import Month
+from ft_ops.orchestration.shared import monthly
 from ft_ops.partitions import PARENTS, coverage
 from ft_ops.partitions.assets import create_partitions_monthly
 from ft_ops.pg.connect import Connection
@@ -22,7 +22,7 @@ KEYS = monthly.get_partition_keys()
 RUN_120_MONTHS = """
 import dagster as dg
 from ft_ops.definitions import defs
-from ft_ops.defs import monthly
+from ft_ops.orchestration.shared import monthly
 from ft_ops.partitions.assets import whole_range
 
 with dg.DagsterInstance.ephemeral() as instance:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ft_ops.errors import Refused
 from ft_ops.months import Month
-from ft_ops.partitions import bounds, coverage, ensure_months, strays
+from ft_ops.partitions import coverage, detached_tables, ensure_months, realign
 from ft_ops.partitions.create import is_empty
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection, connect
@@ -167,7 +167,7 @@ def test_a_repair_that_died_is_finished_by_the_next_one(
 
     other = _other_thread(connection, tenant)
     with monkeypatch.context() as patch:
-        patch.setattr(strays, "_delete_orphaned_keys", die)
+        patch.setattr(detached_tables, "_delete_orphaned_keys", die)
         with pytest.raises(KeyboardInterrupt):
             _ensure(connection)
     with pytest.raises(psycopg.errors.ObjectInUse, match="is being examined"):
@@ -226,7 +226,7 @@ def test_a_row_that_comes_in_the_last_moment_keeps_its_partition(
             _insert(connection, tenant, 20, datetime(2030, 1, 10, tzinfo=UTC))
         return answer
 
-    monkeypatch.setattr(bounds, "is_empty", is_empty_and_then_not)
+    monkeypatch.setattr(realign, "is_empty", is_empty_and_then_not)
     with pytest.raises(Refused, match="it holds rows"):
         ensure_months(connection, SEGMENTS, months)
     assert connection.execute("SELECT count(*) FROM content_segments_2030_01").fetchone() == (1,)
@@ -283,7 +283,7 @@ def test_a_replacement_drops_the_empty_alone_overlaps_nothing_and_leaves_no_hole
     layout: tuple[list[Partition], set[Partition]],
 ) -> None:
     partitions, empty = layout
-    plan = bounds.plan_replacement(partitions, empty)
+    plan = realign.plan_replacement(partitions, empty)
     kept = [partition for partition in partitions if partition not in plan.drop]
     assert set(plan.drop) <= empty
     assert all(p.month is None and not p.is_detaching for p in plan.drop)

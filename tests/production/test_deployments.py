@@ -24,11 +24,11 @@ from psycopg import conninfo
 from sqlalchemy import URL
 
 import ft_ops
-from ft_ops.defs import own_identity
+from ft_ops.orchestration.shared import own_identity
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.policy import Policy
+from ft_ops.settings import Policy
 from tests.production.cloudformation import complaints
 from tests.production.policies import IAM, REPOSITORY
 

@@ -17,12 +17,12 @@ from mypy_boto3_s3 import S3Client
 
 import ft_ops
 from ft_ops.archive import latest
-from ft_ops.archive.schedules import thaws_in_progress
+from ft_ops.archive.jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
-from ft_ops.resources import Database as DatabaseResource
-from ft_ops.resources import Settings
+from ft_ops.orchestration.resources import Database as DatabaseResource
+from ft_ops.orchestration.resources import Settings
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World

@@ -8,7 +8,7 @@ import boto3
 import dagster as dg
 import pytest
 
-from ft_ops.backups.schedules import schedules
+from ft_ops.backups.jobs import schedules
 from ft_ops.definitions import defs
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway

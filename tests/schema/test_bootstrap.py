@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ft_ops.maintenance.bloat import extension_schema
+from ft_ops.maintenance.indexes.bloat import extension_schema
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root

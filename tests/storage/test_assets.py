@@ -16,7 +16,7 @@ from dagster._core.storage.tags import (
 
 from ft_ops.definitions import defs
 from ft_ops.months import Month
-from ft_ops.storage.schedules import recompute_storage_daily, recompute_storage_fully_weekly
+from ft_ops.storage.jobs import recompute_storage_daily, recompute_storage_fully_weekly
 from tests.fixtures.postgres import Database
 from tests.storage.world import MONTHS, World, expected, make_world, shown
 

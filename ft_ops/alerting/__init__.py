@@ -1,0 +1,19 @@
+"""Alerts: who is told of what, once, on each channel."""
+
+from ft_ops.alerting.channels import Channel, Mail, Webhook, alert_channels, call_heartbeat
+from ft_ops.alerting.messages import Alert, Level, known_secrets
+from ft_ops.alerting.sent_log import News, Told, tell
+
+__all__ = [
+    "Alert",
+    "Channel",
+    "Level",
+    "Mail",
+    "News",
+    "Told",
+    "Webhook",
+    "alert_channels",
+    "call_heartbeat",
+    "known_secrets",
+    "tell",
+]

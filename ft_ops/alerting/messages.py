@@ -1,0 +1,124 @@
+"""What an alert says, and how it looks as Slack's JSON and as mail. No secret gets into either."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from email.message import EmailMessage
+from typing import Final, Literal
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import SecretStr
+
+from ft_ops.errors import mask_secrets
+from ft_ops.settings import Policy
+
+Level = Literal["error", "warning", "recovered"]
+
+_SIGN: Final[dict[Level, str]] = {"error": "🔴", "warning": "🟡", "recovered": "🟢"}
+_LONGEST_DETAIL = 1500
+_SHORTEST_SECRET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing to tell. ``identity`` is equal for two alerts that tell the same.
+
+    ``link`` leads to the run or the schedule, ``runbook`` to the section on what to do.
+    """
+
+    identity: str
+    level: Level
+    title: str
+    detail: str
+    link: str | None
+    runbook: str | None
+
+    def masked(self, secrets: Collection[str]) -> Alert:
+        """The same alert without passwords in URLs, and without any of ``secrets``."""
+        known = sorted(secrets, key=len, reverse=True)
+
+        def mask(text: str) -> str:
+            for secret in known:
+                text = text.replace(secret, "***")
+            return mask_secrets(text)
+
+        return replace(
+            self,
+            identity=mask(self.identity),
+            title=mask(self.title),
+            detail=mask(self.detail),
+        )
+
+
+def known_secrets(policy: Policy, environment: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Every secret of this deployment that a message might quote, in each of its spellings.
+
+    The policy's own, the passwords inside its URLs, and the secrets that boto3 and libpq read
+    from the environment by themselves.
+    """
+    texts: set[str] = set()
+    for name in type(policy).model_fields:
+        value = getattr(policy, name)
+        if isinstance(value, SecretStr):
+            texts.add(value.get_secret_value())
+            texts |= _passwords(value.get_secret_value())
+    texts |= {
+        value
+        for name, value in environment
+        if name in {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD"}
+    }
+    return frozenset(text for text in texts if len(text) >= _SHORTEST_SECRET)
+
+
+def _passwords(url: str) -> set[str]:
+    try:
+        password = urlsplit(url).password
+    except ValueError:  # no URL at all: a libpq keyword string, which mask_secrets knows
+        return set()
+    if not password:
+        return set()
+    return {password, unquote(password), quote(unquote(password), safe="")}
+
+
+def slack_message(alert: Alert) -> dict[str, object]:
+    """The alert as an incoming webhook of Slack takes it; others read ``text`` alone."""
+    links = [
+        f"<{url}|{name}>" if url.startswith("http") else f"{name}: {url}"
+        for name, url in (("run", alert.link), ("what to do", alert.runbook))
+        if url
+    ]
+    title = f"{_SIGN[alert.level]} *{_escaped(alert.title)}*"
+    blocks: list[dict[str, object]] = [
+        {
+            "type": "section",
+            "text": {"type": "mrkdwn", "text": f"{title}\n{_escaped(_short(alert.detail))}"},
+        }
+    ]
+    if links:
+        blocks.append(
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": "  ·  ".join(links)}]}
+        )
+    return {"text": f"{_SIGN[alert.level]} {_escaped(alert.title)}", "blocks": blocks}
+
+
+def mail(alert: Alert, sender: str, recipients: Iterable[str]) -> EmailMessage:
+    """The alert as a plain text message."""
+    message = EmailMessage()
+    # A line break would end the header.
+    message["Subject"] = " ".join(f"[FamilyTales] {alert.level}: {alert.title}".split())
+    message["From"] = sender
+    message["To"] = ", ".join(sorted(recipients))
+    lines = [alert.title, "", _short(alert.detail), ""]
+    lines += [f"Run: {alert.link}"] if alert.link else []
+    lines += [f"What to do: {alert.runbook}"] if alert.runbook else []
+    message.set_content("\n".join(lines))
+    return message
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]} …"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

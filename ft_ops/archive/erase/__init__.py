@@ -1,0 +1,1 @@
+"""Erasure inside archives: which months hold erased content, and their rewriting."""

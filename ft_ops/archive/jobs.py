@@ -1,0 +1,196 @@
+"""Jobs, schedules and the sensor of the archive: what runs when, for which months."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+from ft_ops.archive.checks import archive_bucket_is_safe
+from ft_ops.archive.month.ledger import all_latest
+from ft_ops.archive.move.preflight import due_months
+from ft_ops.archive.resources import UNFINISHED, DryRunOn, archive_target
+from ft_ops.archive.thaw.ledger import open_thaws
+from ft_ops.archive.thaw.thaw import is_readable
+from ft_ops.archive.thaw_assets import (
+    EraseConfig,
+    ThawConfig,
+    erase_archived_content,
+    refreeze_thawed_content,
+    thaw_archived_content,
+)
+from ft_ops.months import Month
+from ft_ops.orchestration.resources import Database, Settings, as_failure
+from ft_ops.orchestration.shared import own_identity, utc_now
+
+archive_old_content = dg.define_asset_job(
+    "archive_old_content",
+    tags=own_identity("archive_old_content"),
+    # The check of the bucket has a job of its own, and so has what it needs of AWS.
+    selection=dg.AssetSelection.assets("archived_content_segments", "content_archive")
+    - dg.AssetSelection.checks(archive_bucket_is_safe),
+    description="Moves a month past its retention out of content_segments and into Glacier.",
+)
+
+purge_archived_content = dg.define_asset_job(
+    "purge_archived_content",
+    tags=own_identity("purge_archived_content"),
+    selection=["purged_content_segments"],
+    description="Removes a proven month from the database. A dry run when launched by hand.",
+)
+
+
+@dg.schedule(
+    job=archive_old_content,
+    cron_schedule="0 0 1 * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="One run for each month that is due.",
+)
+def archive_old_content_monthly(
+    context: dg.ScheduleEvaluationContext, database: Database, settings: Settings
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for every month that is due, not for the newest alone: a missed tick skips nothing."""
+    with as_failure(), database.connect("archive schedule") as connection:
+        months = due_months(
+            connection, settings.policy().retention_years, context.scheduled_execution_time
+        )
+    if not months:
+        return dg.SkipReason("no month is due")
+    return _requests(months, context)
+
+
+@dg.schedule(
+    job=archive_old_content,
+    cron_schedule="0 6 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Goes on with months that a run left between the move and the freeze.",
+)
+def finish_archives_daily(
+    context: dg.ScheduleEvaluationContext, database: Database
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for the months whose newest generation is unfinished and no erasure's."""
+    with as_failure(), database.connect("archive schedule") as connection:
+        erasing = {thaw.month for thaw in open_thaws(connection) if thaw.purpose == "erasure"}
+        months = [
+            g.month
+            for g in all_latest(connection)
+            if g.state in UNFINISHED and g.month not in erasing
+        ]
+    if not months:
+        return dg.SkipReason("no archive is unfinished")
+    return _requests(months, context)
+
+
+@dg.schedule(
+    job=purge_archived_content,
+    cron_schedule="0 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="One run for each frozen month past its grace; nothing while FT_PURGE_ENABLED "
+    "is false.",
+)
+def purge_archived_content_daily(
+    context: dg.ScheduleEvaluationContext, database: Database, settings: Settings
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask for months past their grace, and for those whose purge was begun."""
+    with as_failure():
+        policy = settings.policy()
+        if not policy.purge_enabled:
+            return dg.SkipReason("FT_PURGE_ENABLED is not set to true")
+        with database.connect("purge schedule") as connection:
+            proven_before = context.scheduled_execution_time - timedelta(
+                days=policy.purge_grace_days
+            )
+            months = [
+                g.month
+                for g in all_latest(connection)
+                if g.state == "purging"
+                or (g.state == "frozen" and g.proven_at and g.proven_at <= proven_before)
+            ]
+    if not months:
+        return dg.SkipReason("no frozen month is past its grace")
+    config = dg.RunConfig(ops={"purged_content_segments": DryRunOn(dry_run=False)})
+    return _requests(months, context, config)
+
+
+@dg.sensor(
+    jobs=[thaw_archived_content, refreeze_thawed_content, erase_archived_content],
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Waits for Glacier: loads thaws and erasures that have become readable, and takes "
+    "thawed months whose time to live is over out of the database again.",
+)
+def thaws_in_progress(
+    database: Database, settings: Settings
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One request a thaw and state; a run that failed is asked for again the next hour."""
+    requests = []
+    hour = f"{utc_now():%Y-%m-%dT%H}"
+    with as_failure(), database.connect("thaw sensor") as connection:
+        thaws = open_thaws(connection)
+        if not thaws:
+            return dg.SkipReason("no month is thawed or asked back")
+        bucket = archive_target(settings.policy()).bucket
+        for thaw in thaws:
+            run_key = f"{thaw.id}-{thaw.state}-{hour}"
+            due = thaw.expires_at is not None and thaw.expires_at <= utc_now()
+            if thaw.state == "refreezing" or (thaw.state == "thawed" and due):
+                requests.append(_refreeze_request(thaw.month.key, run_key))
+            elif thaw.state != "thawed" and is_readable(connection, bucket, thaw):
+                if thaw.purpose == "erasure":
+                    requests.append(_erase_request(run_key))
+                else:
+                    requests.append(
+                        _load_request(thaw.month.key, str(thaw.family_id or ""), run_key)
+                    )
+    return requests or dg.SkipReason("Glacier has not brought anything back yet")
+
+
+def _requests(
+    months: Sequence[Month],
+    context: dg.ScheduleEvaluationContext,
+    config: dg.RunConfig | None = None,
+) -> list[dg.RunRequest]:
+    """One run a month; the key lets a tick that is evaluated twice ask only once."""
+    tick = context.scheduled_execution_time.isoformat()
+    return [
+        dg.RunRequest(run_key=f"{month}@{tick}", partition_key=month.key, run_config=config or {})
+        for month in months
+    ]
+
+
+def _load_request(partition_key: str, family_id: str, run_key: str) -> dg.RunRequest:
+    config = dg.RunConfig(ops={"thawed_content_segments": ThawConfig(family_id=family_id)})
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name="thaw_archived_content",
+        partition_key=partition_key,
+        run_config=config,
+    )
+
+
+def _refreeze_request(partition_key: str, run_key: str) -> dg.RunRequest:
+    config = dg.RunConfig(ops={"refrozen_content_segments": DryRunOn(dry_run=False)})
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name="refreeze_thawed_content",
+        partition_key=partition_key,
+        run_config=config,
+    )
+
+
+def _erase_request(run_key: str) -> dg.RunRequest:
+    config = dg.RunConfig(ops={"erased_archive_content": EraseConfig(dry_run=False)})
+    return dg.RunRequest(run_key=run_key, job_name="erase_archived_content", run_config=config)
+
+
+defs = dg.Definitions(
+    jobs=[archive_old_content, purge_archived_content],
+    schedules=[
+        archive_old_content_monthly,
+        finish_archives_daily,
+        purge_archived_content_daily,
+    ],
+    sensors=[thaws_in_progress],
+)

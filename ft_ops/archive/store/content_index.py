@@ -1,0 +1,114 @@
+"""The list of subjects beside a generation: whose content a month holds.
+
+An erasure has to know that without a thaw, so the list stays in STANDARD. It is written while
+the month is exported, from the same batches; a thread whose rows span two batches has two
+entries, and their segments add up.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Final, TypeAlias
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ft_ops.archive.month.ledger import ArchivedObject, Generation
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import read_object
+from ft_ops.s3.upload import UploadOnce
+
+SUBJECTS: Final = "subjects"
+"""The list's name among a generation's objects."""
+
+AUTHORS: Mapping[str, str] = {
+    "content_segments": "user_id",
+    "photo_narrations": "created_by",
+    "content_tags": "tagged_by",
+    "content_links": "created_by",
+}
+"""Which column of each table says who made the row."""
+
+if TYPE_CHECKING:
+    _Bytes: TypeAlias = pa.Array[pa.Scalar[pa.FixedSizeBinaryType]]
+
+_SCHEMA = pa.schema(
+    [
+        ("family_id", pa.uuid()),
+        ("thread_id", pa.uuid()),
+        ("user_id", pa.uuid()),
+        ("segments", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Segments of one author in one thread of one family; none for who only tagged or narrated."""
+
+    family_id: UUID | None
+    thread_id: UUID | None
+    user_id: UUID | None
+    segments: int
+
+
+class SubjectsWriter:
+    """Writes the list to a sink, batch by batch; safe to share among threads."""
+
+    def __init__(self, sink: UploadOnce) -> None:
+        self._writer = pq.ParquetWriter(sink, _SCHEMA, compression="zstd")  # type: ignore[arg-type]
+        self._lock = Lock()
+        self.rows = 0
+
+    def add(self, table: str, batch: pa.RecordBatch) -> None:
+        """Note whose rows a batch of ``table`` holds."""
+        is_segments = table == "content_segments"
+        authors = _storage(batch, AUTHORS[table])
+        keys = {
+            "family_id": _storage(batch, "family_id"),
+            "thread_id": _storage(batch, "thread_id") if is_segments else _nulls(batch.num_rows),
+            "user_id": authors,
+        }
+        grouped = pa.table(keys).group_by(list(keys)).aggregate([([], "count_all")])
+        counts = grouped.column("count_all")
+        if not is_segments:
+            counts = pa.chunked_array([pa.array([0] * grouped.num_rows, pa.int64())])
+        with self._lock:
+            self._writer.write_table(
+                pa.table([*(_uuids(grouped.column(name)) for name in keys), counts], schema=_SCHEMA)
+            )
+            self.rows += grouped.num_rows
+
+    def close(self) -> None:
+        """Write the footer."""
+        self._writer.close()
+
+
+def read_subjects(bucket: Bucket, generation: Generation) -> Iterator[Subject]:
+    """Whose content a generation holds; reads one small STANDARD object."""
+    for item in generation.objects:
+        if item.table == SUBJECTS:
+            table = pq.read_table(io.BytesIO(read_object(bucket, item.stored)))
+            for row in table.to_pylist():
+                yield Subject(**row)
+
+
+def list_object(rows: int, sink: UploadOnce) -> ArchivedObject:
+    """The list as one of the generation's objects."""
+    return ArchivedObject(SUBJECTS, 0, rows, sink.stored)
+
+
+def _storage(batch: pa.RecordBatch, column: str) -> _Bytes:
+    return batch.column(column).cast(pa.binary(16))
+
+
+def _nulls(rows: int) -> _Bytes:
+    return pa.nulls(rows, pa.binary(16))
+
+
+def _uuids(column: pa.ChunkedArray[pa.FixedSizeBinaryScalar]) -> pa.ExtensionArray[_Bytes]:
+    return pa.ExtensionArray.from_storage(pa.uuid(), column.combine_chunks())

@@ -1,0 +1,1 @@
+"""The way back: asking Glacier, loading what is readable, and removing it again."""

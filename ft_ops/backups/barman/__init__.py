@@ -1,0 +1,1 @@
+"""The provider barman-cloud: backups and WAL of a server that we run ourselves."""

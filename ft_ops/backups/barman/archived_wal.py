@@ -1,0 +1,153 @@
+"""The WAL that a bucket holds, in the layout of barman-cloud-wal-archive."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from ft_ops.backups.barman.wal import (
+    HISTORY_NAME,
+    SEGMENT_NAME,
+    WAL_OBJECT_NAME,
+    Hole,
+    Segment,
+    Switch,
+    expected_segments,
+    holes,
+    parse_history,
+    refuse_wrong_content,
+)
+from ft_ops.errors import OpsError
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import Listed, objects, read_current
+
+FETCHERS = 4
+"""Segments that are fetched at once. Each is held in memory, compressed and not: 32 MiB at most."""
+
+_DECOMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedWal:
+    """What was listed: file name → its object, and the keys whose names are no WAL file's."""
+
+    bucket: Bucket
+    files: Mapping[str, Listed]
+    strangers: tuple[str, ...]
+
+    @property
+    def segments(self) -> list[str]:
+        """The names of the complete segments, oldest timeline first."""
+        return sorted(name for name in self.files if SEGMENT_NAME.fullmatch(name))
+
+    @property
+    def timelines_without_history(self) -> list[int]:
+        """Timelines that have segments here and no history file; the first one needs none."""
+        used = {int(name[:8], 16) for name in self.segments}
+        told = {int(match[1], 16) for name in self.files if (match := HISTORY_NAME.match(name))}
+        return sorted(used - told - {1})
+
+    @property
+    def newest_arrival(self) -> datetime | None:
+        """When the last segment was stored."""
+        arrivals = [self.files[name].last_modified for name in self.segments]
+        return max(arrivals, default=None)
+
+    def history(self, timeline: int) -> list[Switch]:
+        """The ancestors of a timeline; an OpsError when its history file is missing."""
+        if timeline == 1:
+            return []
+        name = f"{timeline:08X}.history"
+        return parse_history(self.read(name).decode())
+
+    def holes(self, first: Segment, last: Segment) -> list[Hole]:
+        """What is missing of the log from ``first`` to ``last``, along the last one's history."""
+        expected = expected_segments(first, last, self.history(last.timeline))
+        return holes(expected, self.files.__contains__)
+
+    def read(self, name: str) -> bytes:
+        """A file's content, decompressed; an OpsError when it is missing or damaged."""
+        stored = self.files.get(name)
+        if stored is None:
+            raise OpsError(
+                f"WAL file {name}",
+                cause=f"the bucket {self.bucket.name} does not hold it",
+                next_step="look for it in the server's pg_wal and in the spool; without it no "
+                "point behind it can be reached, so take a full backup now",
+            )
+        suffix = PurePosixPath(stored.key).name.removeprefix(name)
+        content = read_current(self.bucket, stored.key)
+        if not suffix:
+            return content
+        if suffix not in _DECOMPRESS:
+            raise OpsError(
+                self.bucket.url(stored.key),
+                cause=f"{suffix} is a compression that is not supported here",
+                next_step="let archive_command compress by --gzip",
+            )
+        try:
+            return _DECOMPRESS[suffix](content)
+        except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+            raise OpsError(
+                self.bucket.url(stored.key),
+                cause=f"it can't be decompressed: {error}",
+                next_step="restore an older version of this object; without one, no point behind "
+                "it can be reached, so take a full backup now",
+            ) from error
+
+    def fetch(
+        self, first: Segment, last: Segment, folder: Path, *, system_identifier: str
+    ) -> Sequence[Segment]:
+        """Write what recovery reads from ``first`` to ``last`` into ``folder``, ready for use.
+
+        History files come along. An OpsError names every hole, or a segment whose content is
+        not what its name says.
+        """
+        missing = self.holes(first, last)
+        if missing:
+            raise OpsError(
+                "WAL archive",
+                cause=f"missing between {first.name} and {last.name}: "
+                + ", ".join(str(hole) for hole in missing),
+                next_step="look for them in the server's pg_wal and in older versions of the "
+                "objects; without them, take a full backup now",
+            )
+        wanted = expected_segments(first, last, self.history(last.timeline))
+        fetch = partial(self._fetch, folder=folder, system_identifier=system_identifier)
+        with ThreadPoolExecutor(FETCHERS, thread_name_prefix="wal") as pool:
+            for _ in pool.map(fetch, (segment.name for segment in wanted)):
+                pass
+        for name in self.files:
+            if HISTORY_NAME.fullmatch(name):
+                (folder / name).write_bytes(self.read(name))
+        return wanted
+
+    def _fetch(self, name: str, *, folder: Path, system_identifier: str) -> None:
+        content = self.read(name)
+        refuse_wrong_content(name, content, system_identifier=system_identifier)
+        (folder / name).write_bytes(content)
+
+
+def list_wal(bucket: Bucket, prefix: str) -> ArchivedWal:
+    """List what begins with ``prefix``: a server's folder ``wals/``, or a part of it."""
+    files = {}
+    strangers = []
+    for stored in objects(bucket, prefix):
+        match = WAL_OBJECT_NAME.fullmatch(PurePosixPath(stored.key).name)
+        if match is None:
+            strangers.append(stored.key)
+        else:
+            files[match["file"]] = stored
+    return ArchivedWal(bucket, files, tuple(strangers))

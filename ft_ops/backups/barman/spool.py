@@ -1,0 +1,84 @@
+"""Ships the segments that archive_command left in a spool folder.
+
+The server's user often can't run our environment's programs, and must not wait for a network:
+its archive_command copies, this ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ft_ops.backups.barman.archived_wal import list_wal
+from ft_ops.backups.barman.wal import HISTORY_NAME, WAL_FILE_NAME
+from ft_ops.errors import OpsError
+from ft_ops.s3.bucket import Bucket
+
+SHIPPERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """What one call shipped, by name in the log's order."""
+
+    files: tuple[str, ...]
+    bytes: int
+
+
+def spooled(spool: Path) -> list[Path]:
+    """The complete WAL files in the spool, in the log's order."""
+    try:
+        found = [path for path in spool.iterdir() if WAL_FILE_NAME.fullmatch(path.name)]
+    except OSError as error:
+        raise OpsError(
+            f"WAL spool {spool}",
+            cause=error.strerror or str(error),
+            next_step="set FT_WAL_SPOOL to the folder that archive_command copies to, and let this "
+            "process read and write it",
+        ) from error
+    return sorted(found)
+
+
+def ship_spool(
+    spool: Path, bucket: Bucket, prefix: str, archive: Callable[[Path], None]
+) -> Shipment:
+    """Bring every spooled file into the bucket by ``archive``, then remove it from the spool.
+
+    A file is removed only after what the bucket holds was read back and found equal; one that
+    the bucket has under the same name with another content is never written over. Killed at any
+    point, the next call goes on. Two at once must not meet.
+    """
+    ship = partial(_ship, bucket=bucket, prefix=prefix, archive=archive)
+    files = spooled(spool)
+    with ThreadPoolExecutor(SHIPPERS, thread_name_prefix="ship") as pool:
+        sizes = list(pool.map(ship, files))
+    return Shipment(tuple(path.name for path in files), sum(sizes))
+
+
+def _ship(path: Path, *, bucket: Bucket, prefix: str, archive: Callable[[Path], None]) -> int:
+    content = path.read_bytes()
+    stored = _stored(bucket, prefix, path.name)
+    if stored is None:
+        archive(path)
+        stored = _stored(bucket, prefix, path.name)
+    if stored != content:
+        raise OpsError(
+            f"WAL file {path.name}",
+            cause=f"the bucket {bucket.name} holds "
+            f"{'nothing' if stored is None else 'something else'} under this name; it stays in "
+            "the spool",
+            next_step="if another cluster archives into this bucket, stop it and give each its "
+            "own FT_BACKUP_SERVER",
+        )
+    path.unlink()
+    return len(content)
+
+
+def _stored(bucket: Bucket, prefix: str, name: str) -> bytes | None:
+    # History files lie directly below the prefix, segments in a folder for each 4 GiB of log.
+    folder = f"{prefix}/" if HISTORY_NAME.fullmatch(name) else f"{prefix}/{name[:16]}/"
+    found = list_wal(bucket, folder + name)
+    return found.read(name) if name in found.files else None

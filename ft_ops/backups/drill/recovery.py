@@ -1,0 +1,280 @@
+"""Recovers a restored data folder on a server of its own, and looks at its files.
+
+Nothing of the original's configuration is used: it may name folders, libraries and standbys of
+another machine, or archive what this copy writes into the original's archive.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import conninfo
+
+from ft_ops.backups.barman.wal import lsn_number
+from ft_ops.backups.points.points import RestorePoint
+from ft_ops.backups.provider import Finding
+from ft_ops.errors import OpsError
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import connect
+from ft_ops.pg.server import Server
+from ft_ops.pg.sqlfiles import statement
+
+_POLL_SECONDS = 0.1
+
+# What reading restored rows needs. Everything else that is preloaded might act on its own: a job
+# scheduler would run its jobs in the copy.
+_HARMLESS_LIBRARIES = frozenset({"timescaledb"})
+
+_SETTINGS: Mapping[str, str] = {
+    # The copy is disposable, and nothing in it may change while it is compared.
+    "fsync": "off",
+    "autovacuum": "off",
+    "archive_mode": "off",
+    "hot_standby": "off",
+    # Both must hold two segments, and initdb allows segments of up to 1 GB.
+    "min_wal_size": "2GB",
+    "max_wal_size": "4GB",
+    "shared_buffers": "128MB",
+    "work_mem": "64MB",
+    "max_connections": "20",
+    "timezone": "UTC",
+    # Messages are matched below.
+    "lc_messages": "C",
+    "log_line_prefix": "",
+    "log_checkpoints": "off",
+    "recovery_target_action": "promote",
+    "timescaledb.max_background_workers": "0",
+    "timescaledb.telemetry_level": "off",
+}
+
+_SUFFIX = re.compile(r"(_fsm|_vm|_init)?(\.\d+)?$")
+_BAD_BLOCK = re.compile(r'in file "([^"]+)", block (\d+): (.+)')
+_BAD_FILE = re.compile(r'(?:could not|file) .*"([^"]+)".*')
+_CONTROL_LINE = re.compile(r"^(.+?):\s+(.*)$", re.MULTILINE)
+_FATAL = re.compile(r"^(?:FATAL|PANIC):\s+(.*)$", re.MULTILINE)
+_BAD_RECORD = re.compile(r"^LOG:\s+(.* at [0-9A-F]+/[0-9A-F]+.*)$", re.MULTILINE)
+_FETCHED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
+_CHECKED = re.compile(r"^Blocks scanned:\s+(\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchCopy:
+    """A restored copy on a server of our own; a `RestoredCopy`."""
+
+    server: Server
+    url: str
+    admin_url: str
+    evidence: Mapping[str, str]
+
+    def check_files(self) -> tuple[int, Sequence[Finding]]:
+        """Stop the server cleanly and verify the checksum of every block of the cluster."""
+        names = _relation_names(self.url)
+        pg.stop(self.server)
+        return check_blocks(self.server, names)
+
+
+@contextmanager
+def recovered(
+    server: Server,
+    point: RestorePoint,
+    operations_url: str,
+    wal: Path,
+    *,
+    timeout_seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[ScratchCopy]:
+    """Run a restored data folder, recovered to ``point`` with the log in ``wal``.
+
+    An OpsError when the folder is of another cluster, or when recovery does not reach the
+    point; it quotes what the server logged.
+    """
+    control = control_data(server)
+    _refuse_other_cluster(server, control, point)
+    _configure(server, point, wal, control)
+    try:
+        with _naming_failures(server, point):
+            pg.start(server)
+            url = _url_of_copy(server, operations_url)
+            replayed = _await_recovery(
+                server, url, until=clock() + timeout_seconds, sleep=sleep, clock=clock
+            )
+        evidence = _evidence(server, point, replayed)
+        yield ScratchCopy(server, url, _admin_url(server, url), evidence)
+    finally:
+        pg.stop(server, mode="immediate")
+
+
+def scratch_settings(point: RestorePoint) -> dict[str, str]:
+    """What a server is configured with that shall read a copy of the database, and no more."""
+    preloaded = [name for name in point.preloaded if name in _HARMLESS_LIBRARIES]
+    return {**_SETTINGS, "shared_preload_libraries": ", ".join(preloaded)}
+
+
+def control_data(server: Server) -> Mapping[str, str]:
+    """What pg_controldata says of a data folder; an OpsError when it can't be read."""
+    done = pg.run_program(server, "pg_controldata", [str(server.data_dir)])
+    if done.returncode != 0:
+        raise OpsError(
+            f"data folder {server.data_dir}",
+            cause=f"pg_controldata: {done.stderr.strip()}",
+            next_step="the backup lacks its control file: try an older backup",
+        )
+    return dict(_CONTROL_LINE.findall(done.stdout))
+
+
+def check_blocks(server: Server, relations: Mapping[str, str]) -> tuple[int, Sequence[Finding]]:
+    """Verify the checksum of every block of a stopped server with pg_checksums.
+
+    ``relations`` maps paths below the data folder to names, for the findings.
+    """
+    done = pg.run_program(server, "pg_checksums", ["--check", "--pgdata", str(server.data_dir)])
+    findings = [
+        Finding("checksums", _relation(path, server, relations), problem)
+        for path, problem in _complaints(done.stderr)
+    ]
+    if done.returncode != 0 and not findings:
+        findings = [Finding("checksums", "the cluster", done.stderr.strip())]
+    scanned = _CHECKED.search(done.stdout)
+    return int(scanned[1]) if scanned else 0, findings
+
+
+def _refuse_other_cluster(server: Server, control: Mapping[str, str], point: RestorePoint) -> None:
+    system = control.get("Database system identifier", "")
+    if system != point.system_identifier:
+        raise OpsError(
+            f"restored folder {server.data_dir}",
+            cause=f"it is of the cluster {system}, and the point {point.name} of "
+            f"{point.system_identifier}",
+            next_step="find out which other server writes its backups into this bucket",
+        )
+
+
+def _configure(server: Server, point: RestorePoint, wal: Path, control: Mapping[str, str]) -> None:
+    access = server.data_dir.with_name("pg_hba.conf")
+    access.write_text("local all all trust\n", encoding="utf-8")
+    identities = server.data_dir.with_name("pg_ident.conf")
+    identities.touch()
+    for name in ("postgresql.conf", "postgresql.auto.conf"):
+        (server.data_dir / name).write_text("", encoding="utf-8")
+    (server.data_dir / "standby.signal").unlink(missing_ok=True)
+    (server.data_dir / "recovery.signal").touch()
+    pg.configure(
+        server,
+        {
+            **scratch_settings(point),
+            "hba_file": str(access),
+            "ident_file": str(identities),
+            "max_prepared_transactions": control.get("max_prepared_xacts setting", "0"),
+            "restore_command": f'cp "{wal}/%f" "%p"',
+            "recovery_target_name": point.name,
+            "recovery_target_timeline": str(point.mark.timeline),
+        },
+    )
+    for path in (access, identities, wal, server.data_dir):
+        pg.hand_over(path)
+
+
+@contextmanager
+def _naming_failures(server: Server, point: RestorePoint) -> Iterator[None]:
+    try:
+        yield
+    except OpsError as error:
+        raise _failed_recovery(server, point, str(error)) from error
+
+
+def _await_recovery(
+    server: Server,
+    url: str,
+    *,
+    until: float,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> str:
+    """Poll until recovery has ended; pg_ctl reports success before that. Returns the LSN."""
+    while True:
+        if not pg.is_running(server):
+            raise OpsError("recovery", cause="the server ended", next_step="see its log")
+        try:
+            with psycopg.connect(url, connect_timeout=5) as connection:
+                row = connection.execute(statement("backups/recovery_state")).fetchone()
+                assert row is not None
+                is_in_recovery, replayed = row
+                if not is_in_recovery:
+                    return str(replayed)
+        except psycopg.OperationalError:
+            pass  # it takes connections when recovery has ended
+        if clock() > until:
+            raise OpsError(
+                "recovery",
+                cause="it did not end in time",
+                next_step="give it longer by FT_BACKUP_TIMEOUT_MINUTES if it was at work",
+            )
+        sleep(_POLL_SECONDS)
+
+
+def _evidence(server: Server, point: RestorePoint, replayed: str) -> dict[str, str]:
+    """Where recovery stopped; an OpsError unless that is the point.
+
+    Without a target, or with one that is never met, a server may come up healthy and lack rows.
+    """
+    log = pg.server_log(server, lines=10_000)
+    reached = next((line for line in log.splitlines() if f'point "{point.name}"' in line), "")
+    at_point = lsn_number(replayed) == lsn_number(point.mark.lsn)
+    if "recovery stopping at restore point" not in reached or not at_point:
+        raise _failed_recovery(
+            server, point, f"it ended at {replayed}, and the point is at {point.mark.lsn}"
+        )
+    return {"log": reached.removeprefix("LOG:").strip(), "replayed to": replayed}
+
+
+def _failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError:
+    log = pg.server_log(server, lines=10_000)
+    said = [*_BAD_RECORD.findall(log)[-1:], *_FATAL.findall(log)]
+    fetched = _FETCHED.findall(log)
+    where = f"; the last segment it used is {fetched[-1]}" if fetched else ""
+    return OpsError(
+        f"recovery to {point.name}",
+        cause=("; ".join(said) or cause) + where,
+        next_step="look at the log from that segment on: an older version of its object may be "
+        "whole; take a full backup now",
+    )
+
+
+def _url_of_copy(server: Server, operations_url: str) -> str:
+    parts = conninfo.conninfo_to_dict(operations_url)
+    return server.url(str(parts.get("dbname") or ""), user=str(parts.get("user") or "ft_ops"))
+
+
+def _admin_url(server: Server, url: str) -> str:
+    with connect(url, application="drill") as connection:
+        row = connection.execute(statement("backups/bootstrap_superuser")).fetchone()
+    assert row is not None
+    return server.url(row[0], user=row[1])
+
+
+def _relation_names(url: str) -> dict[str, str]:
+    with connect(url, application="drill") as connection:
+        return dict(connection.execute(statement("backups/relation_files")).fetchall())
+
+
+def _complaints(said: str) -> Iterator[tuple[str, str]]:
+    for line in said.splitlines():
+        block = _BAD_BLOCK.search(line)
+        file = _BAD_FILE.search(line)
+        if block is not None:
+            yield block[1], f"block {block[2]}: {block[3]}"
+        elif file is not None:
+            yield file[1], line.partition("error: ")[2]
+
+
+def _relation(path: str, server: Server, relations: Mapping[str, str]) -> str:
+    """The relation's name, or the file's where it is none of this database's."""
+    below = path.removeprefix(f"{server.data_dir}/").removeprefix("./")
+    return relations.get(_SUFFIX.sub("", below), below)

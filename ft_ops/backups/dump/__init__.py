@@ -1,0 +1,1 @@
+"""The monthly logical dump, in a Glacier class."""

@@ -1,0 +1,1 @@
+"""The provider Amazon RDS: snapshots, point-in-time recovery, copies in another region."""

@@ -1,0 +1,1 @@
+"""Which backups stay, and the deletion of the others."""

@@ -1,0 +1,1 @@
+"""Taking a backup: a full, and the increments between fulls."""

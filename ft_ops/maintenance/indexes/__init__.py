@@ -1,0 +1,1 @@
+"""Bloat of indexes, and their rebuilds."""

@@ -1,0 +1,105 @@
+"""What must be true before a rebuild begins, so that nobody suffers from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ft_ops.maintenance.indexes.candidates import Candidate
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+_FREE_FACTOR: Final = 2
+
+FreeDisk = Callable[[Connection], int | None]
+"""How many bytes the server's volume has left; None when that can't be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The limits: seconds of an open snapshot, bytes of lag, and where free disk is read."""
+
+    longest_snapshot_seconds: float
+    max_lag_bytes: int
+    free_disk: FreeDisk
+
+
+def closed_gates(
+    connection: Connection, candidate: Candidate, gates: Gates, seconds_left: float
+) -> list[str]:
+    """Why ``candidate`` has to wait; empty when its rebuild may begin now."""
+    return [
+        *_rest(candidate),
+        *_window(candidate, seconds_left),
+        *_blockers(connection, candidate, gates),
+        *_disk(connection, candidate, gates),
+        *_lag(connection, gates),
+    ]
+
+
+def free_disk_here(connection: Connection) -> int | None:
+    """Free bytes of the data directory's volume, of a server on this machine."""
+    host = connection.info.host
+    if not (host.startswith("/") or host in {"", "localhost", "127.0.0.1", "::1"}):
+        return None
+    row = connection.execute(statement("maintenance/data_directory")).fetchone()
+    assert row is not None
+    # Nobody but the server's user may look into the directory itself.
+    folder = Path(row[0]).parent
+    if not folder.is_dir():
+        return None
+    volume = os.statvfs(folder)
+    return volume.f_bavail * volume.f_frsize
+
+
+def free_disk_of(volume_bytes: int) -> FreeDisk:
+    """Free bytes of a volume that holds the server's databases and WAL and nothing else."""
+
+    def free(connection: Connection) -> int | None:
+        row = connection.execute(statement("maintenance/server_bytes")).fetchone()
+        assert row is not None
+        return volume_bytes - int(row[0])
+
+    return free
+
+
+def _rest(candidate: Candidate) -> list[str]:
+    if candidate.rests_until is None:
+        return []
+    return [f"it was rebuilt lately and rests until {candidate.rests_until:%Y-%m-%d}"]
+
+
+def _window(candidate: Candidate, seconds_left: float) -> list[str]:
+    if candidate.predicted_seconds <= seconds_left:
+        return []
+    needs = f"{candidate.predicted_seconds:,.0f} s predicted"
+    return [f"{needs}, {max(0.0, seconds_left):,.0f} s of the window left"]
+
+
+def _blockers(connection: Connection, candidate: Candidate, gates: Gates) -> list[str]:
+    rows = connection.execute(
+        statement("maintenance/blockers"),
+        {"table": candidate.index.table_oid, "seconds": gates.longest_snapshot_seconds},
+    ).fetchall()
+    return [blocker for (blocker,) in rows]
+
+
+def _disk(connection: Connection, candidate: Candidate, gates: Gates) -> list[str]:
+    needed = _FREE_FACTOR * candidate.new_bytes
+    free = gates.free_disk(connection)
+    if free is None:
+        return ["free disk unknown: set FT_DATABASE_VOLUME_GB to the size of the server's volume"]
+    if free < needed:
+        return [f"{free:,} bytes of disk free, {needed:,} needed"]
+    return []
+
+
+def _lag(connection: Connection, gates: Gates) -> list[str]:
+    row = connection.execute(statement("maintenance/replication_lag_bytes")).fetchone()
+    assert row is not None
+    if row[0] > gates.max_lag_bytes:
+        return [f"a replica is {row[0]:,} bytes behind, limit {gates.max_lag_bytes:,}"]
+    return []

@@ -1,0 +1,84 @@
+"""Indexes as the catalog has them, and which invalid ones a rebuild may have left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg.rows import class_row
+
+from ft_ops.maintenance.indexes.candidates import LEFTOVER_NAME
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+_LONGEST_NAME: Final = 63
+_LONGEST_CHARACTER: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidIndex:
+    """An index that serves no query. ``is_busy`` while somebody builds an index of its table."""
+
+    oid: int
+    schema: str
+    table_name: str
+    table_oid: int
+    name: str
+    definition: str
+    bytes: int
+    is_busy: bool
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexNow:
+    """An index as the catalog has it now."""
+
+    oid: int
+    file_node: int
+    bytes: int
+    tuples: float
+    is_valid: bool
+    definition: str
+
+
+def index_now(connection: Connection, schema: str, name: str) -> IndexNow | None:
+    """One index by name, None when it is gone."""
+    with connection.cursor(row_factory=class_row(IndexNow)) as cursor:
+        cursor.execute(statement("maintenance/index_now"), {"schema": schema, "name": name})
+        return cursor.fetchone()
+
+
+def invalid_indexes(connection: Connection) -> list[InvalidIndex]:
+    """Every invalid index of the database, those that are being built right now included."""
+    with connection.cursor(row_factory=class_row(InvalidIndex)) as cursor:
+        return cursor.execute(statement("maintenance/invalid_indexes")).fetchall()
+
+
+def leftovers_of(
+    invalid: Sequence[InvalidIndex], schema: str, table_name: str, name: str, definition: str
+) -> list[InvalidIndex]:
+    """Those of ``invalid`` that interrupted rebuilds of one index may have left."""
+    return [
+        index
+        for index in invalid
+        if (index.schema, index.table_name, index.definition) == (schema, table_name, definition)
+        and _derives_from(index.name, name)
+    ]
+
+
+def _derives_from(leftover: str, name: str) -> bool:
+    """Whether REINDEX CONCURRENTLY may have made the name ``leftover`` from ``name``.
+
+    Names end at 63 bytes, and are cut between characters.
+    """
+    match = LEFTOVER_NAME.fullmatch(leftover)
+    if match is None:
+        return False
+    was_cut = len(leftover.encode()) > _LONGEST_NAME - _LONGEST_CHARACTER
+    stem = match["stem"]
+    return stem == name or (bool(stem) and was_cut and name.startswith(stem))

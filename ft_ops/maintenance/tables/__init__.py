@@ -1,0 +1,1 @@
+"""Vacuum, freeze and analyze, by evidence."""

@@ -1,0 +1,307 @@
+"""Vacuums and analyses tables, and says from the server's own words what came of each.
+
+VACUUM of a table that it may not touch, or that is locked, succeeds with a WARNING: what it did is
+read from its messages, and that it did it from the table's last_vacuum and last_analyze.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.errors import Diagnostic
+
+from ft_ops.errors import OpsError
+from ft_ops.maintenance.tables.need import (
+    Plan,
+    TableState,
+    plan_tables,
+    table_state,
+    table_states,
+)
+from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.sqlfiles import statement
+
+Result = Literal[
+    "done", "nothing to do", "planned", "locked", "denied", "out of time", "held back", "failed"
+]
+
+# PostgreSQL 15 does not know it, and uses 256 kB.
+_BUFFERS: Final = sql.SQL("BUFFER_USAGE_LIMIT '16MB'")
+_BUFFERS_SINCE: Final = 160_000
+_COMMON: Final = (sql.SQL("VERBOSE"), sql.SQL("SKIP_LOCKED"))
+# Without truncation no ACCESS EXCLUSIVE lock is taken, on a replica neither.
+_VACUUM: Final = (*_COMMON, sql.SQL("TRUNCATE FALSE"), sql.SQL("PARALLEL 2"))
+# INDEX_CLEANUP AUTO leaves a few dead pages, which then are never all-visible.
+_FREEZE: Final = (*_VACUUM, sql.SQL("FREEZE"), sql.SQL("INDEX_CLEANUP ON"))
+
+_PAGES = re.compile(r"pages: \d+ removed, (\d+) remain, (\d+) scanned")
+_TUPLES = re.compile(r"tuples: (\d+) removed, \d+ remain, (\d+) are dead but not yet removable")
+_FROZEN = re.compile(r"frozen: (\d+) pages from table")
+_WAL = re.compile(r"WAL usage: .*?(\d+) bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What VACUUM (VERBOSE) says of a table and its TOAST table; None where it said nothing."""
+
+    pages: int | None = None
+    pages_scanned: int | None = None
+    pages_frozen: int | None = None
+    dead_removed: int | None = None
+    dead_kept: int | None = None
+    wal_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableOutcome:
+    """What became of one table. ``detail`` explains any result but "done".
+
+    ``held_back_by`` names who keeps dead rows from being removed, when some were kept.
+    """
+
+    table: TableState
+    result: Result
+    action: str
+    reasons: tuple[str, ...]
+    figures: Figures = Figures()
+    held_back_by: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Notice:
+    severity: str
+    sqlstate: str
+    text: str
+
+
+def vacuum_tables(
+    connection: Connection,
+    named: Sequence[str],
+    *,
+    now: datetime,
+    deadline: float,
+    clock: Callable[[], float] = time.monotonic,
+    log: Callable[[str], None] = lambda line: None,
+) -> list[TableOutcome]:
+    """Vacuum and analyse what the criteria name, or the tables ``named``; an outcome a table.
+
+    The analysis of a parent covers its partitions, so these are judged after it.
+    """
+
+    def plans(*, parents: bool) -> list[Plan]:
+        planned = plan_tables(table_states(connection), named, now)
+        return [plan for plan in planned if plan.table.is_parent is parents]
+
+    def maintain(chosen: Sequence[Plan]) -> list[TableOutcome]:
+        return maintain_tables(connection, chosen, deadline=deadline, clock=clock, log=log)
+
+    return [*maintain(plans(parents=True)), *maintain(plans(parents=False))]
+
+
+def maintain_tables(
+    connection: Connection,
+    plans: Sequence[Plan],
+    *,
+    deadline: float,
+    clock: Callable[[], float] = time.monotonic,
+    log: Callable[[str], None] = lambda line: None,
+) -> list[TableOutcome]:
+    """Do what each plan says, in order; one outcome a plan.
+
+    Never waits for a lock: a locked table is tried once more after all others. Begins nothing at
+    or after ``deadline`` (on ``clock``), and the server ends what runs beyond it.
+    """
+    outcomes: dict[int, TableOutcome] = {}
+    for attempt in (1, 2):
+        for plan in plans:
+            if attempt == 2 and outcomes[plan.table.oid].result != "locked":
+                continue
+            outcome = _maintain(connection, plan, deadline - clock(), clock)
+            outcomes[plan.table.oid] = outcome
+            if outcome.result != "nothing to do":
+                log(_line(outcome))
+    return [outcomes[plan.table.oid] for plan in plans]
+
+
+def planned(plans: Iterable[Plan]) -> list[TableOutcome]:
+    """The outcomes of a dry run: what would be done, and why."""
+    return [
+        TableOutcome(
+            plan.table, "planned" if plan.reasons else "nothing to do", _action(plan), plan.reasons
+        )
+        for plan in plans
+    ]
+
+
+def refuse_denied(outcomes: Iterable[TableOutcome]) -> None:
+    """OpsError when a table was out of this role's reach: it names the grant that is missing."""
+    denied = [o.table for o in outcomes if o.result == "denied"]
+    if denied:
+        grants = sorted({f'GRANT "{table.owner}" TO <the operations role>' for table in denied})
+        raise OpsError(
+            f"vacuum of {', '.join(table.qualified_name for table in denied)}",
+            cause="the operations role is no member of the owner's role",
+            next_step=f"as an administrator: {'; '.join(grants)}",
+        )
+
+
+def refuse_failed(outcomes: Iterable[TableOutcome]) -> None:
+    """OpsError when a table failed after all others were done."""
+    failed = [o for o in outcomes if o.result == "failed"]
+    if failed:
+        raise OpsError(
+            f"vacuum of {', '.join(o.table.qualified_name for o in failed)}",
+            cause="; ".join(o.detail for o in failed),
+            next_step="correct what the messages name; the next run tries again",
+        )
+
+
+def _maintain(
+    connection: Connection, plan: Plan, seconds_left: float, clock: Callable[[], float]
+) -> TableOutcome:
+    outcome = TableOutcome(plan.table, "done", _action(plan), plan.reasons)
+    if not plan.reasons:
+        return replace(outcome, result="nothing to do")
+    if not plan.table.may_vacuum:
+        return replace(outcome, result="denied", detail=f"it belongs to {plan.table.owner}")
+    if seconds_left <= 0:
+        return replace(outcome, result="out of time", detail="the window is over")
+    began = clock()
+    with _notices(connection) as notices:
+        result, detail = _attempt(connection, plan, seconds_left)
+    outcome = replace(
+        outcome,
+        result=result,
+        detail=detail,
+        seconds=clock() - began,
+        figures=_figures(notices),
+    )
+    if result == "done":
+        outcome = _proven(connection, plan, outcome, notices)
+    if outcome.figures.dead_kept:
+        outcome = replace(outcome, held_back_by=_xmin_holders(connection))
+    return outcome
+
+
+def _attempt(connection: Connection, plan: Plan, seconds_left: float) -> tuple[Result, str]:
+    try:
+        _execute(connection, plan, seconds_left)
+    except psycopg.errors.QueryCanceled:
+        return "out of time", "ended with the window"
+    except psycopg.errors.LockNotAvailable as error:
+        return "locked", str(error).strip()
+    except psycopg.errors.UndefinedTable:
+        return "nothing to do", "dropped meanwhile"
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        return "failed", str(error).strip()
+    return "done", ""
+
+
+def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
+    options = list(_FREEZE if plan.freeze else _VACUUM)
+    name = "maintenance/vacuum"
+    if not plan.vacuum:
+        options, name = list(_COMMON), "maintenance/analyze"
+    elif plan.analyze:
+        options.append(sql.SQL("ANALYZE"))
+    if connection.info.server_version >= _BUFFERS_SINCE:
+        options.append(_BUFFERS)
+    query = statement(name).format(options=sql.SQL(", ").join(options), table=plan.table.identifier)
+    milliseconds = max(1, int(seconds_left * 1000))
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", (str(milliseconds),))
+    try:
+        connection.execute(query)
+    finally:
+        if takes_statements(connection):
+            connection.execute("RESET statement_timeout")
+
+
+def _proven(
+    connection: Connection, plan: Plan, outcome: TableOutcome, notices: Sequence[_Notice]
+) -> TableOutcome:
+    """The outcome, unless the server warned or its own record of the table did not move."""
+    for notice in notices:
+        if notice.sqlstate == psycopg.errors.LockNotAvailable.sqlstate:
+            return replace(outcome, result="locked", detail=notice.text)
+        if notice.severity == "WARNING":
+            return replace(outcome, result="denied", detail=notice.text)
+    after = table_state(connection, plan.table.oid)
+    if after is None:
+        return replace(outcome, result="nothing to do", detail="dropped meanwhile")
+    moved = (not plan.vacuum or after.last_vacuum != plan.table.last_vacuum) and (
+        not plan.analyze or after.last_analyze != plan.table.last_analyze
+    )
+    if not moved:
+        detail = "the server reported no error and recorded no vacuum"
+        return replace(outcome, result="failed", detail=detail)
+    return replace(outcome, table=after)
+
+
+@contextmanager
+def _notices(connection: Connection) -> Iterator[list[_Notice]]:
+    notices: list[_Notice] = []
+
+    def keep(notice: Diagnostic) -> None:
+        # A Diagnostic is empty once its handler has returned.
+        notices.append(
+            _Notice(
+                notice.severity_nonlocalized or "",
+                notice.sqlstate or "",
+                notice.message_primary or "",
+            )
+        )
+
+    connection.add_notice_handler(keep)
+    try:
+        yield notices
+    finally:
+        connection.remove_notice_handler(keep)
+
+
+def _figures(notices: Sequence[_Notice]) -> Figures:
+    """Sums over the table and its TOAST table; pages are those of the table itself."""
+    said = [notice.text for notice in notices]
+    own = next((text for text in said if _PAGES.search(text)), "")
+    pages = _PAGES.search(own)
+    frozen = _FROZEN.search(own)
+    tuples = [match for text in said if (match := _TUPLES.search(text))]
+    wal = [match for text in said if (match := _WAL.search(text))]
+    return Figures(
+        pages=int(pages[1]) if pages else None,
+        pages_scanned=int(pages[2]) if pages else None,
+        pages_frozen=int(frozen[1]) if frozen else None,
+        dead_removed=sum(int(match[1]) for match in tuples) if tuples else None,
+        dead_kept=sum(int(match[2]) for match in tuples) if tuples else None,
+        wal_bytes=sum(int(match[1]) for match in wal) if wal else None,
+    )
+
+
+def _xmin_holders(connection: Connection) -> str:
+    rows = connection.execute(
+        statement("maintenance/xmin_holders"), {"database": connection.info.dbname}
+    ).fetchall()
+    return "; ".join(f"{holder}, {age:,} transactions old" for holder, age in rows)
+
+
+def _action(plan: Plan) -> str:
+    vacuum = "freeze" if plan.freeze else "vacuum"
+    return " and ".join(
+        [*([vacuum] if plan.vacuum else []), *(["analyze"] if plan.analyze else [])]
+    )
+
+
+def _line(outcome: TableOutcome) -> str:
+    told = f"{outcome.action} of {outcome.table.qualified_name}: {outcome.result}"
+    return f"{told} ({outcome.detail})" if outcome.detail else f"{told}, {outcome.seconds:.1f} s"

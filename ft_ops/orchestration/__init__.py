@@ -1,0 +1,1 @@
+"""What all rooms share of Dagster: partitions, pools, resources, deadlines."""

@@ -1,0 +1,46 @@
+"""Dagster's way to the database, the buckets and the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import Connection, connected
+from ft_ops.settings import Policy, load_policy
+
+
+class Settings(dg.ConfigurableResource[Policy]):
+    """The policy of this deployment, read from FT_* when a run asks for it."""
+
+    def policy(self) -> Policy:
+        return load_policy()
+
+
+class Database(dg.ConfigurableResource[Connection]):
+    """The application's database as the operations role; its URL never enters run config."""
+
+    @contextmanager
+    def connect(self, application: str, **settings: str) -> Iterator[Connection]:
+        """An autocommit connection for a block, closed after it."""
+        url = load_policy().require_database_url()
+        with connected(url, application=application, settings=settings) as connection:
+            yield connection
+
+
+@contextmanager
+def as_failure() -> Iterator[None]:
+    """Turn an OpsError into a dagster.Failure that names what failed, why, and what to do.
+
+    Not retried: whatever an OpsError names wants an operator, or the next scheduled run.
+    """
+    try:
+        yield
+    except OpsError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"what": error.what, "cause": error.cause, "next step": error.next_step},
+            allow_retries=False,
+        ) from error

@@ -1,0 +1,57 @@
+"""Who is told, how, and with which links."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from ft_ops.settings.base import Knobs, kept_secret, names, url_of
+
+_web = url_of("http", "https")
+_web_secret = kept_secret(_web)
+
+
+class AlertKnobs(Knobs):
+    """The alerts' part of the policy."""
+
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_web_secret)] | None = Field(
+        default=None,
+        examples=["https://hooks.example.org/operations"],
+        description="Where alerts are posted, as JSON that Slack understands.",
+    )
+    alert_email_to: Annotated[frozenset[str], BeforeValidator(names)] = Field(
+        default=frozenset(), description="Addresses, comma separated, that alerts are mailed to."
+    )
+    alert_email_from: str = Field(
+        default="ft-ops@localhost", description="The sender of mailed alerts."
+    )
+    smtp_url: Annotated[SecretStr, AfterValidator(kept_secret(url_of("smtp", "smtps")))] | None = (
+        Field(
+            default=None,
+            examples=["smtps://user:password@mail.example.org:465"],
+            description="The mail server. With smtp://, STARTTLS is used when it is offered, and "
+            "demanded with a password.",
+        )
+    )
+    alert_repeat_hours: float = Field(
+        default=20.0,
+        gt=0,
+        description="The same failure is not told again within so many hours.",
+    )
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_web_secret)] | None = Field(
+        default=None,
+        examples=["https://watch.example.org/ping/operations"],
+        description="Called while everything scheduled is on time; who watches it raises the "
+        "alarm when the calls stop.",
+    )
+    dagster_url: Annotated[str, AfterValidator(_web)] | None = Field(
+        default=None,
+        examples=["https://dagster.example.org"],
+        description="Where the Dagster UI is, for the links in alerts.",
+    )
+    runbook_url: Annotated[str, AfterValidator(_web)] | None = Field(
+        default=None,
+        examples=["https://git.example.org/ft-ops/docs"],
+        description="Where the folder docs/ can be read, for the links in alerts.",
+    )

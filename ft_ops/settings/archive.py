@@ -1,0 +1,92 @@
+"""When months leave the database, where they go, and how they come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ft_ops.errors import OpsError
+from ft_ops.settings.base import GlacierClass, Knobs, folder
+
+
+class ArchiveKnobs(Knobs):
+    """The archive's part of the policy."""
+
+    archive_bucket: str | None = Field(
+        default=None, description="The versioned bucket of the archive."
+    )
+    archive_prefix: Annotated[str, AfterValidator(folder)] = Field(
+        default="archive",
+        examples=["archive"],
+        description="The archive's folder in its bucket, without slashes at its ends.",
+    )
+    archive_storage_class: GlacierClass = Field(
+        default="DEEP_ARCHIVE", description="Where a month's objects go once it is proven."
+    )
+    retention_years: int = Field(
+        default=7, ge=1, description="A month is due for the archive this many years after its end."
+    )
+    archive_part_bytes: int = Field(
+        default=256 << 20,
+        ge=1 << 20,
+        le=4 << 30,
+        description="Compressed bytes after which an export begins the next object; one copy "
+        "request moves at most 5 GB.",
+    )
+    archive_share_beside_others: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="How much of the time an archive and a purge work while other sessions than "
+        "the operations' are at work in the database, one step at a time; the rest they rest. 1 "
+        "never rests.",
+    )
+    archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
+        default=None,
+        description="The Object Lock that frozen versions get. COMPLIANCE can't be lifted by "
+        "anyone before its end, not even for an erasure.",
+    )
+    archive_lock_days: int = Field(
+        default=365, ge=1, description="Days from the proof that an Object Lock lasts."
+    )
+    archive_prices_file: Path | None = Field(
+        default=None, description="A price list of your own for thaws, as JSON."
+    )
+    thaw_days: int = Field(
+        default=14, ge=1, description="Days that a thawed month stays in the database."
+    )
+    longest_snapshot_seconds: int = Field(
+        default=300,
+        ge=1,
+        description="A transaction open for longer is named as a blocker before a detach.",
+    )
+    purge_enabled: bool = Field(
+        default=False, description="Whether proven months may be removed from the database at all."
+    )
+    purge_grace_days: int = Field(
+        default=30, ge=0, description="Days between a month's proof and its purge."
+    )
+    purge_pause_latency_ms: float = Field(
+        default=20.0,
+        gt=0,
+        description="A purge pauses while a small query of the application's kind takes longer, "
+        "or five times longer than it did at the start, whichever is more.",
+    )
+    purge_pause_replication_lag_seconds: float = Field(
+        default=10.0, gt=0, description="A purge pauses while a replica lags further behind."
+    )
+    purge_longest_pause_seconds: float = Field(
+        default=900.0, ge=0, description="Pauses of one purge, added up, before it gives up."
+    )
+
+    def require_archive_bucket(self) -> str:
+        """The archive's bucket, or an OpsError that says how to name one."""
+        if self.archive_bucket is None:
+            raise OpsError(
+                "FT_ARCHIVE_BUCKET",
+                cause="it is not set",
+                next_step="set it to a versioned bucket, best with Object Lock enabled",
+            )
+        return self.archive_bucket

@@ -1,0 +1,106 @@
+"""Who takes the backups, how long they stay, and where they are restored to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ft_ops.errors import OpsError
+from ft_ops.settings.base import GlacierClass, Knobs, folder
+
+
+class BackupKnobs(Knobs):
+    """The backups' part of the policy."""
+
+    backup_provider: Literal["barman", "rds"] | None = Field(
+        default=None, description="Who takes the backups: barman-cloud, or Amazon RDS."
+    )
+    backup_bucket: str | None = Field(
+        default=None,
+        description="The versioned bucket of backups, WAL, restore points, dumps, certificates.",
+    )
+    backup_prefix: Annotated[str, AfterValidator(folder)] = Field(
+        default="barman",
+        examples=["barman"],
+        description="The folder in it that barman-cloud's commands are given, without slashes at "
+        "its ends.",
+    )
+    backup_server: str = Field(
+        default="familytales", description="The server's name in barman-cloud's commands."
+    )
+    backup_timeout_minutes: int = Field(
+        default=360, ge=1, description="How long a full backup, a restore or a dump may take."
+    )
+    wal_spool: Path | None = Field(
+        default=None,
+        description="A folder that archive_command copies segments to, for wal_archive to ship. "
+        "Unset where archive_command ships them itself.",
+    )
+    wal_arrival_seconds: int = Field(
+        default=900, ge=1, description="How long a segment may take to arrive in the bucket."
+    )
+    wal_lag_seconds: int = Field(
+        default=900,
+        ge=1,
+        description="How far the archived log may be behind the server. archive_timeout must be "
+        "shorter, or quiet hours look like a lag.",
+    )
+    backup_keep_days: int = Field(
+        default=7, ge=1, description="Days whose first verified full is kept."
+    )
+    backup_keep_weeks: int = Field(
+        default=4, ge=1, description="ISO weeks whose first verified full is kept."
+    )
+    backup_keep_months: int = Field(
+        default=12, ge=1, description="Months whose first verified full is kept."
+    )
+    backup_floor: int = Field(
+        default=3, ge=1, description="Verified fulls below which retention deletes nothing."
+    )
+    backup_stale_hours: int = Field(
+        default=48,
+        ge=1,
+        description="Retention deletes nothing while the newest verified full is older.",
+    )
+    backup_retention_apply: bool = Field(
+        default=False, description="Whether retention deletes what its plan shows."
+    )
+    dump_storage_class: GlacierClass = Field(
+        default="DEEP_ARCHIVE", description="Where the monthly dump goes once it is proven."
+    )
+    rds_instance: str | None = Field(default=None, description="The RDS instance's identifier.")
+    dr_region: str | None = Field(
+        default=None, description="The region that has the copies for disaster recovery."
+    )
+    dr_kms_key: str | None = Field(
+        default=None,
+        description="The KMS key there (ARN or alias) for copies of encrypted RDS snapshots.",
+    )
+    dr_bucket: str | None = Field(
+        default=None, description="The bucket there that the backup bucket is replicated to."
+    )
+    dr_lag_hours: int = Field(
+        default=26, ge=1, description="How old the newest copy for disaster recovery may be."
+    )
+    drill_folder: Path | None = Field(
+        default=None,
+        description="Where drills restore to; room for the database and its log is needed. The "
+        "system's temporary folder when unset.",
+    )
+    pg_bin_dir: Path | None = Field(
+        default=None,
+        description="PostgreSQL's programs for drills and dumps, of the server's major version "
+        "and with its extensions. The embedded ones when unset.",
+    )
+
+    def require_backup_bucket(self) -> str:
+        """The bucket of the backups, or an OpsError that says how to name one."""
+        if self.backup_bucket is None:
+            raise OpsError(
+                "FT_BACKUP_BUCKET",
+                cause="it is not set",
+                next_step="set it to a versioned bucket in the server's region",
+            )
+        return self.backup_bucket

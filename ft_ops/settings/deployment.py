@@ -1,0 +1,57 @@
+"""The databases, and the identities that runs take on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from ft_ops.errors import OpsError
+from ft_ops.pg.connect import unreadable
+from ft_ops.settings.base import Knobs, kept_secret, url_of
+
+
+def _readable(url: str) -> str:
+    problem = unreadable(url)
+    if problem:
+        raise ValueError(problem)
+    return url
+
+
+_dagsters = kept_secret(url_of("postgresql", "postgresql+psycopg2"))
+
+
+class DeploymentKnobs(Knobs):
+    """The deployment's part of the policy."""
+
+    database_url: Annotated[SecretStr, AfterValidator(kept_secret(_readable))] | None = Field(
+        default=None,
+        examples=["postgresql://ft_ops:password@host:5432/familytales"],
+        description="The application's database, as the operations role.",
+    )
+    dagster_database_url: Annotated[SecretStr, AfterValidator(_dagsters)] | None = Field(
+        default=None,
+        examples=["postgresql+psycopg2://ft_dagster:password@host:5432/dagster"],
+        description="Dagster's own storage, in the form that SQLAlchemy reads.",
+    )
+    ecs_task_role_prefix: str | None = Field(
+        default=None,
+        description="On Amazon ECS: what the ARNs of the jobs' roles begin with. A run gets the "
+        "role of this prefix and its job's name.",
+    )
+    k8s_service_account_prefix: str | None = Field(
+        default=None,
+        description="On Kubernetes: what the names of the jobs' service accounts begin with. A "
+        "run gets the account of this prefix and its job's name, hyphens for underscores.",
+    )
+
+    def require_database_url(self) -> str:
+        """The operations' connection string, or an OpsError that says how to get one."""
+        if self.database_url is None:
+            raise OpsError(
+                "FT_DATABASE_URL",
+                cause="it is not set",
+                next_step="set it to the application's database as the operations role, "
+                "or try a sandbox: ft-ops sandbox",
+            )
+        return self.database_url.get_secret_value()

@@ -1,0 +1,77 @@
+"""What counts as slow, full, stuck or behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from ft_ops.settings.base import Knobs, ending_in
+
+
+class HealthKnobs(Knobs):
+    """The health's part of the policy."""
+
+    app_role: str = Field(
+        default="ft_app",
+        description="The application's role. Latency is measured as it, under its policies, "
+        "where the operations role may become it.",
+    )
+    latency_samples: int = Field(
+        default=100, ge=5, le=10_000, description="Executions of each product query in one run."
+    )
+    latency_budget_seconds: float = Field(
+        default=60.0, gt=0, description="After so long no further execution is begun."
+    )
+    latency_timeout_ms: int = Field(
+        default=2000, ge=1, description="The time-out of one execution; it counts as that long."
+    )
+    target_thread_ms: float = Field(
+        default=50.0, ge=0, description="p95 of loading a thread with its content."
+    )
+    target_book_list_ms: float = Field(
+        default=100.0, ge=0, description="p95 of listing a family's memory books."
+    )
+    target_search_ms: float = Field(default=200.0, ge=0, description="p95 of a search by tags.")
+    target_dashboard_ms: float = Field(
+        default=150.0,
+        ge=0,
+        description="p95 of a family's dashboard: its storage and its active members.",
+    )
+    disk_warning_days: int = Field(
+        default=90, ge=1, description="Warn when the space may be used up within so many days."
+    )
+    growth_tolerance: float = Field(
+        default=1.5,
+        gt=1,
+        description="Warn when a month grew by more than so many times what was projected.",
+    )
+    metric_keep_days: int = Field(
+        default=400, ge=31, description="Days that samples in ops.metric_samples are kept."
+    )
+    pool_connections: int = Field(
+        default=25, ge=1, description="The size of the application's connection pool."
+    )
+    idle_transaction_seconds: int = Field(
+        default=60, ge=1, description="A session idle in its transaction for longer is stuck."
+    )
+    blocked_seconds: int = Field(
+        default=30, ge=1, description="A session that waits for a lock for longer is stuck."
+    )
+    replication_lag_seconds: float = Field(
+        default=60.0, gt=0, description="How far a replica may lag behind."
+    )
+    slot_gigabytes: float = Field(
+        default=10.0,
+        gt=0,
+        description="Log that a replication slot may hold back, in units of 10^9 bytes.",
+    )
+    metrics_textfile: Annotated[Path, AfterValidator(ending_in(".prom"))] | None = Field(
+        default=None,
+        examples=["/var/lib/node_exporter/ft_ops.prom"],
+        description="Where the figures go as a Prometheus textfile, for the node exporter.",
+    )
+    metrics_pushgateway_url: SecretStr | None = Field(
+        default=None, description="A Prometheus Pushgateway that the figures are pushed to."
+    )

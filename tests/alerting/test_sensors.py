@@ -1,0 +1,286 @@
+"""The sensors against a real HTTP server: each failure is told once, to whoever should know."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from ft_ops.alerting.sensors import alert_on_failed_checks, alert_on_failed_runs, heartbeat
+from ft_ops.errors import OpsError
+from ft_ops.orchestration.resources import Settings, as_failure
+from ft_ops.orchestration.shared import utc_now
+from tests.fixtures.http import Inbox
+
+PASSWORD = "hunter2-hunter2"
+"""The password in FT_DATABASE_URL."""
+LONG_AGO = "2026-01-01T00:00:00+00:00"
+"""A cursor: alerts have been on since then."""
+
+
+class Health(dg.Config):
+    """Whether the asset below is well."""
+
+    fails: bool = False
+    check_passes: bool = True
+    is_warning: bool = False
+
+
+@dg.asset(group_name="archive", check_specs=[dg.AssetCheckSpec("whole", asset="months")])
+def months(config: Health) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    with as_failure():
+        if config.fails:
+            raise OpsError(
+                "bucket", cause=f"postgresql://ops:{PASSWORD}@db refused", next_step="open it"
+            )
+    return dg.MaterializeResult(
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="whole",
+                passed=config.check_passes,
+                severity=dg.AssetCheckSeverity.WARN
+                if config.is_warning
+                else dg.AssetCheckSeverity.ERROR,
+                description=f"a month is missing, says {PASSWORD}",
+            )
+        ]
+    )
+
+
+JOB = dg.define_asset_job("move_months", selection=[months])
+DAILY = dg.ScheduleDefinition(
+    name="move_months_daily",
+    job=JOB,
+    cron_schedule="0 6 * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+DEFS = dg.Definitions(
+    assets=[months],
+    jobs=[JOB],
+    schedules=[DAILY],
+    executor=dg.in_process_executor,
+)
+LOCATION = InProcessCodeLocationOrigin(
+    loadable_target_origin=LoadableTargetOrigin(module_name="tests.alerting.test_sensors"),
+    location_name="tests",
+)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def settings(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FT_DATABASE_URL", f"postgresql://ops:{PASSWORD}@db/familytales")
+    monkeypatch.setenv("FT_ALERT_WEBHOOK_URL", inbox.url("/hook"))
+    monkeypatch.setenv("FT_DAGSTER_URL", "https://dagster.example.org/")
+    monkeypatch.setenv("FT_RUNBOOK_URL", "https://docs.example.org/ops")
+
+
+def test_a_failed_run_is_told_once_with_its_cause_its_run_and_what_to_do(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    run_id = run(instance, fails=True)
+    for _ in range(3):
+        look_at_runs(instance)
+    [body] = inbox.bodies
+    message = json.loads(body)
+    assert "move_months failed" in message["text"]
+    assert "refused. Next: open it" in body
+    assert f"https://dagster.example.org/runs/{run_id}" in body
+    assert "https://docs.example.org/ops/runbook.md#move_months" in body
+
+
+def test_a_failed_run_on_an_asset_leads_to_the_job_that_makes_it(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    DEFS.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[months.key],
+        run_config=dg.RunConfig(ops={"months": Health(fails=True)}),
+        raise_on_error=False,
+    )
+    look_at_runs(instance)
+    [body] = inbox.bodies
+    assert "months failed" in json.loads(body)["text"]
+    assert "https://docs.example.org/ops/runbook.md#move_months" in body
+
+
+def test_the_same_failure_of_the_next_run_is_not_told(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    for _ in range(2):
+        run(instance, fails=True)
+        look_at_runs(instance)
+    assert len(inbox.bodies) == 1
+
+
+def test_failures_before_the_first_tick_are_history(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    run(instance, fails=True)
+    cursor = look_at_runs(instance, cursor=None)
+    look_at_runs(instance, cursor)
+    assert inbox.bodies == []
+
+
+def test_a_failure_that_could_not_be_told_is_told_by_the_next_tick(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    run(instance, fails=True)
+    inbox.status = 503
+    with pytest.raises(dg.Failure, match="FT_ALERT_WEBHOOK_URL"):
+        look_at_runs(instance)
+    inbox.status = 200
+    look_at_runs(instance)
+    look_at_runs(instance)
+    assert len(inbox.bodies) == 2
+
+
+def test_without_a_channel_the_sensors_say_so(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FT_ALERT_WEBHOOK_URL")
+    for sensor in (alert_on_failed_runs, alert_on_failed_checks):
+        skipped = sensor(context(instance), settings=Settings())
+        assert isinstance(skipped, dg.SkipReason)
+        assert "FT_ALERT_WEBHOOK_URL" in (skipped.skip_message or "")
+
+
+def test_a_failed_check_is_told_once_and_so_is_its_recovery(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    for passes in (False, False, True, True):
+        run(instance, check_passes=passes)
+        look_at_checks(instance)
+        look_at_checks(instance)
+    failed, recovered = (json.loads(body) for body in inbox.bodies)
+    assert failed["text"] == "🔴 check whole of months fails"
+    assert "https://docs.example.org/ops/runbook.md#whole" in inbox.bodies[0]
+    assert recovered["text"] == "🟢 check whole of months passes again"
+
+
+def test_a_check_that_fails_again_after_a_recovery_is_told_again(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    for passes in (False, True, False):
+        run(instance, check_passes=passes)
+        look_at_checks(instance)
+    assert [json.loads(body)["text"][0] for body in inbox.bodies] == ["🔴", "🟢", "🔴"]
+
+
+def test_a_warning_that_becomes_an_error_is_told_again(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    for is_warning in (True, True, False):
+        run(instance, check_passes=False, is_warning=is_warning)
+        look_at_checks(instance)
+    assert [json.loads(body)["text"][0] for body in inbox.bodies] == ["🟡", "🔴"]
+
+
+def test_no_alert_holds_a_secret(instance: dg.DagsterInstance, inbox: Inbox) -> None:
+    run(instance, fails=True)
+    run(instance, check_passes=False)
+    look_at_runs(instance)
+    look_at_checks(instance)
+    assert len(inbox.bodies) == 2
+    assert all(PASSWORD not in body for body in inbox.bodies)
+    assert "***" in inbox.bodies[0]
+
+
+def test_the_heart_beats_while_everything_is_on_time(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_HEARTBEAT_URL", inbox.url("/ping"))
+    scheduler_saw(instance, InstigatorStatus.DECLARED_IN_CODE)
+    assert "heartbeat sent" in beat(instance)
+    assert [(r.method, r.path) for r in inbox.requests] == [("GET", "/ping")]
+
+
+def test_the_heart_stops_and_somebody_is_told_once_when_a_schedule_is_late(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_HEARTBEAT_URL", inbox.url("/ping"))
+    scheduler_saw(instance, InstigatorStatus.STOPPED)
+    for _ in range(2):
+        assert "no heartbeat: move_months_daily" in beat(instance)
+    [request] = inbox.requests
+    assert request.path == "/hook"
+    assert "move_months_daily is late" in json.loads(request.body)["text"]
+    assert "https://docs.example.org/ops/runbook.md#heartbeat" in request.body
+
+
+def context(
+    instance: dg.DagsterInstance, cursor: str | None = LONG_AGO
+) -> dg.SensorEvaluationContext:
+    """What the daemon hands to a sensor."""
+    return dg.SensorEvaluationContext(
+        instance_ref=None,
+        instance=instance,
+        cursor=cursor,
+        repository_def=DEFS.get_repository_def(),
+        code_location_origin=LOCATION,
+    )
+
+
+def look_at_runs(instance: dg.DagsterInstance, cursor: str | None = LONG_AGO) -> str | None:
+    """A tick of the sensor on runs; the cursor that it leaves."""
+    given = context(instance, cursor)
+    alert_on_failed_runs(given, settings=Settings())
+    return given.cursor
+
+
+def look_at_checks(instance: dg.DagsterInstance) -> None:
+    """A tick of the sensor on checks."""
+    alert_on_failed_checks(context(instance), settings=Settings())
+
+
+def beat(instance: dg.DagsterInstance) -> str:
+    """A tick of the heartbeat; what it says of itself."""
+    skipped = heartbeat(context(instance), settings=Settings())
+    assert isinstance(skipped, dg.SkipReason)
+    return skipped.skip_message or ""
+
+
+def run(
+    instance: dg.DagsterInstance,
+    *,
+    fails: bool = False,
+    check_passes: bool = True,
+    is_warning: bool = False,
+) -> str:
+    """A real run of the job."""
+    config = Health(fails=fails, check_passes=check_passes, is_warning=is_warning)
+    result = DEFS.resolve_job_def("move_months").execute_in_process(
+        instance=instance,
+        run_config=dg.RunConfig(ops={"months": config}),
+        raise_on_error=False,
+    )
+    assert result.success != fails
+    return result.run_id
+
+
+def scheduler_saw(instance: dg.DagsterInstance, status: InstigatorStatus) -> None:
+    """The daemon has seen the schedule just now, so that nothing was due since."""
+    origin = RemoteRepositoryOrigin(
+        code_location_origin=LOCATION, repository_name=DEFS.get_repository_def().name
+    )
+    instance.add_instigator_state(
+        InstigatorState(
+            origin.get_instigator_origin(DAILY.name),
+            InstigatorType.SCHEDULE,
+            status,
+            ScheduleInstigatorData("0 6 * * *", start_timestamp=utc_now().timestamp()),
+        )
+    )

@@ -1,0 +1,249 @@
+"""What is scheduled has a deadline, and what misses it is late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.selector import RepositorySelector
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    ScheduleInstigatorData,
+    TickData,
+    TickStatus,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._utils.schedules import cron_string_iterator
+
+from ft_ops.definitions import defs
+from ft_ops.errors import OpsError
+from ft_ops.orchestration.deadlines import (
+    ALLOWANCES,
+    ONLY_WHEN_NEEDED,
+    Late,
+    allowance,
+    deadline_cron,
+    late_schedules,
+    scheduled_assets,
+    schedules_of,
+)
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+TICK = datetime(2026, 3, 4, 6, tzinfo=UTC)
+"""The last tick of a daily schedule at 6 that was due by NOW, six hours being allowed."""
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+
+ORIGIN = RemoteRepositoryOrigin(
+    code_location_origin=InProcessCodeLocationOrigin(
+        loadable_target_origin=LoadableTargetOrigin(module_name="ft_ops.definitions"),
+        location_name="ft_ops",
+    ),
+    repository_name="__repository__",
+)
+
+
+@dg.op
+def work() -> None:
+    """Do nothing."""
+
+
+@dg.job
+def daily() -> None:
+    work()
+
+
+SCHEDULE = dg.ScheduleDefinition(
+    name="daily_at_six", job=daily, cron_schedule="0 6 * * *", execution_timezone="UTC"
+)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours"),
+    [
+        ("0 0 25 * *", 6),
+        ("0 0 1 * *", 24),
+        ("30 22 * * *", 6),
+        ("0 */6 * * *", 3),
+        ("10 * * * *", 0.5),
+        ("45 * * * *", 0.5),
+        ("0 0 * * 0", 6),
+        ("*/15 * * * *", 7 / 60),
+    ],
+)
+def test_each_deadline_comes_its_allowance_after_a_tick(cron: str, hours: float) -> None:
+    later = timedelta(hours=hours)
+    ticks = cron_string_iterator(STARTED.timestamp(), cron, "UTC")
+    deadlines = cron_string_iterator(
+        (STARTED + later).timestamp(), deadline_cron(cron, later), "UTC"
+    )
+    for _ in range(60):
+        assert next(deadlines) == next(ticks) + later
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours"), [("0 20 * * 6", 6), ("0 0 28 * *", 24), ("0 6,20 1 * *", 6)]
+)
+def test_a_deadline_that_no_cron_can_say_is_refused(cron: str, hours: int) -> None:
+    with pytest.raises(OpsError, match="smaller allowance"):
+        deadline_cron(cron, timedelta(hours=hours))
+
+
+def test_every_asset_that_is_always_scheduled_has_the_freshness_of_its_cron() -> None:
+    policies = {spec.key: spec.freshness_policy for spec in defs.resolve_all_asset_specs()}
+    assets = [item for item in defs.assets or () if isinstance(item, dg.AssetsDefinition)]
+    scheduled: set[dg.AssetKey] = set()
+    for schedule in schedules_of(defs):
+        if schedule.name not in ONLY_WHEN_NEEDED:
+            scheduled |= scheduled_assets(schedule, assets)
+    assert dg.AssetKey("content_segments_partitions") in scheduled
+    assert {key for key, policy in policies.items() if policy is not None} == scheduled
+    connections = policies[dg.AssetKey("connections")]
+    assert connections == dg.FreshnessPolicy.cron("40 * * * *", timedelta(minutes=30))
+
+
+def test_exceptions_are_schedules_that_exist() -> None:
+    names = {schedule.name for schedule in schedules_of(defs)}
+    assert names >= ONLY_WHEN_NEEDED
+    assert "archive_old_content_monthly" in names & ALLOWANCES.keys()
+
+
+def test_a_schedule_may_take_half_its_interval_but_no_more_than_six_hours() -> None:
+    every_hour = dg.ScheduleDefinition(name="h", job=daily, cron_schedule="10 * * * *")
+    assert allowance(SCHEDULE) == timedelta(hours=6)
+    assert allowance(every_hour) == timedelta(minutes=30)
+
+
+def test_a_tick_whose_run_succeeded_is_on_time(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    ticked(instance, TickStatus.SUCCESS, [run(instance, fails=False)])
+    assert late(instance) == []
+
+
+def test_a_tick_that_asked_for_nothing_is_on_time(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    ticked(instance, TickStatus.SKIPPED, [])
+    assert late(instance) == []
+
+
+def test_a_missing_tick_is_late(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    [found] = late(instance)
+    assert (found.schedule, found.job, found.due_at) == ("daily_at_six", "daily", TICK)
+    assert "did not tick" in found.why
+
+
+def test_a_run_that_failed_is_late_until_one_succeeds(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    failed = run(instance, fails=True)
+    ticked(instance, TickStatus.SUCCESS, [failed])
+    assert [found.why for found in late(instance)] == [f"its run {failed} is failure"]
+    run(instance, fails=False)
+    assert late(instance) == []
+
+
+def test_a_success_for_another_partition_does_not_make_a_failure_good(
+    instance: dg.DagsterInstance,
+) -> None:
+    seen(instance)
+    failed = run(instance, fails=True, partition="2017-03-01")
+    ticked(instance, TickStatus.SUCCESS, [failed])
+    run(instance, fails=False, partition="2017-04-01")
+    assert len(late(instance)) == 1
+    run(instance, fails=False, partition="2017-03-01")
+    assert late(instance) == []
+
+
+def test_a_run_that_has_not_ended_is_late(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    started = instance.create_run_for_job(daily, status=dg.DagsterRunStatus.STARTED)
+    ticked(instance, TickStatus.SUCCESS, [started.run_id])
+    assert [found.why for found in late(instance)] == [f"its run {started.run_id} is still started"]
+
+
+def test_a_tick_that_failed_is_late(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    ticked(instance, TickStatus.STARTED, [])
+    assert [found.why for found in late(instance)] == ["its tick is STARTED"]
+
+
+def test_a_stopped_schedule_is_late_whatever_it_did_before(instance: dg.DagsterInstance) -> None:
+    seen(instance, InstigatorStatus.STOPPED)
+    ticked(instance, TickStatus.SUCCESS, [run(instance, fails=False)])
+    assert [found.why for found in late(instance)] == ["it is stopped"]
+
+
+def test_a_schedule_that_the_daemon_never_saw_is_late(instance: dg.DagsterInstance) -> None:
+    assert "daemon" in late(instance)[0].why
+
+
+def test_nothing_is_due_before_a_schedule_was_started(instance: dg.DagsterInstance) -> None:
+    seen(instance, started=TICK + timedelta(minutes=1))
+    assert late(instance) == []
+
+
+def test_a_tick_within_its_allowance_is_not_asked_for(instance: dg.DagsterInstance) -> None:
+    seen(instance, started=TICK - timedelta(hours=1))
+    assert late(instance, NOW - timedelta(minutes=1)) == []
+    assert len(late(instance, NOW)) == 1
+
+
+def seen(
+    instance: dg.DagsterInstance,
+    status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE,
+    started: datetime = STARTED,
+) -> None:
+    """The daemon has seen the schedule."""
+    instance.add_instigator_state(
+        InstigatorState(
+            ORIGIN.get_instigator_origin(SCHEDULE.name),
+            InstigatorType.SCHEDULE,
+            status,
+            ScheduleInstigatorData("0 6 * * *", start_timestamp=started.timestamp()),
+        )
+    )
+
+
+def ticked(instance: dg.DagsterInstance, status: TickStatus, runs: list[str]) -> None:
+    """The schedule has ticked at TICK."""
+    origin = ORIGIN.get_instigator_origin(SCHEDULE.name)
+    [state] = instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+    instance.create_tick(
+        TickData(
+            instigator_origin_id=origin.get_id(),
+            instigator_name=SCHEDULE.name,
+            instigator_type=InstigatorType.SCHEDULE,
+            status=status,
+            timestamp=TICK.timestamp(),
+            run_ids=runs,
+            selector_id=state.selector_id,
+        )
+    )
+
+
+def run(instance: dg.DagsterInstance, *, fails: bool, partition: str | None = None) -> str:
+    """A run of the schedule's job that has ended."""
+    created = instance.create_run_for_job(
+        daily,
+        run_id=str(uuid4()),
+        tags={"dagster/partition": partition} if partition else {},
+        status=dg.DagsterRunStatus.FAILURE if fails else dg.DagsterRunStatus.SUCCESS,
+    )
+    return created.run_id
+
+
+def late(instance: dg.DagsterInstance, now: datetime = NOW) -> list[Late]:
+    selector = RepositorySelector(location_name="ft_ops", repository_name="__repository__")
+    assert ORIGIN.get_selector() == selector
+    return late_schedules(instance, [SCHEDULE], ORIGIN.get_selector_id(), now)

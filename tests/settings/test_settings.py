@@ -1,0 +1,150 @@
+"""A setting that can't be is told by its variable, its problem and what may be, and no more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import annotated_types
+import pytest
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from ft_ops.errors import OpsError, mask_secrets
+from ft_ops.months import Month
+from ft_ops.settings import Policy, accepted, load_policy
+
+SETTINGS = Policy.model_fields
+
+IMPOSSIBLE = {
+    bool: "perhaps",
+    int: "2.5",
+    float: "inf",
+    Month: "2024-13",
+}
+
+OF_A_FORM = {
+    "alert_webhook_url": "hooks.example.org/hunter2",
+    "archive_prefix": "archive/",
+    "backup_prefix": "/barman",
+    "dagster_database_url": "mysql://dagster:hunter2@host/dagster",
+    "dagster_url": "dagster.example.org",
+    "database_url": "ft_ops:hunter2@host/familytales",
+    "heartbeat_url": "ping/hunter2",
+    "media_inventory": "familytales-media",
+    "metrics_textfile": "/var/lib/ft_ops.txt",
+    "runbook_url": "docs/",
+    "smtp_url": "mail.example.org:25",
+}
+
+FREE = {
+    "alert_email_from",
+    "alert_email_to",
+    "app_role",
+    "archive_bucket",
+    "archive_prices_file",
+    "backup_bucket",
+    "backup_server",
+    "dr_bucket",
+    "dr_kms_key",
+    "dr_region",
+    "drill_folder",
+    "ecs_task_role_prefix",
+    "k8s_service_account_prefix",
+    "metrics_pushgateway_url",
+    "pg_bin_dir",
+    "rds_instance",
+    "require_extensions",
+    "wal_spool",
+}
+"""Any text may be one of these; whether it is right shows where it is used."""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in os.environ:
+        if variable.startswith("FT_"):
+            monkeypatch.delenv(variable)
+
+
+def impossible(name: str, field: FieldInfo) -> list[str]:
+    """Texts that the setting can't be."""
+    if name in OF_A_FORM:
+        return [OF_A_FORM[name]]
+    kind = next((k for k in (field.annotation, *get_args(field.annotation)) if k in IMPOSSIBLE), "")
+    if not isinstance(kind, type):
+        return ["NOBODY"]
+    found = [IMPOSSIBLE[kind]]
+    for limit in field.metadata:
+        match limit:
+            case annotated_types.Ge(ge=int(bound) | float(bound)):
+                found.append(str(bound - 1))
+            case annotated_types.Gt(gt=int(bound) | float(bound)):
+                found.append(str(bound))
+            case annotated_types.Le(le=int(bound) | float(bound)):
+                found.append(str(bound + 1))
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - FREE))
+def test_what_a_setting_cannot_be_is_refused_by_name_with_what_it_can(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for text in impossible(name, SETTINGS[name]):
+        monkeypatch.setenv(f"FT_{name.upper()}", text)
+        with pytest.raises(OpsError) as refused:
+            load_policy()
+        told = refused.value.cause
+        assert told.startswith(f"FT_{name.upper()}: "), told
+        assert told.endswith(mask_secrets(f" (accepted: {accepted(SETTINGS[name])})")), told
+        assert len(told) < 250, told
+        assert "hunter2" not in f"{refused.value} {refused.value.__cause__}"
+
+
+@pytest.mark.parametrize("name", sorted(FREE))
+def test_other_settings_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"FT_{name.upper()}", "a text")
+    value = getattr(load_policy(), name)
+    told = value.get_secret_value() if isinstance(value, SecretStr) else value
+    assert told in ("a text", Path("a text"), frozenset({"a text"}))
+
+
+def test_what_is_accepted_as_an_example_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {name: field.examples for name, field in SETTINGS.items() if field.examples}
+    assert shown.keys() == OF_A_FORM.keys() | {"first_month"}
+    for name, (example, *_) in shown.items():
+        monkeypatch.setenv(f"FT_{name.upper()}", example)
+    load_policy()
+
+
+def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FIRST_MONTH", "RETENTION_YEARS", "ARCHIVE_PREFIX", "BACKUP_PREFIX"):
+        monkeypatch.setenv(f"FT_{name}", "/")
+    with pytest.raises(OpsError) as refused:
+        load_policy()
+    assert refused.value.cause == (
+        "FT_BACKUP_PREFIX: it begins or ends with a slash (accepted: text, such as barman); "
+        "FT_ARCHIVE_PREFIX: it begins or ends with a slash (accepted: text, such as archive); "
+        "FT_RETENTION_YEARS: Input should be a valid integer, unable to parse string as an "
+        "integer (accepted: a whole number from 1); "
+        "FT_FIRST_MONTH: expected YYYY-MM or YYYY-MM-01 (accepted: a month, such as 2024-01)"
+    )
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_policy()
+    for name in SETTINGS:
+        monkeypatch.setenv(f"FT_{name.upper()}", "")
+    assert load_policy() == defaults
+
+
+def test_a_choice_is_told_by_its_words() -> None:
+    for name, field in SETTINGS.items():
+        choices = [k for k in (field.annotation, *get_args(field.annotation)) if _is_choice(k)]
+        for choice in choices:
+            assert all(word in accepted(field) for word in get_args(choice)), name
+
+
+def _is_choice(kind: object) -> bool:
+    return get_origin(kind) is Literal
