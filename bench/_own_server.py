@@ -16,7 +16,7 @@ from ft_ops.backups.take.take import take_full
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def own_server(context: BenchContext) -> Iterator[OwnServer]:
     box = context.backed_up
     with _environment(box), connect(box.database_url, application="bench") as connection:
         bucket = open_bucket(box.backup_bucket)
-        provider = open_provider(load_policy(), connection, bucket)
+        provider = open_provider(load_settings(), connection, bucket)
         assert isinstance(provider, BarmanProvider)
         yield OwnServer(box, connection, provider, bucket)
 

@@ -13,7 +13,7 @@ from bench._disturbance import Job, disturb, disturbance
 from bench.frame import BenchContext, Result
 from bench.frame.load import application_load
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 from ft_ops.storage import publish_families, publish_users, recompute_everything
 
 _SPOIL: Final = "UPDATE families SET storage_used_bytes = -1"
@@ -36,16 +36,16 @@ def while_recomputed(
 
 
 def _recompute(connection: Connection, url: str) -> None:
-    policy = load_policy()
+    settings = load_settings()
     recompute_everything(
         connection,
         lambda: connect(url, application="bench, reading"),
-        readers=policy.storage_readers,
+        readers=settings.storage_readers,
         run_id="bench",
     )
     for publish in (publish_families, publish_users):
         publish(
             connection,
-            batch_rows=policy.storage_batch_rows,
-            lock_wait_ms=policy.storage_lock_wait_ms,
+            batch_rows=settings.storage_batch_rows,
+            lock_wait_ms=settings.storage_lock_wait_ms,
         )

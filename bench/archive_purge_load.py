@@ -3,7 +3,7 @@
 pgbench runs the product's reads and writes as the application's role, at a fixed rate; a latency
 counts from the moment that the transaction was due. A month is archived and purged, with quiet
 windows before, between and after. Lock waits are sampled from pg_locks every 10 ms.
-Archive and purge rest, and the purge pauses where the application suffers, as their policy says.
+Archive and purge rest, and the purge pauses where the application suffers, as their settings say.
 The plots show each step by itself.
 """
 
@@ -29,7 +29,7 @@ from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.pace import pace_beside_others
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 
 GOAL = 1.5
 QUIET_SECONDS = 20.0
@@ -86,7 +86,7 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
         only_one(connection, f"archive {month}"),
         load.window("archive"),
     ):
-        pace = pace_beside_others(beside, load_policy().archive_share_beside_others)
+        pace = pace_beside_others(beside, load_settings().archive_share_beside_others)
         target = ArchiveTarget(context.bucket, archive_prefix(connection), PART_BYTES, pace)
         with load.window("archive: move"):
             generation = move_month(connection, month, run_id=RUN).generation
@@ -107,12 +107,12 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
 
 
 def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
-    policy = load_policy()
+    settings = load_settings()
     limits = Limits(
-        replication_lag_seconds=policy.purge_pause_replication_lag_seconds,
-        latency_ms=policy.purge_pause_latency_ms,
-        longest_pause_seconds=policy.purge_longest_pause_seconds,
-        share_beside_others=policy.archive_share_beside_others,
+        replication_lag_seconds=settings.purge_pause_replication_lag_seconds,
+        latency_ms=settings.purge_pause_latency_ms,
+        longest_pause_seconds=settings.purge_longest_pause_seconds,
+        share_beside_others=settings.archive_share_beside_others,
     )
     with (
         connect(url, application="archive") as connection,
@@ -121,7 +121,7 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         rely_on_a_backup(connection, month)
         generation = latest(connection, month)
         assert generation is not None
-        pace = pace_beside_others(connection, policy.archive_share_beside_others)
+        pace = pace_beside_others(connection, settings.archive_share_beside_others)
         with load.window("purge"):
             with load.window("purge: plan"):
                 plan = plan_purge(

@@ -14,7 +14,7 @@ import click
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connected
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 
 
 def main() -> None:
@@ -252,7 +252,7 @@ def doctor() -> None:
 
 @contextmanager
 def _database(application: str) -> Iterator[Connection]:
-    with connected(load_policy().require_database_url(), application=application) as connection:
+    with connected(load_settings().require_database_url(), application=application) as connection:
         yield connection
 
 

@@ -6,17 +6,18 @@ import dagster as dg
 
 # As modules: Dagster refuses a code location with more than one Definitions at its top level.
 from ft_ops.alerting import sensors as alerting
-from ft_ops.archive import assets as archive
-from ft_ops.backups import assets as backups
+from ft_ops.archive import jobs as archive
+from ft_ops.backups import jobs as backups
 from ft_ops.health import jobs as health
-from ft_ops.maintenance import assets as maintenance
+from ft_ops.maintenance import jobs as maintenance
 from ft_ops.orchestration.deadlines import with_deadlines
-from ft_ops.orchestration.resources import Database, Settings
+from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from ft_ops.orchestration.runbook import with_runbook_links
-from ft_ops.partitions import assets as partitions
-from ft_ops.schema import assets as schema
-from ft_ops.settings import load_policy
-from ft_ops.storage import assets as storage
+from ft_ops.overview import jobs as overview
+from ft_ops.partitions import jobs as partitions
+from ft_ops.schema import jobs as schema
+from ft_ops.settings import load_settings
+from ft_ops.storage import jobs as storage
 
 defs = with_runbook_links(
     with_deadlines(
@@ -28,13 +29,14 @@ defs = with_runbook_links(
             maintenance.defs,
             backups.defs,
             health.defs,
+            overview.definitions(lambda: defs),
             alerting.defs,
             dg.Definitions(
-                resources={"database": Database(), "settings": Settings()},
+                resources={"database": DatabaseResource(), "settings": settings_resource},
                 # Steps are SQL or streams: a process a step would cost seconds and give nothing.
                 executor=dg.in_process_executor,
             ),
         )
     ),
-    load_policy(),
+    load_settings(),
 )

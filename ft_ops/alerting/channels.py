@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from ft_ops.alerting.messages import Alert, mail, slack_message
 from ft_ops.errors import OpsError
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 _TIMEOUT_SECONDS = 10
 
@@ -68,20 +68,24 @@ class Mail:
             ) from error
 
 
-def alert_channels(policy: Policy) -> list[Channel]:
+def alert_channels(settings: Settings) -> list[Channel]:
     """The channels that are configured, perhaps none."""
     found: list[Channel] = []
-    if policy.alert_webhook_url is not None:
-        found.append(Webhook(policy.alert_webhook_url.get_secret_value()))
-    if policy.alert_email_to:
-        if policy.smtp_url is None:
+    if settings.alert_webhook_url is not None:
+        found.append(Webhook(settings.alert_webhook_url.get_secret_value()))
+    if settings.alert_email_to:
+        if settings.smtp_url is None:
             raise OpsError(
                 "FT_ALERT_EMAIL_TO",
                 cause="FT_SMTP_URL is not set",
                 next_step="set it, or unset FT_ALERT_EMAIL_TO",
             )
         found.append(
-            Mail(policy.smtp_url.get_secret_value(), policy.alert_email_from, policy.alert_email_to)
+            Mail(
+                settings.smtp_url.get_secret_value(),
+                settings.alert_email_from,
+                settings.alert_email_to,
+            )
         )
     return found
 

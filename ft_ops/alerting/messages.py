@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import SecretStr
 
 from ft_ops.errors import mask_secrets
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 Level = Literal["error", "warning", "recovered"]
 
@@ -51,15 +51,15 @@ class Alert:
         )
 
 
-def known_secrets(policy: Policy, environment: Iterable[tuple[str, str]]) -> frozenset[str]:
+def known_secrets(settings: Settings, environment: Iterable[tuple[str, str]]) -> frozenset[str]:
     """Every secret of this deployment that a message might quote, in each of its spellings.
 
-    The policy's own, the passwords inside its URLs, and the secrets that boto3 and libpq read
+    The settings' own, the passwords inside its URLs, and the secrets that boto3 and libpq read
     from the environment by themselves.
     """
     texts: set[str] = set()
-    for name in type(policy).model_fields:
-        value = getattr(policy, name)
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
         if isinstance(value, SecretStr):
             texts.add(value.get_secret_value())
             texts |= _passwords(value.get_secret_value())

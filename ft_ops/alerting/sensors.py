@@ -10,12 +10,6 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.repository_definition import RepositoryDefinition
-from dagster._core.remote_origin import RemoteRepositoryOrigin
-from dagster._core.storage.asset_check_execution_record import (
-    AssetCheckExecutionRecord,
-    AssetCheckExecutionRecordStatus,
-)
 
 from ft_ops.alerting import (
     Alert,
@@ -28,11 +22,17 @@ from ft_ops.alerting import (
     known_secrets,
     tell,
 )
+from ft_ops.clock import utc_now
 from ft_ops.orchestration.deadlines import Late, late_schedules
-from ft_ops.orchestration.resources import Settings, as_failure
+from ft_ops.orchestration.internals import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+    RemoteRepositoryOrigin,
+    RepositoryDefinition,
+)
+from ft_ops.orchestration.resources import as_failure
 from ft_ops.orchestration.runbook import Jobs, job_of_asset
-from ft_ops.orchestration.shared import utc_now
-from ft_ops.settings import Policy, run_link, runbook_link
+from ft_ops.settings import Settings, run_link, runbook_link
 
 _LOOK_BACK = timedelta(days=7)
 """Failures that no channel took for so long are not told any more."""
@@ -46,11 +46,12 @@ _NO_CHANNEL = "neither FT_ALERT_WEBHOOK_URL nor FT_ALERT_EMAIL_TO is set"
     description="Tells of each failed run, once. The same failure of the same job and partition "
     "is told again only after FT_ALERT_REPEAT_HOURS.",
 )
-def alert_on_failed_runs(context: dg.SensorEvaluationContext, settings: Settings) -> dg.SkipReason:
+def alert_on_failed_runs(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
     """Look at the runs that have failed since the first tick, a week back at most."""
     with as_failure():
-        policy = settings.policy()
-        channels = alert_channels(policy)
+        channels = alert_channels(settings)
         if not channels:
             return dg.SkipReason(_NO_CHANNEL)
         now = utc_now()
@@ -68,11 +69,11 @@ def alert_on_failed_runs(context: dg.SensorEvaluationContext, settings: Settings
         )
         runs = [record.dagster_run for record in records]
         news = [
-            _failed_run(context, policy, run)
+            _failed_run(context, settings, run)
             for run in runs
             if not all(told.event(channel, run.run_id) for channel in channels)
         ]
-        sent = _tell(news, channels, told, policy, now)
+        sent = _tell(news, channels, told, settings, now)
     return dg.SkipReason(f"{sent} alerts sent")
 
 
@@ -83,12 +84,11 @@ def alert_on_failed_runs(context: dg.SensorEvaluationContext, settings: Settings
     "again. One that keeps failing is told again after FT_ALERT_REPEAT_HOURS.",
 )
 def alert_on_failed_checks(
-    context: dg.SensorEvaluationContext, settings: Settings
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> dg.SkipReason:
     """Look at the last evaluation of every check."""
     with as_failure():
-        policy = settings.policy()
-        channels = alert_channels(policy)
+        channels = alert_channels(settings)
         if not channels:
             return dg.SkipReason(_NO_CHANNEL)
         now = utc_now()
@@ -96,14 +96,14 @@ def alert_on_failed_checks(
         keys = sorted(_repository(context).asset_graph.asset_check_keys)
         records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
         news = [
-            _failed_check(policy, record)
+            _failed_check(settings, record)
             for record in records.values()
             if record.status == AssetCheckExecutionRecordStatus.FAILED
         ]
-        sent = _tell(news, channels, told, policy, now)
+        sent = _tell(news, channels, told, settings, now)
         for record in records.values():
             if record.status == AssetCheckExecutionRecordStatus.SUCCEEDED:
-                sent += _tell_recovery(policy, record, channels, told, now)
+                sent += _tell_recovery(settings, record, channels, told, now)
     return dg.SkipReason(f"{sent} alerts sent")
 
 
@@ -114,19 +114,20 @@ def alert_on_failed_checks(
     "what was not. Whoever watches that address raises the alarm when the calls stop, also when "
     "this daemon is what stopped.",
 )
-def heartbeat(context: dg.SensorEvaluationContext, settings: Settings) -> dg.SkipReason:
+def heartbeat(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
     """Look at every schedule's last tick that was due, and at its runs."""
     with as_failure():
-        policy = settings.policy()
         now = utc_now()
         late = _late_schedules(context, now)
         if late:
-            news = [_late(policy, item) for item in late]
-            _tell(news, alert_channels(policy), _told(context, "schedules", now), policy, now)
+            news = [_late(settings, item) for item in late]
+            _tell(news, alert_channels(settings), _told(context, "schedules", now), settings, now)
             return dg.SkipReason("no heartbeat: " + "; ".join(item.words for item in late))
-        if policy.heartbeat_url is None:
+        if settings.heartbeat_url is None:
             return dg.SkipReason("everything is on time; FT_HEARTBEAT_URL is not set")
-        call_heartbeat(policy.heartbeat_url.get_secret_value())
+        call_heartbeat(settings.heartbeat_url.get_secret_value())
     return dg.SkipReason("everything is on time; heartbeat sent")
 
 
@@ -137,14 +138,18 @@ def _told(context: dg.SensorEvaluationContext, what: str, now: datetime) -> Told
 
 
 def _tell(
-    news: Iterable[News], channels: Collection[Channel], told: Told, policy: Policy, now: datetime
+    news: Iterable[News],
+    channels: Collection[Channel],
+    told: Told,
+    settings: Settings,
+    now: datetime,
 ) -> int:
     return tell(
         news,
         channels,
         told,
-        repeat_after=timedelta(hours=policy.alert_repeat_hours),
-        secrets=known_secrets(policy, os.environ.items()),
+        repeat_after=timedelta(hours=settings.alert_repeat_hours),
+        secrets=known_secrets(settings, os.environ.items()),
         now=now,
     )
 
@@ -159,7 +164,9 @@ def _late_schedules(context: dg.SensorEvaluationContext, now: datetime) -> list[
     return late_schedules(context.instance, repository.schedule_defs, origin.get_selector_id(), now)
 
 
-def _failed_run(context: dg.SensorEvaluationContext, policy: Policy, run: dg.DagsterRun) -> News:
+def _failed_run(
+    context: dg.SensorEvaluationContext, settings: Settings, run: dg.DagsterRun
+) -> News:
     cause = "; ".join(_causes(context.instance, run.run_id)) or "it failed outside of its steps"
     name = _job_name(run)
     partition = run.tags.get("dagster/partition")
@@ -170,8 +177,8 @@ def _failed_run(context: dg.SensorEvaluationContext, policy: Policy, run: dg.Dag
         level="error",
         title=f"{what} failed",
         detail=cause,
-        link=run_link(policy, run.run_id),
-        runbook=runbook_link(policy, _section_of_run(_repository(context), run)),
+        link=run_link(settings, run.run_id),
+        runbook=runbook_link(settings, _section_of_run(_repository(context), run)),
     )
     return News(alert, run.run_id)
 
@@ -201,19 +208,19 @@ def _cause(event: dg.DagsterEvent | None) -> str | None:
     return (data.error.cause or data.error).message.strip()
 
 
-def _failed_check(policy: Policy, record: AssetCheckExecutionRecord) -> News:
+def _failed_check(settings: Settings, record: AssetCheckExecutionRecord) -> News:
     event = record.event.dagster_event if record.event is not None else None
     evaluation = event.asset_check_evaluation_data if event is not None else None
     is_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
     detail = evaluation.description if evaluation is not None else None
     alert = _check_alert(
-        policy, record, "warning" if is_warning else "error", detail or "no description"
+        settings, record, "warning" if is_warning else "error", detail or "no description"
     )
     return News(alert, f"evaluation {record.id}")
 
 
 def _tell_recovery(
-    policy: Policy,
+    settings: Settings,
     record: AssetCheckExecutionRecord,
     channels: Iterable[Channel],
     told: Told,
@@ -224,14 +231,14 @@ def _tell_recovery(
     failing = [_check_identity(record, "error"), _check_identity(record, "warning")]
     for channel in channels:
         if any(told.identity(channel, identity) is not None for identity in failing):
-            alert = _check_alert(policy, record, "recovered", "it passes again")
-            sent += _tell([News(alert, f"evaluation {record.id}")], [channel], told, policy, now)
+            alert = _check_alert(settings, record, "recovered", "it passes again")
+            sent += _tell([News(alert, f"evaluation {record.id}")], [channel], told, settings, now)
             told.forget(channel, [*failing, alert.identity])
     return sent
 
 
 def _check_alert(
-    policy: Policy,
+    settings: Settings,
     record: AssetCheckExecutionRecord,
     level: Level,
     detail: str,
@@ -243,8 +250,8 @@ def _check_alert(
         level=level,
         title=f"check {record.key.name} of {asset.to_user_string()} {says}",
         detail=detail,
-        link=run_link(policy, record.run_id),
-        runbook=runbook_link(policy, record.key.name),
+        link=run_link(settings, record.run_id),
+        runbook=runbook_link(settings, record.key.name),
     )
 
 
@@ -252,14 +259,14 @@ def _check_identity(record: AssetCheckExecutionRecord, level: Level) -> str:
     return f"check {record.key.asset_key.to_user_string()} {record.key.name} {level}"
 
 
-def _late(policy: Policy, item: Late) -> News:
+def _late(settings: Settings, item: Late) -> News:
     alert = Alert(
         identity=f"late {item.schedule}",
         level="error",
         title=f"{item.schedule} is late",
         detail=item.words,
-        link=f"{policy.dagster_url.rstrip('/')}/automation" if policy.dagster_url else None,
-        runbook=runbook_link(policy, "heartbeat"),
+        link=f"{settings.dagster_url.rstrip('/')}/automation" if settings.dagster_url else None,
+        runbook=runbook_link(settings, "heartbeat"),
     )
     return News(alert, f"late {item.schedule} {item.due_at.astimezone(UTC).isoformat()}")
 

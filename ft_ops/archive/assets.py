@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from ft_ops.archive.checks import defs as bucket_defs
-from ft_ops.archive.jobs import defs as schedule_defs
 from ft_ops.archive.month.content import TABLES, archived_name
 from ft_ops.archive.month.digest import total
 from ft_ops.archive.month.ledger import Generation, latest, supersede
@@ -22,13 +20,15 @@ from ft_ops.archive.resources import (
     throttle,
 )
 from ft_ops.archive.thaw.ledger import open_thaw
-from ft_ops.archive.thaw_assets import defs as thaw_defs
+from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database, Settings
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, monthly, table, utc_now
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.partitions import monthly
+from ft_ops.orchestration.resources import DatabaseResource
 from ft_ops.pg.pace import pace_beside_others
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 @dg.asset(
@@ -46,16 +46,18 @@ from ft_ops.settings import Policy
     ),
 )
 def archived_content_segments(
-    context: dg.AssetExecutionContext, config: DryRunOff, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: DryRunOff,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
-        policy = settings.policy()
         seen = preflight(
             connection,
             month,
-            retention_years=policy.retention_years,
-            longest_snapshot_seconds=policy.longest_snapshot_seconds,
+            retention_years=settings.retention_years,
+            longest_snapshot_seconds=settings.longest_snapshot_seconds,
             now=utc_now(),
         )
         if config.dry_run:
@@ -94,11 +96,13 @@ def archived_content_segments(
     ),
 )
 def content_archive(
-    context: dg.AssetExecutionContext, config: DryRunOff, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: DryRunOff,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
-        policy = settings.policy()
         generation = latest(connection, month)
         if generation is None:
             raise Refused(
@@ -115,19 +119,19 @@ def content_archive(
             )
         if not config.dry_run:
             with database.connect("archive pace") as beside:
-                pace = pace_beside_others(beside, policy.archive_share_beside_others)
+                pace = pace_beside_others(beside, settings.archive_share_beside_others)
                 generation = archive_content(
                     connection,
-                    policy.require_database_url(),
-                    archive_target(policy, pace),
+                    settings.require_database_url(),
+                    archive_target(settings, pace),
                     generation,
-                    storage_class=policy.archive_storage_class,
-                    lock=object_lock(policy),
+                    storage_class=settings.archive_storage_class,
+                    lock=object_lock(settings),
                     run_id=context.run.run_id,
                     log=context.log.info,
                 )
     return dg.MaterializeResult(
-        metadata={"dry run": config.dry_run, **_generation_metadata(generation, policy)}
+        metadata={"dry run": config.dry_run, **_generation_metadata(generation, settings)}
     )
 
 
@@ -146,11 +150,13 @@ def content_archive(
     ),
 )
 def purged_content_segments(
-    context: dg.AssetExecutionContext, config: DryRunOn, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: DryRunOn,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
-        policy = settings.policy()
         generation = latest(connection, month)
         if generation is None:
             raise Refused(
@@ -162,11 +168,11 @@ def purged_content_segments(
             return dg.MaterializeResult(metadata={"decision": "done before"})
         plan = plan_purge(
             connection,
-            archive_target(policy).bucket,
+            archive_target(settings).bucket,
             generation,
-            purge_rules(policy),
+            purge_rules(settings),
             utc_now(),
-            pace_beside_others(connection, policy.archive_share_beside_others),
+            pace_beside_others(connection, settings.archive_share_beside_others),
         )
         metadata = _plan_metadata(plan)
         if config.dry_run:
@@ -180,7 +186,7 @@ def purged_content_segments(
         purge = purge_month(
             connection,
             plan,
-            throttle(connection, policy, context.log.info),
+            throttle(connection, settings, context.log.info),
             run_id=context.run.run_id,
             log=context.log.info,
         )
@@ -207,9 +213,9 @@ def _preflight_metadata(seen: Preflight) -> dict[str, dg.MetadataValue]:
 
 
 def _generation_metadata(
-    generation: Generation, policy: Policy
+    generation: Generation, settings: Settings
 ) -> dict[str, dg.MetadataValue | int | str]:
-    bucket = policy.require_archive_bucket()
+    bucket = settings.require_archive_bucket()
     rows = generation.rows
     digests = generation.digests or {}
     metadata: dict[str, dg.MetadataValue | int | str] = {
@@ -248,11 +254,3 @@ def _plan_metadata(plan: PurgePlan) -> dict[str, dg.MetadataValue | str]:
         "gates": gates_table(plan.gates),
         "changed since the proof": dg.MetadataValue.json(list(plan.changed)),
     }
-
-
-defs = dg.Definitions.merge(
-    dg.Definitions(assets=[archived_content_segments, content_archive, purged_content_segments]),
-    thaw_defs,
-    bucket_defs,
-    schedule_defs,
-)

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from ft_ops.orchestration.resources import Settings, as_failure
-from ft_ops.orchestration.shared import own_identity
+from ft_ops.orchestration.resources import as_failure
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
+from ft_ops.settings import Settings
 
 
 @dg.asset_check(
@@ -17,13 +17,12 @@ from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
         "FT_ARCHIVE_LOCK_MODE asks for it. Fails when a setting was changed, whoever changed it."
     ),
 )
-def archive_bucket_is_safe(settings: Settings) -> dg.AssetCheckResult:
+def archive_bucket_is_safe(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
     with as_failure():
-        policy = settings.policy()
-        bucket = open_bucket(policy.require_archive_bucket())
+        bucket = open_bucket(settings.require_archive_bucket())
         posture = bucket_posture(bucket)
         purpose = Purpose(
-            needs_object_lock=policy.archive_lock_mode is not None, keeps_every_version=True
+            needs_object_lock=settings.archive_lock_mode is not None, keeps_every_version=True
         )
         found = weaknesses(bucket.name, posture, purpose)
     return dg.AssetCheckResult(
@@ -36,25 +35,3 @@ def archive_bucket_is_safe(settings: Settings) -> dg.AssetCheckResult:
             "object lock": posture.object_lock,
         },
     )
-
-
-check_archive_bucket = dg.define_asset_job(
-    "check_archive_bucket",
-    tags=own_identity("check_archive_bucket"),
-    selection=dg.AssetSelection.checks(archive_bucket_is_safe),
-    description="Reads the settings of the archive's bucket.",
-)
-
-check_archive_bucket_daily = dg.ScheduleDefinition(
-    name="check_archive_bucket_daily",
-    job=check_archive_bucket,
-    cron_schedule="45 0 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
-
-defs = dg.Definitions(
-    asset_checks=[archive_bucket_is_safe],
-    jobs=[check_archive_bucket],
-    schedules=[check_archive_bucket_daily],
-)

@@ -5,6 +5,11 @@ from datetime import timedelta
 
 import dagster as dg
 
+from ft_ops.archive.assets import (
+    archived_content_segments,
+    content_archive,
+    purged_content_segments,
+)
 from ft_ops.archive.checks import archive_bucket_is_safe
 from ft_ops.archive.month.ledger import all_latest
 from ft_ops.archive.move.preflight import due_months
@@ -14,28 +19,64 @@ from ft_ops.archive.thaw.thaw import is_readable
 from ft_ops.archive.thaw_assets import (
     EraseConfig,
     ThawConfig,
-    erase_archived_content,
-    refreeze_thawed_content,
-    thaw_archived_content,
+    erased_archive_content,
+    refrozen_content_segments,
+    thawed_content_segments,
 )
+from ft_ops.clock import utc_now
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import own_identity, utc_now
+from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
 
-archive_old_content = dg.define_asset_job(
+archive_old_content = asset_job(
     "archive_old_content",
-    tags=own_identity("archive_old_content"),
     # The check of the bucket has a job of its own, and so has what it needs of AWS.
-    selection=dg.AssetSelection.assets("archived_content_segments", "content_archive")
+    dg.AssetSelection.assets("archived_content_segments", "content_archive")
     - dg.AssetSelection.checks(archive_bucket_is_safe),
-    description="Moves a month past its retention out of content_segments and into Glacier.",
+    "Moves a month past its retention out of content_segments and into Glacier.",
+    identity=True,
 )
 
-purge_archived_content = dg.define_asset_job(
+purge_archived_content = asset_job(
     "purge_archived_content",
-    tags=own_identity("purge_archived_content"),
-    selection=["purged_content_segments"],
-    description="Removes a proven month from the database. A dry run when launched by hand.",
+    ["purged_content_segments"],
+    "Removes a proven month from the database. A dry run when launched by hand.",
+    identity=True,
+)
+
+thaw_archived_content = asset_job(
+    "thaw_archived_content",
+    ["thawed_content_segments"],
+    "Brings a purged month, or one family of it, back from Glacier for a time.",
+    identity=True,
+)
+
+refreeze_thawed_content = asset_job(
+    "refreeze_thawed_content",
+    ["refrozen_content_segments"],
+    "Takes a thawed month out of the database again. A dry run by hand.",
+    identity=True,
+)
+
+erase_archived_content = asset_job(
+    "erase_archived_content",
+    ["erased_archive_content"],
+    "Rewrites archives that hold erased content. A dry run by hand.",
+    identity=True,
+)
+
+check_archive_bucket = asset_job(
+    "check_archive_bucket",
+    dg.AssetSelection.checks(archive_bucket_is_safe),
+    "Reads the settings of the archive's bucket.",
+    identity=True,
+)
+
+check_archive_bucket_daily = schedule(
+    "check_archive_bucket_daily",
+    check_archive_bucket,
+    "45 0 * * *",
 )
 
 
@@ -47,13 +88,13 @@ purge_archived_content = dg.define_asset_job(
     description="One run for each month that is due.",
 )
 def archive_old_content_monthly(
-    context: dg.ScheduleEvaluationContext, database: Database, settings: Settings
+    context: dg.ScheduleEvaluationContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for every month that is due, not for the newest alone: a missed tick skips nothing."""
     with as_failure(), database.connect("archive schedule") as connection:
-        months = due_months(
-            connection, settings.policy().retention_years, context.scheduled_execution_time
-        )
+        months = due_months(connection, settings.retention_years, context.scheduled_execution_time)
     if not months:
         return dg.SkipReason("no month is due")
     return _requests(months, context)
@@ -67,7 +108,7 @@ def archive_old_content_monthly(
     description="Goes on with months that a run left between the move and the freeze.",
 )
 def finish_archives_daily(
-    context: dg.ScheduleEvaluationContext, database: Database
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for the months whose newest generation is unfinished and no erasure's."""
     with as_failure(), database.connect("archive schedule") as connection:
@@ -91,16 +132,17 @@ def finish_archives_daily(
     "is false.",
 )
 def purge_archived_content_daily(
-    context: dg.ScheduleEvaluationContext, database: Database, settings: Settings
+    context: dg.ScheduleEvaluationContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for months past their grace, and for those whose purge was begun."""
     with as_failure():
-        policy = settings.policy()
-        if not policy.purge_enabled:
+        if not settings.purge_enabled:
             return dg.SkipReason("FT_PURGE_ENABLED is not set to true")
         with database.connect("purge schedule") as connection:
             proven_before = context.scheduled_execution_time - timedelta(
-                days=policy.purge_grace_days
+                days=settings.purge_grace_days
             )
             months = [
                 g.month
@@ -122,7 +164,7 @@ def purge_archived_content_daily(
     "thawed months whose time to live is over out of the database again.",
 )
 def thaws_in_progress(
-    database: Database, settings: Settings
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One request a thaw and state; a run that failed is asked for again the next hour."""
     requests = []
@@ -131,7 +173,7 @@ def thaws_in_progress(
         thaws = open_thaws(connection)
         if not thaws:
             return dg.SkipReason("no month is thawed or asked back")
-        bucket = archive_target(settings.policy()).bucket
+        bucket = archive_target(settings).bucket
         for thaw in thaws:
             run_key = f"{thaw.id}-{thaw.state}-{hour}"
             due = thaw.expires_at is not None and thaw.expires_at <= utc_now()
@@ -186,8 +228,25 @@ def _erase_request(run_key: str) -> dg.RunRequest:
 
 
 defs = dg.Definitions(
-    jobs=[archive_old_content, purge_archived_content],
+    assets=[
+        archived_content_segments,
+        content_archive,
+        purged_content_segments,
+        thawed_content_segments,
+        refrozen_content_segments,
+        erased_archive_content,
+    ],
+    asset_checks=[archive_bucket_is_safe],
+    jobs=[
+        archive_old_content,
+        purge_archived_content,
+        thaw_archived_content,
+        refreeze_thawed_content,
+        erase_archived_content,
+        check_archive_bucket,
+    ],
     schedules=[
+        check_archive_bucket_daily,
         archive_old_content_monthly,
         finish_archives_daily,
         purge_archived_content_daily,

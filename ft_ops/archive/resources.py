@@ -1,4 +1,4 @@
-"""What the archive's Dagster definitions share: launch configs, the month's lock, the policy."""
+"""What the archive's Dagster definitions share: launch configs, the month's lock, the target."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from ft_ops.archive.purge.throttle import Limits, Throttle
 from ft_ops.archive.store.export import ArchiveTarget
 from ft_ops.archive.store.freeze import Lock
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database, as_failure
-from ft_ops.orchestration.shared import table
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.s3.bucket import open_bucket
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 UNFINISHED = frozenset(
     {"archiving", "archived", "exporting", "exported", "proving", "proven", "freezing"}
@@ -45,7 +45,7 @@ class DryRunOn(dg.Config):
 
 
 @contextmanager
-def month_at_work(database: Database, month: Month) -> Iterator[Connection]:
+def month_at_work(database: DatabaseResource, month: Month) -> Iterator[Connection]:
     """A connection that holds the month's advisory lock: one run a month at any time."""
     with (
         as_failure(),
@@ -55,31 +55,31 @@ def month_at_work(database: Database, month: Month) -> Iterator[Connection]:
         yield connection
 
 
-def archive_target(policy: Policy, pace: Pace = FULL_SPEED) -> ArchiveTarget:
+def archive_target(settings: Settings, pace: Pace = FULL_SPEED) -> ArchiveTarget:
     """Where exports go."""
-    bucket = open_bucket(policy.require_archive_bucket())
-    return ArchiveTarget(bucket, policy.archive_prefix, policy.archive_part_bytes, pace)
+    bucket = open_bucket(settings.require_archive_bucket())
+    return ArchiveTarget(bucket, settings.archive_prefix, settings.archive_part_bytes, pace)
 
 
-def object_lock(policy: Policy) -> Lock | None:
+def object_lock(settings: Settings) -> Lock | None:
     """The Object Lock that frozen versions get, if any."""
-    if policy.archive_lock_mode is None:
+    if settings.archive_lock_mode is None:
         return None
-    return Lock(policy.archive_lock_mode, policy.archive_lock_days)
+    return Lock(settings.archive_lock_mode, settings.archive_lock_days)
 
 
-def purge_rules(policy: Policy) -> PurgeRules:
+def purge_rules(settings: Settings) -> PurgeRules:
     """When a purge may happen at all."""
-    return PurgeRules(policy.purge_enabled, timedelta(days=policy.purge_grace_days))
+    return PurgeRules(settings.purge_enabled, timedelta(days=settings.purge_grace_days))
 
 
-def throttle(connection: Connection, policy: Policy, log: Callable[[str], None]) -> Throttle:
+def throttle(connection: Connection, settings: Settings, log: Callable[[str], None]) -> Throttle:
     """What pauses a removal."""
     limits = Limits(
-        replication_lag_seconds=policy.purge_pause_replication_lag_seconds,
-        latency_ms=policy.purge_pause_latency_ms,
-        longest_pause_seconds=policy.purge_longest_pause_seconds,
-        share_beside_others=policy.archive_share_beside_others,
+        replication_lag_seconds=settings.purge_pause_replication_lag_seconds,
+        latency_ms=settings.purge_pause_latency_ms,
+        longest_pause_seconds=settings.purge_longest_pause_seconds,
+        share_beside_others=settings.archive_share_beside_others,
     )
     return Throttle(connection, limits, log)
 

@@ -25,10 +25,12 @@ from ft_ops.archive.thaw.retrieval_cost import estimate_thaw, load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable, load, plan_thaw
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, monthly, own_identity, table
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.partitions import monthly
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.s3.glacier import Tier
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 class ThawConfig(dg.Config):
@@ -47,7 +49,7 @@ class ThawConfig(dg.Config):
     )
     dry_run: bool = Field(default=False, description="Only estimate time and cost.")
 
-    def request(self, month: Month, policy: Policy) -> ThawRequest:
+    def request(self, month: Month, settings: Settings) -> ThawRequest:
         """The request, validated."""
         if self.tier not in {"Bulk", "Standard", "Expedited"}:
             raise Refused(
@@ -57,7 +59,7 @@ class ThawConfig(dg.Config):
             )
         tier: Tier = self.tier  # type: ignore[assignment]
         family_id = UUID(self.family_id) if self.family_id else None
-        return ThawRequest(month, family_id, tier, self.days or policy.thaw_days)
+        return ThawRequest(month, family_id, tier, self.days or settings.thaw_days)
 
 
 class EraseConfig(dg.Config):
@@ -85,24 +87,26 @@ class EraseConfig(dg.Config):
     ),
 )
 def thawed_content_segments(
-    context: dg.AssetExecutionContext, config: ThawConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: ThawConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
-        policy = settings.policy()
-        request = config.request(month, policy)
-        prices = load_prices(policy.archive_prices_file)
+        request = config.request(month, settings)
+        prices = load_prices(settings.archive_prices_file)
         if config.dry_run:
             _, estimate = plan_thaw(connection, request, prices)
             context.log.info("estimate: %s", asdict(estimate))
             return
-        bucket = archive_target(policy).bucket
+        bucket = archive_target(settings).bucket
         thaw = begin(connection, bucket, request, prices, purpose="thaw", run_id=context.run.run_id)
         context.log.info("estimate: %s", dict(thaw.estimate))
         if thaw.state == "restoring" and not is_readable(connection, bucket, thaw):
             context.log.info("Glacier was asked; the sensor thaws_in_progress goes on from here")
             return
-        thaw = load(connection, policy.require_database_url(), bucket, thaw, log=context.log.info)
+        thaw = load(connection, settings.require_database_url(), bucket, thaw, log=context.log.info)
     yield dg.MaterializeResult(metadata=_thaw_metadata(thaw))
 
 
@@ -120,11 +124,13 @@ def thawed_content_segments(
     ),
 )
 def refrozen_content_segments(
-    context: dg.AssetExecutionContext, config: DryRunOn, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: DryRunOn,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
-        policy = settings.policy()
         thaw = open_thaw(connection, month)
         if thaw is None:
             raise Refused(
@@ -132,16 +138,16 @@ def refrozen_content_segments(
                 cause="it is not thawed",
                 next_step="see the open thaws: SELECT * FROM ops.thaws",
             )
-        bucket = archive_target(policy).bucket
+        bucket = archive_target(settings).bucket
         if config.dry_run:
-            gates = plan_refreeze(connection, bucket, thaw, purge_rules(policy))
+            gates = plan_refreeze(connection, bucket, thaw, purge_rules(settings))
             return dg.MaterializeResult(metadata={"dry run": True, "gates": gates_table(gates)})
         done = refreeze(
             connection,
             bucket,
             thaw,
-            purge_rules(policy),
-            throttle(connection, policy, context.log.info),
+            purge_rules(settings),
+            throttle(connection, settings, context.log.info),
             run_id=context.run.run_id,
             log=context.log.info,
         )
@@ -166,13 +172,15 @@ def refrozen_content_segments(
     ),
 )
 def erased_archive_content(
-    context: dg.AssetExecutionContext, config: EraseConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: EraseConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     with as_failure(), database.connect("erasure") as connection:
-        policy = settings.policy()
-        bucket = archive_target(policy).bucket
+        bucket = archive_target(settings).bucket
         plans = plan_erasures(connection, bucket)
-        rows = [_plan_row(plan, config, policy) for plan in plans]
+        rows = [_plan_row(plan, config, settings) for plan in plans]
         removed = 0
         if not config.dry_run:
             removed = remove_superseded(connection, bucket, log=context.log.info)
@@ -180,7 +188,7 @@ def erased_archive_content(
     if not config.dry_run:
         for plan in plans:
             if not plan.holds:
-                outcomes[str(plan.month)] = _erase(context, config, database, policy, plan)
+                outcomes[str(plan.month)] = _erase(context, config, database, settings, plan)
         with as_failure(), database.connect("erasure") as connection:
             removed += remove_superseded(connection, bucket, log=context.log.info)
     return dg.MaterializeResult(
@@ -198,19 +206,19 @@ def erased_archive_content(
 def _erase(
     context: dg.AssetExecutionContext,
     config: EraseConfig,
-    database: Database,
-    policy: Policy,
+    database: DatabaseResource,
+    settings: Settings,
     plan: ErasurePlan,
 ) -> str:
-    request = ThawConfig(tier=config.tier, days=1).request(plan.month, policy)
-    target = archive_target(policy)
+    request = ThawConfig(tier=config.tier, days=1).request(plan.month, settings)
+    target = archive_target(settings)
     with month_at_work(database, plan.month) as connection:
         try:
             thaw = begin(
                 connection,
                 target.bucket,
                 request,
-                load_prices(policy.archive_prices_file),
+                load_prices(settings.archive_prices_file),
                 purpose="erasure",
                 run_id=context.run.run_id,
             )
@@ -220,11 +228,11 @@ def _erase(
             return "asked Glacier; the sensor thaws_in_progress goes on from here"
         done = erase_month(
             connection,
-            policy.require_database_url(),
+            settings.require_database_url(),
             target,
             thaw,
-            storage_class=policy.archive_storage_class,
-            lock=object_lock(policy),
+            storage_class=settings.archive_storage_class,
+            lock=object_lock(settings),
             run_id=context.run.run_id,
             log=context.log.info,
         )
@@ -232,11 +240,11 @@ def _erase(
 
 
 def _plan_row(
-    plan: ErasurePlan, config: EraseConfig, policy: Policy
+    plan: ErasurePlan, config: EraseConfig, settings: Settings
 ) -> tuple[str, int, int, float, float, str]:
-    request = ThawConfig(tier=config.tier, days=1).request(plan.month, policy)
+    request = ThawConfig(tier=config.tier, days=1).request(plan.month, settings)
     estimate = estimate_thaw(
-        list(plan.generations), request.tier, 1, load_prices(policy.archive_prices_file)
+        list(plan.generations), request.tier, 1, load_prices(settings.archive_prices_file)
     )
     return (
         str(plan.month),
@@ -258,30 +266,3 @@ def _thaw_metadata(thaw: Thaw) -> dict[str, dg.MetadataValue | str]:
         "estimate": dg.MetadataValue.json(dict(thaw.estimate)),
         "until": dg.MetadataValue.timestamp(thaw.expires_at),
     }
-
-
-thaw_archived_content = dg.define_asset_job(
-    "thaw_archived_content",
-    tags=own_identity("thaw_archived_content"),
-    selection=[thawed_content_segments],
-    description="Brings a purged month, or one family of it, back from Glacier for a time.",
-)
-
-refreeze_thawed_content = dg.define_asset_job(
-    "refreeze_thawed_content",
-    tags=own_identity("refreeze_thawed_content"),
-    selection=[refrozen_content_segments],
-    description="Takes a thawed month out of the database again. A dry run by hand.",
-)
-
-erase_archived_content = dg.define_asset_job(
-    "erase_archived_content",
-    tags=own_identity("erase_archived_content"),
-    selection=[erased_archive_content],
-    description="Rewrites archives that hold erased content. A dry run by hand.",
-)
-
-defs = dg.Definitions(
-    assets=[thawed_content_segments, refrozen_content_segments, erased_archive_content],
-    jobs=[thaw_archived_content, refreeze_thawed_content, erase_archived_content],
-)

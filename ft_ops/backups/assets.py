@@ -5,11 +5,9 @@ import random
 import dagster as dg
 
 from ft_ops.backups.drill.drill import Plan, named_plan, newest_plan, older_plan, run_drill
-from ft_ops.backups.dump_assets import defs as dump_defs
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.backups.inventory.objectives import inventory_promises, log_promises
-from ft_ops.backups.jobs import defs as schedule_defs
 from ft_ops.backups.providers import replica_lag, replicates, retention_rules
 from ft_ops.backups.resources import (
     DrillConfig,
@@ -24,9 +22,12 @@ from ft_ops.backups.retention.deletion import delete_backups, deletions
 from ft_ops.backups.retention.picture import ladder_picture
 from ft_ops.backups.retention.retention import plan_retention
 from ft_ops.backups.take.take import take_full, take_increment
-from ft_ops.orchestration.resources import Database, Settings
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, table, utc_now
+from ft_ops.clock import utc_now
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource
 from ft_ops.pg.locks import only_one
+from ft_ops.settings import Settings
 
 CHECKS = {
     "full_backup_daily": "A full backup exists for each of the last days, the newest at most 26 "
@@ -63,7 +64,9 @@ LOG_CHECKS = {
     ),
 )
 def full_backup(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     with at_work(database, settings) as work:
         taken = take_full(
@@ -89,7 +92,9 @@ def full_backup(
     ),
 )
 def incremental_backup(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     with at_work(database, settings) as work:
         taken = take_increment(
@@ -118,7 +123,9 @@ def incremental_backup(
     ),
 )
 def wal_archive(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with at_work(database, settings) as work:
         work.provider.ship_log(work.connection, context.log.info)
@@ -136,7 +143,7 @@ def wal_archive(
             **state.details,
         },
         check_results=check_results(
-            log_promises(state, work.policy.wal_lag_seconds), "wal_archive"
+            log_promises(state, work.settings.wal_lag_seconds), "wal_archive"
         ),
     )
 
@@ -156,7 +163,9 @@ def wal_archive(
     ),
 )
 def backup_inventory(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with at_work(database, settings) as work:
         inventory = take_inventory(
@@ -166,9 +175,12 @@ def backup_inventory(
             now=utc_now(),
             log=context.log.info,
         )
-    rules = retention_rules(work.policy)
+    rules = retention_rules(work.settings)
     promises = inventory_promises(
-        inventory, rules, replicates=replicates(work.policy), replica_lag=replica_lag(work.policy)
+        inventory,
+        rules,
+        replicates=replicates(work.settings),
+        replica_lag=replica_lag(work.settings),
     )
     plan = plan_retention(inventory.candidates, rules, inventory.taken_at)
     return dg.MaterializeResult(
@@ -194,7 +206,10 @@ def backup_inventory(
     ),
 )
 def restore_drill(
-    context: dg.AssetExecutionContext, config: DrillConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: DrillConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     with at_work(database, settings) as work:
         drill = run_drill(
@@ -240,11 +255,11 @@ def restore_drill(
 def backup_retention(
     context: dg.AssetExecutionContext,
     config: RetentionConfig,
-    database: Database,
-    settings: Settings,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     with at_work(database, settings) as work, only_one(work.connection, "backup retention"):
-        rules = retention_rules(work.policy)
+        rules = retention_rules(work.settings)
         inventory = take_inventory(
             work.connection, work.provider, work.bucket, now=utc_now(), log=context.log.info
         )
@@ -252,7 +267,7 @@ def backup_retention(
         chosen = deletions(inventory, plan, rules)
         for deletion in chosen:
             context.log.info("goes: %s, %s", deletion.item.name, deletion.reason)
-        is_applied = work.policy.backup_retention_apply and not config.dry_run
+        is_applied = work.settings.backup_retention_apply and not config.dry_run
         if is_applied:
             delete_backups(
                 work.connection, work.provider, work.bucket, inventory, chosen, context.log.info
@@ -276,19 +291,3 @@ def _plan(entries: list[ledger.Entry], config: DrillConfig) -> Plan:
     if config.older:
         return older_plan(entries, random.SystemRandom())
     return newest_plan(entries)
-
-
-defs = dg.Definitions.merge(
-    dg.Definitions(
-        assets=[
-            full_backup,
-            incremental_backup,
-            wal_archive,
-            backup_inventory,
-            restore_drill,
-            backup_retention,
-        ]
-    ),
-    dump_defs,
-    schedule_defs,
-)

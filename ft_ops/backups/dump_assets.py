@@ -5,8 +5,10 @@ import dagster as dg
 from ft_ops.backups.dump.dump import take_dump
 from ft_ops.backups.providers import dump_rules
 from ft_ops.backups.resources import at_work, taken_metadata
-from ft_ops.orchestration.resources import Database, Settings
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, utc_now
+from ft_ops.clock import utc_now
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.resources import DatabaseResource
+from ft_ops.settings import Settings
 
 
 @dg.asset(
@@ -22,13 +24,15 @@ from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, utc_now
     ),
 )
 def monthly_dump(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     with at_work(database, settings) as work:
-        rules = dump_rules(work.policy)
+        rules = dump_rules(work.settings)
         taken = take_dump(
             work.connection,
-            work.policy.require_database_url(),
+            work.settings.require_database_url(),
             work.bucket,
             rules,
             provider=work.provider.name,
@@ -40,6 +44,3 @@ def monthly_dump(
     return dg.MaterializeResult(
         metadata={**taken_metadata(taken), "storage class": rules.storage_class}
     )
-
-
-defs = dg.Definitions(assets=[monthly_dump])

@@ -1,4 +1,4 @@
-"""The provider of this deployment, by its policy."""
+"""The provider of this deployment, by its settings."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket, naming, open_bucket
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
-def backup_bucket(policy: Policy) -> Bucket:
+def backup_bucket(settings: Settings) -> Bucket:
     """The bucket of the backups, open."""
-    return open_bucket(policy.require_backup_bucket())
+    return open_bucket(settings.require_backup_bucket())
 
 
-def open_provider(policy: Policy, connection: Connection, bucket: Bucket) -> BackupProvider:
+def open_provider(settings: Settings, connection: Connection, bucket: Bucket) -> BackupProvider:
     """The provider that FT_BACKUP_PROVIDER names, for the cluster of ``connection``."""
-    if policy.backup_provider == "barman":
-        return _barman(policy, connection, bucket)
-    if policy.backup_provider == "rds":
-        return _rds(policy)
+    if settings.backup_provider == "barman":
+        return _barman(settings, connection, bucket)
+    if settings.backup_provider == "rds":
+        return _rds(settings)
     raise OpsError(
         "FT_BACKUP_PROVIDER",
         cause="it is not set",
@@ -40,51 +40,51 @@ def open_provider(policy: Policy, connection: Connection, bucket: Bucket) -> Bac
     )
 
 
-def retention_rules(policy: Policy) -> Rules:
+def retention_rules(settings: Settings) -> Rules:
     """How much is kept."""
     return Rules(
-        days=policy.backup_keep_days,
-        weeks=policy.backup_keep_weeks,
-        months=policy.backup_keep_months,
-        floor=policy.backup_floor,
-        stale=timedelta(hours=policy.backup_stale_hours),
+        days=settings.backup_keep_days,
+        weeks=settings.backup_keep_weeks,
+        months=settings.backup_keep_months,
+        floor=settings.backup_floor,
+        stale=timedelta(hours=settings.backup_stale_hours),
     )
 
 
-def replicates(policy: Policy) -> bool:
+def replicates(settings: Settings) -> bool:
     """Whether copies are kept in another region."""
-    if policy.backup_provider == "rds":
-        return policy.dr_region is not None
-    return policy.dr_bucket is not None
+    if settings.backup_provider == "rds":
+        return settings.dr_region is not None
+    return settings.dr_bucket is not None
 
 
-def replica_lag(policy: Policy) -> timedelta:
+def replica_lag(settings: Settings) -> timedelta:
     """How old the newest copy there may be."""
-    return timedelta(hours=policy.dr_lag_hours)
+    return timedelta(hours=settings.dr_lag_hours)
 
 
-def drill_folder(policy: Policy) -> Path:
+def drill_folder(settings: Settings) -> Path:
     """Where drills restore to."""
-    return policy.drill_folder or Path(tempfile.gettempdir())
+    return settings.drill_folder or Path(tempfile.gettempdir())
 
 
-def server_programs(policy: Policy) -> Path:
+def server_programs(settings: Settings) -> Path:
     """The folder of PostgreSQL's programs for drills and dumps."""
-    return policy.pg_bin_dir or embedded_binaries()
+    return settings.pg_bin_dir or embedded_binaries()
 
 
-def dump_rules(policy: Policy) -> DumpRules:
+def dump_rules(settings: Settings) -> DumpRules:
     """How the monthly dump is made."""
     return DumpRules(
-        bin_dir=server_programs(policy),
-        drill_folder=drill_folder(policy),
-        storage_class=policy.dump_storage_class,
-        timeout_seconds=policy.backup_timeout_minutes * 60,
+        bin_dir=server_programs(settings),
+        drill_folder=drill_folder(settings),
+        storage_class=settings.dump_storage_class,
+        timeout_seconds=settings.backup_timeout_minutes * 60,
     )
 
 
-def _rds(policy: Policy) -> RdsProvider:
-    if policy.rds_instance is None:
+def _rds(settings: Settings) -> RdsProvider:
+    if settings.rds_instance is None:
         raise OpsError(
             "FT_RDS_INSTANCE",
             cause="it is not set, and FT_BACKUP_PROVIDER is rds",
@@ -92,38 +92,38 @@ def _rds(policy: Policy) -> RdsProvider:
         )
     with naming("RDS"):
         client = boto3.client("rds")
-        copies = boto3.client("rds", region_name=policy.dr_region) if policy.dr_region else None
+        copies = boto3.client("rds", region_name=settings.dr_region) if settings.dr_region else None
     return RdsProvider(
-        url=policy.require_database_url(),
-        instance=policy.rds_instance,
+        url=settings.require_database_url(),
+        instance=settings.rds_instance,
         client=client,
         region=client.meta.region_name,
         copies=copies,
-        copies_key=policy.dr_kms_key,
-        patience=Patience(policy.backup_timeout_minutes * 60),
-        arrival_seconds=policy.wal_arrival_seconds,
+        copies_key=settings.dr_kms_key,
+        patience=Patience(settings.backup_timeout_minutes * 60),
+        arrival_seconds=settings.wal_arrival_seconds,
     )
 
 
-def _barman(policy: Policy, connection: Connection, bucket: Bucket) -> BarmanProvider:
+def _barman(settings: Settings, connection: Connection, bucket: Bucket) -> BarmanProvider:
     row = connection.execute(statement("backups/cluster")).fetchone()
     assert row is not None
     replica = None
-    if policy.dr_bucket is not None:
-        replica = open_bucket(policy.dr_bucket, region=policy.dr_region)
+    if settings.dr_bucket is not None:
+        replica = open_bucket(settings.dr_bucket, region=settings.dr_region)
     return BarmanProvider(
-        url=policy.require_database_url(),
+        url=settings.require_database_url(),
         bucket=bucket,
-        folder=policy.backup_prefix,
-        server=policy.backup_server,
+        folder=settings.backup_prefix,
+        server=settings.backup_server,
         system_identifier=row[0],
         segment_bytes=row[1],
-        spool=policy.wal_spool,
+        spool=settings.wal_spool,
         replica=replica,
-        drill_folder=drill_folder(policy),
-        bin_dir=server_programs(policy),
-        timeout_seconds=policy.backup_timeout_minutes * 60,
-        arrival_seconds=policy.wal_arrival_seconds,
-        lag_seconds=policy.wal_lag_seconds,
-        floor=policy.backup_floor,
+        drill_folder=drill_folder(settings),
+        bin_dir=server_programs(settings),
+        timeout_seconds=settings.backup_timeout_minutes * 60,
+        arrival_seconds=settings.wal_arrival_seconds,
+        lag_seconds=settings.wal_lag_seconds,
+        floor=settings.backup_floor,
     )

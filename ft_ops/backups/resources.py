@@ -12,11 +12,11 @@ from ft_ops.backups.inventory.objectives import Promise
 from ft_ops.backups.provider import BackupProvider, Taken
 from ft_ops.backups.providers import backup_bucket, open_provider
 from ft_ops.backups.retention.retention import RetentionPlan
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import table
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 class DrillConfig(dg.Config):
@@ -50,16 +50,17 @@ class Workplace:
     connection: Connection
     provider: BackupProvider
     bucket: Bucket
-    policy: Policy
+    settings: Settings
 
 
 @contextmanager
-def at_work(database: Database, settings: Settings) -> Iterator[Workplace]:
+def at_work(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> Iterator[Workplace]:
     """The open database, provider and bucket; an OpsError in the block fails the run."""
     with as_failure(), database.connect("backups") as connection:
-        policy = settings.policy()
-        bucket = backup_bucket(policy)
-        yield Workplace(connection, open_provider(policy, connection, bucket), bucket, policy)
+        bucket = backup_bucket(settings)
+        yield Workplace(connection, open_provider(settings, connection, bucket), bucket, settings)
 
 
 def check_results(promises: Iterable[Promise], asset: str) -> list[dg.AssetCheckResult]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from ft_ops.alerting import alert_channels
 from ft_ops.doctor.findings import Finding, asked
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
-def examine_alerts(policy: Policy) -> Finding:
+def examine_alerts(settings: Settings) -> Finding:
     """Who is told, and whether somebody outside watches that the operations live at all."""
-    return asked("alerts", lambda: _alerts(policy))
+    return asked("alerts", lambda: _alerts(settings))
 
 
-def _alerts(policy: Policy) -> Finding:
-    channels = [channel.name for channel in alert_channels(policy)]
+def _alerts(settings: Settings) -> Finding:
+    channels = [channel.name for channel in alert_channels(settings)]
     if not channels:
         return Finding(
             "alerts",
@@ -22,7 +22,7 @@ def _alerts(policy: Policy) -> Finding:
             "set FT_ALERT_WEBHOOK_URL, or FT_ALERT_EMAIL_TO with FT_SMTP_URL",
         )
     told = " and ".join(channels)
-    if policy.heartbeat_url is None:
+    if settings.heartbeat_url is None:
         return Finding(
             "alerts",
             "limited",

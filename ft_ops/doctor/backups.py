@@ -21,7 +21,7 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import embedded_binaries, major_version
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import naming
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ class _Archiving:
     is_failing: bool
 
 
-def examine_backups(connection: Connection, policy: Policy, now: datetime) -> Iterator[Finding]:
+def examine_backups(connection: Connection, settings: Settings, now: datetime) -> Iterator[Finding]:
     """The provider, what drills restore with, and the newest backup that can be relied on."""
-    yield asked("backup provider", lambda: _provider(connection, policy))
-    yield asked("restore programs", lambda: _programs(connection, policy))
-    yield asked("verified backup", lambda: _verified(connection, policy, now))
+    yield asked("backup provider", lambda: _provider(connection, settings))
+    yield asked("restore programs", lambda: _programs(connection, settings))
+    yield asked("verified backup", lambda: _verified(connection, settings, now))
 
 
-def _provider(connection: Connection, policy: Policy) -> Finding:
-    match policy.backup_provider:
+def _provider(connection: Connection, settings: Settings) -> Finding:
+    match settings.backup_provider:
         case "barman":
-            return _barman(connection, policy)
+            return _barman(connection, settings)
         case "rds":
-            return _rds(policy)
+            return _rds(settings)
         case None:
             return Finding(
                 "backup provider",
@@ -54,7 +54,7 @@ def _provider(connection: Connection, policy: Policy) -> Finding:
             )
 
 
-def _barman(connection: Connection, policy: Policy) -> Finding:
+def _barman(connection: Connection, settings: Settings) -> Finding:
     name = "backup provider"
     command = Path(sys.executable).with_name("barman-cloud-backup")
     if not command.exists():
@@ -77,37 +77,37 @@ def _barman(connection: Connection, policy: Policy) -> Finding:
             f"barman: archive_command failed last at {archiving.last_failed_time:%F %T}Z",
             "read the server's log: it says what archive_command answered",
         )
-    if policy.wal_spool is not None and not policy.wal_spool.is_dir():
+    if settings.wal_spool is not None and not settings.wal_spool.is_dir():
         return Finding(
             name,
             "failed",
-            f"barman: FT_WAL_SPOOL is {policy.wal_spool}, and there is no such folder here",
+            f"barman: FT_WAL_SPOOL is {settings.wal_spool}, and there is no such folder here",
             "mount the folder that archive_command copies to, or unset FT_WAL_SPOOL where it "
             "ships segments itself",
         )
     return Finding(name, "ok", "barman, and the server archives its log")
 
 
-def _rds(policy: Policy) -> Finding:
+def _rds(settings: Settings) -> Finding:
     name = "backup provider"
-    if policy.rds_instance is None:
+    if settings.rds_instance is None:
         mend = "set FT_RDS_INSTANCE to the instance's identifier"
         return Finding(name, "failed", "rds: FT_RDS_INSTANCE is not set", mend)
-    with naming(f"RDS instance {policy.rds_instance}"):
+    with naming(f"RDS instance {settings.rds_instance}"):
         (instance,) = boto3.client("rds").describe_db_instances(
-            DBInstanceIdentifier=policy.rds_instance
+            DBInstanceIdentifier=settings.rds_instance
         )["DBInstances"]
     days = instance["BackupRetentionPeriod"]
     if days == 0:
         mend = "set its backup retention period to 7 days or more: without it RDS keeps no log"
-        return Finding(name, "failed", f"rds: {policy.rds_instance} keeps no backups", mend)
-    return Finding(name, "ok", f"rds: {policy.rds_instance} keeps its log for {days} days")
+        return Finding(name, "failed", f"rds: {settings.rds_instance} keeps no backups", mend)
+    return Finding(name, "ok", f"rds: {settings.rds_instance} keeps its log for {days} days")
 
 
-def _programs(connection: Connection, policy: Policy) -> Finding:
+def _programs(connection: Connection, settings: Settings) -> Finding:
     """A physical backup is restored by its own major version only, and dumps by no older one."""
     name = "restore programs"
-    bin_dir = policy.pg_bin_dir or embedded_binaries()
+    bin_dir = settings.pg_bin_dir or embedded_binaries()
     mend = "set FT_PG_BIN_DIR to the folder of that version's programs, such as pg_restore"
     server = connection.info.server_version // 10_000
     try:
@@ -117,14 +117,14 @@ def _programs(connection: Connection, policy: Policy) -> Finding:
     if found != server:
         detail = f"{bin_dir} is of PostgreSQL {found}, the server of {server}"
         return Finding(name, "failed", detail, mend)
-    folder = policy.drill_folder or Path(tempfile.gettempdir())
+    folder = settings.drill_folder or Path(tempfile.gettempdir())
     if not os.access(folder, os.W_OK | os.X_OK):
         mend = "let FT_DRILL_FOLDER name a folder with room for the database and its log"
         return Finding(name, "failed", f"drills can't write to {folder}", mend)
     return Finding(name, "ok", f"PostgreSQL {found}; drills restore to {folder}")
 
 
-def _verified(connection: Connection, policy: Policy, now: datetime) -> Finding:
+def _verified(connection: Connection, settings: Settings, now: datetime) -> Finding:
     name = "verified backup"
     mend = "launch drill_restore and read what it says; nothing is purged until one passes"
     try:
@@ -134,6 +134,6 @@ def _verified(connection: Connection, policy: Policy, now: datetime) -> Finding:
     if backup is None:
         return Finding(name, "failed", "no backup was ever restored and verified", mend)
     detail = f"{backup.name}, restored to {backup.restored_to:%F %T}Z"
-    if now - backup.restored_to > timedelta(hours=policy.backup_stale_hours):
+    if now - backup.restored_to > timedelta(hours=settings.backup_stale_hours):
         return Finding(name, "failed", f"{detail}: too old to rely on", mend)
     return Finding(name, "ok", detail)

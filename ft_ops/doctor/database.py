@@ -14,7 +14,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect, describe
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 OLDEST_MAJOR_VERSION = 15
 """Views that run as their reader (security_invoker) are new in PostgreSQL 15."""
@@ -58,10 +58,10 @@ class _Extension:
     installed_version: str | None
 
 
-def examine_database(policy: Policy, now: datetime) -> Iterator[Finding]:
+def examine_database(settings: Settings, now: datetime) -> Iterator[Finding]:
     """The server, the migrations, the roles, the privileges, the extensions and the backups."""
     try:
-        url = policy.require_database_url()
+        url = settings.require_database_url()
         connection = connect(url, application="doctor")
     except OpsError as error:
         yield failed("database", error)
@@ -71,8 +71,8 @@ def examine_database(policy: Policy, now: datetime) -> Iterator[Finding]:
         yield asked("migrations", lambda: _migrations(connection))
         yield asked("roles", lambda: _roles(connection, _session(connection)))
         yield asked("privileges", lambda: _privileges(connection))
-        yield asked("extensions", lambda: _extensions(connection, policy))
-        yield from examine_backups(connection, policy, now)
+        yield asked("extensions", lambda: _extensions(connection, settings))
+        yield from examine_backups(connection, settings, now)
 
 
 def _session(connection: Connection) -> _Session:
@@ -159,13 +159,13 @@ def _privileges(connection: Connection) -> Finding:
     return Finding("privileges", "ok", ", ".join(privilege.name for privilege in found))
 
 
-def _extensions(connection: Connection, policy: Policy) -> Finding:
-    names = sorted({*_EXTENSIONS, *policy.require_extensions})
+def _extensions(connection: Connection, settings: Settings) -> Finding:
+    names = sorted({*_EXTENSIONS, *settings.require_extensions})
     with connection.cursor(row_factory=class_row(_Extension)) as cursor:
         found = cursor.execute(statement("doctor/extensions"), {"names": names}).fetchall()
     told = ", ".join(_extension_told(extension) for extension in found)
     absent = {extension.name for extension in found if extension.installed_version is None}
-    missing = sorted(absent & policy.require_extensions)
+    missing = sorted(absent & settings.require_extensions)
     if missing:
         return Finding(
             "extensions",

@@ -12,25 +12,25 @@ from ft_ops.doctor.findings import Finding, failed
 from ft_ops.doctor.orchestration import examine_dagster
 from ft_ops.doctor.storage import examine_storage
 from ft_ops.errors import OpsError
-from ft_ops.settings import Policy, load_policy
+from ft_ops.settings import Settings, load_settings
 
 
 def examine(now: datetime) -> Iterator[Finding]:
     """Look at everything that the jobs need, in the order in which to mend it."""
     try:
-        policy = load_policy()
+        settings = load_settings()
     except OpsError as error:
         yield failed("settings", error)
         return
     yield _settings()
-    yield from examine_database(policy, now)
-    yield from examine_storage(policy)
+    yield from examine_database(settings, now)
+    yield from examine_storage(settings)
     yield from examine_dagster(now)
-    yield examine_alerts(policy)
+    yield examine_alerts(settings)
 
 
 def _settings() -> Finding:
-    known = {f"FT_{name.upper()}" for name in Policy.model_fields}
+    known = {f"FT_{name.upper()}" for name in Settings.model_fields}
     strange = {name.upper() for name in os.environ if name.upper().startswith("FT_")} - known
     if strange:
         return Finding(

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.instance import DagsterInstance
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, TickStatus
 from dagster_postgres import PostgresRunStorage
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import SQLAlchemyError
 
 from ft_ops.doctor.findings import Finding
+from ft_ops.orchestration.internals import InstigatorState, InstigatorStatus, TickStatus
 
 _UNREACHABLE = (dg.DagsterError, DagsterPostgresException, SQLAlchemyError, OSError)
 
@@ -31,7 +30,7 @@ def examine_dagster(now: datetime) -> Iterator[Finding]:
         )
         return
     try:
-        with DagsterInstance.get() as instance:
+        with dg.DagsterInstance.get() as instance:
             yield _storage(instance)
             yield _daemon(instance, now)
             yield _schedules(instance)
@@ -45,7 +44,7 @@ def examine_dagster(now: datetime) -> Iterator[Finding]:
         )
 
 
-def _storage(instance: DagsterInstance) -> Finding:
+def _storage(instance: dg.DagsterInstance) -> Finding:
     storage = instance.run_storage
     if not isinstance(storage, PostgresRunStorage):
         return Finding(
@@ -68,7 +67,7 @@ def _storage(instance: DagsterInstance) -> Finding:
     return Finding("Dagster storage", "ok", f"PostgreSQL, revision {present}")
 
 
-def _daemon(instance: DagsterInstance, now: datetime) -> Finding:
+def _daemon(instance: dg.DagsterInstance, now: datetime) -> Finding:
     statuses = instance.get_daemon_statuses()
     silent = sorted(name for name, status in statuses.items() if not status.healthy)
     if silent:
@@ -83,7 +82,7 @@ def _daemon(instance: DagsterInstance, now: datetime) -> Finding:
     return Finding("Dagster daemon", "ok", f"{len(statuses)} daemons, heartbeat {age:.0f} s ago")
 
 
-def _schedules(instance: DagsterInstance) -> Finding:
+def _schedules(instance: dg.DagsterInstance) -> Finding:
     from ft_ops.definitions import defs
 
     wanted = {
@@ -109,6 +108,6 @@ def _schedules(instance: DagsterInstance) -> Finding:
     return Finding("schedules", "ok", f"all {len(wanted)} schedules and sensors are switched on")
 
 
-def _last_tick_failed(instance: DagsterInstance, state: InstigatorState) -> bool:
+def _last_tick_failed(instance: dg.DagsterInstance, state: InstigatorState) -> bool:
     ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
     return any(tick.status == TickStatus.FAILURE for tick in ticks)

@@ -8,22 +8,22 @@ from urllib.parse import urlsplit
 from ft_ops.doctor.findings import Finding, asked
 from ft_ops.s3.bucket import Bucket, naming, open_bucket, open_foreign_bucket
 from ft_ops.s3.posture import BucketPosture, Purpose, bucket_posture, weaknesses
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
-def examine_storage(policy: Policy) -> Iterator[Finding]:
-    """One finding for each bucket that the policy names, or should name."""
+def examine_storage(settings: Settings) -> Iterator[Finding]:
+    """One finding for each bucket that the settings name, or should name."""
     purpose = Purpose(
-        needs_object_lock=policy.archive_lock_mode is not None, keeps_every_version=True
+        needs_object_lock=settings.archive_lock_mode is not None, keeps_every_version=True
     )
-    yield _bucket("archive bucket", policy.require_archive_bucket, purpose)
+    yield _bucket("archive bucket", settings.require_archive_bucket, purpose)
     # Retention hides what it lets go, and a rule of the bucket removes that later.
     purpose = Purpose(needs_object_lock=False, keeps_every_version=False)
-    yield _bucket("backup bucket", policy.require_backup_bucket, purpose)
-    if policy.dr_bucket is not None:
-        name = policy.dr_bucket
-        yield _bucket("recovery bucket", lambda: name, purpose, region=policy.dr_region)
-    yield asked("media sizes", lambda: _media(policy.media_inventory))
+    yield _bucket("backup bucket", settings.require_backup_bucket, purpose)
+    if settings.dr_bucket is not None:
+        name = settings.dr_bucket
+        yield _bucket("recovery bucket", lambda: name, purpose, region=settings.dr_region)
+    yield asked("media sizes", lambda: _media(settings.media_inventory))
 
 
 def _bucket(

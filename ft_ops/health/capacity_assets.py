@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.health.capacity import (
     PROJECTED_CONTENT_BYTES,
@@ -19,9 +20,10 @@ from ft_ops.health.capacity import (
 from ft_ops.health.defs import problems_check
 from ft_ops.health.pictures import capacity_picture, growth_picture
 from ft_ops.health.samples import forget_samples, write_samples
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import OWNERS, table, utc_now
-from ft_ops.settings import Policy
+from ft_ops.orchestration.jobs import OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 
@@ -49,15 +51,16 @@ from ft_ops.settings import Policy
         "against the projections, a forecast with its band, and the day the disk is full."
     ),
 )
-def capacity(database: Database, settings: Settings) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    policy = settings.policy()
+def capacity(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     now = utc_now()
     with as_failure(), database.connect("capacity") as connection:
         sizes = measure_sizes(connection, now)
         write_samples(connection, sizes.samples(), now)
-        forgotten = forget_samples(connection, now - timedelta(days=policy.metric_keep_days))
+        forgotten = forget_samples(connection, now - timedelta(days=settings.metric_keep_days))
         ahead = outlook(connection, now)
-    limit = policy.database_volume_gb * 1e9 if policy.database_volume_gb is not None else None
+    limit = settings.database_volume_gb * 1e9 if settings.database_volume_gb is not None else None
     return dg.MaterializeResult(
         metadata={
             "database": human_bytes(sizes.database_bytes),
@@ -77,8 +80,8 @@ def capacity(database: Database, settings: Settings) -> dg.MaterializeResult:  #
             "samples removed": f"{forgotten.number} {forgotten.of}",
         },
         check_results=[
-            _disk_check(sizes, ahead, limit, policy),
-            _growth_check(beyond_projection(sizes.growth, now, policy.growth_tolerance)),
+            _disk_check(sizes, ahead, limit, settings),
+            _growth_check(beyond_projection(sizes.growth, now, settings.growth_tolerance)),
         ],
     )
 
@@ -110,7 +113,7 @@ def _growth_table(sizes: Sizes) -> dg.MetadataValue:
 
 
 def _disk_check(
-    sizes: Sizes, ahead: Outlook, limit: float | None, policy: Policy
+    sizes: Sizes, ahead: Outlook, limit: float | None, settings: Settings
 ) -> dg.AssetCheckResult:
     if limit is None:
         return dg.AssetCheckResult(
@@ -120,7 +123,7 @@ def _disk_check(
         )
     is_full = sizes.database_bytes >= limit
     earliest = ahead.forecast.may_reach(limit) if ahead.forecast is not None else None
-    horizon = utc_now().date() + timedelta(days=policy.disk_warning_days)
+    horizon = utc_now().date() + timedelta(days=settings.disk_warning_days)
     is_near = earliest is not None and earliest <= horizon
     share = f"{sizes.database_bytes / limit:.0%} of {human_bytes(limit)} are used"
     return dg.AssetCheckResult(

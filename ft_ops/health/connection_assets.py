@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ft_ops.clock import utc_now
 from ft_ops.health.connections import (
     Connections,
     headroom_problems,
@@ -12,8 +13,10 @@ from ft_ops.health.connections import (
 )
 from ft_ops.health.defs import problems_check
 from ft_ops.health.samples import write_samples
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import OWNERS, table, utc_now
+from ft_ops.orchestration.jobs import OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 
@@ -34,7 +37,7 @@ from ft_ops.orchestration.shared import OWNERS, table, utc_now
             "no_stuck_sessions",
             asset="connections",
             description="No session is idle in its transaction, blocked, or holding a snapshot for "
-            "longer than the policy allows, and no prepared transaction was forgotten.",
+            "longer than the settings allow, and no prepared transaction was forgotten.",
         ),
         dg.AssetCheckSpec(
             "replication_keeps_up",
@@ -47,15 +50,18 @@ from ft_ops.orchestration.shared import OWNERS, table, utc_now
         "hold something up, who blocks whom, the oldest snapshot; replicas and slots."
     ),
 )
-def connections(database: Database, settings: Settings) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    policy = settings.policy()
+def connections(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with as_failure(), database.connect("connections") as connection:
-        found = look_at_connections(connection, policy.app_role)
+        found = look_at_connections(connection, settings.app_role)
         write_samples(connection, found.samples(), utc_now())
     return dg.MaterializeResult(
         metadata={
             "in use": f"{found.usage.used} of {found.usage.available}",
-            "the application": f"{found.usage.application} of a pool of {policy.pool_connections}",
+            "the application": (
+                f"{found.usage.application} of a pool of {settings.pool_connections}"
+            ),
             "idle in transaction": found.usage.idle_in_transaction,
             "oldest snapshot (s)": round(found.oldest_snapshot_seconds, 1),
             "sessions": _sessions_table(found),
@@ -74,12 +80,12 @@ def connections(database: Database, settings: Settings) -> dg.MaterializeResult:
         check_results=[
             problems_check(
                 "connection_headroom",
-                headroom_problems(found.usage, policy.pool_connections),
+                headroom_problems(found.usage, settings.pool_connections),
                 is_error=nearly_out(found.usage),
             ),
-            problems_check("no_stuck_sessions", stuck_problems(found, policy), is_error=False),
+            problems_check("no_stuck_sessions", stuck_problems(found, settings), is_error=False),
             problems_check(
-                "replication_keeps_up", replication_problems(found, policy), is_error=False
+                "replication_keeps_up", replication_problems(found, settings), is_error=False
             ),
         ],
     )

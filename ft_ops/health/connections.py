@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from ft_ops.health.samples import Sample
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 _FULL = 0.8
 _NEARLY_OUT = 0.95
@@ -154,38 +154,38 @@ def nearly_out(usage: Usage) -> bool:
     return usage.share >= _NEARLY_OUT
 
 
-def stuck_problems(found: Connections, policy: Policy) -> Iterator[str]:
-    """Sessions that hold something up for longer than the policy allows, in words."""
+def stuck_problems(found: Connections, settings: Settings) -> Iterator[str]:
+    """Sessions that hold something up for longer than the settings allow, in words."""
     for session in found.sessions:
         if (
             session.state.startswith("idle in transaction")
-            and session.state_seconds >= policy.idle_transaction_seconds
+            and session.state_seconds >= settings.idle_transaction_seconds
         ):
             yield f"{session.name} is idle in its transaction for {session.state_seconds:.0f} s"
-        if session.blocked_by and session.blocked_seconds >= policy.blocked_seconds:
+        if session.blocked_by and session.blocked_seconds >= settings.blocked_seconds:
             blockers = ", ".join(str(pid) for pid in session.blocked_by)
             yield f"{session.name} waits for pid {blockers} for {session.blocked_seconds:.0f} s"
         if (
             session.holds_snapshot
-            and session.transaction_seconds >= policy.longest_snapshot_seconds
+            and session.transaction_seconds >= settings.longest_snapshot_seconds
         ):
             yield (
                 f"{session.name} holds a snapshot for {session.transaction_seconds:.0f} s: no row "
                 "deleted since can be vacuumed"
             )
     for prepared in found.prepared:
-        if prepared.seconds >= policy.longest_snapshot_seconds:
+        if prepared.seconds >= settings.longest_snapshot_seconds:
             yield f"prepared transaction {prepared.gid} is {prepared.seconds:.0f} s old"
 
 
-def replication_problems(found: Connections, policy: Policy) -> Iterator[str]:
+def replication_problems(found: Connections, settings: Settings) -> Iterator[str]:
     """Replicas that lag and slots that hold back too much, in words."""
     for replica in found.replicas:
-        if replica.lag_seconds > policy.replication_lag_seconds:
+        if replica.lag_seconds > settings.replication_lag_seconds:
             yield f"replica {replica.name} lags {replica.lag_seconds:.0f} s behind"
     for slot in found.slots:
         if slot.wal_status == "lost":
             yield f"slot {slot.name} has lost log that it needs: its replica must be rebuilt"
-        elif slot.retained_bytes > policy.slot_gigabytes * 1e9:
+        elif slot.retained_bytes > settings.slot_gigabytes * 1e9:
             idle = "" if slot.is_active else ", and nobody reads it"
             yield f"slot {slot.name} holds back {slot.retained_bytes / 1e9:.1f} GB of log{idle}"

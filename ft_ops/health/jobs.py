@@ -5,41 +5,34 @@ import dagster as dg
 from ft_ops.health.capacity_assets import capacity
 from ft_ops.health.connection_assets import connections
 from ft_ops.health.latency_assets import query_latency
-from ft_ops.overview.assets import defs as overview_defs
+from ft_ops.orchestration.jobs import asset_job, schedule
 
-check_health = dg.define_asset_job(
+check_health = asset_job(
     "check_health",
-    selection=["query_latency", "capacity", "connections"],
-    description="Measures latency, sizes and connections.",
+    ["query_latency", "capacity", "connections"],
+    "Measures latency, sizes and connections.",
 )
 
-check_connections = dg.define_asset_job(
+check_connections = asset_job(
     "check_connections",
-    selection=["connections"],
-    description="Looks at sessions, replicas and slots.",
+    ["connections"],
+    "Looks at sessions, replicas and slots.",
 )
 
-check_health_daily = dg.ScheduleDefinition(
-    name="check_health_daily",
-    job=check_health,
-    cron_schedule="0 6 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+check_health_daily = schedule(
+    "check_health_daily",
+    check_health,
+    "0 6 * * *",
 )
 
-check_connections_hourly = dg.ScheduleDefinition(
-    name="check_connections_hourly",
-    job=check_connections,
-    cron_schedule="10 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+check_connections_hourly = schedule(
+    "check_connections_hourly",
+    check_connections,
+    "10 * * * *",
 )
 
-defs = dg.Definitions.merge(
-    dg.Definitions(
-        assets=[query_latency, capacity, connections],
-        jobs=[check_health, check_connections],
-        schedules=[check_health_daily, check_connections_hourly],
-    ),
-    overview_defs,
+defs = dg.Definitions(
+    assets=[query_latency, capacity, connections],
+    jobs=[check_health, check_connections],
+    schedules=[check_health_daily, check_connections_hourly],
 )

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
+from ft_ops.clock import utc_now
 from ft_ops.health.latency import Latencies, Percentiles, measure_latency, sample_parameters
 from ft_ops.health.queries import screens
 from ft_ops.health.samples import Sample, write_samples
 from ft_ops.health.targets import Verdict, judge
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import OWNERS, table, utc_now
-from ft_ops.settings import Policy
+from ft_ops.orchestration.jobs import OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 
@@ -37,34 +39,35 @@ _READ_ONLY = {"default_transaction_read_only": "on", "statement_timeout": "60s"}
     ),
 )
 def query_latency(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    policy = settings.policy()
     now = utc_now()
     with as_failure():
         with database.connect("query latency", **_READ_ONLY) as connection:
-            parameters = sample_parameters(connection, policy.latency_samples, random.Random())
+            parameters = sample_parameters(connection, settings.latency_samples, random.Random())
             latencies = measure_latency(
                 connection,
                 parameters,
-                app_role=policy.app_role,
-                timeout_ms=policy.latency_timeout_ms,
-                budget_seconds=policy.latency_budget_seconds,
+                app_role=settings.app_role,
+                timeout_ms=settings.latency_timeout_ms,
+                budget_seconds=settings.latency_budget_seconds,
             )
             context.log.info("%d executions of each query as %s", latencies.samples, latencies.role)
             verdicts = judge(
                 connection,
                 latencies,
-                screens(policy),
-                app_role=policy.app_role,
-                timeout_ms=policy.latency_timeout_ms,
+                screens(settings),
+                app_role=settings.app_role,
+                timeout_ms=settings.latency_timeout_ms,
                 now=now,
             )
         with database.connect("health samples") as connection:
             write_samples(connection, _latency_samples(latencies, verdicts), now)
     return dg.MaterializeResult(
         metadata={
-            "measured as": _role_words(latencies, policy),
+            "measured as": _role_words(latencies, settings),
             "executions of each": latencies.samples,
             "round trip (ms)": round(latencies.round_trip_ms, 2),
             "screens": table(
@@ -97,11 +100,11 @@ def _latency_samples(latencies: Latencies, verdicts: Iterable[Verdict]) -> list[
     ]
 
 
-def _role_words(latencies: Latencies, policy: Policy) -> str:
-    if latencies.role == policy.app_role:
+def _role_words(latencies: Latencies, settings: Settings) -> str:
+    if latencies.role == settings.app_role:
         return f"{latencies.role}, under row level security"
     return (
-        f"{latencies.role}, without row level security: GRANT {policy.app_role} TO "
+        f"{latencies.role}, without row level security: GRANT {settings.app_role} TO "
         f"{latencies.role} WITH INHERIT FALSE shows what the application sees"
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,13 @@ PRODUCT_QUERIES: Final = {
 }
 
 
-def screens(policy: Policy) -> tuple[Screen, ...]:
+def screens(settings: Settings) -> tuple[Screen, ...]:
     """The specification's four targets; the dashboard shows two queries' answers."""
     return (
-        Screen("thread", ("thread_with_content",), policy.target_thread_ms),
-        Screen("book list", ("family_memory_books",), policy.target_book_list_ms),
-        Screen("search", ("search_by_tags",), policy.target_search_ms),
+        Screen("thread", ("thread_with_content",), settings.target_thread_ms),
+        Screen("book list", ("family_memory_books",), settings.target_book_list_ms),
+        Screen("search", ("search_by_tags",), settings.target_search_ms),
         Screen(
-            "family dashboard", ("family_storage", "active_members"), policy.target_dashboard_ms
+            "family dashboard", ("family_storage", "active_members"), settings.target_dashboard_ms
         ),
     )

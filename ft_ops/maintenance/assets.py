@@ -8,8 +8,7 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.maintenance.index_assets import defs as index_defs
-from ft_ops.maintenance.jobs import defs as schedule_defs
+from ft_ops.clock import utc_now
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.freeze import closed_partitions, freeze_closed_partitions
 from ft_ops.maintenance.tables.need import Plan, plan_tables, table_states
@@ -21,8 +20,10 @@ from ft_ops.maintenance.tables.vacuum import (
     vacuum_tables,
 )
 from ft_ops.maintenance.tables.wraparound import Age, wraparound
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, table, utc_now
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
 
 
 class VacuumConfig(dg.Config):
@@ -70,10 +71,13 @@ class FreezeConfig(dg.Config):
     ),
 )
 def vacuumed_tables(
-    context: dg.AssetExecutionContext, config: VacuumConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: VacuumConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     now = utc_now()
-    deadline = time.monotonic() + 60 * settings.policy().maintenance_window_minutes
+    deadline = time.monotonic() + 60 * settings.maintenance_window_minutes
     with as_failure(), database.connect("vacuum") as connection:
         require_monitoring(connection)
         if config.dry_run:
@@ -100,11 +104,14 @@ def vacuumed_tables(
     ),
 )
 def frozen_partitions(
-    context: dg.AssetExecutionContext, config: FreezeConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: FreezeConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     now = utc_now()
     still_for = timedelta(hours=config.still_hours)
-    deadline = time.monotonic() + 60 * settings.policy().maintenance_window_minutes
+    deadline = time.monotonic() + 60 * settings.maintenance_window_minutes
     with as_failure(), database.connect("freeze") as connection:
         require_monitoring(connection)
         if config.dry_run:
@@ -135,7 +142,7 @@ def frozen_partitions(
         "age at which autovacuum freezes by force: warns from 75 %, fails above 100 %."
     ),
 )
-def wraparound_check(database: Database) -> dg.AssetCheckResult:
+def wraparound_check(database: DatabaseResource) -> dg.AssetCheckResult:
     with as_failure(), database.connect("wraparound") as connection:
         require_monitoring(connection)
         found = wraparound(connection)
@@ -203,10 +210,3 @@ def _ages(ages: Sequence[Age]) -> dg.MetadataValue:
             for age in ages
         ),
     )
-
-
-defs = dg.Definitions.merge(
-    dg.Definitions(assets=[vacuumed_tables, frozen_partitions], asset_checks=[wraparound_check]),
-    index_defs,
-    schedule_defs,
-)

@@ -10,6 +10,7 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.clock import utc_now
 from ft_ops.maintenance.indexes.advice import Finding, index_advice, scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import (
     Estimate,
@@ -29,9 +30,10 @@ from ft_ops.maintenance.indexes.rebuild import (
     refuse_failed,
 )
 from ft_ops.maintenance.monitoring import require_monitoring
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, table, utc_now
-from ft_ops.settings import Policy
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
 
 MEGABYTE = 1 << 20
 GOOD_MEDIAN_POINTS = 1.0
@@ -75,7 +77,10 @@ class RebuildConfig(dg.Config):
     ),
 )
 def index_bloat(
-    context: dg.AssetExecutionContext, config: BloatConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: BloatConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     now = utc_now()
     with as_failure(), database.connect("index bloat", statement_timeout="60s") as connection:
@@ -86,7 +91,7 @@ def index_bloat(
             )
         refuse_unreachable(estimates)
         advice = index_advice(connection, now=now)
-    rules = _rules(settings.policy())
+    rules = _rules(settings)
     return dg.MaterializeResult(
         metadata={
             "dry run": config.dry_run,
@@ -117,9 +122,12 @@ def index_bloat(
     ),
 )
 def rebuilt_indexes(
-    context: dg.AssetExecutionContext, config: RebuildConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: RebuildConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
-    terms = _terms(settings.policy(), context.run.run_id)
+    terms = _terms(settings, context.run.run_id)
     chance = random.Random()
     with (
         as_failure(),
@@ -154,7 +162,7 @@ def rebuilt_indexes(
         "the size before. Warns above a median of 1 point, or a 90th percentile of 4."
     ),
 )
-def estimates_are_accurate(database: Database) -> dg.AssetCheckResult:
+def estimates_are_accurate(database: DatabaseResource) -> dg.AssetCheckResult:
     with as_failure(), database.connect("estimates") as connection:
         found = accuracy(connection)
     is_good = found.median <= GOOD_MEDIAN_POINTS and found.p90 <= GOOD_P90_POINTS
@@ -179,7 +187,7 @@ def estimates_are_accurate(database: Database) -> dg.AssetCheckResult:
     name="index_advice",
     description="Warns of unused and duplicate indexes, and of foreign keys without an index.",
 )
-def index_advice_check(database: Database) -> dg.AssetCheckResult:
+def index_advice_check(database: DatabaseResource) -> dg.AssetCheckResult:
     with as_failure(), database.connect("index advice") as connection:
         advice = index_advice(connection, now=utc_now())
     counts = {
@@ -203,7 +211,7 @@ def index_advice_check(database: Database) -> dg.AssetCheckResult:
         "creation: it still slows every write down."
     ),
 )
-def no_invalid_indexes(database: Database) -> dg.AssetCheckResult:
+def no_invalid_indexes(database: DatabaseResource) -> dg.AssetCheckResult:
     with as_failure(), database.connect("invalid indexes") as connection:
         require_monitoring(connection)
         invalid = [index for index in invalid_indexes(connection) if not index.is_busy]
@@ -228,26 +236,26 @@ def no_invalid_indexes(database: Database) -> dg.AssetCheckResult:
     )
 
 
-def _rules(policy: Policy) -> RebuildRules:
+def _rules(settings: Settings) -> RebuildRules:
     return RebuildRules(
-        min_bytes=policy.reindex_min_mb * MEGABYTE,
-        min_share=policy.reindex_min_percent / 100,
-        min_reclaimable_bytes=policy.reindex_min_reclaim_mb * MEGABYTE,
-        cooldown=timedelta(days=policy.reindex_cooldown_days),
+        min_bytes=settings.reindex_min_mb * MEGABYTE,
+        min_share=settings.reindex_min_percent / 100,
+        min_reclaimable_bytes=settings.reindex_min_reclaim_mb * MEGABYTE,
+        cooldown=timedelta(days=settings.reindex_cooldown_days),
     )
 
 
-def _terms(policy: Policy, run_id: str) -> Terms:
-    volume_gb = policy.database_volume_gb
+def _terms(settings: Settings, run_id: str) -> Terms:
+    volume_gb = settings.database_volume_gb
     return Terms(
-        rules=_rules(policy),
+        rules=_rules(settings),
         gates=Gates(
-            longest_snapshot_seconds=policy.reindex_longest_snapshot_seconds,
-            max_lag_bytes=policy.reindex_max_lag_mb * MEGABYTE,
+            longest_snapshot_seconds=settings.reindex_longest_snapshot_seconds,
+            max_lag_bytes=settings.reindex_max_lag_mb * MEGABYTE,
             free_disk=free_disk_here if volume_gb is None else free_disk_of(int(volume_gb * 1e9)),
         ),
-        canary_limit_ms=policy.reindex_canary_limit_ms,
-        deadline=time.monotonic() + 60 * policy.maintenance_window_minutes,
+        canary_limit_ms=settings.reindex_canary_limit_ms,
+        deadline=time.monotonic() + 60 * settings.maintenance_window_minutes,
         run_id=run_id,
     )
 
@@ -318,9 +326,3 @@ def _rebuild_metadata(
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
-
-
-defs = dg.Definitions(
-    assets=[index_bloat, rebuilt_indexes],
-    asset_checks=[estimates_are_accurate, index_advice_check, no_invalid_indexes],
-)

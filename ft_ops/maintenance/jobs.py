@@ -2,68 +2,77 @@
 
 import dagster as dg
 
-vacuum_analyze = dg.define_asset_job(
+from ft_ops.maintenance.assets import frozen_partitions, vacuumed_tables, wraparound_check
+from ft_ops.maintenance.index_assets import (
+    estimates_are_accurate,
+    index_advice_check,
+    index_bloat,
+    no_invalid_indexes,
+    rebuilt_indexes,
+)
+from ft_ops.orchestration.jobs import asset_job, schedule
+
+vacuum_analyze = asset_job(
     "vacuum_analyze",
-    selection=["vacuumed_tables", "frozen_partitions"],
-    description="Vacuums, freezes and analyses what needs it.",
+    ["vacuumed_tables", "frozen_partitions"],
+    "Vacuums, freezes and analyses what needs it.",
 )
 
-freeze_closed_partitions = dg.define_asset_job(
+freeze_closed_partitions = asset_job(
     "freeze_closed_partitions",
-    selection=["frozen_partitions"],
-    description="Freezes the partitions of months that are over and stand still.",
+    ["frozen_partitions"],
+    "Freezes the partitions of months that are over and stand still.",
 )
 
-rebuild_bloated_indexes = dg.define_asset_job(
+rebuild_bloated_indexes = asset_job(
     "rebuild_bloated_indexes",
-    selection=["index_bloat", "rebuilt_indexes"],
-    description="Estimates the bloat of every index, and rebuilds what is worth it.",
+    ["index_bloat", "rebuilt_indexes"],
+    "Estimates the bloat of every index, and rebuilds what is worth it.",
 )
 
-check_maintenance = dg.define_asset_job(
+check_maintenance = asset_job(
     "check_maintenance",
-    selection=dg.AssetSelection.checks(
+    dg.AssetSelection.checks(
         dg.AssetCheckKey(dg.AssetKey("vacuumed_tables"), "wraparound"),
         dg.AssetCheckKey(dg.AssetKey("rebuilt_indexes"), "no_invalid_indexes"),
     ),
-    description="Reads the ages of transaction ids, and looks for invalid indexes.",
+    "Reads the ages of transaction ids, and looks for invalid indexes.",
 )
 
-vacuum_analyze_weekly = dg.ScheduleDefinition(
-    name="vacuum_analyze_weekly",
-    job=vacuum_analyze,
-    cron_schedule="0 0 * * 0",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+vacuum_analyze_weekly = schedule(
+    "vacuum_analyze_weekly",
+    vacuum_analyze,
+    "0 0 * * 0",
 )
 
-freeze_closed_partitions_daily = dg.ScheduleDefinition(
-    name="freeze_closed_partitions_daily",
-    job=freeze_closed_partitions,
-    cron_schedule="0 1 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Daily, so that a month is frozen a day after it was seen to stand still.",
+freeze_closed_partitions_daily = schedule(
+    "freeze_closed_partitions_daily",
+    freeze_closed_partitions,
+    "0 1 * * *",
+    "Daily, so that a month is frozen a day after it was seen to stand still.",
 )
 
-rebuild_bloated_indexes_weekly = dg.ScheduleDefinition(
-    name="rebuild_bloated_indexes_weekly",
-    job=rebuild_bloated_indexes,
-    cron_schedule="0 5 * * 0",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Sundays, when the window of the vacuums is over and their row counts are fresh.",
+rebuild_bloated_indexes_weekly = schedule(
+    "rebuild_bloated_indexes_weekly",
+    rebuild_bloated_indexes,
+    "0 5 * * 0",
+    "Sundays, when the window of the vacuums is over and their row counts are fresh.",
 )
 
-check_maintenance_daily = dg.ScheduleDefinition(
-    name="check_maintenance_daily",
-    job=check_maintenance,
-    cron_schedule="45 0 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
+check_maintenance_daily = schedule(
+    "check_maintenance_daily",
+    check_maintenance,
+    "45 0 * * *",
 )
 
 defs = dg.Definitions(
+    assets=[vacuumed_tables, frozen_partitions, index_bloat, rebuilt_indexes],
+    asset_checks=[
+        wraparound_check,
+        estimates_are_accurate,
+        index_advice_check,
+        no_invalid_indexes,
+    ],
     jobs=[vacuum_analyze, freeze_closed_partitions, rebuild_bloated_indexes, check_maintenance],
     schedules=[
         vacuum_analyze_weekly,

@@ -14,17 +14,18 @@ from functools import cache
 from typing import Final
 
 import dagster as dg
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorTick,
-    ScheduleInstigatorData,
-    TickStatus,
-)
-from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
 
 from ft_ops.errors import OpsError
+from ft_ops.orchestration.internals import (
+    InstigatorState,
+    InstigatorTick,
+    InstigatorType,
+    ScheduleInstigatorData,
+    TickStatus,
+    UnresolvedAssetJobDefinition,
+    get_latest_completed_cron_tick,
+    get_smallest_cron_interval,
+)
 
 _LONGEST_ALLOWANCE: Final = timedelta(hours=6)
 

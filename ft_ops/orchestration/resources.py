@@ -1,4 +1,4 @@
-"""Dagster's way to the database, the buckets and the policy."""
+"""Dagster's way to the database and to the settings."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ import dagster as dg
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connected
-from ft_ops.settings import Policy, load_policy
+from ft_ops.settings import Settings, load_settings
 
 
-class Settings(dg.ConfigurableResource[Policy]):
-    """The policy of this deployment, read from FT_* when a run asks for it."""
+@dg.resource(description="The settings of this deployment, read from FT_* when a run begins.")
+def settings_resource(_context: dg.InitResourceContext) -> Settings:
+    """Dagster's way to the settings; an asset's parameter is a ``ResourceParam[Settings]``."""
+    return load_settings()
 
-    def policy(self) -> Policy:
-        return load_policy()
 
-
-class Database(dg.ConfigurableResource[Connection]):
+class DatabaseResource(dg.ConfigurableResource[Connection]):
     """The application's database as the operations role; its URL never enters run config."""
 
     @contextmanager
     def connect(self, application: str, **settings: str) -> Iterator[Connection]:
         """An autocommit connection for a block, closed after it."""
-        url = load_policy().require_database_url()
+        url = load_settings().require_database_url()
         with connected(url, application=application, settings=settings) as connection:
             yield connection
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from ft_ops.settings import Policy, runbook_link
+from ft_ops.orchestration.internals import UnresolvedAssetJobDefinition
+from ft_ops.settings import Settings, runbook_link
 
 Jobs = Mapping[str, Collection[dg.AssetKey]]
 """The assets that each job materializes."""
@@ -22,7 +22,7 @@ def job_of_asset(key: dg.AssetKey, jobs: Jobs) -> str | None:
     return min(makers)[1] if makers else None
 
 
-def with_runbook_links(definitions: dg.Definitions, policy: Policy) -> dg.Definitions:
+def with_runbook_links(definitions: dg.Definitions, settings: Settings) -> dg.Definitions:
     """The same definitions; each description ends with where to read what to do."""
     assets = [item for item in definitions.assets or () if isinstance(item, dg.AssetsDefinition)]
     checks = list(definitions.asset_checks or ())
@@ -32,8 +32,8 @@ def with_runbook_links(definitions: dg.Definitions, policy: Policy) -> dg.Defini
         if isinstance(job, UnresolvedAssetJobDefinition)
     }
     return dg.Definitions(
-        assets=[_linked(asset, jobs, policy) for asset in assets],
-        asset_checks=[_linked(check, jobs, policy).coerce_to_checks_def() for check in checks],
+        assets=[_linked(asset, jobs, settings) for asset in assets],
+        asset_checks=[_linked(check, jobs, settings).coerce_to_checks_def() for check in checks],
         schedules=definitions.schedules,
         sensors=definitions.sensors,
         jobs=definitions.jobs,
@@ -43,15 +43,15 @@ def with_runbook_links(definitions: dg.Definitions, policy: Policy) -> dg.Defini
     )
 
 
-def _linked(definition: dg.AssetsDefinition, jobs: Jobs, policy: Policy) -> dg.AssetsDefinition:
+def _linked(definition: dg.AssetsDefinition, jobs: Jobs, settings: Settings) -> dg.AssetsDefinition:
     def with_link(spec: dg.AssetSpec) -> dg.AssetSpec:
         section = job_of_asset(spec.key, jobs)
         if section is None:
             return spec
-        return spec.replace_attributes(description=_described(spec.description, section, policy))
+        return spec.replace_attributes(description=_described(spec.description, section, settings))
 
     checks = {
-        output: spec._replace(description=_described(spec.description, spec.name, policy))
+        output: spec._replace(description=_described(spec.description, spec.name, settings))
         for output, spec in definition.node_check_specs_by_output_name.items()
     }
     # Dagster maps the specs of assets, and has nothing of the kind for those of checks.
@@ -64,7 +64,7 @@ def _linked(definition: dg.AssetsDefinition, jobs: Jobs, policy: Policy) -> dg.A
     )
 
 
-def _described(description: str | None, section: str, policy: Policy) -> str:
-    link = runbook_link(policy, section)
+def _described(description: str | None, section: str, settings: Settings) -> str:
+    link = runbook_link(settings, section)
     shown = f"[{section}]({link})" if link.startswith("http") else f"`{link}`"
     return f"{description or ''}\n\nWhat to do: {shown}"

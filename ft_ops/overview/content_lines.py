@@ -17,7 +17,7 @@ from ft_ops.overview.lines import Line, Status
 from ft_ops.partitions import PARENTS, coverage, wanted_months
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from ft_ops.settings.links import runbook_link
 
 _PATIENCE: Final = timedelta(days=3)
@@ -40,11 +40,11 @@ class NewestGeneration:
     error: str | None
 
 
-def coverage_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
+def coverage_lines(connection: Connection, settings: Settings, now: datetime) -> Iterator[Line]:
     """Whether each parent has its months, from the first wanted to the last one ahead."""
-    last = Month.of(now).plus(policy.partition_lookahead_months)
+    last = settings.last_month_ahead(now)
     for parent in PARENTS:
-        wanted = wanted_months(connection, parent, first=policy.first_month, last=last)
+        wanted = wanted_months(connection, parent, first=settings.first_month, last=last)
         found = coverage(connection, parent, wanted)
         problems = [f"{len(found.missing)} months missing"] if found.missing else []
         problems += [str(finding) for finding in found.findings]
@@ -55,11 +55,11 @@ def coverage_lines(connection: Connection, policy: Policy, now: datetime) -> Ite
             f"months of {parent}",
             f"{found.first} to {found.last}",
             ", ".join(filter(None, [*problems, older])),
-            runbook_link(policy, f"{parent}_coverage"),
+            runbook_link(settings, f"{parent}_coverage"),
         )
 
 
-def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
+def archive_lines(connection: Connection, settings: Settings, now: datetime) -> Iterator[Line]:
     """States of the archive, months that are overdue, the oldest that is unproven, thaws."""
     with connection.cursor(row_factory=class_row(NewestGeneration)) as cursor:
         newest = cursor.execute(statement("health/newest_generations")).fetchall()
@@ -73,8 +73,8 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         + (f"; {held} legal holds" if held else ""),
     )
-    yield _due_line(due_months(connection, policy.retention_years, now), policy, now)
-    yield _unproven_line(newest, policy, now)
+    yield _due_line(due_months(connection, settings.retention_years, now), settings, now)
+    yield _unproven_line(newest, settings, now)
     broken = [g for g in newest if g.error and g.state not in _DONE]
     if broken:
         yield Line(
@@ -83,7 +83,7 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
             "months stopped by an error",
             str(len(broken)),
             f"{broken[0].month:%Y-%m}: {broken[0].error}",
-            runbook_link(policy, "archive_old_content"),
+            runbook_link(settings, "archive_old_content"),
         )
     thaws = connection.execute(statement("health/open_thaws")).fetchall()
     if thaws:
@@ -96,7 +96,7 @@ def archive_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         )
 
 
-def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
+def storage_lines(connection: Connection, settings: Settings, now: datetime) -> Iterator[Line]:
     """When storage was recomputed, and who is near a limit."""
     row = connection.execute(statement("health/storage_at_a_glance")).fetchone()
     assert row is not None
@@ -110,7 +110,7 @@ def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         "storage recomputed",
         f"{human_duration((now - recomputed_at).total_seconds())} ago",
         f"{human_bytes(size)} of {families:,} families",
-        runbook_link(policy, "recompute_storage"),
+        runbook_link(settings, "recompute_storage"),
     )
     yield Line(
         "storage",
@@ -118,24 +118,24 @@ def storage_lines(connection: Connection, policy: Policy, now: datetime) -> Iter
         "families beyond their limit",
         f"{beyond:,}",
         f"{near:,} use more than 80 % of it",
-        runbook_link(policy, "families_within_limits"),
+        runbook_link(settings, "families_within_limits"),
     )
 
 
-def _due_line(months: Iterable[Month], policy: Policy, now: datetime) -> Line:
+def _due_line(months: Iterable[Month], settings: Settings, now: datetime) -> Line:
     due = sorted(months)
-    overdue = [m for m in due if m.plus(12 * policy.retention_years).end < now - _PATIENCE]
+    overdue = [m for m in due if m.plus(12 * settings.retention_years).end < now - _PATIENCE]
     return Line(
         "archive",
         Status.BAD if overdue else Status.GOOD,
         "months past their retention",
         str(len(due)),
         f"{overdue[0]} should have been archived" if overdue else "",
-        runbook_link(policy, "archive_old_content"),
+        runbook_link(settings, "archive_old_content"),
     )
 
 
-def _unproven_line(newest: Iterable[NewestGeneration], policy: Policy, now: datetime) -> Line:
+def _unproven_line(newest: Iterable[NewestGeneration], settings: Settings, now: datetime) -> Line:
     unproven = [
         (g.archived_at, g)
         for g in newest
@@ -150,5 +150,5 @@ def _unproven_line(newest: Iterable[NewestGeneration], policy: Policy, now: date
         "oldest unproven archive",
         f"{oldest.month:%Y-%m}",
         f"{oldest.state} for {human_duration((now - since).total_seconds())}",
-        runbook_link(policy, "archive_old_content"),
+        runbook_link(settings, "archive_old_content"),
     )

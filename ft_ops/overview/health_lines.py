@@ -13,7 +13,7 @@ from ft_ops.health.queries import screens
 from ft_ops.health.samples import TimedSample, series
 from ft_ops.overview.lines import Line, Status
 from ft_ops.pg.connect import Connection
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from ft_ops.settings.links import runbook_link
 
 Figures = Mapping[tuple[str, str], TimedSample]
@@ -26,12 +26,12 @@ _SOON: Final = timedelta(days=30)
 
 
 def latency_lines(
-    connection: Connection, figures: Figures, policy: Policy, now: datetime
+    connection: Connection, figures: Figures, settings: Settings, now: datetime
 ) -> Iterator[Line]:
     """Each screen's p95 against its target, over the last two months."""
-    for screen in screens(policy):
+    for screen in screens(settings):
         newest = figures.get(("screen_p95_ms", screen.name))
-        runbook = runbook_link(policy, "latency_within_targets")
+        runbook = runbook_link(settings, "latency_within_targets")
         if newest is None:
             yield Line(
                 "latency", Status.WARNING, screen.name, "not measured this week", "", runbook
@@ -50,11 +50,11 @@ def latency_lines(
 
 
 def capacity_lines(
-    figures: Figures, outlook: Outlook, policy: Policy, now: datetime
+    figures: Figures, outlook: Outlook, settings: Settings, now: datetime
 ) -> Iterator[Line]:
     """The database's size, its growth, and when the disk is full."""
     newest = figures.get(("database_bytes", ""))
-    runbook = runbook_link(policy, "disk_headroom")
+    runbook = runbook_link(settings, "disk_headroom")
     if newest is None:
         yield Line("capacity", Status.WARNING, "database", "not measured this week", "", runbook)
         return
@@ -73,18 +73,18 @@ def capacity_lines(
         runbook,
         sparkline(outlook.history),
     )
-    if policy.database_volume_gb is None:
+    if settings.database_volume_gb is None:
         yield Line(
             "capacity", Status.UNKNOWN, "disk", "FT_DATABASE_VOLUME_GB is not set", "", runbook
         )
         return
-    limit = policy.database_volume_gb * 1e9
+    limit = settings.database_volume_gb * 1e9
     expected = ahead.reaches(limit) if ahead is not None else None
     earliest = ahead.may_reach(limit) if ahead is not None else None
     status = Status.GOOD
     if newest.value >= _NEARLY_FULL * limit:
         status = Status.WARNING
-    if earliest is not None and earliest - now.date() <= timedelta(days=policy.disk_warning_days):
+    if earliest is not None and earliest - now.date() <= timedelta(days=settings.disk_warning_days):
         status = Status.WARNING
     if newest.value >= limit or (expected is not None and expected - now.date() <= _SOON):
         status = Status.BAD
@@ -99,7 +99,7 @@ def capacity_lines(
     )
 
 
-def connection_lines(figures: Figures, policy: Policy, now: datetime) -> Iterator[Line]:
+def connection_lines(figures: Figures, settings: Settings, now: datetime) -> Iterator[Line]:
     """Connections in use, and the oldest snapshot, when they were last looked at."""
     used = figures.get(("connections", "used"))
     available = figures.get(("connections", "available"))
@@ -113,16 +113,16 @@ def connection_lines(figures: Figures, policy: Policy, now: datetime) -> Iterato
         "connections",
         f"{used.value:.0f} of {available.value:.0f}",
         f"{used.sampled_at:%H:%M} UTC",
-        runbook_link(policy, "connection_headroom"),
+        runbook_link(settings, "connection_headroom"),
     )
-    is_old = snapshot.value >= policy.longest_snapshot_seconds
+    is_old = snapshot.value >= settings.longest_snapshot_seconds
     yield Line(
         "connections",
         Status.WARNING if is_old else Status.GOOD,
         "oldest snapshot",
         human_duration(snapshot.value),
         "it keeps dead rows from being removed" if is_old else "",
-        runbook_link(policy, "no_stuck_sessions"),
+        runbook_link(settings, "no_stuck_sessions"),
     )
 
 

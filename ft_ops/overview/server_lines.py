@@ -16,7 +16,7 @@ from ft_ops.health.samples import Point
 from ft_ops.overview.lines import Line, Status
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from ft_ops.settings.links import runbook_link
 
 _NEWEST_POINT: Final = {
@@ -43,7 +43,7 @@ class Drill:
     error: str | None
 
 
-def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
+def backup_lines(connection: Connection, settings: Settings, now: datetime) -> Iterator[Line]:
     """The newest verified backup, the newest of each kind, and the last drill."""
     verified = newest_verified_backup(connection)
     if verified is None:
@@ -53,7 +53,7 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
             "last good backup",
             "none",
             "no backup was restored and found whole",
-            runbook_link(policy, "drill_restore"),
+            runbook_link(settings, "drill_restore"),
         )
     else:
         age = now - verified.restored_to
@@ -63,7 +63,7 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
             "last good backup",
             f"{human_duration(age.total_seconds())} old",
             f"{verified.name}, restored and compared {verified.verified_at:%Y-%m-%d %H:%M} UTC",
-            runbook_link(policy, "drill_restore"),
+            runbook_link(settings, "drill_restore"),
         )
     for kind, newest, missing in connection.execute(statement("health/backups_at_a_glance")):
         is_old = newest is None or now - newest > _NEWEST_POINT[kind]
@@ -73,17 +73,17 @@ def backup_lines(connection: Connection, policy: Policy, now: datetime) -> Itera
             f"newest {kind}",
             f"{human_duration((now - newest).total_seconds())} old" if newest else "none",
             f"{missing} are missing at the provider" if missing else "",
-            runbook_link(policy, "verify_backups"),
+            runbook_link(settings, "verify_backups"),
         )
     with connection.cursor(row_factory=class_row(Drill)) as cursor:
         drills = cursor.execute(
             statement("health/recent_drills"), {"since": now - _HISTORY}
         ).fetchall()
-    yield _drill_line(drills, policy)
+    yield _drill_line(drills, settings)
 
 
-def _drill_line(drills: Sequence[Drill], policy: Policy) -> Line:
-    runbook = runbook_link(policy, "drill_restore")
+def _drill_line(drills: Sequence[Drill], settings: Settings) -> Line:
+    runbook = runbook_link(settings, "drill_restore")
     if not drills:
         return Line("backups", Status.BAD, "last restore drill", "none", "", runbook)
     last = drills[-1]
@@ -114,7 +114,7 @@ def _drill_line(drills: Sequence[Drill], policy: Policy) -> Line:
     )
 
 
-def wraparound_lines(connection: Connection, policy: Policy) -> Iterator[Line]:
+def wraparound_lines(connection: Connection, settings: Settings) -> Iterator[Line]:
     """How near the server is to forced freezing, and to the end of its transaction ids."""
     row = connection.execute(statement("health/wraparound")).fetchone()
     assert row is not None
@@ -128,11 +128,11 @@ def wraparound_lines(connection: Connection, policy: Policy) -> Iterator[Line]:
             f"age of {what}",
             f"{share:.0%}",
             "of the age at which autovacuum is forced to freeze",
-            runbook_link(policy, "wraparound"),
+            runbook_link(settings, "wraparound"),
         )
 
 
-def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterator[Line]:
+def bloat_lines(connection: Connection, settings: Settings, now: datetime) -> Iterator[Line]:
     """What rebuilding indexes would give back, and which rebuilds failed."""
     row = connection.execute(statement("health/bloat_at_a_glance")).fetchone()
     assert row is not None
@@ -146,7 +146,7 @@ def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterat
         "index bloat",
         f"{human_bytes(reclaimable)} of {human_bytes(size)}",
         f"{bloated} of {indexes} indexes are bloated, as of {estimated_at:%Y-%m-%d}",
-        runbook_link(policy, "rebuild_bloated_indexes"),
+        runbook_link(settings, "rebuild_bloated_indexes"),
     )
     failed = connection.execute(
         statement("health/failed_rebuilds"), {"since": now - timedelta(days=8)}
@@ -158,5 +158,5 @@ def bloat_lines(connection: Connection, policy: Policy, now: datetime) -> Iterat
             "failed rebuilds this week",
             str(len(failed)),
             f"{failed[0][0]}: {failed[0][1]}",
-            runbook_link(policy, "rebuild_bloated_indexes"),
+            runbook_link(settings, "rebuild_bloated_indexes"),
         )

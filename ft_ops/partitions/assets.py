@@ -1,21 +1,19 @@
 """Assets, checks, job and schedules of the monthly partitions."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 from pydantic import Field
 
+from ft_ops.clock import utc_now
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, lookahead_month, monthly, utc_now
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.partitions import monthly
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS
 from ft_ops.partitions.ensure import ensure_months
+from ft_ops.settings import Settings
 
 ASSET_KEYS = {parent: dg.AssetKey(f"{parent}_partitions") for parent in PARENTS}
 
@@ -28,11 +26,6 @@ class PartitionsConfig(dg.Config):
         description="Create the partition also for months that have moved to the archive, so "
         "that late rows find their place. They become the month's next generation.",
     )
-
-
-def whole_range(keys: Sequence[str]) -> dict[str, str]:
-    """The tags of one run over the range of partitions from the first key to the last."""
-    return {ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
 
 
 def _partitions_asset(parent: str) -> dg.AssetsDefinition:
@@ -52,7 +45,7 @@ def _partitions_asset(parent: str) -> dg.AssetsDefinition:
         ),
     )
     def partitions(
-        context: dg.AssetExecutionContext, config: PartitionsConfig, database: Database
+        context: dg.AssetExecutionContext, config: PartitionsConfig, database: DatabaseResource
     ) -> dg.MaterializeResult[None]:
         months = [Month.parse(key) for key in context.partition_keys]
         with as_failure(), database.connect("partitions") as connection:
@@ -84,14 +77,15 @@ def _coverage_check(parent: str) -> dg.AssetChecksDefinition:
             "bears a month's name and stands alone; warns of months before FT_FIRST_MONTH."
         ),
     )
-    def check(database: Database, settings: Settings) -> dg.AssetCheckResult:
-        policy = settings.policy()
+    def check(
+        database: DatabaseResource, settings: dg.ResourceParam[Settings]
+    ) -> dg.AssetCheckResult:
         with as_failure(), database.connect("coverage") as connection:
             wanted = wanted_months(
                 connection,
                 parent,
-                first=policy.first_month,
-                last=lookahead_month(policy.partition_lookahead_months, utc_now()),
+                first=settings.first_month,
+                last=settings.last_month_ahead(utc_now()),
             )
             return _check_result(coverage(connection, parent, wanted))
 
@@ -129,47 +123,3 @@ def _check_result(found: Coverage) -> dg.AssetCheckResult:
 
 assets = [_partitions_asset(parent) for parent in PARENTS]
 checks = [_coverage_check(parent) for parent in PARENTS]
-
-create_partitions = dg.define_asset_job(
-    "create_partitions",
-    selection=dg.AssetSelection.assets(*ASSET_KEYS.values()),
-    description="Creates monthly partitions, for one month or for any range in one run.",
-)
-
-check_partition_coverage = dg.define_asset_job(
-    "check_partition_coverage",
-    selection=dg.AssetSelection.checks(*checks),
-    description="Reads the catalog for gaps, misplaced bounds and pending detaches.",
-)
-
-
-@dg.schedule(
-    job=create_partitions,
-    cron_schedule="0 0 25 * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description=(
-        "Asks for every month from FT_FIRST_MONTH to the last one ahead, not for the newest "
-        "alone: a missed tick leaves no hole."
-    ),
-)
-def create_partitions_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for one run over all months at the tick's time."""
-    keys = monthly.get_partition_keys(current_time=context.scheduled_execution_time)
-    return dg.RunRequest(tags=whole_range(keys))
-
-
-coverage_daily = dg.ScheduleDefinition(
-    name="check_partition_coverage_daily",
-    job=check_partition_coverage,
-    cron_schedule="30 0 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
-
-defs = dg.Definitions(
-    assets=assets,
-    asset_checks=checks,
-    jobs=[create_partitions, check_partition_coverage],
-    schedules=[create_partitions_monthly, coverage_daily],
-)

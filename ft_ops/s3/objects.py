@@ -126,7 +126,7 @@ def copy_to_class(bucket: Bucket, stored: StoredObject, storage_class: str) -> S
         "Bucket": bucket.name,
         "Key": stored.key,
         "CopySource": {"Bucket": bucket.name, "Key": stored.key, "VersionId": stored.version_id},
-        "StorageClass": storage_class,  # type: ignore[typeddict-item]  # validated by the policy
+        "StorageClass": storage_class,  # type: ignore[typeddict-item]  # validated by the settings
         "ChecksumAlgorithm": "SHA256",
         "MetadataDirective": "COPY",
     }

@@ -13,10 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 from rich.console import Console
 
 from ft_ops.archive import (
@@ -34,6 +30,7 @@ from ft_ops.archive import (
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
+from ft_ops.orchestration.internals import partition_range
 from ft_ops.partitions import PARENTS
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection, connected
@@ -44,7 +41,7 @@ from ft_ops.s3.objects import versions
 from ft_ops.sandbox.report import DemoReport, human_bytes, show_report, write_report
 from ft_ops.sandbox.sample import SampleReport, make_sample
 from ft_ops.sandbox.stage import Stage, beside
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +57,15 @@ class DemoSize:
 def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
     """Run the cycle once, show the report and write it; an OpsError when anything is not right."""
     began = time.monotonic()
-    policy = load_policy()
-    bucket = open_bucket(policy.require_archive_bucket())
+    settings = load_settings()
+    bucket = open_bucket(settings.require_archive_bucket())
     with (
-        connected(policy.require_database_url(), application="demo") as connection,
+        connected(settings.require_database_url(), application="demo") as connection,
         dg.DagsterInstance.get() as instance,
     ):
-        stage = Stage(connection, bucket, policy, instance, console)
+        stage = Stage(connection, bucket, settings, instance, console)
         sample = _prepare(stage, size)
-        due = due_months(connection, policy.retention_years, datetime.now(UTC))
+        due = due_months(connection, settings.retention_years, datetime.now(UTC))
         before = _digests_before(stage, due)
         bytes_before = _database_bytes(connection)
         # The sample's log takes as long to ship as its old months take to archive.
@@ -113,8 +110,8 @@ def _prepare(stage: Stage, size: DemoSize) -> SampleReport:
         months = sum(len(partitions_of(stage.connection, parent)) for parent in PARENTS)
         tell(f"schema applied, {months} monthly partitions")
     now = datetime.now(UTC)
-    first = stage.policy.first_month
-    ahead = Month.of(now).plus(stage.policy.partition_lookahead_months)
+    first = stage.settings.first_month
+    ahead = stage.settings.last_month_ahead(now)
     # The sample needs no more than the partitions that are there; both take a core each.
     with beside("create_partitions", _range(first, ahead)) as wait_for_partitions:
         with stage.step("sample data") as tell:
@@ -153,7 +150,7 @@ def _archive(stage: Stage, due: Sequence[Month]) -> None:
 
 def _recompute_storage(stage: Stage) -> None:
     with stage.step("recompute_storage") as tell:
-        first, last = stage.policy.first_month, Month.of(datetime.now(UTC))
+        first, last = stage.settings.first_month, Month.of(datetime.now(UTC))
         full = {"monthly_storage": {"full": True}}
         stage.run("recompute_storage", tags=_range(first, last), ops=full)
         used = _storage_used(stage.connection)
@@ -216,7 +213,7 @@ def _read_back(
                 request_restore(stage.bucket, item.stored, days=1, tier="Bulk")
             with loaded(
                 stage.connection,
-                stage.policy.require_database_url(),
+                stage.settings.require_database_url(),
                 stage.bucket,
                 generation,
                 purpose="demo",
@@ -273,8 +270,8 @@ def _verify_partitions(stage: Stage) -> None:
         tell("no gap, no misplaced bounds")
 
 
-def _range(first: Month, last: Month) -> dict[str, str]:
-    return {ASSET_PARTITION_RANGE_START_TAG: first.key, ASSET_PARTITION_RANGE_END_TAG: last.key}
+def _range(first: Month, last: Month) -> Mapping[str, str]:
+    return partition_range(first.key, last.key)
 
 
 def _latest_proven(connection: Connection, month: Month) -> bool:

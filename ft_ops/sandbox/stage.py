@@ -20,7 +20,7 @@ from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.sandbox.report import Check, Step
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Stage:
 
     connection: Connection
     bucket: Bucket
-    policy: Policy
+    settings: Settings
     instance: dg.DagsterInstance
     console: Console
     steps: list[Step] = field(default_factory=list)

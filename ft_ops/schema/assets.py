@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, lookahead_month, utc_now
+from ft_ops.clock import utc_now
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.partitions import PARENTS, ensure_months, wanted_months
 from ft_ops.pg.connect import Connection
 from ft_ops.schema.drift import Difference, differences
@@ -12,7 +13,7 @@ from ft_ops.schema.fingerprint import expected_fingerprint, read_fingerprint
 from ft_ops.schema.hypertable import ensure_hypertable
 from ft_ops.schema.migrations import load_migrations, run_migrations
 from ft_ops.schema.server import require_usable, server_facts
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
 
 @dg.asset(
@@ -26,18 +27,19 @@ from ft_ops.settings import Policy
     ),
 )
 def schema(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     """Apply what is pending, install extensions, and create the months that are missing."""
     with as_failure(), database.connect("schema") as connection:
-        policy = settings.policy()
         facts = server_facts(connection)
         require_usable(facts)
         migrations = load_migrations()
         applied = run_migrations(connection, migrations, log=context.log.info)
-        extensions = install_extensions(connection, required=policy.require_extensions)
+        extensions = install_extensions(connection, required=settings.require_extensions)
         samples = ensure_hypertable(connection)
-        created = _first_partitions(context, connection, policy)
+        created = _first_partitions(context, connection, settings)
     return dg.MaterializeResult(
         metadata={
             "version": migrations[-1].version,
@@ -63,13 +65,13 @@ def schema(
 
 
 def _first_partitions(
-    context: dg.AssetExecutionContext, connection: Connection, policy: Policy
+    context: dg.AssetExecutionContext, connection: Connection, settings: Settings
 ) -> int:
     """Create each parent's missing months and tell Dagster which partitions now exist."""
-    last = lookahead_month(policy.partition_lookahead_months, utc_now())
+    last = settings.last_month_ahead(utc_now())
     created = 0
     for parent in PARENTS:
-        wanted = wanted_months(connection, parent, first=policy.first_month, last=last)
+        wanted = wanted_months(connection, parent, first=settings.first_month, last=last)
         for outcome in ensure_months(connection, parent, wanted, log=context.log.info):
             created += outcome.action == "created"
             context.log_event(
@@ -90,7 +92,7 @@ def _first_partitions(
         "indexes, policies, triggers, functions, views and grants. Names each difference."
     ),
 )
-def schema_drift(database: Database) -> dg.AssetCheckResult:
+def schema_drift(database: DatabaseResource) -> dg.AssetCheckResult:
     """Compare the live schema with the migrations'."""
     with as_failure(), database.connect("schema drift") as connection:
         found = differences(read_fingerprint(connection), expected_fingerprint())
@@ -121,7 +123,7 @@ def _drift_result(found: list[Difference]) -> dg.AssetCheckResult:
         "collation library that the system has now."
     ),
 )
-def server_settings(database: Database) -> dg.AssetCheckResult:
+def server_settings(database: DatabaseResource) -> dg.AssetCheckResult:
     """Check version, encoding and collation."""
     with as_failure(), database.connect("server settings") as connection:
         facts = server_facts(connection)
@@ -131,31 +133,3 @@ def server_settings(database: Database) -> dg.AssetCheckResult:
         description=facts.unusable or facts.warning or f"PostgreSQL {facts.version}, UTF8",
         metadata={"server": dg.MetadataValue.json(facts.as_dict())},
     )
-
-
-initial_schema = dg.define_asset_job(
-    "initial_schema",
-    selection=[schema],
-    description="Sets a database up: migrations, extensions and the first partitions.",
-)
-
-check_schema = dg.define_asset_job(
-    "check_schema",
-    selection=dg.AssetSelection.checks(schema_drift, server_settings),
-    description="Compares the live schema with the migrations, and looks at the server.",
-)
-
-check_schema_daily = dg.ScheduleDefinition(
-    name="check_schema_daily",
-    job=check_schema,
-    cron_schedule="15 0 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
-
-defs = dg.Definitions(
-    assets=[schema],
-    asset_checks=[schema_drift, server_settings],
-    jobs=[initial_schema, check_schema],
-    schedules=[check_schema_daily],
-)

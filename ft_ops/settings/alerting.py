@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from ft_ops.settings.base import Knobs, kept_secret, names, url_of
+from ft_ops.settings.base import RoomSettings, kept_secret, names, url_of
 
 _web = url_of("http", "https")
 _web_secret = kept_secret(_web)
 
 
-class AlertKnobs(Knobs):
+class AlertSettings(RoomSettings):
     """The alerts' part of the policy."""
 
     alert_webhook_url: Annotated[SecretStr, AfterValidator(_web_secret)] | None = Field(

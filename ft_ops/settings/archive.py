@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, Knobs, folder
+from ft_ops.settings.base import GlacierClass, RoomSettings, folder
 
 
-class ArchiveKnobs(Knobs):
-    """The archive's part of the policy."""
+class ArchiveSettings(RoomSettings):
+    """The archive's settings."""
 
     archive_bucket: str | None = Field(
         default=None, description="The versioned bucket of the archive."

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, Knobs, folder
+from ft_ops.settings.base import GlacierClass, RoomSettings, folder
 
 
-class BackupKnobs(Knobs):
+class BackupSettings(RoomSettings):
     """The backups' part of the policy."""
 
     backup_provider: Literal["barman", "rds"] | None = Field(

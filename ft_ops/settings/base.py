@@ -1,4 +1,4 @@
-"""What the rooms' knobs have in common: their variables' prefix, and how text becomes values."""
+"""What the rooms' settings have in common: their variables' prefix, and how text becomes values."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ft_ops.months import Month
 GlacierClass = Literal["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]
 
 
-class Knobs(BaseSettings):
-    """A room's part of the policy: frozen, read from FT_*, taken as it is written there."""
+class RoomSettings(BaseSettings):
+    """A room's settings: frozen, read from FT_*, taken as it is written there."""
 
     model_config = SettingsConfigDict(
         env_prefix="FT_",

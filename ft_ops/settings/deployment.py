@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import unreadable
-from ft_ops.settings.base import Knobs, kept_secret, url_of
+from ft_ops.settings.base import RoomSettings, kept_secret, url_of
 
 
 def _readable(url: str) -> str:
@@ -21,8 +21,8 @@ def _readable(url: str) -> str:
 _dagsters = kept_secret(url_of("postgresql", "postgresql+psycopg2"))
 
 
-class DeploymentKnobs(Knobs):
-    """The deployment's part of the policy."""
+class DeploymentSettings(RoomSettings):
+    """The deployment's settings."""
 
     database_url: Annotated[SecretStr, AfterValidator(kept_secret(_readable))] | None = Field(
         default=None,

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from ft_ops.settings.base import Knobs, ending_in
+from ft_ops.settings.base import RoomSettings, ending_in
 
 
-class HealthKnobs(Knobs):
-    """The health's part of the policy."""
+class HealthSettings(RoomSettings):
+    """The health's settings."""
 
     app_role: str = Field(
         default="ft_app",

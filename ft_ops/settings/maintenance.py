@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ft_ops.settings.base import Knobs
+from ft_ops.settings.base import RoomSettings
 
 
-class MaintenanceKnobs(Knobs):
-    """The maintenance's part of the policy."""
+class MaintenanceSettings(RoomSettings):
+    """The maintenance's settings."""
 
     maintenance_window_minutes: int = Field(
         default=240,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from ft_ops.settings import Policy, accepted
+from ft_ops.settings import Settings, accepted
 
 _HEAD: Final = """\
 # Settings
@@ -20,11 +20,11 @@ settings are boto3's own.
 
 
 def settings_page() -> str:
-    """The page docs/settings.md, from the policy's own fields."""
+    """The page docs/settings.md, from the settings' own fields."""
     rows = [
         f"| `FT_{name.upper()}` | {_shown(field.default)} | {accepted(field)} |"
         f" {field.description} |"
-        for name, field in sorted(Policy.model_fields.items())
+        for name, field in sorted(Settings.model_fields.items())
     ]
     return _HEAD + "\n".join(rows) + "\n"
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from ft_ops.months import Month
-from ft_ops.settings.base import Knobs, month
+from ft_ops.settings.base import RoomSettings, month
 
 
-class PartitionKnobs(Knobs):
-    """The partitions' part of the policy."""
+class PartitionSettings(RoomSettings):
+    """The partitions' settings."""
 
     first_month: Annotated[Month, BeforeValidator(month)] = Field(
         default=Month(2024, 1),
@@ -21,3 +22,7 @@ class PartitionKnobs(Knobs):
     partition_lookahead_months: int = Field(
         default=3, ge=1, le=120, description="Months ahead of the current one that have partitions."
     )
+
+    def last_month_ahead(self, now: datetime) -> Month:
+        """The last month that must have partitions at ``now``."""
+        return Month.of(now).plus(self.partition_lookahead_months)

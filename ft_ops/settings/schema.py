@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from ft_ops.settings.base import Knobs, names
+from ft_ops.settings.base import RoomSettings, names
 
 
-class SchemaKnobs(Knobs):
-    """The schema's part of the policy."""
+class SchemaSettings(RoomSettings):
+    """The schema's settings."""
 
     require_extensions: Annotated[frozenset[str], BeforeValidator(names)] = Field(
         default=frozenset(), description="Extensions, comma separated, whose absence is an error."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ft_ops.settings.base import Knobs
+from ft_ops.settings.base import RoomSettings
 
 
-class StorageKnobs(Knobs):
-    """The storage's part of the policy."""
+class StorageSettings(RoomSettings):
+    """The storage's settings."""
 
     storage_readers: int = Field(
         default=2,

@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import dagster as dg
-from dagster._core.definitions.metadata import RawMetadataMapping
 
-from ft_ops.orchestration.resources import Database, Settings, as_failure
-from ft_ops.orchestration.shared import HEAVY_POOL, OWNERS, monthly, table, utc_now
+from ft_ops.clock import utc_now
+from ft_ops.orchestration.internals import RawMetadataMapping
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.partitions import monthly
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.connect import Connection
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from ft_ops.storage.changes import ESTIMATES, MediaVersion
-from ft_ops.storage.family_assets import defs as family_defs
-from ft_ops.storage.jobs import defs as schedule_defs
 from ft_ops.storage.media import load_media, media_version
 from ft_ops.storage.publish import Published, publish_families, publish_users
 from ft_ops.storage.recompute import Recomputation, recompute_changed, recompute_everything
@@ -43,9 +44,11 @@ SHOWN_MONTHS = 120
     ),
 )
 def media_sizes(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
-    location = settings.policy().media_inventory
+    location = settings.media_inventory
     if location is None:
         return dg.MaterializeResult(metadata={"source": "estimates"})
     with as_failure(), database.connect("storage") as connection:
@@ -79,18 +82,20 @@ def media_sizes(
     ),
 )
 def monthly_storage(
-    context: dg.AssetExecutionContext, config: StorageConfig, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    config: StorageConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     asked_for = frozenset(context.partition_keys)
     recompute = recompute_everything if config.full else recompute_changed
     with as_failure(), database.connect("storage") as connection:
-        policy = settings.policy()
         done = recompute(
             connection,
             lambda: database.connect("storage reader"),
-            readers=policy.storage_readers,
+            readers=settings.storage_readers,
             run_id=context.run.run_id,
-            media=_media(connection, policy),
+            media=_media(connection, settings),
             log=context.log.info,
         )
         report = _report(connection)
@@ -120,8 +125,8 @@ def monthly_storage(
     )
 
 
-def _media(connection: Connection, policy: Policy) -> MediaVersion:
-    return ESTIMATES if policy.media_inventory is None else media_version(connection)
+def _media(connection: Connection, settings: Settings) -> MediaVersion:
+    return ESTIMATES if settings.media_inventory is None else media_version(connection)
 
 
 def _name_months(
@@ -166,14 +171,15 @@ def _report(connection: Connection) -> RawMetadataMapping:
     ),
 )
 def family_storage(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
-    policy = settings.policy()
     with as_failure(), database.connect("storage") as connection:
         published = publish_families(
             connection,
-            batch_rows=policy.storage_batch_rows,
-            lock_wait_ms=policy.storage_lock_wait_ms,
+            batch_rows=settings.storage_batch_rows,
+            lock_wait_ms=settings.storage_lock_wait_ms,
             log=context.log.info,
         )
         largest = top_families(connection, most=SHOWN_FAMILIES)
@@ -193,14 +199,15 @@ def family_storage(
     ),
 )
 def user_storage(
-    context: dg.AssetExecutionContext, database: Database, settings: Settings
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
-    policy = settings.policy()
     with as_failure(), database.connect("storage") as connection:
         published = publish_users(
             connection,
-            batch_rows=policy.storage_batch_rows,
-            lock_wait_ms=policy.storage_lock_wait_ms,
+            batch_rows=settings.storage_batch_rows,
+            lock_wait_ms=settings.storage_lock_wait_ms,
             log=context.log.info,
         )
     return dg.MaterializeResult(metadata=_published_metadata(published))
@@ -239,8 +246,10 @@ def _limits_table(families: Iterable[FamilyLimit]) -> dg.MetadataValue:
         "to the byte, and it is not overdue."
     ),
 )
-def full_agrees_with_incremental(database: Database, settings: Settings) -> dg.AssetCheckResult:
-    days = settings.policy().storage_full_days
+def full_agrees_with_incremental(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    days = settings.storage_full_days
     with as_failure(), database.connect("storage") as connection:
         full = latest_full(connection)
     if full is None:
@@ -278,8 +287,10 @@ def full_agrees_with_incremental(database: Database, settings: Settings) -> dg.A
         "No family is above FT_STORAGE_WARN_PERCENT of its storage_limit_bytes, or above all of it."
     ),
 )
-def families_within_limits(database: Database, settings: Settings) -> dg.AssetCheckResult:
-    percent = settings.policy().storage_warn_percent
+def families_within_limits(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    percent = settings.storage_warn_percent
     with as_failure(), database.connect("storage") as connection:
         over = families_over_limit(connection, warn_percent=percent, most=SHOWN_FAMILIES)
     return dg.AssetCheckResult(
@@ -295,13 +306,3 @@ def families_within_limits(database: Database, settings: Settings) -> dg.AssetCh
             "families": _limits_table(over.families),
         },
     )
-
-
-defs = dg.Definitions.merge(
-    dg.Definitions(
-        assets=[media_sizes, monthly_storage, family_storage, user_storage],
-        asset_checks=[full_agrees_with_incremental, families_within_limits],
-    ),
-    family_defs,
-    schedule_defs,
-)

@@ -4,23 +4,31 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
+from ft_ops.clock import utc_now
 from ft_ops.months import Month
-from ft_ops.orchestration.shared import monthly, own_identity, utc_now
+from ft_ops.orchestration.internals import partition_range
+from ft_ops.orchestration.jobs import asset_job
+from ft_ops.orchestration.partitions import monthly
+from ft_ops.storage.assets import (
+    families_within_limits,
+    family_storage,
+    full_agrees_with_incremental,
+    media_sizes,
+    monthly_storage,
+    user_storage,
+)
+from ft_ops.storage.family_jobs import report_family_storage
 from ft_ops.storage.resources import StorageConfig
 
-recompute_storage = dg.define_asset_job(
+recompute_storage = asset_job(
     "recompute_storage",
-    tags=own_identity("recompute_storage"),
-    selection=["media_sizes", "monthly_storage", "family_storage", "user_storage"],
-    description=(
+    ["media_sizes", "monthly_storage", "family_storage", "user_storage"],
+    (
         "Counts the months that changed and writes the totals of families and users. With "
         "`full: true` counts every month and compares."
     ),
+    identity=True,
 )
 
 
@@ -28,10 +36,7 @@ def _months_until_now(now: datetime) -> Mapping[str, str]:
     """Tags for the months up to the current one; those ahead are empty until their time comes."""
     first = monthly.get_first_partition_key()
     assert first is not None
-    return {
-        ASSET_PARTITION_RANGE_START_TAG: first,
-        ASSET_PARTITION_RANGE_END_TAG: max(first, Month.of(now).key),
-    }
+    return partition_range(first, max(first, Month.of(now).key))
 
 
 @dg.schedule(
@@ -79,7 +84,9 @@ def _after(asset: str) -> dg.SensorDefinition:
 
 
 defs = dg.Definitions(
-    jobs=[recompute_storage],
+    assets=[media_sizes, monthly_storage, family_storage, user_storage],
+    asset_checks=[full_agrees_with_incremental, families_within_limits],
+    jobs=[recompute_storage, report_family_storage],
     schedules=[recompute_storage_daily, recompute_storage_fully_weekly],
     sensors=[_after("archived_content_segments"), _after("purged_content_segments")],
 )

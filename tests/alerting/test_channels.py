@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from ft_ops.alerting import Alert, Mail, Webhook, alert_channels, call_heartbeat, known_secrets
 from ft_ops.errors import OpsError
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from tests.fixtures.http import Inbox
 
 ALERT = Alert(
@@ -67,13 +67,13 @@ def test_a_heartbeat_is_a_get(inbox: Inbox) -> None:
 
 
 def test_no_secret_of_the_deployment_gets_into_an_alert() -> None:
-    policy = Policy(
+    settings = Settings(
         database_url=SecretStr("postgresql://ops:p%40ss-word@db/familytales"),
         alert_webhook_url=SecretStr("https://hooks.example.org/services/T0/B0/hook"),
         smtp_url=SecretStr("smtps://mailer:mail-pass@mail.example.org"),
     )
     secrets = known_secrets(
-        policy, [("AWS_SECRET_ACCESS_KEY", "aws/secret+key"), ("HOME", "/home/ops")]
+        settings, [("AWS_SECRET_ACCESS_KEY", "aws/secret+key"), ("HOME", "/home/ops")]
     )
     quoting = Alert(
         identity="connecting with p@ss-word",
@@ -111,7 +111,7 @@ def test_a_mail_password_is_not_sent_in_the_clear(mail_server: MailServer) -> No
 
 def test_mail_without_a_server_is_refused() -> None:
     with pytest.raises(OpsError, match="FT_SMTP_URL is not set"):
-        alert_channels(Policy(alert_email_to=frozenset({"a@example.org"})))
+        alert_channels(Settings(alert_email_to=frozenset({"a@example.org"})))
 
 
 class MailServer(socketserver.ThreadingTCPServer):

@@ -15,9 +15,10 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from ft_ops.alerting.sensors import alert_on_failed_checks, alert_on_failed_runs, heartbeat
+from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError
-from ft_ops.orchestration.resources import Settings, as_failure
-from ft_ops.orchestration.shared import utc_now
+from ft_ops.orchestration.resources import as_failure
+from ft_ops.settings import load_settings
 from tests.fixtures.http import Inbox
 
 PASSWORD = "hunter2-hunter2"
@@ -153,7 +154,7 @@ def test_without_a_channel_the_sensors_say_so(
 ) -> None:
     monkeypatch.delenv("FT_ALERT_WEBHOOK_URL")
     for sensor in (alert_on_failed_runs, alert_on_failed_checks):
-        skipped = sensor(context(instance), settings=Settings())
+        skipped = sensor(context(instance), settings=load_settings())
         assert isinstance(skipped, dg.SkipReason)
         assert "FT_ALERT_WEBHOOK_URL" in (skipped.skip_message or "")
 
@@ -237,18 +238,18 @@ def context(
 def look_at_runs(instance: dg.DagsterInstance, cursor: str | None = LONG_AGO) -> str | None:
     """A tick of the sensor on runs; the cursor that it leaves."""
     given = context(instance, cursor)
-    alert_on_failed_runs(given, settings=Settings())
+    alert_on_failed_runs(given, settings=load_settings())
     return given.cursor
 
 
 def look_at_checks(instance: dg.DagsterInstance) -> None:
     """A tick of the sensor on checks."""
-    alert_on_failed_checks(context(instance), settings=Settings())
+    alert_on_failed_checks(context(instance), settings=load_settings())
 
 
 def beat(instance: dg.DagsterInstance) -> str:
     """A tick of the heartbeat; what it says of itself."""
-    skipped = heartbeat(context(instance), settings=Settings())
+    skipped = heartbeat(context(instance), settings=load_settings())
     assert isinstance(skipped, dg.SkipReason)
     return skipped.skip_message or ""
 

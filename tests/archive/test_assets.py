@@ -17,8 +17,7 @@ from ft_ops.archive.jobs import (
 from ft_ops.archive.month.ledger import latest
 from ft_ops.definitions import defs
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database as DatabaseResource
-from ft_ops.orchestration.resources import Settings
+from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from tests.archive.world import World
 
 OLD = Month(2024, 1)
@@ -131,7 +130,7 @@ def test_a_dry_run_of_the_archive_moves_nothing(
 def _asked(schedule: dg.ScheduleDefinition, tick: datetime) -> list[dg.RunRequest]:
     with dg.build_schedule_context(
         scheduled_execution_time=tick,
-        resources={"database": DatabaseResource(), "settings": Settings()},
+        resources={"database": DatabaseResource(), "settings": settings_resource},
         repository_def=defs.get_repository_def(),
     ) as context:
         return list(schedule.evaluate_tick(context).run_requests or [])
@@ -159,7 +158,7 @@ def test_the_sensor_goes_on_when_glacier_answers(
     deployed.archived_and_purged(OLD)
     with dg.build_sensor_context(
         instance=instance,
-        resources={"database": DatabaseResource(), "settings": Settings()},
+        resources={"database": DatabaseResource(), "settings": settings_resource},
         repository_def=defs.get_repository_def(),
     ) as context:
         assert thaws_in_progress.evaluate_tick(context).skip_message

@@ -25,9 +25,9 @@ _DIES_WHILE_TAKING = """
 from datetime import UTC, datetime
 from tests.backups.world import open_world
 from ft_ops.pg.connect import connect
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 from ft_ops.s3.bucket import open_bucket
-policy = load_policy()
+policy = load_settings()
 url = policy.require_database_url()
 with connect(url, application="tests") as connection:
     world = open_world(connection, url, open_bucket(policy.require_backup_bucket()))

@@ -15,7 +15,7 @@ from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects, versions
-from ft_ops.settings import load_policy
+from ft_ops.settings import load_settings
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class Standing:
 
 def open_world(connection: Connection, url: str, bucket: Bucket) -> World:
     """A world in the sandbox of the environment."""
-    provider = open_provider(load_policy(), connection, bucket)
+    provider = open_provider(load_settings(), connection, bucket)
     assert isinstance(provider, BarmanProvider)
     return World(connection, url, bucket, replace(provider, url=url, floor=1))
 

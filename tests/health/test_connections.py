@@ -23,10 +23,10 @@ from ft_ops.health.connections import (
     stuck_problems,
 )
 from ft_ops.pg.connect import Connection
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from tests.fixtures.postgres import Database
 
-POLICY = Policy()
+POLICY = Settings()
 
 
 def look(connection: Connection) -> Connections:

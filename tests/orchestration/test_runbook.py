@@ -10,7 +10,7 @@ import pytest
 
 from ft_ops.definitions import defs
 from ft_ops.orchestration.runbook import with_runbook_links
-from ft_ops.settings import Policy, runbook_link
+from ft_ops.settings import Settings, runbook_link
 from tests.documents import DOCS, headings
 
 RUNBOOK = DOCS / "runbook.md"
@@ -66,11 +66,13 @@ def test_every_asset_and_check_leads_to_a_section_that_exists() -> None:
 
 
 def test_an_asset_leads_to_its_own_job_where_the_runbook_is_published() -> None:
-    policy = Policy(runbook_url="https://docs.example.org/ops/")
-    assert runbook_link(policy, "heartbeat") == "https://docs.example.org/ops/runbook.md#heartbeat"
+    settings = Settings(runbook_url="https://docs.example.org/ops/")
+    assert (
+        runbook_link(settings, "heartbeat") == "https://docs.example.org/ops/runbook.md#heartbeat"
+    )
     described = {
         spec.key.to_user_string(): spec.description
-        for spec in with_runbook_links(_two_assets(), policy).resolve_all_asset_specs()
+        for spec in with_runbook_links(_two_assets(), settings).resolve_all_asset_specs()
     }
     base = "https://docs.example.org/ops/runbook.md"
     assert described == {

@@ -18,9 +18,9 @@ from ft_ops.overview.health_lines import capacity_lines, connection_lines, laten
 from ft_ops.overview.server_lines import backup_lines, bloat_lines, wraparound_lines
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import Connection
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 
-POLICY = Policy()
+POLICY = Settings()
 NOW = datetime.now(UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 _numbers = count(1)
@@ -81,12 +81,12 @@ def test_missing_months_are_bad(connection: Connection) -> None:
 
 
 def test_a_month_that_should_have_been_archived_is_bad(connection: Connection) -> None:
-    policy = Policy(retention_years=1)
+    settings = Settings(retention_years=1)
     due = Month(2024, 1).plus(12).end
     name = "months past their retention"
-    fresh = by_name(archive_lines(connection, policy, due + DAY))[name]
+    fresh = by_name(archive_lines(connection, settings, due + DAY))[name]
     assert (fresh.status, fresh.figure) == (Status.GOOD, "1")
-    overdue = by_name(archive_lines(connection, policy, due + 4 * DAY))[name]
+    overdue = by_name(archive_lines(connection, settings, due + 4 * DAY))[name]
     assert (overdue.status, overdue.detail) == (
         Status.BAD,
         "2024-01 should have been archived",
@@ -192,8 +192,8 @@ def test_the_disk_is_bad_when_it_is_full_or_soon_will_be(
         value = 1e9 - day * 1e6
         write_samples(connection, [Sample("database_bytes", "", value)], NOW - day * DAY)
     figures = {("database_bytes", ""): TimedSample("database_bytes", "", 1e9, NOW)}
-    policy = Policy(database_volume_gb=database_volume_gb)
-    lines = by_name(capacity_lines(figures, outlook(connection, NOW), policy, NOW))
+    settings = Settings(database_volume_gb=database_volume_gb)
+    lines = by_name(capacity_lines(figures, outlook(connection, NOW), settings, NOW))
     assert lines["disk"].status == status
     assert lines["database"].detail == "1.0 MB a day"
 

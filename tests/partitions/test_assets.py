@@ -12,9 +12,9 @@ import pytest
 
 from ft_ops.definitions import defs
 from ft_ops.months import Month
-from ft_ops.orchestration.shared import monthly
+from ft_ops.orchestration.partitions import monthly
 from ft_ops.partitions import PARENTS, coverage
-from ft_ops.partitions.assets import create_partitions_monthly
+from ft_ops.partitions.jobs import create_partitions_monthly
 from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database
 
@@ -22,13 +22,13 @@ KEYS = monthly.get_partition_keys()
 RUN_120_MONTHS = """
 import dagster as dg
 from ft_ops.definitions import defs
-from ft_ops.orchestration.shared import monthly
-from ft_ops.partitions.assets import whole_range
+from ft_ops.orchestration.partitions import monthly
+from ft_ops.orchestration.internals import partition_range
 
 with dg.DagsterInstance.ephemeral() as instance:
     keys = monthly.get_partition_keys()
     result = defs.resolve_job_def("create_partitions").execute_in_process(
-        instance=instance, tags=whole_range(keys)
+        instance=instance, tags=partition_range(keys[0], keys[-1])
     )
     print(len(keys), result.success)
 """

@@ -24,11 +24,11 @@ from psycopg import conninfo
 from sqlalchemy import URL
 
 import ft_ops
-from ft_ops.orchestration.shared import own_identity
+from ft_ops.orchestration.jobs import own_identity
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.settings import Policy
+from ft_ops.settings import Settings
 from tests.production.cloudformation import complaints
 from tests.production.policies import IAM, REPOSITORY
 
@@ -186,7 +186,7 @@ def test_the_stack_is_one_that_cloudformation_takes(template: Path) -> None:
 
 
 def test_each_setting_that_a_deployment_makes_is_one_of_the_policys() -> None:
-    known = {f"FT_{name.upper()}" for name in Policy.model_fields}
+    known = {f"FT_{name.upper()}" for name in Settings.model_fields}
     for path in (
         REPOSITORY / "compose.yaml",
         DEPLOY / "ecs" / "stack.yaml",
@@ -233,20 +233,18 @@ def test_a_run_gets_its_jobs_identity(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_job_with_a_policy_asks_for_its_identity() -> None:
     """By the source: tags are made when the definitions are imported, which takes seconds."""
-    asked = {}
+    asked = set()
     for path in PACKAGE.glob("*/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="define_asset_job"),
-                    args=[ast.Constant(value=job), *_],
-                    keywords=keywords,
+                    func=ast.Name(id="asset_job"),
+                    args=[ast.Constant(value=str(job)), *_],
+                    keywords=[ast.keyword(arg="identity", value=ast.Constant(value=True))],
                 ):
-                    tags = {keyword.arg: keyword.value for keyword in keywords}.get("tags")
-                    if isinstance(tags, ast.Call):
-                        asked[job] = ast.unparse(tags)
+                    asked.add(job)
     policies = {path.stem for path in IAM.glob("*.json")} - {"code_server"}
-    assert asked == {job: f"own_identity('{job}')" for job in policies}
+    assert asked == policies
 
 
 def test_compose_keeps_the_services_apart_and_to_this_machine() -> None:

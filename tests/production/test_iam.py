@@ -21,8 +21,7 @@ from ft_ops.archive.jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
-from ft_ops.orchestration.resources import Database as DatabaseResource
-from ft_ops.orchestration.resources import Settings
+from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World
@@ -200,7 +199,7 @@ def test_the_code_server_needs_what_it_is_granted(
         dg.DagsterInstance.ephemeral() as instance,
         dg.build_sensor_context(
             instance=instance,
-            resources={"database": DatabaseResource(), "settings": Settings()},
+            resources={"database": DatabaseResource(), "settings": settings_resource},
             repository_def=defs.get_repository_def(),
         ) as context,
     ):

@@ -8,7 +8,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from ft_ops.definitions import defs
-from ft_ops.orchestration.shared import monthly
+from ft_ops.orchestration.partitions import monthly
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.schema import (

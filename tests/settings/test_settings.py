@@ -13,9 +13,9 @@ from pydantic.fields import FieldInfo
 
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.months import Month
-from ft_ops.settings import Policy, accepted, load_policy
+from ft_ops.settings import Settings, accepted, load_settings
 
-SETTINGS = Policy.model_fields
+SETTINGS = Settings.model_fields
 
 IMPOSSIBLE = {
     bool: "perhaps",
@@ -94,7 +94,7 @@ def test_what_a_setting_cannot_be_is_refused_by_name_with_what_it_can(
     for text in impossible(name, SETTINGS[name]):
         monkeypatch.setenv(f"FT_{name.upper()}", text)
         with pytest.raises(OpsError) as refused:
-            load_policy()
+            load_settings()
         told = refused.value.cause
         assert told.startswith(f"FT_{name.upper()}: "), told
         assert told.endswith(mask_secrets(f" (accepted: {accepted(SETTINGS[name])})")), told
@@ -105,7 +105,7 @@ def test_what_a_setting_cannot_be_is_refused_by_name_with_what_it_can(
 @pytest.mark.parametrize("name", sorted(FREE))
 def test_other_settings_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"FT_{name.upper()}", "a text")
-    value = getattr(load_policy(), name)
+    value = getattr(load_settings(), name)
     told = value.get_secret_value() if isinstance(value, SecretStr) else value
     assert told in ("a text", Path("a text"), frozenset({"a text"}))
 
@@ -115,14 +115,14 @@ def test_what_is_accepted_as_an_example_is(monkeypatch: pytest.MonkeyPatch) -> N
     assert shown.keys() == OF_A_FORM.keys() | {"first_month"}
     for name, (example, *_) in shown.items():
         monkeypatch.setenv(f"FT_{name.upper()}", example)
-    load_policy()
+    load_settings()
 
 
 def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_MONTH", "RETENTION_YEARS", "ARCHIVE_PREFIX", "BACKUP_PREFIX"):
         monkeypatch.setenv(f"FT_{name}", "/")
     with pytest.raises(OpsError) as refused:
-        load_policy()
+        load_settings()
     assert refused.value.cause == (
         "FT_BACKUP_PREFIX: it begins or ends with a slash (accepted: text, such as barman); "
         "FT_ARCHIVE_PREFIX: it begins or ends with a slash (accepted: text, such as archive); "
@@ -133,10 +133,10 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = load_policy()
+    defaults = load_settings()
     for name in SETTINGS:
         monkeypatch.setenv(f"FT_{name.upper()}", "")
-    assert load_policy() == defaults
+    assert load_settings() == defaults
 
 
 def test_a_choice_is_told_by_its_words() -> None:

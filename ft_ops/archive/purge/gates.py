@@ -19,7 +19,7 @@ from ft_ops.s3.objects import head, read_object
 
 @dataclass(frozen=True, slots=True)
 class PurgeRules:
-    """The policy of purges."""
+    """When a purge may happen at all, by the settings."""
 
     enabled: bool
     grace: timedelta

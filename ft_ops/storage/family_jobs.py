@@ -6,8 +6,8 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.errors import OpsError
-from ft_ops.orchestration.resources import Database, as_failure
-from ft_ops.orchestration.shared import table
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.storage.family import family_usage
 
 
@@ -19,7 +19,7 @@ class FamilyConfig(dg.Config):
 
 @dg.op(description="Counts one family's books from their content, and shows them.")
 def family_storage_report(
-    context: dg.OpExecutionContext, config: FamilyConfig, database: Database
+    context: dg.OpExecutionContext, config: FamilyConfig, database: DatabaseResource
 ) -> None:
     with as_failure(), database.connect("storage") as connection:
         usage = family_usage(connection, _uuid(config.family_id))
@@ -61,6 +61,3 @@ def _uuid(text: str) -> UUID:
 @dg.job(description="The storage of one family, book by book: give its id in the launch config.")
 def report_family_storage() -> None:
     family_storage_report()
-
-
-defs = dg.Definitions(jobs=[report_family_storage])

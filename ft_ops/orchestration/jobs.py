@@ -1,0 +1,72 @@
+"""Jobs and their schedules, in the form that all rooms share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import dagster as dg
+
+from ft_ops.orchestration.internals import UnresolvedAssetJobDefinition
+from ft_ops.settings import load_settings
+
+HEAVY_POOL: Final = "heavy"
+"""The pool of whatever takes heavy locks or much I/O: one slot by default."""
+
+OWNERS: Final = ["team:operations"]
+
+AssetJob = UnresolvedAssetJobDefinition
+
+
+def asset_job(
+    name: str,
+    selection: Sequence[str] | dg.AssetSelection,
+    description: str,
+    *,
+    identity: bool = False,
+) -> AssetJob:
+    """A job over assets or checks; with ``identity``, its runs take on an identity of their own."""
+    return dg.define_asset_job(
+        name,
+        tags=own_identity(name) if identity else None,
+        selection=selection,
+        description=description,
+    )
+
+
+def schedule(
+    name: str,
+    job: AssetJob,
+    cron: str,
+    description: str | None = None,
+    **config: dg.Config,
+) -> dg.ScheduleDefinition:
+    """A schedule in UTC that runs from the first start of the daemon; ``config`` is by asset."""
+    return dg.ScheduleDefinition(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        run_config=dg.RunConfig(ops=dict(config)) if config else None,
+        description=description,
+    )
+
+
+def own_identity(job: str) -> Mapping[str, str]:
+    """The tags by which Dagster's launchers run a job under an identity of its own.
+
+    None unless a setting names a prefix: elsewhere a run is what its launcher is.
+    """
+    settings = load_settings()
+    tags = {}
+    if settings.ecs_task_role_prefix is not None:
+        role = f"{settings.ecs_task_role_prefix}{job}"
+        tags["ecs/task_overrides"] = json.dumps({"taskRoleArn": role})
+    if settings.k8s_service_account_prefix is not None:
+        account = f"{settings.k8s_service_account_prefix}{job.replace('_', '-')}"
+        tags["dagster-k8s/config"] = json.dumps(
+            {"pod_spec_config": {"service_account_name": account}}
+        )
+    return tags
