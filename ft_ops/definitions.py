@@ -19,7 +19,7 @@ from ft_ops.schema import jobs as schema
 from ft_ops.settings import load_settings
 from ft_ops.storage import jobs as storage
 
-defs = with_runbook_links(
+defs: dg.Definitions = with_runbook_links(
     with_deadlines(
         dg.Definitions.merge(
             schema.defs,

@@ -44,8 +44,8 @@ def overview_of(assembled: Callable[[], dg.Definitions]) -> dg.AssetsDefinition:
         owners=OWNERS,
         description=(
             "The page for the morning: what needs somebody first, then what is in order. Months, "
-            "archives, backups and drills, storage, maintenance, latency, capacity, failed checks and "
-            "late schedules. Read it in this asset's metadata."
+            "archives, backups and drills, storage, maintenance, latency, capacity, failed checks "
+            "and late schedules. Read it in this asset's metadata."
         ),
     )
     def overview(

@@ -1,13 +1,22 @@
-"""Finds the project's SQL, in a checkout or in an installed wheel."""
+"""Finds the project's SQL, in a checkout or in an installed wheel.
+
+A file of `sql/<room>/` holds the statements of one step. Each begins with ``-- name: <name>`` and
+goes on with comments on its locks and its cost. A name is unique in its room, so that a statement
+can move to another file without a change in the code. A file without names holds one statement,
+which is called like the file: the product queries.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from psycopg import sql
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_NAME: Final = "-- name: "
 
 
 def sql_root() -> Path:
@@ -18,12 +27,42 @@ def sql_root() -> Path:
 
 @cache
 def statement(name: str) -> sql.SQL:
-    """The statement of `sql/<name>.sql`, where ``name`` is ``<room>/<name>``.
+    """A statement of `sql/`, where ``name`` is ``<room>/<name>``; a KeyError when there is none.
 
-    The header comment is left out, so that it may hold braces and percent signs. The body may
+    Its header comment is left out, so that it may hold braces and percent signs. The body may
     hold psycopg's ``{identifier}`` and ``%(value)s``.
     """
-    lines = (sql_root() / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    room, _, statement_name = name.partition("/")
+    return sql.SQL(_without_header(texts(room)[statement_name]))
+
+
+@cache
+def texts(room: str) -> Mapping[str, str]:
+    """Every statement of a room, by name, with its header comment.
+
+    A ValueError when two statements have one name.
+    """
+    found: dict[str, str] = {}
+    for path in sorted((sql_root() / room).glob("*.sql")):
+        for name, text in _statements(path):
+            if name in found:
+                raise ValueError(f"{path}: the room {room} has a statement {name} already")
+            found[name] = text
+    return found
+
+
+def _statements(path: Path) -> Iterator[tuple[str, str]]:
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith(_NAME):
+        yield path.stem, text
+        return
+    for part in ("\n" + text).split("\n" + _NAME)[1:]:
+        name, _, rest = part.partition("\n")
+        yield name.strip(), rest
+
+
+def _without_header(text: str) -> str:
+    lines = text.splitlines()
     while lines and (not lines[0].strip() or lines[0].startswith("--")):
         lines.pop(0)
-    return sql.SQL("\n".join(lines).rstrip().removesuffix(";"))
+    return "\n".join(lines).rstrip().removesuffix(";")

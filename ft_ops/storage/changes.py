@@ -12,7 +12,7 @@ month are marked, only theirs is counted again.
 
 **Signatures.** What goes past row triggers changes the catalog instead: attaching and
 detaching, TRUNCATE, a rewrite, a trigger that was dropped, disabled or replaced, also if it is
-back by now (see ``sql/storage/partition_signatures.sql``). A month's signature is recorded when
+back by now (see ``partition_signatures`` in sql/storage). A month's signature is recorded when
 it is counted; a month is unchanged only if it has no mark *and* its signature is the recorded
 one. No signature (a trigger is off) means: count it every time.
 

@@ -1,2 +1,117 @@
+-- name: table_states
+-- Every table of the database's own, or one by its oid, partitioned parents first, with the counters and triggers
+-- that say what it needs. Reads catalogs and statistics; pg_relation_size takes ACCESS SHARE on
+-- each table for a moment.
+WITH settings AS (
+    SELECT
+        current_setting('autovacuum_vacuum_threshold')::float8 AS vacuum_threshold,
+        current_setting('autovacuum_vacuum_scale_factor')::float8 AS vacuum_scale,
+        current_setting('autovacuum_vacuum_insert_threshold')::float8 AS insert_threshold,
+        current_setting('autovacuum_vacuum_insert_scale_factor')::float8 AS insert_scale,
+        current_setting('autovacuum_analyze_threshold')::float8 AS analyze_threshold,
+        current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_scale,
+        current_setting('autovacuum_freeze_max_age')::float8 AS freeze_age,
+        current_setting('autovacuum_multixact_freeze_max_age')::float8 AS multixact_age
+)
+SELECT
+    c.oid::bigint AS oid,
+    n.nspname AS schema,
+    c.relname AS name,
+    c.relkind = 'p' AS is_parent,
+    c.relfilenode::bigint AS file_node,
+    coalesce(parent_class.relname, '') AS parent_name,
+    bounds.parts[1]::timestamptz AS lower_bound,
+    bounds.parts[2]::timestamptz AS upper_bound,
+    owner.rolname AS owner,
+    (
+        pg_has_role(c.relowner, 'USAGE')
+        OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE')
+    ) AS may_vacuum,
+    c.relpages::bigint AS pages,
+    c.relallvisible::bigint AS visible_pages,
+    CASE WHEN c.relkind = 'p' THEN 0 ELSE pg_relation_size(c.oid) END AS bytes,
+    coalesce(s.n_live_tup, 0) AS live_rows,
+    coalesce(s.n_dead_tup, 0) AS dead_rows,
+    coalesce(toast.n_dead_tup, 0) AS dead_toast_rows,
+    coalesce(s.n_ins_since_vacuum, 0) AS inserted_rows,
+    coalesce(s.n_mod_since_analyze, 0) AS modified_rows,
+    coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS changes,
+    coalesce(options.vacuum_threshold, settings.vacuum_threshold)
+        + coalesce(options.vacuum_scale, settings.vacuum_scale) * greatest(c.reltuples, 0)
+        AS vacuum_trigger,
+    coalesce(options.vacuum_threshold, settings.vacuum_threshold)
+        + coalesce(options.vacuum_scale, settings.vacuum_scale)
+            * greatest(toast_class.reltuples, 0)
+        AS toast_trigger,
+    -- A negative threshold turns the trigger off.
+    CASE
+        WHEN coalesce(options.insert_threshold, settings.insert_threshold) >= 0
+        THEN coalesce(options.insert_threshold, settings.insert_threshold)
+            + coalesce(options.insert_scale, settings.insert_scale) * greatest(c.reltuples, 0)
+    END AS insert_trigger,
+    coalesce(options.analyze_threshold, settings.analyze_threshold)
+        + coalesce(options.analyze_scale, settings.analyze_scale) * greatest(c.reltuples, 0)
+        AS analyze_trigger,
+    CASE
+        WHEN c.relkind = 'p' THEN 0
+        ELSE greatest(
+            age(c.relfrozenxid), coalesce(age(toast_class.relfrozenxid), 0)
+        ) / least(coalesce(options.freeze_age, settings.freeze_age), settings.freeze_age)
+    END AS freeze_share,
+    CASE
+        WHEN c.relkind = 'p' THEN 0
+        ELSE greatest(
+            mxid_age(c.relminmxid), coalesce(mxid_age(toast_class.relminmxid), 0)
+        ) / least(coalesce(options.multixact_age, settings.multixact_age), settings.multixact_age)
+    END AS multixact_share,
+    s.last_vacuum,
+    s.last_analyze
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_roles AS owner ON owner.oid = c.relowner
+LEFT JOIN pg_stat_all_tables AS s ON s.relid = c.oid
+LEFT JOIN pg_class AS toast_class ON toast_class.oid = c.reltoastrelid
+LEFT JOIN pg_stat_all_tables AS toast ON toast.relid = c.reltoastrelid
+LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid AND c.relispartition
+LEFT JOIN pg_class AS parent_class ON parent_class.oid = link.inhparent
+CROSS JOIN settings
+CROSS JOIN LATERAL (
+    SELECT
+        max(v) FILTER (WHERE o = 'autovacuum_vacuum_threshold') AS vacuum_threshold,
+        max(v) FILTER (WHERE o = 'autovacuum_vacuum_scale_factor') AS vacuum_scale,
+        max(v) FILTER (WHERE o = 'autovacuum_vacuum_insert_threshold') AS insert_threshold,
+        max(v) FILTER (WHERE o = 'autovacuum_vacuum_insert_scale_factor') AS insert_scale,
+        max(v) FILTER (WHERE o = 'autovacuum_analyze_threshold') AS analyze_threshold,
+        max(v) FILTER (WHERE o = 'autovacuum_analyze_scale_factor') AS analyze_scale,
+        max(v) FILTER (WHERE o = 'autovacuum_freeze_max_age') AS freeze_age,
+        max(v) FILTER (WHERE o = 'autovacuum_multixact_freeze_max_age') AS multixact_age
+    FROM (
+        SELECT option_name AS o, option_value::float8 AS v
+        FROM pg_options_to_table(c.reloptions)
+        WHERE option_value ~ '^-?[0-9.]+$'
+    ) AS numeric_options
+) AS options
+LEFT JOIN LATERAL regexp_match(
+    pg_get_expr(c.relpartbound, c.oid),
+    '^FOR VALUES FROM \(''(\d{4}-[^'']+)''\) TO \(''(\d{4}-[^'']+)''\)$'
+) AS bounds (parts) ON c.relispartition
+WHERE (%(oid)s::oid IS NULL OR c.oid = %(oid)s::oid)
+  AND (
+      c.relkind IN ('r', 'm')
+      -- A parent without partitions has nothing to analyse.
+      OR c.relkind = 'p' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid)
+  )
+  AND c.relpersistence <> 't'
+  AND n.nspname <> 'information_schema'
+  AND n.nspname NOT LIKE 'pg\_%%'
+  AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
+ORDER BY c.relkind = 'p' DESC, n.nspname, c.relname;
+
+-- name: vacuum
 -- SHARE UPDATE EXCLUSIVE on the table: reads and writes go on. Outside a transaction only.
 VACUUM ({options}) {table};
+
+-- name: analyze
+-- SHARE UPDATE EXCLUSIVE on the table, and on the partitions of a parent: reads and writes go on.
+-- Reads 30,000 rows of each at the default statistics target.
+ANALYZE ({options}) {table};

@@ -1,4 +1,4 @@
-"""Every statement of sql/ parses as PostgreSQL parses it, alone in its file, under a header."""
+"""Every statement of sql/ parses as PostgreSQL parses it, under a header of its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import pglast
 import pytest
 
-from ft_ops.pg.sqlfiles import sql_root, statement
+import ft_ops
+from ft_ops.pg.sqlfiles import sql_root, statement, texts
 
+_PACKAGE = Path(ft_ops.__file__).parent
 _NOT_STATEMENTS = {"migrations", "roles"}
-_NAMES = sorted(
-    path.relative_to(sql_root()).with_suffix("").as_posix()
-    for path in sql_root().glob("*/*.sql")
-    if path.parent.name not in _NOT_STATEMENTS
+_ROOMS = sorted(
+    path.name for path in sql_root().iterdir() if path.is_dir() and path.name not in _NOT_STATEMENTS
 )
 _STAND_INS = {
     "archive/create_scratch": {"columns": "a text"},
@@ -25,11 +25,32 @@ _STAND_INS = {
 """What is composed into a statement and is more than a name."""
 
 
-@pytest.mark.parametrize("room", sorted({name.split("/")[0] for name in _NAMES}))
-def test_each_file_holds_one_statement_under_a_header(room: str) -> None:
-    for name in (name for name in _NAMES if name.startswith(f"{room}/")):
-        assert Path(sql_root() / f"{name}.sql").read_text(encoding="utf-8").startswith("-- "), name
-        assert len(pglast.parse_sql(_filled(name))) == 1, name
+@pytest.mark.parametrize("room", _ROOMS)
+def test_each_name_is_one_statement_under_a_header(room: str) -> None:
+    for name, text in texts(room).items():
+        assert text.startswith("-- "), name
+        assert len(pglast.parse_sql(_filled(f"{room}/{name}"))) == 1, name
+
+
+def test_the_code_names_every_statement() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in _PACKAGE.rglob("*.py"))
+    unknown = [
+        f"{room}/{name}"
+        for room in _ROOMS
+        for name in texts(room)
+        if f"{room}/{name}" not in code and not _composed(room, name, code)
+    ]
+    assert unknown == []
+
+
+def _composed(room: str, name: str, code: str) -> bool:
+    """Whether the name is put together from a beginning in an f-string and an end in quotes."""
+    parts = name.split("_")
+    return any(
+        f'f"{room}/{"".join(f"{part}_" for part in parts[:cut])}{{' in code
+        and re.search(rf"[\"'/]{'_'.join(parts[cut:])}\b", code)
+        for cut in range(len(parts))
+    )
 
 
 def _filled(name: str) -> str:

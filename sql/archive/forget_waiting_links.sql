@@ -1,3 +1,0 @@
--- Links that only a month which leaves again has brought.
-DELETE FROM ops.waiting_links
-WHERE thawed_month = %(month)s;

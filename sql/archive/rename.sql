@@ -1,2 +1,0 @@
--- ACCESS EXCLUSIVE on a table that stands alone and that nobody reads.
-ALTER TABLE {table} RENAME TO {archived};

@@ -1,5 +1,0 @@
--- How many did not come back although their segment did.
-SELECT count(*)
-FROM {narrations} AS c
-JOIN {archived} AS s ON s.id = c.content_segment_id
-WHERE NOT EXISTS (SELECT FROM photo_narrations AS live WHERE live.id = c.id);

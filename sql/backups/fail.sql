@@ -1,4 +1,0 @@
--- One row.
-UPDATE ops.backups
-SET state = 'failed', error = %(error)s
-WHERE name = %(name)s;

@@ -1,4 +1,0 @@
--- One row.
-SELECT point
-FROM ops.backups
-WHERE name = %(name)s;

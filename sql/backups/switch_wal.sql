@@ -1,2 +1,0 @@
--- Completes the open segment, so that it is archived; nothing happens when it is empty.
-SELECT pg_switch_wal();

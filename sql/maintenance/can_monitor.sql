@@ -1,2 +1,0 @@
--- Whether this role sees other users' sessions and statistics.
-SELECT pg_has_role('pg_read_all_stats', 'USAGE');

@@ -1,2 +1,0 @@
--- Where the server keeps its data. Needs pg_monitor.
-SELECT current_setting('data_directory');

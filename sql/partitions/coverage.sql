@@ -1,0 +1,18 @@
+-- name: archived_months
+-- Months that have left content_segments for the archive, and so need no partition there. Reads
+-- the ledger: a few rows a year.
+SELECT DISTINCT month
+FROM ops.archive
+WHERE archived_at IS NOT NULL;
+
+-- name: months_at_work
+-- Months of which the database still holds an archived generation, or is about to: whatever stands
+-- alone under such a month's name is the archive's. Reads the ledger: a few rows a year.
+SELECT month
+FROM (
+    SELECT DISTINCT ON (month) month, state
+    FROM ops.archive
+    ORDER BY month, generation DESC
+) AS latest
+WHERE state NOT IN ('purged', 'superseded')
+ORDER BY month;

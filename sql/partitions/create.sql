@@ -1,0 +1,13 @@
+-- name: create_like
+-- A table of the parent's shape, not yet its partition. ACCESS SHARE on the parent: CREATE TABLE
+-- … PARTITION OF would take ACCESS EXCLUSIVE and queue every reader behind it.
+CREATE TABLE {partition} (
+    LIKE {parent} INCLUDING ALL
+);
+
+-- name: attach
+-- SHARE UPDATE EXCLUSIVE on the parent, SHARE ROW EXCLUSIVE on the tables that its foreign keys
+-- reference, for the milliseconds of a catalog change: the partition is empty. The bounds carry
+-- their offset, so the session's TimeZone does not move them.
+ALTER TABLE {parent}
+    ATTACH PARTITION {partition} FOR VALUES FROM ({lower}) TO ({upper});

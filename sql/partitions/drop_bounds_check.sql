@@ -1,2 +1,0 @@
--- ACCESS EXCLUSIVE on one table for an instant.
-ALTER TABLE {table} DROP CONSTRAINT IF EXISTS repair_bounds;

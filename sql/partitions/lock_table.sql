@@ -1,2 +1,0 @@
--- ACCESS EXCLUSIVE on a table that stands alone, until the transaction ends.
-LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;

@@ -1,2 +1,0 @@
--- ACCESS EXCLUSIVE on a table that nobody knows yet.
-ALTER TABLE {table} RENAME TO {name};

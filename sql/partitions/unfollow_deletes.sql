@@ -1,2 +1,0 @@
--- ACCESS EXCLUSIVE on a table that stands alone, for an instant.
-DROP TRIGGER IF EXISTS repair_forget_key ON {table};

@@ -1,2 +1,0 @@
--- The database's size on disk.
-SELECT pg_database_size(current_database());

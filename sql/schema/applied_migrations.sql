@@ -1,4 +1,0 @@
--- The ledger, in order. A few rows.
-SELECT version, checksum, success, installed_on
-FROM _sqlx_migrations
-ORDER BY version;

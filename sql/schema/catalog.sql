@@ -1,0 +1,270 @@
+-- name: extensions
+-- What the server offers of the named extensions, and what this database has. Catalog reads only.
+-- The setting is read through its view: to a role that may not see it, it shows no row, no error.
+SELECT
+    wanted.name,
+    available.default_version,
+    installed.extversion AS installed_version,
+    wanted.name NOT IN ('timescaledb', 'pg_stat_statements') OR EXISTS (
+        SELECT
+        FROM pg_settings AS s
+        WHERE s.name = 'shared_preload_libraries'
+          AND s.setting LIKE '%%' || wanted.name || '%%'
+    ) AS is_loadable
+FROM unnest(%(names)s::text[]) AS wanted (name)
+LEFT JOIN pg_available_extensions AS available ON available.name = wanted.name
+LEFT JOIN pg_extension AS installed ON installed.extname = wanted.name
+ORDER BY wanted.name;
+
+-- name: fingerprint
+-- Every object that migrations make, as (object, aspect, value), in the schemas public and ops.
+-- Left out is what differs between servers and days: partitions and months that stand alone, what
+-- extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops, sqlx's
+-- ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
+-- catalog only.
+WITH relations AS (
+    SELECT
+        c.oid,
+        c.relkind,
+        c.relowner,
+        c.relacl,
+        c.reloptions,
+        c.relpersistence,
+        c.relrowsecurity,
+        c.relforcerowsecurity,
+        CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname AS name,
+        CASE c.relkind
+            WHEN 'v' THEN 'view '
+            WHEN 'm' THEN 'materialized view '
+            WHEN 'S' THEN 'sequence '
+            WHEN 'f' THEN 'foreign table '
+            ELSE 'table '
+        END AS kind
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname IN ('public', 'ops')
+      AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+      AND NOT c.relispartition
+      AND c.relname <> '_sqlx_migrations'
+      AND c.relname !~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
+      AND NOT (n.nspname = 'ops' AND c.relpersistence = 'u')
+      AND NOT EXISTS (
+          SELECT
+          FROM pg_depend AS d
+          WHERE d.classid = 'pg_class'::regclass
+            AND d.objid = c.oid
+            AND (d.deptype = 'e' OR c.relkind = 'S' AND d.deptype IN ('a', 'i'))
+      )
+),
+
+tables AS (
+    SELECT * FROM relations WHERE relkind IN ('r', 'p')
+),
+
+functions AS (
+    SELECT
+        p.oid,
+        p.proowner,
+        p.proacl,
+        'function ' || CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END
+            || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS object
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname IN ('public', 'ops')
+      AND p.prokind IN ('f', 'p')
+      AND (p.proname, p.pronargs) <> ('uuid_generate_v4', 0)
+      AND NOT EXISTS (
+          SELECT
+          FROM pg_depend AS d
+          WHERE d.classid = 'pg_proc'::regclass
+            AND d.objid = p.oid
+            AND d.deptype = 'e'
+      )
+),
+
+grants AS (
+    SELECT r.kind || r.name AS object, r.relowner AS owner, a.grantee, a.privilege_type
+    FROM relations AS r
+    CROSS JOIN LATERAL aclexplode(r.relacl) AS a
+    UNION ALL
+    SELECT 'column ' || r.name || '.' || col.attname, r.relowner, a.grantee, a.privilege_type
+    FROM relations AS r
+    JOIN pg_attribute AS col ON col.attrelid = r.oid
+    CROSS JOIN LATERAL aclexplode(col.attacl) AS a
+    UNION ALL
+    SELECT f.object, f.proowner, a.grantee, a.privilege_type
+    FROM functions AS f
+    CROSS JOIN LATERAL aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) AS a
+    UNION ALL
+    SELECT 'schema ' || n.nspname, n.nspowner, a.grantee, a.privilege_type
+    FROM pg_namespace AS n
+    CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+    WHERE n.nspname IN ('public', 'ops')
+    UNION ALL
+    -- A grant on a partition passes the policies of its parent by. There should be none.
+    SELECT 'partition ' || c.relname, c.relowner, a.grantee, a.privilege_type
+    FROM pg_class AS c
+    CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+    WHERE c.relispartition
+      AND c.relnamespace = 'public'::regnamespace
+    UNION ALL
+    -- Nor anything that would grant the next one.
+    SELECT
+        'default privileges of ' || pg_get_userbyid(d.defaclrole), d.defaclrole, a.grantee,
+        a.privilege_type
+    FROM pg_default_acl AS d
+    CROSS JOIN LATERAL aclexplode(d.defaclacl) AS a
+    WHERE d.defaclobjtype = 'r'
+)
+
+SELECT r.kind || r.name AS object, aspect.name AS aspect, aspect.value
+FROM relations AS r
+CROSS JOIN LATERAL (VALUES
+    ('kind', CASE r.relkind WHEN 'p' THEN 'partitioned' ELSE 'plain' END),
+    ('persistence', CASE r.relpersistence WHEN 'p' THEN 'logged' ELSE 'unlogged' END),
+    (
+        'row level security',
+        CASE
+            WHEN r.relforcerowsecurity THEN 'forced'
+            WHEN r.relrowsecurity THEN 'enabled'
+            ELSE 'disabled'
+        END
+    ),
+    ('partition key', pg_get_partkeydef(r.oid)),
+    ('options', array_to_string(r.reloptions, ', ')),
+    ('definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END)
+) AS aspect (name, value)
+WHERE aspect.value IS NOT NULL
+UNION ALL
+SELECT 'column ' || t.name || '.' || a.attname, aspect.name, aspect.value
+FROM tables AS t
+JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type AS ty ON ty.oid = a.atttypid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+CROSS JOIN LATERAL (VALUES
+    ('belongs to', t.kind || t.name),
+    ('type', format_type(a.atttypid, a.atttypmod)),
+    ('null', CASE WHEN a.attnotnull THEN 'refused' ELSE 'allowed' END),
+    (
+        CASE WHEN a.attgenerated = '' THEN 'default' ELSE 'generated' END,
+        pg_get_expr(d.adbin, d.adrelid)
+    ),
+    ('identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
+    (
+        'collation',
+        CASE
+            WHEN a.attcollation <> ty.typcollation
+                THEN (SELECT c.collname FROM pg_collation AS c WHERE c.oid = a.attcollation)
+        END
+    )
+) AS aspect (name, value)
+WHERE aspect.value IS NOT NULL
+UNION ALL
+-- NOT NULL is a column's aspect here; from version 18 on it is a constraint, too.
+SELECT 'constraint ' || con.conname || ' of ' || t.name, aspect.name, aspect.value
+FROM tables AS t
+JOIN pg_constraint AS con ON con.conrelid = t.oid AND con.contype NOT IN ('n', 't')
+CROSS JOIN LATERAL (VALUES
+    ('belongs to', t.kind || t.name),
+    ('definition', pg_get_constraintdef(con.oid))
+) AS aspect (name, value)
+UNION ALL
+SELECT 'index ' || c.relname || ' of ' || t.name, aspect.name, aspect.value
+FROM tables AS t
+JOIN pg_index AS i ON i.indrelid = t.oid
+JOIN pg_class AS c ON c.oid = i.indexrelid
+CROSS JOIN LATERAL (VALUES
+    ('belongs to', t.kind || t.name),
+    ('definition', pg_get_indexdef(c.oid)),
+    ('state', CASE WHEN i.indisvalid THEN 'valid' ELSE 'invalid' END)
+) AS aspect (name, value)
+WHERE NOT EXISTS (SELECT FROM pg_constraint AS con WHERE con.conindid = c.oid)
+UNION ALL
+SELECT 'policy ' || p.polname || ' of ' || t.name, aspect.name, aspect.value
+FROM tables AS t
+JOIN pg_policy AS p ON p.polrelid = t.oid
+CROSS JOIN LATERAL (VALUES
+    ('belongs to', t.kind || t.name),
+    (
+        'command',
+        CASE p.polcmd
+            WHEN 'r' THEN 'select'
+            WHEN 'a' THEN 'insert'
+            WHEN 'w' THEN 'update'
+            WHEN 'd' THEN 'delete'
+            ELSE 'all'
+        END
+    ),
+    ('kind', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END),
+    (
+        'roles',
+        (
+            SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role) END, ', ')
+            FROM unnest(p.polroles) AS role
+        )
+    ),
+    ('using', pg_get_expr(p.polqual, p.polrelid)),
+    ('check', pg_get_expr(p.polwithcheck, p.polrelid))
+) AS aspect (name, value)
+WHERE aspect.value IS NOT NULL
+UNION ALL
+SELECT 'trigger ' || tg.tgname || ' of ' || t.name, aspect.name, aspect.value
+FROM tables AS t
+JOIN pg_trigger AS tg ON tg.tgrelid = t.oid AND NOT tg.tgisinternal
+CROSS JOIN LATERAL (VALUES
+    ('belongs to', t.kind || t.name),
+    ('definition', pg_get_triggerdef(tg.oid)),
+    (
+        'state',
+        CASE tg.tgenabled
+            WHEN 'O' THEN 'enabled'
+            WHEN 'D' THEN 'disabled'
+            WHEN 'R' THEN 'on replicas only'
+            ELSE 'always'
+        END
+    )
+) AS aspect (name, value)
+WHERE NOT EXISTS (
+    SELECT
+    FROM pg_depend AS d
+    WHERE d.classid = 'pg_proc'::regclass
+      AND d.objid = tg.tgfoid
+      AND d.deptype = 'e'
+)
+UNION ALL
+SELECT f.object, 'definition', pg_get_functiondef(f.oid)
+FROM functions AS f
+UNION ALL
+SELECT
+    g.object,
+    'grants to ' || CASE g.grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(g.grantee) END,
+    string_agg(g.privilege_type, ', ' ORDER BY g.privilege_type)
+FROM grants AS g
+WHERE g.grantee <> g.owner
+GROUP BY g.object, g.grantee
+ORDER BY object, aspect;
+
+-- name: create_hypertable
+-- ACCESS EXCLUSIVE on ops.metric_samples while its rows move into chunks of 30 days; nobody but
+-- the operations uses it. No effect where it is a hypertable already.
+SELECT create_hypertable(
+    'ops.metric_samples',
+    'sampled_at',
+    chunk_time_interval => interval '30 days',
+    create_default_indexes => false,
+    if_not_exists => true,
+    migrate_data => true
+);
+
+-- name: server_facts
+-- What a schema needs to know of its server and database. Catalog reads only.
+SELECT
+    current_setting('server_version') AS version,
+    current_setting('server_version_num')::integer AS version_number,
+    pg_encoding_to_char(d.encoding) AS encoding,
+    d.datcollate AS collation,
+    d.datctype AS character_type,
+    d.datcollversion AS collation_version,
+    pg_database_collation_actual_version(d.oid) AS library_version
+FROM pg_database AS d
+WHERE d.datname = current_database();

@@ -1,2 +1,0 @@
--- As a reader sent them.
-COPY pg_temp.storage_differences FROM STDIN (FORMAT BINARY);

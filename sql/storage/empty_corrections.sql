@@ -1,2 +1,0 @@
--- Before the other kind of sums.
-TRUNCATE pg_temp.storage_corrections;
