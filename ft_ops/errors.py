@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
 
 _PASSWORD_IN_URL = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@]*@", re.IGNORECASE)
 _PASSWORD_IN_KEYWORDS = re.compile(
@@ -28,6 +34,64 @@ class OpsError(Exception):
 
 class Refused(OpsError):
     """A gate said no. Nothing was changed, and trying again will not help by itself."""
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn every error that a person can cause into an OpsError about ``what``.
+
+    Those of PostgreSQL, of S3 and of the operating system; an OpsError goes through as it is.
+    """
+    try:
+        yield
+    except (psycopg.Error, ClientError, BotoCoreError, OSError) as error:
+        cause, next_step = _in_words(error)
+        raise OpsError(what, cause=cause, next_step=next_step) from error
+
+
+_SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
+    (
+        psycopg.errors.LockNotAvailable,
+        "it is locked by another session: {}",
+        "find the blocker with pg_blocking_pids(), then run again",
+    ),
+    (
+        psycopg.errors.UndefinedTable,
+        "it is not there: {}",
+        "see whether it was dropped, then run again",
+    ),
+    (
+        psycopg.errors.InsufficientPrivilege,
+        "the operations role may not: {}",
+        "run `ft-ops doctor`: it names the grants that are missing",
+    ),
+    (
+        psycopg.errors.QueryCanceled,
+        "the statement was ended: {}",
+        "see which statement_timeout applies, or who cancelled it, then run again",
+    ),
+    (
+        psycopg.OperationalError,
+        "the connection failed: {}",
+        "see the server's log; what was begun is finished by the next run",
+    ),
+    (psycopg.Error, "{}", "see the server's log, then run again"),
+    (ClientError, "{}", "check the endpoint, the network and the rights, then run again"),
+    (BotoCoreError, "{}", "check the endpoint, the network and the rights, then run again"),
+    (OSError, "{}", "see the cause, then run again"),
+)
+"""What is said of an error, and what to do about it: the first kind that it is an instance of."""
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    cause, next_step = next(
+        (cause, next_step) for kind, cause, next_step in _SAID if isinstance(error, kind)
+    )
+    return cause.format(_first_line(error)), next_step
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def mask_secrets(text: str) -> str:

@@ -1,0 +1,79 @@
+"""Works through many things: one that fails is named, and the others are done all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ft_ops.errors import OpsError, explained
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An item that could not be done: its name, why, and what to do about it."""
+
+    name: str
+    cause: str
+    next_step: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.cause}"
+
+
+@dataclass(frozen=True, slots=True)
+class Worked(Generic[T]):
+    """What became of each item. ``done`` and ``failed`` are in the order of the items."""
+
+    done: tuple[tuple[str, T], ...]
+    failed: tuple[Failed, ...]
+
+    @property
+    def results(self) -> list[T]:
+        return [result for _, result in self.done]
+
+    def refuse_failures(self, what: str) -> None:
+        """A `SomeFailed` when an item failed; called once everything else was done and shown."""
+        if self.failed:
+            raise SomeFailed(what, len(self.done), self.failed)
+
+
+class SomeFailed(OpsError):
+    """Some of many items failed, and each is named in ``failed``; the others are done."""
+
+    def __init__(self, what: str, done: int, failed: tuple[Failed, ...]) -> None:
+        self.failed = failed
+        super().__init__(
+            what,
+            cause=f"{len(failed)} of {done + len(failed)} failed: "
+            + "; ".join(str(item) for item in failed),
+            next_step="; ".join(dict.fromkeys(item.next_step for item in failed)),
+        )
+
+
+def each(
+    items: Iterable[Item],
+    work: Callable[[Item], T],
+    *,
+    name: Callable[[Item], str] = str,
+    log: Callable[[str], None] = lambda line: None,
+) -> Worked[T]:
+    """Do ``work`` for each item; an error that a person can cause stops that item alone.
+
+    Such errors are those that `explained` puts into words. Any other is a defect of ours, and ends
+    everything. An interruption does, too. ``work`` must leave its connection usable: a transaction
+    of its own is rolled back by its block.
+    """
+    done: list[tuple[str, T]] = []
+    failed: list[Failed] = []
+    for item in items:
+        try:
+            with explained(name(item)):
+                done.append((name(item), work(item)))
+        except OpsError as error:
+            failed.append(Failed(name(item), error.cause, error.next_step))
+            log(f"{name(item)} failed: {error.cause}")
+    return Worked(tuple(done), tuple(failed))

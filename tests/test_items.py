@@ -1,0 +1,50 @@
+"""Of many items, one that fails stops itself alone."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from ft_ops.errors import OpsError
+from ft_ops.items import SomeFailed, each
+
+
+def work(item: int) -> int:
+    match item:
+        case 2:
+            raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
+        case 3:
+            raise OpsError("month 3", cause="its manifest is damaged", next_step="read it")
+        case 4:
+            raise FileNotFoundError(2, "No such file or directory", "/spool")
+        case _:
+            return item * 10
+
+
+def test_the_others_are_done_and_each_failure_is_named() -> None:
+    lines: list[str] = []
+    worked = each([1, 2, 3, 4, 5], work, name=lambda item: f"month {item}", log=lines.append)
+    assert worked.done == (("month 1", 10), ("month 5", 50))
+    assert [item.name for item in worked.failed] == ["month 2", "month 3", "month 4"]
+    assert "locked by another session" in worked.failed[0].cause
+    assert worked.failed[1].next_step == "read it"
+    assert len(lines) == 3
+    with pytest.raises(SomeFailed, match=r"3 of 5 failed: month 2: .*month 3: .*month 4: "):
+        worked.refuse_failures("the archive")
+
+
+def test_nothing_is_refused_when_everything_was_done() -> None:
+    each([1, 5], work).refuse_failures("the archive")
+
+
+def test_a_defect_of_ours_is_not_taken_for_an_item_that_failed() -> None:
+    with pytest.raises(ZeroDivisionError):
+        each([1], lambda item: item // 0)
+
+
+def test_an_interruption_ends_everything() -> None:
+    def interrupted(item: int) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        each([1, 2], interrupted)
