@@ -23,7 +23,7 @@ help:
 	@echo "make test   the tests (ARGS='…' goes to pytest)"
 	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
-	@echo "make check  ruff, mypy --strict, and the definitions load"
+	@echo "make check  ruff, mypy --strict, the layers of imports, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
 	@echo "make lock   resolve requirements.lock and deploy/requirements.lock anew"
@@ -56,6 +56,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(wildcard ft_ops tests bench)
+	$(BIN)/lint-imports
 	@# A home of its own: this folder's dagster.yaml wants a database.
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && DAGSTER_HOME=$$home \
 	  PYTHONWARNINGS=ignore $(BIN)/dagster definitions validate -w workspace.yaml

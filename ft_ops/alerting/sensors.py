@@ -24,6 +24,7 @@ from ft_ops.alerting import (
 )
 from ft_ops.clock import utc_now
 from ft_ops.orchestration.deadlines import Late, late_schedules
+from ft_ops.orchestration.failed_runs import name_of_run, section_of_run
 from ft_ops.orchestration.internals import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
@@ -31,7 +32,7 @@ from ft_ops.orchestration.internals import (
     RepositoryDefinition,
 )
 from ft_ops.orchestration.resources import as_failure
-from ft_ops.orchestration.runbook import Jobs, job_of_asset
+from ft_ops.orchestration.runbook import Jobs
 from ft_ops.settings import Settings, run_link, runbook_link
 
 _LOOK_BACK = timedelta(days=7)
@@ -168,7 +169,7 @@ def _failed_run(
     context: dg.SensorEvaluationContext, settings: Settings, run: dg.DagsterRun
 ) -> News:
     cause = "; ".join(_causes(context.instance, run.run_id)) or "it failed outside of its steps"
-    name = _job_name(run)
+    name = name_of_run(run)
     partition = run.tags.get("dagster/partition")
     what = f"{name} for {partition}" if partition else name
     alert = Alert(
@@ -178,7 +179,7 @@ def _failed_run(
         title=f"{what} failed",
         detail=cause,
         link=run_link(settings, run.run_id),
-        runbook=runbook_link(settings, _section_of_run(_repository(context), run)),
+        runbook=runbook_link(settings, section_of_run(run, _jobs(_repository(context)))),
     )
     return News(alert, run.run_id)
 
@@ -275,24 +276,6 @@ def _repository(context: dg.SensorEvaluationContext) -> RepositoryDefinition:
     if context.repository_def is None:
         raise AssertionError("a sensor of a code location knows its repository")
     return context.repository_def
-
-
-def _job_name(run: dg.DagsterRun) -> str:
-    """The job, or for a run that was launched on assets or checks, the first of them."""
-    if not run.job_name.startswith("__"):
-        return run.job_name
-    assets = {key.to_user_string() for key in run.asset_selection or ()}
-    checks = {check.name for check in run.asset_check_selection or ()}
-    return min(assets or checks, default=run.job_name)
-
-
-def _section_of_run(repository: RepositoryDefinition, run: dg.DagsterRun) -> str:
-    """The section of the runbook: the job's, the one that makes the asset, or the check's."""
-    name = _job_name(run)
-    key = dg.AssetKey.from_user_string(name)
-    if key not in (run.asset_selection or ()):
-        return name
-    return job_of_asset(key, _jobs(repository)) or name
 
 
 def _jobs(repository: RepositoryDefinition) -> Jobs:

@@ -9,6 +9,7 @@ from ft_ops.archive.move.preflight import due_months, preflight
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.purge.purge import plan_purge, purge_month
+from ft_ops.archive.status import standings, stored_bytes
 from ft_ops.archive.store.export import ArchiveTarget
 
 __all__ = [
@@ -36,5 +37,7 @@ __all__ = [
     "preflight",
     "purge_month",
     "release_hold",
+    "standings",
+    "stored_bytes",
     "total",
 ]

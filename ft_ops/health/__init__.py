@@ -11,6 +11,7 @@ from ft_ops.health.capacity import (
 from ft_ops.health.connections import Connections, look_at_connections
 from ft_ops.health.forecast import Forecast, forecast
 from ft_ops.health.latency import Latencies, Percentiles, measure_latency, sample_parameters
+from ft_ops.health.pictures import capacity_picture, sparkline
 from ft_ops.health.queries import PRODUCT_QUERIES, Parameters, Screen, screens
 from ft_ops.health.samples import (
     Sample,
@@ -20,6 +21,7 @@ from ft_ops.health.samples import (
     series,
     write_samples,
 )
+from ft_ops.health.status import standings
 from ft_ops.health.targets import SlowQuery, Verdict, judge
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "TimedSample",
     "Verdict",
     "beyond_projection",
+    "capacity_picture",
     "forecast",
     "forget_samples",
     "judge",
@@ -49,5 +52,7 @@ __all__ = [
     "sample_parameters",
     "screens",
     "series",
+    "sparkline",
+    "standings",
     "write_samples",
 ]

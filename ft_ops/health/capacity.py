@@ -9,12 +9,15 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from ft_ops.archive import stored_bytes
 from ft_ops.health.forecast import Forecast, forecast
-from ft_ops.health.samples import Point, Sample, series
+from ft_ops.health.samples import Sample, series
 from ft_ops.months import Month
 from ft_ops.pg.catalog import partition_sizes
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.standing import Point
+from ft_ops.storage import content_bytes
 
 PROJECTED_SEGMENTS: Final = 150_000
 PROJECTED_FAMILIES: Final = 500
@@ -91,7 +94,7 @@ def measure_sizes(connection: Connection, now: datetime) -> Sizes:
             for parent in PARTITIONED
             for name, size in partition_sizes(connection, parent).items()
         },
-        archive=dict(connection.execute(statement("health/archive_sizes")).fetchall()),
+        archive=stored_bytes(connection),
         growth=tuple(_growth(connection, now)),
     )
 
@@ -123,18 +126,10 @@ def beyond_projection(growth: Sequence[Growth], now: datetime, tolerance: float)
 def _growth(connection: Connection, now: datetime) -> Iterable[Growth]:
     last = Month.of(now)
     first = last.plus(1 - _GROWTH_MONTHS)
-    content = _content_bytes(connection, first)
+    content = content_bytes(connection, first)
     rows = connection.execute(
         statement("health/monthly_growth"), {"first": first.start, "last": last.start}
     ).fetchall()
     for day, segments, families, users in rows:
         month = Month.of(day)
         yield Growth(month, segments, families, users, content.get(month))
-
-
-def _content_bytes(connection: Connection, first: Month) -> dict[Month, int]:
-    """Bytes of content by month, where the storage room has computed them."""
-    rows = connection.execute(
-        statement("health/content_bytes"), {"first": first.first_day}
-    ).fetchall()
-    return {Month.of(month): size for month, size in rows}

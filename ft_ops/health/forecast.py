@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from ft_ops.health.samples import Point
+from ft_ops.standing import Point
 
 LEAST_DAYS = 14
 """Days with a figure that a forecast needs."""

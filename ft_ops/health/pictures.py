@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ft_ops.format import human_bytes
 from ft_ops.health.capacity import Growth, Outlook
-from ft_ops.health.samples import Point
+from ft_ops.standing import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

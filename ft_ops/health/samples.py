@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.standing import Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,6 @@ class TimedSample:
     subject: str
     value: float
     sampled_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A figure of a series."""
-
-    sampled_at: datetime
-    value: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from ft_ops.maintenance.indexes.candidates import RebuildRules
 from ft_ops.maintenance.indexes.gates import Gates
 from ft_ops.maintenance.indexes.leftovers import InvalidIndex, invalid_indexes
 from ft_ops.maintenance.indexes.rebuild import RebuildOutcome, Terms, rebuild_indexes
+from ft_ops.maintenance.status import standings
 from ft_ops.maintenance.tables.freeze import freeze_closed_partitions
 from ft_ops.maintenance.tables.vacuum import TableOutcome, vacuum_tables
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
@@ -28,6 +29,7 @@ __all__ = [
     "index_advice",
     "invalid_indexes",
     "rebuild_indexes",
+    "standings",
     "vacuum_tables",
     "wraparound",
 ]

@@ -16,6 +16,7 @@ from typing import Final
 import dagster as dg
 
 from ft_ops.errors import OpsError
+from ft_ops.orchestration.failed_runs import made_good
 from ft_ops.orchestration.internals import (
     InstigatorState,
     InstigatorTick,
@@ -39,6 +40,9 @@ ALLOWANCES: Final = {
 ONLY_WHEN_NEEDED: Final = frozenset({"finish_archives_daily", "purge_archived_content_daily"})
 """Schedules that ask for nothing on most days: their assets' age says nothing about health."""
 
+_TICK_PATIENCE: Final = timedelta(minutes=10)
+"""How long after its moment a tick may be evaluated."""
+
 _MINUTES_A_DAY: Final = 24 * 60
 _SHORTEST_MONTH: Final = 28
 
@@ -52,12 +56,16 @@ _UNFINISHED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A schedule whose work was not done in time. ``due_at`` is the tick that it missed."""
+    """A schedule whose work was not done in time. ``due_at`` is the tick that it missed.
+
+    ``run_id`` is the run that failed or has not ended, where one was begun.
+    """
 
     schedule: str
     job: str
     due_at: datetime
     why: str
+    run_id: str | None = None
 
     @property
     def words(self) -> str:
@@ -151,8 +159,13 @@ def late_schedules(
     schedules: Iterable[dg.ScheduleDefinition],
     repository_selector_id: str,
     now: datetime,
+    *,
+    at_once: bool = False,
 ) -> list[Late]:
     """The schedules whose last tick that was due by ``now`` did not end well in time.
+
+    With ``at_once``, a tick that is missing or failed, and a run that failed, count without
+    waiting for the end of their time: whoever reads a page this morning wants to know of them.
 
     On time is a tick that asked for nothing, or whose runs all succeeded; a failed run is made
     good by a later success of the same job on the same partition. A stopped schedule is late.
@@ -165,37 +178,56 @@ def late_schedules(
     }
     found = []
     for schedule in schedules:
-        due = get_latest_completed_cron_tick(_cron(schedule), now - allowance(schedule), "UTC")
-        why = _why_late(instance, states.get(schedule.name), due)
-        if why is not None:
-            found.append(Late(schedule.name, schedule.job_name, due.astimezone(UTC), why))
+        allowed = allowance(schedule)
+        patiences = [min(allowed, _TICK_PATIENCE), allowed] if at_once else [allowed]
+        for patience in patiences:
+            due = get_latest_completed_cron_tick(_cron(schedule), now - patience, "UTC")
+            why = _why_late(instance, states.get(schedule.name), due)
+            if why is not None and not (why.is_at_work and patience < allowed):
+                found.append(
+                    Late(
+                        schedule.name,
+                        schedule.job_name,
+                        due.astimezone(UTC),
+                        why.words,
+                        why.run_id,
+                    )
+                )
+                break
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why a tick's work is not done. ``is_at_work`` may still be done in time."""
+
+    words: str
+    run_id: str | None = None
+    is_at_work: bool = False
 
 
 def _why_late(
     instance: dg.DagsterInstance, state: InstigatorState | None, due: datetime
-) -> str | None:
+) -> _Why | None:
     if state is None:
-        return "the scheduler has not seen it yet: is the Dagster daemon running?"
+        return _Why("the scheduler has not seen it yet: is the Dagster daemon running?")
     if not state.is_running:
-        return "it is stopped"
+        return _Why("it is stopped")
     data = state.instigator_data
     started = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
     if started is not None and started > due.timestamp():
         return None
     tick = _tick_at(instance, state, due)
-    return (
-        "it did not tick: was the daemon down?"
-        if tick is None
-        else _why_tick_is_late(instance, tick)
-    )
+    if tick is None:
+        return _Why("it did not tick: was the daemon down?")
+    return _why_tick_is_late(instance, tick)
 
 
-def _why_tick_is_late(instance: dg.DagsterInstance, tick: InstigatorTick) -> str | None:
+def _why_tick_is_late(instance: dg.DagsterInstance, tick: InstigatorTick) -> _Why | None:
     if tick.status == TickStatus.SKIPPED:
         return None
     if tick.status != TickStatus.SUCCESS:
-        return f"its tick is {tick.status.value}"
+        return _Why(f"its tick is {tick.status.value}")
     return next(filter(None, (_why_run_is_late(instance, run) for run in tick.run_ids)), None)
 
 
@@ -209,24 +241,17 @@ def _tick_at(
     return next((tick for tick in ticks if tick.timestamp == moment), None)
 
 
-def _why_run_is_late(instance: dg.DagsterInstance, run_id: str) -> str | None:
+def _why_run_is_late(instance: dg.DagsterInstance, run_id: str) -> _Why | None:
     run = instance.get_run_by_id(run_id)
     if run is None or run.status == dg.DagsterRunStatus.SUCCESS:
         return None
     if run.status in _UNFINISHED:
-        return f"its run {run_id} is still {run.status.value.lower()}"
+        return _Why(f"its run {run_id} is still {run.status.value.lower()}", run_id, True)
     record = instance.get_run_record_by_id(run_id)
     assert record is not None
-    made_good = instance.get_runs(
-        dg.RunsFilter(
-            job_name=run.job_name,
-            statuses=[dg.DagsterRunStatus.SUCCESS],
-            tags={name: value for name, value in run.tags.items() if name == "dagster/partition"},
-            created_after=record.create_timestamp,
-        ),
-        limit=1,
-    )
-    return None if made_good else f"its run {run_id} is {run.status.value.lower()}"
+    if made_good(instance, record):
+        return None
+    return _Why(f"its run {run_id} is {run.status.value.lower()}", run_id)
 
 
 def _cron(schedule: dg.ScheduleDefinition) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Final
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
@@ -12,13 +13,16 @@ from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, write_t
 from prometheus_client.exposition import basic_auth_handler
 
 from ft_ops.errors import OpsError
-from ft_ops.health.samples import TimedSample
+from ft_ops.health import TimedSample
 
+STANDING_METRIC: Final = "standing"
+"""The status of each thing on the overview: 0 good, 1 warning, 2 unknown, 3 bad."""
 _TIMEOUT_SECONDS = 10
 
 
 def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
     """A gauge ``ft_<metric>{subject="…"}`` a figure, with the moment when each was taken."""
+    taken_samples = _without_what_is_gone(list(samples))
     registry = CollectorRegistry()
     gauges: dict[str, Gauge] = {}
     taken = Gauge(
@@ -28,7 +32,7 @@ def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
         registry=registry,
     )
     newest: dict[str, float] = {}
-    for sample in samples:
+    for sample in taken_samples:
         if sample.metric not in gauges:
             gauges[sample.metric] = Gauge(
                 f"ft_{sample.metric}",
@@ -42,6 +46,13 @@ def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
     for metric, moment in newest.items():
         taken.labels(metric=metric).set(moment)
     return registry
+
+
+def _without_what_is_gone(samples: Sequence[TimedSample]) -> list[TimedSample]:
+    """A thing that is no longer on the page keeps no status: only those of the newest page stay."""
+    pages = [s.sampled_at for s in samples if s.metric == STANDING_METRIC]
+    newest = max(pages, default=None)
+    return [s for s in samples if s.metric != STANDING_METRIC or s.sampled_at == newest]
 
 
 def write_textfile(registry: CollectorRegistry, path: Path) -> None:

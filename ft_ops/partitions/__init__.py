@@ -3,6 +3,7 @@
 from ft_ops.partitions.coverage import Coverage, Finding, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS, partition_name
 from ft_ops.partitions.ensure import PartitionOutcome, ensure_months
+from ft_ops.partitions.status import standings
 
 __all__ = [
     "PARENTS",
@@ -12,5 +13,6 @@ __all__ = [
     "coverage",
     "ensure_months",
     "partition_name",
+    "standings",
     "wanted_months",
 ]

@@ -26,17 +26,6 @@ WHERE n.nspname IN ('public', 'ops')
 GROUP BY n.nspname, root.relname
 ORDER BY table_bytes DESC, name;
 
--- name: archive_sizes
--- Bytes in the archive's bucket by storage class, as the ledger knows them.
-SELECT
-    coalesce(o -> 'stored' ->> 'storage_class', 'unknown') AS storage_class,
-    sum((o -> 'stored' ->> 'bytes')::bigint)::bigint AS bytes
-FROM ops.archive AS a
-CROSS JOIN LATERAL jsonb_array_elements(a.objects) AS o
-WHERE a.state <> 'superseded'
-GROUP BY 1
-ORDER BY 1;
-
 -- name: monthly_growth
 -- What came into being in each month since one, oldest first: segments still in the database,
 -- families, users. Segments are counted in their month's index on created_at, of the months asked
@@ -60,7 +49,3 @@ SELECT
     ) AS users
 FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz, interval '1 month') AS m (month)
 ORDER BY m.month;
-
--- name: content_bytes
--- Bytes of content by month, as the last recomputation of storage left them.
-SELECT m.month, m.bytes FROM ops.storage_months AS m WHERE m.month >= %(first)s;

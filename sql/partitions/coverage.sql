@@ -2,7 +2,7 @@
 -- Months that have left content_segments for the archive, and so need no partition there. Reads
 -- the ledger: a few rows a year.
 SELECT DISTINCT month
-FROM ops.archive
+FROM ops.archive_status
 WHERE archived_at IS NOT NULL;
 
 -- name: months_at_work
@@ -11,7 +11,7 @@ WHERE archived_at IS NOT NULL;
 SELECT month
 FROM (
     SELECT DISTINCT ON (month) month, state
-    FROM ops.archive
+    FROM ops.archive_status
     ORDER BY month, generation DESC
 ) AS latest
 WHERE state NOT IN ('purged', 'superseded')

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from ft_ops.health import Forecast, forecast
-from ft_ops.health.samples import Point
+from ft_ops.standing import Point
 
 FIRST = datetime(2026, 1, 1, 6, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from ft_ops.health.pictures import (
     growth_picture,
     sparkline,
 )
-from ft_ops.health.samples import Point
 from ft_ops.months import Month
+from ft_ops.standing import Point
 
 LIGHT, DARK = "#ffffff", "#030615"
 """The backgrounds of the Dagster UI's dialogs in its two themes."""

@@ -1,0 +1,150 @@
+"""What is known of the backups: which was restored last, the newest of each kind, the drill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, Literal
+
+from psycopg.rows import class_row
+
+from ft_ops.backups.inventory.verified import newest_verified_backup
+from ft_ops.format import human_duration
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.settings import Settings
+from ft_ops.standing import ONCE_A_DAY, Point, Standing, Status, asked
+
+_AREA: Final = "backups"
+_NEWEST_POINT: Final = {
+    "full": timedelta(hours=26),
+    "increment": timedelta(hours=7),
+    "dump": timedelta(days=35),
+}
+"""How old the newest backup of a kind may be: the interval of its schedule, and how long it may
+take."""
+_HISTORY: Final = timedelta(days=60)
+_TWO_DRILLS: Final = ONCE_A_DAY + timedelta(hours=3)
+"""Age above which no drill of today passed: one of every day that began at 04:00 may take hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """One restore that was tried. A drill whose run died showed nothing."""
+
+    started_at: datetime
+    finished_at: datetime | None
+    state: Literal["passed", "failed", "died"]
+    backup: str
+    recovery_seconds: float | None
+    loss_seconds: float | None
+    error: str | None
+
+
+def standings(connection: Connection, _settings: Settings, now: datetime) -> list[Standing]:
+    """The newest verified backup, the newest of each kind, and the last drill."""
+    questions = (
+        ("last good backup", _verified, "drill_restore"),
+        ("newest backups", _newest, "verify_backups"),
+        ("last restore drill", _last_drill, "drill_restore"),
+    )
+    return [
+        standing
+        for what, question, section in questions
+        for standing in asked(_AREA, what, partial(question, connection, now), section=section)
+    ]
+
+
+def _verified(connection: Connection, now: datetime) -> Iterator[Standing]:
+    verified = newest_verified_backup(connection)
+    if verified is None:
+        yield _nothing(connection, "last good backup", now)
+        return
+    is_old = now - verified.verified_at > _TWO_DRILLS
+    yield Standing(
+        _AREA,
+        "last good backup",
+        Status.BAD if is_old else Status.GOOD,
+        f"{human_duration((now - verified.restored_to).total_seconds())} old",
+        f"{verified.name}, restored and compared {verified.verified_at:%Y-%m-%d %H:%M} UTC",
+        since=verified.verified_at if is_old else None,
+        section="drill_restore",
+    )
+
+
+def _newest(connection: Connection, now: datetime) -> Iterator[Standing]:
+    rows = connection.execute(statement("backups/backups_at_a_glance"))
+    tried: dict[str, tuple[datetime | None, int]] = {
+        kind: (point, missing) for kind, point, missing in rows
+    }
+    for kind, patience in _NEWEST_POINT.items():
+        if kind not in tried:
+            yield Standing(_AREA, f"newest {kind}", Status.UNKNOWN, "none yet")
+            continue
+        newest, missing = tried[kind]
+        is_old = newest is None or now - newest > patience
+        yield Standing(
+            _AREA,
+            f"newest {kind}",
+            Status.BAD if is_old or missing else Status.GOOD,
+            f"{human_duration((now - newest).total_seconds())} old" if newest else "none",
+            f"{missing} are missing at the provider" if missing else "",
+            since=newest if is_old else None,
+            section="verify_backups",
+        )
+
+
+def _last_drill(connection: Connection, now: datetime) -> Iterator[Standing]:
+    with connection.cursor(row_factory=class_row(Drill)) as cursor:
+        drills = cursor.execute(
+            statement("backups/recent_drills"), {"since": now - _HISTORY}
+        ).fetchall()
+    if not drills:
+        yield _nothing(connection, "last restore drill", now)
+        return
+    last = drills[-1]
+    status, figure, reason = _judged(last)
+    yield Standing(
+        _AREA,
+        "last restore drill",
+        status,
+        figure,
+        reason,
+        section="drill_restore",
+        history=tuple(
+            Point(drill.finished_at, drill.recovery_seconds)
+            for drill in drills
+            if drill.recovery_seconds is not None and drill.finished_at is not None
+        ),
+    )
+
+
+def _nothing(connection: Connection, what: str, now: datetime) -> Standing:
+    """What no drill has shown yet: bad once the first backup is older than a day."""
+    row = connection.execute(statement("backups/first_backup_begun")).fetchone()
+    begun_at: datetime | None = row[0] if row is not None else None
+    is_due = begun_at is not None and now - begun_at > _TWO_DRILLS
+    return Standing(
+        _AREA,
+        what,
+        Status.BAD if is_due else Status.UNKNOWN,
+        "none" if is_due else "none yet",
+        "no backup was restored and found whole",
+        section="drill_restore",
+    )
+
+
+def _judged(last: Drill) -> tuple[Status, str, str]:
+    ended = f"{last.finished_at or last.started_at:%Y-%m-%d %H:%M}"
+    if last.state == "failed":
+        return Status.BAD, f"failed {ended}", last.error or ""
+    if last.state == "died":
+        return Status.UNKNOWN, f"ended early, begun {ended}", last.error or "its run died"
+    loss = human_duration(last.loss_seconds or 0.0)
+    return (
+        Status.GOOD,
+        f"back in {human_duration(last.recovery_seconds or 0.0)}",
+        f"{ended} UTC; {loss} of changes would be lost",
+    )

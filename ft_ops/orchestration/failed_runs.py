@@ -1,0 +1,95 @@
+"""Runs that failed and were not made good since, and what to call them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import dagster as dg
+
+from ft_ops.orchestration.internals import PARTITION_TAG
+from ft_ops.orchestration.runbook import Jobs, job_of_asset
+
+_MOST_RUNS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """The newest failure of a job, or of a selection of assets, on one partition."""
+
+    run: dg.DagsterRun
+    ended_at: datetime
+
+    @property
+    def name(self) -> str:
+        partition = self.run.tags.get(PARTITION_TAG)
+        return f"{name_of_run(self.run)} for {partition}" if partition else name_of_run(self.run)
+
+
+def failed_runs(instance: dg.DagsterInstance, since: datetime) -> list[FailedRun]:
+    """Failures that ended since a moment, the newest first, each kind of run once.
+
+    A later success of the same job on the same assets and partition makes a failure good.
+    """
+    return list(_failed(instance, since))
+
+
+def name_of_run(run: dg.DagsterRun) -> str:
+    """The job, or for a run that was launched on assets or checks, the first of them."""
+    if not run.job_name.startswith("__"):
+        return run.job_name
+    assets = {key.to_user_string() for key in run.asset_selection or ()}
+    checks = {check.name for check in run.asset_check_selection or ()}
+    return min(assets or checks, default=run.job_name)
+
+
+def section_of_run(run: dg.DagsterRun, jobs: Jobs) -> str:
+    """The runbook's section: the job's, that of the job which makes the asset, or the check's."""
+    name = name_of_run(run)
+    key = dg.AssetKey.from_user_string(name)
+    if key not in (run.asset_selection or ()):
+        return name
+    return job_of_asset(key, jobs) or name
+
+
+def made_good(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether the same job succeeded later on the same assets and partition."""
+    run = record.dagster_run
+    tags = {name: value for name, value in run.tags.items() if name == PARTITION_TAG}
+    later = instance.get_runs(
+        dg.RunsFilter(
+            job_name=run.job_name,
+            statuses=[dg.DagsterRunStatus.SUCCESS],
+            tags=tags,
+            created_after=record.create_timestamp,
+        ),
+        limit=_MOST_RUNS,
+    )
+    return any(_kind(run) == _kind(other) for other in later)
+
+
+def _failed(instance: dg.DagsterInstance, since: datetime) -> Iterator[FailedRun]:
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since),
+        limit=_MOST_RUNS,
+    )
+    told = set()
+    for record in sorted(records, key=lambda record: -(record.end_time or 0.0)):
+        run = record.dagster_run
+        if _kind(run) in told or made_good(instance, record):
+            continue
+        told.add(_kind(run))
+        ended_at = record.end_time or record.update_timestamp.timestamp()
+        yield FailedRun(run, datetime.fromtimestamp(ended_at, UTC))
+
+
+def _kind(run: dg.DagsterRun) -> tuple[object, ...]:
+    """Equal for two runs of which one can make the other good."""
+    return (
+        run.job_name,
+        run.asset_selection,
+        run.asset_check_selection,
+        run.tags.get(PARTITION_TAG),
+    )

@@ -1,0 +1,65 @@
+"""What is known of storage: when it was recomputed, and who is beyond the plan's limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from ft_ops.format import human_bytes
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.settings import Settings
+from ft_ops.standing import Standing, Status, age_in_words, asked, stale_since
+
+_AREA: Final = "storage"
+_PATIENCE: Final = timedelta(hours=26)
+"""It is recomputed every day at 01:00, and may take an hour or two."""
+
+
+def standings(connection: Connection, _settings: Settings, now: datetime) -> list[Standing]:
+    """When storage was recomputed, and who is near a limit."""
+    return asked(
+        _AREA, "storage recomputed", partial(_totals, connection, now), section="recompute_storage"
+    )
+
+
+def content_bytes(connection: Connection, first: Month) -> dict[Month, int]:
+    """Bytes of content by month from ``first`` on, as the last recomputation left them."""
+    rows = connection.execute(
+        statement("storage/content_bytes"), {"first": first.first_day}
+    ).fetchall()
+    return {Month.of(month): size for month, size in rows}
+
+
+def _totals(connection: Connection, now: datetime) -> Iterator[Standing]:
+    row = connection.execute(statement("storage/storage_at_a_glance")).fetchone()
+    assert row is not None
+    recomputed_at, families, beyond, near, size = row
+    if recomputed_at is None:
+        yield Standing(
+            _AREA, "storage recomputed", Status.UNKNOWN, "never yet", section="recompute_storage"
+        )
+        return
+    since = stale_since(recomputed_at, now, _PATIENCE)
+    yield Standing(
+        _AREA,
+        "storage recomputed",
+        Status.BAD if since else Status.GOOD,
+        age_in_words(recomputed_at, now),
+        f"{human_bytes(size)} of {families:,} families",
+        since=since,
+        section="recompute_storage",
+    )
+    limits = Status.WARNING if beyond else Status.GOOD
+    yield Standing(
+        _AREA,
+        "families beyond their limit",
+        Status.UNKNOWN if since else limits,
+        f"{beyond:,}",
+        f"{near:,} use more than 80 % of it",
+        since=since,
+        section="families_within_limits",
+    )

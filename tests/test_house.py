@@ -1,0 +1,52 @@
+"""Who may use whom: a room's ledger is its own, and no module imports what imports it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+
+import grimp
+
+from ft_ops.pg.sqlfiles import sql_root
+
+SHARED = {
+    # What the archive publishes of its ledger: a month that has left needs no partition.
+    "ops.archive_status": {"archive", "partitions"},
+    # The schema makes it a hypertable where it can; the figures are the health's.
+    "ops.metric_samples": {"health", "schema"},
+}
+"""Relations that more than one room's SQL may name, and those rooms."""
+NO_ROOMS = {"migrations", "queries", "roles"}
+
+
+def test_a_rooms_sql_names_its_own_ledger_and_no_other_rooms() -> None:
+    named = defaultdict(set)
+    for path in sql_root().glob("*/*.sql"):
+        if path.parent.name not in NO_ROOMS:
+            for relation in re.findall(r"\bops\.[a-z_]+\b", _without_comments(path.read_text())):
+                named[relation].add(path.parent.name)
+    strangers = {
+        relation: rooms - SHARED.get(relation, set())
+        for relation, rooms in named.items()
+        if len(rooms - SHARED.get(relation, set())) > (0 if relation in SHARED else 1)
+    }
+    assert strangers == {}
+    assert named.keys() >= SHARED.keys()
+
+
+def test_no_module_imports_what_imports_it() -> None:
+    """An import inside a function counts: it only hides the circle until it is run."""
+    graph = grimp.build_graph("ft_ops", cache_dir=None)
+    after = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    # Whatever imports nothing that is left can be in no circle.
+    while free := {module for module, imported in after.items() if not imported & after.keys()}:
+        for module in free:
+            del after[module]
+    while unused := {m for m in after if not any(m in imported for imported in after.values())}:
+        for module in unused:
+            del after[module]
+    assert sorted(after) == []
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"--.*", "", text)
