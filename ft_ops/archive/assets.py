@@ -76,7 +76,7 @@ def archived_content_segments(
             "generation": move.generation.number,
             "state": move.generation.state,
             "moved now": move.moved,
-            "rows without a thread removed": move.orphans,
+            "rows of erased threads removed": move.erased.rows,
         }
     )
 

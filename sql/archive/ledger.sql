@@ -1,7 +1,7 @@
 -- name: generations
 -- Every generation of one month. Primary key lookup.
 SELECT
-    month, generation, state, columns, objects, manifest, digests, departed_links, certificate,
+    month, generation, state, relation, relation_name, columns, objects, manifest, digests, departed_links, certificate,
     purged_buckets,
     archived_at, exported_at, proven_at, frozen_at, purged_at
 FROM ops.archive
@@ -11,7 +11,7 @@ ORDER BY generation;
 -- name: latest_generations
 -- The newest generation of every month: a few rows a year, some 50 kB each.
 SELECT DISTINCT ON (month)
-    month, generation, state, columns, objects, manifest, digests, departed_links, certificate,
+    month, generation, state, relation, relation_name, columns, objects, manifest, digests, departed_links, certificate,
     purged_buckets,
     archived_at, exported_at, proven_at, frozen_at, purged_at
 FROM ops.archive

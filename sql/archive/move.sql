@@ -9,20 +9,26 @@ ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE;
 -- time-out in that wait leaves the detach pending: archive/finalize_detach.sql goes on.
 ALTER TABLE {parent} DETACH PARTITION {partition} CONCURRENTLY;
 
--- name: delete_orphans
--- Rows whose thread is gone. None in ordinary life: one hash anti-join of the month with threads.
+-- name: delete_rows_of_erased_threads
+-- Rows of threads that ops.erasures names. None in ordinary life; one hash join of the month with
+-- the erasures.
 DELETE FROM {archived} AS s
-WHERE NOT EXISTS (SELECT FROM threads AS t WHERE t.id = s.thread_id);
+USING ops.erasures AS e
+WHERE e.kind = 'thread'
+  AND e.id = s.thread_id
+  AND NOT EXISTS (SELECT FROM threads AS t WHERE t.id = e.id);
 
--- name: delete_stray_keys
--- Keys of the month whose segment is gone, and by their cascade what belonged to it. One range of
--- idx_content_segment_keys_created, anti-joined with the month.
+-- name: delete_keys_of_erased_threads
+-- Keys of the month whose thread ops.erasures names, and by their cascade what belonged to them.
+-- None in ordinary life. A probe of the keys' unique index for each erased thread, or one range of
+-- idx_content_segment_keys_created.
 DELETE FROM content_segment_keys AS k
-WHERE k.created_at >= %(lower)s
+USING ops.erasures AS e
+WHERE e.kind = 'thread'
+  AND e.id = k.thread_id
+  AND k.created_at >= %(lower)s
   AND k.created_at < %(upper)s
-  AND NOT EXISTS (
-      SELECT FROM {archived} AS s WHERE s.id = k.id AND s.created_at = k.created_at
-  );
+  AND NOT EXISTS (SELECT FROM threads AS t WHERE t.id = e.id);
 
 -- name: attach
 -- SHARE UPDATE EXCLUSIVE on the archive's parent, SHARE ROW EXCLUSIVE on threads and users, for
@@ -32,6 +38,10 @@ ALTER TABLE {parent} ATTACH PARTITION {archived} FOR VALUES FROM ({lower}) TO ({
 -- name: rename
 -- ACCESS EXCLUSIVE on a table that stands alone and that nobody reads.
 ALTER TABLE {table} RENAME TO {archived};
+
+-- name: to_public
+-- ACCESS EXCLUSIVE on a table that stands alone and that nobody reads.
+ALTER TABLE {table} SET SCHEMA public;
 
 -- name: long_transactions
 -- Transactions of this database that a detach would have to wait for. Needs pg_monitor to see
@@ -46,3 +56,16 @@ WHERE datname = current_database()
   AND pid <> pg_backend_pid()
   AND xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
 ORDER BY xact_start;
+
+-- name: oid_of
+-- Who a table of the schema public is. Catalog reads only.
+SELECT ('public.' || quote_ident(%(table)s))::regclass::oid;
+
+-- name: stored_columns
+-- The columns that rows are inserted with: all but generated ones. Catalog reads only.
+SELECT attname::text
+FROM pg_attribute
+WHERE attrelid = %(relation)s::oid
+  AND attnum > 0
+  AND NOT attisdropped
+  AND attgenerated = '';

@@ -3,11 +3,42 @@
 -- which its foreign keys reference: only under a short lock_timeout.
 DROP TABLE IF EXISTS {table};
 
--- name: delete_purged_rows
--- Rows whose key is gone: those that a purge has removed. The table stands alone, so no trigger
--- takes them for erased by the application.
-DELETE FROM {table} AS s
-WHERE NOT EXISTS (SELECT FROM content_segment_keys AS k WHERE k.id = s.id);
+-- name: lock_alone
+-- ACCESS EXCLUSIVE on a table that stands alone, until the transaction ends: only under a short
+-- lock_timeout.
+LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+
+-- name: count_rows
+-- One scan of a table that stands alone.
+SELECT count(*) FROM {table};
+
+-- name: count_kept
+-- Rows whose bucket no recorded removal names: these stay. One scan of a table that stands alone.
+SELECT count(*)
+FROM {table}
+WHERE get_byte(uuid_send(id), 15) <> ALL (%(buckets)s);
+
+-- name: drop_kept
+-- A copy that a dead run left, in the operations' own schema. ACCESS EXCLUSIVE for an instant on
+-- threads and users, which its foreign keys reference: only under a short lock_timeout.
+DROP TABLE IF EXISTS {kept};
+
+-- name: create_kept
+-- A table of its own in the shape that the archive's parent adopts. SHARE ROW EXCLUSIVE on threads
+-- and users for an instant, because of the foreign keys: only under a short lock_timeout.
+CREATE TABLE {kept} (
+    LIKE {parent} INCLUDING ALL,
+    FOREIGN KEY (thread_id) REFERENCES threads (id) ON DELETE CASCADE,
+    FOREIGN KEY (user_id) REFERENCES users (id)
+);
+
+-- name: copy_kept
+-- One scan of a table that stands alone. KEY SHARE locks on the threads and users of the rows that
+-- stay: who deletes one of them waits for this statement, and then takes these rows too.
+INSERT INTO {kept} ({columns})
+SELECT {columns}
+FROM {table}
+WHERE get_byte(uuid_send(id), 15) <> ALL (%(buckets)s);
 
 -- name: drop_purge_ids
 -- This session's own.

@@ -1,7 +1,8 @@
 -- name: open_thaws
 -- Thaws that are not done: a handful of rows.
 SELECT
-    id, month, family_id, purpose, state, generations, tier, days, estimate, digests, left_out,
+    id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
+    relation_name, digests, left_out,
     purged_buckets, requested_at, expires_at
 FROM ops.thaws
 WHERE state NOT IN ('done', 'cancelled')
@@ -24,7 +25,8 @@ SET {assignments}
 WHERE id = %(id)s
   AND state = %(seen_state)s
 RETURNING
-    id, month, family_id, purpose, state, generations, tier, days, estimate, digests, left_out,
+    id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
+    relation_name, digests, left_out,
     purged_buckets, requested_at, expires_at;
 
 -- name: record_refrozen_bucket

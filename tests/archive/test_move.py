@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from ft_ops.archive.month.content import hot_source
-from ft_ops.archive.move.detach import partition_of
+from ft_ops.archive.month.relation import attached_relation
+from ft_ops.archive.move.detach import Erased
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
@@ -17,7 +18,7 @@ def test_a_moved_month_is_the_same_rows_under_the_archive(world: World) -> None:
     world.fill()
     before = world.digests(source=hot_source(MONTH))
     move = world.move()
-    assert (move.moved, move.orphans, move.stray_keys) == (True, 0, 0)
+    assert (move.moved, move.erased) == (True, Erased(0, 0))
     assert move.generation.state == "archived"
     assert world.digests() == before
     assert world.count("content_segments") == 0
@@ -38,7 +39,7 @@ def test_a_detach_left_pending_is_finalized(world: World) -> None:
         reader.execute("SELECT count(*) FROM content_segments").fetchone()
         with pytest.raises(OpsError, match="no lock within"):
             world.move()
-        pending = partition_of(world.connection, "content_segments", MONTH)
+        pending = attached_relation(world.connection, "content_segments", MONTH)
         assert pending is not None
         assert pending.is_detaching
     assert world.move().generation.state == "archived"
@@ -70,7 +71,7 @@ def test_a_thread_deleted_while_the_month_stands_alone_takes_everything_along(
     )
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[1],))
     move = world.move()
-    assert move.stray_keys == 10
+    assert move.erased.keys == 10
     assert world.count("archived_content_segments") == 30
     assert world.count("content_segment_keys") == 30
     left = world.connection.execute(

@@ -19,6 +19,10 @@ from ft_ops.archive.purge.gates import PurgeRules
 from ft_ops.archive.purge.purge import Purge, PurgePlan, plan_purge, purge_month
 from ft_ops.archive.purge.throttle import Limits, Throttle
 from ft_ops.archive.store.export import ArchiveTarget
+from ft_ops.archive.thaw.ledger import Purpose, Thaw, open_thaw
+from ft_ops.archive.thaw.refreeze import Refreeze, refreeze
+from ft_ops.archive.thaw.retrieval_cost import load_prices
+from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection
@@ -27,6 +31,7 @@ from ft_ops.s3.bucket import Bucket
 from tests.fixtures.postgres import Database
 
 MONTH = Month(2017, 3)
+PRICES = load_prices()
 RULES = PurgeRules(enabled=True, grace=timedelta(0))
 
 Rows = dict[str, list[tuple[object, ...]]]
@@ -188,6 +193,37 @@ class World:
             self.connection, self.plan(month), self.throttle(), run_id="test", sleep=no_sleep
         )
 
+    def ask(
+        self,
+        month: Month = MONTH,
+        *,
+        family: int | None = None,
+        purpose: Purpose = "thaw",
+        days: int = 14,
+    ) -> Thaw:
+        """Ask Glacier for a month; this endpoint answers at once."""
+        request = ThawRequest(
+            month, None if family is None else self.families[family], "Bulk", days
+        )
+        return begin(self.connection, self.bucket, request, PRICES, purpose=purpose, run_id="test")
+
+    def thaw(self, month: Month = MONTH, *, family: int | None = None) -> Thaw:
+        asked = self.ask(month, family=family)
+        return load(self.connection, self.database.url, self.bucket, asked, sleep=no_sleep)
+
+    def refreeze(self, month: Month = MONTH) -> Refreeze:
+        thaw = open_thaw(self.connection, month)
+        assert thaw is not None
+        return refreeze(
+            self.connection,
+            self.bucket,
+            thaw,
+            RULES,
+            self.throttle(),
+            run_id="test",
+            sleep=no_sleep,
+        )
+
     def archived_and_purged(self, month: Month = MONTH) -> Generation:
         self.archive(month)
         self.verified_backup()
@@ -195,7 +231,9 @@ class World:
 
     def digests(self, month: Month = MONTH, source: Source | None = None) -> MonthDigests:
         return month_digests(
-            self.connection, source or live_source(month), live_columns(self.connection)
+            self.connection,
+            source or live_source(sql.Identifier(archived_name(month))),
+            live_columns(self.connection),
         )
 
     def rows(self, month: Month = MONTH, segments: str | None = None) -> Rows:

@@ -7,7 +7,7 @@ the scratch tables into which an archive was loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from psycopg import sql
@@ -62,14 +62,14 @@ def archived_name(month: Month) -> str:
     return f"{ARCHIVED}_{month.suffix}"
 
 
-def live_source(month: Month) -> Source:
-    """The archived month in the database, with its children among everybody else's.
+def live_source(segments: sql.Composable) -> Source:
+    """A month in the database: the table of its segments, and its children among all others'.
 
     The partition is named, not its parent: a snapshot that has not touched the parent may see a
     partition vanish from it, and COPY refuses a partitioned table.
     """
     return Source(
-        segments=sql.Identifier("public", archived_name(month)),
+        segments=segments,
         narrations=sql.Identifier("public", "photo_narrations"),
         tags=sql.Identifier("public", "content_tags"),
         links=sql.Identifier("public", "content_links"),
@@ -77,8 +77,8 @@ def live_source(month: Month) -> Source:
 
 
 def hot_source(month: Month) -> Source:
-    """The month in the database while it is still a partition of content_segments."""
-    return replace(live_source(month), segments=sql.Identifier("public", hot_name(month)))
+    """The month in the database while it is a partition of content_segments."""
+    return live_source(sql.Identifier("public", hot_name(month)))
 
 
 def scratch_table(purpose: str, month: Month, generation: int, table: str) -> str:

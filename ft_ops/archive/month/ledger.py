@@ -17,7 +17,7 @@ from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 from pydantic import TypeAdapter
 
-from ft_ops.archive.month.content import Column, TableColumns
+from ft_ops.archive.month.content import Column, Source, TableColumns, live_source
 from ft_ops.archive.month.digest import (
     BucketDigests,
     MonthDigests,
@@ -25,6 +25,7 @@ from ft_ops.archive.month.digest import (
     buckets_to_json,
     without,
 )
+from ft_ops.archive.month.relation import Recorded, require_archived
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -63,6 +64,7 @@ class Generation:
     month: Month
     number: int
     state: State
+    relation: Recorded | None
     columns: TableColumns | None
     objects: tuple[ArchivedObject, ...]
     manifest: StoredObject | None
@@ -135,6 +137,17 @@ def supersede(connection: Connection, generation: Generation, why: str, run_id: 
         finish(connection, record_error(connection, generation, why), "superseded")
         following = begin_generation(connection, generation.month, "archiving", run_id)
         return finish(connection, following, "archived")
+
+
+def month_source(connection: Connection, generation: Generation) -> Source:
+    """Where the rows of a generation are in the database; Refused when its table is gone."""
+    table = require_archived(
+        connection,
+        generation.month,
+        generation.relation,
+        what=f"archive of {generation.name}",
+    )
+    return live_source(table.identifier)
 
 
 def generations(connection: Connection, month: Month) -> list[Generation]:
@@ -244,6 +257,18 @@ def record_proof(
     )
 
 
+def record_relation(
+    connection: Connection, generation: Generation, relation: Recorded
+) -> Generation:
+    """Record which table holds the generation's rows."""
+    return _update(
+        connection,
+        generation,
+        generation.state,
+        {"relation": sql.Literal(relation.oid), "relation_name": sql.Literal(relation.name)},
+    )
+
+
 def record_purged_bucket(connection: Connection, generation: Generation, bucket: int) -> None:
     """Record, in the transaction that removed it, that a bucket is gone from the database."""
     connection.execute(
@@ -311,6 +336,7 @@ def _generation(**row: Any) -> Generation:
         month=Month.of(row["month"]),
         number=row["generation"],
         state=row["state"],
+        relation=row["relation"] and Recorded(row["relation"], row["relation_name"]),
         columns=row["columns"] and _COLUMNS.validate_python(row["columns"]),
         objects=_OBJECTS.validate_python(row["objects"]),
         manifest=row["manifest"] and _STORED.validate_python(row["manifest"]),

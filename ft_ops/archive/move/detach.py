@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from psycopg import sql
 
 from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.months import Month
-from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 
-def partition_of(connection: Connection, parent: str, month: Month) -> Partition | None:
-    """The partition of ``parent`` that holds ``month``, also while its detach is pending."""
-    return next((p for p in partitions_of(connection, parent) if p.month == month), None)
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an attachment removed: rows and keys of threads that were erased meanwhile."""
+
+    rows: int
+    keys: int
 
 
 def detach_month(
@@ -29,23 +33,26 @@ def detach_month(
 ) -> None:
     """DETACH CONCURRENTLY, never waiting without a time-out.
 
-    A time-out may leave the detach pending; the next attempt, in this run or another, finalizes
-    it. Nothing to do when the month is not attached.
+    The table first gets a trigger of its own, by which a deleted row takes its key along while it
+    has no parent. A time-out may leave the detach pending; the next attempt, in this run or
+    another, finalizes it. Nothing to do when the month is not attached.
     """
 
     def detach() -> None:
-        partition = partition_of(connection, parent, month)
+        partition = attached_relation(connection, parent, month)
         if partition is None:
             return
+        if not partition.follows_deletes:
+            connection.execute(
+                statement("archive/follow_deletes").format(table=partition.identifier)
+            )
         step = "archive/finalize_detach" if partition.is_detaching else "archive/detach"
         log(
             f"{'finalizing the detach of' if partition.is_detaching else 'detaching'} "
-            f"{partition.name}"
+            f"{partition.qualified}"
         )
         connection.execute(
-            statement(step).format(
-                parent=sql.Identifier(parent), partition=sql.Identifier(partition.name)
-            )
+            statement(step).format(parent=sql.Identifier(parent), partition=partition.identifier)
         )
 
     with_escalating_lock_timeout(
@@ -53,23 +60,53 @@ def detach_month(
     )
 
 
-def attach_archived(connection: Connection, month: Month) -> tuple[int, int]:
-    """Attach the month's table to the archive's parent, inside the caller's transaction.
+def attach_archived(connection: Connection, month: Month, table: Relation) -> Erased:
+    """Attach a table that stands alone to the archive's parent, inside the caller's transaction.
 
-    While the table stood alone, a deleted thread still took its rows (its foreign keys live on)
-    but no trigger took their keys; and in the instant of the detach it may have left rows behind.
-    Both are set right first. Returns the rows without a thread and the keys without a row.
+    What the ledger of erasures names goes first: rows and keys of threads that were deleted in the
+    instant of the detach, or while a table without a trigger of its own stood alone. Nothing else
+    is removed, whatever it lacks.
     """
     names = {
-        "archived": sql.Identifier(archived_name(month)),
+        "archived": table.identifier,
         "parent": sql.Identifier(ARCHIVED),
         "lower": sql.Literal(month.start.isoformat()),
         "upper": sql.Literal(month.end.isoformat()),
     }
-    orphans = connection.execute(statement("archive/delete_orphans").format(**names)).rowcount
-    keys = connection.execute(
-        statement("archive/delete_stray_keys").format(**names),
+    rows = connection.execute(
+        statement("archive/delete_rows_of_erased_threads").format(**names)
+    ).rowcount
+    keys = forget_erased_threads(connection, month)
+    connection.execute(statement("archive/stop_following_deletes").format(table=table.identifier))
+    connection.execute(statement("archive/attach").format(**names))
+    return Erased(rows, keys)
+
+
+def forget_erased_threads(connection: Connection, month: Month) -> int:
+    """Delete the month's keys whose thread the ledger of erasures names; how many there were."""
+    return connection.execute(
+        statement("archive/delete_keys_of_erased_threads"),
         {"lower": month.start, "upper": month.end},
     ).rowcount
-    connection.execute(statement("archive/attach").format(**names))
-    return orphans, keys
+
+
+def rename_archived(connection: Connection, month: Month, table: Relation) -> Relation:
+    """Give a table that stands alone its name in the archive, inside the caller's transaction."""
+    if table.schema != "public":
+        connection.execute(statement("archive/to_public").format(table=table.identifier))
+    name = archived_name(month)
+    if table.name != name:
+        connection.execute(
+            statement("archive/rename").format(
+                table=sql.Identifier("public", table.name), archived=sql.Identifier(name)
+            )
+        )
+    return Relation(
+        table.oid,
+        "public",
+        name,
+        f"public.{name}",
+        table.parent,
+        table.is_detaching,
+        table.follows_deletes,
+    )

@@ -1,7 +1,8 @@
 """Moves a month from content_segments to archived_content_segments by DETACH and ATTACH.
 
 No row is copied. A dead predecessor leaves the month in one of three shapes, and each of them is
-where this one goes on: attached and about to be detached, pending detach, or detached.
+where this one goes on: attached and about to be detached, pending detach, or detached. Which table
+that is, the ledger knows since before the detach.
 """
 
 from __future__ import annotations
@@ -11,28 +12,36 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
-from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name, hot_name
-from ft_ops.archive.month.ledger import Generation, begin_generation, finish, latest
-from ft_ops.archive.move.detach import attach_archived, detach_month, partition_of
+from ft_ops.archive.month.content import ARCHIVED, HOT, hot_name
+from ft_ops.archive.month.ledger import (
+    Generation,
+    begin_generation,
+    finish,
+    latest,
+    record_relation,
+)
+from ft_ops.archive.month.relation import (
+    Relation,
+    attached_relation,
+    named_relation,
+    recorded_relation,
+)
+from ft_ops.archive.move.detach import Erased, attach_archived, detach_month, rename_archived
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
-from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What moving a month did. ``orphans`` are rows whose thread was deleted meanwhile."""
+    """What moving a month did; ``erased`` is what threads that were deleted meanwhile had left."""
 
     generation: Generation
     moved: bool
-    orphans: int
-    stray_keys: int
+    erased: Erased
 
 
 def move_month(
@@ -49,85 +58,122 @@ def move_month(
     not been purged: late rows then stay where they are until it has. The caller holds the month's
     advisory lock.
     """
-    hot = partition_of(connection, HOT, month)
-    generation = latest(connection, month)
-    if hot is None and not table_exists(connection, hot_name(month)):
-        if generation is None:
+    newest = latest(connection, month)
+    if newest is not None and newest.state == "archiving":
+        table = _begun(connection, newest)
+        generation = record_relation(connection, newest, table.recorded)
+    else:
+        attached = attached_relation(connection, HOT, month)
+        if attached is None:
+            return _nothing_to_move(connection, month, newest)
+        table = attached
+        generation = _open_generation(connection, month, newest, table, run_id)
+    if table.parent == HOT:
+        write_audit(connection, "archive.detach", table.name, {"month": str(month)})
+        detach_month(connection, HOT, month, log=log, sleep=sleep)
+    return _attach(connection, generation, table, sleep=sleep)
+
+
+def _begun(connection: Connection, generation: Generation) -> Relation:
+    """The table that a dead run was moving; Refused when it can't be told which one that was."""
+    what = f"archive of {generation.month}"
+    if generation.relation is not None:
+        table = recorded_relation(connection, what, generation.relation)
+    else:
+        # Begun before the ledger recorded tables.
+        found = attached_relation(connection, HOT, generation.month) or named_relation(
+            connection, hot_name(generation.month)
+        )
+        if found is None:
             raise Refused(
-                f"archive of {month}",
-                cause=f"{HOT} has no partition of that month, and nothing was archived",
-                next_step="check the month; partitions are listed by the coverage check",
+                what,
+                cause=f"a run has begun to move it and has died, and neither is it attached to "
+                f"{HOT} nor is there a table {hot_name(generation.month)}",
+                next_step="look for its table under another name, rename it to "
+                f"{hot_name(generation.month)}, and run again",
             )
-        return Move(generation, moved=False, orphans=0, stray_keys=0)
-    if hot is None and (generation is None or generation.state != "archiving"):
+        table = found
+    if table.parent not in {HOT, None}:
+        raise Refused(
+            what,
+            cause=f"{table.qualified}, which was being moved, is attached to {table.parent}",
+            next_step=f"find out who attached it; detach it from {table.parent}, and run again",
+        )
+    return table
+
+
+def _nothing_to_move(connection: Connection, month: Month, newest: Generation | None) -> Move:
+    if named_relation(connection, hot_name(month)) is not None:
         raise Refused(
             f"archive of {month}",
             cause=f"{hot_name(month)} stands alone, and no archive run detached it",
             next_step=f"see what it holds; attach it to {HOT} as {month}, or rename it",
         )
-    generation = _open_generation(connection, month, generation, run_id)
-    table = hot.name if hot is not None else hot_name(month)
-    if hot is not None:
-        write_audit(connection, "archive.detach", table, {"month": str(month)})
-        detach_month(connection, HOT, month, log=log, sleep=sleep)
-    return _attach(connection, generation, table, sleep=sleep)
+    if newest is None:
+        raise Refused(
+            f"archive of {month}",
+            cause=f"{HOT} has no partition of that month, and nothing was archived",
+            next_step="check the month; partitions are listed by the coverage check",
+        )
+    return Move(newest, moved=False, erased=Erased(0, 0))
 
 
 def _open_generation(
-    connection: Connection, month: Month, newest: Generation | None, run_id: str
+    connection: Connection, month: Month, newest: Generation | None, table: Relation, run_id: str
 ) -> Generation:
-    if newest is not None and newest.state == "archiving":
-        return newest
-    if newest is not None and partition_of(connection, ARCHIVED, month) is not None:
+    """Record which table is moved, before anything is done to it."""
+    if newest is not None and attached_relation(connection, ARCHIVED, month) is not None:
         raise Refused(
             f"archive of {month}",
-            cause=f"late rows wait in {hot_name(month)}, and {newest.name} is still in the "
+            cause=f"late rows wait in {table.name}, and {newest.name} is still in the "
             f"database, {newest.state}",
             next_step="let that generation be purged; then the late rows become the next one",
         )
-    return begin_generation(connection, month, "archiving", run_id)
+    with connection.transaction():
+        generation = begin_generation(connection, month, "archiving", run_id)
+        return record_relation(connection, generation, table.recorded)
 
 
 def _attach(
     connection: Connection,
     generation: Generation,
-    table: str,
+    table: Relation,
     *,
     sleep: Callable[[float], None],
 ) -> Move:
     """Rename the detached table, attach it to the archive and record it: one transaction."""
     month = generation.month
-    archived = archived_name(month)
 
     def attach() -> Move:
         with connection.transaction():
-            connection.execute(
-                statement("archive/rename").format(
-                    table=sql.Identifier(table), archived=sql.Identifier(archived)
-                )
-            )
-            orphans, stray_keys = attach_archived(connection, month)
+            archived = rename_archived(connection, month, table)
+            erased = attach_archived(connection, month, archived)
             write_audit(
                 connection,
                 "archive.attach",
-                archived,
+                archived.name,
                 {
                     "month": str(month),
                     "generation": generation.number,
-                    "orphans": orphans,
-                    "stray_keys": stray_keys,
+                    "was": table.qualified,
+                    "erased_rows": erased.rows,
+                    "erased_keys": erased.keys,
                 },
             )
-            moved = finish(connection, generation, "archived")
-            return Move(moved, moved=True, orphans=orphans, stray_keys=stray_keys)
+            moved = finish(
+                connection,
+                record_relation(connection, generation, archived.recorded),
+                "archived",
+            )
+            return Move(moved, moved=True, erased=erased)
 
     try:
         return with_escalating_lock_timeout(
-            connection, f"attach of {table} to {ARCHIVED}", attach, sleep=sleep
+            connection, f"attach of {table.qualified} to {ARCHIVED}", attach, sleep=sleep
         )
     except psycopg.errors.DuplicateTable as error:
         raise Refused(
             f"archive of {month}",
             cause=str(error).strip(),
-            next_step=f"compare {table} with {archived}; both hold this month",
+            next_step=f"compare {table.qualified} with it; both hold this month",
         ) from error

@@ -9,9 +9,9 @@ from typing import Final
 from ft_ops.archive.month.content import ARCHIVED, HOT, hot_name
 from ft_ops.archive.month.holds import holds_on
 from ft_ops.archive.month.ledger import latest
-from ft_ops.archive.move.detach import partition_of
+from ft_ops.archive.month.relation import attached_relation, named_relation
 from ft_ops.months import Month
-from ft_ops.pg.catalog import partition_sizes, partitions_of, table_exists
+from ft_ops.pg.catalog import partition_sizes, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -74,7 +74,7 @@ def preflight(
     now: datetime,
 ) -> Preflight:
     """Look at a month and at the server, changing nothing."""
-    partition = partition_of(connection, HOT, month)
+    partition = next((p for p in partitions_of(connection, HOT) if p.month == month), None)
     due = due_on(month, retention_years)
     return Preflight(
         month=month,
@@ -104,8 +104,10 @@ def _detaching(connection: Connection, month: Month) -> list[Blocker]:
 
 def _earlier_generation(connection: Connection, month: Month) -> list[Blocker]:
     generation = latest(connection, month)
-    waiting = partition_of(connection, HOT, month) or table_exists(connection, hot_name(month))
-    if generation and waiting and partition_of(connection, ARCHIVED, month):
+    waiting = attached_relation(connection, HOT, month) or named_relation(
+        connection, hot_name(month)
+    )
+    if generation and waiting and attached_relation(connection, ARCHIVED, month):
         detail = f"{generation.name} is {generation.state}; late rows wait until it is purged"
         return [Blocker("earlier generation", detail, fatal=True)]
     return []

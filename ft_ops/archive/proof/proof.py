@@ -7,9 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
-from ft_ops.archive.month.content import TABLES, Source, TableColumns, live_source
+from ft_ops.archive.month.content import TABLES, Source, TableColumns
 from ft_ops.archive.month.digest import MonthDigests, differences, month_digests, total
-from ft_ops.archive.month.ledger import Generation, enter, record_proof
+from ft_ops.archive.month.ledger import Generation, enter, month_source, record_proof
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.store.export import ArchiveTarget
 from ft_ops.archive.store.layout import manifest_key
@@ -46,7 +46,7 @@ def prove_month(
     # that has lost its lock without noticing can't remove its successor's.
     left = list(versions(target.bucket, key))
     generation = enter(connection, generation, "proving", run_id)
-    source = source or live_source(generation.month)
+    source = source or month_source(connection, generation)
     columns = generation.require_columns()
     with (
         ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,

@@ -8,29 +8,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from psycopg import sql
-
-from ft_ops.archive.month.content import ARCHIVED, archived_name, live_columns, live_source
-from ft_ops.archive.month.digest import BUCKETS, differences, month_digests
+from ft_ops.archive.month.content import ARCHIVED, archived_name, live_columns
+from ft_ops.archive.month.digest import BUCKETS, differences, month_digests, total
 from ft_ops.archive.month.ledger import (
     Generation,
     begin_generation,
     enter,
     finish,
+    month_source,
     record_purged_bucket,
+    record_relation,
 )
-from ft_ops.archive.move.detach import attach_archived, detach_month
+from ft_ops.archive.month.relation import Relation, require_archived
+from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, PurgeRules, purge_gates
 from ft_ops.archive.purge.remove import Removed, only_buckets, remove_content
+from ft_ops.archive.purge.settle import Removal, settle
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.pace import FULL_SPEED, Pace
-from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 
 
@@ -109,24 +108,26 @@ def purge_month(
         archived_name(month),
         {"month": str(month), "generation": generation.number, "run": run_id},
     )
+    table = require_archived(connection, month, generation.relation, what=f"purge of {month}")
+    generation = record_relation(connection, generation, table.recorded)
     detach_month(connection, ARCHIVED, month, log=log, sleep=sleep)
-    removed = Removed(0, 0)
-    if table_exists(connection, archived_name(month)):
-        removed = remove_content(
-            connection,
-            month,
-            generation.remaining_digests(),
-            generation.purged_buckets,
-            lambda bucket: record_purged_bucket(connection, generation, bucket),
-            throttle,
-            log=log,
-            sleep=sleep,
-        )
-    settle = _keep if removed.kept else _drop
-    return with_escalating_lock_timeout(
+    removed = remove_content(
         connection,
-        f"end of the purge of {generation.name}",
-        lambda: settle(connection, generation, removed, run_id),
+        month,
+        table.identifier,
+        generation.remaining_digests(),
+        generation.purged_buckets,
+        lambda bucket: record_purged_bucket(connection, generation, bucket),
+        throttle,
+        log=log,
+        sleep=sleep,
+    )
+    proven = generation.require_digests()["content_segments"]
+    announced = total({b: digest for b, digest in proven.items() if b in removed.buckets}).rows
+    return settle(
+        connection,
+        Removal(month, table, removed.buckets, announced),
+        lambda remainder: _close(connection, generation, removed, remainder, run_id),
         sleep=sleep,
     )
 
@@ -136,44 +137,37 @@ def _changes(connection: Connection, generation: Generation, pace: Pace) -> list
 
     In no one snapshot: a row that is changed meanwhile is missed or counted twice, and differs.
     """
-    if not table_exists(connection, archived_name(generation.month)):
-        return [f"{archived_name(generation.month)} does not exist"]
     columns = live_columns(connection)
-    found = month_digests(connection, live_source(generation.month), columns, pace)
+    found = month_digests(connection, month_source(connection, generation), columns, pace)
     left = frozenset(range(BUCKETS)) - generation.purged_buckets
     return differences(
         only_buckets(generation.remaining_digests(), left), only_buckets(found, left)
     )
 
 
-def _drop(connection: Connection, generation: Generation, removed: Removed, run_id: str) -> Purge:
-    """Drop the emptied table and record it, in one transaction."""
-    table = archived_name(generation.month)
-    with connection.transaction():
-        connection.execute(statement("archive/drop_purged").format(table=sql.Identifier(table)))
-        _audit(connection, generation, removed, run_id)
-        return Purge(finish(connection, generation, "purged"), removed.segments, 0, None)
+def keep_remainder(
+    connection: Connection, month: Month, remainder: Relation, run_id: str
+) -> Generation:
+    """Record the rows that a removal left as the month's next generation."""
+    following = begin_generation(connection, month, "archiving", run_id)
+    following = record_relation(connection, following, remainder.recorded)
+    return finish(connection, following, "archived")
 
 
-def keep_remainder(connection: Connection, month: Month, run_id: str) -> Generation:
-    """Attach the rows that a removal left, as the month's next generation.
-
-    Inside the caller's transaction; the rows whose keys are gone are dropped from the table.
-    """
-    connection.execute(
-        statement("archive/delete_purged_rows").format(table=sql.Identifier(archived_name(month)))
-    )
-    attach_archived(connection, month)
-    return finish(connection, begin_generation(connection, month, "archiving", run_id), "archived")
-
-
-def _keep(connection: Connection, generation: Generation, removed: Removed, run_id: str) -> Purge:
-    """Attach what stays of the table as the next generation, in one transaction."""
-    with connection.transaction():
-        _audit(connection, generation, removed, run_id)
-        purged = finish(connection, generation, "purged")
-        following = keep_remainder(connection, generation.month, run_id)
-        return Purge(purged, removed.segments, removed.kept, following)
+def _close(
+    connection: Connection,
+    generation: Generation,
+    removed: Removed,
+    remainder: Relation | None,
+    run_id: str,
+) -> Purge:
+    """Record the end of a purge, in the transaction that drops the table or replaces it."""
+    _audit(connection, generation, removed, run_id)
+    purged = finish(connection, generation, "purged")
+    if remainder is None:
+        return Purge(purged, removed.segments, 0, None)
+    following = keep_remainder(connection, generation.month, remainder, run_id)
+    return Purge(purged, removed.segments, removed.kept, following)
 
 
 def _audit(connection: Connection, generation: Generation, removed: Removed, run_id: str) -> None:

@@ -11,7 +11,6 @@ from psycopg import sql
 from ft_ops.archive.month.content import (
     Source,
     TableColumns,
-    archived_name,
     live_columns,
     live_source,
 )
@@ -31,15 +30,20 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """Segments whose keys, narrations, tags and links are gone, and those that changed and stay."""
+    """Segments whose keys, narrations, tags and links are gone, and those that changed and stay.
+
+    ``buckets`` are all that are gone, those of earlier runs included.
+    """
 
     segments: int
     kept: int
+    buckets: frozenset[int]
 
 
 def remove_content(
     connection: Connection,
     month: Month,
+    segments: sql.Composable,
     proven: MonthDigests,
     done: frozenset[int],
     record: Callable[[int], None],
@@ -50,19 +54,19 @@ def remove_content(
 ) -> Removed:
     """Delete the keys of a month's segments, bucket by bucket, and by their cascade the children.
 
-    ``done`` buckets are skipped; ``record`` is called for each other one in the transaction that
-    removes it. A batch that is not what was proven stays whole.
+    ``segments`` is the month's table, which stands alone. ``done`` buckets are skipped;
+    ``record`` is called for each other one in the transaction that removes it. A batch that is not what was proven stays whole.
     """
     columns = live_columns(connection)
-    segments = sql.Identifier("public", archived_name(month))
     connection.execute(statement("archive/drop_purge_ids"))
     connection.execute(statement("archive/create_purge_ids").format(segments=segments))
     connection.execute(statement("archive/index_purge_ids"))
     connection.execute(statement("archive/analyze_purge_ids"))
     removed = kept = 0
+    gone = set(done)
     for buckets, rows in throttle.steps(_batches(connection, done)):
         expected = only_buckets(proven, frozenset(buckets))
-        source = _batch_source(month, buckets)
+        source = _batch_source(segments, buckets)
 
         def remove(
             expected: MonthDigests = expected,
@@ -74,12 +78,13 @@ def remove_content(
         what = f"removal of {month}, buckets {buckets[0]} to {buckets[-1]}"
         if _serialized(connection, what, remove, sleep=sleep):
             removed += rows
+            gone.update(buckets)
         else:
             kept += rows
             log(f"{rows} segments are not what was proven, and stay")
         log(f"removed {removed:,} segments of {month}")
     connection.execute(statement("archive/drop_purge_ids"))
-    return Removed(removed, kept)
+    return Removed(removed, kept, frozenset(gone))
 
 
 def only_buckets(digests: MonthDigests, buckets: frozenset[int]) -> MonthDigests:
@@ -147,8 +152,8 @@ def _serialized(
     return False
 
 
-def _batch_source(month: Month, buckets: Sequence[int]) -> Source:
-    live = live_source(month)
+def _batch_source(table: sql.Composable, buckets: Sequence[int]) -> Source:
+    live = live_source(table)
     segments = statement("archive/batch_segments").format(
         segments=live.segments, buckets=sql.Literal(list(buckets))
     )

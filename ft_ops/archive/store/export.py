@@ -18,12 +18,12 @@ from ft_ops.archive.month.content import (
     TableColumns,
     column_list,
     live_columns,
-    live_source,
 )
 from ft_ops.archive.month.ledger import (
     ArchivedObject,
     Generation,
     enter,
+    month_source,
     record_export,
 )
 from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_object
@@ -74,7 +74,7 @@ def export_month(
         _discard(target.bucket, leftover)
         log(f"removed {leftover.key}, which no run has recorded")
     columns = live_columns(connection)
-    source = source or live_source(generation.month)
+    source = source or month_source(connection, generation)
     job = _Export(url, target, generation, source, columns, log)
     with _exported_snapshot(url) as snapshot:
         objects = _export(job, snapshot)

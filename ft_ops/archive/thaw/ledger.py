@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from ft_ops.archive.month.digest import MonthDigests
 from ft_ops.archive.month.ledger import Generation, digests_from_json, digests_to_json, generations
+from ft_ops.archive.month.relation import Recorded, Relation, require_archived
 from ft_ops.archive.thaw.retrieval_cost import ThawEstimate
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
@@ -40,6 +41,7 @@ class Thaw:
     tier: Tier
     days: int
     estimate: Mapping[str, object]
+    relation: Recorded | None
     digests: MonthDigests | None
     left_out: Mapping[str, int] | None
     purged_buckets: frozenset[int]
@@ -148,6 +150,22 @@ def record_refrozen_bucket(connection: Connection, thaw: Thaw, bucket: int) -> N
     )
 
 
+def record_table(connection: Connection, thaw: Thaw, table: Relation) -> Thaw:
+    """Record which table a thaw fills."""
+    return enter_thaw(
+        connection,
+        thaw,
+        thaw.state,
+        relation=sql.Literal(table.oid),
+        relation_name=sql.Literal(table.qualified),
+    )
+
+
+def thawed_relation(connection: Connection, thaw: Thaw) -> Relation:
+    """The table that holds a thawed month; Refused when it is gone."""
+    return require_archived(connection, thaw.month, thaw.relation, what=thaw.name)
+
+
 def generations_of(connection: Connection, thaw: Thaw) -> list[Generation]:
     """The generations that a thaw reads, oldest first."""
     return [g for g in generations(connection, thaw.month) if g.number in thaw.generations]
@@ -157,10 +175,11 @@ def _thaw(**row: Any) -> Thaw:
     # psycopg's kwargs_row: a row of archive/open_thaws.sql, whose column types the table sets.
     return Thaw(
         **{
-            **row,
+            **{name: value for name, value in row.items() if name != "relation_name"},
             "month": Month.of(row["month"]),
             "generations": tuple(row["generations"]),
             "digests": row["digests"] and digests_from_json(row["digests"]),
             "purged_buckets": frozenset(row["purged_buckets"]),
+            "relation": row["relation"] and Recorded(row["relation"], row["relation_name"]),
         }
     )

@@ -13,19 +13,25 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ft_ops.archive.month.content import ARCHIVED, archived_name, live_columns, live_source
-from ft_ops.archive.month.digest import differences, month_digests
-from ft_ops.archive.month.ledger import Generation, begin_generation, finish
+from ft_ops.archive.month.digest import differences, month_digests, total
+from ft_ops.archive.month.ledger import Generation
+from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, PurgeRules, refreeze_gates
 from ft_ops.archive.purge.purge import keep_remainder
-from ft_ops.archive.purge.remove import Removed, remove_content
+from ft_ops.archive.purge.remove import remove_content
+from ft_ops.archive.purge.settle import Removal, settle
 from ft_ops.archive.purge.throttle import Throttle
-from ft_ops.archive.thaw.ledger import Thaw, enter_thaw, generations_of, record_refrozen_bucket
+from ft_ops.archive.thaw.ledger import (
+    Thaw,
+    enter_thaw,
+    generations_of,
+    record_refrozen_bucket,
+    thawed_relation,
+)
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 
@@ -76,14 +82,15 @@ def refreeze(
 
 
 def _changes(connection: Connection, thaw: Thaw) -> list[str]:
-    found = month_digests(connection, live_source(thaw.month), live_columns(connection))
+    source = live_source(thawed_relation(connection, thaw).identifier)
+    found = month_digests(connection, source, live_columns(connection))
     return differences(thaw.require_digests(), found)
 
 
 def _next_generation(connection: Connection, thaw: Thaw, run_id: str) -> Refreeze:
     with connection.transaction():
-        following = begin_generation(connection, thaw.month, "archiving", run_id)
-        following = finish(connection, following, "archived")
+        table = thawed_relation(connection, thaw)
+        following = keep_remainder(connection, thaw.month, table, run_id)
         return Refreeze(_done(connection, thaw, following), 0, following)
 
 
@@ -96,31 +103,33 @@ def _remove(
     log: Callable[[str], None],
     sleep: Callable[[float], None],
 ) -> Refreeze:
+    table = thawed_relation(connection, thaw)
     detach_month(connection, ARCHIVED, thaw.month, log=log, sleep=sleep)
-    removed = Removed(0, 0)
-    if table_exists(connection, archived_name(thaw.month)):
-        removed = remove_content(
-            connection,
-            thaw.month,
-            thaw.require_digests(),
-            thaw.purged_buckets,
-            lambda bucket: record_refrozen_bucket(connection, thaw, bucket),
-            throttle,
-            log=log,
-            sleep=sleep,
+    removed = remove_content(
+        connection,
+        thaw.month,
+        table.identifier,
+        thaw.require_digests(),
+        thaw.purged_buckets,
+        lambda bucket: record_refrozen_bucket(connection, thaw, bucket),
+        throttle,
+        log=log,
+        sleep=sleep,
+    )
+    loaded = thaw.require_digests()["content_segments"]
+    announced = total({b: digest for b, digest in loaded.items() if b in removed.buckets}).rows
+
+    def close(remainder: Relation | None) -> Refreeze:
+        following = (
+            None if remainder is None else keep_remainder(connection, thaw.month, remainder, run_id)
         )
+        return Refreeze(_done(connection, thaw, following), removed.segments, following)
 
-    def settle() -> Refreeze:
-        with connection.transaction():
-            if removed.kept:
-                following = keep_remainder(connection, thaw.month, run_id)
-                return Refreeze(_done(connection, thaw, following), removed.segments, following)
-            table = sql.Identifier(archived_name(thaw.month))
-            connection.execute(statement("archive/drop_purged").format(table=table))
-            return Refreeze(_done(connection, thaw, None), removed.segments, None)
-
-    return with_escalating_lock_timeout(
-        connection, f"end of the refreeze of {thaw.month}", settle, sleep=sleep
+    return settle(
+        connection,
+        Removal(thaw.month, table, removed.buckets, announced),
+        close,
+        sleep=sleep,
     )
 
 

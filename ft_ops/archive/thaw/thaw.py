@@ -27,7 +27,8 @@ from ft_ops.archive.month.content import (
 )
 from ft_ops.archive.month.digest import month_digests
 from ft_ops.archive.month.ledger import Generation, generations
-from ft_ops.archive.move.detach import attach_archived, partition_of
+from ft_ops.archive.month.relation import Relation, attached_relation, named_relation
+from ft_ops.archive.move.detach import attach_archived
 from ft_ops.archive.thaw.ledger import (
     Purpose,
     Thaw,
@@ -36,13 +37,14 @@ from ft_ops.archive.thaw.ledger import (
     generations_of,
     open_thaw,
     record_loaded,
+    record_table,
+    thawed_relation,
 )
 from ft_ops.archive.thaw.merge import drop_merged, merged
 from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, estimate_thaw
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
@@ -170,16 +172,10 @@ def _load_rows(
     sleep: Callable[[float], None],
 ) -> Thaw:
     month = thaw.month
-    if partition_of(connection, ARCHIVED, month) is not None:
-        raise Refused(
-            thaw.name,
-            cause=f"{archived_name(month)} is attached already",
-            next_step="find out who attached it; a thaw makes that table itself",
-        )
-    with_escalating_lock_timeout(
+    thaw = with_escalating_lock_timeout(
         connection,
         f"creation of {archived_name(month)}",
-        lambda: _create_table(connection, month),
+        lambda: _create_table(connection, thaw),
         sleep=sleep,
     )
     found = generations_of(connection, thaw)
@@ -189,7 +185,8 @@ def _load_rows(
     ):
         left_out = _insert(connection, thaw, scratch)
         log(f"{left_out or 'nothing'} left out")
-        digests = month_digests(connection, live_source(month), live_columns(connection))
+        source = live_source(thawed_relation(connection, thaw).identifier)
+        digests = month_digests(connection, source, live_columns(connection))
         write_audit(
             connection,
             "archive.thaw",
@@ -199,27 +196,50 @@ def _load_rows(
         return record_loaded(connection, thaw, digests, left_out)
 
 
-def _create_table(connection: Connection, month: Month) -> None:
-    """An empty table with the foreign keys that its attachment will adopt.
+def _create_table(connection: Connection, thaw: Thaw) -> Thaw:
+    """An empty table with the foreign keys that its attachment will adopt, and its own trigger.
 
-    Adding them locks threads and users, so it happens here, for an instant, and not with the
-    rows. What a dead run left under this name is empty: rows come with the state 'loaded'.
+    Adding the keys locks threads and users, so it happens here, for an instant, and not with the
+    rows. What a dead run made is recorded, and empty: rows come with the state 'loaded'.
     """
-    names = {
-        "archived": sql.Identifier(archived_name(month)),
-        "parent": sql.Identifier(ARCHIVED),
-    }
+    name = archived_name(thaw.month)
+    names = {"archived": sql.Identifier("public", name), "parent": sql.Identifier(ARCHIVED)}
     with connection.transaction():
-        if table_exists(connection, archived_name(month)):
-            connection.execute(statement("archive/drop_empty").format(**names))
+        found = attached_relation(connection, ARCHIVED, thaw.month)
+        found = found or named_relation(connection, name)
+        if found is not None:
+            _refuse_other_table(connection, thaw, found)
+            connection.execute(statement("archive/drop_empty").format(archived=found.identifier))
         connection.execute(statement("archive/create_thawed").format(**names))
+        connection.execute(statement("archive/follow_deletes").format(table=names["archived"]))
+        made = named_relation(connection, name)
+        assert made is not None
+        return record_table(connection, thaw, made)
+
+
+def _refuse_other_table(connection: Connection, thaw: Thaw, found: Relation) -> None:
+    """Refused unless a table is the one that this thaw made, and empty."""
+    # A thaw that was begun before the ledger recorded tables knows its own by the name.
+    is_ours = thaw.relation is None or thaw.relation.oid == found.oid
+    if is_ours and found.parent is None:
+        [[rows]] = connection.execute(
+            statement("archive/count_rows").format(table=found.identifier)
+        ).fetchall()
+        if rows == 0:
+            return
+    raise Refused(
+        thaw.name,
+        cause=f"there is a table {found.qualified} already, "
+        + (f"attached to {found.parent}" if found.parent else "and this thaw did not make it"),
+        next_step="find out who made it and what it holds; a thaw makes that table itself",
+    )
 
 
 def _insert(connection: Connection, thaw: Thaw, scratch: Source) -> dict[str, int]:
     """Insert what may come back, parents before children; counts what stays out, by reason."""
     columns = table_columns(connection, "content_segments")
     names = {
-        "archived": sql.Identifier("public", archived_name(thaw.month)),
+        "archived": thawed_relation(connection, thaw).identifier,
         "columns": sql.SQL(", ").join(sql.Identifier(c.name) for c in columns),
         "segment_columns": column_list(columns, "s"),
         **scratch.relations(),
@@ -244,7 +264,7 @@ def _insert(connection: Connection, thaw: Thaw, scratch: Source) -> dict[str, in
 
 def _attach(connection: Connection, thaw: Thaw) -> Thaw:
     with connection.transaction():
-        attach_archived(connection, thaw.month)
+        attach_archived(connection, thaw.month, thawed_relation(connection, thaw))
         expires = sql.SQL("clock_timestamp() + {}").format(sql.Literal(timedelta(days=thaw.days)))
         return enter_thaw(
             connection,

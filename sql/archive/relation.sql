@@ -1,0 +1,80 @@
+-- name: attached_relation
+-- The partition of a table that has a month's bounds, also while its detach is pending. Catalog
+-- reads only. Bounds are read back as timestamptz: the session's TimeZone does not change them.
+SELECT
+    c.oid,
+    n.nspname::text AS schema,
+    c.relname::text AS name,
+    format('%%I.%%I', n.nspname, c.relname) AS qualified,
+    link.inhparent::regclass::text AS parent,
+    link.inhdetachpending AS is_detaching,
+    EXISTS (
+        SELECT
+        FROM pg_trigger AS t
+        WHERE t.tgrelid = c.oid
+          AND t.tgfoid = 'ops.forget_detached_segment'::regproc
+    ) AS follows_deletes
+FROM pg_inherits AS link
+JOIN pg_class AS c ON c.oid = link.inhrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL regexp_match(
+    pg_get_expr(c.relpartbound, c.oid),
+    'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'
+) AS bounds (parts)
+WHERE link.inhparent = %(parent)s::regclass
+  AND bounds.parts[1]::timestamptz = %(lower)s
+  AND bounds.parts[2]::timestamptz = %(upper)s;
+
+-- name: recorded_relation
+-- The tables that have an oid or a name, the one with the oid first. Catalog reads only.
+SELECT
+    c.oid,
+    n.nspname::text AS schema,
+    c.relname::text AS name,
+    format('%%I.%%I', n.nspname, c.relname) AS qualified,
+    link.inhparent::regclass::text AS parent,
+    coalesce(link.inhdetachpending, false) AS is_detaching,
+    EXISTS (
+        SELECT
+        FROM pg_trigger AS t
+        WHERE t.tgrelid = c.oid
+          AND t.tgfoid = 'ops.forget_detached_segment'::regproc
+    ) AS follows_deletes
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid
+WHERE (c.oid = %(oid)s OR c.oid = to_regclass(%(name)s))
+  AND c.relkind = 'r'
+ORDER BY c.oid = %(oid)s DESC;
+
+-- name: named_relation
+-- A table by schema and name. Catalog reads only.
+SELECT
+    c.oid,
+    n.nspname::text AS schema,
+    c.relname::text AS name,
+    format('%%I.%%I', n.nspname, c.relname) AS qualified,
+    link.inhparent::regclass::text AS parent,
+    coalesce(link.inhdetachpending, false) AS is_detaching,
+    EXISTS (
+        SELECT
+        FROM pg_trigger AS t
+        WHERE t.tgrelid = c.oid
+          AND t.tgfoid = 'ops.forget_detached_segment'::regproc
+    ) AS follows_deletes
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid
+WHERE n.nspname = %(schema)s
+  AND c.relname = %(name)s
+  AND c.relkind = 'r';
+
+-- name: follow_deletes
+-- SHARE ROW EXCLUSIVE on one month's partition: only under a short lock_timeout. A run that is
+-- repeated makes it again.
+CREATE OR REPLACE TRIGGER forget_detached AFTER DELETE ON {table}
+    FOR EACH ROW EXECUTE FUNCTION ops.forget_detached_segment();
+
+-- name: stop_following_deletes
+-- SHARE ROW EXCLUSIVE on a table that stands alone, in the transaction that attaches it.
+DROP TRIGGER IF EXISTS forget_detached ON {table};
