@@ -55,7 +55,8 @@ def remove_content(
     """Delete the keys of a month's segments, bucket by bucket, and by their cascade the children.
 
     ``segments`` is the month's table, which stands alone. ``done`` buckets are skipped;
-    ``record`` is called for each other one in the transaction that removes it. A batch that is not what was proven stays whole.
+    ``record`` is called for each other one in the transaction that removes it. A batch that is
+    not what was proven stays whole.
     """
     columns = live_columns(connection)
     connection.execute(statement("archive/drop_purge_ids"))
