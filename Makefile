@@ -1,10 +1,13 @@
-# Everything runs in .venv, made from requirements.lock. Nothing has to be installed by hand but
-# python3 (3.11 or newer).
+# Everything runs in .venv, made from the locked versions. Nothing has to be installed by hand but
+# python3, one of 3.11 to 3.14.
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.lock-installed
+# What the demo needs, and everything. Both install ft-ops itself, too.
+DEMO_READY := $(VENV)/.demo-installed
 READY := $(VENV)/.project-installed
+PYTHONS := 3.11 3.12 3.13 3.14
+PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
 UV_VERSION := 0.13.9
 CYCLONEDX_VERSION := 7.5.0
 PIP_AUDIT_VERSION := 2.10.1
@@ -15,30 +18,31 @@ POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test chaos versions check bench fingerprint lock sbom audit clean
+.PHONY: help venv demo ui test chaos versions check bench fingerprint lock platforms sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
 	@echo "make ui     the same, then the Dagster UI on 127.0.0.1:3000"
-	@echo "make test   the tests (ARGS='…' goes to pytest)"
+	@echo "make test   the tests (ROOM=archive for one room's, ARGS='…' goes to pytest)"
 	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
 	@echo "make check  ruff, mypy --strict, the layers of imports, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
-	@echo "make lock   resolve requirements.lock and deploy/requirements.lock anew"
+	@echo "make lock   resolve the locked versions anew"
+	@echo "make platforms  look for a wheel of every locked package for every platform and Python"
 	@echo "make sbom   what the image carries, as build/sbom.cdx.json"
 	@echo "make audit  ask the advisory database about every locked version (ADVISORIES=file.zip: offline)"
 	@echo "make clean  remove the environment and the caches"
 
-demo: $(READY)
+demo: $(DEMO_READY)
 	$(BIN)/ft-ops demo
 
-ui: $(READY)
+ui: $(DEMO_READY)
 	$(BIN)/ft-ops demo --ui
 
 test: $(READY)
-	$(BIN)/pytest -n 3 --dist loadgroup -m "not chaos and not versions" $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not chaos and not versions" $(addprefix tests/,$(ROOM)) $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/pytest -n 2 -m chaos $(ARGS)
@@ -70,48 +74,76 @@ fingerprint: $(READY)
 
 venv: $(READY)
 
-# The first python3 that is new enough; the locked versions are known to have wheels for 3.11-3.13.
-$(INSTALLED): requirements.lock
-	@python=; \
-	for candidate in python3 python3.13 python3.12 python3.11; do \
-	  if command -v $$candidate >/dev/null 2>&1 && \
-	     $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; \
-	  then python=$$candidate; break; fi; \
-	done; \
-	if [ -z "$$python" ]; then \
-	  echo "make: no Python 3.11, 3.12 or 3.13 found (python3 is $$(python3 --version 2>&1))." \
-	    "Install one of them and run this again." >&2; exit 1; \
-	fi; \
-	echo "making $(VENV) with $$python (once; a minute or two)"; \
-	$$python -m venv --clear $(VENV) || { \
-	  echo "make: $$python can't make a virtual environment." \
-	    "On Debian and Ubuntu, install python3-venv and run this again." >&2; exit 1; }
-	@# Not compiled: half of the time would go into modules that nobody imports.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps \
-	  -r requirements.lock
+# The first python3 for which the locked packages are known to have wheels.
+define new_venv
+@python=; \
+for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+  if command -v $$candidate >/dev/null 2>&1 && \
+     $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'; \
+  then python=$$candidate; break; fi; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "make: none of Python 3.11, 3.12, 3.13 and 3.14 found (python3 is" \
+    "$$(python3 --version 2>&1)). Install one of them and run this again." >&2; exit 1; \
+fi; \
+echo "making $(VENV) with $$python (once; a minute or two)"; \
+$$python -m venv --clear $(VENV) || { \
+  echo "make: $$python can't make a virtual environment." \
+    "On Debian and Ubuntu, install python3-venv and run this again." >&2; exit 1; }
+endef
+
+# Hashes: what is installed is what was locked, whichever index it comes from. Not compiled: half
+# of the time would go into modules that nobody imports.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-compile --no-deps --require-hashes
+INSTALL_SELF := $(PIP) install --quiet --no-deps --no-build-isolation -e .
+
+$(READY): pyproject.toml requirements.lock requirements-tools.lock
+	$(new_venv)
+	@$(INSTALL) -r requirements.lock
+	@# Neither the demo nor another test needs these.
+	@$(INSTALL) --only-binary :all: -r requirements-tools.lock >$(VENV)/tools.log 2>&1 || \
+	  echo "left out, for want of a wheel for this platform:" \
+	    "$$(sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' requirements-tools.lock | tr '\n' ' ')(and the" \
+	    "tests that use it; $(VENV)/tools.log says why)"
+	@$(INSTALL_SELF)
+	@touch $(DEMO_READY) $@
+
+# Where everything is installed, this is made with it.
+$(DEMO_READY): pyproject.toml requirements-demo.lock requirements-build.lock
+	@if [ -e $(READY) ]; then $(MAKE) --no-print-directory $(READY); else \
+	  $(MAKE) --no-print-directory demo-environment; fi
 	@touch $@
 
-$(READY): pyproject.toml $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-	  --no-build-isolation -e .
-	@touch $@
+.PHONY: demo-environment
+demo-environment:
+	$(new_venv)
+	@$(INSTALL) -r requirements-demo.lock -r requirements-build.lock
+	@$(INSTALL_SELF)
 
-# One list for every supported Python: the resolution of the oldest, without markers.
-lock:
-	python3 -m venv --clear build/lock
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	build/lock/bin/uv pip compile --quiet --upgrade --no-annotate --no-header \
-	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
-	  --extra sandbox --extra deploy --extra dev pyproject.toml \
-	  --output-file build/lock/requirements
-	{ echo "# Made by 'make lock' from pyproject.toml. Complete: install with pip install --no-deps."; \
-	  cat build/lock/requirements; } >requirements.lock
-	build/lock/bin/uv pip compile --quiet --upgrade --no-annotate --no-header \
-	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 \
-	  --extra deploy --constraint build/lock/requirements pyproject.toml \
-	  --output-file build/lock/deploy
-	{ echo "# Made by 'make lock' from pyproject.toml: what the image installs, a part of" \
-	  "../requirements.lock."; cat build/lock/deploy; } >deploy/requirements.lock
+# One list for every supported Python: the resolution of the oldest, without markers. The others are
+# parts of it, but for the test tools that not every platform has. Versions stay as they are unless
+# pyproject.toml excludes them; UPGRADE=1 takes the newest.
+RESOLVE = build/uv/bin/uv pip compile --quiet --no-annotate --generate-hashes \
+  --custom-compile-command "make lock" --python-version 3.11 \
+  --python-platform x86_64-manylinux_2_34
+PART = $(RESOLVE) --constraint requirements.lock
+
+lock: build/uv/bin/uv
+	$(RESOLVE) $(if $(UPGRADE),--upgrade) --extra sandbox --extra deploy --extra dev \
+	  pyproject.toml --output-file requirements.lock
+	$(RESOLVE) $(if $(UPGRADE),--upgrade) --group tools --output-file requirements-tools.lock
+	$(PART) --extra sandbox pyproject.toml --output-file requirements-demo.lock
+	$(PART) --extra deploy pyproject.toml --output-file deploy/requirements.lock
+	$(PART) --group build --output-file requirements-build.lock
+
+build/uv/bin/uv: Makefile
+	python3 -m venv --clear build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Asks the package index. What has no wheel somewhere is named; pip builds it there.
+platforms: build/uv/bin/uv
+	@python3 deploy/platforms.py build/uv/bin/uv "$(PYTHONS)" "$(PLATFORMS)"
 
 # What the image carries, as CycloneDX, from the installed packages. Once both environments are
 # there it needs no network.

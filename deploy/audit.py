@@ -46,8 +46,8 @@ def locked(paths: Sequence[Path]) -> dict[str, Version]:
     found = {}
     for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
-            if line and not line.startswith("#"):
-                requirement = Requirement(line)
+            if line and not line.startswith(("#", " ")):
+                requirement = Requirement(line.removesuffix("\\").strip())
                 (pin,) = requirement.specifier
                 found[str(canonicalize_name(requirement.name))] = Version(pin.version)
     return found

@@ -65,8 +65,11 @@ def test_the_page_on_operations_lists_every_schedule() -> None:
 
 
 def test_every_dependency_is_accounted_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, groups = written["project"], written["dependency-groups"]
+    wanted = chain(
+        project["dependencies"], *project["optional-dependencies"].values(), *groups.values()
+    )
     names = {re.split(r"[\[<>=]", requirement)[0] for requirement in wanted}
     rows = re.findall(r"^\| ([^|]+) \|", prose(DOCS / "dependencies.md"), flags=re.MULTILINE)
     told = {re.sub(r" \(.*", "", name) for row in rows for name in row.split(", ")}

@@ -12,7 +12,13 @@ import pytest
 
 from tests.production.policies import REPOSITORY
 
-LOCKED = "# Made by hand.\nWidget_Maker==2.5.0\ngadget==1.0\n"
+LOCKED = """\
+# Made by hand.
+Widget_Maker==2.5.0 \\
+    --hash=sha256:0123456789abcdef \\
+    --hash=sha256:fedcba9876543210
+gadget==1.0
+"""
 
 
 def advisory(

@@ -17,8 +17,10 @@ def test_the_image_is_pinned_and_runs_as_nobody_in_particular() -> None:
     assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base) for base in bases)
     last = text.rpartition("FROM ")[2]
     assert re.search(r"^USER (?!0)\d+:\d+$", last, re.MULTILINE)
-    locked = set((REPOSITORY / "requirements.lock").read_text().splitlines())
-    assert set(re.findall(r"[\w-]+==[\w.]+", text)) <= locked
+    # Every package comes from a lock, by its hash.
+    for install in re.findall(r"pip install ((?:.|\\\n)+)", text):
+        ours = install.endswith("--no-build-isolation . \\")
+        assert ours or "--require-hashes" in install, install
 
 
 @pytest.mark.parametrize("dockerfile", ["Dockerfile", "ecs/Dockerfile"])
@@ -33,9 +35,3 @@ def test_what_an_image_copies_is_there_and_not_ignored(dockerfile: str) -> None:
         for source in sources.split():
             assert (REPOSITORY / source).exists(), source
             assert source in admitted, source
-
-
-def test_what_the_image_installs_is_what_the_tests_ran_with() -> None:
-    whole = set((REPOSITORY / "requirements.lock").read_text().splitlines())
-    image = (DEPLOY / "requirements.lock").read_text().splitlines()
-    assert {line for line in image if not line.startswith("#")} <= whole

