@@ -3,8 +3,10 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-# What the demo needs, and everything. Both install ft-ops itself, too.
+# What the demo needs, and everything; each without and with ft-ops itself.
+DEMO_INSTALLED := $(VENV)/.demo-lock-installed
 DEMO_READY := $(VENV)/.demo-installed
+INSTALLED := $(VENV)/.lock-installed
 READY := $(VENV)/.project-installed
 PYTHONS := 3.11 3.12 3.13 3.14
 PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
@@ -98,7 +100,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-compile --no-deps --require-hashes
 INSTALL_SELF := $(PIP) install --quiet --no-deps --no-build-isolation -e .
 
-$(READY): pyproject.toml requirements.lock requirements-tools.lock
+$(INSTALLED): requirements.lock requirements-tools.lock
 	$(new_venv)
 	@$(INSTALL) -r requirements.lock
 	@# Neither the demo nor another test needs these.
@@ -106,20 +108,26 @@ $(READY): pyproject.toml requirements.lock requirements-tools.lock
 	  echo "left out, for want of a wheel for this platform:" \
 	    "$$(sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' requirements-tools.lock | tr '\n' ' ')(and the" \
 	    "tests that use it; $(VENV)/tools.log says why)"
-	@$(INSTALL_SELF)
-	@touch $(DEMO_READY) $@
+	@touch $@
 
-# Where everything is installed, this is made with it.
-$(DEMO_READY): pyproject.toml requirements-demo.lock requirements-build.lock
-	@if [ -e $(READY) ]; then $(MAKE) --no-print-directory $(READY); else \
+$(READY): pyproject.toml $(INSTALLED)
+	@$(INSTALL_SELF)
+	@touch $(DEMO_INSTALLED) $(DEMO_READY) $@
+
+$(DEMO_INSTALLED): requirements-demo.lock requirements-build.lock
+	@# Where everything is installed, this is a part of it.
+	@if [ -e $(INSTALLED) ]; then $(MAKE) --no-print-directory $(READY); else \
 	  $(MAKE) --no-print-directory demo-environment; fi
+	@touch $@
+
+$(DEMO_READY): pyproject.toml $(DEMO_INSTALLED)
+	@$(INSTALL_SELF)
 	@touch $@
 
 .PHONY: demo-environment
 demo-environment:
 	$(new_venv)
 	@$(INSTALL) -r requirements-demo.lock -r requirements-build.lock
-	@$(INSTALL_SELF)
 
 # One list for every supported Python: the resolution of the oldest, without markers. The others are
 # parts of it, but for the test tools that not every platform has. Versions stay as they are unless
