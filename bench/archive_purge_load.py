@@ -40,7 +40,7 @@ REASON = (
     " The move's detach and attach make every session plan its statements anew, and an export's"
     " sort can't rest half way. On a server of its own, or with more cores, it was not measured"
 )
-RULES = PurgeRules(enabled=True, grace=timedelta(0))
+RULES = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
 
 
 def run(context: BenchContext) -> Iterator[Result]:

@@ -38,7 +38,7 @@ QUICK_ROWS: Final = 5_000
 TIMES: Final = "1,3,10"
 QUICK_TIMES: Final = "1,3"
 DAYS: Final = 31
-RULES: Final = PurgeRules(enabled=True, grace=timedelta(0))
+RULES: Final = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
 NO_LIMITS: Final = Limits(replication_lag_seconds=1e9, latency_ms=1e9, longest_pause_seconds=0)
 
 STEPS: Final = {

@@ -1,15 +1,19 @@
 """Assets and jobs of a month's way into the archive and out of the database."""
 
+from collections.abc import Iterator, Mapping
+
 import dagster as dg
 
-from ft_ops.archive.month.content import TABLES, archived_name
+from ft_ops.archive.month.content import ARCHIVED, HOT, TABLES, archived_name, hot_name
 from ft_ops.archive.month.digest import total
 from ft_ops.archive.month.ledger import Generation, latest, supersede
+from ft_ops.archive.month.relation import attached_relation
 from ft_ops.archive.move.move import move_month
 from ft_ops.archive.move.preflight import LOCKS, Preflight, preflight
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.purge.purge import PurgePlan, plan_purge, purge_month
 from ft_ops.archive.resources import (
+    UNFINISHED,
     DryRunOff,
     DryRunOn,
     archive_target,
@@ -19,14 +23,18 @@ from ft_ops.archive.resources import (
     purge_rules,
     throttle,
 )
+from ft_ops.archive.store.layout import manifest_key
 from ft_ops.archive.thaw.ledger import open_thaw
 from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource
+from ft_ops.pg.catalog import partition_sizes, partitions_of
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import pace_beside_others
 from ft_ops.settings import Settings
 
@@ -39,6 +47,7 @@ from ft_ops.settings import Settings
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "A month past its retention, moved out of `content_segments` by DETACH CONCURRENTLY and "
         "ATTACH. No row is copied, and the application does not wait. Finishes a detach that a "
@@ -50,7 +59,7 @@ def archived_content_segments(
     config: DryRunOff,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
         seen = preflight(
@@ -61,7 +70,10 @@ def archived_content_segments(
             now=utc_now(),
         )
         if config.dry_run:
-            return dg.MaterializeResult(metadata={"dry run": True, **_preflight_metadata(seen)})
+            show_dry_run(context, _preflight_metadata(seen))
+            # The next step is skipped in this run, because this one yields nothing.
+            _show_export(context, seen, latest(connection, month), settings)
+            return
         if seen.fatal:
             raise Refused(
                 f"archive of {month}",
@@ -69,7 +81,7 @@ def archived_content_segments(
                 next_step="see the preflight in this run's metadata by a dry run",
             )
         move = move_month(connection, month, run_id=context.run.run_id, log=context.log.info)
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             **_preflight_metadata(seen),
             "table": archived_name(month),
@@ -89,6 +101,7 @@ def archived_content_segments(
     kinds={"parquet", "s3"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "The month's segments with their narrations, tags and links as Parquet in S3: exported in "
         "one snapshot, read back and proven row by row, then moved to Glacier. Goes on where an "
@@ -100,10 +113,13 @@ def content_archive(
     config: DryRunOff,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
         generation = latest(connection, month)
+        if config.dry_run:
+            show_dry_run(context, _export_plan(connection, month, generation, settings))
+            return
         if generation is None:
             raise Refused(
                 f"archive of {month}",
@@ -117,22 +133,19 @@ def content_archive(
                 cause=f"{thaw.name} is rewriting it",
                 next_step="let the job erase_archived_content end",
             )
-        if not config.dry_run:
-            with database.connect("archive pace") as beside:
-                pace = pace_beside_others(beside, settings.archive_share_beside_others)
-                generation = archive_content(
-                    connection,
-                    settings.require_database_url(),
-                    archive_target(settings, pace),
-                    generation,
-                    storage_class=settings.archive_storage_class,
-                    lock=object_lock(settings),
-                    run_id=context.run.run_id,
-                    log=context.log.info,
-                )
-    return dg.MaterializeResult(
-        metadata={"dry run": config.dry_run, **_generation_metadata(generation, settings)}
-    )
+        with database.connect("archive pace") as beside:
+            pace = pace_beside_others(beside, settings.archive_share_beside_others)
+            generation = archive_content(
+                connection,
+                settings.require_database_url(),
+                archive_target(settings, pace),
+                generation,
+                storage_class=settings.archive_storage_class,
+                lock=object_lock(settings),
+                run_id=context.run.run_id,
+                log=context.log.info,
+            )
+    yield dg.MaterializeResult(metadata=_generation_metadata(generation, settings))
 
 
 @dg.asset(
@@ -143,6 +156,7 @@ def content_archive(
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "The month's rows, removed from the database once nothing speaks against it: proof, grace, "
         "legal holds, a verified backup younger than the proof, and the digest of every row taken "
@@ -154,7 +168,7 @@ def purged_content_segments(
     config: DryRunOn,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
         generation = latest(connection, month)
@@ -165,7 +179,11 @@ def purged_content_segments(
                 next_step="materialize archived_content_segments and content_archive first",
             )
         if generation.state == "purged":
-            return dg.MaterializeResult(metadata={"decision": "done before"})
+            if config.dry_run:
+                show_dry_run(context, {"decision": "done before"})
+            else:
+                yield dg.MaterializeResult(metadata={"decision": "done before"})
+            return
         plan = plan_purge(
             connection,
             archive_target(settings).bucket,
@@ -176,13 +194,15 @@ def purged_content_segments(
         )
         metadata = _plan_metadata(plan)
         if config.dry_run:
-            return dg.MaterializeResult(metadata={"dry run": True, **metadata})
+            show_dry_run(context, metadata)
+            return
         if plan.decision == "export again":
             following = supersede(
                 connection, generation, "; ".join(plan.changed), context.run.run_id
             )
             context.log.warning("%s: %s is exported next", "; ".join(plan.changed), following.name)
-            return dg.MaterializeResult(metadata={"next": following.name, **metadata})
+            yield dg.MaterializeResult(metadata={"next": following.name, **metadata})
+            return
         purge = purge_month(
             connection,
             plan,
@@ -190,7 +210,7 @@ def purged_content_segments(
             run_id=context.run.run_id,
             log=context.log.info,
         )
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             **metadata,
             "segments removed": purge.segments,
@@ -198,6 +218,58 @@ def purged_content_segments(
             **({"next": purge.next.name} if purge.next else {}),
         }
     )
+
+
+def _show_export(
+    context: dg.AssetExecutionContext,
+    seen: Preflight,
+    generation: Generation | None,
+    settings: Settings,
+) -> None:
+    """Show on the next asset's page what its step would do once this one has moved the month."""
+    context.log_event(
+        dg.AssetObservation(
+            asset_key="content_archive",
+            partition=context.partition_key,
+            metadata={
+                "dry run": True,
+                **_export_metadata(
+                    seen.month, generation, seen.estimated_rows, seen.bytes, settings
+                ),
+            },
+        )
+    )
+
+
+def _export_plan(
+    connection: Connection, month: Month, generation: Generation | None, settings: Settings
+) -> Mapping[str, dg.MetadataValue | int | str]:
+    """What `content_archive` would do with a month as it is now, moved or not."""
+    name = hot_name(month) if generation is None else archived_name(month)
+    parent = HOT if generation is None else ARCHIVED
+    found = attached_relation(connection, parent, month)
+    name = found.name if found is not None else name
+    rows = {p.name: p.estimated_rows for p in partitions_of(connection, parent)}
+    size = partition_sizes(connection, parent)
+    return _export_metadata(month, generation, rows.get(name, 0), size.get(name, 0), settings)
+
+
+def _export_metadata(
+    month: Month, generation: Generation | None, rows: int, size: int, settings: Settings
+) -> Mapping[str, dg.MetadataValue | int | str]:
+    if generation is not None and generation.state not in UNFINISHED:
+        return {"would do": "nothing", **_generation_metadata(generation, settings)}
+    number = 1 if generation is None else generation.number
+    manifest = manifest_key(settings.archive_prefix, month, number)
+    state = "not moved yet" if generation is None else generation.state
+    return {
+        "state": state,
+        "would do": "export the month, read it back and prove it, then move it to "
+        f"{settings.archive_storage_class}",
+        "estimated rows": dg.MetadataValue.int(rows),
+        "bytes in the database": dg.MetadataValue.int(size),
+        "manifest": dg.MetadataValue.url(f"s3://{settings.require_archive_bucket()}/{manifest}"),
+    }
 
 
 def _preflight_metadata(seen: Preflight) -> dict[str, dg.MetadataValue]:

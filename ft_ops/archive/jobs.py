@@ -11,10 +11,11 @@ from ft_ops.archive.assets import (
     purged_content_segments,
 )
 from ft_ops.archive.checks import archive_bucket_is_safe
+from ft_ops.archive.month.content import ARCHIVED
 from ft_ops.archive.month.ledger import all_latest
-from ft_ops.archive.move.preflight import due_months
+from ft_ops.archive.move.preflight import due_months, due_on
 from ft_ops.archive.resources import UNFINISHED, DryRunOn, archive_target
-from ft_ops.archive.thaw.ledger import open_thaws
+from ft_ops.archive.thaw.ledger import Thaw, open_thaws, record_thaw_error
 from ft_ops.archive.thaw.thaw import is_readable
 from ft_ops.archive.thaw_assets import (
     EraseConfig,
@@ -24,9 +25,15 @@ from ft_ops.archive.thaw_assets import (
     thawed_content_segments,
 )
 from ft_ops.clock import utc_now
+from ft_ops.errors import Refused
+from ft_ops.items import each
 from ft_ops.months import Month
 from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.catalog import partitions_of
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
 from ft_ops.settings import Settings
 
 archive_old_content = asset_job(
@@ -92,9 +99,14 @@ def archive_old_content_monthly(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for every month that is due, not for the newest alone: a missed tick skips nothing."""
+    """Ask for every month that is due, not for the newest alone: a missed tick skips nothing.
+
+    Late rows of a month that is still in the archive's table wait until that is purged.
+    """
     with as_failure(), database.connect("archive schedule") as connection:
-        months = due_months(connection, settings.retention_years, context.scheduled_execution_time)
+        due = due_months(connection, settings.retention_years, context.scheduled_execution_time)
+        waiting = {partition.month for partition in partitions_of(connection, ARCHIVED)}
+        months = [month for month in due if month not in waiting]
     if not months:
         return dg.SkipReason("no month is due")
     return _requests(months, context)
@@ -164,42 +176,80 @@ def purge_archived_content_daily(
     "thawed months whose time to live is over out of the database again.",
 )
 def thaws_in_progress(
-    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+    context: dg.SensorEvaluationContext,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One request a thaw and state; a run that failed is asked for again the next hour."""
-    requests = []
+    """One request a thaw and state; a run that failed is asked for again the next hour.
+
+    A thaw that can't be looked at has its error in the ledger, and does not stop the others.
+    """
     hour = f"{utc_now():%Y-%m-%dT%H}"
     with as_failure(), database.connect("thaw sensor") as connection:
         thaws = open_thaws(connection)
         if not thaws:
             return dg.SkipReason("no month is thawed or asked back")
         bucket = archive_target(settings).bucket
+
+        def look(thaw: Thaw) -> dg.RunRequest | None:
+            return _next_run(connection, bucket, settings, thaw, f"{thaw.id}-{thaw.state}-{hour}")
+
+        worked = each(thaws, look, name=lambda thaw: thaw.name, log=context.log.error)
+        problems = {failed.name: str(failed) for failed in worked.failed}
         for thaw in thaws:
-            run_key = f"{thaw.id}-{thaw.state}-{hour}"
-            due = thaw.expires_at is not None and thaw.expires_at <= utc_now()
-            if thaw.state == "refreezing" or (thaw.state == "thawed" and due):
-                requests.append(_refreeze_request(thaw.month.key, run_key))
-            elif thaw.state != "thawed" and is_readable(connection, bucket, thaw):
-                if thaw.purpose == "erasure":
-                    requests.append(_erase_request(run_key))
-                else:
-                    requests.append(
-                        _load_request(thaw.month.key, str(thaw.family_id or ""), run_key)
-                    )
-    return requests or dg.SkipReason("Glacier has not brought anything back yet")
+            record_thaw_error(connection, thaw, problems.get(thaw.name))
+    requests = [request for request in worked.results if request is not None]
+    if requests:
+        return requests
+    waiting = "Glacier has not brought anything back yet"
+    return dg.SkipReason("; ".join(problems.values()) or waiting)
+
+
+def _next_run(
+    connection: Connection, bucket: Bucket, settings: Settings, thaw: Thaw, run_key: str
+) -> dg.RunRequest | None:
+    """What is to be done for a thaw now, if anything."""
+    _refuse_unknown(thaw.month)
+    is_over = thaw.expires_at is not None and thaw.expires_at <= utc_now()
+    if thaw.state == "refreezing" or (thaw.state == "thawed" and is_over):
+        due = due_on(thaw.month, settings.retention_years)
+        return _refreeze_request(thaw.month.key, run_key) if due <= utc_now() else None
+    if thaw.state == "thawed" or not is_readable(connection, bucket, thaw):
+        return None
+    if thaw.purpose == "erasure":
+        return _erase_request(run_key)
+    return _load_request(thaw.month.key, str(thaw.family_id or ""), run_key)
+
+
+def _refuse_unknown(month: Month) -> None:
+    """Refused for a month before FT_FIRST_MONTH: Dagster has no partition of it."""
+    if not monthly.has_partition_key(month.key):
+        raise Refused(
+            f"month {month}",
+            cause="it is none of Dagster's partitions, which begin with FT_FIRST_MONTH",
+            next_step=f"set FT_FIRST_MONTH to {month} or earlier",
+        )
 
 
 def _requests(
     months: Sequence[Month],
     context: dg.ScheduleEvaluationContext,
     config: dg.RunConfig | None = None,
-) -> list[dg.RunRequest]:
-    """One run a month; the key lets a tick that is evaluated twice ask only once."""
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run a month; the key lets a tick that is evaluated twice ask only once.
+
+    A month that Dagster has no partition of is named in the log, and does not stop the others.
+    """
     tick = context.scheduled_execution_time.isoformat()
-    return [
-        dg.RunRequest(run_key=f"{month}@{tick}", partition_key=month.key, run_config=config or {})
-        for month in months
-    ]
+
+    def request(month: Month) -> dg.RunRequest:
+        _refuse_unknown(month)
+        return dg.RunRequest(
+            run_key=f"{month}@{tick}", partition_key=month.key, run_config=config or {}
+        )
+
+    worked = each(months, request, name=lambda month: f"month {month}", log=context.log.error)
+    return worked.results or dg.SkipReason("; ".join(map(str, worked.failed)))
 
 
 def _load_request(partition_key: str, family_id: str, run_key: str) -> dg.RunRequest:

@@ -46,9 +46,18 @@ class DryRunOn(dg.Config):
 
 @contextmanager
 def month_at_work(database: DatabaseResource, month: Month) -> Iterator[Connection]:
-    """A connection that holds the month's advisory lock: one run a month at any time."""
+    """A connection that holds the month's advisory lock: one run a month at any time.
+
+    What goes wrong in the block is a failure of the run.
+    """
+    with as_failure(), one_of_several(database, month) as connection:
+        yield connection
+
+
+@contextmanager
+def one_of_several(database: DatabaseResource, month: Month) -> Iterator[Connection]:
+    """The same in a run that is at work on several months: its errors are that month's alone."""
     with (
-        as_failure(),
         database.connect("archive") as connection,
         only_one(connection, f"archive {month}"),
     ):
@@ -70,7 +79,9 @@ def object_lock(settings: Settings) -> Lock | None:
 
 def purge_rules(settings: Settings) -> PurgeRules:
     """When a purge may happen at all."""
-    return PurgeRules(settings.purge_enabled, timedelta(days=settings.purge_grace_days))
+    return PurgeRules(
+        settings.purge_enabled, timedelta(days=settings.purge_grace_days), settings.retention_years
+    )
 
 
 def throttle(connection: Connection, settings: Settings, log: Callable[[str], None]) -> Throttle:

@@ -1,6 +1,6 @@
 """Assets and jobs of the way back: thaw, refreeze, and erasure inside archives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from ft_ops.archive.resources import (
     gates_table,
     month_at_work,
     object_lock,
+    one_of_several,
     purge_rules,
     throttle,
 )
@@ -23,8 +24,11 @@ from ft_ops.archive.thaw.ledger import Thaw, open_thaw
 from ft_ops.archive.thaw.refreeze import plan_refreeze, refreeze
 from ft_ops.archive.thaw.retrieval_cost import estimate_thaw, load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable, load, plan_thaw
+from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import Failed, SomeFailed, Worked, each
 from ft_ops.months import Month
+from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.partitions import monthly
@@ -98,7 +102,7 @@ def thawed_content_segments(
         prices = load_prices(settings.archive_prices_file)
         if config.dry_run:
             _, estimate = plan_thaw(connection, request, prices)
-            context.log.info("estimate: %s", asdict(estimate))
+            show_dry_run(context, {"estimate": dg.MetadataValue.json(asdict(estimate))})
             return
         bucket = archive_target(settings).bucket
         thaw = begin(connection, bucket, request, prices, purpose="thaw", run_id=context.run.run_id)
@@ -118,6 +122,7 @@ def thawed_content_segments(
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "A thawed month, taken out of the database again. Unchanged, its archive is still its "
         "proof; changed, it becomes the month's next generation."
@@ -128,7 +133,7 @@ def refrozen_content_segments(
     config: DryRunOn,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
     with month_at_work(database, month) as connection:
         thaw = open_thaw(connection, month)
@@ -140,8 +145,9 @@ def refrozen_content_segments(
             )
         bucket = archive_target(settings).bucket
         if config.dry_run:
-            gates = plan_refreeze(connection, bucket, thaw, purge_rules(settings))
-            return dg.MaterializeResult(metadata={"dry run": True, "gates": gates_table(gates)})
+            gates = plan_refreeze(connection, bucket, thaw, purge_rules(settings), utc_now())
+            show_dry_run(context, {"gates": gates_table(gates)})
+            return
         done = refreeze(
             connection,
             bucket,
@@ -151,7 +157,7 @@ def refrozen_content_segments(
             run_id=context.run.run_id,
             log=context.log.info,
         )
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "segments removed": done.segments,
             "next": done.next.name if done.next else "none: nothing had changed",
@@ -165,6 +171,7 @@ def refrozen_content_segments(
     kinds={"s3"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "Archives without what was erased from the database: months that hold content of deleted "
         "users, families or threads are asked back, rewritten as their next generation, proven, "
@@ -176,31 +183,56 @@ def erased_archive_content(
     config: EraseConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     with as_failure(), database.connect("erasure") as connection:
-        bucket = archive_target(settings).bucket
-        plans = plan_erasures(connection, bucket)
-        rows = [_plan_row(plan, config, settings) for plan in plans]
-        removed = 0
-        if not config.dry_run:
-            removed = remove_superseded(connection, bucket, log=context.log.info)
-    outcomes = {}
-    if not config.dry_run:
-        for plan in plans:
-            if not plan.holds:
-                outcomes[str(plan.month)] = _erase(context, config, database, settings, plan)
-        with as_failure(), database.connect("erasure") as connection:
-            removed += remove_superseded(connection, bucket, log=context.log.info)
-    return dg.MaterializeResult(
-        metadata={
-            "dry run": config.dry_run,
+        plans = plan_erasures(connection, archive_target(settings).bucket)
+        shown = {
             "months": table(
-                ["month", "erased segments", "bytes", "dollars", "longest hours", "held by"], rows
-            ),
-            "outcomes": outcomes,
-            "versions removed": removed,
+                ["month", "erased segments", "bytes", "dollars", "longest hours", "held by"],
+                [_plan_row(plan, config, settings) for plan in plans],
+            )
         }
+    if config.dry_run:
+        show_dry_run(context, shown)
+        with as_failure():
+            _erased(plans, ()).refuse_failures("erasure inside archives")
+        return
+    failed = list(_collect(context, database, settings))
+    worked = each(
+        [plan for plan in plans if plan.problem is None and not plan.holds],
+        lambda plan: _erase(context, config, database, settings, plan),
+        name=lambda plan: f"erasure of {plan.month}",
+        log=context.log.error,
     )
+    # Once more: the generations that were just replaced.
+    failed += [f for f in _collect(context, database, settings) if f not in failed]
+    metadata = {**shown, "outcomes": dg.MetadataValue.json(dict(worked.done))}
+    whole = _erased(plans, (*failed, *worked.failed))
+    if whole.failed:
+        context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=metadata))
+        with as_failure():
+            whole.refuse_failures("erasure inside archives")
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+def _erased(plans: Sequence[ErasurePlan], failed: Sequence[Failed]) -> Worked[str]:
+    """What failed of an erasure, with the months of which it can't be told what they hold."""
+    return Worked((), (*(plan.problem for plan in plans if plan.problem is not None), *failed))
+
+
+def _collect(
+    context: dg.AssetExecutionContext, database: DatabaseResource, settings: Settings
+) -> tuple[Failed, ...]:
+    """Remove the objects of replaced generations; those that could not be removed."""
+    with as_failure(), database.connect("erasure") as connection:
+        try:
+            removed = remove_superseded(
+                connection, archive_target(settings).bucket, log=context.log.info
+            )
+        except SomeFailed as error:
+            return error.failed
+    context.log.info("%s versions of replaced generations removed", removed)
+    return ()
 
 
 def _erase(
@@ -212,18 +244,15 @@ def _erase(
 ) -> str:
     request = ThawConfig(tier=config.tier, days=1).request(plan.month, settings)
     target = archive_target(settings)
-    with month_at_work(database, plan.month) as connection:
-        try:
-            thaw = begin(
-                connection,
-                target.bucket,
-                request,
-                load_prices(settings.archive_prices_file),
-                purpose="erasure",
-                run_id=context.run.run_id,
-            )
-        except Refused as error:
-            return str(error)
+    with one_of_several(database, plan.month) as connection:
+        thaw = begin(
+            connection,
+            target.bucket,
+            request,
+            load_prices(settings.archive_prices_file),
+            purpose="erasure",
+            run_id=context.run.run_id,
+        )
         if not is_readable(connection, target.bucket, thaw):
             return "asked Glacier; the sensor thaws_in_progress goes on from here"
         done = erase_month(
@@ -252,7 +281,7 @@ def _plan_row(
         estimate.bytes,
         estimate.dollars,
         estimate.longest_hours,
-        "; ".join(plan.holds),
+        str(plan.problem) if plan.problem else "; ".join(plan.holds),
     )
 
 

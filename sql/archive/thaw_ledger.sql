@@ -34,3 +34,10 @@ RETURNING
 UPDATE ops.thaws
 SET purged_buckets = purged_buckets || %(bucket)s::smallint
 WHERE id = %(id)s;
+
+-- name: record_thaw_error
+-- One row, when there is something new to say.
+UPDATE ops.thaws
+SET error = %(error)s
+WHERE id = %(id)s
+  AND error IS DISTINCT FROM %(error)s;

@@ -60,6 +60,20 @@ def _metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object
     return {name: value.value for name, value in event.metadata.items()}
 
 
+def _seen(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    """What a dry run shows: an observation, and no materialization."""
+    assert result.success
+    assert [e for e in result.all_events if e.is_step_materialization] == []
+    found = [
+        event.asset_observation_data.asset_observation
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION
+    ]
+    (observation,) = [o for o in found if o.asset_key == dg.AssetKey(asset)]
+    assert observation.partition in {OLD.key, None}
+    return {name: value.value for name, value in observation.metadata.items()}
+
+
 def test_a_month_lives_its_whole_life_in_runs(
     deployed: World, instance: dg.DagsterInstance
 ) -> None:
@@ -69,10 +83,10 @@ def test_a_month_lives_its_whole_life_in_runs(
     assert (said["state"], said["dagster/partition_row_count"]) == ("frozen", 40)
 
     looked = _run(instance, "purge_archived_content")
-    assert _metadata(looked, "purged_content_segments")["decision"] == "refuse"
+    assert _seen(looked, "purged_content_segments")["decision"] == "refuse"
     deployed.verified_backup()
     looked = _run(instance, "purge_archived_content")
-    assert _metadata(looked, "purged_content_segments")["decision"] == "purge"
+    assert _seen(looked, "purged_content_segments")["decision"] == "purge"
     assert deployed.count("archived_content_segments") == 40
 
     off = {"purged_content_segments": {"config": {"dry_run": False}}}
@@ -122,9 +136,48 @@ def test_a_dry_run_of_the_archive_moves_nothing(
         "content_archive": {"config": {"dry_run": True}},
     }
     result = _run(instance, "archive_old_content", on)
-    assert _metadata(result, "archived_content_segments")["dry run"] is True
+    assert _seen(result, "archived_content_segments")["dry run"] is True
+    # The second step, which has nothing to work on yet, is shown too.
+    planned = _seen(result, "content_archive")
+    assert planned["state"] == "not moved yet"
+    assert str(planned["manifest"]).endswith("year=2024/month=01/gen=1/manifest.json")
     assert deployed.count("content_segments") == 40
     assert latest(deployed.connection, OLD) is None
+
+
+def test_dry_runs_of_what_is_not_due_or_already_frozen_are_green(
+    deployed: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = {
+        "archived_content_segments": {"config": {"dry_run": True}},
+        "content_archive": {"config": {"dry_run": True}},
+    }
+    deployed.archive(OLD)
+    assert _seen(_run(instance, "archive_old_content", on), "content_archive")["state"] == "frozen"
+    monkeypatch.setenv("FT_RETENTION_YEARS", "30")
+    assert _seen(_run(instance, "archive_old_content", on), "archived_content_segments")
+
+
+def test_a_longer_retention_keeps_months_that_were_archived_before(
+    deployed: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.archive(OLD)
+    deployed.verified_backup()
+    monkeypatch.setenv("FT_RETENTION_YEARS", "30")
+    off = {"purged_content_segments": {"config": {"dry_run": False}}}
+    result = _run(instance, "purge_archived_content", off)
+    (failure,) = [e for e in result.all_node_events if e.is_step_failure]
+    assert failure.step_failure_data.user_failure_data is not None
+    assert "still due" in str(failure.step_failure_data.user_failure_data.description)
+    assert deployed.count("archived_content_segments") == 40
+    # Nor does a thawed one leave.
+    monkeypatch.setenv("FT_RETENTION_YEARS", "1")
+    assert _run(instance, "purge_archived_content", off).success
+    assert _run(instance, "thaw_archived_content").success
+    monkeypatch.setenv("FT_RETENTION_YEARS", "30")
+    off = {"refrozen_content_segments": {"config": {"dry_run": False}}}
+    assert not _run(instance, "refreeze_thawed_content", off).success
+    assert deployed.count("archived_content_segments") == 40
 
 
 def _asked(schedule: dg.ScheduleDefinition, tick: datetime) -> list[dg.RunRequest]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -55,11 +56,15 @@ def test_a_plan_changes_nothing(world: World) -> None:
 
 
 def _disabled(world: World) -> PurgeRules:
-    return PurgeRules(enabled=False, grace=timedelta(0))
+    return replace(RULES, enabled=False)
 
 
 def _in_grace(world: World) -> PurgeRules:
-    return PurgeRules(enabled=True, grace=timedelta(days=30))
+    return replace(RULES, grace=timedelta(days=30))
+
+
+def _retained_for_longer(world: World) -> PurgeRules:
+    return replace(RULES, retention_years=30)
 
 
 def _no_backup(world: World) -> PurgeRules:
@@ -140,6 +145,7 @@ def _manifest_wrong(world: World) -> PurgeRules:
     [
         (_disabled, "FT_PURGE_ENABLED"),
         (_in_grace, "grace"),
+        (_retained_for_longer, "still due: not before 2047-04-01"),
         (_no_backup, "verified backup"),
         (_old_backup, "verified backup"),
         (_month_held, "month 2017-03"),

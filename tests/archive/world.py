@@ -32,7 +32,7 @@ from tests.fixtures.postgres import Database
 
 MONTH = Month(2017, 3)
 PRICES = load_prices()
-RULES = PurgeRules(enabled=True, grace=timedelta(0))
+RULES = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
 
 Rows = dict[str, list[tuple[object, ...]]]
 

@@ -32,7 +32,7 @@ from ft_ops.s3 import upload
 from ft_ops.s3.bucket import Bucket
 
 RUN = "faults"
-RULES = PurgeRules(enabled=True, grace=timedelta(0))
+RULES = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
 PART_BYTES = 1 << 20
 
 # Small enough that a few rows take several parts and several batches.

@@ -27,6 +27,7 @@ from ft_ops.archive.store.export import ArchiveTarget
 from ft_ops.archive.store.freeze import Lock
 from ft_ops.archive.thaw.ledger import Thaw, enter_thaw, generations_of
 from ft_ops.archive.thaw.merge import merged
+from ft_ops.items import each
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -94,17 +95,33 @@ def remove_superseded(
     """Remove the objects of generations that a newer, proven one replaces; returns the versions.
 
     They may hold what was deleted in between. Manifests and certificates, which hold no content,
-    stay. An OpsError when an Object Lock is still on one of them.
+    stay. What can't be removed (an Object Lock may still be on it) is named by a SomeFailed, once
+    all others are gone.
     """
-    removed = 0
+
+    def remove(generation: Generation) -> int:
+        versions_removed = _remove_objects(connection, bucket, generation)
+        log(f"removed the objects of {generation.name}")
+        return versions_removed
+
+    worked = each(_replaced(connection), remove, name=lambda g: f"objects of {g.name}", log=log)
+    worked.refuse_failures("superseded generations")
+    return sum(worked.results)
+
+
+def _replaced(connection: Connection) -> list[Generation]:
+    """The superseded generations that a newer, frozen one replaces, and whose objects are there."""
+    found = []
     for month in months_by_state(connection, "superseded"):
         known = generations(connection, month)
-        for generation in known:
-            replaced = any(g.number > generation.number and g.frozen_at is not None for g in known)
-            if generation.state == "superseded" and generation.objects and replaced:
-                removed += _remove_objects(connection, bucket, generation)
-                log(f"removed the objects of {generation.name}")
-    return removed
+        found += [
+            generation
+            for generation in known
+            if generation.state == "superseded"
+            and generation.objects
+            and any(g.number > generation.number and g.frozen_at is not None for g in known)
+        ]
+    return found
 
 
 def _remove_objects(connection: Connection, bucket: Bucket, generation: Generation) -> int:

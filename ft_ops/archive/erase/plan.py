@@ -6,7 +6,7 @@ thaw; segments that were deleted one by one are known by their month.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,7 @@ from uuid import UUID
 from ft_ops.archive.month.holds import LegalHold, active_holds
 from ft_ops.archive.month.ledger import Generation, generations, months_by_state
 from ft_ops.archive.store.content_index import Subject, read_subjects
+from ft_ops.items import Failed, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -32,33 +33,50 @@ class Tombstones:
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """A purged month that holds erased content: its generations, and what forbids the erasure."""
+    """A purged month that holds erased content: its generations, and what forbids the erasure.
+
+    ``problem`` is why it can't be told whether the month holds any: its list of subjects is gone.
+    """
 
     month: Month
     generations: tuple[Generation, ...]
     segments: int
     holds: tuple[str, ...]
+    problem: Failed | None = None
 
 
 def plan_erasures(connection: Connection, bucket: Bucket) -> list[ErasurePlan]:
-    """Every purged month with erased content, oldest first; reads STANDARD objects only."""
+    """Every purged month with erased content, oldest first; reads STANDARD objects only.
+
+    A month of which that can't be told is among them, with the problem.
+    """
     tombstones = read_tombstones(connection)
     holds = active_holds(connection)
-    plans = []
-    for month in months_by_state(connection, "purged"):
-        purged = tuple(g for g in generations(connection, month) if g.state == "purged")
-        erased = [s for g in purged for s in _erased_subjects(bucket, g, tombstones)]
-        single = sum(_may_hold(g, tombstones) for g in purged)
-        if erased or single:
-            plans.append(
-                ErasurePlan(
-                    month,
-                    purged,
-                    sum(subject.segments for subject in erased) + single,
-                    tuple(str(hold) for hold in holds if _forbids(hold, month, erased)),
-                )
-            )
-    return plans
+    months = {f"erasure of {month}": month for month in months_by_state(connection, "purged")}
+    worked = each(months, lambda name: _plan(connection, bucket, months[name], tombstones, holds))
+    unknown = [ErasurePlan(months[failed.name], (), 0, (), failed) for failed in worked.failed]
+    found = [plan for plan in worked.results if plan is not None]
+    return sorted([*found, *unknown], key=lambda plan: plan.month)
+
+
+def _plan(
+    connection: Connection,
+    bucket: Bucket,
+    month: Month,
+    tombstones: Tombstones,
+    holds: Sequence[LegalHold],
+) -> ErasurePlan | None:
+    purged = tuple(g for g in generations(connection, month) if g.state == "purged")
+    erased = [s for g in purged for s in _erased_subjects(bucket, g, tombstones)]
+    single = sum(_may_hold(g, tombstones) for g in purged)
+    if not erased and not single:
+        return None
+    return ErasurePlan(
+        month,
+        purged,
+        sum(subject.segments for subject in erased) + single,
+        tuple(str(hold) for hold in holds if _forbids(hold, month, erased)),
+    )
 
 
 def read_tombstones(connection: Connection) -> Tombstones:

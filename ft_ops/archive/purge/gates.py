@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.holds import holds_on
 from ft_ops.archive.month.ledger import Generation
+from ft_ops.archive.move.preflight import due_on
 from ft_ops.archive.store.manifest import refuse_other_manifest
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError
+from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import head, read_object
@@ -23,6 +25,7 @@ class PurgeRules:
 
     enabled: bool
     grace: timedelta
+    retention_years: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ def purge_gates(
     """
     return [
         _enabled(rules),
+        _still_due(generation.month, rules, now),
         _proven(generation),
         _past_grace(generation, rules, now),
         _not_held(connection, generation),
@@ -60,10 +64,12 @@ def refreeze_gates(
     bucket: Bucket,
     generations: Sequence[Generation],
     rules: PurgeRules,
+    now: datetime,
 ) -> list[Gate]:
     """Every gate before a thawed month is removed again, whose archive is still its proof."""
     return [
         _enabled(rules),
+        _still_due(generations[-1].month, rules, now),
         _not_held(connection, generations[-1]),
         *(gate for generation in generations for gate in _stored(bucket, generation)),
     ]
@@ -72,6 +78,18 @@ def refreeze_gates(
 def _enabled(rules: PurgeRules) -> Gate:
     detail = "FT_PURGE_ENABLED is true" if rules.enabled else "FT_PURGE_ENABLED is not set to true"
     return Gate("enabled", rules.enabled, detail)
+
+
+def _still_due(month: Month, rules: PurgeRules, now: datetime) -> Gate:
+    """Asked again: whoever raises FT_RETENTION_YEARS means the months that were archived, too."""
+    due = due_on(month, rules.retention_years)
+    return Gate(
+        "still due",
+        due <= now,
+        f"due since {due:%Y-%m-%d}"
+        if due <= now
+        else f"not before {due:%Y-%m-%d}, by FT_RETENTION_YEARS={rules.retention_years}",
+    )
 
 
 def _proven(generation: Generation) -> Gate:

@@ -143,6 +143,11 @@ def record_loaded(
     )
 
 
+def record_thaw_error(connection: Connection, thaw: Thaw, error: str | None) -> None:
+    """Keep why a thaw does not get on, for whoever looks at the ledger; None: it does."""
+    connection.execute(statement("archive/record_thaw_error"), {"id": thaw.id, "error": error})
+
+
 def record_refrozen_bucket(connection: Connection, thaw: Thaw, bucket: int) -> None:
     """Record, in the transaction that removed it, that a bucket is gone from the database."""
     connection.execute(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg import sql
 
@@ -29,6 +30,7 @@ from ft_ops.archive.thaw.ledger import (
     record_refrozen_bucket,
     thawed_relation,
 )
+from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
@@ -46,10 +48,10 @@ class Refreeze:
 
 
 def plan_refreeze(
-    connection: Connection, bucket: Bucket, thaw: Thaw, rules: PurgeRules
+    connection: Connection, bucket: Bucket, thaw: Thaw, rules: PurgeRules, now: datetime
 ) -> list[Gate]:
     """What must hold before thawed rows are removed; changes nothing."""
-    return refreeze_gates(connection, bucket, generations_of(connection, thaw), rules)
+    return refreeze_gates(connection, bucket, generations_of(connection, thaw), rules, now)
 
 
 def refreeze(
@@ -62,9 +64,11 @@ def refreeze(
     run_id: str,
     log: Callable[[str], None] = lambda line: None,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Refreeze:
     """End a thaw; goes on with one that a dead run was ending. Refused while a gate is closed."""
-    closed = [gate for gate in plan_refreeze(connection, bucket, thaw, rules) if not gate.passed]
+    gates = plan_refreeze(connection, bucket, thaw, rules, clock())
+    closed = [gate for gate in gates if not gate.passed]
     if thaw.state not in {"thawed", "refreezing"} or closed:
         raise Refused(
             f"refreeze of {thaw.name}",
