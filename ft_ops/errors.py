@@ -45,8 +45,13 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, ClientError, BotoCoreError, OSError) as error:
-        cause, next_step = _in_words(error)
-        raise OpsError(what, cause=cause, next_step=next_step) from error
+        raise explanation(what, error) from error
+
+
+def explanation(what: str, error: Exception) -> OpsError:
+    """The OpsError about ``what`` for an error of one of those kinds."""
+    cause, next_step = _in_words(error)
+    return OpsError(what, cause=cause, next_step=next_step)
 
 
 _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
@@ -58,7 +63,37 @@ _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (
         psycopg.errors.UndefinedTable,
         "it is not there: {}",
-        "see whether it was dropped, then run again",
+        "apply the migrations (ft-ops migrate run); if none is pending, see whether it was dropped",
+    ),
+    (
+        psycopg.errors.InvalidSchemaName,
+        "it is not there: {}",
+        "apply the migrations: ft-ops migrate run",
+    ),
+    (
+        psycopg.errors.ReadOnlySqlTransaction,
+        "the server takes no writes: {}",
+        "let FT_DATABASE_URL name the primary, and see default_transaction_read_only",
+    ),
+    (
+        psycopg.errors.IdleInTransactionSessionTimeout,
+        "the server ended the session because it waited in a transaction: {}",
+        "see what the run waited for in its log, then run again",
+    ),
+    (
+        psycopg.errors.DeadlockDetected,
+        "it waited for a session that waited for it: {}",
+        "run again: what was begun is finished by the next run",
+    ),
+    (
+        psycopg.errors.DiskFull,
+        "the server has no room left: {}",
+        "make room on its volume, then run again",
+    ),
+    (
+        psycopg.errors.TooManyConnections,
+        "the server has no connection left: {}",
+        "see who holds them in pg_stat_activity, then run again",
     ),
     (
         psycopg.errors.InsufficientPrivilege,

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg import conninfo
 from psycopg.rows import class_row
 
 from ft_ops.doctor.backups import examine_backups
 from ft_ops.doctor.findings import Finding, asked, failed
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import Connection, connect, describe
+from ft_ops.pg.connect import Connection, connect, describe, is_local, sslmode
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
 from ft_ops.settings import Settings
@@ -34,6 +35,12 @@ class _Session:
     version: str
     major_version: int
     is_replica: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Encryption:
+    is_encrypted: bool
+    protocol: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ def examine_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         return
     with connection:
         yield asked("database", lambda: _server(_session(connection), describe(url)))
+        yield asked("encryption", lambda: _encryption(connection, url))
         yield asked("migrations", lambda: _migrations(connection))
         yield asked("roles", lambda: _roles(connection, _session(connection)))
         yield asked("privileges", lambda: _privileges(connection))
@@ -94,6 +102,31 @@ def _server(session: _Session, place: str) -> Finding:
         mend = "let FT_DATABASE_URL name the primary"
         return Finding("database", "failed", f"{detail}: it is a replica, and read only", mend)
     return Finding("database", "ok", detail)
+
+
+def _encryption(connection: Connection, url: str) -> Finding:
+    """How what passes between here and the server is protected."""
+    name = "encryption"
+    if is_local(conninfo.conninfo_to_dict(url)):
+        return Finding(name, "ok", "the server is on this machine")
+    with connection.cursor(row_factory=class_row(_Encryption)) as cursor:
+        found = cursor.execute(statement("doctor/encryption")).fetchone()
+    if found is None or not found.is_encrypted:
+        return Finding(
+            name,
+            "limited",
+            "none: passwords and content pass readably, because sslmode is disable",
+            "let the server offer TLS, and take sslmode=disable out of FT_DATABASE_URL, unless the "
+            "network between is private",
+        )
+    if sslmode(url) not in {"verify-ca", "verify-full"}:
+        return Finding(
+            name,
+            "limited",
+            f"{found.protocol}, but nobody asks whether the server is the one that was meant",
+            "add sslmode=verify-full and sslrootcert to FT_DATABASE_URL",
+        )
+    return Finding(name, "ok", f"{found.protocol}, and the server's certificate is verified")
 
 
 def _migrations(connection: Connection) -> Finding:

@@ -1,47 +1,27 @@
-"""Connections that fail loudly: pinned formats, no filtered rows, no endless waits."""
+"""The one way to a database: encrypted unless it is local, with the session that was asked for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
+from typing import Final
 
 import psycopg
 from psycopg import conninfo
+from psycopg.errors import IdleInTransactionSessionTimeout
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, explained, explanation
+from ft_ops.pg.session import SESSION, Connection, refused_for_pooler, require_pinned
 
-Connection = psycopg.Connection[TupleRow]
+__all__ = ["SESSION", "Connection", "connect", "connected", "connection_string", "describe"]
 
 _CANCEL_SECONDS = 5
+_KEEPALIVES: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+"""A server that went away without a word is noticed after two minutes, not after two hours."""
 
 _QUOTED = re.compile(r'".*"', re.DOTALL)
-
-SESSION: Mapping[str, str] = MappingProxyType(
-    {
-        # Text stays text: of a server in SQL_ASCII it would arrive as bytes.
-        "client_encoding": "UTF8",
-        # Text forms of rows are hashed and compared: they must not follow the server's settings.
-        "TimeZone": "UTC",
-        "DateStyle": "ISO, MDY",
-        "IntervalStyle": "postgres",
-        "extra_float_digits": "1",
-        "bytea_output": "hex",
-        # A policy that would hide rows from us is an error, never a shorter archive.
-        "row_security": "off",
-        "lock_timeout": "5s",
-        "idle_in_transaction_session_timeout": "10min",
-        # The other cores are the application's: with parallel workers an export had six processes
-        # on two cores, took as long, and doubled the application's p99.
-        "max_parallel_workers_per_gather": "0",
-        # The server notices a dead client in the middle of a long statement.
-        "client_connection_check_interval": "5s",
-    }
-)
-"""What every operations session sets. A caller may set more, or other values, on top."""
 
 
 def connection_string(
@@ -60,12 +40,16 @@ def connection_string(
             "characters of the password percent-encoded",
         )
     parts = conninfo.conninfo_to_dict(url)
-    pinned = {**SESSION, **(settings or {})}
     options = [str(parts.get("options") or "")]
-    options += [f"-c {name}={_escaped(value)}" for name, value in pinned.items()]
+    options += [f"-c {name}={_escaped(value)}" for name, value in _pinned(settings).items()]
     parts["options"] = " ".join(options).strip()
     parts["application_name"] = f"ft-ops {application}"
     parts.setdefault("connect_timeout", 10)
+    if not is_local(parts):
+        if must_be_encrypted(parts):
+            parts["sslmode"] = "require"
+        for name, value in _KEEPALIVES.items():
+            parts.setdefault(name, value)
     return conninfo.make_conninfo(**parts)  # type: ignore[arg-type]  # str | int values
 
 
@@ -73,17 +57,21 @@ def connect(url: str, *, application: str, settings: Mapping[str, str] | None = 
     """Open an autocommit connection; transactions are explicit, by ``connection.transaction()``.
 
     ``application`` shows in pg_stat_activity. VACUUM, REINDEX CONCURRENTLY and DETACH
-    CONCURRENTLY need autocommit, and a forgotten transaction holds the xmin horizon.
+    CONCURRENTLY need autocommit, and a forgotten transaction holds the xmin horizon. An OpsError
+    when the server can't be reached, or when the session is not as it was asked for.
     """
     target = connection_string(url, application=application, settings=settings)
     try:
-        return psycopg.connect(target, autocommit=True)
+        connection = psycopg.connect(target, autocommit=True)
     except psycopg.OperationalError as error:
-        raise OpsError(
-            f"database {describe(url)}",
-            cause=str(error).strip(),
-            next_step="check that the server runs and that FT_DATABASE_URL is right",
-        ) from error
+        raise _unreachable(url, error) from error
+    try:
+        with explained(f"database {describe(url)}"):
+            require_pinned(connection, _pinned(settings), describe(url))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
@@ -92,23 +80,71 @@ def connected(
 ) -> Iterator[Connection]:
     """An operations connection for a block, closed after it.
 
-    A statement that the server did not end, because it went away or ran out of something, is an
-    OpsError. One that an interruption has left running is cancelled: the server would go on.
+    A statement that the server did not end, because it went away, ran out of something or waited
+    too long, is an OpsError. One that an interruption has left running is cancelled: the server
+    would go on.
     """
     connection = connect(url, application=application, settings=settings)
     try:
         yield connection
-    except psycopg.OperationalError as error:
-        raise OpsError(
-            f"database {describe(url)}",
-            cause=str(error).strip(),
-            next_step="see the server's log for the cause, then run again: what was begun is "
-            "finished by the next run",
-        ) from error
+    except (psycopg.OperationalError, IdleInTransactionSessionTimeout) as error:
+        raise explanation(f"database {describe(url)}", error) from error
     finally:
         if connection.info.transaction_status == TransactionStatus.ACTIVE:
             connection.cancel_safe(timeout=_CANCEL_SECONDS)
         connection.close()
+
+
+def is_local(parts: Mapping[str, object]) -> bool:
+    """Whether every server that a connection string names is this machine itself."""
+    named = str(parts.get("hostaddr") or parts.get("host") or "")
+    return all(
+        not host or host.startswith(("/", "@", "127.")) or host in {"localhost", "::1"}
+        for host in named.split(",")
+    )
+
+
+def must_be_encrypted(parts: Mapping[str, object]) -> bool:
+    """Whether libpq would be content with less than TLS although nobody said that it may.
+
+    An explicit ``disable`` is somebody's decision; ``prefer`` and ``allow`` give in to whoever
+    sits between.
+    """
+    return _sslmode(parts) in {"prefer", "allow"}
+
+
+def sslmode(url: str) -> str:
+    """What is demanded of the way to the server that ``url`` names, in libpq's words."""
+    return _sslmode(conninfo.conninfo_to_dict(url))
+
+
+def _sslmode(parts: Mapping[str, object]) -> str:
+    if "system" in {parts.get("sslrootcert"), _default("sslrootcert")}:
+        return "verify-full"
+    return str(parts.get("sslmode") or _default("sslmode"))
+
+
+def _default(name: str) -> str:
+    """libpq's own value, which PGSSLMODE and its like may set."""
+    defaults = {item.keyword.decode(): item.val for item in psycopg.pq.Conninfo.get_defaults()}
+    return (defaults[name] or b"").decode()
+
+
+def _pinned(settings: Mapping[str, str] | None) -> Mapping[str, str]:
+    return {**SESSION, **(settings or {})}
+
+
+def _unreachable(url: str, error: psycopg.OperationalError) -> OpsError:
+    said = " ".join(str(error).split())
+    if "startup parameter" in said:
+        return refused_for_pooler(describe(url), said)
+    next_step = "check that the server runs and that FT_DATABASE_URL is right"
+    if "does not support SSL" in said:
+        next_step = (
+            "let the server offer TLS (ssl = on); where the network between is private, say so: "
+            "sslmode=disable in FT_DATABASE_URL"
+        )
+    return OpsError(f"database {describe(url)}", cause=said, next_step=next_step)
 
 
 def takes_statements(connection: Connection) -> bool:

@@ -5,14 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import psycopg
+from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.sqlfiles import statement
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A session that holds a lock, since the beginning of its transaction or of itself."""
+
+    pid: int
+    role: str
+    application: str
+    since: datetime
+
+    def __str__(self) -> str:
+        name = f", {self.application}" if self.application else ""
+        return f"session {self.pid} ({self.role}{name}), since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+
 
 ESCALATING_WAITS_MS: Sequence[int] = (20, 40, 60, *([80] * 27))
 """Waits for a lock, in milliseconds. Everybody who wants the table queues behind ours, so none is
@@ -90,7 +109,7 @@ def until_locked(
 
 @contextmanager
 def only_one(connection: Connection, task: str) -> Iterator[None]:
-    """Hold the advisory lock of ``task`` for a block; Refused when another session has it.
+    """Hold the advisory lock of ``task`` for a block; Refused, and by whom, when another has it.
 
     Tried, never waited for: a session that waits in a blocking pg_advisory_lock holds a
     snapshot, and REINDEX CONCURRENTLY deadlocks with it.
@@ -99,10 +118,12 @@ def only_one(connection: Connection, task: str) -> Iterator[None]:
         "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
     ).fetchone()
     if row is None or not row[0]:
+        holder = _advisory_holder(connection, f"ft-ops {task}")
         raise Refused(
             task,
-            cause="another run is at work on it",
-            next_step="wait for that run to end, then run again",
+            cause=f"another run is at work on it: {holder or 'it ended a moment ago'}",
+            next_step="wait for that run to end, then run again; a session that is no run of the "
+            "operations is ended by pg_terminate_backend(its pid)",
         )
     try:
         yield
@@ -111,3 +132,34 @@ def only_one(connection: Connection, task: str) -> Iterator[None]:
             connection.execute(
                 "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
             )
+
+
+def holders(connection: Connection, relation: str) -> list[Holder]:
+    """Who holds a lock on a table or index that others may wait for; its name as SQL writes it."""
+    with connection.cursor(row_factory=class_row(Holder)) as cursor:
+        return cursor.execute(
+            statement("pg/relation_lock_holders"), {"relation": relation}
+        ).fetchall()
+
+
+@contextmanager
+def saying_who_holds(connection: Connection, relation: str) -> Iterator[None]:
+    """For a block that needs a lock on ``relation``: when there is none, an OpsError names who.
+
+    The block opens a transaction of its own, if any: the question is asked after its end.
+    """
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        found = holders(connection, relation) if takes_statements(connection) else []
+        by = ", ".join(str(holder) for holder in found) or "another session, which has ended since"
+        raise OpsError(
+            relation,
+            cause=f"it is locked by {by}",
+            next_step="wait for that session to end, or end it, then run again",
+        ) from error
+
+
+def _advisory_holder(connection: Connection, name: str) -> Holder | None:
+    with connection.cursor(row_factory=class_row(Holder)) as cursor:
+        return cursor.execute(statement("pg/advisory_lock_holder"), {"name": name}).fetchone()

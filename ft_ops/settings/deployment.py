@@ -27,7 +27,8 @@ class DeploymentSettings(RoomSettings):
     database_url: Annotated[SecretStr, AfterValidator(kept_secret(_readable))] | None = Field(
         default=None,
         examples=["postgresql://ft_ops:password@host:5432/familytales"],
-        description="The application's database, as the operations role.",
+        description="The application's database, as the operations role. A server on another "
+        "machine is spoken to by TLS alone, unless the URL says sslmode=disable.",
     )
     dagster_database_url: Annotated[SecretStr, AfterValidator(_dagsters)] | None = Field(
         default=None,

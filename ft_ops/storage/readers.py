@@ -16,6 +16,7 @@ from typing import TypeAlias, TypeVar
 from psycopg import IsolationLevel, sql
 
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Connection]]
@@ -57,6 +58,8 @@ def readers_of(connection: Connection, open_session: OpenSession, count: int) ->
             session.isolation_level = IsolationLevel.REPEATABLE_READ
             stack.enter_context(session.transaction())
             session.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(row[0])))
+            # Each waits for the others between its queries and at the end.
+            stay_open(session)
             # Room for the groups of MOST_BYTES_AT_ONCE; compiling the plan would take longer
             # than it gains.
             session.execute("SET LOCAL work_mem = '96MB'")

@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -40,6 +41,8 @@ def one_snapshot(connection: Connection) -> Iterator[Snapshot]:
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with connection.transaction():
+            # The readers that share the snapshot may count for longer than a time-out.
+            stay_open(connection)
             connection.execute(statement("storage/lock_content"))
             with connection.cursor(row_factory=class_row(Snapshot)) as cursor:
                 snapshot = cursor.execute(statement("storage/take_snapshot")).fetchone()

@@ -24,6 +24,16 @@ FROM pg_database AS d
 JOIN pg_roles AS r ON r.rolname = current_user
 WHERE d.datname = current_database();
 
+-- name: encryption
+-- What protects this session on its way. Reads shared memory.
+SELECT
+    coalesce(t.ssl, false) OR coalesce(g.encrypted, false) AS is_encrypted,
+    CASE WHEN t.ssl THEN t.version || ' ' || t.cipher ELSE 'GSSAPI' END AS protocol
+FROM pg_stat_activity AS a
+LEFT JOIN pg_stat_ssl AS t ON t.pid = a.pid
+LEFT JOIN pg_stat_gssapi AS g ON g.pid = a.pid
+WHERE a.pid = pg_backend_pid();
+
 -- name: foreign_tables
 -- Tables of ours that belong to somebody else: DETACH, REINDEX and VACUUM need the owner. Reads
 -- the catalog only; extensions' own tables are left out.

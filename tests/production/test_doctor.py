@@ -116,6 +116,7 @@ def test_a_healthy_database_and_bucket_pass_in_one_line_each(
     assert [finding.name for finding in healthy] == [
         "settings",
         "database",
+        "encryption",
         "migrations",
         "roles",
         "privileges",

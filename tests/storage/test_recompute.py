@@ -13,7 +13,7 @@ import pytest
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.storage import Recomputation
+from ft_ops.storage import Recomputation, recompute_everything
 from tests.fixtures.postgres import Database
 from tests.storage.world import (
     MONTHS,
@@ -537,3 +537,26 @@ def test_a_partition_without_bounds_in_time_is_refused_by_name(world: World) -> 
     world.connection.execute("CREATE TABLE rest PARTITION OF content_segments DEFAULT")
     with pytest.raises(Refused, match="partition rest"):
         changed(world.connection)
+
+
+def test_a_count_that_takes_longer_than_the_idle_time_out_goes_on(
+    database: Database, world: World
+) -> None:
+    """The session that holds the snapshot waits in its transaction while others count."""
+    settings = {"idle_in_transaction_session_timeout": "300ms"}
+    with (
+        psycopg.connect(database.admin_url) as blocker,
+        connect(database.url, application="storage", settings=settings) as connection,
+    ):
+        release = threading.Timer(1.5, blocker.rollback)
+
+        def reader() -> Connection:
+            opened = connect(database.url, application="reader", settings=settings)
+            if not release.is_alive():
+                blocker.execute("LOCK TABLE threads IN ACCESS EXCLUSIVE MODE")
+                release.start()
+            return opened
+
+        recompute_everything(connection, reader, readers=1, run_id="x")
+        release.join()
+    assert stored(world.connection) == expected(world.connection)

@@ -32,6 +32,7 @@ from ft_ops.archive.store.parquet import arrow_connection, write_parts
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.pace import FULL_SPEED, Pace
+from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, delete_version, versions
@@ -137,6 +138,7 @@ def _exported_snapshot(url: str) -> Iterator[str]:
         holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         holder.read_only = True
         with holder.transaction():
+            stay_open(holder)
             row = holder.execute("SELECT pg_export_snapshot()").fetchone()
             assert row is not None
             yield row[0]

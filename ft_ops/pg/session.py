@@ -1,0 +1,154 @@
+"""What every session of the operations relies on: set when it begins, and read back.
+
+A pooler may drop what a client asks for, or lend one client's session to another. Whoever trusted
+that would wait for locks for ever, read filtered rows as if they were all, and hold a lock together
+with somebody else. So nothing is done in a session before its settings were seen to be in force and
+its server process was seen to be its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from ft_ops.errors import OpsError
+
+Connection = psycopg.Connection[TupleRow]
+
+SESSION: Mapping[str, str] = MappingProxyType(
+    {
+        # The login role may be called like a schema: the default would then put that one first,
+        # and with it a second, empty set of tables.
+        "search_path": "public, pg_temp",
+        # Text stays text: of a server in SQL_ASCII it would arrive as bytes.
+        "client_encoding": "UTF8",
+        # Text forms of rows are hashed and compared: they must not follow the server's settings.
+        "TimeZone": "UTC",
+        "DateStyle": "ISO, MDY",
+        "IntervalStyle": "postgres",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        "standard_conforming_strings": "on",
+        # So are the catalog's own texts.
+        "quote_all_identifiers": "off",
+        # A policy that would hide rows from us is an error, never a shorter archive.
+        "row_security": "off",
+        "lock_timeout": "5s",
+        # A time-out of the role is for the application's short statements. What of ours has to
+        # end after a while sets its own.
+        "statement_timeout": "0",
+        "idle_session_timeout": "0",
+        # What waits for others in a transaction says so: see stay_open.
+        "idle_in_transaction_session_timeout": "10min",
+        # The other cores are the application's: with parallel workers an export had six processes
+        # on two cores, took as long, and doubled the application's p99.
+        "max_parallel_workers_per_gather": "0",
+        # The server notices a dead client in the middle of a long statement.
+        "client_connection_check_interval": "5s",
+    }
+)
+"""What every operations session sets. A caller may set more, or other values, on top."""
+
+_SINCE: Final[Mapping[int, Mapping[str, str]]] = {170000: {"transaction_timeout": "0"}}
+"""Settings that only newer servers know: a server refuses a session that asks for others."""
+
+_AS_IT_IS: Final[Mapping[str, str]] = {"session_replication_role": "origin"}
+"""Only a superuser may set it, and a role may have been given another: no trigger and no foreign
+key would fire."""
+
+_READ_BACK: Final = """
+SELECT
+    pg_backend_pid(),
+    -- Acknowledged is stored: what is deleted elsewhere may depend on it.
+    CASE current_setting('synchronous_commit')
+        WHEN 'off' THEN set_config('synchronous_commit', 'on', false)
+    END,
+    (
+        SELECT array_agg(set_config(newer.name, newer.value, false))
+        FROM unnest(%(newer)s::text[], %(newer_values)s::text[]) AS newer (name, value)
+    ),
+    (
+        SELECT array_agg(coalesce(current_setting(asked.name, true), '') ORDER BY asked.place)
+        FROM unnest(%(names)s::text[]) WITH ORDINALITY AS asked (name, place)
+    )
+"""
+
+_DIRECTLY: Final = (
+    "let FT_DATABASE_URL name the server itself, not a pooler (PgBouncer, RDS Proxy, Supavisor) in "
+    "front of it"
+)
+
+
+def require_pinned(connection: Connection, wanted: Mapping[str, str], place: str) -> None:
+    """Refuse a session that is not as it was asked for; one round trip when it is.
+
+    An OpsError names every setting that did not arrive. A session that a pooler lends is refused
+    even if all did: it may be another one for the next statement, and the locks with it.
+    """
+    newer = {
+        name: value
+        for since, settings in _SINCE.items()
+        if connection.info.server_version >= since
+        for name, value in settings.items()
+    }
+    expected = {**wanted, **_AS_IT_IS}
+    row = connection.execute(
+        _READ_BACK,
+        {
+            "newer": list(newer),
+            "newer_values": list(newer.values()),
+            "names": list(expected),
+        },
+    ).fetchone()
+    assert row is not None
+    found = dict(zip(expected, row[3], strict=True))
+    lost = list(_lost(connection, expected, found))
+    if row[0] != connection.info.backend_pid:
+        raise refused_for_pooler(place, "it lends us a session of its own", lost)
+    if lost:
+        raise OpsError(
+            f"database {place}",
+            cause=f"the session is not as it was asked for: {'; '.join(lost)}",
+            next_step=f"{_DIRECTLY}; or take back what the server or the role sets instead",
+        )
+
+
+def refused_for_pooler(place: str, why: str, lost: list[str] | None = None) -> OpsError:
+    """What is said of a pooler between us and the server."""
+    told = f"; what was asked for did not arrive: {'; '.join(lost)}" if lost else ""
+    return OpsError(
+        f"database {place}",
+        cause=f"a connection pooler answers instead of PostgreSQL: {why}{told}",
+        next_step=_DIRECTLY,
+    )
+
+
+def stay_open(connection: Connection) -> None:
+    """Let the transaction that is open wait for as long as others need what it holds.
+
+    For a session that holds a snapshot or a lock while other sessions work. A dead client is then
+    noticed by TCP alone, not by the time-out.
+    """
+    connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
+def _lost(
+    connection: Connection, expected: Mapping[str, str], found: Mapping[str, str]
+) -> Iterator[str]:
+    for name, value in expected.items():
+        if found[name] != value and found[name] != _as_shown(connection, name, value):
+            yield f"{name} is {found[name] or 'unknown'}, not {value}"
+
+
+def _as_shown(connection: Connection, name: str, value: str) -> str | None:
+    """How the server writes a value, such as 3s for 3000ms; None where it takes none such."""
+    try:
+        with connection.transaction(force_rollback=True):
+            row = connection.execute("SELECT set_config(%s, %s, true)", (name, value)).fetchone()
+    except psycopg.Error:
+        return None
+    return str(row[0]) if row is not None else None

@@ -1,0 +1,158 @@
+"""A session is as it was asked for, and its own; or it is refused, and the refusal says why."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.errors import IdleInTransactionSessionTimeout
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.connect import Connection, connect, connected
+from ft_ops.pg.locks import only_one
+from ft_ops.pg.session import SESSION, stay_open
+from tests.fixtures.pgbouncer import needs_pgbouncer, pooled
+from tests.fixtures.postgres import Database
+
+
+def value(connection: Connection, name: str) -> str:
+    row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_what_the_server_sets_for_the_role_gives_way(database: Database) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        for name, other in (
+            ("statement_timeout", "'1s'"),
+            ("idle_session_timeout", "'1s'"),
+            ("idle_in_transaction_session_timeout", "'1s'"),
+            ("lock_timeout", "0"),
+            ("search_path", "ops, public"),
+            ("DateStyle", "'German'"),
+            ("synchronous_commit", "off"),
+        ):
+            admin.execute(
+                sql.SQL("ALTER ROLE ft_ops IN DATABASE {} SET {} = {}").format(
+                    sql.Identifier(database.name), sql.Identifier(name), sql.SQL(other)
+                )
+            )
+    with connect(database.url, application="tests") as connection:
+        assert {name: value(connection, name) for name in SESSION} == dict(SESSION)
+        assert value(connection, "synchronous_commit") == "on"
+
+
+def test_a_caller_may_ask_for_other_values_in_any_unit(database: Database) -> None:
+    settings = {"lock_timeout": "3000ms", "statement_timeout": "60s"}
+    with connect(database.url, application="tests", settings=settings) as connection:
+        assert value(connection, "lock_timeout") == "3s"
+        assert value(connection, "statement_timeout") == "1min"
+
+
+def test_a_role_whose_triggers_are_switched_off_is_refused(database: Database) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL(
+                "ALTER ROLE ft_ops IN DATABASE {} SET session_replication_role = replica"
+            ).format(sql.Identifier(database.name))
+        )
+    with pytest.raises(OpsError, match="session_replication_role is replica, not origin"):
+        connect(database.url, application="tests")
+
+
+def test_a_schema_that_is_called_like_the_role_gets_no_table_of_ours(
+    database: Database,
+) -> None:
+    """The default search_path would put it first."""
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA ft_ops AUTHORIZATION ft_ops")
+    with connect(database.url, application="tests") as connection:
+        connection.execute("CREATE TABLE made_here (i int)")
+        row = connection.execute("SELECT 'made_here'::regclass::oid = 'public.made_here'::regclass")
+        assert row.fetchone() == (True,)
+
+
+def test_what_holds_a_snapshot_for_others_outlives_the_idle_time_out(database: Database) -> None:
+    settings = {"idle_in_transaction_session_timeout": "200ms"}
+    with connect(database.url, application="tests", settings=settings) as connection:
+        with connection.transaction():
+            stay_open(connection)
+            time.sleep(0.5)
+        assert value(connection, "idle_in_transaction_session_timeout") == "200ms"
+        connection.execute("BEGIN")
+        time.sleep(0.5)
+        with pytest.raises(IdleInTransactionSessionTimeout):
+            connection.execute("SELECT 1")
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("ignore", ["", "options", "options, extra_float_digits"])
+def test_a_pooler_is_refused_by_name(
+    database: Database, place: Path, mode: str, ignore: str
+) -> None:
+    with pooled(database, place, mode=mode, ignore=ignore) as url:  # type: ignore[arg-type]
+        with pytest.raises(OpsError, match="pooler") as refused:
+            connect(url, application="tests")
+        assert "name the server itself" in refused.value.next_step
+        if ignore:
+            assert "lock_timeout is 0, not 5s" in refused.value.cause
+            assert "row_security is on, not off" in refused.value.cause
+
+
+@needs_pgbouncer
+def test_a_pooler_is_refused_also_when_everything_that_was_asked_for_is_in_force(
+    database: Database, place: Path
+) -> None:
+    """The next statement may come to another server process, and the locks with it."""
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        for name, wanted in SESSION.items():
+            admin.execute(
+                sql.SQL("ALTER ROLE ft_ops IN DATABASE {} SET {} = {}").format(
+                    sql.Identifier(database.name),
+                    sql.Identifier(name),
+                    sql.SQL("public, pg_temp") if name == "search_path" else sql.Literal(wanted),
+                )
+            )
+    with (
+        pooled(database, place, mode="transaction", ignore="options") as url,
+        pytest.raises(OpsError, match="pooler") as refused,
+    ):
+        connect(url, application="tests")
+    assert "did not arrive" not in refused.value.cause
+
+
+def test_a_session_whose_setting_does_not_exist_is_refused_in_one_line(database: Database) -> None:
+    with pytest.raises(OpsError, match="unrecognized configuration parameter"):
+        connect(database.url, application="tests", settings={"no_such_setting": "1"})
+
+
+def test_who_holds_a_lock_is_named(database: Database) -> None:
+    with (
+        connect(database.readonly_url, application="tests") as other,
+        connect(database.url, application="tests") as connection,
+    ):
+        other.execute("SELECT pg_advisory_lock(hashtextextended('ft-ops vacuum', 0))")
+        with pytest.raises(Refused) as refused, only_one(connection, "vacuum"):
+            pytest.fail("two hold it")
+        assert f"session {other.info.backend_pid} (ft_readonly, ft-ops tests)" in str(refused.value)
+        other.execute("SELECT pg_advisory_unlock_all()")
+        with only_one(connection, "vacuum"):
+            pass
+
+
+def test_a_lock_that_could_not_be_had_names_its_time_out_and_not_the_connection(
+    database: Database,
+) -> None:
+    with psycopg.connect(database.admin_url) as holder:
+        holder.execute("LOCK TABLE users")
+        with (
+            pytest.raises(OpsError, match="locked by another session"),
+            connected(
+                database.url, application="tests", settings={"lock_timeout": "50ms"}
+            ) as connection,
+        ):
+            connection.execute("SELECT FROM users")
