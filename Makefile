@@ -20,12 +20,13 @@ POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test chaos versions check bench fingerprint lock platforms sbom audit clean
+.PHONY: help venv demo ui test quick chaos versions check bench fingerprint lock platforms sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
 	@echo "make ui     the same, then the Dagster UI on 127.0.0.1:3000"
 	@echo "make test   the tests (ROOM=archive for one room's, ARGS='…' goes to pytest)"
+	@echo "make quick  ruff, mypy, and the tests that need no server: half a minute"
 	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
 	@echo "make check  ruff, mypy --strict, the layers of imports, and the definitions load"
@@ -45,6 +46,12 @@ ui: $(DEMO_READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 3 --dist loadgroup -m "not chaos and not versions" $(addprefix tests/,$(ROOM)) $(ARGS)
+
+quick: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(wildcard ft_ops tests bench)
+	$(BIN)/pytest -q -n 2 --quick -m "not chaos and not versions" $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/pytest -n 2 -m chaos $(ARGS)

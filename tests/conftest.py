@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 
 from tests.fixtures.memory import use_memory
+from tests.quick import needs_a_server
 
 SLOW_TO_MAKE = ("box", "sampled", "session_chaos")
 """Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
 
-pytest_plugins = ["tests.fixtures.http", "tests.fixtures.postgres", "tests.fixtures.s3"]
+pytest_plugins = ["tests.fixtures.http"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--needing-a-server",
         action="store_true",
         help="only tests that use the server of FT_TEST_DATABASE_URL: for a second run on another",
+    )
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="only the files whose tests need no server",
     )
     parser.addoption(
         "--every-point",
@@ -27,6 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     use_memory()
+    if not config.getoption("--quick"):
+        for module in ("tests.fixtures.postgres", "tests.fixtures.s3"):
+            # A room's conftest may have imported it already.
+            config.pluginmanager.register(import_module(module), module)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--quick"):
+        return None
+    if collection_path.is_dir():
+        # Not even its conftest is imported where nothing is left.
+        return all(map(needs_a_server, collection_path.rglob("test_*.py"))) or None
+    return (collection_path.name.startswith("test_") and needs_a_server(collection_path)) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

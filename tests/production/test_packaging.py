@@ -1,4 +1,4 @@
-"""What is locked is what is installed, on every platform; and the wheel stands alone."""
+"""What is locked is what is installed, on every platform."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -134,65 +133,3 @@ def test_dagster_finds_the_same_definitions_by_each_of_its_doors() -> None:
     assert project["code_location_target_module"] == module["module_name"]
     assert project["code_location_name"] == module["location_name"]
     assert not {"dagster", "dg"} & PYPROJECT["tool"].keys()
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program `ft-ops` of a wheel that pip installed, beside the locked packages."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=REPOSITORY,
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = folder.glob("*.whl")
-    made = folder / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
-    (packages,) = made.glob("lib/python*/site-packages")
-    # By a path alone: the checkout is installed there by a file that only site itself follows.
-    (packages / "locked.pth").write_text(sysconfig.get_path("purelib"))
-    for program in Path(sysconfig.get_path("scripts")).glob("barman-*"):
-        (made / "bin" / program.name).symlink_to(program)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "--python", str(made / "bin" / "python")),
-            *("install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel)),
-        ],
-        check=True,
-    )
-    return made / "bin" / "ft-ops"
-
-
-def test_the_wheel_carries_what_it_needs(installed: Path, tmp_path: Path) -> None:
-    told = run(installed, tmp_path, "sandbox", "--", str(installed), "migrate", "run")
-    assert "applied 1/" in told
-    where = subprocess.run(
-        [str(installed.with_name("python")), "-c", "import ft_ops; print(ft_ops.__file__)"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    assert Path(where.stdout.strip()).is_relative_to(installed.parents[1])
-
-
-@pytest.mark.chaos
-@pytest.mark.timeout(1200)
-def test_the_demo_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    size = ["--families", "2", "--months", "86", "--segments", "10"]
-    assert "months read back from Glacier, equal" in run(installed, tmp_path, "demo", *size)
-    assert (tmp_path / "demo-report.json").exists()
-
-
-def run(program: Path, folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [str(program), *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
