@@ -13,6 +13,8 @@ from ft_ops.maintenance import jobs as maintenance
 from ft_ops.orchestration.deadlines import with_deadlines
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from ft_ops.orchestration.runbook import with_runbook_links
+from ft_ops.orchestration.upkeep import jobs as upkeep
+from ft_ops.orchestration.upkeep.executor import watched_in_process_executor
 from ft_ops.overview import jobs as overview
 from ft_ops.partitions import jobs as partitions
 from ft_ops.schema import jobs as schema
@@ -31,10 +33,10 @@ defs: dg.Definitions = with_runbook_links(
             health.defs,
             overview.definitions(lambda: defs),
             alerting.defs,
+            upkeep.defs,
             dg.Definitions(
                 resources={"database": DatabaseResource(), "settings": settings_resource},
-                # Steps are SQL or streams: a process a step would cost seconds and give nothing.
-                executor=dg.in_process_executor,
+                executor=watched_in_process_executor,
             ),
         )
     ),

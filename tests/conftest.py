@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     use_memory()
     if not config.getoption("--quick"):
-        for module in ("tests.fixtures.postgres", "tests.fixtures.s3"):
+        for module in ("tests.fixtures.postgres", "tests.fixtures.s3", "tests.fixtures.dagster"):
             # A room's conftest may have imported it already.
             config.pluginmanager.register(import_module(module), module)
 

@@ -81,6 +81,7 @@ def test_jobs() -> None:
         "check_health",
         "check_connections",
         "make_overview",
+        "prune_event_logs",
     }
 
 
@@ -113,6 +114,7 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("check_health", "0 6 * * *"),
         ("check_connections", "10 * * * *"),
         ("make_overview", "30 6 * * *"),
+        ("prune_event_logs", "15 9 * * *"),
     }
     for schedule in schedules:
         assert isinstance(schedule, dg.ScheduleDefinition)

@@ -6,10 +6,14 @@ An upgrade of Dagster that moves one of these breaks here, and nowhere else.
 from collections.abc import Mapping
 from typing import Final
 
-from dagster._core.definitions.metadata import RawMetadataMapping
+from dagster._core.definitions.metadata import RawMetadataMapping, RawMetadataValue
 from dagster._core.definitions.repository_definition import RepositoryDefinition
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.plan import ExecutionPlan
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
     InstigatorState,
@@ -22,24 +26,39 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
 from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
+from dagster_postgres import PostgresEventLogStorage as ConsolidatedEventLog
 
 __all__ = [
     "PARTITION_TAG",
     "AssetCheckExecutionRecord",
     "AssetCheckExecutionRecordStatus",
+    "AssetCheckExecutionsTable",
+    "AssetEventTagsTable",
+    "ConsolidatedEventLog",
+    "ExecutionPlan",
+    "InProcessExecutor",
     "InstigatorState",
     "InstigatorStatus",
     "InstigatorTick",
     "InstigatorType",
+    "PlanOrchestrationContext",
     "RawMetadataMapping",
+    "RawMetadataValue",
     "RemoteRepositoryOrigin",
     "RepositoryDefinition",
+    "RetryMode",
     "ScheduleInstigatorData",
+    "SqlEventLogStorageTable",
     "TickStatus",
     "UnresolvedAssetJobDefinition",
     "get_latest_completed_cron_tick",

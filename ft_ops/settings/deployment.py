@@ -35,6 +35,12 @@ class DeploymentSettings(RoomSettings):
         examples=["postgresql+psycopg2://ft_dagster:password@host:5432/dagster"],
         description="Dagster's own storage, in the form that SQLAlchemy reads.",
     )
+    event_log_keep_days: int = Field(
+        default=90,
+        ge=7,
+        description="Days that events of runs are kept in Dagster's own storage. The newest ones "
+        "of each asset, partition and check stay.",
+    )
     ecs_task_role_prefix: str | None = Field(
         default=None,
         description="On Amazon ECS: what the ARNs of the jobs' roles begin with. A run gets the "

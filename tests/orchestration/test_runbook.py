@@ -15,17 +15,20 @@ from tests.documents import DOCS, headings
 
 RUNBOOK = DOCS / "runbook.md"
 PARTS = ("Means", "Look", "Do", "Don't")
+NO_ASSETS = {"report_family_storage": "storage", "prune_event_logs": "health"}
+"""The rooms of jobs that are about no asset."""
 GRAPH = defs.resolve_asset_graph()
 
 
 def rooms_of_what_exists() -> dict[str, str]:
-    """Every job, check and sensor, with the room of its assets; sensors on nothing are health's."""
+    """Every job, check and sensor, with the room of its assets; what is on none is health's."""
     found = {key.name: _group(key.asset_key) for key in GRAPH.asset_check_keys}
     for job in defs.resolve_all_job_defs():
         keys = {*job.asset_layer.selected_asset_keys}
         keys |= {check.asset_key for check in job.asset_layer.asset_graph.asset_check_keys}
         if not job.name.startswith("__"):
-            found[job.name] = min((_group(key) for key in keys), default="storage")
+            rooms = {_group(key) for key in keys}
+            found[job.name] = min(rooms, default=NO_ASSETS.get(job.name, ""))
     for sensor in defs.sensors or ():
         rooms = {found[target.job_name] for target in sensor.targets}
         found[sensor.name] = min(rooms, default="health")

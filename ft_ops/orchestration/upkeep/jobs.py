@@ -1,0 +1,75 @@
+"""The sensor that ends dead runs, and the job that removes old events."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from ft_ops.clock import utc_now
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.orchestration.upkeep.alive import silent_runs
+from ft_ops.orchestration.upkeep.dead_runs import (
+    end_dead_runs_of,
+    silences_from_json,
+    silences_to_json,
+)
+from ft_ops.orchestration.upkeep.event_log import prune
+from ft_ops.settings import Settings
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends a run whose process is gone, within some four minutes, and frees the slots "
+    "of its pools: nothing else notices it where runs are processes of the code server.",
+)
+def end_dead_runs(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
+    """Look for the lock that every run's process holds."""
+    with as_failure(), database.connect("dead runs") as connection:
+        ended, silent = end_dead_runs_of(
+            context.instance,
+            lambda runs: silent_runs(connection, runs),
+            silences_from_json(context.cursor),
+            utc_now().timestamp(),
+        )
+    context.update_cursor(silences_to_json(silent))
+    return dg.SkipReason(f"{len(ended)} runs ended, {len(silent)} are silent")
+
+
+@dg.op(
+    description="Removes events older than FT_EVENT_LOG_KEEP_DAYS from Dagster's own storage, but "
+    "for what the pages of assets and checks show."
+)
+def remove_old_events(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
+    """Prune, and say how much went."""
+    before = utc_now() - timedelta(days=settings.event_log_keep_days)
+    with as_failure():
+        pruned = prune(context.instance, before, log=context.log.info)
+    context.add_output_metadata(
+        {
+            "older than": dg.MetadataValue.timestamp(before),
+            "events": pruned.events if pruned else 0,
+            "evaluations of checks": pruned.evaluations if pruned else 0,
+            **({} if pruned else {"nothing done": "this storage is not PostgreSQL's"}),
+        }
+    )
+
+
+@dg.job(description="Removes old events from Dagster's own storage.")
+def prune_event_logs() -> None:
+    """One step."""
+    remove_old_events()
+
+
+prune_event_logs_daily = dg.ScheduleDefinition(
+    name="prune_event_logs_daily",
+    job=prune_event_logs,
+    cron_schedule="15 9 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+defs = dg.Definitions(
+    jobs=[prune_event_logs],
+    schedules=[prune_event_logs_daily],
+    sensors=[end_dead_runs],
+)
