@@ -90,10 +90,10 @@ def migrate_drift() -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def migrate_fingerprint(file: Path) -> None:
     """Write the live schema's fingerprint to FILE; `make fingerprint` does so after migrating."""
-    from ft_ops.schema import fingerprint_json, read_fingerprint
+    from ft_ops.schema import fingerprint_json, read_whole_fingerprint
 
     with _database("migrate") as connection:
-        file.write_text(fingerprint_json(read_fingerprint(connection)), encoding="utf-8")
+        file.write_text(fingerprint_json(read_whole_fingerprint(connection)), encoding="utf-8")
     click.echo(f"wrote {file}")
 
 

@@ -60,19 +60,27 @@ def each(
     *,
     name: Callable[[Item], str] = str,
     log: Callable[[str], None] = lambda line: None,
+    usable: Callable[[], bool] = lambda: True,
 ) -> Worked[T]:
     """Do ``work`` for each item; an error that a person can cause stops that item alone.
 
     Such errors are those that `explained` puts into words. Any other is a defect of ours, and ends
     everything. An interruption does, too. ``work`` must leave its connection usable: a transaction
-    of its own is rolled back by its block.
+    of its own is rolled back by its block. Once ``usable`` is false, as after a connection was
+    lost, the rest is not tried, and says so.
     """
     done: list[tuple[str, T]] = []
     failed: list[Failed] = []
+    last = ""
     for item in items:
+        if not usable():
+            cause = f"not tried: {last or 'something before it'} left no connection"
+            failed.append(Failed(name(item), cause, "run again"))
+            continue
+        last = name(item)
         try:
-            with explained(name(item)):
-                done.append((name(item), work(item)))
+            with explained(last):
+                done.append((last, work(item)))
         except OpsError as error:
             failed.append(Failed(name(item), error.cause, error.next_step))
             log(f"{name(item)} failed: {error.cause}")

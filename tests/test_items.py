@@ -48,3 +48,17 @@ def test_an_interruption_ends_everything() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         each([1, 2], interrupted)
+
+
+def test_once_the_connection_is_lost_the_rest_is_not_tried() -> None:
+    tried = []
+
+    def lost(item: int) -> None:
+        tried.append(item)
+        if item == 2:
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    worked = each([1, 2, 3, 4], lost, usable=lambda: 2 not in tried)
+    assert tried == [1, 2]
+    assert [item.name for item in worked.failed] == ["2", "3", "4"]
+    assert worked.failed[2].cause == "not tried: 2 left no connection"

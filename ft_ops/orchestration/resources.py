@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, explained
+from ft_ops.items import SomeFailed
+from ft_ops.orchestration.internals import RawMetadataValue
+from ft_ops.orchestration.metadata import table
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.settings import Settings, load_settings
 
@@ -33,13 +36,22 @@ class DatabaseResource(dg.ConfigurableResource[Connection]):
 def as_failure() -> Iterator[None]:
     """Turn an OpsError into a dagster.Failure that names what failed, why, and what to do.
 
-    Not retried: whatever an OpsError names wants an operator, or the next scheduled run.
+    Likewise every other error that a person can cause. Of many items, each that failed has a row
+    of its own. Not retried: whatever an OpsError names wants an operator, or the next scheduled
+    run.
     """
     try:
-        yield
+        with explained("this step"):
+            yield
     except OpsError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={"what": error.what, "cause": error.cause, "next step": error.next_step},
-            allow_retries=False,
-        ) from error
+        metadata: dict[str, RawMetadataValue] = {
+            "what": error.what,
+            "cause": error.cause,
+            "next step": error.next_step,
+        }
+        if isinstance(error, SomeFailed):
+            metadata["failed"] = table(
+                ["name", "cause", "next step"],
+                ((item.name, item.cause, item.next_step) for item in error.failed),
+            )
+        raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error

@@ -2,7 +2,7 @@
 
 from ft_ops.partitions.coverage import Coverage, Finding, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS, partition_name
-from ft_ops.partitions.ensure import PartitionOutcome, ensure_months
+from ft_ops.partitions.ensure import PartitionOutcome, ensure_months, work_on_months
 from ft_ops.partitions.status import standings
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "partition_name",
     "standings",
     "wanted_months",
+    "work_on_months",
 ]

@@ -12,7 +12,7 @@ from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS
-from ft_ops.partitions.ensure import ensure_months
+from ft_ops.partitions.ensure import work_on_months
 from ft_ops.settings import Settings
 
 ASSET_KEYS = {parent: dg.AssetKey(f"{parent}_partitions") for parent in PARENTS}
@@ -52,7 +52,19 @@ def _partitions_asset(parent: str) -> dg.AssetsDefinition:
             if not config.reopen_archived_months:
                 archived = archived_months(connection, parent)
                 months = [month for month in months if month not in archived]
-            outcomes = ensure_months(connection, parent, months, log=context.log.info)
+            worked = work_on_months(connection, parent, months, log=context.log.info)
+            outcomes = worked.results
+            if worked.failed:
+                # The run fails, and each month that was done is known as done.
+                for outcome in outcomes:
+                    context.log_event(
+                        dg.AssetMaterialization(
+                            ASSET_KEYS[parent],
+                            partition=outcome.month.key,
+                            metadata={"table": outcome.name, "outcome": outcome.action},
+                        )
+                    )
+            worked.refuse_failures(f"partitions of {parent}")
         actions = Counter[str](outcome.action for outcome in outcomes)
         actions["in the archive"] = len(context.partition_keys) - len(months)
         # Each month gets its own line: a table of all of them would be written once a month.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ft_ops.errors import Refused
+from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.partitions.create import is_empty, partition_name
 from ft_ops.partitions.detached_tables import Stray, strays_of
@@ -65,8 +65,17 @@ def coverage(connection: Connection, parent: str, wanted: Iterable[Month]) -> Co
     )
 
 
-def misplaced(parent: str, partition: Partition, *, empty: bool) -> Finding:
+def misplaced(connection: Connection, parent: str, partition: Partition) -> Finding:
     """Bounds that are no UTC month, as a finding."""
+    try:
+        empty = is_empty(connection, partition.name)
+    except OpsError as error:
+        # Whether it holds rows decides about the next step, and about nothing else.
+        return Finding(
+            partition.name,
+            f"its bounds are no month in UTC, and its rows could not be looked for: {error.cause}",
+            error.next_step,
+        )
     if partition.is_default:
         return Finding(
             partition.name,
@@ -123,7 +132,7 @@ def _findings(
         if partition.is_detaching:
             yield pending_detach(parent, partition)
         elif partition.month is None:
-            yield misplaced(parent, partition, empty=is_empty(connection, partition.name))
+            yield misplaced(connection, parent, partition)
     at_work = {partition_name(parent, month) for month in months_at_work(connection, parent)}
     for stray in strays_of(connection, parent).values():
         yield _standing_alone(parent, stray, at_work=stray.name in at_work)

@@ -12,7 +12,7 @@ from psycopg import sql
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import until_locked
+from ft_ops.pg.locks import saying_who_holds, until_locked
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
 
@@ -106,8 +106,12 @@ def bounds_of(month: Month) -> Mapping[str, sql.Literal]:
 
 
 def is_empty(connection: Connection, table: str) -> bool:
-    """Whether a table holds no row, as this moment's snapshot sees it."""
-    row = connection.execute(
-        sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(sql.Identifier(table))
-    ).fetchone()
+    """Whether a table holds no row, as this moment's snapshot sees it.
+
+    An OpsError that names who holds it when it is locked.
+    """
+    with saying_who_holds(connection, table):
+        row = connection.execute(
+            sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(sql.Identifier(table))
+        ).fetchone()
     return row == (True,)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ft_ops.errors import Refused
+from ft_ops.items import Worked, each
 from ft_ops.months import Month
 from ft_ops.partitions.coverage import misplaced, months_at_work, pending_detach
-from ft_ops.partitions.create import create_partition, is_empty, partition_name
+from ft_ops.partitions.create import create_partition, partition_name
 from ft_ops.partitions.detached_tables import attach_stray, strays_of
 from ft_ops.partitions.realign import months_within, replace_misplaced
 from ft_ops.pg.catalog import Partition, partitions_of
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.pace import pace_beside_others
 
 SHARE_BESIDE_OTHERS = 0.2
@@ -43,15 +43,38 @@ def ensure_months(
 ) -> list[PartitionOutcome]:
     """See that each month has its partition; one outcome a month, in order. Safe to run again.
 
+    What can't be put right is an OpsError at the end, all of it in one message, after every other
+    month has got its partition.
+    """
+    worked = work_on_months(connection, parent, months, log=log, sleep=sleep)
+    worked.refuse_failures(f"partitions of {parent}")
+    return worked.results
+
+
+def work_on_months(
+    connection: Connection,
+    parent: str,
+    months: Iterable[Month],
+    *,
+    log: Callable[[str], None] = lambda line: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Worked[PartitionOutcome]:
+    """See that each month has its partition; what became of each, and which ones failed.
+
     Beside other sessions' work each created month is followed by a rest of four times as long: 120
     months of one parent take some three seconds instead of half of one.
 
-    A month exists when the catalog has a partition with its UTC bounds, whatever its name. What
-    can't be put right is refused at the end, all of it in one message, after every other month
-    has got its partition.
+    A month exists when the catalog has a partition with its UTC bounds, whatever its name.
     """
     wanted = list(months)
-    replaced = frozenset(replace_misplaced(connection, parent, wanted, log=log, sleep=sleep))
+    # What is misplaced and stays so is in the way of single months below, and fails those.
+    replacing = each(
+        [parent],
+        lambda parent: replace_misplaced(connection, parent, wanted, log=log, sleep=sleep),
+        name=lambda parent: f"misplaced partitions of {parent}",
+        log=log,
+    )
+    replaced = frozenset(month for found in replacing.results for month in found)
     partitions = partitions_of(connection, parent)
     existing = {p.month: p.name for p in partitions if not p.is_detaching}
     strays = strays_of(connection, parent)
@@ -73,18 +96,16 @@ def ensure_months(
         create_partition(connection, parent, month, pace=pace, sleep=sleep)
         return PartitionOutcome(month, name, "created")
 
-    outcomes, refusals = [], []
-    for month in wanted:
-        try:
-            outcomes.append(ensure(month))
-        except Refused as refusal:
-            refusals.append(refusal)
-    created = [outcome.month for outcome in outcomes if outcome.action == "created"]
+    worked = each(
+        wanted,
+        ensure,
+        name=lambda month: partition_name(parent, month),
+        usable=lambda: takes_statements(connection),
+    )
+    created = [outcome.month for outcome in worked.results if outcome.action == "created"]
     if created:
         log(f"created {len(created)} partitions of {parent}, {min(created)} to {max(created)}")
-    if refusals:
-        raise _all_of(parent, refusals) from refusals[0]
-    return outcomes
+    return Worked(worked.done, (*replacing.failed, *worked.failed))
 
 
 def _refuse_overlap(
@@ -94,15 +115,4 @@ def _refuse_overlap(
         if partition.month == month:
             raise pending_detach(parent, partition).refusal()
         if partition.month is None and month in months_within(partition):
-            empty = is_empty(connection, partition.name)
-            raise misplaced(parent, partition, empty=empty).refusal()
-
-
-def _all_of(parent: str, refusals: list[Refused]) -> Refused:
-    if len(refusals) == 1:
-        return refusals[0]
-    return Refused(
-        f"{len(refusals)} partitions of {parent}",
-        cause="; ".join(f"{refusal.what}: {refusal.cause}" for refusal in refusals),
-        next_step="; ".join(dict.fromkeys(refusal.next_step for refusal in refusals)),
-    )
+            raise misplaced(connection, parent, partition).refusal()

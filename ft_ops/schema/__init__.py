@@ -7,6 +7,7 @@ from ft_ops.schema.fingerprint import (
     expected_fingerprint,
     fingerprint_json,
     read_fingerprint,
+    read_whole_fingerprint,
 )
 from ft_ops.schema.hypertable import ensure_hypertable
 from ft_ops.schema.migrations import (
@@ -34,6 +35,7 @@ __all__ = [
     "load_migrations",
     "migration_states",
     "read_fingerprint",
+    "read_whole_fingerprint",
     "revert_migration",
     "run_migrations",
     "server_facts",

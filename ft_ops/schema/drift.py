@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
-from ft_ops.schema.fingerprint import Fingerprint
+from ft_ops.schema.fingerprint import UNREAD, Fingerprint
 
 _WHOLE = frozenset({"type", "definition"})
 """Aspects that stand for their object: "column users.email is text", not "… has type text"."""
@@ -18,7 +18,7 @@ class Difference:
     """One object that is not as the migrations made it."""
 
     object: str
-    kind: Literal["missing", "unexpected", "changed"]
+    kind: Literal["missing", "unexpected", "changed", "unread"]
     words: str
 
 
@@ -42,7 +42,10 @@ def _of_object(name: str, live: Fingerprint, expected: Fingerprint) -> Iterator[
         yield Difference(name, "unexpected", f"{name} is in no migration")
     else:
         for aspect in sorted(here.keys() | wanted.keys()):
-            if here.get(aspect) != wanted.get(aspect):
+            if here.get(aspect) == UNREAD and aspect in wanted:
+                words = f"{name}: {aspect} was not read, because a table that it asks is locked"
+                yield Difference(name, "unread", words)
+            elif here.get(aspect) != wanted.get(aspect):
                 words = _words(name, aspect, here.get(aspect), wanted.get(aspect))
                 yield Difference(name, "changed", words)
 

@@ -9,30 +9,67 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import psycopg
+
 from ft_ops.errors import OpsError
+from ft_ops.pg.catalog import locked_relations
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import lock_timeout
 from ft_ops.pg.sqlfiles import sql_root, statement
 
 Fingerprint: TypeAlias = Mapping[str, Mapping[str, str]]
 """Object ("column users.email") → aspect ("type") → value ("character varying(255)")."""
 
+UNREAD: Final = "(not read, because a table that it asks is locked)"
+"""Stands for a text that could not be read without waiting."""
+
+_TRIES: Final = 3
+_WAIT_MS: Final = 200
 _STRING: Final = r"'(?:[^']|'')*'::character varying"
 _CAST_STRING: Final = rf"\(({_STRING})\)::text"
 _LIST_OF_CASTS: Final = re.compile(rf"ARRAY\[({_CAST_STRING}(?:, {_CAST_STRING})*)\]")
 
 
 def read_fingerprint(connection: Connection) -> Fingerprint:
-    """The fingerprint of a live database. Reads the catalog in one statement; takes no lock."""
-    with connection.transaction():
+    """The fingerprint of a live database. Reads the catalog in one statement.
+
+    Views and policies that ask a table which somebody has locked have UNREAD for their texts; an
+    OpsError when a table is locked again and again between the look at the locks and the reading.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(psycopg.errors.LockNotAvailable):
+            return _read(connection)
+    return _read(connection)
+
+
+def _read(connection: Connection) -> Fingerprint:
+    with lock_timeout(connection, _WAIT_MS), connection.transaction():
         # With nothing else on the path, definitions name every object with its schema.
         connection.execute("SET LOCAL search_path = pg_catalog")
-        rows = connection.execute(statement("schema/fingerprint")).fetchall()
+        locked = list(locked_relations(connection))
+        rows = connection.execute(
+            statement("schema/fingerprint"), {"locked": locked, "unread": UNREAD}
+        ).fetchall()
     found: dict[str, dict[str, str]] = {}
     for name, aspect, value in rows:
         found.setdefault(name, {})[aspect] = _as_written(value)
+    return found
+
+
+def read_whole_fingerprint(connection: Connection) -> Fingerprint:
+    """The fingerprint of a live database, or an OpsError where a part of it could not be read."""
+    found = read_fingerprint(connection)
+    unread = sorted(name for name, aspects in found.items() if UNREAD in aspects.values())
+    if unread:
+        raise OpsError(
+            f"definition of {', '.join(unread)}",
+            cause="a table that it asks is locked by another session",
+            next_step="find the blocker with pg_blocking_pids(), then run again",
+        )
     return found
 
 

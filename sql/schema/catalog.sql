@@ -21,8 +21,19 @@ ORDER BY wanted.name;
 -- Left out is what differs between servers and days: partitions and months that stand alone, what
 -- extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops, sqlx's
 -- ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
--- catalog only.
-WITH relations AS (
+-- catalog, and opens the tables whose expressions it shows, those that a view or a policy asks
+-- among them: of what belongs to a table in the list of locked ones it shows the word for unread.
+WITH asking AS (
+    -- The views and policies that ask one of them.
+    SELECT CASE d.classid WHEN 'pg_rewrite'::regclass THEN r.ev_class ELSE d.objid END AS oid
+    FROM pg_depend AS d
+    LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+    WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass)
+      AND d.refclassid = 'pg_class'::regclass
+      AND d.refobjid = ANY(%(locked)s::oid[])
+),
+
+relations AS (
     SELECT
         c.oid,
         c.relkind,
@@ -132,7 +143,14 @@ CROSS JOIN LATERAL (VALUES
     ),
     ('partition key', pg_get_partkeydef(r.oid)),
     ('options', array_to_string(r.reloptions, ', ')),
-    ('definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END)
+    (
+        'definition',
+        CASE
+            WHEN r.relkind NOT IN ('v', 'm') THEN NULL
+            WHEN r.oid IN (SELECT asking.oid FROM asking) THEN %(unread)s
+            ELSE pg_get_viewdef(r.oid)
+        END
+    )
 ) AS aspect (name, value)
 WHERE aspect.value IS NOT NULL
 UNION ALL
@@ -147,7 +165,11 @@ CROSS JOIN LATERAL (VALUES
     ('null', CASE WHEN a.attnotnull THEN 'refused' ELSE 'allowed' END),
     (
         CASE WHEN a.attgenerated = '' THEN 'default' ELSE 'generated' END,
-        pg_get_expr(d.adbin, d.adrelid)
+        CASE
+            WHEN d.adbin IS NULL THEN NULL
+            WHEN d.adrelid = ANY(%(locked)s::oid[]) THEN %(unread)s
+            ELSE pg_get_expr(d.adbin, d.adrelid)
+        END
     ),
     ('identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END),
     (
@@ -166,7 +188,13 @@ FROM tables AS t
 JOIN pg_constraint AS con ON con.conrelid = t.oid AND con.contype NOT IN ('n', 't')
 CROSS JOIN LATERAL (VALUES
     ('belongs to', t.kind || t.name),
-    ('definition', pg_get_constraintdef(con.oid))
+    (
+        'definition',
+        CASE
+            WHEN con.conrelid = ANY(%(locked)s::oid[]) THEN %(unread)s
+            ELSE pg_get_constraintdef(con.oid)
+        END
+    )
 ) AS aspect (name, value)
 UNION ALL
 SELECT 'index ' || c.relname || ' of ' || t.name, aspect.name, aspect.value
@@ -175,7 +203,13 @@ JOIN pg_index AS i ON i.indrelid = t.oid
 JOIN pg_class AS c ON c.oid = i.indexrelid
 CROSS JOIN LATERAL (VALUES
     ('belongs to', t.kind || t.name),
-    ('definition', pg_get_indexdef(c.oid)),
+    (
+        'definition',
+        CASE
+            WHEN t.oid = ANY(%(locked)s::oid[]) OR c.oid = ANY(%(locked)s::oid[]) THEN %(unread)s
+            ELSE pg_get_indexdef(c.oid)
+        END
+    ),
     ('state', CASE WHEN i.indisvalid THEN 'valid' ELSE 'invalid' END)
 ) AS aspect (name, value)
 WHERE NOT EXISTS (SELECT FROM pg_constraint AS con WHERE con.conindid = c.oid)
@@ -203,8 +237,22 @@ CROSS JOIN LATERAL (VALUES
             FROM unnest(p.polroles) AS role
         )
     ),
-    ('using', pg_get_expr(p.polqual, p.polrelid)),
-    ('check', pg_get_expr(p.polwithcheck, p.polrelid))
+    (
+        'using',
+        CASE
+            WHEN p.polqual IS NULL THEN NULL
+            WHEN p.oid IN (SELECT asking.oid FROM asking) THEN %(unread)s
+            ELSE pg_get_expr(p.polqual, p.polrelid)
+        END
+    ),
+    (
+        'check',
+        CASE
+            WHEN p.polwithcheck IS NULL THEN NULL
+            WHEN p.oid IN (SELECT asking.oid FROM asking) THEN %(unread)s
+            ELSE pg_get_expr(p.polwithcheck, p.polrelid)
+        END
+    )
 ) AS aspect (name, value)
 WHERE aspect.value IS NOT NULL
 UNION ALL
@@ -213,7 +261,13 @@ FROM tables AS t
 JOIN pg_trigger AS tg ON tg.tgrelid = t.oid AND NOT tg.tgisinternal
 CROSS JOIN LATERAL (VALUES
     ('belongs to', t.kind || t.name),
-    ('definition', pg_get_triggerdef(tg.oid)),
+    (
+        'definition',
+        CASE
+            WHEN t.oid = ANY(%(locked)s::oid[]) THEN %(unread)s
+            ELSE pg_get_triggerdef(tg.oid)
+        END
+    ),
     (
         'state',
         CASE tg.tgenabled

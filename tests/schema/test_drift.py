@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import psycopg
 from psycopg import sql
 
 from ft_ops.pg.connect import Connection
@@ -13,6 +16,7 @@ from ft_ops.schema import (
     fingerprint_json,
     read_fingerprint,
 )
+from tests.fixtures.postgres import Database
 
 
 def drift(connection: Connection) -> list[Difference]:
@@ -146,3 +150,18 @@ def test_months_scratch_tables_and_search_path_are_no_drift(connection: Connecti
 def test_what_is_only_in_addition_is_told_apart(connection: Connection) -> None:
     connection.execute("CREATE TABLE extra (id int PRIMARY KEY)")
     assert [difference.kind for difference in drift(connection)] == ["unexpected"]
+
+
+def test_what_asks_a_locked_table_is_not_known_and_the_rest_is_compared(
+    database: Database, connection: Connection
+) -> None:
+    connection.execute("DROP INDEX idx_users_created_at")
+    with psycopg.connect(database.admin_url) as holder:
+        holder.execute("LOCK TABLE family_members IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        found = drift(connection)
+        assert time.monotonic() - began < 2
+    kinds = {difference.object: difference.kind for difference in found}
+    assert kinds.pop("index idx_users_created_at of users") == "missing"
+    assert set(kinds.values()) == {"unread"}
+    assert [d.object for d in drift(connection)] == ["index idx_users_created_at of users"]

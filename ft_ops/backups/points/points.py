@@ -24,7 +24,7 @@ from ft_ops.backups.points.fingerprint import Fingerprints, TableFingerprint, fi
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.schema import read_fingerprint
+from ft_ops.schema import read_whole_fingerprint
 
 COMMIT_PATIENCE_SECONDS = 5.0
 """A transaction that is still at work this long after the mark had not committed at it: a commit
@@ -181,7 +181,7 @@ def schema_digests(connection: Connection) -> dict[str, str]:
     """Every object of the schema → a digest of what the catalog says of it."""
     return {
         name: hashlib.sha256(json.dumps(dict(aspects), sort_keys=True).encode()).hexdigest()[:16]
-        for name, aspects in read_fingerprint(connection).items()
+        for name, aspects in read_whole_fingerprint(connection).items()
     }
 
 

@@ -1,0 +1,49 @@
+"""Whatever a person can cause fails a run in one message, with what to do about it."""
+
+from __future__ import annotations
+
+import dagster as dg
+import psycopg
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from ft_ops.errors import OpsError
+from ft_ops.items import each
+from ft_ops.orchestration.resources import as_failure
+
+ERRORS = [
+    OpsError("bucket", cause="it is gone", next_step="make it again"),
+    psycopg.OperationalError("server closed the connection unexpectedly"),
+    psycopg.errors.UndefinedTable('relation "ops.archive" does not exist'),
+    psycopg.errors.InsufficientPrivilege("permission denied for schema ops"),
+    ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject"),
+    EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+    PermissionError(13, "Permission denied", "/spool"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_persons_error_is_a_failure_that_says_what_to_do(error: Exception) -> None:
+    with pytest.raises(dg.Failure) as failure, as_failure():
+        raise error
+    assert failure.value.metadata["next step"].value
+    assert not failure.value.allow_retries
+
+
+def test_a_defect_of_ours_stays_what_it_is() -> None:
+    with pytest.raises(KeyError), as_failure():
+        raise KeyError("month")
+
+
+def test_each_of_many_items_that_failed_has_a_row_of_its_own() -> None:
+    def work(item: str) -> None:
+        if item != "users":
+            raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
+
+    with pytest.raises(dg.Failure, match="2 of 3 failed") as failure, as_failure():
+        each(["users", "threads", "families"], work).refuse_failures("vacuum")
+    shown = failure.value.metadata["failed"]
+    assert isinstance(shown, dg.TableMetadataValue)
+    rows = [record.data for record in shown.records]
+    assert [row["name"] for row in rows] == ["threads", "families"]
+    assert "pg_blocking_pids" in str(rows[0]["next step"])
