@@ -228,12 +228,22 @@ def demo(
     )
 
 
-@commands.command()
-def settings() -> None:
-    """Print every FT_* variable with its default and meaning: the page docs/settings.md."""
-    from ft_ops.settings.page import settings_page
+@commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def web(arguments: tuple[str, ...]) -> None:
+    """Run the Dagster UI, closed to other pages; ARGUMENTS are those of dagster-webserver."""
+    from ft_ops.web.serve import serve
 
-    click.echo(settings_page(), nl=False)
+    serve(arguments)
+
+
+@commands.command()
+@click.option("--environment", is_flag=True, help="As a file of environment variables.")
+def settings(environment: bool) -> None:
+    """Print every FT_* variable with its default and meaning: the page docs/settings.md."""
+    from ft_ops.settings.page import environment_file, settings_page
+
+    click.echo(environment_file() if environment else settings_page(), nl=False)
 
 
 @commands.command()

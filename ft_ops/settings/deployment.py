@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import unreadable
-from ft_ops.settings.base import RoomSettings, kept_secret, url_of
+from ft_ops.settings.base import RoomSettings, kept_secret, names, url_of
 
 
 def _readable(url: str) -> str:
@@ -16,6 +16,19 @@ def _readable(url: str) -> str:
     if problem:
         raise ValueError(problem)
     return url
+
+
+def _host_names(value: object) -> object:
+    """Names in lower case from comma separated text; one with more than a name is refused."""
+    found = names(value)
+    if not isinstance(found, frozenset):
+        return found
+    for name in found:
+        if any(sign in name for sign in "/@*, "):
+            raise ValueError(f"{name} is no host's name")
+        if ":" in name.strip("[]") and name.count(":") == 1:
+            raise ValueError(f"{name} names a port, which is left out here")
+    return frozenset(name.strip("[]").lower().rstrip(".") for name in found)
 
 
 _dagsters = kept_secret(url_of("postgresql", "postgresql+psycopg2"))
@@ -45,6 +58,12 @@ class DeploymentSettings(RoomSettings):
         default=None,
         description="On Amazon ECS: what the ARNs of the jobs' roles begin with. A run gets the "
         "role of this prefix and its job's name.",
+    )
+    web_hosts: Annotated[frozenset[str], BeforeValidator(_host_names)] = Field(
+        default=frozenset({"127.0.0.1", "::1", "localhost"}),
+        examples=["dagster.example.org,localhost"],
+        description="The names by which browsers reach the Dagster UI, comma separated, without "
+        "ports. A request for another name is refused, as is one that another page sends.",
     )
     k8s_service_account_prefix: str | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection
 from typing import Final
 
@@ -29,9 +30,37 @@ def settings_page() -> str:
     return _HEAD + "\n".join(rows) + "\n"
 
 
+_ENVIRONMENT_HEAD: Final = """\
+# Every FT_* variable, with its default. `ft-ops settings --environment` prints this file.
+#
+# Copy it, remove the # before a variable, and set its value. compose.yaml reads ft-ops.env beside
+# it, systemd reads /etc/ft-ops/ft-ops.env, Kubernetes a ConfigMap made of it, and ECS a copy in S3.
+# What is marked as a secret belongs into the deployment's secrets instead.
+"""
+
+
+def environment_file() -> str:
+    """The file deploy/ft-ops.env.example: each variable as a comment, before it what it means."""
+    entries = []
+    for name, field in sorted(Settings.model_fields.items()):
+        secret = "Secret. " if "Secret" in str(field.annotation) else ""
+        meaning = textwrap.fill(
+            f"{secret}{field.description} ({accepted(field)})",
+            width=100,
+            initial_indent="# ",
+            subsequent_indent="# ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        entries.append(f"\n{meaning}\n#FT_{name.upper()}={_shown(field.default)}\n")
+    return _ENVIRONMENT_HEAD + "".join(entries)
+
+
 def _shown(value: object) -> str:
     if value is None or (isinstance(value, Collection) and not value):
         return ""
+    if isinstance(value, frozenset):
+        return ",".join(sorted(value))
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)

@@ -29,6 +29,7 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
+from ft_ops.settings.page import environment_file
 from tests.production.cloudformation import complaints
 from tests.production.policies import IAM, REPOSITORY
 
@@ -185,16 +186,81 @@ def test_the_stack_is_one_that_cloudformation_takes(template: Path) -> None:
     assert complaints(template.read_text()) == []
 
 
-def test_each_setting_that_a_deployment_makes_is_one_of_the_policys() -> None:
-    known = {f"FT_{name.upper()}" for name in Settings.model_fields}
-    for path in (
-        REPOSITORY / "compose.yaml",
-        DEPLOY / "ecs" / "stack.yaml",
-        DEPLOY / "kubernetes" / "values.yaml",
-        DEPLOY / "compose" / "secrets",
-    ):
-        named = set(re.findall(r"\bFT_[A-Z0-9_]+\b", path.read_text(encoding="utf-8")))
-        assert named <= known, path
+SETTINGS = {f"FT_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_the_file_of_settings_has_every_one() -> None:
+    """`ft-ops settings --environment > deploy/ft-ops.env.example` writes it anew."""
+    text = (DEPLOY / "ft-ops.env.example").read_text(encoding="utf-8")
+    assert text == environment_file()
+    assert set(re.findall(r"^#(FT_[A-Z0-9_]+)=", text, flags=re.MULTILINE)) == SETTINGS
+    # Whoever copies it and sets nothing has set nothing.
+    assert all(line.startswith("#") for line in text.splitlines() if line)
+
+
+def test_that_file_reaches_every_service_of_compose() -> None:
+    services = load(REPOSITORY / "compose.yaml")["services"]
+    for name in ("code", "webserver", "viewer", "daemon"):
+        assert services[name]["env_file"] == [{"path": "./ft-ops.env", "required": False}]
+        # A variable that is named here would win over the file's.
+        assert not any(variable in SETTINGS for variable in services[name]["environment"])
+    assert "/ft-ops.env\n" in (REPOSITORY / ".gitignore").read_text()
+
+
+def test_that_file_reaches_every_service_and_run_on_kubernetes() -> None:
+    values = helm_values()
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    for part in (deployment, values["dagsterWebserver"], values["dagsterDaemon"]):
+        assert {"name": "ft-ops-settings"} in part["envConfigMaps"]
+        set_here = {entry["name"] for entry in part.get("env", [])}
+        assert set_here & SETTINGS <= {"FT_K8S_SERVICE_ACCOUNT_PREFIX"}
+    assert deployment["includeConfigInLaunchedRuns"]["enabled"] is True
+
+
+def test_that_file_reaches_every_service_and_run_on_ecs() -> None:
+    """A run gets the daemon's container, which a launcher copies but for its command."""
+    text = (DEPLOY / "ecs" / "stack.yaml").read_text(encoding="utf-8")
+    containers = re.findall(r"ContainerDefinitions:\n(.*?)LogConfiguration", text, flags=re.DOTALL)
+    assert len(containers) == 3
+    for container in containers:
+        assert (
+            "EnvironmentFiles:\n            - {Type: s3, Value: !Ref SettingsFileArn}" in container
+        )
+        set_here = set(re.findall(r"Name: (FT_\w+)", container)) & SETTINGS
+        assert set_here <= {"FT_DATABASE_URL", "FT_DAGSTER_DATABASE_URL", "FT_ECS_TASK_ROLE_PREFIX"}
+
+
+@pytest.mark.parametrize("name", ["webserver", "viewer", "daemon"])
+def test_only_the_code_server_of_compose_can_reach_the_data(name: str) -> None:
+    services = load(REPOSITORY / "compose.yaml")["services"]
+    assert services[name]["secrets"] == ["ft_dagster_database_url"]
+    assert {"ft_database_url", "aws_secret_access_key"} < set(services["code"]["secrets"])
+
+
+def test_every_service_of_compose_says_whether_it_is_well() -> None:
+    services = load(REPOSITORY / "compose.yaml")["services"]
+    # oauth2-proxy's image holds no program that could ask.
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {
+        "sign-in"
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["compose.yaml", "deploy/ecs/stack.yaml", "deploy/compose/secrets"]
+)
+def test_each_setting_that_a_deployment_names_is_one(path: str) -> None:
+    named = set(re.findall(r"\bFT_[A-Z0-9_]+\b", (REPOSITORY / path).read_text(encoding="utf-8")))
+    assert named - {"FT_"} <= SETTINGS
+
+
+def test_people_get_the_web_server_behind_its_doors() -> None:
+    """Kubernetes' chart names dagster-webserver: the image has ours by that name."""
+    services = load(REPOSITORY / "compose.yaml")["services"]
+    for name in ("webserver", "viewer"):
+        assert services[name]["command"][:2] == ["ft-ops", "web"]
+    assert "Command: [ft-ops, web, " in (DEPLOY / "ecs" / "stack.yaml").read_text()
+    for path in REPOSITORY.glob("deploy/**/*.*"):
+        assert "[dagster-webserver" not in path.read_text(encoding="utf-8"), path
 
 
 def test_every_job_with_a_policy_has_an_account_on_kubernetes() -> None:
@@ -277,23 +343,78 @@ def test_compose_finds_every_secret_that_it_names(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
 
 
-def test_secrets_come_from_files_and_variables_win(tmp_path: Path) -> None:
-    (tmp_path / "ft_database_url").write_text("postgresql://ft_ops:pa$$ 'w\"ord@db/x\n")
-    (tmp_path / "ft_archive_bucket").write_text("from-the-file")
-    (tmp_path / "unrelated").write_text("nothing")
-    command = [str(DEPLOY / "with-secrets"), sys.executable, "-c"]
-    command.append("import json, os; print(json.dumps(dict(os.environ)))")
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """The programs of an image: each says its arguments and its environment."""
+    folder = tmp_path / "venv"
+    folder.mkdir()
+    for name in ("ft-ops", "dagster", "dagster-webserver"):
+        program = folder / name
+        program.write_text(
+            f"#!{sys.executable}\nimport json, os, sys\n"
+            "print(json.dumps([sys.argv, dict(os.environ)]))\n"
+        )
+        program.chmod(0o755)
+    return folder
+
+
+def in_the_image(
+    programs: Path, secrets: Path, name: str, *arguments: str, **environment: str
+) -> tuple[list[str], dict[str, str]]:
+    """What a program of the image is given when it is started by its name, as by `exec`."""
+    shims = programs.with_name("bin")
+    shims.mkdir(exist_ok=True)
+    for program in (*programs.iterdir(), Path("with-secrets")):
+        if not (shims / program.name).exists():
+            (shims / program.name).symlink_to(DEPLOY / "with-secrets")
     shown = subprocess.run(
-        command,
-        env={"PATH": os.environ["PATH"], "SECRETS_DIR": str(tmp_path), "FT_ARCHIVE_BUCKET": "set"},
+        [str(shims / name), *arguments],
+        env={
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "SECRETS_DIR": str(secrets),
+            "PROGRAMS_DIR": str(programs),
+            **environment,
+        },
         capture_output=True,
         check=True,
         text=True,
     )
-    environment = json.loads(shown.stdout)
+    told: tuple[list[str], dict[str, str]] = json.loads(shown.stdout)
+    return told
+
+
+@pytest.mark.parametrize("started", [["ft-ops", "doctor"], ["with-secrets", "ft-ops", "doctor"]])
+def test_a_program_gets_the_secrets_however_it_is_started(
+    tmp_path: Path, programs: Path, started: list[str]
+) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "ft_database_url").write_text("postgresql://ft_ops:pa$$ 'w\"ord@db/x\n")
+    (secrets / "ft_archive_bucket").write_text("from-the-file")
+    (secrets / "aws_access_key_id").write_text("")
+    (secrets / "unrelated").write_text("nothing")
+    arguments, environment = in_the_image(
+        programs, secrets, *started, FT_ARCHIVE_BUCKET="set", FT_BACKUP_BUCKET=""
+    )
+    assert arguments == [str(programs / "ft-ops"), "doctor"]
     assert environment["FT_DATABASE_URL"] == "postgresql://ft_ops:pa$$ 'w\"ord@db/x"
     assert environment["FT_ARCHIVE_BUCKET"] == "set"
     assert "UNRELATED" not in environment
+    # An empty key would keep boto3 from looking further.
+    assert "AWS_ACCESS_KEY_ID" not in environment
+
+
+def test_dagsters_web_server_of_the_image_is_ours(tmp_path: Path, programs: Path) -> None:
+    arguments, _ = in_the_image(programs, tmp_path, "dagster-webserver", "-p", "80")
+    assert arguments == [str(programs / "ft-ops"), "web", "-p", "80"]
+
+
+def test_the_image_puts_them_before_the_real_ones() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert "ENV PATH=/opt/ft-ops/bin:/opt/venv/bin:$PATH" in text
+    linked = re.search(r"for name in (.+); do", text)
+    assert linked is not None
+    assert {"ft-ops", "dagster", "dagster-daemon", "dagster-webserver"} == set(linked[1].split())
 
 
 def test_composes_database_is_born_with_roles_and_passwords(place: Path) -> None:

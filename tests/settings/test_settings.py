@@ -36,6 +36,7 @@ OF_A_FORM = {
     "metrics_textfile": "/var/lib/ft_ops.txt",
     "runbook_url": "docs/",
     "smtp_url": "mail.example.org:25",
+    "web_hosts": "https://dagster.example.org",
 }
 
 FREE = {

@@ -1,0 +1,116 @@
+"""The real web server behind its doors: what it takes over HTTP and over a websocket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+pytestmark = pytest.mark.server
+
+MUTATION = "/graphql?query=" + quote("mutation { setNuxSeen }")
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A web server over an empty workspace; Dagster's own files are in a folder of the test's."""
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    (home / "workspace.yaml").write_text("load_from: []\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = int(free.getsockname()[1])
+    program = str(Path(sys.executable).with_name("ft-ops"))
+    command = [program, "web", "-h", "127.0.0.1", "-p", str(number), "-w", "workspace.yaml"]
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(command, cwd=home, env=environment) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while not answers(number):
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield number
+        finally:
+            server.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask(port, "GET", "/server_info")[0] == 200
+    except OSError:
+        return False
+
+
+def ask(
+    port: int, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
+) -> tuple[int, str]:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(method, path, body or None, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_its_own_page_asks_and_is_answered(port: int) -> None:
+    status, page = ask(port, "GET", "/", {"Accept": "text/html"})
+    assert (status, "<html" in page.lower()) == (200, True)
+    own = {**JSON, "Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
+    status, answer = ask(port, "POST", "/graphql", own, json.dumps({"query": "{ version }"}))
+    assert status == 200
+    assert "version" in json.loads(answer)["data"]
+
+
+def test_no_page_shows_it_in_a_frame(port: int) -> None:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", "/")
+        assert connection.getresponse().headers.get_all("X-Frame-Options") == ["DENY"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", MUTATION, {"Accept": "image/*"}, "", 405),
+        ("HEAD", MUTATION, {}, "", 405),
+        ("GET", "//graphql?query=mutation{setNuxSeen}", {}, "", 405),
+        ("GET", "/x/../graphql?query=mutation{setNuxSeen}", {}, "", 405),
+        ("GET", "/%67raphql?query=mutation{setNuxSeen}", {}, "", 405),
+        ("POST", MUTATION, {"Content-Type": "text/plain"}, "x", 415),
+        ("POST", MUTATION, {}, "", 415),
+        ("POST", "/graphql", {**JSON, "Origin": "https://evil.example"}, "{}", 403),
+        ("POST", "/graphql", {**JSON, "Host": "evil.example:3000"}, "{}", 421),
+        ("GET", "/", {"Host": "evil.example"}, "", 421),
+        ("POST", "/report_asset_materialization/x", {"Content-Type": "text/plain"}, "{}", 415),
+        ("PUT", "/graphql", JSON, "{}", 405),
+    ],
+)
+def test_what_another_page_sends_never_reaches_dagster(
+    port: int, method: str, path: str, headers: dict[str, str], body: str, status: int
+) -> None:
+    assert ask(port, method, path, headers, body)[0] == status
+
+
+def test_a_websocket_of_another_page_is_not_opened(port: int) -> None:
+    address = f"ws://127.0.0.1:{port}/graphql"
+    protocols = [Subprotocol("graphql-ws")]
+    for origin in ("https://evil.example", f"http://localhost:{port}", "null"):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(address, origin=Origin(origin), subprotocols=protocols, proxy=None)
+        assert refused.value.response.status_code == 403
+    own = Origin(f"http://127.0.0.1:{port}")
+    with connect(address, origin=own, subprotocols=protocols, proxy=None) as opened:
+        opened.send(json.dumps({"type": "connection_init", "payload": {}}))
+        assert json.loads(opened.recv(timeout=30))["type"] == "connection_ack"
