@@ -17,6 +17,7 @@ Level = Literal["error", "warning", "recovered"]
 
 _SIGN: Final[dict[Level, str]] = {"error": "🔴", "warning": "🟡", "recovered": "🟢"}
 _LONGEST_DETAIL = 1500
+_LONGEST_SECTION = 3000
 _SHORTEST_SECRET = 4
 
 
@@ -92,7 +93,10 @@ def slack_message(alert: Alert) -> dict[str, object]:
     blocks: list[dict[str, object]] = [
         {
             "type": "section",
-            "text": {"type": "mrkdwn", "text": f"{title}\n{_escaped(_short(alert.detail))}"},
+            "text": {
+                "type": "mrkdwn",
+                "text": _within(f"{title}\n{_escaped(_short(alert.detail))}"),
+            },
         }
     ]
     if links:
@@ -118,6 +122,15 @@ def mail(alert: Alert, sender: str, recipients: Iterable[str]) -> EmailMessage:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]} …"
+
+
+def _within(text: str) -> str:
+    """Text that Slack takes as one section; an entity at its end is not cut in two."""
+    if len(text) <= _LONGEST_SECTION:
+        return text
+    cut = text[: _LONGEST_SECTION - 2]
+    start = cut.rfind("&")
+    return (cut if ";" in cut[start:] or start < len(cut) - 5 else cut[:start]) + " …"
 
 
 def _escaped(text: str) -> str:

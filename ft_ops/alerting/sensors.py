@@ -5,47 +5,46 @@ being down is the first thing to tell. It is noted after each alert, so that one
 if the daemon dies between sending and noting.
 """
 
+import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import dagster as dg
 
-from ft_ops.alerting import (
-    Alert,
-    Channel,
-    Level,
-    News,
-    Told,
-    alert_channels,
-    call_heartbeat,
-    known_secrets,
-    tell,
-)
+from ft_ops.alerting import news
+from ft_ops.alerting.channels import Channel, alert_channels, call_heartbeat
+from ft_ops.alerting.messages import known_secrets
+from ft_ops.alerting.sent_log import News, Refusal, Told, forget_refusal, refusals, tell
 from ft_ops.clock import utc_now
+from ft_ops.errors import OpsError
+from ft_ops.orchestration.check_states import CheckState, check_states
 from ft_ops.orchestration.deadlines import Late, late_schedules
-from ft_ops.orchestration.failed_runs import name_of_run, section_of_run
-from ft_ops.orchestration.internals import (
-    AssetCheckExecutionRecord,
-    AssetCheckExecutionRecordStatus,
-    RemoteRepositoryOrigin,
-    RepositoryDefinition,
-)
+from ft_ops.orchestration.failed_runs import succeeded_since
+from ft_ops.orchestration.internals import RemoteRepositoryOrigin, RepositoryDefinition
 from ft_ops.orchestration.resources import as_failure
 from ft_ops.orchestration.runbook import Jobs
-from ft_ops.settings import Settings, run_link, runbook_link
+from ft_ops.settings import Settings
+from ft_ops.standing import Status
 
-_LOOK_BACK = timedelta(days=7)
+_LOOK_BACK: Final = timedelta(days=7)
 """Failures that no channel took for so long are not told any more."""
+_UNSEEN: Final = timedelta(minutes=15)
+"""How long the daemon may take to see a schedule: on its first start it looks at one after the
+other."""
 
-_NO_CHANNEL = "neither FT_ALERT_WEBHOOK_URL nor FT_ALERT_EMAIL_TO is set"
+_KEY: Final = "ft-ops alerts: {}"
+_SENSORS: Final = ("runs", "checks", "schedules")
+
+_NO_CHANNEL: Final = "neither FT_ALERT_WEBHOOK_URL nor FT_ALERT_EMAIL_TO is set"
 
 
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells of each failed run, once. The same failure of the same job and partition "
-    "is told again only after FT_ALERT_REPEAT_HOURS.",
+    "is told again only after FT_ALERT_REPEAT_HOURS, or when a run succeeded in between.",
 )
 def alert_on_failed_runs(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -59,7 +58,8 @@ def alert_on_failed_runs(
         if context.cursor is None:
             context.update_cursor(now.isoformat())
             return dg.SkipReason(f"failures from {now:%Y-%m-%d %H:%M:%S} UTC on are told")
-        told = _told(context, "runs", now)
+        teller = _Teller(context, settings, "runs", channels, now)
+        jobs = _jobs(_repository(context))
         records = context.instance.get_run_records(
             dg.RunsFilter(
                 statuses=[dg.DagsterRunStatus.FAILURE],
@@ -68,21 +68,22 @@ def alert_on_failed_runs(
             order_by="update_timestamp",
             ascending=True,
         )
-        runs = [record.dagster_run for record in records]
-        news = [
-            _failed_run(context, settings, run)
-            for run in runs
-            if not all(told.event(channel, run.run_id) for channel in channels)
-        ]
-        sent = _tell(news, channels, told, settings, now)
-    return dg.SkipReason(f"{sent} alerts sent")
+        fresh = []
+        for run in (record.dagster_run for record in records):
+            if not all(teller.told.event(channel, run.run_id) for channel in channels):
+                item = news.of_failed_run(context.instance, settings, jobs, run)
+                teller.forget_what_healed(context.instance, run, item)
+                fresh.append(item)
+        teller.tell(fresh)
+        return teller.said()
 
 
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells when a check begins to fail, when it becomes an error, and when it passes "
-    "again. One that keeps failing is told again after FT_ALERT_REPEAT_HOURS.",
+    description="Tells when a check begins to fail, when it becomes an error, when it passes "
+    "again, and when a run ended without evaluating it. What lasts is told again after "
+    "FT_ALERT_REPEAT_HOURS.",
 )
 def alert_on_failed_checks(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -92,67 +93,154 @@ def alert_on_failed_checks(
         channels = alert_channels(settings)
         if not channels:
             return dg.SkipReason(_NO_CHANNEL)
-        now = utc_now()
-        told = _told(context, "checks", now)
-        keys = sorted(_repository(context).asset_graph.asset_check_keys)
-        records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-        news = [
-            _failed_check(settings, record)
-            for record in records.values()
-            if record.status == AssetCheckExecutionRecordStatus.FAILED
-        ]
-        sent = _tell(news, channels, told, settings, now)
-        for record in records.values():
-            if record.status == AssetCheckExecutionRecordStatus.SUCCEEDED:
-                sent += _tell_recovery(settings, record, channels, told, now)
-    return dg.SkipReason(f"{sent} alerts sent")
+        teller = _Teller(context, settings, "checks", channels, utc_now())
+        states = check_states(context.instance, _repository(context).asset_graph.asset_check_keys)
+        teller.tell(
+            news.of_failed_check(settings, state)
+            for state in states
+            if state.status in {Status.WARNING, Status.BAD} and not state.crashed
+        )
+        teller.tell(news.of_crashed_evaluations(settings, states))
+        for state in states:
+            if state.status == Status.GOOD:
+                teller.tell_recovery(state)
+        teller.tell_evaluated_again(states)
+        return teller.said()
 
 
 @dg.sensor(
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Calls FT_HEARTBEAT_URL while everything scheduled was done in time, and tells of "
-    "what was not. Whoever watches that address raises the alarm when the calls stop, also when "
-    "this daemon is what stopped.",
+    description="Calls FT_HEARTBEAT_URL while everything scheduled was done in time and alerts "
+    "arrive, and tells of what was not. Whoever watches that address raises the alarm when the "
+    "calls stop, also when this daemon is what stopped.",
 )
 def heartbeat(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> dg.SkipReason:
-    """Look at every schedule's last tick that was due, and at its runs."""
+    """Look at every schedule's last tick that was due and its runs, and at the channels."""
     with as_failure():
         now = utc_now()
-        late = _late_schedules(context, now)
-        if late:
-            news = [_late(settings, item) for item in late]
-            _tell(news, alert_channels(settings), _told(context, "schedules", now), settings, now)
-            return dg.SkipReason("no heartbeat: " + "; ".join(item.words for item in late))
+        late = _without_unseen(context, _late_schedules(context, now), now)
+        teller = _Teller(context, settings, "schedules", alert_channels(settings), now)
+        teller.tell(news.of_late_schedule(settings, item) for item in late)
+        deaf = teller.deaf_channels()
+        hearing = [channel for channel in teller.channels if channel.name not in deaf]
+        teller.tell(
+            (news.of_refusing_channel(settings, name, refusal) for name, refusal in deaf.items()),
+            hearing,
+        )
+        silent = [item.words for item in late]
+        if deaf and not hearing:
+            silent += [
+                f"alerts by {name} have not arrived since {refusal.since:%Y-%m-%d %H:%M} UTC"
+                for name, refusal in deaf.items()
+            ]
+        if silent:
+            return dg.SkipReason("no heartbeat: " + "; ".join(silent))
         if settings.heartbeat_url is None:
             return dg.SkipReason("everything is on time; FT_HEARTBEAT_URL is not set")
         call_heartbeat(settings.heartbeat_url.get_secret_value())
     return dg.SkipReason("everything is on time; heartbeat sent")
 
 
-def _told(context: dg.SensorEvaluationContext, what: str, now: datetime) -> Told:
-    told = Told(context.instance.daemon_cursor_storage, f"ft-ops alerts: {what}")
-    told.forget_events_before(now - 2 * _LOOK_BACK)
-    return told
+class _Teller:
+    """What one tick of a sensor tells, under what it told before."""
+
+    def __init__(
+        self,
+        context: dg.SensorEvaluationContext,
+        settings: Settings,
+        what: str,
+        channels: list[Channel],
+        now: datetime,
+    ) -> None:
+        self.settings, self.channels, self.now = settings, channels, now
+        self.store = context.instance.daemon_cursor_storage
+        self.told = Told(self.store, _KEY.format(what))
+        self.told.forget_events_before(now - 2 * _LOOK_BACK)
+        self.sent = 0
+        self.failure: OpsError | None = None
+
+    def tell(self, items: Iterable[News], channels: list[Channel] | None = None) -> None:
+        """Tell what was not told yet; a channel that fails keeps nothing else from being told."""
+        settings = self.settings
+        try:
+            self.sent += tell(
+                items,
+                self.channels if channels is None else channels,
+                self.told,
+                repeat_after=timedelta(hours=settings.alert_repeat_hours),
+                secrets=known_secrets(settings, os.environ.items()),
+                now=self.now,
+            )
+        except OpsError as error:
+            self.failure = self.failure or error
+
+    def said(self) -> dg.SkipReason:
+        """How many were sent; the OpsError of the first channel that took none."""
+        if self.failure is not None:
+            raise self.failure
+        return dg.SkipReason(f"{self.sent} alerts sent")
+
+    def forget_what_healed(
+        self, instance: dg.DagsterInstance, run: dg.DagsterRun, item: News
+    ) -> None:
+        """A failure that was told, and made good since, is told when it comes again."""
+        for channel in self.channels:
+            at = self.told.identity(channel, item.alert.identity)
+            if at is not None and succeeded_since(instance, run, datetime.fromtimestamp(at, UTC)):
+                self.told.forget(channel, [item.alert.identity])
+
+    def tell_recovery(self, state: CheckState) -> None:
+        """Tell those who were told of the failure that it is over; the next one is told again."""
+        failing = news.failing_identities(state)
+        for channel in self.channels:
+            if any(self.told.identity(channel, identity) is not None for identity in failing):
+                item = news.of_recovered_check(self.settings, state)
+                self.tell([item], [channel])
+                self.told.forget(channel, [*failing, item.alert.identity])
+
+    def tell_evaluated_again(self, states: Iterable[CheckState]) -> None:
+        """Tell those who were told that nobody knows, once everything is known again."""
+        crashed = {
+            item.alert.identity for item in news.of_crashed_evaluations(self.settings, states)
+        }
+        for channel in self.channels:
+            for identity in self.told.told_identities(channel):
+                job = news.job_of_crashed_identity(identity)
+                if job is not None and identity not in crashed:
+                    event = f"{identity} {self.now.isoformat()}"
+                    item = news.of_evaluated_again(self.settings, job, event)
+                    self.tell([item], [channel])
+                    self.told.forget(channel, [identity, item.alert.identity])
+
+    def deaf_channels(self) -> dict[str, Refusal]:
+        """The channels that took nothing when last tried, while something waits for them."""
+        found = {}
+        for channel in self.channels:
+            refusal = refusals(self.store).get(channel.name)
+            if refusal is None:
+                continue
+            if any(Told(self.store, _KEY.format(what)).waiting(channel) for what in _SENSORS):
+                found[channel.name] = refusal
+            else:
+                # Nothing is left to try it with: it is not known any more.
+                forget_refusal(self.store, channel.name)
+        return found
 
 
-def _tell(
-    news: Iterable[News],
-    channels: Collection[Channel],
-    told: Told,
-    settings: Settings,
-    now: datetime,
-) -> int:
-    return tell(
-        news,
-        channels,
-        told,
-        repeat_after=timedelta(hours=settings.alert_repeat_hours),
-        secrets=known_secrets(settings, os.environ.items()),
-        now=now,
-    )
+def _without_unseen(
+    context: dg.SensorEvaluationContext, late: list[Late], now: datetime
+) -> list[Late]:
+    """Without schedules that the daemon has only just had time to see."""
+    known: dict[str, float] = json.loads(context.cursor or "{}")
+    unseen = {
+        item.schedule: known.get(item.schedule, now.timestamp()) for item in late if item.is_unseen
+    }
+    context.update_cursor(json.dumps(unseen))
+    recent = (now - _UNSEEN).timestamp()
+    return [item for item in late if not item.is_unseen or unseen[item.schedule] <= recent]
 
 
 def _late_schedules(context: dg.SensorEvaluationContext, now: datetime) -> list[Late]:
@@ -163,113 +251,6 @@ def _late_schedules(context: dg.SensorEvaluationContext, now: datetime) -> list[
         code_location_origin=context.code_location_origin, repository_name=repository.name
     )
     return late_schedules(context.instance, repository.schedule_defs, origin.get_selector_id(), now)
-
-
-def _failed_run(
-    context: dg.SensorEvaluationContext, settings: Settings, run: dg.DagsterRun
-) -> News:
-    cause = "; ".join(_causes(context.instance, run.run_id)) or "it failed outside of its steps"
-    name = name_of_run(run)
-    partition = run.tags.get("dagster/partition")
-    what = f"{name} for {partition}" if partition else name
-    alert = Alert(
-        # The first words name what failed; what follows may hold numbers that vary.
-        identity=f"run {what}: {cause[:80]}",
-        level="error",
-        title=f"{what} failed",
-        detail=cause,
-        link=run_link(settings, run.run_id),
-        runbook=runbook_link(settings, section_of_run(run, _jobs(_repository(context)))),
-    )
-    return News(alert, run.run_id)
-
-
-def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
-    """What the run's failed steps, or else the run itself, say. No stack traces."""
-    for event_type in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
-        causes = [
-            _cause(record.event_log_entry.dagster_event)
-            for record in instance.get_records_for_run(run_id, of_type=event_type).records
-        ]
-        yield from filter(None, causes)
-        if any(causes):
-            return
-
-
-def _cause(event: dg.DagsterEvent | None) -> str | None:
-    if event is None:
-        return None
-    if not event.is_step_failure:
-        return event.message
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return data.user_failure_data.description
-    if data.error is None:
-        return event.message
-    return (data.error.cause or data.error).message.strip()
-
-
-def _failed_check(settings: Settings, record: AssetCheckExecutionRecord) -> News:
-    event = record.event.dagster_event if record.event is not None else None
-    evaluation = event.asset_check_evaluation_data if event is not None else None
-    is_warning = evaluation is not None and evaluation.severity == dg.AssetCheckSeverity.WARN
-    detail = evaluation.description if evaluation is not None else None
-    alert = _check_alert(
-        settings, record, "warning" if is_warning else "error", detail or "no description"
-    )
-    return News(alert, f"evaluation {record.id}")
-
-
-def _tell_recovery(
-    settings: Settings,
-    record: AssetCheckExecutionRecord,
-    channels: Iterable[Channel],
-    told: Told,
-    now: datetime,
-) -> int:
-    """Tell those who were told of the failure that it is over, and let the next one be told."""
-    sent = 0
-    failing = [_check_identity(record, "error"), _check_identity(record, "warning")]
-    for channel in channels:
-        if any(told.identity(channel, identity) is not None for identity in failing):
-            alert = _check_alert(settings, record, "recovered", "it passes again")
-            sent += _tell([News(alert, f"evaluation {record.id}")], [channel], told, settings, now)
-            told.forget(channel, [*failing, alert.identity])
-    return sent
-
-
-def _check_alert(
-    settings: Settings,
-    record: AssetCheckExecutionRecord,
-    level: Level,
-    detail: str,
-) -> Alert:
-    asset = record.key.asset_key
-    says = "passes again" if level == "recovered" else "fails"
-    return Alert(
-        identity=_check_identity(record, level),
-        level=level,
-        title=f"check {record.key.name} of {asset.to_user_string()} {says}",
-        detail=detail,
-        link=run_link(settings, record.run_id),
-        runbook=runbook_link(settings, record.key.name),
-    )
-
-
-def _check_identity(record: AssetCheckExecutionRecord, level: Level) -> str:
-    return f"check {record.key.asset_key.to_user_string()} {record.key.name} {level}"
-
-
-def _late(settings: Settings, item: Late) -> News:
-    alert = Alert(
-        identity=f"late {item.schedule}",
-        level="error",
-        title=f"{item.schedule} is late",
-        detail=item.words,
-        link=f"{settings.dagster_url.rstrip('/')}/automation" if settings.dagster_url else None,
-        runbook=runbook_link(settings, "heartbeat"),
-    )
-    return News(alert, f"late {item.schedule} {item.due_at.astimezone(UTC).isoformat()}")
 
 
 def _repository(context: dg.SensorEvaluationContext) -> RepositoryDefinition:

@@ -58,7 +58,8 @@ _UNFINISHED: Final = (
 class Late:
     """A schedule whose work was not done in time. ``due_at`` is the tick that it missed.
 
-    ``run_id`` is the run that failed or has not ended, where one was begun.
+    ``run_id`` is the run that failed or has not ended, where one was begun. ``is_unseen`` when the
+    daemon has not looked at the schedule yet.
     """
 
     schedule: str
@@ -66,6 +67,7 @@ class Late:
     due_at: datetime
     why: str
     run_id: str | None = None
+    is_unseen: bool = False
 
     @property
     def words(self) -> str:
@@ -191,6 +193,7 @@ def late_schedules(
                         due.astimezone(UTC),
                         why.words,
                         why.run_id,
+                        why.is_unseen,
                     )
                 )
                 break
@@ -204,13 +207,15 @@ class _Why:
     words: str
     run_id: str | None = None
     is_at_work: bool = False
+    is_unseen: bool = False
 
 
 def _why_late(
     instance: dg.DagsterInstance, state: InstigatorState | None, due: datetime
 ) -> _Why | None:
     if state is None:
-        return _Why("the scheduler has not seen it yet: is the Dagster daemon running?")
+        words = "the scheduler has not seen it yet: is the Dagster daemon running?"
+        return _Why(words, is_unseen=True)
     if not state.is_running:
         return _Why("it is stopped")
     data = state.instigator_data

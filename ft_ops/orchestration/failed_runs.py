@@ -56,14 +56,18 @@ def section_of_run(run: dg.DagsterRun, jobs: Jobs) -> str:
 
 def made_good(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether the same job succeeded later on the same assets and partition."""
-    run = record.dagster_run
+    return succeeded_since(instance, record.dagster_run, record.create_timestamp)
+
+
+def succeeded_since(instance: dg.DagsterInstance, run: dg.DagsterRun, moment: datetime) -> bool:
+    """Whether a run of the same kind was created after a moment, and succeeded."""
     tags = {name: value for name, value in run.tags.items() if name == PARTITION_TAG}
     later = instance.get_runs(
         dg.RunsFilter(
             job_name=run.job_name,
             statuses=[dg.DagsterRunStatus.SUCCESS],
             tags=tags,
-            created_after=record.create_timestamp,
+            created_after=moment,
         ),
         limit=_MOST_RUNS,
     )

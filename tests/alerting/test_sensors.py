@@ -1,7 +1,9 @@
 """The sensors against a real HTTP server: each failure is told once, to whoever should know."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -14,6 +16,8 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from ft_ops.alerting import Alert, sensors
+from ft_ops.alerting.messages import slack_message
 from ft_ops.alerting.sensors import alert_on_failed_checks, alert_on_failed_runs, heartbeat
 from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError
@@ -132,6 +136,7 @@ def test_failures_before_the_first_tick_are_history(
 ) -> None:
     run(instance, fails=True)
     cursor = look_at_runs(instance, cursor=None)
+    assert cursor is not None
     look_at_runs(instance, cursor)
     assert inbox.bodies == []
 
@@ -222,6 +227,125 @@ def test_the_heart_stops_and_somebody_is_told_once_when_a_schedule_is_late(
     assert "https://docs.example.org/ops/runbook.md#heartbeat" in request.body
 
 
+def test_a_failure_that_came_back_after_a_success_is_told_again(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    for fails in (True, False, True):
+        run(instance, fails=fails)
+        look_at_runs(instance)
+    assert len(inbox.bodies) == 2
+
+
+def test_a_check_that_healed_while_nobody_heard_is_told_when_somebody_hears(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    inbox.status = 503
+    run(instance, check_passes=False)
+    with pytest.raises(dg.Failure, match="FT_ALERT_WEBHOOK_URL"):
+        look_at_checks(instance)
+    run(instance, check_passes=True)
+    with pytest.raises(dg.Failure, match="FT_ALERT_WEBHOOK_URL"):
+        look_at_checks(instance)
+    inbox.status, before = 200, len(inbox.bodies)
+    look_at_checks(instance)
+    look_at_checks(instance)
+    told = [json.loads(body)["text"] for body in inbox.bodies[before:]]
+    assert told == ["🔴 check whole of months fails", "🟢 check whole of months passes again"]
+
+
+def test_a_dead_channel_is_tried_once_a_tick_and_keeps_no_recovery_from_the_others(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_ALERT_EMAIL_TO", "ops@example.org")
+    monkeypatch.setenv("FT_SMTP_URL", "smtp://127.0.0.1:1")
+    for passes in (False, True):
+        run(instance, check_passes=passes)
+        with pytest.raises(dg.Failure, match="FT_SMTP_URL"):
+            look_at_checks(instance)
+    assert [json.loads(body)["text"][0] for body in inbox.bodies] == ["🔴", "🟢"]
+
+
+def test_an_evaluation_that_crashed_is_told_once_and_so_is_the_next_one(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    run(instance)
+    run(instance, fails=True)
+    for _ in range(3):
+        look_at_checks(instance)
+    [body] = inbox.bodies
+    assert "move_months ended without evaluating 1 of its checks" in json.loads(body)["text"]
+    assert "whole" in body
+    run(instance)
+    look_at_checks(instance)
+    look_at_checks(instance)
+    assert [json.loads(body)["text"][0] for body in inbox.bodies] == ["🔴", "🟢"]
+
+
+def test_the_heart_does_not_beat_while_the_only_channel_takes_nothing(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_HEARTBEAT_URL", inbox.url("/ping"))
+    monkeypatch.setenv("FT_ALERT_WEBHOOK_URL", "http://127.0.0.1:1/hook")
+    scheduler_saw(instance, InstigatorStatus.DECLARED_IN_CODE)
+    run(instance, fails=True)
+    for _ in range(2):
+        with pytest.raises(dg.Failure):
+            look_at_runs(instance)
+    assert "no heartbeat: alerts by webhook have not arrived since" in beat(instance)
+    assert inbox.requests == []
+    monkeypatch.setenv("FT_ALERT_WEBHOOK_URL", inbox.url("/hook"))
+    look_at_runs(instance)
+    assert "heartbeat sent" in beat(instance)
+    assert [request.path for request in inbox.requests] == ["/hook", "/ping"]
+
+
+def test_of_two_channels_the_one_that_works_tells_of_the_other(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_HEARTBEAT_URL", inbox.url("/ping"))
+    monkeypatch.setenv("FT_ALERT_EMAIL_TO", "ops@example.org")
+    monkeypatch.setenv("FT_SMTP_URL", "smtp://127.0.0.1:1")
+    scheduler_saw(instance, InstigatorStatus.DECLARED_IN_CODE)
+    run(instance, fails=True)
+    with pytest.raises(dg.Failure, match="FT_SMTP_URL"):
+        look_at_runs(instance)
+    for _ in range(2):
+        assert "heartbeat sent" in beat(instance)
+    failed, refused = (json.loads(r.body)["text"] for r in inbox.requests if r.path == "/hook")
+    assert "move_months failed" in failed
+    assert "alerts by mail do not arrive" in refused
+
+
+def test_a_schedule_is_late_only_when_the_daemon_has_had_time_to_see_it(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the first start of the daemon no schedule was seen yet."""
+    monkeypatch.setenv("FT_HEARTBEAT_URL", inbox.url("/ping"))
+    cursor: str | None = None
+    started = utc_now()
+    for minutes, path in ((0, "/ping"), (14, "/ping"), (16, "/hook")):
+        monkeypatch.setattr(
+            sensors,
+            "utc_now",
+            lambda m=minutes: started + timedelta(minutes=m),
+        )
+        given = ticking(instance, cursor)
+        heartbeat(given)
+        cursor = given.cursor
+        assert inbox.requests[-1].path == path
+    assert "the scheduler has not seen it yet" in inbox.requests[-1].body
+
+
+def test_a_long_detail_fits_into_what_slack_takes(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    alert = Alert("i", "error", "a title", "<&>" * 600, None, None)
+    [section] = json.loads(json.dumps(slack_message(alert)))["blocks"]
+    text = section["text"]["text"]
+    assert len(text) <= 3000
+    assert re.fullmatch(r"(?:[^&]|&amp;|&lt;|&gt;)*", text)
+
+
 def context(
     instance: dg.DagsterInstance, cursor: str | None = LONG_AGO
 ) -> dg.SensorEvaluationContext:
@@ -235,10 +359,15 @@ def context(
     )
 
 
+def ticking(instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorEvaluationContext:
+    """The same with its resources, so that the cursor that a tick leaves can be read from it."""
+    return context(instance, cursor).merge_resources({"settings": load_settings()})
+
+
 def look_at_runs(instance: dg.DagsterInstance, cursor: str | None = LONG_AGO) -> str | None:
     """A tick of the sensor on runs; the cursor that it leaves."""
-    given = context(instance, cursor)
-    alert_on_failed_runs(given, settings=load_settings())
+    given = ticking(instance, cursor)
+    alert_on_failed_runs(given)
     return given.cursor
 
 
@@ -247,9 +376,9 @@ def look_at_checks(instance: dg.DagsterInstance) -> None:
     alert_on_failed_checks(context(instance), settings=load_settings())
 
 
-def beat(instance: dg.DagsterInstance) -> str:
+def beat(instance: dg.DagsterInstance, cursor: str | None = None) -> str:
     """A tick of the heartbeat; what it says of itself."""
-    skipped = heartbeat(context(instance), settings=load_settings())
+    skipped = heartbeat(context(instance, cursor), settings=load_settings())
     assert isinstance(skipped, dg.SkipReason)
     return skipped.skip_message or ""
 

@@ -1,0 +1,173 @@
+"""What there is to tell of runs, of checks, of schedules and of the channels themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from typing import Final
+
+import dagster as dg
+
+from ft_ops.alerting.messages import Alert, Level
+from ft_ops.alerting.sent_log import News, Refusal
+from ft_ops.orchestration.check_states import CheckState
+from ft_ops.orchestration.deadlines import Late
+from ft_ops.orchestration.failed_runs import name_of_run, section_of_run
+from ft_ops.orchestration.internals import PARTITION_TAG
+from ft_ops.orchestration.runbook import Jobs
+from ft_ops.settings import Settings, run_link, runbook_link
+from ft_ops.standing import Status
+
+_NO_EVALUATION: Final = "no evaluation of "
+
+
+def of_failed_run(
+    instance: dg.DagsterInstance, settings: Settings, jobs: Jobs, run: dg.DagsterRun
+) -> News:
+    """A run that failed, by what its steps say of it."""
+    cause = "; ".join(_causes(instance, run.run_id)) or "it failed outside of its steps"
+    name = name_of_run(run)
+    partition = run.tags.get(PARTITION_TAG)
+    what = f"{name} for {partition}" if partition else name
+    alert = Alert(
+        # The first words name what failed; what follows may hold numbers that vary.
+        identity=f"run {what}: {cause[:80]}",
+        level="error",
+        title=f"{what} failed",
+        detail=cause,
+        link=run_link(settings, run.run_id),
+        runbook=runbook_link(settings, section_of_run(run, jobs)),
+    )
+    return News(alert, run.run_id)
+
+
+def of_failed_check(settings: Settings, state: CheckState) -> News:
+    """A check that was evaluated, and failed."""
+    level: Level = "warning" if state.status == Status.WARNING else "error"
+    alert = _check_alert(settings, state, level, state.words or "no description")
+    return News(alert, f"evaluation {state.evaluation}")
+
+
+def of_recovered_check(settings: Settings, state: CheckState) -> News:
+    """A check that passes again."""
+    alert = _check_alert(settings, state, "recovered", "it passes again")
+    return News(alert, f"evaluation {state.evaluation}")
+
+
+def failing_identities(state: CheckState) -> list[str]:
+    """Under which identities a failure of this check was told."""
+    return [_check_identity(state, "error"), _check_identity(state, "warning")]
+
+
+def of_crashed_evaluations(settings: Settings, states: Iterable[CheckState]) -> list[News]:
+    """Jobs whose runs left checks without a result: nobody knows what those would have found."""
+    by_job: dict[str, list[CheckState]] = {}
+    for state in states:
+        if state.crashed is not None:
+            by_job.setdefault(name_of_run(state.crashed), []).append(state)
+    return [_crashed(settings, job, found) for job, found in by_job.items()]
+
+
+def crashed_identity(job: str) -> str:
+    """Under which identity evaluations that a job did not make are told."""
+    return f"{_NO_EVALUATION}{job}"
+
+
+def job_of_crashed_identity(identity: str) -> str | None:
+    """The job of such an identity, None for another."""
+    is_such = identity.startswith(_NO_EVALUATION)
+    return identity.removeprefix(_NO_EVALUATION) if is_such else None
+
+
+def of_evaluated_again(settings: Settings, job: str, event: str) -> News:
+    """The checks of a job have results again."""
+    alert = Alert(
+        identity=f"{crashed_identity(job)} recovered",
+        level="recovered",
+        title=f"the checks of {job} are evaluated again",
+        detail="what they found is told by itself",
+        link=None,
+        runbook=runbook_link(settings, job),
+    )
+    return News(alert, event)
+
+
+def of_late_schedule(settings: Settings, item: Late) -> News:
+    """A schedule whose work was not done in time."""
+    alert = Alert(
+        identity=f"late {item.schedule}",
+        level="error",
+        title=f"{item.schedule} is late",
+        detail=item.words,
+        link=f"{settings.dagster_url.rstrip('/')}/automation" if settings.dagster_url else None,
+        runbook=runbook_link(settings, "heartbeat"),
+    )
+    return News(alert, f"late {item.schedule} {item.due_at.astimezone(UTC).isoformat()}")
+
+
+def of_refusing_channel(settings: Settings, name: str, refusal: Refusal) -> News:
+    """A channel that takes no alerts, for those that hear by another."""
+    alert = Alert(
+        identity=f"channel {name} refuses",
+        level="error",
+        title=f"alerts by {name} do not arrive",
+        detail=f"since {refusal.since:%Y-%m-%d %H:%M} UTC: {refusal.cause}",
+        link=None,
+        runbook=runbook_link(settings, "alert_on_failed_runs"),
+    )
+    return News(alert, f"channel {name} since {refusal.since.isoformat()}")
+
+
+def _crashed(settings: Settings, job: str, states: list[CheckState]) -> News:
+    runs = sorted({state.crashed.run_id for state in states if state.crashed is not None})
+    names = ", ".join(sorted(state.key.name for state in states))
+    alert = Alert(
+        identity=crashed_identity(job),
+        level="error",
+        title=f"{job} ended without evaluating {len(states)} of its checks",
+        detail=f"not known until they are evaluated again: {names}",
+        link=run_link(settings, runs[-1]),
+        runbook=runbook_link(settings, job),
+    )
+    return News(alert, f"no evaluation in {' '.join(runs)}")
+
+
+def _check_alert(settings: Settings, state: CheckState, level: Level, detail: str) -> Alert:
+    says = "passes again" if level == "recovered" else "fails"
+    return Alert(
+        identity=_check_identity(state, level),
+        level=level,
+        title=f"check {state.key.name} of {state.key.asset_key.to_user_string()} {says}",
+        detail=detail,
+        link=run_link(settings, state.run_id) if state.run_id else None,
+        runbook=runbook_link(settings, state.key.name),
+    )
+
+
+def _check_identity(state: CheckState, level: Level) -> str:
+    return f"check {state.key.asset_key.to_user_string()} {state.key.name} {level}"
+
+
+def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
+    """What the run's failed steps, or else the run itself, say. No stack traces."""
+    for event_type in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
+        causes = [
+            _cause(record.event_log_entry.dagster_event)
+            for record in instance.get_records_for_run(run_id, of_type=event_type).records
+        ]
+        yield from filter(None, causes)
+        if any(causes):
+            return
+
+
+def _cause(event: dg.DagsterEvent | None) -> str | None:
+    if event is None:
+        return None
+    if not event.is_step_failure:
+        return event.message
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    if data.error is None:
+        return event.message
+    return (data.error.cause or data.error).message.strip()
