@@ -12,6 +12,28 @@ DECLARE
     grant_statement text;
     may_become text;
 BEGIN
+    -- This makes the database ft_ops' own and closes it to everybody else. A connection string without
+    -- a database's name leads to the administrator's, which every other tool on the server needs.
+    IF current_setting('ft.bootstrap', true) IS DISTINCT FROM current_database()
+        AND (
+            current_database() IN ('postgres', 'template0', 'template1', 'rdsadmin')
+            OR to_regclass('public.event_logs') IS NOT NULL
+        )
+    THEN
+        RAISE EXCEPTION
+            'database % is %, not the application''s: nothing was changed',
+            current_database(),
+            CASE
+                WHEN to_regclass('public.event_logs') IS NULL THEN 'one for maintenance'
+                ELSE 'Dagster''s own'
+            END
+        USING HINT = format(
+            'Name the application''s database in the connection. If this really is it: PGOPTIONS=''-c '
+            'ft.bootstrap=%s'' psql …',
+            current_database()
+        );
+    END IF;
+
     -- ft_ops owns the schema and runs every job. ft_app is the application: row level security
     -- applies to it. ft_readonly reads under the same policies.
     FOREACH role_name IN ARRAY ARRAY['ft_ops', 'ft_app', 'ft_readonly'] LOOP

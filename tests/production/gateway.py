@@ -144,6 +144,9 @@ def _on_instances(region: str, form: Mapping[str, str]) -> list[Action]:
             ]
     named = _RDS_RESOURCES[action].items()
     resources = [f"{arn}{kind}:{form[key]}" for key, kind in named if key in form]
+    if action.startswith("RestoreDBInstance"):
+        # AWS requires both of either call, also where the request names neither.
+        resources += [f"{arn}og:default:postgres-16", f"{arn}pg:default.postgres16"]
     needed = [Action(name, resource) for resource in resources]
     if "Tags.Tag.1.Key" in form:
         made = form.get("TargetDBInstanceIdentifier") or form["DBInstanceIdentifier"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,3 +122,87 @@ def test_of_the_extensions_functions_only_what_is_called_is_granted(
         with psycopg.connect(database.admin_url, autocommit=True) as admin:
             admin.execute("REVOKE EXECUTE ON FUNCTION bt_index_check(regclass) FROM ft_ops")
         assert extension_schema(connection, "amcheck", "bt_index_check") is None
+
+
+@pytest.mark.parametrize("name", ["postgres", "template1"])
+def test_a_database_for_maintenance_is_left_as_it_is(managed: pg.Server, name: str) -> None:
+    with psycopg.connect(managed.url(name), autocommit=True) as superuser:
+        before = _rights(superuser)
+        with pytest.raises(psycopg.errors.RaiseException, match="nothing was changed") as refused:
+            superuser.execute(BOOTSTRAP)
+        assert f"ft.bootstrap={name}" in str(refused.value.diag.message_hint)
+        superuser.execute("SET ft.bootstrap = 'familytales'")
+        with pytest.raises(psycopg.errors.RaiseException):
+            superuser.execute(BOOTSTRAP)
+        assert _rights(superuser) == before
+
+
+def test_dagsters_own_database_is_left_as_it_is(managed: pg.Server) -> None:
+    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE of_dagster")
+    with psycopg.connect(managed.url("of_dagster"), autocommit=True) as superuser:
+        superuser.execute("CREATE TABLE event_logs (id bigint)")
+        with pytest.raises(psycopg.errors.RaiseException, match="Dagster's own"):
+            superuser.execute(BOOTSTRAP)
+
+
+def test_whoever_names_the_database_gets_his_way(managed: pg.Server) -> None:
+    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE rdsadmin")
+    with psycopg.connect(managed.url("rdsadmin"), autocommit=True) as superuser:
+        superuser.execute("SET ft.bootstrap = 'rdsadmin'")
+        superuser.execute(BOOTSTRAP)
+        assert _rights(superuser)[0] == "ft_ops"
+
+
+@pytest.mark.parametrize("administrator", ["master", "postgres"])
+def test_both_databases_come_from_nothing_and_a_second_run_changes_nothing(
+    managed: pg.Server, administrator: str
+) -> None:
+    """A managed server's administrator is no superuser; he comes first, and makes the roles."""
+    names = {"application": f"app_{administrator}", "dagster": f"dag_{administrator}"}
+    for _ in range(2):
+        _psql(managed, administrator, names, OPS_PASSWORD="pa'ss\\w $ord", DAGSTER_PASSWORD="other")
+    with psycopg.connect(managed.url("postgres")) as superuser:
+        owners = superuser.execute(
+            "SELECT datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding),"
+            " has_database_privilege('public', oid, 'CONNECT')"
+            " FROM pg_database WHERE datname = ANY (%s) ORDER BY datname",
+            (list(names.values()),),
+        ).fetchall()
+        passwords = superuser.execute(
+            "SELECT rolname FROM pg_authid"
+            " WHERE rolname LIKE 'ft\\_%' AND rolpassword IS NOT NULL ORDER BY rolname"
+        ).fetchall()
+    assert owners == [
+        (names["application"], "ft_ops", "UTF8", False),
+        (names["dagster"], "ft_dagster", "UTF8", False),
+    ]
+    assert passwords == [("ft_dagster",), ("ft_ops",)]
+    with connect(managed.url(names["application"], user="ft_ops"), application="tests") as ours:
+        run_migrations(ours, load_migrations())
+
+
+def _psql(managed: pg.Server, user: str, names: dict[str, str], **environment: str) -> None:
+    done = subprocess.run(
+        [
+            *(str(managed.bin_dir / "psql"), "--no-psqlrc", "-U", user, "-d", "postgres"),
+            *(f"--set={name}={value}" for name, value in names.items()),
+            *("-f", str(sql_root() / "roles" / "databases.sql")),
+        ],
+        env={**os.environ, "PGHOST": str(managed.socket_dir), **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pa'ss" not in done.stdout + done.stderr
+
+
+def _rights(connection: psycopg.Connection) -> tuple[object, ...]:
+    row = connection.execute(
+        "SELECT pg_get_userbyid(datdba), datacl::text FROM pg_database"
+        " WHERE datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    return row

@@ -1,0 +1,57 @@
+-- Makes what the operations need on a server from nothing: the application's database and Dagster's,
+-- the roles, and their passwords. Run by psql as the server's administrator (a superuser, or on RDS the
+-- master user), in any database; safe to run again.
+--
+--   OPS_PASSWORD=… DAGSTER_PASSWORD=… psql "$ADMIN_URL" -f sql/roles/databases.sql
+--
+-- A password that the environment does not name stays as it is (\password ft_ops asks for one).
+-- -v application=… and -v dagster=… name the databases otherwise; -v locale=C is for a server that
+-- has no C.UTF-8.
+\set ON_ERROR_STOP on
+\if :{?application} \else \set application familytales \endif
+\if :{?dagster} \else \set dagster dagster \endif
+\if :{?locale} \else \set locale C.UTF-8 \endif
+\set QUIET on
+
+SELECT 'CREATE ROLE ft_dagster LOGIN NOSUPERUSER NOBYPASSRLS'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ft_dagster')
+\gexec
+
+-- To give it a database, an administrator who is no superuser must be able to become it.
+SELECT format('GRANT ft_dagster TO %I', current_user)
+WHERE NOT pg_has_role('ft_dagster', 'USAGE')
+\gexec
+
+SELECT
+    format(
+        'CREATE DATABASE %I%s TEMPLATE template0 ENCODING ''UTF8'' LOCALE %L',
+        made.name,
+        made.owner,
+        :'locale'
+    )
+FROM (VALUES (:'application', ''), (:'dagster', ' OWNER ft_dagster')) AS made (name, owner)
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = made.name)
+\gexec
+
+REVOKE ALL ON DATABASE :"dagster" FROM PUBLIC;
+
+\connect :"application"
+\ir bootstrap.sql
+
+-- Read by psql itself, so that no list of processes shows them.
+\getenv ops_password OPS_PASSWORD
+\getenv dagster_password DAGSTER_PASSWORD
+\getenv app_password APP_PASSWORD
+\getenv readonly_password READONLY_PASSWORD
+\if :{?ops_password}
+ALTER ROLE ft_ops PASSWORD :'ops_password';
+\endif
+\if :{?dagster_password}
+ALTER ROLE ft_dagster PASSWORD :'dagster_password';
+\endif
+\if :{?app_password}
+ALTER ROLE ft_app PASSWORD :'app_password';
+\endif
+\if :{?readonly_password}
+ALTER ROLE ft_readonly PASSWORD :'readonly_password';
+\endif
