@@ -171,7 +171,7 @@ def sandbox(command: tuple[str, ...]) -> None:
 @click.option("--seed", type=int, default=7, show_default=True)
 def sample(families: int, months: int, segments: int, seed: int) -> None:
     """Fill a database with made-up families; refuses one that has real users."""
-    from ft_ops.sandbox.report import human_bytes
+    from ft_ops.format import human_bytes
     from ft_ops.sandbox.sample import make_sample
 
     now = datetime.now(UTC)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +16,7 @@ def main() -> None:
     # Dagster's notices about its own beta parameters are not for whoever watches a demo.
     warnings.simplefilter("ignore")
     from ft_ops.sandbox.demo import DemoSize, run_demo
+    from ft_ops.sandbox.ui import serve_ui
 
     families, months, segments, seed, report, *port = sys.argv[1:]
     console = Console()
@@ -27,22 +26,11 @@ def main() -> None:
             Path(report),
             console,
         )
+        if port:
+            serve_ui(int(port[0]), console)
     except OpsError as error:
         console.print(f"\nft-ops: {error}", style="red", markup=False, highlight=False)
         sys.exit(1)
-    if port:
-        _serve_ui(port[0], console)
-
-
-def _serve_ui(port: str, console: Console) -> None:
-    console.print(f"\nDagster's UI: http://127.0.0.1:{port} (Ctrl-C ends it and the sandbox)")
-    program = Path(sys.executable).with_name("dagster")
-    arguments = ["dev", "-m", "ft_ops.definitions", "-h", "127.0.0.1", "-p", port]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    try:
-        sys.exit(subprocess.run([program, *arguments], check=False, env=environment).returncode)
-    except KeyboardInterrupt:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from ft_ops.archive import (
 )
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError
+from ft_ops.format import human_bytes
 from ft_ops.months import Month
 from ft_ops.orchestration.internals import partition_range
 from ft_ops.partitions import PARENTS
@@ -38,7 +39,7 @@ from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import versions
-from ft_ops.sandbox.report import DemoReport, human_bytes, show_report, write_report
+from ft_ops.sandbox.report import DemoReport, show_report, write_report
 from ft_ops.sandbox.sample import SampleReport, make_sample
 from ft_ops.sandbox.stage import Stage, beside
 from ft_ops.settings import load_settings
@@ -67,7 +68,7 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
         sample = _prepare(stage, size)
         due = due_months(connection, settings.retention_years, datetime.now(UTC))
         before = _digests_before(stage, due)
-        bytes_before = _database_bytes(connection)
+        bytes_before = _months_bytes(connection, due)
         # The sample's log takes as long to ship as its old months take to archive.
         with beside("ship_wal") as wait_for_wal:
             _archive(stage, due)
@@ -91,8 +92,8 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
             months_purged=[str(month) for month in purged],
             months_read_back=[str(month) for month in due],
             rows_read_back=rows_read_back,
-            database_bytes_before=bytes_before,
-            database_bytes_after=_database_bytes(connection),
+            months_bytes_before=bytes_before,
+            months_bytes_after=_months_bytes(connection, due),
             bucket_bytes=sum(v.bytes for v in versions(bucket, "")),
             objects_by_storage_class=dict(Counter(v.storage_class for v in versions(bucket, ""))),
             storage_used_bytes=_storage_used(connection),
@@ -145,7 +146,7 @@ def _archive(stage: Stage, due: Sequence[Month]) -> None:
     with stage.step("archive_old_content") as tell:
         for month in due:
             stage.run("archive_old_content", month)
-        tell(f"{len(due)} months moved, exported, proven and frozen")
+        tell(f"{_count(due)} moved, exported, proven and frozen")
 
 
 def _recompute_storage(stage: Stage) -> None:
@@ -197,7 +198,7 @@ def _purge(stage: Stage, due: Sequence[Month]) -> list[Month]:
                 month,
                 ops={"purged_content_segments": {"dry_run": False}},
             )
-        tell(f"{len(due)} months removed from the database")
+        tell(f"{_count(due)} removed from the database")
     return list(due)
 
 
@@ -228,7 +229,7 @@ def _read_back(
                 )
             for table in TABLES:
                 rows[table] += total(found[table]).rows
-        tell(f"{sum(rows.values()):,} rows of {len(due)} months, all equal")
+        tell(f"{sum(rows.values()):,} rows of {_count(due)}, all equal")
     return rows
 
 
@@ -270,6 +271,10 @@ def _verify_partitions(stage: Stage) -> None:
         tell("no gap, no misplaced bounds")
 
 
+def _count(months: Sequence[Month]) -> str:
+    return "1 month" if len(months) == 1 else f"{len(months)} months"
+
+
 def _range(first: Month, last: Month) -> Mapping[str, str]:
     return partition_range(first.key, last.key)
 
@@ -278,8 +283,15 @@ def _latest_proven(connection: Connection, month: Month) -> bool:
     return generations(connection, month)[-1].proven_at is not None
 
 
-def _database_bytes(connection: Connection) -> int:
-    row = connection.execute(statement("sandbox/database_bytes")).fetchone()
+def _months_bytes(connection: Connection, months: Sequence[Month]) -> int:
+    """Bytes of the tables that hold segments of these months, hot or archived."""
+    tables = [
+        partition.name
+        for parent in ("content_segments", "archived_content_segments")
+        for partition in partitions_of(connection, parent)
+        if partition.month in months
+    ]
+    row = connection.execute(statement("sandbox/tables_bytes"), {"tables": tables}).fetchone()
     assert row is not None
     return int(row[0])
 

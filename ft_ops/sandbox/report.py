@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ft_ops.format import human_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -31,7 +33,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """The demo's figures. Bytes of the database include its indexes."""
+    """The demo's figures. Bytes of months' tables include their indexes."""
 
     steps: Sequence[Step]
     checks: Sequence[Check]
@@ -42,8 +44,8 @@ class DemoReport:
     months_purged: Sequence[str]
     months_read_back: Sequence[str]
     rows_read_back: Mapping[str, int]
-    database_bytes_before: int
-    database_bytes_after: int
+    months_bytes_before: int
+    months_bytes_after: int
     bucket_bytes: int
     objects_by_storage_class: Mapping[str, int]
     storage_used_bytes: int
@@ -80,16 +82,6 @@ def show_report(report: DemoReport, path: Path, console: Console) -> None:
     console.print(f"Also as JSON in {path}.")
 
 
-def human_bytes(count: int) -> str:
-    """``12.3 MB``, in powers of ten."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def _figures(report: DemoReport) -> list[tuple[str, str]]:
     read_back = sum(report.rows_read_back.values())
     passed = sum(check.outcome == "passed" for check in report.checks)
@@ -101,9 +93,9 @@ def _figures(report: DemoReport) -> list[tuple[str, str]]:
         ("months purged from the database", _span(report.months_purged)),
         ("months read back from Glacier, equal", _span(report.months_read_back)),
         ("rows read back (segments, narrations, tags, links)", f"{read_back:,}"),
-        ("database before the archive", human_bytes(report.database_bytes_before)),
-        ("database after the purge", human_bytes(report.database_bytes_after)),
-        ("bytes in the archive bucket", human_bytes(report.bucket_bytes)),
+        ("tables of these months before the archive", human_bytes(report.months_bytes_before)),
+        ("tables of these months after the purge", human_bytes(report.months_bytes_after)),
+        ("their archive in the bucket", human_bytes(report.bucket_bytes)),
         *(
             (f"objects in {storage_class}", f"{count:,}")
             for storage_class, count in sorted(report.objects_by_storage_class.items())

@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -62,7 +62,7 @@ def _spawn(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Po
             argv,
             env=environment,
             # Safe: this process has started no thread that could hold a lock across the fork.
-            preexec_fn=partial(_prepare_command, os.getpid()),  # noqa: PLW1509
+            preexec_fn=tied_to_us(),  # noqa: PLW1509
         )
     except OSError as error:
         raise OpsError(
@@ -97,8 +97,16 @@ def _in_terminal_foreground() -> bool:
         return False
 
 
+def tied_to_us() -> Callable[[], None]:
+    """What a child does before its program: it takes signals, and ends (on Linux) when we do."""
+    return partial(_prepare_command, os.getpid())
+
+
 def _prepare_command(parent: int) -> None:
     """In the new process: take signals, and have the kernel (Linux) end it if we are killed."""
+    # What a script starts in its background ignores Ctrl-C, and hands that on to its children.
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
