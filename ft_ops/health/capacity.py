@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.archive import stored_bytes
 from ft_ops.health.forecast import Forecast, forecast
 from ft_ops.health.samples import Sample, series
 from ft_ops.months import Month
+from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.catalog import partition_sizes
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import lock_timeout
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.standing import Point
 from ft_ops.storage import content_bytes
@@ -27,6 +30,7 @@ PROJECTED_CONTENT_BYTES: Final = 100 * 10**9
 PARTITIONED: Final = ("content_segments", "archived_content_segments", "audit_log")
 _GROWTH_MONTHS: Final = 13
 _HISTORY: Final = timedelta(days=400)
+_LOCK_WAIT_MS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +45,31 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What came into being in one month. ``content_bytes`` is None until it was computed."""
+    """What came into being in one month.
+
+    ``content_bytes`` is None until it was computed, any other figure while its table is locked.
+    """
 
     month: Month
-    segments: int
-    families: int
-    users: int
+    segments: int | None
+    families: int | None
+    users: int | None
     content_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """One measurement of everything. ``partitions`` and ``archive`` are bytes by name."""
+    """One measurement of everything. ``partitions`` and ``archive`` are bytes by name.
+
+    ``locked`` names what was locked: its sizes are older, and its rows were not counted.
+    """
 
     database_bytes: int
     tables: tuple[TableSize, ...]
     partitions: dict[str, int]
     archive: dict[str, int]
     growth: tuple[Growth, ...]
+    locked: tuple[str, ...] = ()
 
     def samples(self) -> list[Sample]:
         """What of it is kept in ops.metric_samples."""
@@ -81,11 +92,12 @@ class Outlook:
 
 
 def measure_sizes(connection: Connection, now: datetime) -> Sizes:
-    """Measure the database, and count what the last thirteen months brought."""
+    """Measure the database, and count what the last thirteen months brought. Waits for no table."""
     row = connection.execute(statement("health/database_bytes")).fetchone()
     assert row is not None
-    with connection.cursor(row_factory=class_row(TableSize)) as cursor:
-        tables = cursor.execute(statement("health/table_sizes")).fetchall()
+    tables, locked = beside_locks(
+        connection, "sizes of tables", lambda locked: (_tables(connection, locked), locked)
+    )
     return Sizes(
         database_bytes=int(row[0]),
         tables=tuple(tables),
@@ -96,7 +108,13 @@ def measure_sizes(connection: Connection, now: datetime) -> Sizes:
         },
         archive=stored_bytes(connection),
         growth=tuple(_growth(connection, now)),
+        locked=locked.words,
     )
+
+
+def _tables(connection: Connection, locked: Locked) -> list[TableSize]:
+    with connection.cursor(row_factory=class_row(TableSize)) as cursor:
+        return cursor.execute(statement("health/table_sizes"), {"locked": locked.oids}).fetchall()
 
 
 def outlook(connection: Connection, now: datetime) -> Outlook:
@@ -106,30 +124,68 @@ def outlook(connection: Connection, now: datetime) -> Outlook:
 
 
 def beyond_projection(growth: Sequence[Growth], now: datetime, tolerance: float) -> list[str]:
-    """What the last whole month brought beyond ``tolerance`` times its projection, in words."""
+    """What the last whole month brought beyond ``tolerance`` times its projection, in words.
+
+    Or what of it could not be counted.
+    """
     month = Month.of(now).plus(-1)
     found = next((entry for entry in growth if entry.month == month), None)
     if found is None:
         return []
-    figures: Iterable[tuple[str, int | None, int]] = (
+    figures: Sequence[tuple[str, int | None, int]] = (
         ("segments", found.segments, PROJECTED_SEGMENTS),
         ("families", found.families, PROJECTED_FAMILIES),
         ("bytes of content", found.content_bytes, PROJECTED_CONTENT_BYTES),
     )
-    return [
+    beyond = [
         f"{count:,} {what} in {month}, {projected:,} were projected"
         for what, count, projected in figures
         if count is not None and count > tolerance * projected
     ]
+    uncounted = [
+        f"{what} of {month} were not counted: the table is locked"
+        for what, count, _ in figures[:2]
+        if count is None
+    ]
+    return beyond + uncounted
 
 
 def _growth(connection: Connection, now: datetime) -> Iterable[Growth]:
     last = Month.of(now)
     first = last.plus(1 - _GROWTH_MONTHS)
     content = content_bytes(connection, first)
-    rows = connection.execute(
-        statement("health/monthly_growth"), {"first": first.start, "last": last.start}
-    ).fetchall()
-    for day, segments, families, users in rows:
-        month = Month.of(day)
-        yield Growth(month, segments, families, users, content.get(month))
+    with lock_timeout(connection, _LOCK_WAIT_MS):
+        families = _by_month(connection, "families_by_month", first)
+        users = _by_month(connection, "users_by_month", first)
+        for month in first.until(last):
+            yield Growth(
+                month=month,
+                segments=_count_segments(connection, month),
+                families=None if families is None else families.get(month, 0),
+                users=None if users is None else users.get(month, 0),
+                content_bytes=content.get(month),
+            )
+
+
+def _by_month(connection: Connection, name: str, first: Month) -> dict[Month, int] | None:
+    """Rows by month, None while their table is locked."""
+    try:
+        rows = connection.execute(statement(f"health/{name}"), {"begin": first.start}).fetchall()
+    except psycopg.errors.LockNotAvailable:
+        return None
+    return {Month.of(month): count for month, count in rows}
+
+
+def _count_segments(connection: Connection, month: Month) -> int | None:
+    """None while that month is locked; the others are counted all the same."""
+    try:
+        # A plan for any month would lock every month.
+        row = connection.execute(
+            statement("health/count_segments"),
+            {"begin": month.start, "end": month.end},
+            prepare=False,
+        ).fetchone()
+    except psycopg.errors.LockNotAvailable:
+        return None
+    assert row is not None
+    return int(row[0])

@@ -77,6 +77,7 @@ def capacity(
             ),
             "partitions": table(["partition", "bytes"], sizes.partitions.items()),
             "archive": table(["storage class", "bytes"], sizes.archive.items()),
+            "locked": dg.MetadataValue.json(list(sizes.locked)),
             "samples removed": f"{forgotten.number} {forgotten.of}",
         },
         check_results=[

@@ -62,7 +62,9 @@ def growth_picture(growth: Sequence[Growth], projected: int) -> str:
 
     figure, axes = _figure(height=2.2)
     names = [str(entry.month) for entry in growth]
-    axes.bar(names, [entry.segments for entry in growth], color=BLUE, width=0.7, label="segments")
+    axes.bar(
+        names, [entry.segments or 0 for entry in growth], color=BLUE, width=0.7, label="segments"
+    )
     axes.axhline(projected, color=GREY, linestyle="--", linewidth=1.2, label="projected")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.tick_params(axis="x", labelrotation=45)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -20,8 +20,10 @@ from ft_ops.maintenance.tables.vacuum import (
     vacuum_tables,
 )
 from ft_ops.maintenance.tables.wraparound import Age, wraparound
+from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.outcomes import Outcome, materialized_unless
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
 
@@ -63,6 +65,7 @@ class FreezeConfig(dg.Config):
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "Tables whose dead, new or changed rows ask for it, vacuumed and analysed; the main tables "
         "and the current and previous month after any change; partitioned parents always. What "
@@ -75,20 +78,19 @@ def vacuumed_tables(
     config: VacuumConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[Outcome]:
     now = utc_now()
     deadline = time.monotonic() + 60 * settings.maintenance_window_minutes
     with as_failure(), database.connect("vacuum") as connection:
         require_monitoring(connection)
         if config.dry_run:
-            outcomes = planned(plan_tables(table_states(connection), config.tables, now))
-        else:
-            outcomes = vacuum_tables(
-                connection, config.tables, now=now, deadline=deadline, log=context.log.info
-            )
-        refuse_denied(outcomes)
-        refuse_failed(outcomes)
-    return dg.MaterializeResult(metadata={"dry run": config.dry_run, **_outcome_metadata(outcomes)})
+            plans = plan_tables(table_states(connection), config.tables, now)
+            show_dry_run(context, outcome_metadata(planned(plans)))
+            return
+        outcomes = vacuum_tables(
+            connection, config.tables, now=now, deadline=deadline, log=context.log.info
+        )
+        yield from _materialized(context, outcomes)
 
 
 @dg.asset(
@@ -97,6 +99,7 @@ def vacuumed_tables(
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "Partitions of months that are over, frozen once they stand still: all of their pages are "
         "all-visible, and no anti-wraparound vacuum has to read them again. A partition that is "
@@ -108,7 +111,7 @@ def frozen_partitions(
     config: FreezeConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[Outcome]:
     now = utc_now()
     still_for = timedelta(hours=config.still_hours)
     deadline = time.monotonic() + 60 * settings.maintenance_window_minutes
@@ -116,42 +119,45 @@ def frozen_partitions(
         require_monitoring(connection)
         if config.dry_run:
             closed = closed_partitions(connection, config.partitions, now=now, still_for=still_for)
-            outcomes = planned(
+            plans = [
                 Plan(c.table, True, True, True, () if c.is_done else (c.waits_for or "due",))
                 for c in closed
-            )
-        else:
-            outcomes = freeze_closed_partitions(
-                connection,
-                config.partitions,
-                now=now,
-                still_for=still_for,
-                deadline=deadline,
-                log=context.log.info,
-            )
-        refuse_denied(outcomes)
-        refuse_failed(outcomes)
-    return dg.MaterializeResult(metadata={"dry run": config.dry_run, **_outcome_metadata(outcomes)})
+            ]
+            show_dry_run(context, outcome_metadata(planned(plans)))
+            return
+        outcomes = freeze_closed_partitions(
+            connection,
+            config.partitions,
+            now=now,
+            still_for=still_for,
+            deadline=deadline,
+            log=context.log.info,
+        )
+        yield from _materialized(context, outcomes)
 
 
 @dg.asset_check(
     asset=vacuumed_tables,
     name="wraparound",
     description=(
-        "The oldest transaction and multixact ids of every database and table, as shares of the "
-        "age at which autovacuum freezes by force: warns from 75 %, fails above 100 %."
+        "The oldest transaction and multixact ids, as shares of the age at which autovacuum "
+        "freezes by force. A table of the application or the operations: warns from 75 %, fails "
+        "above 100 %. The server's own tables and whole databases, which live at up to 100 %: "
+        "warns from 110 %, fails above 150 %."
     ),
 )
 def wraparound_check(database: DatabaseResource) -> dg.AssetCheckResult:
     with as_failure(), database.connect("wraparound") as connection:
         require_monitoring(connection)
         found = wraparound(connection)
-    oldest = max((*found.databases, *found.tables), key=lambda age: age.share)
-    severities = {"fail": dg.AssetCheckSeverity.ERROR, "warn": dg.AssetCheckSeverity.WARN}
+    problems = found.problems()
     return dg.AssetCheckResult(
-        passed=found.level == "fine",
-        severity=severities.get(found.level, dg.AssetCheckSeverity.WARN),
-        description=f"{oldest.name} is at {oldest.share:.1%} of the age that forces a freeze",
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.ERROR
+        if found.level == "fail"
+        else dg.AssetCheckSeverity.WARN,
+        description="; ".join(problems)
+        or f"the oldest is at {found.share:.1%} of the age that forces a freeze",
         metadata={
             "databases": _ages(found.databases),
             "oldest tables": _ages(found.tables),
@@ -160,7 +166,18 @@ def wraparound_check(database: DatabaseResource) -> dg.AssetCheckResult:
     )
 
 
-def _outcome_metadata(
+def _materialized(
+    context: dg.AssetExecutionContext, outcomes: Sequence[TableOutcome]
+) -> Iterator[Outcome]:
+    return materialized_unless(
+        context,
+        outcome_metadata(outcomes),
+        lambda: refuse_denied(outcomes),
+        lambda: refuse_failed(outcomes),
+    )
+
+
+def outcome_metadata(
     outcomes: Sequence[TableOutcome],
 ) -> dict[str, dg.MetadataValue | int | str]:
     counts = Counter(outcome.result for outcome in outcomes)

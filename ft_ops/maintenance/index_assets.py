@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -11,7 +11,12 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.clock import utc_now
-from ft_ops.maintenance.indexes.advice import Finding, index_advice, scans_of_our_own
+from ft_ops.maintenance.indexes.advice import (
+    Finding,
+    IndexAdvice,
+    index_advice,
+    scans_of_our_own,
+)
 from ft_ops.maintenance.indexes.bloat import (
     Estimate,
     accuracy,
@@ -30,8 +35,10 @@ from ft_ops.maintenance.indexes.rebuild import (
     refuse_failed,
 )
 from ft_ops.maintenance.monitoring import require_monitoring
+from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.outcomes import Outcome, materialized_unless
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
 
@@ -69,6 +76,7 @@ class RebuildConfig(dg.Config):
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "How large every index would be after a rebuild: estimated from samples of its rows, "
         "without any extension, and kept in `ops.index_estimates` until a rebuild tells the truth. "
@@ -81,7 +89,7 @@ def index_bloat(
     config: BloatConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[Outcome]:
     now = utc_now()
     with as_failure(), database.connect("index bloat", statement_timeout="60s") as connection:
         require_monitoring(connection)
@@ -89,32 +97,22 @@ def index_bloat(
             estimates = estimate_indexes(
                 connection, chance=random.Random(), store=not config.dry_run, log=context.log.info
             )
-        refuse_unreachable(estimates)
         advice = index_advice(connection, now=now)
-    rules = _rules(settings)
-    return dg.MaterializeResult(
-        metadata={
-            "dry run": config.dry_run,
-            "dagster/row_count": len(estimates),
-            "bytes": sum(estimate.index.bytes for estimate in estimates),
-            "reclaimable bytes": sum(estimate.reclaimable_bytes for estimate in estimates),
-            "bloated": sum(is_bloated(estimate, rules) for estimate in estimates),
-            "unknown": sum(estimate.method == "unknown" for estimate in estimates),
-            "the largest": dg.MetadataValue.md(bloat_picture(estimates)),
-            "indexes": _estimates(estimates, rules),
-            "unused": _findings(advice.unused),
-            "duplicate": _findings(advice.duplicate),
-            "foreign keys without an index": _findings(advice.unindexed_foreign_keys),
-        }
-    )
+        shown = _bloat_metadata(estimates, advice, _rules(settings))
+        if config.dry_run:
+            show_dry_run(context, shown)
+            return
+        yield from materialized_unless(context, shown, lambda: refuse_unreachable(estimates))
 
 
+# It estimates for itself: an index that `index_bloat` can't reach must not keep it from the others.
 @dg.asset(
-    deps=[index_bloat],
+    deps=["vacuumed_tables"],
     group_name="maintenance",
     kinds={"postgres"},
     owners=OWNERS,
     pool=HEAVY_POOL,
+    output_required=False,
     description=(
         "Bloated indexes, rebuilt by REINDEX INDEX CONCURRENTLY: those that free most a second "
         "first, one at a time, while the window, the disk, the replicas and the application allow "
@@ -126,7 +124,7 @@ def rebuilt_indexes(
     config: RebuildConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[Outcome]:
     terms = _terms(settings, context.run.run_id)
     chance = random.Random()
     with (
@@ -137,21 +135,24 @@ def rebuilt_indexes(
     ):
         require_monitoring(connection)
         if config.dry_run:
-            outcomes = plan_rebuilds(
-                connection, terms, config.indexes, now=utc_now(), chance=chance
-            )
-        else:
-            outcomes = rebuild_indexes(
-                connection,
-                beside,
-                terms,
-                config.indexes,
-                now=utc_now(),
-                chance=chance,
-                log=context.log.info,
-            )
-        refuse_failed(outcomes)
-    return dg.MaterializeResult(metadata={"dry run": config.dry_run, **_rebuild_metadata(outcomes)})
+            plans = plan_rebuilds(connection, terms, config.indexes, now=utc_now(), chance=chance)
+            show_dry_run(context, _rebuild_metadata(plans))
+            return
+        outcomes = rebuild_indexes(
+            connection,
+            beside,
+            terms,
+            config.indexes,
+            now=utc_now(),
+            chance=chance,
+            log=context.log.info,
+        )
+        yield from materialized_unless(
+            context,
+            _rebuild_metadata(outcomes),
+            lambda: refuse_unreachable(o.candidate.estimate for o in outcomes),
+            lambda: refuse_failed(outcomes),
+        )
 
 
 @dg.asset_check(
@@ -195,10 +196,12 @@ def index_advice_check(database: DatabaseResource) -> dg.AssetCheckResult:
         "duplicate": advice.duplicate,
         "foreign keys without an index": advice.unindexed_foreign_keys,
     }
+    told = [f"{len(found)} {what}" for what, found in counts.items()]
+    told += [f"not looked at: {locked}" for locked in advice.locked]
     return dg.AssetCheckResult(
-        passed=not any(counts.values()),
+        passed=not any(counts.values()) and not advice.locked,
         severity=dg.AssetCheckSeverity.WARN,
-        description=", ".join(f"{len(found)} {what}" for what, found in counts.items()),
+        description=", ".join(told),
         metadata={what: _findings(found) for what, found in counts.items()},
     )
 
@@ -258,6 +261,23 @@ def _terms(settings: Settings, run_id: str) -> Terms:
         deadline=time.monotonic() + 60 * settings.maintenance_window_minutes,
         run_id=run_id,
     )
+
+
+def _bloat_metadata(
+    estimates: Sequence[Estimate], advice: IndexAdvice, rules: RebuildRules
+) -> dict[str, dg.MetadataValue | int]:
+    return {
+        "dagster/row_count": len(estimates),
+        "bytes": sum(estimate.index.bytes for estimate in estimates),
+        "reclaimable bytes": sum(estimate.reclaimable_bytes for estimate in estimates),
+        "bloated": sum(is_bloated(estimate, rules) for estimate in estimates),
+        "unknown": sum(estimate.method == "unknown" for estimate in estimates),
+        "the largest": dg.MetadataValue.md(bloat_picture(estimates)),
+        "indexes": _estimates(estimates, rules),
+        "unused": _findings(advice.unused),
+        "duplicate": _findings(advice.duplicate),
+        "foreign keys without an index": _findings(advice.unindexed_foreign_keys),
+    }
 
 
 def _estimates(estimates: Sequence[Estimate], rules: RebuildRules) -> dg.MetadataValue:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ft_ops.maintenance.assets import frozen_partitions, vacuumed_tables, wraparound_check
+from ft_ops.maintenance.emergency_jobs import vacuum_emergency
 from ft_ops.maintenance.index_assets import (
     estimates_are_accurate,
     index_advice_check,
@@ -10,6 +11,7 @@ from ft_ops.maintenance.index_assets import (
     no_invalid_indexes,
     rebuilt_indexes,
 )
+from ft_ops.maintenance.leftover_jobs import drop_rebuild_leftovers
 from ft_ops.orchestration.jobs import asset_job, schedule
 
 vacuum_analyze = asset_job(
@@ -45,6 +47,13 @@ vacuum_analyze_weekly = schedule(
     "0 0 * * 0",
 )
 
+drop_rebuild_leftovers_daily = schedule(
+    "drop_rebuild_leftovers_daily",
+    drop_rebuild_leftovers,
+    "40 0 * * *",
+    "Just before the check that would name them.",
+)
+
 freeze_closed_partitions_daily = schedule(
     "freeze_closed_partitions_daily",
     freeze_closed_partitions,
@@ -73,9 +82,17 @@ defs = dg.Definitions(
         index_advice_check,
         no_invalid_indexes,
     ],
-    jobs=[vacuum_analyze, freeze_closed_partitions, rebuild_bloated_indexes, check_maintenance],
+    jobs=[
+        vacuum_analyze,
+        freeze_closed_partitions,
+        rebuild_bloated_indexes,
+        check_maintenance,
+        vacuum_emergency,
+        drop_rebuild_leftovers,
+    ],
     schedules=[
         vacuum_analyze_weekly,
+        drop_rebuild_leftovers_daily,
         freeze_closed_partitions_daily,
         rebuild_bloated_indexes_weekly,
         check_maintenance_daily,

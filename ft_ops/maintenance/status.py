@@ -42,14 +42,12 @@ def standings(connection: Connection, _settings: Settings, now: datetime) -> lis
 
 def _ages(connection: Connection) -> Iterator[Standing]:
     found = wraparound(connection)
-    oldest = max((*found.databases, *found.tables), key=lambda age: age.share, default=None)
     yield Standing(
         _AREA,
         "age of ids",
         _LEVELS[found.level],
         f"{found.share:.0%}",
-        "of the age at which autovacuum is forced to freeze"
-        + (f": {oldest.name}" if oldest is not None and found.level != "fine" else ""),
+        "; ".join(found.problems()) or "of the age at which autovacuum is forced to freeze",
         section="wraparound",
     )
 

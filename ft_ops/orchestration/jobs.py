@@ -37,7 +37,7 @@ def asset_job(
 
 def schedule(
     name: str,
-    job: AssetJob,
+    job: AssetJob | dg.JobDefinition,
     cron: str,
     description: str | None = None,
     **config: dg.Config,

@@ -23,6 +23,17 @@ _SIZE_WAITS_MS: Final = (50, 50, 50, 50)
 
 
 @dataclass(frozen=True, slots=True)
+class LockedRelation:
+    """A table or index that somebody has for himself alone, by its qualified name."""
+
+    name: str
+    holder: Holder
+
+    def __str__(self) -> str:
+        return f"{self.name} is locked by {self.holder}"
+
+
+@dataclass(frozen=True, slots=True)
 class RelationSize:
     """The bytes of a table with its TOAST, and of its indexes.
 
@@ -74,14 +85,16 @@ def partition_sizes(connection: Connection, parent: str) -> dict[str, int]:
     return {name: sizes[oid].bytes for name, oid in oids.items() if oid in sizes}
 
 
-def locked_relations(connection: Connection) -> dict[int, Holder]:
+def locked_relations(connection: Connection) -> dict[int, LockedRelation]:
     """The tables and indexes, by oid, that somebody has for himself alone, and who that is.
 
     Whatever opens one of them waits, also a question about its size or its definition.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(statement("pg/locked_relations")).fetchall()
-    return {row.pop("oid"): Holder(**row) for row in rows}
+    return {
+        row.pop("oid"): LockedRelation(name=row.pop("name"), holder=Holder(**row)) for row in rows
+    }
 
 
 def relation_sizes(connection: Connection, tables: Iterable[int]) -> dict[int, RelationSize]:

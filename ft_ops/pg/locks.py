@@ -21,16 +21,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A session that holds a lock, since the beginning of its transaction or of itself."""
+    """A session that holds a lock, since the beginning of its transaction or of itself.
 
-    pid: int
+    Or a prepared transaction, which has no process; its application is its name then.
+    """
+
+    pid: int | None
     role: str
     application: str
     since: datetime
+    state: str = ""
+    is_autovacuum: bool = False
 
     def __str__(self) -> str:
+        since = f"since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+        if self.pid is None:
+            return f"prepared transaction {self.application} ({self.role}), {since}"
         name = f", {self.application}" if self.application else ""
-        return f"session {self.pid} ({self.role}{name}), since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+        state = f", {self.state}" if self.state else ""
+        return f"session {self.pid} ({self.role}{name}){state}, {since}"
 
 
 ESCALATING_WAITS_MS: Sequence[int] = (20, 40, 60, *([80] * 27))

@@ -95,7 +95,8 @@ def _first_partitions(
     name="schema_drift",
     description=(
         "The live catalog equals what the migrations produce: tables, columns, constraints, "
-        "indexes, policies, triggers, functions, views and grants. Names each difference."
+        "indexes, policies, triggers, functions, views, owners and grants, of partitions too; and "
+        "the application's roles are what they were made. Names each difference."
     ),
 )
 def schema_drift(database: DatabaseResource) -> dg.AssetCheckResult:
@@ -106,10 +107,8 @@ def schema_drift(database: DatabaseResource) -> dg.AssetCheckResult:
 
 
 def _drift_result(found: list[Difference]) -> dg.AssetCheckResult:
-    # An object of somebody else's hurts nothing by itself; one of ours that is not as the
-    # migrations made it may.
-    # What could not be read is not known, and says so; it is no fault by itself.
-    harmless = all(difference.kind in {"unexpected", "unread"} for difference in found)
+    harmless = all(difference.is_harmless for difference in found)
+    found = sorted(found, key=lambda difference: difference.is_harmless)
     return dg.AssetCheckResult(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN if harmless else dg.AssetCheckSeverity.ERROR,

@@ -29,8 +29,8 @@ WHERE s.schemaname = known.schema_name
 -- name: duplicate_indexes
 -- Indexes that another one of the same table makes superfluous: it has the same columns in the
 -- same way, or begins with them. Partitions follow their parent and are left out, and so are the
--- tables of extensions.
-WITH candidates AS (
+-- tables of extensions, and those that are locked. Bytes are what the last vacuums counted.
+WITH RECURSIVE candidates AS (
     SELECT
         i.*,
         c.relname AS name,
@@ -45,15 +45,26 @@ WITH candidates AS (
     JOIN pg_class AS c ON c.oid = i.indexrelid
     WHERE i.indisvalid
       AND NOT c.relispartition
+      AND i.indrelid <> ALL (%(locked)s::oid[])
+), tree AS (
+    SELECT indexrelid AS root, indexrelid AS member
+    FROM candidates
+    UNION ALL
+    SELECT tree.root, link.inhrelid
+    FROM tree
+    JOIN pg_inherits AS link ON link.inhparent = tree.member
+), sizes AS (
+    SELECT tree.root, sum(c.relpages)::bigint * 8192 AS bytes
+    FROM tree
+    JOIN pg_class AS c ON c.oid = tree.member
+    GROUP BY tree.root
 )
+
 SELECT
     n.nspname AS schema,
     t.relname AS table_name,
     a.name,
-    pg_total_relation_size(a.indexrelid) + coalesce((
-        SELECT sum(pg_relation_size(tree.relid))
-        FROM pg_partition_tree(a.indexrelid) AS tree
-    ), 0)::bigint AS bytes,
+    sizes.bytes,
     CASE
         WHEN a.keys = b.keys THEN 'same as ' || b.name
         ELSE 'the beginning of ' || b.name
@@ -61,6 +72,7 @@ SELECT
 FROM candidates AS a
 JOIN candidates AS b ON b.indrelid = a.indrelid AND b.indexrelid <> a.indexrelid
     AND b.relam = a.relam
+JOIN sizes ON sizes.root = a.indexrelid
 JOIN pg_class AS t ON t.oid = a.indrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
 JOIN pg_am AS am ON am.oid = a.relam
@@ -139,7 +151,7 @@ ORDER BY n.nspname, t.relname, k.conname;
 
 -- name: unused_indexes
 -- Indexes that no query has used since a moment, by every look that was taken at their scans; of a
--- partitioned index, in any partition. Reads catalogs, and the sizes of files.
+-- partitioned index, in any partition. Reads catalogs; bytes are what the last vacuums counted.
 WITH RECURSIVE tree AS (
     SELECT i.indexrelid AS root, i.indexrelid AS member
     FROM pg_index AS i
@@ -152,7 +164,7 @@ WITH RECURSIVE tree AS (
 ), usage AS (
     SELECT
         tree.root,
-        sum(pg_relation_size(tree.member)) AS bytes,
+        sum(c.relpages::bigint) * 8192 AS bytes,
         max(known.unused_since) AS unused_since
     FROM tree
     JOIN pg_class AS c ON c.oid = tree.member

@@ -83,7 +83,8 @@ WHERE rebuilt_at IS NULL;
 
 -- name: index_states
 -- Every index of the database's own tables, with what its estimate and its rebuild need to know.
--- Reads catalogs and statistics; pg_relation_size takes ACCESS SHARE on each index for a moment.
+-- Reads catalogs and statistics; takes ACCESS SHARE on each table and index for a moment, but for
+-- those that are locked: of them it is known what the last vacuum counted, and no definition.
 SELECT
     i.indexrelid::bigint AS oid,
     n.nspname AS schema,
@@ -94,9 +95,15 @@ SELECT
     coalesce(parent.inhparent, 0)::bigint AS parent_oid,
     c.relkind = 'I' AS is_partitioned,
     c.relfilenode::bigint AS file_node,
-    pg_relation_size(i.indexrelid) AS bytes,
+    CASE
+        WHEN held.is_locked THEN c.relpages::bigint * 8192
+        ELSE coalesce(pg_relation_size(i.indexrelid), 0)
+    END AS bytes,
     c.reltuples::float8 AS tuples,
-    pg_relation_size(i.indrelid) AS table_bytes,
+    CASE
+        WHEN held.is_locked THEN t.relpages::bigint * 8192
+        ELSE coalesce(pg_relation_size(i.indrelid), 0)
+    END AS table_bytes,
     t.reltuples::float8 AS table_tuples,
     -- Counters that began anew, after a crash or a reset, know only the rows since: until a
     -- vacuum or an analyze has told them more, what was counted before stands.
@@ -124,11 +131,11 @@ SELECT
         AND NOT i.indisunique
         AND i.indnatts = i.indnkeyatts
         AND coalesce(options.deduplicates, true)
-        AND keys.equal_image
+        AND coalesce(keys.equal_image, false)
     ) AS deduplicates,
-    pg_get_expr(i.indpred, i.indrelid, true) AS predicate,
-    keys.columns,
-    pg_get_indexdef(i.indexrelid) AS definition,
+    CASE WHEN NOT held.is_locked THEN pg_get_expr(i.indpred, i.indrelid, true) END AS predicate,
+    coalesce(keys.columns, '[]') AS columns,
+    CASE WHEN held.is_locked THEN '' ELSE pg_get_indexdef(i.indexrelid) END AS definition,
     owner.rolname AS owner,
     pg_has_role(t.relowner, 'USAGE') AS may_maintain
 FROM pg_index AS i
@@ -138,6 +145,9 @@ JOIN pg_namespace AS n ON n.oid = t.relnamespace
 JOIN pg_am AS am ON am.oid = c.relam
 JOIN pg_roles AS owner ON owner.oid = t.relowner
 LEFT JOIN pg_inherits AS parent ON parent.inhrelid = i.indexrelid
+CROSS JOIN LATERAL (
+    SELECT i.indexrelid = ANY (%(locked)s::oid[]) OR i.indrelid = ANY (%(locked)s::oid[])
+) AS held (is_locked)
 CROSS JOIN LATERAL (
     SELECT
         max(option_value) FILTER (WHERE option_name = 'fillfactor')::integer AS fillfactor,
@@ -159,7 +169,17 @@ CROSS JOIN LATERAL (
                     WHEN 'c' THEN 1 WHEN 's' THEN 2 WHEN 'i' THEN 4 ELSE 8
                 END,
                 'is_key', a.attnum <= i.indnkeyatts,
-                'is_computed', i.indkey[a.attnum - 1] = 0
+                'is_computed', i.indkey[a.attnum - 1] = 0,
+                'may_shrink', a.attlen = -1 AND a.attstorage IN ('x', 'm'),
+                -- The operator class may store another type; of a btree, only a name's is known.
+                'is_recast', CASE
+                    WHEN a.attnum > i.indnkeyatts THEN false
+                    ELSE EXISTS (
+                        SELECT FROM pg_opclass AS o
+                        WHERE o.oid = i.indclass[a.attnum - 1]
+                          AND o.opckeytype NOT IN (0, o.opcintype, 'cstring'::regtype)
+                    )
+                END
             )
             ORDER BY a.attnum
         ) AS columns,
@@ -181,6 +201,7 @@ CROSS JOIN LATERAL (
         ON a.attnum <= i.indnkeyatts AND l.oid = i.indcollation[a.attnum - 1]
     LEFT JOIN pg_namespace AS collation_schema ON collation_schema.oid = l.collnamespace
     WHERE a.attrelid = i.indexrelid
+      AND NOT held.is_locked
 ) AS keys
 WHERE n.nspname <> 'information_schema'
   AND n.nspname NOT LIKE 'pg\_%%'
@@ -190,10 +211,11 @@ WHERE n.nspname <> 'information_schema'
 ORDER BY n.nspname, t.relname, c.relname;
 
 -- name: sample_rows
--- Where sampled rows of an index are, and how wide each of its columns is stored there. Reads
--- about {percent} of the table's pages under ACCESS SHARE. Where a table has far more rows than
--- its statistics say, it is the first {most} of them.
-SELECT ctid::text AS row, ARRAY[{widths}]::integer[] AS widths
+-- Where sampled rows of an index are, how wide each of its columns is stored there, and whether one of
+-- them may be compressed on its way into the index. Reads about {percent} of the table's pages under
+-- ACCESS SHARE. Where a table has far more rows than its statistics say, it is the first {most} of
+-- them.
+SELECT ctid::text AS row, ARRAY[{widths}]::integer[] AS widths, {may_shrink} AS may_shrink
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
 WHERE {predicate}
   AND random() < %(share)s

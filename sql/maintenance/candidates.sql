@@ -1,10 +1,13 @@
 -- name: rebuild_rate
--- Bytes a second that the last 20 rebuilds worked through; null before the first one.
-SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY work_bytes / seconds)
+-- Bytes a second that the last 20 rebuilds worked through, the time left out in which they waited for
+-- others; null before the first of which that is known.
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY work_bytes / (seconds - waited_seconds))
 FROM (
-    SELECT work_bytes, seconds
+    SELECT work_bytes, seconds, waited_seconds
     FROM ops.index_rebuilds
-    WHERE state = 'rebuilt' AND seconds > 0
+    WHERE state = 'rebuilt'
+      AND waited_seconds IS NOT NULL
+      AND seconds - waited_seconds > 0.05
     ORDER BY finished_at DESC
     LIMIT 20
 ) AS recent;

@@ -9,9 +9,27 @@ SELECT
     + (SELECT coalesce(sum(size), 0) FROM pg_ls_waldir());
 
 -- name: blockers
--- Why an index of this table should not be rebuilt right now: a rebuild waits for every writer on
--- the table and for every snapshot of this database, and the table's vacuum waits for it. Needs
--- pg_monitor to see other users' sessions.
+-- Why an index of this table should not be rebuilt right now. A rebuild waits for every writer of the
+-- table, for every snapshot of this database, and, before it removes the old index, for whoever
+-- holds any lock on the table: a session idle in its transaction after a SELECT has no snapshot, and
+-- holds one. Whoever holds the table in a mode that shuts the rebuild out is in the way at once, all
+-- others when they are older than {seconds}. Autovacuum makes room, unless it is against wraparound.
+-- Needs pg_monitor to see other users' sessions.
+WITH locks AS (
+    SELECT
+        l.pid,
+        bool_or(l.mode IN (
+            'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+            'AccessExclusiveLock'
+        )) AS shuts_out
+    FROM pg_locks AS l
+    WHERE l.locktype = 'relation'
+      AND l.relation = %(table)s
+      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND (l.granted OR l.mode = 'AccessExclusiveLock')
+    GROUP BY l.pid
+)
+
 SELECT format('wraparound vacuum by process %%s', a.pid) AS blocker
 FROM pg_stat_progress_vacuum AS p
 JOIN pg_stat_activity AS a ON a.pid = p.pid
@@ -25,26 +43,27 @@ WHERE p.datname = current_database()
   AND p.relid = %(table)s
 UNION ALL
 SELECT format(
-    '%%s of session %%s (%%s), open for %%s',
-    CASE WHEN a.backend_xmin IS NULL THEN 'transaction' ELSE 'snapshot' END,
-    a.pid, a.application_name, date_trunc('second', clock_timestamp() - a.xact_start)
+    '%%s of session %%s of %%s (%%s), %%s, open for %%s',
+    CASE
+        WHEN locks.shuts_out THEN 'lock'
+        WHEN a.backend_xmin IS NOT NULL THEN 'snapshot'
+        ELSE 'transaction'
+    END,
+    a.pid,
+    coalesce(a.usename, a.backend_type),
+    coalesce(nullif(a.application_name, ''), 'no name'),
+    coalesce(a.state, 'at work'),
+    date_trunc('second', clock_timestamp() - a.xact_start)
 )
 FROM pg_stat_activity AS a
+LEFT JOIN locks ON locks.pid = a.pid
 WHERE a.datname = current_database()
   AND a.pid <> pg_backend_pid()
   AND a.backend_type <> 'autovacuum worker'
-  AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
   AND (
-      a.backend_xmin IS NOT NULL
-      OR EXISTS (
-          SELECT
-          FROM pg_locks AS l
-          WHERE l.pid = a.pid
-            AND l.granted
-            AND l.locktype = 'relation'
-            AND l.relation = %(table)s
-            AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
-      )
+      locks.shuts_out
+      OR a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
+          AND (a.backend_xmin IS NOT NULL OR locks.pid IS NOT NULL)
   )
 UNION ALL
 SELECT format('prepared transaction %%s', p.gid)

@@ -20,6 +20,7 @@ SET
     seconds = coalesce(
         %(seconds)s, extract(epoch FROM clock_timestamp() - started_at)::float8
     ),
+    waited_seconds = %(waited_seconds)s,
     quiet_canary_ms = %(quiet_canary_ms)s,
     worst_canary_ms = %(worst_canary_ms)s,
     finished_at = clock_timestamp(),

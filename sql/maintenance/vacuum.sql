@@ -1,7 +1,7 @@
 -- name: table_states
--- Every table of the database's own, or one by its oid, partitioned parents first, with the counters and triggers
--- that say what it needs. Reads catalogs and statistics; pg_relation_size takes ACCESS SHARE on
--- each table for a moment.
+-- Every table, or one by its oid, partitioned parents first, with the counters and triggers that say
+-- what it needs. Reads catalogs and statistics; pg_relation_size takes ACCESS SHARE on each table
+-- for a moment, but for those that are locked: their size is what the last vacuum counted.
 WITH settings AS (
     SELECT
         current_setting('autovacuum_vacuum_threshold')::float8 AS vacuum_threshold,
@@ -23,13 +23,34 @@ SELECT
     bounds.parts[1]::timestamptz AS lower_bound,
     bounds.parts[2]::timestamptz AS upper_bound,
     owner.rolname AS owner,
+    -- The server's own tables, and those of extensions: looked after when they are named.
+    (
+        n.nspname = 'information_schema'
+        OR n.nspname LIKE 'pg\_%%'
+        OR EXISTS (
+            SELECT FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+        )
+    ) AS is_servers,
     (
         pg_has_role(c.relowner, 'USAGE')
-        OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE')
+        OR NOT c.relisshared AND pg_has_role(
+            (SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE'
+        )
+        -- That of pg_maintain, too, from version 17 on.
+        OR CASE
+            WHEN current_setting('server_version_num')::integer >= 170000
+                THEN has_table_privilege(c.oid, 'MAINTAIN')
+            ELSE false
+        END
     ) AS may_vacuum,
     c.relpages::bigint AS pages,
     c.relallvisible::bigint AS visible_pages,
-    CASE WHEN c.relkind = 'p' THEN 0 ELSE pg_relation_size(c.oid) END AS bytes,
+    CASE
+        WHEN c.relkind = 'p' THEN 0
+        WHEN c.oid = ANY (%(locked)s::oid[]) THEN c.relpages::bigint * 8192
+        ELSE coalesce(pg_relation_size(c.oid), 0)
+    END AS bytes,
     coalesce(s.n_live_tup, 0) AS live_rows,
     coalesce(s.n_dead_tup, 0) AS dead_rows,
     coalesce(toast.n_dead_tup, 0) AS dead_toast_rows,
@@ -92,7 +113,8 @@ CROSS JOIN LATERAL (
     ) AS numeric_options
 ) AS options
 LEFT JOIN LATERAL regexp_match(
-    pg_get_expr(c.relpartbound, c.oid),
+    -- Without the table's oid it is not opened: bounds are constants.
+    pg_get_expr(c.relpartbound, 0),
     '^FOR VALUES FROM \(''(\d{4}-[^'']+)''\) TO \(''(\d{4}-[^'']+)''\)$'
 ) AS bounds (parts) ON c.relispartition
 WHERE (%(oid)s::oid IS NULL OR c.oid = %(oid)s::oid)
@@ -102,9 +124,6 @@ WHERE (%(oid)s::oid IS NULL OR c.oid = %(oid)s::oid)
       OR c.relkind = 'p' AND EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid)
   )
   AND c.relpersistence <> 't'
-  AND n.nspname <> 'information_schema'
-  AND n.nspname NOT LIKE 'pg\_%%'
-  AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
 ORDER BY c.relkind = 'p' DESC, n.nspname, c.relname;
 
 -- name: vacuum
@@ -115,3 +134,19 @@ VACUUM ({options}) {table};
 -- SHARE UPDATE EXCLUSIVE on the table, and on the partitions of a parent: reads and writes go on.
 -- Reads 30,000 rows of each at the default statistics target.
 ANALYZE ({options}) {table};
+
+-- name: vacuum_at_full_speed
+-- For this session: a vacuum reads whatever is not frozen, freezes ids beyond a part of the age that
+-- forces a freeze, and does not rest. Both ages are settings of the server.
+SELECT
+    set_config('vacuum_freeze_table_age', '0', false),
+    set_config('vacuum_multixact_freeze_table_age', '0', false),
+    set_config('vacuum_cost_delay', '0', false),
+    set_config('vacuum_freeze_min_age', least(
+        current_setting('vacuum_freeze_min_age')::bigint,
+        current_setting('autovacuum_freeze_max_age')::bigint / %(part)s
+    )::text, false),
+    set_config('vacuum_multixact_freeze_min_age', least(
+        current_setting('vacuum_multixact_freeze_min_age')::bigint,
+        current_setting('autovacuum_multixact_freeze_max_age')::bigint / %(part)s
+    )::text, false);

@@ -1,18 +1,29 @@
 -- name: locked_relations
--- Tables and indexes of this database that a session holds, or is about to get, for itself alone:
--- whoever opens one of them waits. Reads shared memory.
+-- Tables and indexes of this database that a session or a prepared transaction holds, or is about to
+-- get, for itself alone: whoever opens one of them waits. Reads shared memory, and the catalog for
+-- names: one that is not committed yet has none here, and keeps nobody waiting.
 SELECT
     l.relation::bigint AS oid,
-    a.pid,
-    coalesce(a.usename, '?')::text AS role,
-    coalesce(a.application_name, '') AS application,
-    coalesce(a.xact_start, a.backend_start) AS since
+    format('%I.%I', n.nspname, c.relname) AS name,
+    l.pid,
+    coalesce(a.usename, prepared.owner, a.backend_type, '?')::text AS role,
+    coalesce(a.application_name, prepared.gid, '') AS application,
+    coalesce(a.xact_start, a.backend_start, prepared.prepared, clock_timestamp()) AS since,
+    coalesce(a.state, '') AS state,
+    coalesce(a.backend_type = 'autovacuum worker', false) AS is_autovacuum
 FROM pg_locks AS l
-JOIN pg_stat_activity AS a ON a.pid = l.pid
+JOIN pg_class AS c ON c.oid = l.relation
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+-- The locks of a prepared transaction have one number in common.
+LEFT JOIN pg_locks AS own
+    ON l.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+    AND own.virtualtransaction = l.virtualtransaction
+LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = own.transactionid
 WHERE l.locktype = 'relation'
   AND l.mode = 'AccessExclusiveLock'
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.pid <> pg_backend_pid()
+  AND l.pid IS DISTINCT FROM pg_backend_pid()
 ORDER BY l.granted, since DESC;
 
 -- name: relation_sizes

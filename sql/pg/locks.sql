@@ -35,3 +35,33 @@ WHERE l.locktype = 'relation'
   AND l.pid <> pg_backend_pid()
 ORDER BY since
 LIMIT 3;
+
+-- name: table_lock_holders
+-- Sessions and prepared transactions that hold a table, or a partition of it, in one of these modes,
+-- oldest first. Reads shared memory, and the catalog for the partitions.
+WITH RECURSIVE tree AS (
+    SELECT %(table)s::oid AS oid
+    UNION ALL
+    SELECT link.inhrelid FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.oid
+)
+
+SELECT DISTINCT
+    l.pid,
+    coalesce(a.usename, prepared.owner, a.backend_type, '?')::text AS role,
+    coalesce(a.application_name, prepared.gid, '') AS application,
+    coalesce(a.xact_start, a.backend_start, prepared.prepared, clock_timestamp()) AS since,
+    coalesce(a.state, '') AS state,
+    coalesce(a.backend_type = 'autovacuum worker', false) AS is_autovacuum
+FROM pg_locks AS l
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+LEFT JOIN pg_locks AS own
+    ON l.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+    AND own.virtualtransaction = l.virtualtransaction
+LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = own.transactionid
+WHERE l.locktype = 'relation'
+  AND l.granted
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.relation IN (SELECT oid FROM tree)
+  AND l.mode = ANY (%(modes)s)
+  AND l.pid IS DISTINCT FROM pg_backend_pid()
+ORDER BY since;

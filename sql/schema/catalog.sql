@@ -17,10 +17,12 @@ LEFT JOIN pg_extension AS installed ON installed.extname = wanted.name
 ORDER BY wanted.name;
 
 -- name: fingerprint
--- Every object that migrations make, as (object, aspect, value), in the schemas public and ops.
--- Left out is what differs between servers and days: partitions and months that stand alone, what
--- extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops, sqlx's
--- ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
+-- Every object that migrations make, as (object, aspect, value), in the schemas public and ops; and
+-- what no migration makes: another owner, triggers that are off, rules, whatever a partition has
+-- that its parent has not given it, and roles of the application that may more than they were
+-- given. Left out is what differs between servers and days: the partitions and months themselves,
+-- what extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops,
+-- sqlx's ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
 -- catalog, and opens the tables whose expressions it shows, those that a view or a policy asks
 -- among them: of what belongs to a table in the list of locked ones it shows the word for unread.
 WITH asking AS (
@@ -72,6 +74,33 @@ tables AS (
     SELECT * FROM relations WHERE relkind IN ('r', 'p')
 ),
 
+-- Partitions, and months that have left their parent.
+partitions AS (
+    SELECT
+        c.oid,
+        c.relowner,
+        c.relacl,
+        c.reloptions,
+        c.relpersistence,
+        'partition ' || c.relname AS object
+    FROM pg_class AS c
+    WHERE c.relnamespace = 'public'::regnamespace
+      AND c.relkind IN ('r', 'p', 'f')
+      AND (
+          c.relispartition
+          OR c.relname ~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
+      )
+),
+
+-- Whoever owns the schema ops has run the migrations, and should own what they made.
+made_by AS (
+    SELECT n.nspowner AS owner FROM pg_namespace AS n WHERE n.nspname = 'ops'
+),
+
+application AS (
+    SELECT oid, rolname FROM pg_roles WHERE rolname IN ('ft_app', 'ft_readonly')
+),
+
 functions AS (
     SELECT
         p.oid,
@@ -113,11 +142,14 @@ grants AS (
     WHERE n.nspname IN ('public', 'ops')
     UNION ALL
     -- A grant on a partition passes the policies of its parent by. There should be none.
-    SELECT 'partition ' || c.relname, c.relowner, a.grantee, a.privilege_type
-    FROM pg_class AS c
-    CROSS JOIN LATERAL aclexplode(c.relacl) AS a
-    WHERE c.relispartition
-      AND c.relnamespace = 'public'::regnamespace
+    SELECT p.object, p.relowner, a.grantee, a.privilege_type
+    FROM partitions AS p
+    CROSS JOIN LATERAL aclexplode(p.relacl) AS a
+    UNION ALL
+    SELECT p.object, p.relowner, a.grantee, a.privilege_type
+    FROM partitions AS p
+    JOIN pg_attribute AS col ON col.attrelid = p.oid
+    CROSS JOIN LATERAL aclexplode(col.attacl) AS a
     UNION ALL
     -- Nor anything that would grant the next one.
     SELECT
@@ -288,6 +320,116 @@ WHERE NOT EXISTS (
 UNION ALL
 SELECT f.object, 'definition', pg_get_functiondef(f.oid)
 FROM functions AS f
+UNION ALL
+-- From here on: what no migration makes.
+SELECT owned.object, 'owner', pg_get_userbyid(owned.owner)
+FROM (
+    SELECT r.kind || r.name AS object, r.relowner AS owner FROM relations AS r
+    UNION ALL
+    SELECT p.object, p.relowner FROM partitions AS p
+    UNION ALL
+    SELECT f.object, f.proowner FROM functions AS f
+) AS owned
+JOIN made_by ON owned.owner <> made_by.owner
+UNION ALL
+SELECT held.object, 'rule ' || rule.rulename, 'on ' || CASE rule.ev_type
+        WHEN '1' THEN 'select' WHEN '2' THEN 'update' WHEN '3' THEN 'insert' ELSE 'delete'
+    END || CASE WHEN rule.is_instead THEN ' instead' ELSE '' END
+FROM (
+    SELECT r.oid, r.kind || r.name AS object FROM relations AS r
+    UNION ALL
+    SELECT p.oid, p.object FROM partitions AS p
+) AS held
+JOIN pg_rewrite AS rule ON rule.ev_class = held.oid AND rule.rulename <> '_RETURN'
+UNION ALL
+-- The triggers that enforce a foreign key, and those that a partition has from its parent.
+SELECT held.object, 'trigger ' || off.name, off.state
+FROM (
+    SELECT r.oid, r.kind || r.name AS object, false AS is_partition FROM relations AS r
+    UNION ALL
+    SELECT p.oid, p.object, true FROM partitions AS p
+) AS held
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(con.conname, tg.tgname) AS name,
+        string_agg(DISTINCT CASE tg.tgenabled
+            WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'on replicas only' ELSE 'always'
+        END, ', ') AS state
+    FROM pg_trigger AS tg
+    LEFT JOIN pg_trigger AS parent ON parent.oid = tg.tgparentid
+    LEFT JOIN pg_constraint AS con ON con.oid = tg.tgconstraint
+    WHERE tg.tgrelid = held.oid
+      AND (held.is_partition OR tg.tgisinternal)
+      AND tg.tgenabled <> coalesce(parent.tgenabled, 'O')
+    GROUP BY 1
+) AS off
+UNION ALL
+SELECT p.object, aspect.name, aspect.value
+FROM partitions AS p
+CROSS JOIN LATERAL (
+    SELECT 'trigger ' || tg.tgname, 'its own'
+    FROM pg_trigger AS tg
+    WHERE tg.tgrelid = p.oid AND NOT tg.tgisinternal AND tg.tgparentid = 0
+    UNION ALL
+    SELECT 'policy ' || policy.polname, 'its own'
+    FROM pg_policy AS policy
+    WHERE policy.polrelid = p.oid
+    UNION ALL
+    SELECT 'persistence', 'unlogged' WHERE p.relpersistence <> 'p'
+    UNION ALL
+    SELECT 'options', option
+    FROM unnest(p.reloptions) AS option
+    WHERE option IN ('autovacuum_enabled=false', 'autovacuum_enabled=off')
+) AS aspect (name, value)
+UNION ALL
+-- Roles that are not as sql/roles/bootstrap.sql made them, or that may be the application and more.
+SELECT 'role ' || role.rolname, 'attributes', trait.traits
+FROM pg_roles AS role
+CROSS JOIN LATERAL (
+    SELECT string_agg(given.name, ', ') AS traits
+    FROM (VALUES
+        ('SUPERUSER', role.rolsuper),
+        ('BYPASSRLS', role.rolbypassrls),
+        ('CREATEROLE', role.rolcreaterole),
+        ('CREATEDB', role.rolcreatedb),
+        ('REPLICATION', role.rolreplication)
+    ) AS given (name, is_so)
+    WHERE given.is_so
+) AS trait
+WHERE trait.traits IS NOT NULL
+  AND (
+      role.oid IN (SELECT oid FROM application)
+      -- Whoever logs in with the rights of the application. An administrator may hold its role.
+      OR role.rolcanlogin AND NOT role.rolsuper AND role.oid <> (SELECT owner FROM made_by)
+          AND role.rolbypassrls AND NOT role.rolcreaterole
+          AND EXISTS (
+              SELECT
+              FROM application AS app
+              JOIN pg_auth_members AS link ON link.roleid = app.oid AND link.member = role.oid
+          )
+  )
+UNION ALL
+-- A superuser's memberships say nothing more of him.
+SELECT 'role ' || app.rolname, 'member of ' || role.rolname, 'yes'
+FROM application AS app
+JOIN pg_roles AS own ON own.oid = app.oid AND NOT own.rolsuper
+JOIN pg_roles AS role
+    ON role.oid <> app.oid AND pg_has_role(app.oid, role.oid, 'MEMBER') AND (
+        role.rolname LIKE 'pg\_%%'
+        OR role.rolsuper
+        OR role.rolbypassrls
+        OR role.oid = (SELECT owner FROM made_by)
+    )
+UNION ALL
+SELECT 'role ' || coalesce(app.rolname, 'all'), 'setting ' || split_part(setting, '=', 1), setting
+FROM pg_db_role_setting AS given
+CROSS JOIN unnest(given.setconfig) AS setting
+LEFT JOIN application AS app ON app.oid = given.setrole
+WHERE (app.oid IS NOT NULL OR given.setrole = 0)
+  AND given.setdatabase IN (
+      0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  )
+  AND split_part(setting, '=', 1) IN ('session_replication_role', 'row_security')
 UNION ALL
 SELECT
     g.object,

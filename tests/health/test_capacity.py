@@ -54,8 +54,8 @@ def test_growth_counts_what_was_created_in_each_month(
         "SELECT (SELECT count(*) FROM families WHERE created_at >= '2024-05-01'),"
         " (SELECT count(*) FROM users WHERE created_at >= '2024-05-01')"
     ).fetchall()
-    assert sum(entry.families for entry in growth.values()) == families
-    assert sum(entry.users for entry in growth.values()) == users
+    assert sum(entry.families or 0 for entry in growth.values()) == families
+    assert sum(entry.users or 0 for entry in growth.values()) == users
 
 
 def test_bytes_in_the_archive_are_counted_by_storage_class(connection: Connection) -> None:
@@ -81,3 +81,10 @@ def test_only_the_last_whole_month_is_held_against_the_projection() -> None:
     ]
     assert beyond_projection(growth, NOW, 1.6) == []
     assert beyond_projection([], NOW, 1.5) == []
+
+
+def test_a_month_that_could_not_be_counted_is_told_and_never_called_in_order() -> None:
+    locked = [Growth(Month(2025, 4), None, 5, 5, None)]
+    assert beyond_projection(locked, NOW, 1.5) == [
+        "segments of 2025-04 were not counted: the table is locked"
+    ]

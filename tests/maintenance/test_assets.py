@@ -9,10 +9,11 @@ import psycopg
 import pytest
 
 from ft_ops.definitions import defs
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters, index_bytes, make_letters, thin_out
-from tests.maintenance.test_rebuild import leave_leftover
+from tests.maintenance.test_faults import cancel_rebuilds
+from tests.maintenance.test_rebuild import holding, leave_leftover, rebuild
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,20 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]
     }
 
 
+def observed(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    """What a run that did not materialize the asset has shown of it."""
+    assert result.asset_materializations_for_node(asset) == []
+    [event] = [
+        event.asset_observation_data.asset_observation
+        for event in result.all_node_events
+        if event.is_asset_observation and event.node_name == asset
+    ]
+    return {
+        key: value if isinstance(value, dg.TableMetadataValue) else value.value
+        for key, value in event.metadata.items()
+    }
+
+
 def rows(table: object) -> dict[str, dict[str, object]]:
     assert isinstance(table, dg.TableMetadataValue)
     return {str(next(iter(record.data.values()))): dict(record.data) for record in table.records}
@@ -80,8 +95,9 @@ def test_vacuum_analyze(
         {"vacuumed_tables": {"dry_run": True}, "frozen_partitions": {"dry_run": True}},
     )
     assert dry_run.success
-    told = rows(metadata(dry_run, "vacuumed_tables")["tables"])["public.letters"]
+    told = rows(observed(dry_run, "vacuumed_tables")["tables"])["public.letters"]
     assert (told["result"], told["action"]) == ("planned", "vacuum and analyze")
+    assert observed(dry_run, "frozen_partitions")["dry run"]
 
     result = run(instance, "vacuum_analyze")
     assert result.success
@@ -116,7 +132,8 @@ def test_rebuild_bloated_indexes(
         instance, job, {"index_bloat": {"dry_run": True}, "rebuilt_indexes": {"dry_run": True}}
     )
     assert dry_run.success
-    assert metadata(dry_run, "rebuilt_indexes")["planned"] == 2
+    assert observed(dry_run, "rebuilt_indexes")["planned"] == 2
+    assert observed(dry_run, "index_bloat")["bloated"] == 2
     assert index_bytes(connection, "letters_pkey") == before
 
     result = run(instance, job)
@@ -146,6 +163,54 @@ def test_check_maintenance_finds_invalid_indexes(
     assert check.severity is dg.AssetCheckSeverity.ERROR
     told = rows(check.metadata["invalid"])["public.letters_sender_ccnew"]
     assert told["to drop it"] == 'DROP INDEX CONCURRENTLY "public"."letters_sender_ccnew"'
+
+
+def test_leftovers_of_rebuilds_are_gone_the_next_day(
+    instance: dg.DagsterInstance, connection: Connection, database: Database, settings: None
+) -> None:
+    make_letters(connection, rows=2000)
+    connection.execute("SET lock_timeout = '300ms'")
+
+    def cancel(line: str) -> None:
+        if "waiting for readers before marking dead" in line:
+            cancel_rebuilds(database)
+
+    with (
+        connect(database.url, application="watching") as beside,
+        holding(database, "SELECT FROM letters LIMIT 1"),
+    ):
+        outcome = rebuild(connection, beside, ["letters_sender"], log=cancel)["letters_sender"]
+        assert "letters_sender_ccold is left" in outcome.detail
+        held = run(instance, "drop_rebuild_leftovers")
+        assert "public.letters_sender_ccold" in failure(held)
+    assert run(instance, "drop_rebuild_leftovers").success
+    assert checks(run(instance, "check_maintenance"))["no_invalid_indexes"].passed
+
+
+def test_what_was_done_is_shown_when_something_else_failed(
+    instance: dg.DagsterInstance, connection: Connection, database: Database, settings: None
+) -> None:
+    for table in ("letters", "notes"):
+        make_letters(connection, table)
+        connection.execute(f"DELETE FROM {table} WHERE sender % 2 = 0")
+    flush_counters(connection)
+    with holding(database, "LOCK TABLE letters IN ACCESS EXCLUSIVE MODE"):
+        result = run(instance, "vacuum_analyze")
+    assert "vacuum of public.letters" in failure(result)
+    told = rows(observed(result, "vacuumed_tables")["tables"])
+    assert told["public.notes"]["result"] == "done"
+    assert told["public.letters"]["result"] == "locked"
+
+
+def test_the_emergency_names_what_it_did(
+    instance: dg.DagsterInstance, connection: Connection, settings: None
+) -> None:
+    result = run(
+        instance, "vacuum_emergency", {"oldest_tables_vacuum": {"tables": ["pg_catalog.pg_proc"]}}
+    )
+    assert result.success
+    unknown = run(instance, "vacuum_emergency", {"oldest_tables_vacuum": {"tables": ["nothing"]}})
+    assert "no table of that name exists" in failure(unknown)
 
 
 def test_an_unknown_name_fails_the_run_with_the_next_step(

@@ -6,6 +6,7 @@ import random
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from bench.index_bloat import CHURNS, observe
 from ft_ops.maintenance.indexes.bloat import (
@@ -15,9 +16,10 @@ from ft_ops.maintenance.indexes.bloat import (
     estimate_indexes,
     extension_schema,
 )
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters, make_letters, thin_out
+from tests.maintenance.test_rebuild import rebuild
 
 
 def estimates(connection: Connection, *, store: bool = True) -> dict[str, Estimate]:
@@ -106,6 +108,75 @@ def test_other_access_methods_are_compared_with_their_best_and_marked_uncertain(
     connection.execute("VACUUM ANALYZE notes")
     second = estimates(connection)["notes_words"]
     assert second.reclaimable_share == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_name_is_as_short_in_an_index_as_it_is(connection: Connection) -> None:
+    """Its 64 bytes in the table are a C string in the index."""
+    connection.execute("CREATE TABLE tags (tag name) WITH (autovacuum_enabled = off)")
+    connection.execute(
+        "INSERT INTO tags SELECT 'n' || g FROM generate_series(1, 20000) AS g ORDER BY random()"
+    )
+    connection.execute("CREATE INDEX tags_tag ON tags (tag)")
+    connection.execute("VACUUM ANALYZE tags")
+    fresh = estimates(connection)["tags_tag"]
+    assert fresh.is_certain
+    assert abs(1 - (fresh.estimated_bytes or 0) / fresh.index.bytes) < 0.02
+
+
+def test_long_keys_are_estimated_but_marked_as_unsure(connection: Connection) -> None:
+    """Beyond some 500 bytes a value may be compressed on its way into the index."""
+    connection.execute("CREATE TABLE pages (short text, long text) WITH (autovacuum_enabled = off)")
+    connection.execute(
+        "INSERT INTO pages SELECT repeat('ab', 245) || g, repeat('family tales ', 50) || g"
+        " FROM generate_series(1, 5000) AS g"
+    )
+    connection.execute(
+        "CREATE INDEX pages_short ON pages (short); CREATE INDEX pages_long ON pages (long);"
+        "CREATE INDEX pages_left ON pages (left(long, 600))"
+    )
+    connection.execute("VACUUM ANALYZE pages")
+    found = estimates(connection)
+    certain = {name: found[name].is_certain for name in ("pages_short", "pages_long", "pages_left")}
+    assert certain == {"pages_short": True, "pages_long": False, "pages_left": False}
+
+
+def test_an_index_that_was_not_probed_is_not_called_certain(connection: Connection) -> None:
+    make_letters(connection, rows=2_000)
+    connection.execute("CREATE INDEX letters_rare ON letters (id) WHERE sender < 5")
+    connection.execute("DELETE FROM letters WHERE sender > 200")
+    flush_counters(connection)
+    connection.execute("VACUUM ANALYZE letters")
+    found = estimates(connection)
+    assert found["letters_sender"].index.bytes <= 8 * 8192
+    assert not found["letters_sender"].is_certain
+    # A metapage and a root: it can't become smaller.
+    assert found["letters_rare"].is_certain
+
+
+@pytest.mark.parametrize(
+    "name", ["per%cent %s %(x)s {curly} {0}", 'evil"; DROP TABLE users;--', "new\nline\r\ttab"]
+)
+def test_a_name_is_only_a_name(connection: Connection, database: Database, name: str) -> None:
+    table = sql.Identifier(name)
+    connection.execute(
+        sql.SQL("CREATE TABLE {0} ({0} bigint, b text) WITH (autovacuum_enabled = off)").format(
+            table
+        )
+    )
+    connection.execute(
+        sql.SQL("INSERT INTO {} SELECT g, 'x' FROM generate_series(1, 20000) AS g").format(table)
+    )
+    index = sql.Identifier(f"{name} ix")
+    connection.execute(sql.SQL("CREATE INDEX {} ON {} ({})").format(index, table, table))
+    connection.execute(sql.SQL("VACUUM ANALYZE {}").format(table))
+    connection.execute(sql.SQL("DELETE FROM {} WHERE {} % 10 <> 0").format(table, table))
+    flush_counters(connection)
+    connection.execute(sql.SQL("VACUUM ANALYZE {}").format(table))
+    estimate = estimates(connection)[f"{name} ix"]
+    assert estimate.problem is None
+    assert estimate.reclaimable_share > 0.8
+    with connect(database.url, application="watching") as beside:
+        assert rebuild(connection, beside)[f"{name} ix"].result == "rebuilt"
 
 
 def test_stale_statistics_are_overruled_by_counting(connection: Connection) -> None:

@@ -258,6 +258,74 @@ def test_a_writer_or_a_snapshot_that_is_open_for_long_makes_an_index_wait(
     assert {o.result for o in plan(letters, terms(gates))} == {"planned"}
 
 
+def test_a_reader_idle_in_its_transaction_is_in_the_way_though_it_holds_no_snapshot(
+    letters: Connection, beside: Connection, database: Database
+) -> None:
+    make_letters(letters, "notes")
+    thin_out(letters, "notes")
+    patient = replace(OPEN_GATES, longest_snapshot_seconds=0)
+    with holding(database, "SELECT FROM letters LIMIT 1"):
+        outcomes = rebuild(letters, beside, chosen=terms(patient))
+    assert results(outcomes) == {
+        "letters_pkey": "deferred",
+        "letters_sender": "deferred",
+        "notes_pkey": "rebuilt",
+        "notes_sender": "rebuilt",
+    }
+    assert "of ft_ops (ft-ops somebody), idle in transaction" in outcomes["letters_pkey"].detail
+    assert invalid_indexes(letters) == []
+
+
+def test_what_a_rebuild_waits_for_others_is_no_measure_of_its_speed(
+    letters: Connection, beside: Connection, database: Database
+) -> None:
+    rebuild(letters, beside, ["letters_sender"])
+    quick = plan_rebuilds(
+        letters, terms(), ["letters_pkey"], now=datetime.now(UTC), chance=random.Random(1)
+    )[0].candidate.predicted_seconds
+    done = threading.Event()
+    somebody = threading.Thread(
+        target=hold_until,
+        args=(database, "UPDATE letters SET sender = sender WHERE sender = 10", done),
+        kwargs={"and_no_rebuild": False},
+        daemon=True,
+    )
+    somebody.start()
+    wait_for_lock(letters)
+    threading.Timer(2.5, done.set).start()
+    outcome = rebuild(letters, beside, ["letters_pkey"])["letters_pkey"]
+    somebody.join()
+    assert outcome.result == "rebuilt"
+    assert outcome.measures.seconds is not None
+    assert outcome.measures.waited_seconds == pytest.approx(2, abs=1)
+    assert (outcome.measures.waited_seconds or 0) < outcome.measures.seconds
+    again = plan_rebuilds(
+        letters, terms(), ["letters_pkey"], now=datetime.now(UTC), chance=random.Random(1)
+    )[0].candidate.predicted_seconds
+    assert again < quick + 1
+
+
+def test_an_index_is_never_rebuilt_for_a_ratio_alone(
+    connection: Connection, beside: Connection
+) -> None:
+    """Its best days say nothing of what a build makes of it today."""
+    connection.execute("CREATE TABLE notes (words text[]) WITH (autovacuum_enabled = off)")
+    connection.execute("CREATE INDEX notes_words ON notes USING gin (words)")
+    connection.execute(
+        "INSERT INTO notes SELECT ARRAY[g::text, (g % 100)::text] FROM generate_series(1, 20000) g"
+    )
+    flush_counters(connection)
+    connection.execute("VACUUM ANALYZE notes")
+    assert rebuild(connection, beside) == {}
+    connection.execute("DELETE FROM notes WHERE words[1]::integer % 10 <> 0")
+    flush_counters(connection)
+    connection.execute("VACUUM ANALYZE notes")
+    assert rebuild(connection, beside) == {}
+    by_hand = rebuild(connection, beside, ["notes_words"])["notes_words"]
+    assert by_hand.result == "rebuilt"
+    assert by_hand.candidate.estimate.reclaimable_share > 0.8
+
+
 def test_without_free_disk_an_index_waits(letters: Connection) -> None:
     tight = replace(OPEN_GATES, free_disk=lambda connection: 10_000)
     assert "bytes of disk free" in plan(letters, terms(tight))[0].detail
@@ -316,7 +384,7 @@ def test_a_look_that_the_server_is_too_busy_for_does_not_end_the_rebuild(
         rebuild_monitor, "statement", lambda name: slow.get(name) or statement(name)
     )
     looks = iter((False, True))
-    stopped = rebuild_monitor.watch_rebuild(
+    watched = rebuild_monitor.watch_rebuild(
         beside,
         beside.info.backend_pid,
         rebuild_monitor.Canary(10_000),
@@ -324,7 +392,7 @@ def test_a_look_that_the_server_is_too_busy_for_does_not_end_the_rebuild(
         stop=lambda: pytest.fail("it was stopped"),
         log=lambda line: None,
     )
-    assert not stopped
+    assert not watched.stopped
     assert next(looks, "all taken") == "all taken"
 
 

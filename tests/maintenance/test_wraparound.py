@@ -61,8 +61,35 @@ def test_the_oldest_of_all_ids_decides() -> None:
     young = Age("young", 1, 1, 0.01, 0.01)
     found = Wraparound(databases=(young,), tables=(young,), holders=())
     assert found.level == "fine"
+    assert found.problems() == []
     assert replace(found, tables=(young, replace(young, multixact_share=0.75))).level == "warn"
-    assert replace(found, databases=(replace(young, transaction_share=1.01),)).level == "fail"
+    assert replace(found, tables=(young, replace(young, transaction_share=1.01))).level == "fail"
+
+
+@pytest.mark.parametrize(
+    ("share", "ours", "servers"),
+    [
+        (0.74, "fine", "fine"),
+        (0.75, "warn", "fine"),
+        (1.0, "warn", "fine"),
+        (1.01, "fail", "fine"),
+        (1.1, "fail", "warn"),
+        (1.5, "fail", "warn"),
+        (1.51, "fail", "fail"),
+    ],
+)
+def test_what_is_autovacuums_may_live_up_to_the_limit(
+    share: float, ours: str, servers: str
+) -> None:
+    age = Age("t", 1, 1, share, 0.0)
+    assert age.level == ours
+    assert replace(age, is_ours=False).level == servers
+
+
+def test_an_age_at_which_vacuums_leave_all_else_undone_is_an_error_of_anybodys() -> None:
+    age = Age("t", 1, 1, 0.5, 0.0, is_ours=False)
+    assert replace(age, failsafe_share=0.99).level == "fine"
+    assert replace(age, failsafe_share=1.0).level == "fail"
 
 
 def test_every_database_of_the_server_is_read(connection: Connection) -> None:

@@ -15,7 +15,12 @@ from tests.documents import DOCS, headings
 
 RUNBOOK = DOCS / "runbook.md"
 PARTS = ("Means", "Look", "Do", "Don't")
-NO_ASSETS = {"report_family_storage": "storage", "prune_event_logs": "health"}
+NO_ASSETS = {
+    "report_family_storage": "storage",
+    "prune_event_logs": "health",
+    "vacuum_emergency": "maintenance",
+    "drop_rebuild_leftovers": "maintenance",
+}
 """The rooms of jobs that are about no asset."""
 GRAPH = defs.resolve_asset_graph()
 

@@ -90,6 +90,35 @@ GRANT UPDATE (email) ON users TO ft_readonly
 GRANT SELECT ON content_segments_2024_01 TO ft_app
 -- partition content_segments_2024_01: grants to ft_app is SELECT, expected none
 
+GRANT SELECT (id) ON content_segments_2024_01 TO ft_app
+-- partition content_segments_2024_01: grants to ft_app is SELECT, expected none
+
+ALTER TABLE content_segments_2024_01 DISABLE TRIGGER register_key
+-- partition content_segments_2024_01: trigger register_key is disabled, expected none
+
+CREATE TRIGGER gone BEFORE DELETE ON content_segments_2024_01 FOR EACH ROW
+    EXECUTE FUNCTION suppress_redundant_updates_trigger()
+-- partition content_segments_2024_01: trigger gone is its own, expected none
+
+CREATE RULE gone AS ON DELETE TO family_invites DO INSTEAD NOTHING
+-- table family_invites: rule gone is on delete instead, expected none
+
+CREATE RULE gone AS ON INSERT TO content_segments_2024_01 DO INSTEAD NOTHING
+-- partition content_segments_2024_01: rule gone is on insert instead, expected none
+
+ALTER TABLE content_segments_2024_01 SET (autovacuum_enabled = off)
+-- partition content_segments_2024_01: options is autovacuum_enabled=off, expected none
+
+ALTER TABLE content_segments_2024_01 SET UNLOGGED
+-- partition content_segments_2024_01: persistence is unlogged, expected none
+
+CREATE POLICY everybody ON users USING (true)
+-- policy everybody of users is in no migration
+
+ALTER TABLE audit_log DETACH PARTITION audit_log_2024_01;
+    GRANT SELECT ON audit_log_2024_01 TO ft_app
+-- partition audit_log_2024_01: grants to ft_app is SELECT, expected none
+
 ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ft_app
 -- default privileges of ft_ops: grants to ft_app is SELECT, expected none
 
@@ -165,3 +194,72 @@ def test_what_asks_a_locked_table_is_not_known_and_the_rest_is_compared(
     assert kinds.pop("index idx_users_created_at of users") == "missing"
     assert set(kinds.values()) == {"unread"}
     assert [d.object for d in drift(connection)] == ["index idx_users_created_at of users"]
+
+
+AS_AN_ADMINISTRATOR = """
+ALTER TABLE content_segments_2024_01 DISABLE TRIGGER ALL
+-- partition content_segments_2024_01: trigger content_segments_thread_id_fkey is disabled
+
+ALTER TABLE memory_books DISABLE TRIGGER ALL
+-- table memory_books: trigger memory_books_family_id_fkey is disabled, expected none
+
+ALTER TABLE content_segments_2024_01 OWNER TO ft_app
+-- partition content_segments_2024_01 belongs to ft_app, not to the owner of the schema ops
+
+ALTER TABLE users OWNER TO ft_app
+-- table users belongs to ft_app, not to the owner of the schema ops
+
+ALTER FUNCTION current_user_id() OWNER TO ft_app
+-- function current_user_id() belongs to ft_app, not to the owner of the schema ops
+
+ALTER ROLE ft_app BYPASSRLS
+-- role ft_app: attributes is BYPASSRLS, expected none
+
+ALTER ROLE ft_readonly SUPERUSER CREATEDB
+-- role ft_readonly: attributes is SUPERUSER, CREATEDB, expected none
+
+GRANT pg_read_all_data TO ft_app
+-- role ft_app: member of pg_read_all_data is yes, expected none
+
+GRANT ft_ops TO ft_readonly
+-- role ft_readonly: member of ft_ops is yes, expected none
+
+CREATE ROLE between_us; GRANT pg_write_all_data TO between_us; GRANT between_us TO ft_app
+-- role ft_app: member of pg_write_all_data is yes, expected none
+
+CREATE ROLE web_server LOGIN BYPASSRLS; GRANT ft_app TO web_server
+-- role web_server: attributes is BYPASSRLS, expected none
+
+ALTER ROLE ft_app SET session_replication_role = replica
+-- role ft_app: setting session_replication_role is session_replication_role=replica
+
+CREATE ROLE harmless; GRANT harmless TO ft_app
+"""
+"""What only an administrator can do; the first that is told of each."""
+
+
+def test_owners_roles_and_internal_triggers_are_compared_too(
+    database: Database, connection: Connection
+) -> None:
+    told, expected = {}, {}
+    with psycopg.connect(database.admin_url) as admin:
+        for case in AS_AN_ADMINISTRATOR.strip().split("\n\n"):
+            change, _, words = case.partition("\n-- ")
+            # Roles are everybody's on this server: nothing of this is committed.
+            with admin.transaction(force_rollback=True):
+                admin.execute(change.encode())
+                found = drift(admin)
+                assert not any(difference.is_harmless for difference in found)
+            expected[change] = words
+            told[change] = next((d.words for d in found if d.words.startswith(words)), "")[
+                : len(words)
+            ]
+            assert bool(found) == bool(words), change
+    assert told == expected
+
+
+def test_a_policy_or_trigger_that_somebody_added_is_no_harmless_addition() -> None:
+    for kind in ("policy", "trigger", "constraint"):
+        assert not Difference(f"{kind} x of users", "unexpected", "").is_harmless
+    assert Difference("index x of users", "unexpected", "").is_harmless
+    assert Difference("table users", "unread", "").is_harmless

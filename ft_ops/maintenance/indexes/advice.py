@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
@@ -29,11 +30,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class IndexAdvice:
-    """What somebody should think about. Each list is ordered, the largest first."""
+    """What somebody should think about. Each list is ordered, the largest first.
+
+    ``locked`` names tables whose indexes could not be compared.
+    """
 
     unused: tuple[Finding, ...]
     duplicate: tuple[Finding, ...]
     unindexed_foreign_keys: tuple[Finding, ...]
+    locked: tuple[str, ...] = ()
 
 
 def index_advice(connection: Connection, *, now: datetime) -> IndexAdvice:
@@ -41,11 +46,17 @@ def index_advice(connection: Connection, *, now: datetime) -> IndexAdvice:
 
     The days count from when `scans_of_our_own` first looked: nobody else knows an index's age.
     """
-    return IndexAdvice(
-        unused=_findings(connection, "unused_indexes", now - OLD_ENOUGH),
-        duplicate=_findings(connection, "duplicate_indexes", now),
-        unindexed_foreign_keys=_findings(connection, "unindexed_foreign_keys", now),
-    )
+
+    def read(locked: Locked) -> IndexAdvice:
+        values = {"locked": locked.oids, "before": now - OLD_ENOUGH}
+        return IndexAdvice(
+            unused=_findings(connection, "unused_indexes", values),
+            duplicate=_findings(connection, "duplicate_indexes", values),
+            unindexed_foreign_keys=_findings(connection, "unindexed_foreign_keys", values),
+            locked=locked.words,
+        )
+
+    return beside_locks(connection, "advice on indexes", read)
 
 
 @contextmanager
@@ -70,7 +81,8 @@ def _flush_counters(connection: Connection) -> None:
     connection.execute("SELECT pg_stat_force_next_flush()")
 
 
-def _findings(connection: Connection, name: str, before: datetime) -> tuple[Finding, ...]:
+def _findings(
+    connection: Connection, name: str, values: Mapping[str, object]
+) -> tuple[Finding, ...]:
     with connection.cursor(row_factory=class_row(Finding)) as cursor:
-        cursor.execute(statement(f"maintenance/{name}"), {"before": before})
-        return tuple(cursor.fetchall())
+        return tuple(cursor.execute(statement(f"maintenance/{name}"), values).fetchall())

@@ -26,8 +26,11 @@ from ft_ops.pg.sqlfiles import statement
 Method = Literal["range probe", "density", "size ratio", "unknown"]
 
 _CERTAIN_ERROR: Final = 0.05
+_MOST_UNSURE: Final = 0.02
 _TOO_SMALL: Final = 8 * PAGE
-"""Up to this size an index is taken for as small as it can be."""
+"""Up to this size an index is not probed, and taken for as small as it can be."""
+_SMALLEST: Final = 2 * PAGE
+"""A metapage and a root: such an index can't become smaller."""
 _WORTH_A_LINE: Final = 2**20
 """Smaller indexes are counted in the log, not named: a line is an event in Dagster's storage."""
 
@@ -205,12 +208,15 @@ def _reused(index: IndexState, known: _Stored | None) -> Estimate | None:
 def _estimate(
     connection: Connection, index: IndexState, known: _Stored | None, chance: random.Random
 ) -> Estimate:
+    if index.locked:
+        return _unknown(index, index.locked)
     rows = _rows(index)
     if rows is None:
         return _unknown(index, "its rows were never counted: analyze its table")
     # Nothing to gain that is worth the probe's round trips, thousands of times over.
     if index.bytes <= _TOO_SMALL:
-        return Estimate(index, "range probe", rows, index.bytes)
+        certain = index.bytes <= _SMALLEST
+        return Estimate(index, "range probe", rows, index.bytes, is_certain=certain)
     if index.method == "btree":
         return _probed(connection, index, rows, chance)
     if rows == 0:
@@ -236,7 +242,7 @@ def _probed(
     if probe is None:
         empty = 2 * PAGE
         return Estimate(index, "range probe", rows, empty, is_certain=rows == 0)
-    certain = probe.relative_error <= _CERTAIN_ERROR
+    certain = probe.relative_error <= _CERTAIN_ERROR and probe.unsure_share <= _MOST_UNSURE
     return Estimate(index, "range probe", rows, probe.bytes, is_certain=certain)
 
 

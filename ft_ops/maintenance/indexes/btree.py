@@ -22,6 +22,8 @@ _HEAP_TID_OF_HIGH_KEY: Final = 8
 # A posting list ends at a tenth of a page, so that a leaf can be filled close to 90 %.
 _LONGEST_POSTING: Final = (PAGE // 10) // 8 * 8 - _LINE_POINTER
 _SHORT_VARLENA: Final = 127
+LONGEST_AS_IT_IS: Final = 504
+"""Bytes up to which a value is never compressed in an index tuple (TOAST_INDEX_TARGET)."""
 _PACKED_PAGES: Final = 150
 
 
@@ -29,8 +31,10 @@ _PACKED_PAGES: Final = 150
 class IndexColumn:
     """One column of an index, as the catalog describes it.
 
-    ``length`` is the type's fixed length, negative when it varies. ``expression`` is the column's
-    SQL as the server deparses it, with its collation.
+    ``length`` is the type's fixed length, negative when it varies: -2 of a C string, which is how
+    an index stores a ``name``. ``expression`` is the column's SQL as the server deparses it, with
+    its collation. A value of a column that ``may_shrink`` is compressed when it is long. One that
+    ``is_recast`` is stored as another type than the column's, in a way that is not known here.
     """
 
     expression: str
@@ -38,6 +42,12 @@ class IndexColumn:
     alignment: int
     is_key: bool
     is_computed: bool
+    may_shrink: bool = False
+    is_recast: bool = False
+
+    @property
+    def is_c_string(self) -> bool:
+        return self.length == -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,9 @@ def tuple_bytes(columns: Sequence[IndexColumn], widths: Widths) -> int:
             offset = _aligned(offset, column.alignment) + column.length
             continue
         # A computed value has the 4 byte header that a stored short one has lost.
-        stored = width - 3 if column.is_computed and width - 3 <= _SHORT_VARLENA else width
+        stored = width
+        if column.is_computed and not column.is_c_string and width - 3 <= _SHORT_VARLENA:
+            stored = width - 3
         if stored > _SHORT_VARLENA:
             offset = _aligned(offset, column.alignment)
         offset += stored

@@ -17,6 +17,7 @@ from ft_ops.pg.sqlfiles import statement
 LEFTOVER_NAME: Final = re.compile(r"(?P<stem>.*)_cc(?:new|old)\d*")
 """How REINDEX CONCURRENTLY names the index that it builds, and the one that it replaces."""
 
+_COMPUTED: Final = frozenset({"range probe", "density"})
 _UNCERTAIN_FACTOR: Final = 2
 _DEFAULT_RATE: Final = 30_000_000.0
 _SECONDS_FOR_WAITS: Final = 2.0
@@ -84,7 +85,13 @@ def candidates(
 
 
 def is_bloated(estimate: Estimate, rules: RebuildRules) -> bool:
-    """Whether a rebuild of an index pays by the rules' sizes and shares."""
+    """Whether a rebuild of an index pays by the rules' sizes and shares.
+
+    Never by a ratio to its best days alone: that says nothing of what a build would make of it
+    today, and there are GIN indexes that were larger after one.
+    """
+    if estimate.method not in _COMPUTED:
+        return False
     least_share = rules.min_share * (1 if estimate.is_certain else _UNCERTAIN_FACTOR)
     return (
         estimate.index.bytes >= rules.min_bytes

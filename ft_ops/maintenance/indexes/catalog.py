@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from psycopg.rows import kwargs_row
 from pydantic import TypeAdapter
 
 from ft_ops.maintenance.indexes.btree import IndexColumn
+from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """One index. ``tuples`` and ``table_tuples`` are -1 as long as nobody has counted them."""
+    """One index. ``tuples`` and ``table_tuples`` are -1 as long as nobody has counted them.
+
+    ``locked`` says who has it or its table to himself, and is empty on most days. Sizes are old
+    figures then, and columns, predicate and definition are not known.
+    """
 
     oid: int
     schema: str
@@ -44,6 +49,7 @@ class IndexState:
     definition: str
     owner: str
     may_maintain: bool
+    locked: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -60,17 +66,26 @@ class IndexState:
         return sql.Identifier(self.schema, self.name)
 
     @property
-    def table(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, self.table_name)
+    def table(self) -> sql.Composable:
+        """Its table, for use in a statement with values."""
+        name = sql.Identifier(self.schema, self.table_name)
+        return catalog_sql(name.as_string())
 
 
 _COLUMNS = TypeAdapter(tuple[IndexColumn, ...])
 
 
 def index_states(connection: Connection) -> list[IndexState]:
-    """Every index, partitioned parents included, by schema, table and name."""
-    with connection.cursor(row_factory=kwargs_row(_state)) as cursor:
-        return cursor.execute(statement("maintenance/index_states"), {}).fetchall()
+    """Every index, partitioned parents included, by schema, table and name. Waits for none."""
+
+    def read(locked: Locked) -> list[IndexState]:
+        with connection.cursor(row_factory=kwargs_row(_state)) as cursor:
+            states = cursor.execute(
+                statement("maintenance/index_states"), {"locked": locked.oids}
+            ).fetchall()
+        return [replace(state, locked=locked.by(state.oid, state.table_oid)) for state in states]
+
+    return beside_locks(connection, "states of indexes", read)
 
 
 def catalog_sql(text: str) -> sql.SQL:

@@ -15,7 +15,6 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.candidates import Candidate
 from ft_ops.maintenance.indexes.leftovers import (
     IndexNow,
@@ -48,9 +47,13 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What was measured during a rebuild: seconds, and the canary's milliseconds."""
+    """What was measured during a rebuild: seconds, and the canary's milliseconds.
+
+    ``waited_seconds`` are those in which it waited for other sessions.
+    """
 
     seconds: float | None = None
+    waited_seconds: float | None = None
     quiet_canary_ms: float | None = None
     worst_canary_ms: float | None = None
 
@@ -60,9 +63,12 @@ NOT_MEASURED: Final = Measures()
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a rebuild by the catalog's word; ``bytes_after`` of one that succeeded."""
+    """What became of a rebuild by the catalog's word; ``bytes_after`` of one that succeeded.
 
-    state: Literal["rebuilt", "failed", "stopped"]
+    It stays "begun" while its table is locked: whose the invalid indexes are can't be told then.
+    """
+
+    state: State
     bytes_after: int | None
     error: str | None
 
@@ -118,6 +124,10 @@ def settle(
     has only not removed the index that it replaced.
     """
     now = index_now(connection, rebuild.schema, rebuild.name)
+    invalid = invalid_indexes(connection)
+    locked = [index.locked for index in invalid if index.locked and _may_be_left(index, rebuild)]
+    if locked:
+        return Settled("begun", None, f"what became of it is seen by the next run: {locked[0]}")
     if now is not None and now.is_valid and now.file_node != rebuild.file_node:
         settled = Settled("rebuilt", now.bytes, None)
     else:
@@ -125,7 +135,7 @@ def settle(
     leftovers = [
         leftover.oid
         for leftover in leftovers_of(
-            invalid_indexes(connection),
+            invalid,
             rebuild.schema,
             rebuild.table_name,
             rebuild.name,
@@ -142,6 +152,7 @@ def settle(
                 "leftovers": leftovers,
                 "bytes_after": settled.bytes_after,
                 "seconds": measures.seconds,
+                "waited_seconds": measures.waited_seconds,
                 "quiet_canary_ms": measures.quiet_canary_ms,
                 "worst_canary_ms": measures.worst_canary_ms,
                 "error": settled.error,
@@ -157,7 +168,8 @@ def settle_unfinished(connection: Connection, log: Callable[[str], None]) -> Non
     for rebuild in _unfinished(connection):
         if rebuild.state == "begun":
             settled = settle(connection, rebuild, error="the run that began it died")
-            log(f"an earlier run's rebuild of {rebuild.schema}.{rebuild.name}: {settled.state}")
+            told = f"an earlier run's rebuild of {rebuild.schema}.{rebuild.name}: {settled.state}"
+            log(f"{told}, {settled.error}" if settled.error else told)
 
 
 def drop_leftovers(
@@ -173,6 +185,14 @@ def drop_leftovers(
         if rebuild.state == "begun":
             continue
         present = {index.oid: index for index in invalid_indexes(connection)}
+        locked = [
+            (present[oid], present[oid].locked)
+            for oid in rebuild.leftovers
+            if oid in present and present[oid].locked
+        ]
+        if locked:
+            remaining += locked
+            continue
         # An oid alone proves nothing: it may have been given out again.
         ours = leftovers_of(
             [present[oid] for oid in rebuild.leftovers if oid in present],
@@ -206,12 +226,12 @@ def _drop(connection: Connection, leftover: InvalidIndex) -> str | None:
     except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
         return str(error).strip()
     except psycopg.errors.DependentObjectsStillExist as error:
-        raise OpsError(
-            f"leftover {leftover.qualified_name}",
-            cause=str(error).strip(),
-            next_step="look at what depends on it; it was not dropped",
-        ) from error
+        return f"something depends on it, and it was not dropped: {str(error).strip()}"
     return None
+
+
+def _may_be_left(index: InvalidIndex, rebuild: Rebuild) -> bool:
+    return (index.schema, index.table_name) == (rebuild.schema, rebuild.table_name)
 
 
 def _unfinished(connection: Connection) -> list[Rebuild]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from psycopg.rows import class_row
 
 from ft_ops.maintenance.indexes.candidates import LEFTOVER_NAME
+from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -18,7 +19,10 @@ _LONGEST_CHARACTER: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class InvalidIndex:
-    """An index that serves no query. ``is_busy`` while somebody builds an index of its table."""
+    """An index that serves no query. ``is_busy`` while somebody builds an index of its table.
+
+    While it or its table is ``locked``, in words, it has no definition: whose it is can't be told.
+    """
 
     oid: int
     schema: str
@@ -28,6 +32,7 @@ class InvalidIndex:
     definition: str
     bytes: int
     is_busy: bool
+    locked: str = ""
 
     @property
     def qualified_name(self) -> str:
@@ -36,27 +41,43 @@ class InvalidIndex:
 
 @dataclass(frozen=True, slots=True)
 class IndexNow:
-    """An index as the catalog has it now."""
+    """An index as the catalog has it now; without a definition while it is ``locked``, in words."""
 
     oid: int
+    table_oid: int
     file_node: int
     bytes: int
     tuples: float
     is_valid: bool
     definition: str
+    locked: str = ""
 
 
 def index_now(connection: Connection, schema: str, name: str) -> IndexNow | None:
     """One index by name, None when it is gone."""
-    with connection.cursor(row_factory=class_row(IndexNow)) as cursor:
-        cursor.execute(statement("maintenance/index_now"), {"schema": schema, "name": name})
-        return cursor.fetchone()
+
+    def read(locked: Locked) -> IndexNow | None:
+        with connection.cursor(row_factory=class_row(IndexNow)) as cursor:
+            found = cursor.execute(
+                statement("maintenance/index_now"),
+                {"schema": schema, "name": name, "locked": locked.oids},
+            ).fetchone()
+        return found and replace(found, locked=locked.by(found.oid, found.table_oid))
+
+    return beside_locks(connection, f"index {schema}.{name}", read)
 
 
 def invalid_indexes(connection: Connection) -> list[InvalidIndex]:
     """Every invalid index of the database, those that are being built right now included."""
-    with connection.cursor(row_factory=class_row(InvalidIndex)) as cursor:
-        return cursor.execute(statement("maintenance/invalid_indexes")).fetchall()
+
+    def read(locked: Locked) -> list[InvalidIndex]:
+        with connection.cursor(row_factory=class_row(InvalidIndex)) as cursor:
+            found = cursor.execute(
+                statement("maintenance/invalid_indexes"), {"locked": locked.oids}
+            ).fetchall()
+        return [replace(index, locked=locked.by(index.oid, index.table_oid)) for index in found]
+
+    return beside_locks(connection, "invalid indexes", read)
 
 
 def leftovers_of(

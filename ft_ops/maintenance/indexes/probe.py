@@ -16,6 +16,7 @@ from typing import Final
 from psycopg import sql
 
 from ft_ops.maintenance.indexes.btree import (
+    LONGEST_AS_IT_IS,
     PAGE,
     IndexColumn,
     built_bytes,
@@ -42,16 +43,21 @@ _WANTED_ERROR: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """``bytes`` of the index if it were built now, and the standard error of that as a share."""
+    """``bytes`` of the index if it were built now, and the standard error of that as a share.
+
+    ``unsure_share`` of its bytes are values that the build may compress, or store as another type.
+    """
 
     bytes: int
     relative_error: float
+    unsure_share: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     tid: str
     widths: tuple[int | None, ...]
+    may_shrink: bool
 
     @property
     def starts_with_null(self) -> bool:
@@ -98,7 +104,16 @@ def probe_btree(
     return Probe(
         bytes=built_bytes(rows, 1 / leaves_per_row, key_bytes_per_row / leaves_per_row),
         relative_error=_relative_error(costs),
+        unsure_share=_unsure_share(index, sample),
     )
+
+
+def _unsure_share(index: IndexState, sample: Sequence[_Row]) -> float:
+    """How much of the tuples' bytes is in rows whose stored size can't be told from the table's."""
+    if any(column.is_recast for column in index.columns):
+        return 1.0
+    sizes = [(tuple_bytes(index.columns, row.widths), row.may_shrink) for row in sample]
+    return sum(size for size, may in sizes if may) / sum(size for size, _ in sizes)
 
 
 def _rows_per_leaf(index: IndexState, drawn: Sequence[_Drawn], chance: random.Random) -> float:
@@ -125,10 +140,8 @@ def _sample_rows(
     wanted_pages = min(max(wanted_rows / rows_per_page, _FEWEST_PAGES), _MOST_PAGES, pages)
     found = connection.execute(
         statement("maintenance/sample_rows").format(
-            widths=sql.SQL(", ").join(
-                sql.SQL("pg_column_size({})").format(catalog_sql(column.expression))
-                for column in index.columns
-            ),
+            widths=sql.SQL(", ").join(_width(column) for column in index.columns),
+            may_shrink=sql.SQL(" OR ").join(_may_shrink(column) for column in index.columns),
             table=index.table,
             predicate=_predicate(index),
         ),
@@ -138,7 +151,24 @@ def _sample_rows(
             "most": 4 * wanted_rows,
         },
     ).fetchall()
-    return [_Row(tid, tuple(widths)) for tid, widths in found]
+    return [_Row(tid, tuple(widths), may_shrink) for tid, widths, may_shrink in found]
+
+
+def _width(column: IndexColumn) -> sql.Composable:
+    expression = catalog_sql(column.expression)
+    if column.is_c_string:
+        return sql.SQL("octet_length({}::text) + 1").format(expression)
+    return sql.SQL("pg_column_size({})").format(expression)
+
+
+def _may_shrink(column: IndexColumn) -> sql.Composable:
+    """Whether a row's value is long, and is not compressed yet."""
+    if not column.may_shrink:
+        return sql.SQL("false")
+    return sql.SQL(
+        "coalesce(pg_column_size({value}) > {longest}"
+        " AND pg_column_compression({value}) IS NULL, false)"
+    ).format(value=catalog_sql(column.expression), longest=sql.Literal(LONGEST_AS_IT_IS))
 
 
 def _drawn(

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 import psycopg
 
-from ft_ops.errors import OpsError, Refused
+from ft_ops.errors import OpsError, Refused, explained
 from ft_ops.maintenance.indexes.advice import scans_of_our_own
-from ft_ops.maintenance.indexes.bloat import confirm, estimate_indexes, refuse_unreachable
+from ft_ops.maintenance.indexes.bloat import confirm, estimate_indexes
 from ft_ops.maintenance.indexes.candidates import Candidate, RebuildRules, candidates, is_bloated
 from ft_ops.maintenance.indexes.gates import Gates, closed_gates
 from ft_ops.maintenance.indexes.journal import (
@@ -26,7 +26,12 @@ from ft_ops.maintenance.indexes.journal import (
     settle,
     settle_unfinished,
 )
-from ft_ops.maintenance.indexes.leftovers import index_now, invalid_indexes, leftovers_of
+from ft_ops.maintenance.indexes.leftovers import (
+    InvalidIndex,
+    index_now,
+    invalid_indexes,
+    leftovers_of,
+)
 from ft_ops.maintenance.indexes.rebuild_monitor import Canary
 from ft_ops.maintenance.indexes.reindex import corruption, reindex, session_settings
 from ft_ops.pg.connect import Connection
@@ -111,11 +116,23 @@ def rebuild_indexes(
                 detail = "the application suffered from the rebuild before it"
                 outcome = RebuildOutcome(candidate, "deferred", detail)
             else:
-                outcome = _consider(run, candidate, is_named=bool(named))
+                outcome = _considered(run, candidate, is_named=bool(named))
             log(_line(outcome))
             outcomes.append(outcome)
-    refuse_unreachable(candidate.estimate for candidate in chosen)
+        drop_leftovers(connection, log)
     return outcomes
+
+
+def finish_interrupted(
+    connection: Connection,
+    *,
+    log: Callable[[str], None] = lambda line: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[tuple[InvalidIndex, str]]:
+    """Settle the rebuilds that died, and drop what ours left; what is still there, and why."""
+    with _alone(connection, sleep):
+        settle_unfinished(connection, log)
+        return drop_leftovers(connection, log)
 
 
 def plan_rebuilds(
@@ -173,6 +190,8 @@ def _reasons_to_wait(
     now = index_now(connection, index.schema, index.name)
     if now is None:
         return ["it was dropped meanwhile"]
+    if now.locked:
+        return [now.locked]
     leftovers = leftovers_of(
         invalid_indexes(connection), index.schema, index.table_name, index.name, now.definition
     )
@@ -180,6 +199,18 @@ def _reasons_to_wait(
         *(f"{leftover.qualified_name} has to be dropped first" for leftover in leftovers),
         *closed_gates(connection, candidate, terms.gates, seconds_left),
     ]
+
+
+def _considered(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOutcome:
+    """What becomes of a candidate; an error that a person can cause is its own alone."""
+    try:
+        with explained(f"rebuild of {candidate.index.qualified_name}"):
+            return _consider(run, candidate, is_named=is_named)
+    except OpsError as error:
+        if run.connection.broken:
+            raise
+        is_locked = isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
+        return RebuildOutcome(candidate, "deferred" if is_locked else "failed", error.cause)
 
 
 def _consider(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOutcome:
@@ -211,20 +242,23 @@ def _rebuild(run: _Run, candidate: Candidate) -> RebuildOutcome:
     rebuild = begin(run.connection, candidate, now, run.terms.run_id)
     run.log(f"rebuilding {index.qualified_name}: {candidate.predicted_seconds:.0f} s predicted")
     began = run.clock()
-    try:
-        with session_settings(run.connection, _timeouts(candidate, run.seconds_left)):
-            stopped = reindex(run.connection, run.beside, index.identifier, canary, run.log)
-            error = None
-    except psycopg.Error as problem:
-        if run.connection.broken:
-            raise OpsError(
-                f"rebuild of {index.qualified_name}",
-                cause=f"the connection was lost: {str(problem).strip()}",
-                next_step="run again: it finds out what became of the rebuild and cleans up",
-            ) from problem
-        stopped, error = False, str(problem).strip()
-    measures = Measures(run.clock() - began, canary.quiet_ms, canary.worst_ms)
-    settled = settle(run.connection, rebuild, error=error, stopped=stopped, measures=measures)
+    with session_settings(run.connection, _timeouts(candidate, run.seconds_left)):
+        done = reindex(run.connection, run.beside, index.identifier, canary, run.log)
+    if run.connection.broken:
+        raise OpsError(
+            f"rebuild of {index.qualified_name}",
+            cause=f"the connection was lost: {str(done.error).strip()}",
+            next_step="run again: it finds out what became of the rebuild and cleans up",
+        ) from done.error
+    seconds, waited = run.clock() - began, done.watched.waited_seconds
+    measures = Measures(seconds, waited, canary.quiet_ms, canary.worst_ms)
+    settled = settle(
+        run.connection,
+        rebuild,
+        error=str(done.error).strip() if done.error else None,
+        stopped=done.watched.stopped,
+        measures=measures,
+    )
     outcome = _outcome(run, candidate, settled, measures)
     return replace(outcome, was_felt=canary.has_suffered)
 
@@ -242,11 +276,12 @@ def _outcome(
 ) -> RebuildOutcome:
     """Clean up after a rebuild, check the new index, and tell."""
     remaining = drop_leftovers(run.connection, run.log)
-    outcome = RebuildOutcome(candidate, settled.state, "", settled.bytes_after, measures)
+    result: Result = "failed" if settled.state == "begun" else settled.state
+    outcome = RebuildOutcome(candidate, result, "", settled.bytes_after, measures)
     if settled.state == "stopped":
         detail = f"the canary took up to {measures.worst_canary_ms:,.0f} ms"
         return replace(outcome, detail=detail)
-    if settled.state == "failed":
+    if result == "failed":
         return replace(outcome, detail=settled.error or "")
     damage = corruption(run.connection, candidate.index)
     if damage is not None:

@@ -30,7 +30,7 @@ _LAST_PHASES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look at pg_stat_progress_create_index."""
+    """One look at a rebuild; it ``is_waiting`` for another session's lock or transaction."""
 
     phase: str
     blocks_done: int
@@ -39,6 +39,7 @@ class Progress:
     tuples_total: int
     lockers_done: int
     lockers_total: int
+    is_waiting: bool
 
     @property
     def may_be_stopped(self) -> bool:
@@ -101,6 +102,14 @@ class Canary:
         return (self.clock() - began) * 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a watch saw: whether it stopped the rebuild, and for how long that waited for others."""
+
+    stopped: bool
+    waited_seconds: float
+
+
 def watch_rebuild(
     connection: Connection,
     pid: int,
@@ -110,19 +119,26 @@ def watch_rebuild(
     stop: Callable[[], object],
     log: Callable[[str], None],
     clock: Callable[[], float] = time.monotonic,
-) -> bool:
+) -> Watched:
     """Look at the rebuild in the session ``pid`` until ``is_done``, which waits so many seconds.
 
-    Calls ``stop`` once when the canary suffers in a phase that may be stopped; whether it did.
+    Calls ``stop`` once when the canary suffers in a phase that may be stopped.
     """
     stopped = told = False
+    waited = 0.0
     last_phase, last_logged = "", clock()
+    looked = clock()
     while not is_done(SECONDS_BETWEEN_LOOKS):
         suffers = canary.listen(connection)
         progress = _progress(connection, pid)
+        before, looked = looked, clock()
         if progress is None:
             continue
-        if progress.phase != last_phase or clock() - last_logged >= _LOG_EVERY_SECONDS:
+        if progress.is_waiting:
+            waited += looked - before
+        if progress.phase and (
+            progress.phase != last_phase or clock() - last_logged >= _LOG_EVERY_SECONDS
+        ):
             log(str(progress))
             last_phase, last_logged = progress.phase, clock()
         if suffers and not told:
@@ -133,7 +149,7 @@ def watch_rebuild(
             )
             if stopped:
                 stop()
-    return stopped
+    return Watched(stopped, waited)
 
 
 def _progress(connection: Connection, pid: int) -> Progress | None:

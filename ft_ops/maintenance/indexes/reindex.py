@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -14,11 +15,19 @@ from psycopg import sql
 from ft_ops.maintenance.indexes.bloat import extension_schema
 from ft_ops.maintenance.indexes.catalog import IndexState
 from ft_ops.maintenance.indexes.leftovers import index_now
-from ft_ops.maintenance.indexes.rebuild_monitor import Canary, watch_rebuild
+from ft_ops.maintenance.indexes.rebuild_monitor import Canary, Watched, watch_rebuild
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
 _CANCEL_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """What was seen of a REINDEX, and its error, unless it was asked to stop."""
+
+    watched: Watched
+    error: psycopg.Error | None
 
 
 def reindex(
@@ -27,17 +36,17 @@ def reindex(
     index: sql.Identifier,
     canary: Canary,
     log: Callable[[str], None],
-) -> bool:
-    """Run REINDEX in a thread and watch it from this one; whether it was asked to stop.
+) -> Reindexed:
+    """Run REINDEX in a thread and watch it from this one.
 
-    Its error is raised here, unless it was asked to stop. An interrupt of this thread ends it too.
+    An interrupt of this thread ends it too.
     """
     query = statement("maintenance/reindex").format(index=index)
     cancel = partial(connection.cancel_safe, timeout=_CANCEL_SECONDS)
     with ThreadPoolExecutor(max_workers=1) as thread:
         running = thread.submit(connection.execute, query)
         try:
-            stopped = watch_rebuild(
+            watched = watch_rebuild(
                 beside,
                 connection.info.backend_pid,
                 canary,
@@ -50,10 +59,11 @@ def reindex(
                 cancel()
     try:
         running.result()
-    except psycopg.errors.QueryCanceled:
-        if not stopped:
-            raise
-    return stopped
+    except psycopg.errors.QueryCanceled as error:
+        return Reindexed(watched, None if watched.stopped else error)
+    except psycopg.Error as error:
+        return Reindexed(watched, error)
+    return Reindexed(watched, None)
 
 
 def corruption(connection: Connection, index: IndexState) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.btree import PAGE
 from ft_ops.months import Month
+from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -31,7 +32,8 @@ class TableState:
 
     ``freeze_share`` and ``multixact_share`` are the ages of its oldest transaction and multixact
     ids as shares of the age at which autovacuum freezes by force. Bounds are those of a partition
-    by time, None of any other table.
+    by time, None of any other table. ``is_servers`` is a catalog or an extension's. ``locked`` says
+    who has the table to himself, and is empty on most days; ``bytes`` is an old figure then.
     """
 
     oid: int
@@ -43,6 +45,7 @@ class TableState:
     lower_bound: datetime | None
     upper_bound: datetime | None
     owner: str
+    is_servers: bool
     may_vacuum: bool
     pages: int
     visible_pages: int
@@ -61,10 +64,16 @@ class TableState:
     multixact_share: float
     last_vacuum: datetime | None
     last_analyze: datetime | None
+    locked: str = ""
 
     @property
     def qualified_name(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def age_share(self) -> float:
+        """How near its oldest ids are to being frozen by force; 1 is there."""
+        return max(self.freeze_share, self.multixact_share)
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -73,17 +82,21 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one table needs, and why; ``reasons`` is empty when it needs nothing."""
+    """What one table needs, and why; ``reasons`` is empty when it needs nothing.
+
+    An urgent freeze leaves the indexes as they are.
+    """
 
     table: TableState
     vacuum: bool
     freeze: bool
     analyze: bool
     reasons: tuple[str, ...]
+    is_urgent: bool = False
 
 
 def table_states(connection: Connection) -> list[TableState]:
-    """Every table but the server's and its extensions' own, partitioned parents first."""
+    """Every table, partitioned parents first, the server's own included. Waits for none of them."""
     return _states(connection, None)
 
 
@@ -96,22 +109,29 @@ def plan_tables(states: Iterable[TableState], named: Iterable[str], now: datetim
     """A plan for each table, the most urgent first; with names, for these alone.
 
     A name is that of a table in public, or qualified. A named table is vacuumed and analysed
-    whatever its counters say. OpsError for a name that no table has.
+    whatever its counters say, even a catalog; without names, the server's own tables are its
+    autovacuum's. OpsError for a name that no table has.
     """
     everything = list(states)
-    names = frozenset(named)
-    if names:
-        chosen = [table for table in everything if names & {table.qualified_name, _short(table)}]
-        unknown = names - {n for t in chosen for n in (t.qualified_name, _short(t))}
-        if unknown:
-            raise OpsError(
-                f"tables {', '.join(sorted(unknown))}",
-                cause="no table of that name exists",
-                next_step="name tables of public plainly, others as schema.table",
-            )
-        return [_plan_named(table) for table in chosen]
-    plans = [_plan(table, is_main=is_main(table, now)) for table in everything]
+    if chosen := frozenset(named):
+        return [_plan_named(table) for table in named_tables(everything, chosen)]
+    ours = [table for table in everything if not table.is_servers]
+    plans = [_plan(table, is_main=is_main(table, now)) for table in ours]
     return sorted(plans, key=_urgency)
+
+
+def named_tables(states: Iterable[TableState], named: Iterable[str]) -> list[TableState]:
+    """The tables of these names; OpsError for a name that none has."""
+    names = frozenset(named)
+    chosen = [table for table in states if names & {table.qualified_name, _short(table)}]
+    unknown = names - {name for t in chosen for name in (t.qualified_name, _short(t))}
+    if unknown:
+        raise OpsError(
+            f"tables {', '.join(sorted(unknown))}",
+            cause="no table of that name exists",
+            next_step="name tables of public plainly, others as schema.table",
+        )
+    return chosen
 
 
 def is_main(table: TableState, now: datetime) -> bool:
@@ -123,8 +143,14 @@ def is_main(table: TableState, now: datetime) -> bool:
 
 
 def _states(connection: Connection, oid: int | None) -> list[TableState]:
-    with connection.cursor(row_factory=class_row(TableState)) as cursor:
-        return cursor.execute(statement("maintenance/table_states"), {"oid": oid}).fetchall()
+    def read(locked: Locked) -> list[TableState]:
+        with connection.cursor(row_factory=class_row(TableState)) as cursor:
+            states = cursor.execute(
+                statement("maintenance/table_states"), {"oid": oid, "locked": locked.oids}
+            ).fetchall()
+        return [replace(state, locked=locked.by(state.oid)) for state in states]
+
+    return beside_locks(connection, "sizes of tables", read)
 
 
 def _short(table: TableState) -> str:
@@ -184,7 +210,7 @@ def _analyze_reasons(table: TableState, *, is_main: bool) -> list[str]:
 def _urgency(plan: Plan) -> tuple[bool, float, bool, float]:
     return (
         not plan.freeze,
-        -max(plan.table.freeze_share, plan.table.multixact_share) if plan.freeze else 0,
+        -plan.table.age_share if plan.freeze else 0,
         not plan.table.is_parent,
         -plan.table.dead_rows,
     )

@@ -6,32 +6,49 @@ read from its messages, and that it did it from the table's last_vacuum and last
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import Diagnostic
 
 from ft_ops.errors import OpsError
+from ft_ops.maintenance.tables.messages import (
+    NOTHING_SAID,
+    Figures,
+    Meaning,
+    Notice,
+    figures,
+    notices_of,
+)
 from ft_ops.maintenance.tables.need import (
+    FREEZE_SHARE,
     Plan,
     TableState,
     plan_tables,
     table_state,
     table_states,
 )
+from ft_ops.pg.beside_locks import ACCESS_EXCLUSIVE, ANY_BUT_READING_AND_WRITING, lockers
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
 Result = Literal[
-    "done", "nothing to do", "planned", "locked", "denied", "out of time", "held back", "failed"
+    "done",
+    "nothing to do",
+    "planned",
+    "locked",
+    "denied",
+    "out of time",
+    "held back",
+    "failsafe",
+    "failed",
 ]
+"""What became of a table. "held back" is vacuumed, to little effect: somebody holds the horizon.
+"failsafe" is frozen, its indexes left as they were: its ids were too near their end."""
 
 # PostgreSQL 15 does not know it, and uses 256 kB.
 _BUFFERS: Final = sql.SQL("BUFFER_USAGE_LIMIT '16MB'")
@@ -41,47 +58,32 @@ _COMMON: Final = (sql.SQL("VERBOSE"), sql.SQL("SKIP_LOCKED"))
 _VACUUM: Final = (*_COMMON, sql.SQL("TRUNCATE FALSE"), sql.SQL("PARALLEL 2"))
 # INDEX_CLEANUP AUTO leaves a few dead pages, which then are never all-visible.
 _FREEZE: Final = (*_VACUUM, sql.SQL("FREEZE"), sql.SQL("INDEX_CLEANUP ON"))
-
-_PAGES = re.compile(r"pages: \d+ removed, (\d+) remain, (\d+) scanned")
-_TUPLES = re.compile(r"tuples: (\d+) removed, \d+ remain, (\d+) are dead but not yet removable")
-_FROZEN = re.compile(r"frozen: (\d+) pages from table")
-_WAL = re.compile(r"WAL usage: .*?(\d+) bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What VACUUM (VERBOSE) says of a table and its TOAST table; None where it said nothing."""
-
-    pages: int | None = None
-    pages_scanned: int | None = None
-    pages_frozen: int | None = None
-    dead_removed: int | None = None
-    dead_kept: int | None = None
-    wal_bytes: int | None = None
+# What the server's own failsafe does: nothing but freeze. PARALLEL is about indexes.
+_URGENT: Final = (*_COMMON, sql.SQL("TRUNCATE FALSE"), sql.SQL("INDEX_CLEANUP OFF"))
+_WARNED: Final[tuple[tuple[Meaning, Result], ...]] = (
+    ("locked", "locked"),
+    ("gone", "nothing to do"),
+    ("denied", "denied"),
+    ("damage", "failed"),
+)
+"""Warnings that say what became of a table; of any other, its own record says more."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableOutcome:
-    """What became of one table. ``detail`` explains any result but "done".
+    """What became of one table. ``detail`` explains any result but "done", or quotes a warning.
 
-    ``held_back_by`` names who keeps dead rows from being removed, when some were kept.
+    ``held_back_by`` names who keeps dead rows from being removed, or ids from being frozen.
     """
 
     table: TableState
     result: Result
     action: str
     reasons: tuple[str, ...]
-    figures: Figures = Figures()
+    figures: Figures = NOTHING_SAID
     held_back_by: str = ""
     detail: str = ""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Notice:
-    severity: str
-    sqlstate: str
-    text: str
 
 
 def vacuum_tables(
@@ -156,13 +158,14 @@ def refuse_denied(outcomes: Iterable[TableOutcome]) -> None:
 
 
 def refuse_failed(outcomes: Iterable[TableOutcome]) -> None:
-    """OpsError when a table failed after all others were done."""
-    failed = [o for o in outcomes if o.result == "failed"]
+    """OpsError when a table failed or stayed locked, after all others were done."""
+    failed = [o for o in outcomes if o.result in {"failed", "locked"}]
     if failed:
         raise OpsError(
             f"vacuum of {', '.join(o.table.qualified_name for o in failed)}",
-            cause="; ".join(o.detail for o in failed),
-            next_step="correct what the messages name; the next run tries again",
+            cause="; ".join(f"{o.table.qualified_name}: {o.detail}" for o in failed),
+            next_step="correct what the messages name; the next run tries again, and all other "
+            "tables are done",
         )
 
 
@@ -176,19 +179,25 @@ def _maintain(
         return replace(outcome, result="denied", detail=f"it belongs to {plan.table.owner}")
     if seconds_left <= 0:
         return replace(outcome, result="out of time", detail="the window is over")
+    if plan.table.is_parent and (holders := lockers(connection, plan.table.oid, ACCESS_EXCLUSIVE)):
+        # Its analysis opens every partition, and would wait for one that is locked.
+        detail = f"it or a partition is locked by {', '.join(map(str, holders))}"
+        return replace(outcome, result="locked", detail=detail)
     began = clock()
-    with _notices(connection) as notices:
+    with notices_of(connection) as notices:
         result, detail = _attempt(connection, plan, seconds_left)
     outcome = replace(
         outcome,
         result=result,
         detail=detail,
         seconds=clock() - began,
-        figures=_figures(notices),
+        figures=figures(notices),
     )
     if result == "done":
-        outcome = _proven(connection, plan, outcome, notices)
-    if outcome.figures.dead_kept:
+        outcome = _judged(connection, plan, outcome, notices)
+    if outcome.result == "locked":
+        outcome = _with_lockers(connection, outcome)
+    if outcome.figures.dead_kept or _is_held_back(outcome, notices):
         outcome = replace(outcome, held_back_by=_xmin_holders(connection))
     return outcome
 
@@ -210,7 +219,7 @@ def _attempt(connection: Connection, plan: Plan, seconds_left: float) -> tuple[R
 
 
 def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
-    options = list(_FREEZE if plan.freeze else _VACUUM)
+    options = list(_URGENT if plan.is_urgent else _FREEZE if plan.freeze else _VACUUM)
     name = "maintenance/vacuum"
     if not plan.vacuum:
         options, name = list(_COMMON), "maintenance/analyze"
@@ -228,64 +237,46 @@ def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
             connection.execute("RESET statement_timeout")
 
 
-def _proven(
-    connection: Connection, plan: Plan, outcome: TableOutcome, notices: Sequence[_Notice]
+def _judged(
+    connection: Connection, plan: Plan, outcome: TableOutcome, notices: Sequence[Notice]
 ) -> TableOutcome:
-    """The outcome, unless the server warned or its own record of the table did not move."""
-    for notice in notices:
-        if notice.sqlstate == psycopg.errors.LockNotAvailable.sqlstate:
-            return replace(outcome, result="locked", detail=notice.text)
-        if notice.severity == "WARNING":
-            return replace(outcome, result="denied", detail=notice.text)
+    """The outcome by the server's warnings, and by its own record of the table."""
+    warned = {notice.meaning: notice.text for notice in notices if notice.meaning is not None}
+    for meaning, result in _WARNED:
+        if meaning in warned:
+            return replace(outcome, result=result, detail=warned[meaning])
     after = table_state(connection, plan.table.oid)
     if after is None:
         return replace(outcome, result="nothing to do", detail="dropped meanwhile")
+    said = "; ".join(warned.values())
     moved = (not plan.vacuum or after.last_vacuum != plan.table.last_vacuum) and (
         not plan.analyze or after.last_analyze != plan.table.last_analyze
     )
     if not moved:
-        detail = "the server reported no error and recorded no vacuum"
+        detail = said or "the server reported no error and recorded no vacuum"
         return replace(outcome, result="failed", detail=detail)
-    return replace(outcome, table=after)
+    outcome = replace(outcome, table=after, detail=said)
+    if "failsafe" in warned:
+        return replace(outcome, result="failsafe")
+    if plan.freeze and after.age_share > FREEZE_SHARE:
+        detail = said or "its oldest ids are still needed by somebody"
+        return replace(outcome, result="held back", detail=detail)
+    return outcome
 
 
-@contextmanager
-def _notices(connection: Connection) -> Iterator[list[_Notice]]:
-    notices: list[_Notice] = []
-
-    def keep(notice: Diagnostic) -> None:
-        # A Diagnostic is empty once its handler has returned.
-        notices.append(
-            _Notice(
-                notice.severity_nonlocalized or "",
-                notice.sqlstate or "",
-                notice.message_primary or "",
-            )
-        )
-
-    connection.add_notice_handler(keep)
-    try:
-        yield notices
-    finally:
-        connection.remove_notice_handler(keep)
+def _is_held_back(outcome: TableOutcome, notices: Sequence[Notice]) -> bool:
+    return outcome.result == "held back" or any(n.meaning == "old horizon" for n in notices)
 
 
-def _figures(notices: Sequence[_Notice]) -> Figures:
-    """Sums over the table and its TOAST table; pages are those of the table itself."""
-    said = [notice.text for notice in notices]
-    own = next((text for text in said if _PAGES.search(text)), "")
-    pages = _PAGES.search(own)
-    frozen = _FROZEN.search(own)
-    tuples = [match for text in said if (match := _TUPLES.search(text))]
-    wal = [match for text in said if (match := _WAL.search(text))]
-    return Figures(
-        pages=int(pages[1]) if pages else None,
-        pages_scanned=int(pages[2]) if pages else None,
-        pages_frozen=int(frozen[1]) if frozen else None,
-        dead_removed=sum(int(match[1]) for match in tuples) if tuples else None,
-        dead_kept=sum(int(match[2]) for match in tuples) if tuples else None,
-        wal_bytes=sum(int(match[1]) for match in wal) if wal else None,
-    )
+def _with_lockers(connection: Connection, outcome: TableOutcome) -> TableOutcome:
+    """The outcome of a locked table, with who has it, unless he has let it go meanwhile."""
+    found = lockers(connection, outcome.table.oid, ANY_BUT_READING_AND_WRITING)
+    if not found:
+        return outcome
+    if all(locker.is_autovacuum for locker in found):
+        return replace(outcome, result="nothing to do", detail="autovacuum is at work on it")
+    detail = f"{outcome.detail}: locked by {', '.join(map(str, found))}"
+    return replace(outcome, detail=detail)
 
 
 def _xmin_holders(connection: Connection) -> str:

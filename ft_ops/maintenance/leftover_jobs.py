@@ -1,0 +1,33 @@
+"""The daily end of what interrupted rebuilds have left."""
+
+import dagster as dg
+
+from ft_ops.errors import OpsError
+from ft_ops.maintenance.indexes.rebuild import finish_interrupted
+from ft_ops.maintenance.monitoring import require_monitoring
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+
+
+@dg.op(description="Settles interrupted rebuilds of indexes, and drops what they left.")
+def rebuild_leftovers(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
+    with as_failure():
+        with database.connect("rebuild leftovers") as connection:
+            require_monitoring(connection)
+            remaining = finish_interrupted(connection, log=context.log.info)
+        if remaining:
+            raise OpsError(
+                "leftovers of rebuilds",
+                cause="; ".join(f"{index.qualified_name}: {why}" for index, why in remaining),
+                next_step="end whoever is in the way and launch drop_rebuild_leftovers again; "
+                "until then each of them slows writes down",
+            )
+        context.add_output_metadata({"left": table(["index", "why"], ())})
+
+
+@dg.job(
+    description="Finds out what became of rebuilds that were interrupted, and drops the invalid "
+    "indexes that they left, so that none slows writes down for longer than a day."
+)
+def drop_rebuild_leftovers() -> None:
+    rebuild_leftovers()

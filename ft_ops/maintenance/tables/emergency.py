@@ -1,0 +1,125 @@
+"""Freezes the oldest tables of a database as fast as can be, the server's own included.
+
+For when transaction ids run out before autovacuum gets there. It does what a vacuum by the
+server's failsafe does: reads every page that is not frozen, leaves the indexes as they are, and
+takes no rests. Nothing is gained beyond the oldest id that somebody still holds, so these are named
+first.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from ft_ops.errors import OpsError
+from ft_ops.maintenance.tables.need import (
+    FREEZE_SHARE,
+    Plan,
+    TableState,
+    named_tables,
+    table_states,
+)
+from ft_ops.maintenance.tables.vacuum import TableOutcome, maintain_tables
+from ft_ops.maintenance.tables.wraparound import Age, wraparound
+from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.sqlfiles import statement
+
+_FREEZE_MIN_SHARE: Final = 4
+"""Ids beyond a quarter of the limit are frozen: with fewer the table would be old again soon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """What became of each old table, and what is left for others to do, in words."""
+
+    outcomes: tuple[TableOutcome, ...]
+    holders: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+
+
+def vacuum_oldest(
+    connection: Connection,
+    named: Sequence[str],
+    *,
+    deadline: float,
+    clock: Callable[[], float] = time.monotonic,
+    log: Callable[[str], None] = lambda line: None,
+) -> Emergency:
+    """Freeze this database's tables that are beyond half of the limit, or those ``named``.
+
+    The oldest comes first. Other databases that are too old are told, with the command for each.
+    """
+    found = wraparound(connection)
+    for holder in found.holders:
+        log(f"holds the horizon: {holder}")
+    plans = [_plan(table) for table in _old_tables(table_states(connection), named)]
+    with _at_full_speed(connection):
+        outcomes = maintain_tables(connection, plans, deadline=deadline, clock=clock, log=log)
+    here = connection.info.dbname
+    return Emergency(
+        outcomes=tuple(outcomes),
+        holders=found.holders,
+        elsewhere=tuple(
+            _command(age) for age in found.databases if age.name != here and age.level != "fine"
+        ),
+    )
+
+
+def _old_tables(tables: Sequence[TableState], named: Sequence[str]) -> list[TableState]:
+    plain = [table for table in tables if not table.is_parent]
+    if named:
+        return named_tables(plain, named)
+    old = [table for table in plain if table.age_share > FREEZE_SHARE]
+    return sorted(old, key=lambda table: (-table.age_share, table.qualified_name))
+
+
+def _plan(table: TableState) -> Plan:
+    reason = f"ids at {table.age_share:.0%} of the age that forces a freeze"
+    return Plan(table, vacuum=True, freeze=True, analyze=False, reasons=(reason,), is_urgent=True)
+
+
+@contextmanager
+def _at_full_speed(connection: Connection) -> Iterator[None]:
+    """Read all that is not frozen, freeze what is not young, and take no rests."""
+    names = (
+        "vacuum_freeze_table_age",
+        "vacuum_multixact_freeze_table_age",
+        "vacuum_cost_delay",
+        "vacuum_freeze_min_age",
+        "vacuum_multixact_freeze_min_age",
+    )
+    connection.execute(statement("maintenance/vacuum_at_full_speed"), {"part": _FREEZE_MIN_SHARE})
+    try:
+        yield
+    finally:
+        if takes_statements(connection):
+            for name in names:
+                connection.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
+
+
+def _command(age: Age) -> str:
+    vacuum = f"vacuumdb --freeze --dbname={shlex.quote(age.name)}"
+    if age.is_open:
+        return f"database {age.name}: as an administrator, {vacuum}"
+    allow = f'ALTER DATABASE "{age.name}" ALLOW_CONNECTIONS'
+    return f"database {age.name}: as an administrator, {allow} true; {vacuum}; {allow} false"
+
+
+def refuse_unfinished(emergency: Emergency) -> None:
+    """OpsError while a table is as old as before, or another database is too old."""
+    left = [o for o in emergency.outcomes if o.result not in {"done", "failsafe", "nothing to do"}]
+    if not left and not emergency.elsewhere:
+        return
+    causes = [f"{o.table.qualified_name}: {o.result}, {o.detail or o.held_back_by}" for o in left]
+    steps = [f"end {holder}" for holder in emergency.holders if any(o.held_back_by for o in left)]
+    raise OpsError(
+        "vacuum of the oldest tables",
+        cause="; ".join([*causes, *(f"{e} is needed" for e in emergency.elsewhere)]),
+        next_step="; ".join([*steps, "then launch vacuum_emergency again"]),
+    )
