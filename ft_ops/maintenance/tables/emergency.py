@@ -66,7 +66,7 @@ def vacuum_oldest(
         outcomes=tuple(outcomes),
         holders=found.holders,
         elsewhere=tuple(
-            _command(age) for age in found.databases if age.name != here and age.level != "fine"
+            command_for(age) for age in found.databases if age.name != here and age.level != "fine"
         ),
     )
 
@@ -103,7 +103,8 @@ def _at_full_speed(connection: Connection) -> Iterator[None]:
                 connection.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
 
 
-def _command(age: Age) -> str:
+def command_for(age: Age) -> str:
+    """What an administrator runs against another database that is too old."""
     vacuum = f"vacuumdb --freeze --dbname={shlex.quote(age.name)}"
     if age.is_open:
         return f"database {age.name}: as an administrator, {vacuum}"
