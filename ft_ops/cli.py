@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,18 +12,22 @@ from uuid import UUID
 
 import click
 
-from ft_ops.errors import OpsError, mask_secrets
+from ft_ops.errors import OpsError, explained, mask_secrets
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection, connected
+from ft_ops.pg.connect import Connection, connected, describe
 from ft_ops.settings import load_settings
 
 
 def main() -> None:
-    """Run the command; an OpsError becomes one line on standard error and exit status 1."""
+    """Run the command; whatever a person can cause is one line on standard error, and status 1."""
+    if not sys.warnoptions:
+        # Dagster tells its authors' plans by warnings: they are no news to who runs a command.
+        warnings.simplefilter("ignore")
     try:
-        commands(prog_name="ft-ops")
+        with explained("ft-ops"):
+            commands(prog_name="ft-ops")
     except OpsError as error:
-        click.echo(f"ft-ops: {mask_secrets(str(error))}", err=True)
+        click.echo(f"ft-ops: {mask_secrets(' '.join(str(error).split()))}", err=True)
         sys.exit(1)
 
 
@@ -253,7 +258,7 @@ def doctor() -> None:
 
     failed = False
     for finding in examine(datetime.now(UTC)):
-        failed |= finding.state == "failed"
+        failed |= finding.state in {"failed", "unknown"}
         mend = f"; mend: {finding.mend}" if finding.mend else ""
         click.echo(mask_secrets(f"{finding.state:<8} {finding.name}: {finding.detail}{mend}"))
     if failed:
@@ -262,7 +267,11 @@ def doctor() -> None:
 
 @contextmanager
 def _database(application: str) -> Iterator[Connection]:
-    with connected(load_settings().require_database_url(), application=application) as connection:
+    url = load_settings().require_database_url()
+    with (
+        explained(f"database {describe(url)}"),
+        connected(url, application=application) as connection,
+    ):
         yield connection
 
 

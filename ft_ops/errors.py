@@ -36,6 +36,10 @@ class Refused(OpsError):
     """A gate said no. Nothing was changed, and trying again will not help by itself."""
 
 
+EXPLAINED: Final = (psycopg.Error, ClientError, BotoCoreError, OSError)
+"""The errors that a person can cause: PostgreSQL's, those of S3, the operating system's."""
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn every error that a person can cause into an OpsError about ``what``.
@@ -44,7 +48,7 @@ def explained(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (psycopg.Error, ClientError, BotoCoreError, OSError) as error:
+    except EXPLAINED as error:
         raise explanation(what, error) from error
 
 
@@ -54,21 +58,30 @@ def explanation(what: str, error: Exception) -> OpsError:
     return OpsError(what, cause=cause, next_step=next_step)
 
 
+_MIGRATE: Final = (
+    "apply the migrations (ft-ops migrate run); if none is pending, see whether somebody dropped "
+    "it (ft-ops migrate drift)"
+)
+
 _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (
         psycopg.errors.LockNotAvailable,
         "it is locked by another session: {}",
         "find the blocker with pg_blocking_pids(), then run again",
     ),
-    (
-        psycopg.errors.UndefinedTable,
-        "it is not there: {}",
-        "apply the migrations (ft-ops migrate run); if none is pending, see whether it was dropped",
-    ),
-    (
-        psycopg.errors.InvalidSchemaName,
-        "it is not there: {}",
-        "apply the migrations: ft-ops migrate run",
+    *(
+        (
+            kind,
+            "it is not there: {}",
+            _MIGRATE,
+        )
+        for kind in (
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.UndefinedColumn,
+            psycopg.errors.UndefinedFunction,
+            psycopg.errors.UndefinedObject,
+            psycopg.errors.InvalidSchemaName,
+        )
     ),
     (
         psycopg.errors.ReadOnlySqlTransaction,
@@ -97,8 +110,8 @@ _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     ),
     (
         psycopg.errors.InsufficientPrivilege,
-        "the operations role may not: {}",
-        "run `ft-ops doctor`: it names the grants that are missing",
+        "this role may not: {}",
+        "let FT_DATABASE_URL name the operations role; `ft-ops doctor` names missing grants",
     ),
     (
         psycopg.errors.QueryCanceled,

@@ -6,10 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from ft_ops.pg.connect import Connection
+from tests.fixtures.pgbouncer import needs_pgbouncer, pooled
 from tests.fixtures.postgres import Database
 
 
@@ -75,3 +80,92 @@ def test_an_unknown_month_is_named(database: Database) -> None:
     done = _run("hold", "add", "--month", "2017-13", "--reason", "x", FT_DATABASE_URL=database.url)
     assert done.returncode == 1
     assert "'2017-13'" in done.stderr
+
+
+def _as_role(database: Database, role: str) -> str:
+    return make_conninfo(database.server_url, dbname=database.name, user=role)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role", "cause", "next_step"),
+    [
+        (("migrate", "status"), "ft_app", "this role may not", "the operations role"),
+        (("migrate", "run"), "ft_app", "this role may not", "the operations role"),
+        (("hold", "list"), "ft_app", "this role may not", "the operations role"),
+    ],
+)
+def test_a_role_that_may_not_is_told_in_one_line(
+    database: Database, arguments: tuple[str, ...], role: str, cause: str, next_step: str
+) -> None:
+    done = _run(*arguments, FT_DATABASE_URL=_as_role(database, role))
+    _is_one_line(done, cause, next_step)
+
+
+def test_a_database_without_the_schema_is_told_in_one_line(empty_database: Database) -> None:
+    done = _run("hold", "list", FT_DATABASE_URL=empty_database.url)
+    _is_one_line(done, "it is not there", "ft-ops migrate run")
+
+
+@pytest.mark.parametrize("arguments", [("migrate", "run"), ("hold", "add", "--month", "2017-03")])
+def test_a_server_that_takes_no_writes_is_told_in_one_line(
+    database: Database, arguments: tuple[str, ...]
+) -> None:
+    with psycopg.connect(database.server_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(
+                sql.Identifier(database.name)
+            )
+        )
+    reason = ("--reason", "a lawsuit") if arguments[0] == "hold" else ()
+    done = _run(*arguments, *reason, FT_DATABASE_URL=database.url)
+    _is_one_line(done, "the server takes no writes", "name the primary")
+
+
+def test_a_database_in_another_encoding_gets_no_migration(server: str, worker_id: str) -> None:
+    latin = Database(f"ft_latin_{worker_id}", server)
+    with psycopg.connect(server, autocommit=True) as admin:
+        name = sql.Identifier(latin.name)
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+        admin.execute(
+            sql.SQL(
+                "CREATE DATABASE {} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C'"
+                " LC_CTYPE 'C'"
+            ).format(name)
+        )
+        try:
+            done = _run("migrate", "run", FT_DATABASE_URL=latin.admin_url)
+            _is_one_line(done, "its encoding is LATIN1", "ENCODING 'UTF8'")
+            with psycopg.connect(latin.admin_url) as connection:
+                tables = connection.execute(
+                    "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+                )
+                assert tables.fetchone() == (0,)
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def test_dagsters_own_database_gets_no_migration(empty_database: Database) -> None:
+    with psycopg.connect(empty_database.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE event_logs (); CREATE TABLE run_tags ()")
+    done = _run("migrate", "run", FT_DATABASE_URL=empty_database.url)
+    _is_one_line(done, "it is Dagster's own", "FT_DAGSTER_DATABASE_URL")
+
+
+def test_a_file_that_can_not_be_written_is_told_in_one_line(database: Database) -> None:
+    done = _run("migrate", "fingerprint", "/nowhere/x.json", FT_DATABASE_URL=database.url)
+    _is_one_line(done, "No such file or directory", "see the cause")
+
+
+@needs_pgbouncer
+def test_a_pooler_is_told_in_one_line(database: Database, place: Path) -> None:
+    with pooled(database, place, mode="transaction", ignore="options") as url:
+        done = _run("hold", "list", FT_DATABASE_URL=url)
+    _is_one_line(done, "a connection pooler answers instead of PostgreSQL", "the server itself")
+
+
+def _is_one_line(done: subprocess.CompletedProcess[str], cause: str, next_step: str) -> None:
+    assert done.returncode == 1, done.stdout
+    [line] = done.stderr.splitlines()
+    said, _, after = line.partition("Next: ")
+    assert cause in said
+    assert next_step in after

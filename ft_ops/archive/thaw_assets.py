@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
@@ -30,6 +29,7 @@ from ft_ops.items import Failed, SomeFailed, Worked, each
 from ft_ops.months import Month
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.launch import at_least, uuid_of
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
@@ -62,8 +62,9 @@ class ThawConfig(dg.Config):
                 next_step="choose Bulk, Standard or Expedited",
             )
         tier: Tier = self.tier  # type: ignore[assignment]
-        family_id = UUID(self.family_id) if self.family_id else None
-        return ThawRequest(month, family_id, tier, self.days or settings.thaw_days)
+        family_id = uuid_of("family_id", self.family_id)
+        days = at_least("days", self.days, 0) or settings.thaw_days
+        return ThawRequest(month, family_id, tier, days)
 
 
 class EraseConfig(dg.Config):

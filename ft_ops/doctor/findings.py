@@ -6,21 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import psycopg
-
-from ft_ops.errors import OpsError
+from ft_ops.errors import EXPLAINED, OpsError, explanation
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at.
 
-    "limited" works with less than it could have; "failed" wants an operator. ``mend`` says what
-    to do about either.
+    "limited" works with less than it could have; "failed" wants an operator; "unknown" could not
+    be asked, and is as good as failed. ``mend`` says what to do about each.
     """
 
     name: str
-    state: Literal["ok", "limited", "failed"]
+    state: Literal["ok", "limited", "failed", "unknown"]
     detail: str
     mend: str = ""
 
@@ -33,15 +31,15 @@ def failed(name: str, error: OpsError) -> Finding:
 
 
 def asked(name: str, question: Callable[[], Finding]) -> Finding:
-    """The answer to ``question``; that it could not be answered is a finding, too."""
+    """The answer to ``question``; that it could not be answered is a finding, too.
+
+    An OpsError is an answer: something is not as it must be. Of an error of the database, of S3 or
+    of the operating system only that nobody knows.
+    """
     try:
         return question()
     except OpsError as error:
         return failed(name, error)
-    except psycopg.Error as error:
-        return Finding(
-            name,
-            "failed",
-            " ".join(f"the database did not answer: {error}".split()),
-            "see the lines above; if they are all ok, the server's log",
-        )
+    except EXPLAINED as error:
+        told = explanation(name, error)
+        return Finding(name, "unknown", " ".join(told.cause.split()), told.next_step)

@@ -105,6 +105,15 @@ def _schedules(instance: dg.DagsterInstance) -> Finding:
         return Finding(
             "schedules", "failed", f"their last tick failed: {', '.join(failing)}", _SEE_TICKS
         )
+    unseen = sorted(wanted - {state.name for state in states})
+    if unseen:
+        return Finding(
+            "schedules",
+            "unknown",
+            f"the daemon has not seen {len(unseen)} of {len(wanted)} yet: {', '.join(unseen[:5])}"
+            + (", …" if len(unseen) > 5 else ""),
+            "start the daemon, or give it some minutes: it switches all of them on",
+        )
     return Finding("schedules", "ok", f"all {len(wanted)} schedules and sensors are switched on")
 
 

@@ -165,18 +165,28 @@ def unreadable(url: str) -> str | None:
     A password with a character that ought to be encoded cuts it elsewhere: its rest is then taken
     for a port, a database or something that libpq's own message quotes.
     """
+    if (problem := _wrong_scheme(url)) is not None:
+        return problem
     try:
         parts = conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         return _QUOTED.sub("…", str(error).strip())
-    if not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")):
-        return "its port is no number"
-    if "@" in str(parts.get("host") or ""):
-        return "its host holds an @"
     # As it is written: a name with an @ of its own has it encoded.
     path = url.partition("://")[2].partition("/")[2].partition("?")[0]
-    if "@" in path:
-        return "its database's name holds an @"
+    wrong = {
+        "its port is no number": not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")),
+        "its host holds an @": "@" in str(parts.get("host") or ""),
+        "its database's name holds an @": "@" in path,
+    }
+    return next((problem for problem, is_so in wrong.items() if is_so), None)
+
+
+def _wrong_scheme(url: str) -> str | None:
+    scheme, found, _ = url.partition("://")
+    if found and re.fullmatch(r"postgres(?:ql)?\+\w+", scheme):
+        return f"{scheme}:// is how SQLAlchemy writes it, for FT_DAGSTER_DATABASE_URL alone"
+    if (found and scheme not in {"postgresql", "postgres"}) or (not found and "=" not in url):
+        return "it does not begin with postgresql://"
     return None
 
 
@@ -188,6 +198,23 @@ def describe(url: str) -> str:
     port = f":{parts['port']}" if parts.get("port") else ""
     user = f"{parts['user']}@" if parts.get("user") else ""
     return f"{user}{parts.get('host') or 'local'}{port}/{parts.get('dbname') or ''}"
+
+
+def place(url: str) -> tuple[str, str, str] | None:
+    """Host, port and database that a connection string names, to be compared; None if unreadable.
+
+    Two names of one host are not seen to be one.
+    """
+    if unreadable(url):
+        return None
+    parts = conninfo.conninfo_to_dict(url)
+    host = str(parts.get("host") or "")
+    database = parts.get("dbname") or parts.get("user") or ""
+    return (
+        ("" if is_local(parts) and not host.startswith("/") else host),
+        str(parts.get("port") or "5432"),
+        str(database),
+    )
 
 
 def _escaped(value: str) -> str:

@@ -22,6 +22,7 @@ from psycopg.rows import class_row
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import sql_root, statement
+from ft_ops.schema.server import require_usable_database
 
 LOCK_WAIT_SECONDS = 60
 
@@ -107,6 +108,7 @@ def run_migrations(
     Refused when the ledger and the files contradict each other.
     """
     applied = []
+    require_usable_database(connection)
     with _ledger_lock(connection):
         connection.execute(statement("schema/create_ledger"))
         ledger = _applied(connection)

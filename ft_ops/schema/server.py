@@ -8,7 +8,7 @@ import psycopg
 from psycopg import conninfo
 from psycopg.rows import class_row
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -28,6 +28,15 @@ class _Catalog:
 
 
 @dataclass(frozen=True, slots=True)
+class _Fitness:
+    version: str
+    version_number: int
+    encoding: str
+    is_replica: bool
+    is_dagsters: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFacts(_Catalog):
     """One database. ``time_zone`` is what a session gets that asks for none."""
 
@@ -36,11 +45,7 @@ class ServerFacts(_Catalog):
     @property
     def unusable(self) -> str | None:
         """Why the schema can't live here, None when it can."""
-        if self.version_number < OLDEST_VERSION:
-            return f"PostgreSQL {self.version} has no views that run as their reader: 15 or newer"
-        if self.encoding != "UTF8":
-            return f"its encoding is {self.encoding}, and the families' texts need UTF8"
-        return None
+        return _why_unusable(self.version, self.version_number, self.encoding)
 
     @property
     def warning(self) -> str | None:
@@ -73,6 +78,40 @@ def require_usable(facts: ServerFacts) -> None:
             cause=facts.unusable,
             next_step="create it on PostgreSQL 16 with ENCODING 'UTF8'",
         )
+
+
+def require_usable_database(connection: Connection) -> None:
+    """Refuse a database that the schema can't live in, before anything is written to it."""
+    with connection.cursor(row_factory=class_row(_Fitness)) as cursor:
+        found = cursor.execute(statement("schema/fitness")).fetchone()
+    assert found is not None
+    name = f"database {connection.info.dbname}"
+    if found.is_replica:
+        raise Refused(
+            name,
+            cause="its server is a replica, and takes no writes",
+            next_step="let FT_DATABASE_URL name the primary",
+        )
+    unusable = _why_unusable(found.version, found.version_number, found.encoding)
+    if unusable is not None:
+        raise Refused(
+            name, cause=unusable, next_step="create it on PostgreSQL 16 with ENCODING 'UTF8'"
+        )
+    if found.is_dagsters:
+        raise Refused(
+            name,
+            cause="it is Dagster's own: it holds its runs and events",
+            next_step="let FT_DATABASE_URL name the application's database, and "
+            "FT_DAGSTER_DATABASE_URL this one",
+        )
+
+
+def _why_unusable(version: str, version_number: int, encoding: str) -> str | None:
+    if version_number < OLDEST_VERSION:
+        return f"PostgreSQL {version} has no views that run as their reader: 15 or newer"
+    if encoding != "UTF8":
+        return f"its encoding is {encoding}, and the families' texts need UTF8"
+    return None
 
 
 def _default_time_zone(connection: Connection) -> str:

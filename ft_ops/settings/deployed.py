@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from typing import Self
+
+from pydantic import ValidationError, model_validator
 
 from ft_ops.errors import OpsError
+from ft_ops.pg.connect import place
 from ft_ops.settings.alerting import AlertSettings
 from ft_ops.settings.archive import ArchiveSettings
 from ft_ops.settings.backups import BackupSettings
@@ -30,6 +33,31 @@ class Settings(
 ):
     """The validated settings of one deployment. Durations carry their unit in their name."""
 
+    @model_validator(mode="after")
+    def _that_must_differ(self) -> Self:
+        """What is one where there have to be two, in a ValueError that quotes no URL."""
+        problems = []
+        if self.database_url is not None and self.dagster_database_url is not None:
+            application = place(self.database_url.get_secret_value())
+            dagsters = self.dagster_database_url.get_secret_value().replace("+psycopg2", "", 1)
+            if application is not None and application == place(dagsters):
+                problems.append(
+                    "FT_DAGSTER_DATABASE_URL: it names the database of FT_DATABASE_URL, and "
+                    "Dagster needs one of its own"
+                )
+        if self.archive_bucket is not None and self.archive_bucket == self.backup_bucket:
+            problems.append(
+                "FT_BACKUP_BUCKET: it is the bucket of FT_ARCHIVE_BUCKET, whose older versions are "
+                "never removed by a rule, and a backup bucket's are"
+            )
+        if self.dr_bucket is not None and self.dr_bucket == self.backup_bucket:
+            problems.append(
+                "FT_DR_BUCKET: it is the bucket of FT_BACKUP_BUCKET, and no copy of it elsewhere"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
 
 def load_settings() -> Settings:
     """Read FT_* from the environment; every invalid setting is named in one OpsError."""
@@ -39,6 +67,8 @@ def load_settings() -> Settings:
         # Inputs stay out of the message: one of them may be a connection string.
         problems = "; ".join(
             _told(str(problem["loc"][0]), problem["msg"])
+            if problem["loc"]
+            else _wrong(problem["msg"])
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise OpsError(
@@ -46,7 +76,12 @@ def load_settings() -> Settings:
         ) from None
 
 
+def _wrong(problem: str) -> str:
+    return problem.removeprefix("Value error, ")
+
+
 def _told(name: str, problem: str) -> str:
     """A setting's variable, what is wrong with its value, and what is accepted."""
-    wrong = problem.removeprefix("Value error, ")
-    return f"FT_{name.upper()}: {wrong} (accepted: {accepted(Settings.model_fields[name])})"
+    return (
+        f"FT_{name.upper()}: {_wrong(problem)} (accepted: {accepted(Settings.model_fields[name])})"
+    )

@@ -452,6 +452,20 @@ SELECT create_hypertable(
     migrate_data => true
 );
 
+-- name: fitness
+-- Whether the schema can live in this database, in words that every version knows. Catalog reads
+-- only.
+SELECT
+    current_setting('server_version') AS version,
+    current_setting('server_version_num')::integer AS version_number,
+    pg_encoding_to_char(d.encoding)::text AS encoding,
+    pg_is_in_recovery() AS is_replica,
+    to_regclass('public.event_logs') IS NOT NULL
+        AND to_regclass('public.run_tags') IS NOT NULL
+        AND to_regclass('public._sqlx_migrations') IS NULL AS is_dagsters
+FROM pg_database AS d
+WHERE d.datname = current_database();
+
 -- name: server_facts
 -- What a schema needs to know of its server and database. Catalog reads only.
 SELECT

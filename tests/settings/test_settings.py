@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -149,3 +150,62 @@ def test_a_choice_is_told_by_its_words() -> None:
 
 def _is_choice(kind: object) -> bool:
     return get_origin(kind) is Literal
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("FIRST_MONTH", "1899-12", "it is before 1900"),
+        ("FIRST_MONTH", str(Month.of(datetime.now(UTC)).plus(1)), "it is in the future"),
+        ("DATABASE_URL", "127.0.0.1:5432/familytales", "it does not begin with postgresql://"),
+        ("DATABASE_URL", "mysql://ft_ops:hunter2@db/tales", "it does not begin with postgresql://"),
+        (
+            "DATABASE_URL",
+            "postgresql+psycopg2://ft_ops:hunter2@db/tales",
+            "postgresql+psycopg2:// is how SQLAlchemy writes it",
+        ),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(f"FT_{name}", value)
+    with pytest.raises(OpsError) as refused:
+        load_settings()
+    assert refused.value.cause.startswith(f"FT_{name}: {problem}")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("month", ["1900-01", str(Month.of(datetime.now(UTC)))])
+def test_the_first_month_may_be_any_that_has_begun(
+    monkeypatch: pytest.MonkeyPatch, month: str
+) -> None:
+    monkeypatch.setenv("FT_FIRST_MONTH", month)
+    assert str(load_settings().first_month) == month
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (
+            {
+                "FT_DATABASE_URL": "postgresql://ft_ops:hunter2@db:5432/tales",
+                "FT_DAGSTER_DATABASE_URL": "postgresql+psycopg2://ft_dagster:hunter2@db/tales",
+            },
+            "FT_DAGSTER_DATABASE_URL",
+        ),
+        ({"FT_ARCHIVE_BUCKET": "one", "FT_BACKUP_BUCKET": "one"}, "FT_BACKUP_BUCKET"),
+        ({"FT_DR_BUCKET": "one", "FT_BACKUP_BUCKET": "one"}, "FT_DR_BUCKET"),
+    ],
+)
+def test_what_must_be_two_is_not_one(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], named: str
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OpsError) as refused:
+        load_settings()
+    assert refused.value.cause.startswith(f"{named}: it ")
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv(named, settings[named] + "_too")
+    load_settings()
