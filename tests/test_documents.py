@@ -55,13 +55,22 @@ def test_the_page_of_settings_is_the_policys() -> None:
     assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page()
 
 
-def test_the_page_on_operations_lists_every_schedule() -> None:
+def test_the_page_on_operations_leads_from_each_schedule_to_its_job_and_assets() -> None:
     listed = re.findall(
-        r"^\| \[(\w+)\]\(runbook\.md#\1\) \| `(.+)` \|$",
+        r"^\| `(\w+)` \| `(.+)` \| \[(\w+)\]\(runbook\.md#\3\) \| (.+) \|$",
         (DOCS / "operations.md").read_text(encoding="utf-8"),
         flags=re.MULTILINE,
     )
-    assert sorted(listed) == sorted((s.job_name, s.cron_schedule) for s in schedules_of(defs))
+    wanted = [
+        (s.name, s.cron_schedule, s.job_name, _assets(s.job_name)) for s in schedules_of(defs)
+    ]
+    assert sorted(listed) == sorted(wanted)
+
+
+def _assets(job: str) -> str:
+    keys = defs.resolve_job_def(job).asset_layer.executable_asset_keys
+    names = sorted(key.to_user_string() for key in keys)
+    return ", ".join(f"`{name}`" for name in names) or "no asset"
 
 
 def test_every_dependency_is_accounted_for() -> None:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import dagster as dg
 from rich.console import Console
@@ -21,6 +22,9 @@ from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.sandbox.report import Check, Step
 from ft_ops.settings import Settings
+
+_NEXT_STEP = "mend the cause, or report it as a defect with the lines above"
+"""The sandbox is gone when somebody reads this: no run can be looked at."""
 
 
 @dataclass(slots=True)
@@ -74,7 +78,7 @@ class Stage:
             raise OpsError(
                 f"job {job}" + (f" for {month}" if month else ""),
                 cause=_failures(result),
-                next_step="see the run in the Dagster UI: make ui",
+                next_step=_NEXT_STEP,
             )
         self.checks += [_check(evaluation) for evaluation in result.get_asset_check_evaluations()]
         return result
@@ -88,7 +92,8 @@ def beside(job: str, tags: Mapping[str, str] | None = None) -> Iterator[Callable
     each run configures the logging of its process, and two of them lock each other out.
     """
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "ft_ops.definitions"]
-    command += ["-j", job, "--tags", json.dumps(dict(tags or {}))]
+    mark = {"ft_ops/beside": uuid4().hex}
+    command += ["-j", job, "--tags", json.dumps({**(tags or {}), **mark})]
     # A file: nobody reads meanwhile, and a pipe that is full would stop the run.
     with (
         tempfile.TemporaryFile() as said,
@@ -101,8 +106,8 @@ def beside(job: str, tags: Mapping[str, str] | None = None) -> Iterator[Callable
                 complaints = said.read().decode(errors="replace")
                 raise OpsError(
                     f"job {job}",
-                    cause="\n".join(complaints.strip().splitlines()[-5:]),
-                    next_step="see the run in the Dagster UI: make ui",
+                    cause=_failures_of_run(mark) or "\n".join(complaints.strip().splitlines()[-5:]),
+                    next_step=_NEXT_STEP,
                 )
 
         try:
@@ -117,9 +122,22 @@ def _check(evaluation: dg.AssetCheckEvaluation) -> Check:
     return Check(evaluation.check_name, outcome, evaluation.description or "")
 
 
+def _failures_of_run(tags: Mapping[str, str]) -> str:
+    """Why the run with these tags failed, from its events; nothing when it has none."""
+    with dg.DagsterInstance.get() as instance:
+        runs = instance.get_runs(filters=dg.RunsFilter(tags=dict(tags)))
+        entries = [entry for run in runs for entry in instance.all_logs(run.run_id)]
+    events = (entry.dagster_event for entry in entries)
+    return _causes([event for event in events if event is not None])
+
+
 def _failures(result: dg.ExecuteInProcessResult) -> str:
+    return _causes(result.all_events) or "it failed without a step that failed"
+
+
+def _causes(events: Sequence[dg.DagsterEvent]) -> str:
     causes = []
-    for event in result.all_events:
+    for event in events:
         if event.is_step_failure:
             data = event.step_failure_data
             failure = data.user_failure_data
@@ -127,4 +145,4 @@ def _failures(result: dg.ExecuteInProcessResult) -> str:
                 causes.append(failure.description)
             elif data.error is not None:
                 causes.append(data.error.to_string().strip().splitlines()[0])
-    return "; ".join(causes) or "it failed without a step that failed"
+    return "; ".join(causes)

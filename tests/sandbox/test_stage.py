@@ -1,0 +1,28 @@
+"""A job that fails beside the demo is told by its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ft_ops.errors import OpsError
+from ft_ops.sandbox import Sandbox, sandbox
+from ft_ops.sandbox.stage import beside
+
+
+@pytest.fixture
+def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with sandbox(lambda line: None) as opened:
+        for name, value in opened.environment().items():
+            monkeypatch.setenv(name, value)
+        yield opened
+
+
+def test_a_job_beside_the_demo_fails_in_its_own_words(box: Sandbox) -> None:
+    """Without a schema there is nothing to check."""
+    with beside("check_partition_coverage") as wait, pytest.raises(OpsError) as failed:
+        wait()
+    assert failed.value.what == "job check_partition_coverage"
+    assert "RESOURCE_INIT" not in failed.value.cause
+    assert "apply the migrations (ft-ops migrate run)" in failed.value.cause
