@@ -26,7 +26,8 @@ from bench.frame import BenchContext, Result, alternating, seconds
 from bench.frame.context import BACKED_UP_MONTHS
 from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.barman.wal import Segment
-from ft_ops.backups.drill.drill import Drill, newest_plan, run_drill
+from ft_ops.backups.drill.drill import Drill, run_drill
+from ft_ops.backups.drill.plan import newest_plan
 from ft_ops.backups.inventory.ledger import entries
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.take.commands import run as run_program
@@ -68,7 +69,7 @@ def run(context: BenchContext) -> Iterator[Result]:
             f" {BACKED_UP_MONTHS} months; {backup.taken.point.cluster_bytes / 1e6:,.0f} MB",
         )
         last = drills[-1]
-        checks = {rung.check: rung.seconds for rung in last.rungs}
+        checks = {check.check: check.seconds for check in last.checks}
         yield replace(
             result, reason=REASON, profile={"restore and recovery": last.recovery_seconds, **checks}
         )

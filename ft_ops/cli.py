@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -16,6 +19,9 @@ from ft_ops.errors import OpsError, explained, mask_secrets
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connected, describe
 from ft_ops.settings import load_settings
+
+if TYPE_CHECKING:
+    from ft_ops.backups import Workplace
 
 
 def main() -> None:
@@ -145,6 +151,76 @@ def hold_release(number: int, reason: str) -> None:
         click.echo(f"released {release_hold(connection, number, reason)}")
 
 
+@commands.group()
+def backup() -> None:
+    """List backups; hold and release them; give up what is refuted, lost or left over."""
+
+
+@backup.command("list")
+def backup_list() -> None:
+    """List every backup that exists or should, and what is known of it."""
+    from ft_ops.backups import list_backups, needs_a_look
+
+    with _workplace() as work:
+        for item in list_backups(work, datetime.now(UTC)).items:
+            taken = f"{item.taken_at:%Y-%m-%d %H:%M}Z" if item.taken_at else "(unknown)"
+            said = [item.problem or "", "look at it" if needs_a_look(item) else ""]
+            said += ["held"] if item.is_held else []
+            more = "; ".join(filter(None, said))
+            click.echo(f"{item.name:<32} {taken:<17} {item.trust:<9} {more}".rstrip())
+
+
+@backup.command("hold")
+@click.argument("name")
+@click.option("--reason", required=True)
+def backup_hold(name: str, reason: str) -> None:
+    """Keep the backup NAME, and what it needs, from every deletion."""
+    from ft_ops.backups import hold_backup
+
+    with _workplace() as work:
+        now = datetime.now(UTC)
+        for held in hold_backup(work, name, by=_person(), reason=reason, now=now):
+            click.echo(f"held {held}")
+
+
+@backup.command("release")
+@click.argument("name")
+@click.option("--reason", required=True)
+def backup_release(name: str, reason: str) -> None:
+    """Release the backup NAME; what was held with it stays held."""
+    from ft_ops.backups import release_backup
+
+    with _workplace() as work:
+        release_backup(work, name, by=_person(), reason=reason, now=datetime.now(UTC))
+    click.echo(f"released {name}")
+
+
+@backup.command("acknowledge")
+@click.argument("name")
+@click.option("--reason", required=True)
+def backup_acknowledge(name: str, reason: str) -> None:
+    """Say that you have looked at what refuted or broke NAME: retention may delete it."""
+    from ft_ops.backups import acknowledge_backup
+
+    with _workplace() as work:
+        now = datetime.now(UTC)
+        problem = acknowledge_backup(work, name, by=_person(), reason=reason, now=now)
+    click.echo(f"given up: {name}: {problem}")
+
+
+@backup.command("discard")
+@click.argument("provider_id")
+@click.option("--reason", required=True)
+def backup_discard(provider_id: str, reason: str) -> None:
+    """Give up pieces in the store that no ledger knows: retention may delete them."""
+    from ft_ops.backups import discard_pieces
+
+    with _workplace() as work:
+        now = datetime.now(UTC)
+        name = discard_pieces(work, provider_id, by=_person(), reason=reason, now=now)
+    click.echo(f"given up as {name}")
+
+
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...]) -> None:
@@ -263,6 +339,19 @@ def doctor() -> None:
         click.echo(mask_secrets(f"{finding.state:<8} {finding.name}: {finding.detail}{mend}"))
     if failed:
         sys.exit(1)
+
+
+@contextmanager
+def _workplace() -> Iterator[Workplace]:
+    from ft_ops.backups import open_workplace
+
+    with _database("backup") as connection:
+        yield open_workplace(load_settings(), connection)
+
+
+def _person() -> str:
+    """Who runs this command, for the record."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 @contextmanager

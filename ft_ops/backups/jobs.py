@@ -4,13 +4,12 @@ import dagster as dg
 
 from ft_ops.backups.assets import (
     backup_inventory,
-    backup_retention,
     full_backup,
     incremental_backup,
-    restore_drill,
     wal_archive,
 )
 from ft_ops.backups.dump_assets import monthly_dump
+from ft_ops.backups.proof_assets import backup_retention, restore_drill
 from ft_ops.backups.resources import DrillConfig, RetentionConfig
 from ft_ops.orchestration.jobs import asset_job, schedule
 

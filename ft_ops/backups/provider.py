@@ -9,15 +9,23 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from ft_ops.backups.points.points import RestorePoint
+from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
 
 Kind = Literal["full", "increment", "dump"]
-ProviderName = Literal["barman", "rds"]
+ProviderName = Literal["barman", "pgbackrest", "rds"]
 
-Condition = Literal["complete", "unfinished", "failed", "damaged", "foreign"]
-"""``unfinished``: still being written, or its writer died. ``foreign``: of another cluster."""
+Condition = Literal["complete", "unfinished", "failed", "damaged", "archived", "foreign"]
+"""``unfinished``: still being written, or its writer died. ``archived``: whole, in a storage class
+that nobody can read without asking for it. ``foreign``: of another cluster."""
 
 Log = Callable[[str], None]
+Began = Callable[[str], None]
+
+
+def unheard(provider_id: str) -> None:
+    """For whoever need not know what the provider calls a backup that is being taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,8 @@ class Replica:
 class StoredBackup:
     """A backup as the provider has it. Only a ``complete`` one counts for anything.
 
-    ``objects`` maps the names of its objects to their ETags, where it has any.
+    ``objects`` maps the names of its objects to their ETags, where it has any. ``needs`` names the
+    backups that it can't be restored without.
     """
 
     provider_id: str
@@ -50,6 +59,7 @@ class StoredBackup:
     begins_at_wal: str | None = None
     tablespaces: tuple[str, ...] = ()
     objects: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,27 @@ class LogState:
     details: Mapping[str, str]
 
 
+class ContentError(OpsError):
+    """What is stored is not what was backed up: a finding about the content, never about the try.
+
+    ``wal`` is the segment of the log that it is about, None where it is about the backup itself.
+    """
+
+    def __init__(self, what: str, *, cause: str, next_step: str, wal: str | None = None) -> None:
+        self.wal = wal
+        super().__init__(what, cause=cause, next_step=next_step)
+
+
+class ArchivedLog(Protocol):
+    """The log that an archive holds, as it was listed once."""
+
+    def problems(self, first_wal: str, last_wal: str) -> Sequence[str]:
+        """Why nothing can be recovered by it from the one segment to the other: empty if it can."""
+
+    def holes(self, first_wal: str) -> Sequence[str]:
+        """What is missing of it from a segment to the newest that is archived, in sentences."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with a restored copy."""
@@ -85,6 +116,27 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.check}: {self.subject}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a check looked at: how many, what is wrong, and what it could not look at, with why.
+
+    ``unsaid`` is what it had no means to look at by its nature: that is told, and is no failure.
+    """
+
+    examined: int
+    findings: tuple[Finding, ...] = ()
+    undecided: tuple[Finding, ...] = ()
+    unsaid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a restore uses: ``backup`` names it, None where that is no backup of ours."""
+
+    backup: str | None
+    words: str
 
 
 class RestoredCopy(Protocol):
@@ -102,11 +154,14 @@ class RestoredCopy(Protocol):
     def evidence(self) -> Mapping[str, str]:
         """What shows that recovery reached the point: log lines, positions."""
 
-    def check_files(self) -> tuple[int, Sequence[Finding]]:
-        """Stop the server and check the files; how many were examined, and what is wrong.
+    def blamed_on_data(self, said: str) -> str | None:
+        """What the data are to blame for when the server, or a login, failed with these words.
 
-        (0, ()) where the provider lets nobody see them. Nothing can be asked of ``url`` after it.
+        None where that says nothing about them: a refused login, a full disk, a lost connection.
         """
+
+    def check_files(self) -> Examined:
+        """Stop the server and check the files. Nothing can be asked of ``url`` after it."""
 
 
 class BackupProvider(Protocol):
@@ -119,8 +174,19 @@ class BackupProvider(Protocol):
     def cluster(self) -> str:
         """What tells this cluster from any other, also from one made anew under its name."""
 
-    def take_full(self, name: str, log: Log) -> Taken:
-        """Take a full backup with its point; both can be restored when this returns."""
+    @property
+    def recovers_by_log(self) -> bool:
+        """Whether an increment is reached from a full by the log; else it is restored alone."""
+
+    @property
+    def copy_bucket(self) -> Bucket | None:
+        """Where the backup bucket is replicated to, None where it is not."""
+
+    def take_full(self, name: str, log: Log, began: Began = unheard) -> Taken:
+        """Take a full backup with its point; both can be restored when this returns.
+
+        ``began`` is told what the provider calls it, as soon as that is known.
+        """
 
     def take_increment(self, name: str, log: Log) -> Taken:
         """Take a point behind the newest full; it can be restored to when this returns."""
@@ -134,13 +200,25 @@ class BackupProvider(Protocol):
     def stored_backups(self) -> list[StoredBackup]:
         """Every backup that exists, whole or not, oldest first."""
 
+    def archived_log(self) -> ArchivedLog | None:
+        """The log that is archived, None where the provider shows nobody its log."""
+
+    def copied_log(self) -> ArchivedLog | None:
+        """The same of the copy for disaster recovery, None where none is kept."""
+
     def log_state(self, connection: Connection, since_wal: str | None) -> LogState:
         """How the archived log is, from the segment ``since_wal`` on."""
+
+    def source(self, backup: StoredBackup, point: RestorePoint) -> Source:
+        """What `restore` will use for the same arguments: a proof is booked on that alone."""
 
     def restore(
         self, backup: StoredBackup, point: RestorePoint, log: Log
     ) -> AbstractContextManager[RestoredCopy]:
-        """Restore ``backup`` and recover it to ``point``, in a place that goes with the block."""
+        """Restore ``backup`` and recover it to ``point``, in a place that goes with the block.
+
+        A ContentError is about what is stored; any other error says nothing about that.
+        """
 
     def delete(self, backup: StoredBackup, others: Collection[StoredBackup], log: Log) -> None:
         """Delete one backup for good. ``others`` stay, and whatever they need stays with them."""

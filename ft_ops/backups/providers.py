@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,22 @@ from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket, naming, open_bucket
 from ft_ops.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What everything in this room works with."""
+
+    connection: Connection
+    provider: BackupProvider
+    bucket: Bucket
+    settings: Settings
+
+
+def open_workplace(settings: Settings, connection: Connection) -> Workplace:
+    """The provider and the bucket of the settings, open."""
+    bucket = backup_bucket(settings)
+    return Workplace(connection, open_provider(settings, connection, bucket), bucket, settings)
 
 
 def backup_bucket(settings: Settings) -> Bucket:
@@ -102,15 +119,19 @@ def _rds(settings: Settings) -> RdsProvider:
         copies_key=settings.dr_kms_key,
         patience=Patience(settings.backup_timeout_minutes * 60),
         arrival_seconds=settings.wal_arrival_seconds,
+        replica=_copy_bucket(settings),
     )
+
+
+def _copy_bucket(settings: Settings) -> Bucket | None:
+    if settings.dr_bucket is None:
+        return None
+    return open_bucket(settings.dr_bucket, region=settings.dr_region)
 
 
 def _barman(settings: Settings, connection: Connection, bucket: Bucket) -> BarmanProvider:
     row = connection.execute(statement("backups/cluster")).fetchone()
     assert row is not None
-    replica = None
-    if settings.dr_bucket is not None:
-        replica = open_bucket(settings.dr_bucket, region=settings.dr_region)
     return BarmanProvider(
         url=settings.require_database_url(),
         bucket=bucket,
@@ -119,7 +140,7 @@ def _barman(settings: Settings, connection: Connection, bucket: Bucket) -> Barma
         system_identifier=row[0],
         segment_bytes=row[1],
         spool=settings.wal_spool,
-        replica=replica,
+        replica=_copy_bucket(settings),
         drill_folder=drill_folder(settings),
         bin_dir=server_programs(settings),
         timeout_seconds=settings.backup_timeout_minutes * 60,

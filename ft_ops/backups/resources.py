@@ -2,20 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.backups.inventory.inventory import Inventory
+from ft_ops.backups.inventory.inventory import Inventory, Item
 from ft_ops.backups.inventory.objectives import Promise
-from ft_ops.backups.provider import BackupProvider, Taken
-from ft_ops.backups.providers import backup_bucket, open_provider
+from ft_ops.backups.provider import Taken
+from ft_ops.backups.providers import Workplace, open_workplace
 from ft_ops.backups.retention.retention import RetentionPlan
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.pg.connect import Connection
-from ft_ops.s3.bucket import Bucket
 from ft_ops.settings import Settings
 
 
@@ -43,24 +40,13 @@ class RetentionConfig(dg.Config):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """What every asset of this room works with."""
-
-    connection: Connection
-    provider: BackupProvider
-    bucket: Bucket
-    settings: Settings
-
-
 @contextmanager
 def at_work(
     database: DatabaseResource, settings: dg.ResourceParam[Settings]
 ) -> Iterator[Workplace]:
     """The open database, provider and bucket; an OpsError in the block fails the run."""
     with as_failure(), database.connect("backups") as connection:
-        bucket = backup_bucket(settings)
-        yield Workplace(connection, open_provider(settings, connection, bucket), bucket, settings)
+        yield open_workplace(settings, connection)
 
 
 def check_results(promises: Iterable[Promise], asset: str) -> list[dg.AssetCheckResult]:
@@ -93,6 +79,14 @@ def taken_metadata(taken: Taken) -> dict[str, dg.MetadataValue | str | int | lis
     }
 
 
+def trust_of(item: Item) -> str:
+    """What drills have shown of a backup, with the one that came to no verdict."""
+    entry = item.entry
+    if entry is not None and entry.undecided is not None:
+        return f"{item.trust}; its last drill is unknown: {entry.undecided}"
+    return item.trust
+
+
 def inventory_table(inventory: Inventory) -> dg.MetadataValue:
     """The inventory, newest first."""
     columns = ["backup", "kind", "taken at", "age h", "bytes", "verified", "storage", "copy"]
@@ -107,7 +101,7 @@ def inventory_table(inventory: Inventory) -> dg.MetadataValue:
                 if item.taken_at
                 else None,
                 item.bytes,
-                item.trust,
+                trust_of(item),
                 ", ".join(item.storage_classes),
                 None if item.replica is None else item.replica.problem or item.replica.location,
                 item.is_held,

@@ -10,6 +10,9 @@ from typing import Final, Literal
 
 from psycopg.rows import class_row
 
+from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.doubts import doubts
+from ft_ops.backups.inventory.objectives import NEWEST_AGE
 from ft_ops.backups.inventory.verified import newest_verified_backup
 from ft_ops.format import human_duration
 from ft_ops.pg.connect import Connection
@@ -18,13 +21,6 @@ from ft_ops.settings import Settings
 from ft_ops.standing import ONCE_A_DAY, Point, Standing, Status, asked
 
 _AREA: Final = "backups"
-_NEWEST_POINT: Final = {
-    "full": timedelta(hours=26),
-    "increment": timedelta(hours=7),
-    "dump": timedelta(days=35),
-}
-"""How old the newest backup of a kind may be: the interval of its schedule, and how long it may
-take."""
 _HISTORY: Final = timedelta(days=60)
 _TWO_DRILLS: Final = ONCE_A_DAY + timedelta(hours=3)
 """Age above which no drill of today passed: one of every day that began at 04:00 may take hours."""
@@ -37,7 +33,7 @@ class Drill:
     started_at: datetime
     finished_at: datetime | None
     state: Literal["passed", "failed", "died"]
-    backup: str
+    backup: str | None
     recovery_seconds: float | None
     loss_seconds: float | None
     error: str | None
@@ -49,6 +45,7 @@ def standings(connection: Connection, _settings: Settings, now: datetime) -> lis
         ("last good backup", _verified, "drill_restore"),
         ("newest backups", _newest, "verify_backups"),
         ("last restore drill", _last_drill, "drill_restore"),
+        ("backups to look at", _to_look_at, "backups_verified"),
     )
     return [
         standing
@@ -79,7 +76,7 @@ def _newest(connection: Connection, now: datetime) -> Iterator[Standing]:
     tried: dict[str, tuple[datetime | None, int]] = {
         kind: (point, missing) for kind, point, missing in rows
     }
-    for kind, patience in _NEWEST_POINT.items():
+    for kind, patience in NEWEST_AGE.items():
         if kind not in tried:
             yield Standing(_AREA, f"newest {kind}", Status.UNKNOWN, "none yet")
             continue
@@ -121,6 +118,30 @@ def _last_drill(connection: Connection, now: datetime) -> Iterator[Standing]:
     )
 
 
+def _to_look_at(connection: Connection, _now: datetime) -> Iterator[Standing]:
+    """What drills refuted or could not decide, and what is lost, until a person has looked.
+
+    By the ledger alone: what disappeared since it was last listed is not known to it yet.
+    """
+    found = []
+    undecided = 0
+    for entry in ledger.entries(connection):
+        problem = entry.error if entry.state == "missing" else None
+        found += doubts(entry, problem)
+        undecided += entry.undecided is not None
+    status = Status.GOOD
+    if found:
+        status = Status.UNKNOWN if undecided == len(found) else Status.BAD
+    yield Standing(
+        _AREA,
+        "backups to look at",
+        status,
+        str(len(found)),
+        "; ".join(found),
+        section="backups_verified",
+    )
+
+
 def _nothing(connection: Connection, what: str, now: datetime) -> Standing:
     """What no drill has shown yet: bad once the first backup is older than a day."""
     row = connection.execute(statement("backups/first_backup_begun")).fetchone()
@@ -139,9 +160,9 @@ def _nothing(connection: Connection, what: str, now: datetime) -> Standing:
 def _judged(last: Drill) -> tuple[Status, str, str]:
     ended = f"{last.finished_at or last.started_at:%Y-%m-%d %H:%M}"
     if last.state == "failed":
-        return Status.BAD, f"failed {ended}", last.error or ""
+        return Status.BAD, f"refuted {ended}", last.error or ""
     if last.state == "died":
-        return Status.UNKNOWN, f"ended early, begun {ended}", last.error or "its run died"
+        return Status.UNKNOWN, f"no verdict, begun {ended}", last.error or "its run died"
     loss = human_duration(last.loss_seconds or 0.0)
     return (
         Status.GOOD,

@@ -16,12 +16,15 @@ from botocore.exceptions import ClientError
 
 from ft_ops.errors import Refused
 from ft_ops.s3.bucket import Bucket, naming
-from ft_ops.s3.objects import StoredObject
+from ft_ops.s3.objects import Listed, StoredObject
 
 Tier: TypeAlias = Literal["Expedited", "Standard", "Bulk"]
 
 NEEDS_RESTORE: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes whose objects can't be read as they are; GLACIER_IR can."""
+
+_INTELLIGENT_TIERING: Final = "INTELLIGENT_TIERING"
+"""It may move objects to archive tiers of its own, which only the object itself tells."""
 
 _EXPIRY = re.compile(r'expiry-date="([^"]+)"')
 
@@ -50,6 +53,17 @@ def availability(bucket: Bucket, stored: StoredObject) -> Availability:
         requested=bool(header),
         until=parsedate_to_datetime(expiry[1]) if expiry else None,
     )
+
+
+def is_readable(bucket: Bucket, listed: Listed) -> bool:
+    """Whether a listed object can be read now. Asks S3 only where its class leaves that open."""
+    if listed.storage_class not in NEEDS_RESTORE | {_INTELLIGENT_TIERING}:
+        return True
+    with naming(bucket.url(listed.key)):
+        response = bucket.client.head_object(Bucket=bucket.name, Key=listed.key)
+    if listed.storage_class == _INTELLIGENT_TIERING and response.get("ArchiveStatus") is None:
+        return True
+    return 'ongoing-request="false"' in response.get("Restore", "")
 
 
 def request_restore(bucket: Bucket, stored: StoredObject, *, days: int, tier: Tier) -> None:

@@ -1,5 +1,5 @@
 -- name: entries
--- The backups that are not deleted, with the state of their proof. A few hundred rows.
+-- The backups that are not deleted, with what is proven of them. A few hundred rows.
 SELECT
     b.name,
     b.kind,
@@ -11,14 +11,63 @@ SELECT
     b.started_at,
     b.completed_at,
     b.error,
+    b.first_wal,
+    b.point -> 'mark' ->> 'wal' AS mark_wal,
+    b.needs,
     v.verified_at,
     v.restored_to,
     EXISTS (
         SELECT FROM ops.restore_drills AS d
-        WHERE d.backup = b.name AND d.state = 'passed'
-    ) AS was_verified
+        WHERE d.backup = b.name AND d.verdict = 'proven'
+    ) AS was_verified,
+    content.verdict,
+    content.finished_at AS judged_at,
+    content.error AS finding,
+    log.error AS log_finding,
+    undecided.error AS undecided,
+    b.acknowledged_at,
+    b.acknowledged_by,
+    b.acknowledgement
 FROM ops.backups AS b
 LEFT JOIN ops.verified_backups AS v ON v.name = b.name
+-- The last verdict about its content.
+LEFT JOIN LATERAL (
+    SELECT d.id, d.verdict, d.finished_at, d.error
+    FROM ops.restore_drills AS d
+    WHERE d.backup = b.name
+      AND d.verdict IN ('proven', 'refuted')
+      AND d.refutes IS DISTINCT FROM 'log'
+    ORDER BY d.id DESC
+    LIMIT 1
+) AS content ON true
+-- What was found of the log behind it, or of the way to its moment, unless somebody came through
+-- there since.
+LEFT JOIN LATERAL (
+    SELECT d.error
+    FROM ops.restore_drills AS d
+    WHERE d.verdict = 'refuted'
+      AND (d.backup = b.name AND d.refutes = 'log' OR d.backup IS NULL AND d.target = b.name)
+      AND NOT EXISTS (
+          SELECT
+          FROM ops.restore_drills AS p
+          WHERE p.id > d.id
+            AND p.verdict = 'proven'
+            AND p.backup IS NOT DISTINCT FROM d.backup
+            AND p.restored_to > b.point_at - interval '1 second'
+            AND (p.backup IS NULL OR p.target <> b.name)
+      )
+    ORDER BY d.id DESC
+    LIMIT 1
+) AS log ON true
+-- Its last drill, if that came to no verdict.
+LEFT JOIN LATERAL (
+    SELECT CASE WHEN d.verdict = 'unknown' THEN coalesce(d.error, 'its run died') END AS error
+    FROM ops.restore_drills AS d
+    WHERE (d.backup = b.name OR d.backup IS NULL AND d.target = b.name)
+      AND d.verdict IS NOT NULL
+    ORDER BY d.id DESC
+    LIMIT 1
+) AS undecided ON true
 WHERE b.state <> 'deleted'
 ORDER BY coalesce(b.point_at, b.started_at), b.name;
 
@@ -49,9 +98,23 @@ SET
     point = %(point)s,
     bytes = %(bytes)s,
     objects = %(objects)s,
+    first_wal = coalesce(%(first_wal)s, first_wal),
+    needs = %(needs)s,
     completed_at = clock_timestamp(),
     error = NULL
 WHERE name = %(name)s;
+
+-- name: begun_as
+-- One row: what the provider calls the backup that is being taken.
+UPDATE ops.backups
+SET provider_id = %(provider_id)s
+WHERE name = %(name)s AND state = 'taking';
+
+-- name: log_begins
+-- One row: where the log of a backup begins that was recorded before this was.
+UPDATE ops.backups
+SET first_wal = %(first_wal)s
+WHERE name = %(name)s AND first_wal IS NULL;
 
 -- name: adopt
 -- One row, unless there is one already.
@@ -67,8 +130,33 @@ SET
     error = %(error)s,
     -- What is gone needs no record of how to get there.
     point = CASE WHEN %(state)s <> 'deleted' THEN point END,
-    deleted_at = CASE WHEN %(state)s = 'deleted' THEN clock_timestamp() END
+    deleted_at = CASE WHEN %(state)s = 'deleted' THEN clock_timestamp() END,
+    -- What is back is not what a person gave up.
+    acknowledged_at = CASE WHEN %(state)s <> 'complete' THEN acknowledged_at END,
+    acknowledged_by = CASE WHEN %(state)s <> 'complete' THEN acknowledged_by END,
+    acknowledgement = CASE WHEN %(state)s <> 'complete' THEN acknowledgement END
 WHERE name = %(name)s;
+
+-- name: acknowledge
+-- One row.
+UPDATE ops.backups
+SET
+    acknowledged_at = clock_timestamp(),
+    acknowledged_by = %(by)s,
+    acknowledgement = %(reason)s
+WHERE name = %(name)s;
+
+-- name: discard
+-- One row: what lies in the store and was no backup of ours becomes one that failed.
+INSERT INTO ops.backups (
+    name, kind, provider, state, provider_id, started_at, error,
+    acknowledged_at, acknowledged_by, acknowledgement
+)
+VALUES (
+    %(name)s, %(kind)s, %(provider)s, 'failed', %(provider_id)s,
+    coalesce(%(started_at)s, clock_timestamp()),
+    'discarded by a person', clock_timestamp(), %(by)s, %(reason)s
+);
 
 -- name: point
 -- One row.
@@ -79,13 +167,13 @@ WHERE name = %(name)s;
 -- name: end_dead_drills
 -- Drills that a dead run left; the caller holds the lock that a living one would hold.
 UPDATE ops.restore_drills
-SET state = 'died'
+SET state = 'died', error = 'its run died', finished_at = clock_timestamp()
 WHERE state = 'running';
 
 -- name: begin_drill
 -- One row.
-INSERT INTO ops.restore_drills (backup, target, state, run_id)
-VALUES (%(backup)s, %(target)s, 'running', %(run_id)s)
+INSERT INTO ops.restore_drills (backup, target, state, run_id, restored_from)
+VALUES (%(backup)s, %(target)s, 'running', %(run_id)s, %(restored_from)s)
 RETURNING id;
 
 -- name: pass_drill
@@ -111,11 +199,12 @@ VALUES (
     %(certificate)s, clock_timestamp(), %(run_id)s
 );
 
--- name: fail_drill
+-- name: refute_drill
 -- One row.
 UPDATE ops.restore_drills
 SET
     state = 'failed',
+    refutes = %(refutes)s,
     certificate = %(certificate)s,
     error = %(error)s,
     finished_at = clock_timestamp()
@@ -124,8 +213,47 @@ WHERE id = %(id)s;
 -- name: give_up_drill
 -- One row.
 UPDATE ops.restore_drills
-SET state = 'died', error = %(error)s
+SET
+    state = 'died',
+    certificate = %(certificate)s,
+    error = %(error)s,
+    finished_at = clock_timestamp()
 WHERE id = %(id)s;
+
+-- name: known_drills
+-- The runs of a backup's drills, and when the newest one ended.
+SELECT
+    coalesce(array_agg(run_id) FILTER (WHERE run_id IS NOT NULL), '{}') AS runs,
+    max(finished_at) AS newest
+FROM ops.restore_drills
+WHERE backup = %(name)s AND verdict IS NOT NULL;
+
+-- name: restore_verdict
+-- One row: a verdict that the bucket's certificates tell and this database does not know. Where
+-- its target is unknown, it is a verdict up to the backup's own point.
+INSERT INTO ops.restore_drills (
+    backup, target, state, restored_to, recovery_seconds, loss_seconds, certificate, started_at,
+    finished_at, run_id, error, refutes
+)
+SELECT
+    b.name,
+    coalesce(t.name, b.name),
+    %(state)s,
+    CASE
+        WHEN t.name IS NULL THEN least(%(restored_to)s::timestamptz, b.point_at)
+        ELSE %(restored_to)s::timestamptz
+    END,
+    %(recovery_seconds)s,
+    %(loss_seconds)s,
+    %(certificate)s,
+    %(finished_at)s::timestamptz,
+    %(finished_at)s::timestamptz,
+    %(run_id)s,
+    %(error)s,
+    %(refutes)s
+FROM ops.backups AS b
+LEFT JOIN ops.backups AS t ON t.name = %(target)s
+WHERE b.name = %(name)s;
 
 -- name: newest_verified
 -- The full that was proven to reach furthest; a dump in Glacier is no quick help. Reads a few

@@ -24,7 +24,7 @@ class FakeRds:
     ``clone`` makes a copy of the live database under a name. ``polls`` is how often a new
     thing is looked at before it is ready, and ``log_delay`` how far the restorable time is
     behind; ``fails`` names what ends as failed. ``automated`` has the ages of the snapshots that
-    RDS took by itself, over ``retention_days``.
+    RDS took by itself, over ``retention_days``; ``statuses`` are odd ones, of whatever reason.
     """
 
     clone: Callable[[str], None]
@@ -41,6 +41,9 @@ class FakeRds:
     instances: dict[str, dict[str, object]] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     looked: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, str] = field(default_factory=dict)
+    modified: list[dict[str, object]] = field(default_factory=list)
+    master: str | None = None
 
     def client(self) -> RDSClient:
         return cast(RDSClient, self)
@@ -133,6 +136,7 @@ class FakeRds:
         }
 
     def modify_db_instance(self, DBInstanceIdentifier: str, **request: object) -> None:  # noqa: N803
+        self.modified.append(request)
         self.instances[DBInstanceIdentifier].update(request)
 
     def delete_db_instance(self, DBInstanceIdentifier: str, **request: object) -> None:  # noqa: N803
@@ -150,6 +154,8 @@ class FakeRds:
             "TagList": request["Tags"],
             "DeletionProtection": self.protects,
         }
+        if self.master is not None:
+            self.instances[identifier]["MasterUsername"] = self.master
 
     def _content_at(self, moment: datetime) -> str:
         """The first snapshot from then on; an older one when recovery goes wrong."""
@@ -172,6 +178,8 @@ class FakeRds:
         self.looked[identifier] = self.looked.get(identifier, 0) + 1
         if self.looked[identifier] <= self.polls:
             return "creating"
+        if identifier in self.statuses:
+            return self.statuses[identifier]
         return "failed" if any(identifier.startswith(f) for f in self.fails) else "available"
 
     def _of_arn(self, arn: str) -> dict[str, object]:

@@ -35,6 +35,17 @@ def _metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object
     return {name: value.value for name, value in event.metadata.items()}
 
 
+def _observed(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    """What a dry run shows: an observation, and no materialization."""
+    assert result.success
+    assert result.asset_materializations_for_node(asset) == []
+    (event,) = result.get_asset_observation_events()
+    return {
+        name: value.value
+        for name, value in event.asset_observation_data.asset_observation.metadata.items()
+    }
+
+
 def _failure(result: dg.ExecuteInProcessResult) -> str:
     (event,) = [event for event in result.all_events if event.is_step_failure]
     failure = event.step_failure_data.user_failure_data
@@ -80,8 +91,8 @@ def test_the_inventory_and_the_plan_are_shown(
 
     # Without the policy's word nothing goes, whatever the launch says.
     launched = _run(instance, "retain_backups", {"backup_retention": {"dry_run": False}})
-    plan = _metadata(launched, "backup_retention")
-    assert (plan["dry run"], plan["deleted"], plan["stay"]) == (True, 0, 2)
+    plan = _observed(launched, "backup_retention")
+    assert (plan["dry run"], plan["go"], plan["stay"]) == (True, [], 2)
 
 
 def test_without_a_full_there_is_nothing_to_follow_or_to_drill(
@@ -117,7 +128,7 @@ def test_a_day_of_backups(world: World, instance: dg.DagsterInstance) -> None:
     verdicts = {e.check_name: e.passed for e in checked.get_asset_check_evaluations()}
     assert {name for name, passed in verdicts.items() if not passed} == {"disaster_recovery_copy"}
 
-    plan = _metadata(_run(instance, "retain_backups"), "backup_retention")
+    plan = _observed(_run(instance, "retain_backups"), "backup_retention")
     assert (plan["dry run"], plan["stay"]) == (True, 3)
 
 

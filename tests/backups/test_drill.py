@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ft_ops.backups import newest_verified_backup
-from ft_ops.backups.drill.drill import Drill, Plan, named_plan, newest_plan, older_plan, run_drill
-from ft_ops.backups.inventory import ledger
+from ft_ops.backups.barman.provider import BarmanProvider
+from ft_ops.backups.drill.drill import Drill, run_drill
+from ft_ops.backups.drill.plan import Plan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.inventory import verdicts
+from ft_ops.backups.inventory.inventory import follow
 from ft_ops.backups.inventory.ledger import Entry, State, entries
-from ft_ops.backups.provider import Kind
+from ft_ops.backups.provider import ContentError, Kind, Log
 from ft_ops.errors import OpsError, Refused
-from ft_ops.s3.objects import objects
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import delete_version, objects, versions
 from tests.backups.world import Standing, World, flipped
 
 
@@ -34,9 +47,9 @@ def _what_a_killed_drill_left(world: World) -> Path:
 def _believe(standing: Standing) -> None:
     """Record a drill that passed, without holding it."""
     connection, name = standing.world.connection, standing.full.point.name
-    ledger.pass_drill(
+    verdicts.pass_drill(
         connection,
-        ledger.begin_drill(connection, name, name, "tests"),
+        verdicts.begin_drill(connection, name, name, "tests"),
         restored_to=standing.full.point.at,
         recovery_seconds=1,
         loss_seconds=1,
@@ -67,7 +80,7 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
     verified = newest_verified_backup(world.connection)
     assert verified is not None
     assert (verified.name, verified.restored_to) == (standing.full.point.name, point.at)
-    assert {rung.check for rung in drill.rungs if rung.examined} == {
+    assert {check.check for check in drill.checks if check.examined} == {
         "fingerprint",
         "foreign keys",
         "schema",
@@ -83,24 +96,159 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
     assert not left.exists()
 
 
-def test_a_hole_in_the_log_is_named(standing: Standing) -> None:
-    segment = standing.increment.point.mark.wal
-    with (
-        standing.world.removed(standing.world.key(f"{segment}.gz")),
-        pytest.raises(OpsError, match=f"missing between .*: {segment}"),
-    ):
-        _drill(standing)
+def _verdict(standing: Standing) -> tuple[str | None, str | None]:
+    """Of the last drill, and what it refutes."""
+    row = standing.world.connection.execute(
+        "SELECT verdict, refutes FROM ops.restore_drills ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
 
 
-def test_a_failed_drill_takes_the_backups_word_back(standing: Standing) -> None:
+def _all_is_well(standing: Standing) -> None:
+    """What was set to missing is back, and proven."""
+    follow(*_parts(standing))
     _believe(standing)
+
+
+def _parts(standing: Standing) -> tuple[Connection, BarmanProvider, Bucket, Log]:
+    world = standing.world
+    return world.connection, world.provider, world.bucket, lambda line: None
+
+
+def test_a_hole_in_the_log_is_named_and_says_nothing_of_the_full(standing: Standing) -> None:
+    _all_is_well(standing)
+    segment = standing.increment.point.mark.wal
+    full = standing.full.point
+    with standing.world.removed(standing.world.key(f"{segment}.gz")):
+        with pytest.raises(OpsError, match=f"its log is missing: {segment}"):
+            _drill(standing)
+        assert _verdict(standing) == ("unknown", None)
+        verified = newest_verified_backup(standing.world.connection)
+        assert verified is not None
+        # What was reached through the hole can't be relied on; the full itself can.
+        assert (verified.name, verified.restored_to) == (full.name, full.at)
+    _all_is_well(standing)
+
+
+def test_while_its_objects_are_out_of_sight_a_backup_does_not_count(standing: Standing) -> None:
+    _all_is_well(standing)
+    with standing.world.removed(standing.world.key("data.tar.lz4")):
+        with pytest.raises(OpsError, match=r"its objects data\.tar are missing"):
+            _drill(standing)
+        assert newest_verified_backup(standing.world.connection) is None
+    # They are back, and nothing was shown against them.
+    follow(*_parts(standing))
     assert newest_verified_backup(standing.world.connection) is not None
-    with (
-        standing.world.removed(standing.world.key("data.tar.lz4")),
-        pytest.raises(OpsError, match=r"its objects data\.tar are missing"),
-    ):
-        _drill(standing)
-    assert newest_verified_backup(standing.world.connection) is None
+
+
+@pytest.mark.parametrize("hidden", ["backup.info", "points/{full}.json"])
+def test_while_its_record_is_out_of_sight_a_backup_does_not_count(
+    standing: Standing, hidden: str
+) -> None:
+    _all_is_well(standing)
+    key = standing.world.key(hidden.format(full=standing.full.point.name).split("/")[-1])
+    with standing.world.removed(key):
+        follow(*_parts(standing))
+        assert newest_verified_backup(standing.world.connection) is None
+        states = {entry.name: entry.state for entry in entries(standing.world.connection)}
+        assert states[standing.full.point.name] == "missing"
+    follow(*_parts(standing))
+    assert newest_verified_backup(standing.world.connection) is not None
+
+
+def test_what_can_not_be_read_without_asking_is_no_backup_to_rely_on(standing: Standing) -> None:
+    """A lifecycle rule moved the data to Glacier: the ETag stays, and nobody can restore it."""
+    _all_is_well(standing)
+    world = standing.world
+    key = world.key("data.tar.lz4")
+    (before,) = [v.version_id for v in versions(world.bucket, key)]
+    cold = world.bucket.client.copy_object(
+        Bucket=world.bucket.name,
+        Key=key,
+        CopySource={"Bucket": world.bucket.name, "Key": key, "VersionId": before},
+        StorageClass="GLACIER",
+    )
+    try:
+        with pytest.raises(OpsError, match=r"data\.tar\.lz4 are in GLACIER"):
+            _drill(standing)
+        assert _verdict(standing) == ("unknown", None)
+        assert newest_verified_backup(world.connection) is None
+        (full,) = [e for e in entries(world.connection) if e.kind == "full"]
+        assert (full.verdict, full.was_verified) == ("proven", True)
+    finally:
+        delete_version(world.bucket, key, cold["VersionId"])
+    _all_is_well(standing)
+
+
+def test_a_drill_that_takes_too_long_says_nothing_of_the_backup(standing: Standing) -> None:
+    _all_is_well(standing)
+    world = standing.world
+    good = world.provider
+    world.provider = replace(good, timeout_seconds=0.05)
+    try:
+        with pytest.raises(OpsError, match=r"did not end within 0\.05 s"):
+            _drill(standing)
+    finally:
+        world.provider = good
+    assert _verdict(standing) == ("unknown", None)
+    assert newest_verified_backup(world.connection) is not None
+    (full,) = [e for e in entries(world.connection) if e.kind == "full"]
+    assert full.undecided is not None
+    assert "did not end within 0.05 s" in full.undecided
+
+
+def test_a_run_that_died_says_nothing_of_the_backup(standing: Standing) -> None:
+    _all_is_well(standing)
+    name = standing.full.point.name
+    verdicts.begin_drill(standing.world.connection, name, name, "killed")
+    _believe(standing)  # the next drill records what became of it
+    states = standing.world.connection.execute(
+        "SELECT verdict, error FROM ops.restore_drills WHERE run_id = 'killed'"
+    ).fetchall()
+    assert states == [("unknown", "its run died")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_says_nothing_of_the_backup(standing: Standing) -> None:
+    """It fills while the copy's server is at work; the server and its checks fail in many ways."""
+    _all_is_well(standing)
+    world = standing.world
+    good = world.provider
+    disk = Path(tempfile.mkdtemp(dir=good.drill_folder))
+    options = ["-t", "tmpfs", "-o", "size=900m,mode=755"]
+    subprocess.run(["mount", *options, "tmpfs", disk], check=True)
+    world.provider = replace(good, drill_folder=disk)
+    try:
+        with _filling_up(disk), pytest.raises(OpsError, match="No space left on device"):
+            _drill(standing)
+    finally:
+        world.provider = good
+        subprocess.run(["umount", "-l", disk], check=True)
+        disk.rmdir()
+    assert _verdict(standing) == ("unknown", None)
+    assert newest_verified_backup(world.connection) is not None
+
+
+@contextmanager
+def _filling_up(disk: Path) -> Iterator[None]:
+    """Somebody else takes all the room once a server runs there."""
+    over = threading.Event()
+
+    def fill() -> None:
+        while not list(disk.glob("ft-drill-*/data/postmaster.pid")) and not over.is_set():
+            time.sleep(0.02)
+        with suppress(OSError), (disk / "other").open("wb") as other:
+            while not over.is_set():
+                other.write(bytes(1 << 20))
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_an_archive_with_another_content_is_named(standing: Standing) -> None:
@@ -114,16 +262,40 @@ def test_an_archive_with_another_content_is_named(standing: Standing) -> None:
         _drill(standing)
 
 
+def test_a_damaged_segment_of_its_own_refutes_a_backup(standing: Standing) -> None:
+    _all_is_well(standing)
+    segment = standing.full.point.mark.wal
+    key = standing.world.key(f"{segment}.gz")
+    body = standing.world.body(key)
+    with (
+        standing.world.replaced(key, flipped(body, len(body) - 8)),
+        pytest.raises(ContentError, match=f"{segment}.gz: it can't be decompressed"),
+    ):
+        _drill(standing, named_plan(entries(standing.world.connection), standing.full.point.name))
+    assert _verdict(standing) == ("refuted", "backup")
+    assert newest_verified_backup(standing.world.connection) is None
+    refutations = [o.key for o in objects(standing.world.bucket, "refutations/")]
+    assert standing.full.point.name in refutations[-1]
+    _all_is_well(standing)
+
+
 def test_a_damaged_segment_is_named(standing: Standing) -> None:
     """In its checksum: within a long run of zeros, a bit turned over can decompress to the same."""
+    _all_is_well(standing)
     segment = standing.increment.point.mark.wal
     key = standing.world.key(f"{segment}.gz")
     body = standing.world.body(key)
     with (
         standing.world.replaced(key, flipped(body, len(body) - 8)),
-        pytest.raises(OpsError, match=f"{segment}.gz: it can't be decompressed"),
+        pytest.raises(ContentError, match=f"{segment}.gz: it can't be decompressed"),
     ):
         _drill(standing)
+    # Behind the full's own point: the full is what it was, and nothing beyond it can be reached.
+    assert _verdict(standing) == ("refuted", "log")
+    verified = newest_verified_backup(standing.world.connection)
+    assert verified is not None
+    assert verified.restored_to == standing.full.point.at
+    _believe(standing)
 
 
 @pytest.mark.chaos
@@ -142,6 +314,7 @@ def test_a_segment_whose_records_are_damaged_is_named(standing: Standing) -> Non
 
 
 def test_a_segment_of_another_cluster_is_named(standing: Standing) -> None:
+    _all_is_well(standing)
     segment = standing.increment.point.mark.wal
     key = standing.world.key(f"{segment}.gz")
     content = bytearray(gzip.decompress(standing.world.body(key)))
@@ -161,6 +334,7 @@ def test_a_changed_record_of_the_point_is_named(standing: Standing) -> None:
         pytest.raises(OpsError, match=r"in the bucket and its row in ops\.backups differ"),
     ):
         _drill(standing)
+    assert _verdict(standing) == ("unknown", None)
 
 
 def test_a_drill_that_can_not_be_held_is_no_verdict(
@@ -197,3 +371,11 @@ def test_plans_choose_among_what_is_complete() -> None:
             named_plan(known, name)
     with pytest.raises(Refused, match="there is no complete full backup"):
         newest_plan(known[2:])
+
+
+def test_where_no_log_leads_from_a_full_each_is_restored_alone() -> None:
+    known = [_entry(1, "full"), _entry(2, "full"), _entry(3, "increment")]
+    assert newest_plan(known, by_log=False) == Plan(known[1], known[1])
+    assert named_plan(known, "increment-3", by_log=False) == Plan(known[2], known[2])
+    assert moment_plan(known) == Plan(known[1], known[2])
+    assert moment_plan(known[:2]) is None

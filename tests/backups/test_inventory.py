@@ -17,17 +17,16 @@ from ft_ops.backups.barman.catalog import (
     parse_list,
     wal_deletions,
 )
-from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.inventory.inventory import Inventory, take_inventory
+from ft_ops.backups.points.bucket_records import write_certificate, write_refutation
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.retention.deletion import delete_backups, deletions
-from ft_ops.backups.retention.retention import Rules, plan_retention
+from ft_ops.backups.retention.deletion import Deletion, delete_backups
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, open_bucket
-from ft_ops.s3.objects import Listed, objects
+from ft_ops.s3.objects import Listed, delete_version, objects, versions
 from tests.backups.world import Standing, World
 
-RULES = Rules(days=7, weeks=4, months=12, floor=1, stale=timedelta(hours=48))
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -42,9 +41,9 @@ def _inventory(world: World) -> Inventory:
 
 
 def _believe(world: World, name: str) -> None:
-    ledger.pass_drill(
+    verdicts.pass_drill(
         world.connection,
-        ledger.begin_drill(world.connection, name, name, "tests"),
+        verdicts.begin_drill(world.connection, name, name, "tests"),
         restored_to=datetime.now(UTC),
         recovery_seconds=1,
         loss_seconds=1,
@@ -57,23 +56,113 @@ def test_what_disappears_does_not_count_until_it_is_back(standing: Standing) -> 
     world, name = standing.world, standing.full.point.name
     _believe(world, name)
     with world.removed(world.key("data.tar.lz4")):
-        assert [item.name for item in _inventory(world).broken] == [name]
+        # The increment's log leads from it.
+        broken = [item.name for item in _inventory(world).broken]
+        assert broken == [name, standing.increment.point.name]
         assert newest_verified_backup(world.connection) is None
     assert _inventory(world).broken == []
     assert newest_verified_backup(world.connection) is not None
 
 
-def test_a_ledger_that_knows_nothing_adopts_what_is_whole(standing: Standing) -> None:
-    """The bucket says what there is, but not what is proven."""
+@pytest.mark.parametrize("trust", ["unproven", "verified", "refuted"])
+def test_a_ledger_that_knows_nothing_is_rebuilt_from_the_bucket(
+    standing: Standing, trust: str
+) -> None:
+    """The bucket says what there is, and what drills have shown of it."""
     world, full, increment = standing.world, standing.full, standing.increment
-    _believe(world, full.point.name)
+    for found in [v for f in ("certificates/", "refutations/") for v in versions(world.bucket, f)]:
+        delete_version(world.bucket, found.key, found.version_id)
+    at = datetime.now(UTC)
+    record = {
+        "target": increment.point.name,
+        "restored_to": increment.point.at.isoformat(),
+        "run_id": "of another ledger",
+        "error": "a row is missing",
+    }
+    keys = []
+    if trust != "unproven":
+        keys += [write_certificate(world.bucket, full.point.name, "x", at, record)]
+    if trust == "refuted":
+        later = at + timedelta(hours=1)
+        keys += [write_refutation(world.bucket, full.point.name, later, record)]
     world.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
-    adopted = _inventory(world)
-    assert [(item.name, item.problem, item.trust) for item in adopted.items] == [
-        (full.point.name, None, "unproven"),
-        (increment.point.name, None, "unproven"),
-    ]
+    try:
+        for _ in range(2):  # a second look records nothing twice
+            rebuilt = _inventory(world)
+            assert [(item.name, item.problem, item.trust) for item in rebuilt.items] == [
+                (full.point.name, None, trust),
+                (increment.point.name, None, "unproven"),
+            ]
+    finally:
+        for key in keys:
+            (version,) = versions(world.bucket, key)
+            delete_version(world.bucket, key, version.version_id)
+    drills = world.connection.execute("SELECT count(*) FROM ops.restore_drills").fetchone()
+    assert drills == (len(keys),)
+    entry = rebuilt.items[0].entry
+    assert entry is not None
+    assert entry.was_verified == (trust != "unproven")
     assert ledger.read_point(world.connection, full.point.name) == full.point
+
+
+def test_the_log_of_a_full_is_a_part_of_it(standing: Standing) -> None:
+    """A lifecycle rule on the log: what is left of the full fills no place in the ladder."""
+    world, name = standing.world, standing.full.point.name
+    _believe(world, name)
+    first = standing.full.stored.begins_at_wal
+    with world.removed(world.key(f"{first}.gz")):
+        found = _inventory(world)
+        (full,) = [item for item in found.items if item.name == name]
+        assert full.problem == f"missing: its log is missing: {first}"
+        assert found.candidates == []
+        assert found.holes == (f"WAL is missing: {first}",)
+    assert _inventory(world).broken == []
+
+
+def test_the_copy_needs_everything_that_a_restore_there_would(standing: Standing) -> None:
+    world = standing.world
+    client = world.bucket.client
+    client.create_bucket(Bucket="standing-copy")
+    client.put_bucket_versioning(
+        Bucket="standing-copy", VersioningConfiguration={"Status": "Enabled"}
+    )
+    copy = open_bucket("standing-copy")
+    for found in objects(world.bucket, ""):
+        client.copy_object(
+            Bucket=copy.name,
+            Key=found.key,
+            CopySource={"Bucket": world.bucket.name, "Key": found.key},
+        )
+    there = replace(world, bucket=copy)
+    provider = replace(world.provider, replica=copy)
+
+    def problems() -> tuple[str | None, list[str]]:
+        inventory = take_inventory(
+            world.connection, provider, world.bucket, now=NOW, log=lambda line: None
+        )
+        full = next(item for item in inventory.items if item.kind == "full")
+        assert full.replica is not None
+        return full.replica.problem, [gap.key for gap in inventory.copy_gaps]
+
+    assert problems() == (None, [])
+    own, later = standing.full.point, standing.increment.point
+    with there.removed(there.key(f"{own.mark.wal}.gz")):
+        assert problems()[0] == f"its log is missing: {own.mark.wal}"
+    with there.removed(f"points/{own.name}.json"):
+        assert problems()[0] == f"points/{own.name}.json is missing there"
+    key = there.key(f"{later.mark.wal}.gz")
+    with there.removed(key), there.removed(f"points/{later.name}.json"):
+        assert problems() == (None, [key, f"points/{later.name}.json"])
+    data = there.key("data.tar.lz4")
+    cold = client.copy_object(
+        Bucket=copy.name,
+        Key=data,
+        CopySource={"Bucket": copy.name, "Key": data},
+        StorageClass="DEEP_ARCHIVE",
+    )
+    assert "can't be read there without asking: DEEP_ARCHIVE" in str(problems()[0])
+    delete_version(copy, data, cold["VersionId"])
+    assert problems() == (None, [])
 
 
 @pytest.mark.chaos
@@ -122,16 +211,11 @@ def _refused_to_break_a_chain(world: World, first: Taken, second: Taken) -> None
 
 
 def _let_go_of_all_but(world: World, name: str) -> set[str]:
-    """Age everything else until no rule keeps it, and apply the plan."""
-    world.connection.execute(
-        "UPDATE ops.backups SET point_at = point_at - interval '40 days' WHERE name <> %s", (name,)
-    )
     listed = _inventory(world)
-    plan = plan_retention(listed.candidates, RULES, listed.taken_at)
-    chosen = deletions(listed, plan, RULES)
+    chosen = [Deletion(item, "tried") for item in listed.items if item.name != name]
     delete_backups(
         world.connection, world.provider, world.bucket, listed, chosen, lambda line: None
-    )
+    ).refuse_failures("tests")
     return {deletion.item.name for deletion in chosen}
 
 
@@ -191,7 +275,10 @@ def test_what_is_not_whole_or_not_ours_is_named(bucket: Bucket) -> None:
         ("failed", "disk full"),
         ("unfinished", "its status is STARTED"),
         ("foreign", "it is of the cluster 2, this one is 1"),
-        ("unfinished", "1 objects and no backup.info: its upload died"),
+        (
+            "unfinished",
+            "1 objects and no backup.info: its upload died, or somebody removed it",
+        ),
         ("damaged", "its backup.info can't be read"),
     ]
 

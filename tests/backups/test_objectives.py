@@ -7,10 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ft_ops.backups.inventory.copy import Gap
 from ft_ops.backups.inventory.inventory import Inventory, Item
-from ft_ops.backups.inventory.objectives import Promise, inventory_promises, log_promises
+from ft_ops.backups.inventory.ledger import Entry
+from ft_ops.backups.inventory.objectives import (
+    Promise,
+    disaster_recovery_copy,
+    inventory_promises,
+    log_promises,
+)
 from ft_ops.backups.provider import Kind, LogState, Replica
-from ft_ops.backups.retention.retention import Rules
+from ft_ops.backups.retention.retention import Rules, Trust
 
 RULES = Rules(days=7, weeks=4, months=12, floor=3, stale=timedelta(hours=48))
 NOW = datetime(2026, 3, 15, 7, 30, tzinfo=UTC)
@@ -107,16 +114,61 @@ def test_a_missing_increment_is_named() -> None:
     )
 
 
-def test_a_drill_that_failed_is_named() -> None:
-    doubtful = [
-        replace(i, trust="doubtful") if _day(i) == "2026-03-01" else i for i in _good_items(20)
-    ]
-    assert (
-        _broken(doubtful, "backups_verified")
-        == "full-20260301t0200 was verified once, and its last drill failed"
-    )
+def _entry(item: Item, **what: object) -> Item:
+    """The item with a row of the ledger that says so."""
+    assert item.taken_at is not None
+    row = Entry(
+        item.name, item.kind, "barman", "complete", item.name, item.taken_at, None, item.taken_at,
+        item.taken_at, None, None, None, was_verified=True,
+    )  # fmt: skip
+    return replace(item, entry=replace(row, **what))  # type: ignore[arg-type]  # by its fields
+
+
+@pytest.mark.parametrize(
+    ("trust", "problem", "what", "said"),
+    [
+        (
+            "refuted",
+            None,
+            {"verdict": "refuted", "finding": "a row is missing"},
+            "was refuted by its last drill: a row",
+        ),
+        ("verified", "data.tar is missing", {}, "was verified once, and now: data.tar is missing"),
+        ("verified", None, {"undecided": "no space"}, "came to no verdict: no space"),
+        ("verified", None, {"log_finding": "0A is damaged"}, "the way behind full-20260301t0200"),
+    ],
+)
+def test_what_a_person_has_to_look_at_is_named(
+    trust: Trust, problem: str | None, what: dict[str, object], said: str
+) -> None:
+    items = _good_items(20)
+    odd = next(item for item in items if item.kind == "full" and _day(item) == "2026-03-01")
+    items[items.index(odd)] = _entry(replace(odd, trust=trust, problem=problem), **what)
+    assert said in _broken(items, "backups_verified")
+    if "log_finding" in what or "undecided" in what:
+        return  # a drill that comes through answers for these
+    acknowledged = {"acknowledged_at": NOW, "acknowledged_by": "me", "acknowledgement": "seen"}
+    items = [i if i.entry is None else _entry(i, **what, **acknowledged) for i in items]
+    assert _promises(items)["backups_verified"].is_kept
+
+
+def test_without_any_proof_the_backups_are_not_verified() -> None:
     unproven = [replace(i, trust="unproven") for i in _good_items(3)]
     assert "no full backup was ever restored" in _broken(unproven, "backups_verified")
+
+
+def test_what_the_copy_lacks_for_longer_than_the_lag_is_named() -> None:
+    def broken(hours: float) -> str:
+        gaps = (
+            Gap("points/increment-a.json", NOW - timedelta(hours=hours), "is missing there"),
+            Gap("points/increment-b.json", NOW - timedelta(hours=hours), "is missing there"),
+        )
+        inventory = Inventory(NOW, tuple(_good_items(20)), copy_gaps=gaps)
+        lag = timedelta(hours=26)
+        return disaster_recovery_copy(inventory, replicates=True, lag=lag).description
+
+    assert "points/increment-a.json is missing there, and 1 more of points" in broken(27)
+    assert "points" not in broken(25)
 
 
 def test_a_week_and_a_month_without_a_verified_full_are_named() -> None:

@@ -70,7 +70,7 @@ def test_without_a_verified_full_nothing_goes() -> None:
 
 
 def test_below_the_floor_nothing_goes() -> None:
-    old = _full(0, "unproven")
+    old = replace(_full(0, "refuted"), is_acknowledged=True)
     candidates = [old, _full(60), _full(61)]
     assert plan_retention(candidates, RULES, _hours_after(61, 1)).deletable == []
     two = replace(RULES, floor=2)
@@ -90,10 +90,70 @@ def test_a_full_that_nobody_restored_yet_stays_until_it_is() -> None:
     )
 
 
-def test_a_refuted_backup_is_for_people_to_judge() -> None:
-    candidates = [*(_full(day) for day in range(40)), _full(10, "doubtful")]
-    kept = _kept([c for c in candidates if c != _full(10)], _hours_after(39, 6))
-    assert "full-10" in kept
+@pytest.mark.parametrize("day", [0, 10, 39])
+def test_a_refuted_backup_stays_until_a_person_has_looked_at_it(day: int) -> None:
+    """The oldest one, too: no younger one that stays makes up for what nobody has looked at."""
+    others = [_full(other) for other in range(40) if other != day]
+    refuted = _full(day, "refuted")
+    assert refuted.name in _kept([*others, refuted], _hours_after(39, 6))
+    given_up = replace(refuted, is_acknowledged=True)
+    assert refuted.name not in _kept([*others, given_up], _hours_after(39, 6))
+
+
+@pytest.mark.parametrize(
+    ("verified", "reason"),
+    [
+        # The month's first is another one's, and the week is out of the ladder's reach.
+        ([2, *range(6, 120)], None),
+        # Of its month there is no other.
+        ([*range(31, 120)], "it may be the only one of month 2024-01: drill it by its name"),
+    ],
+)
+def test_an_unproven_full_goes_only_when_it_would_go_proven(
+    verified: list[int], reason: str | None
+) -> None:
+    unproven = _full(5, "unproven")
+    plan = plan_retention([unproven, *map(_full, verified)], RULES, _hours_after(119, 6))
+    (verdict,) = [v for v in plan.verdicts if v.candidate == unproven]
+    assert verdict.reasons == (() if reason is None else (reason,))
+
+
+def test_a_hole_in_the_log_stops_every_deletion() -> None:
+    candidates = [_full(day) for day in range(60)]
+    plan = plan_retention(candidates, RULES, _hours_after(59, 6), holes=["WAL is missing: 0A"])
+    assert plan.refusal == "the log has a hole: WAL is missing: 0A"
+    assert plan.deletable == []
+    assert plan_retention(candidates, RULES, _hours_after(59, 6)).deletable
+
+
+def test_the_last_dump_is_never_deleted_by_its_age() -> None:
+    """Dumps have failed for years, or a clock has jumped: the last one stays."""
+    old = Candidate("dump-only", "dump", _hours_after(7, 3), "verified")
+    fulls = [_full(day) for day in range(1000)]
+    assert "dump-only" in _kept([*fulls, old], _hours_after(999, 6))
+
+
+def test_a_clock_that_jumps_takes_no_more_than_a_night_would() -> None:
+    """A full dated years ahead takes one place of each rung, and hides no stale night."""
+    night = [_full(day) for day in range(500)]
+    kept = {c.name for c in plan_retention(night, RULES, _hours_after(499, 6)).kept}
+    ahead = Candidate("full-ahead", "full", _hours_after(2000, 0), "verified")
+    increment = Candidate("increment-now", "increment", _hours_after(499, 12), "unproven")
+    jumped = plan_retention([*night, ahead, increment], RULES, _hours_after(2000, 6))
+    assert len(kept - {c.name for c in jumped.kept}) <= 3
+    assert increment in jumped.kept
+    back = plan_retention([*night, ahead], RULES, _hours_after(503, 6))
+    assert back.refusal is not None
+    assert "full-499, is 102 h old" in back.refusal
+
+
+def test_what_a_kept_backup_needs_stays() -> None:
+    base = _full(0)
+    fulls = [_full(day) for day in range(300, 730)]
+    child = replace(_full(3, held=True), needs=(base.name,))
+    grandchild = replace(_full(4), needs=("full-3",))
+    assert {"full-0", "full-3"} <= _kept([base, child, *fulls], _hours_after(729, 6))
+    assert "full-0" not in _kept([base, grandchild, *fulls], _hours_after(729, 6))
 
 
 @pytest.mark.parametrize(("age_days", "is_kept"), [(1, True), (6, True), (8, False)])
@@ -104,10 +164,12 @@ def test_increments_live_as_long_as_the_days(age_days: int, is_kept: bool) -> No
     assert ("increment" in _kept([*fulls, increment], now)) == is_kept
 
 
-def test_an_increment_goes_with_the_last_full_before_it() -> None:
-    now = _hours_after(2, 6)
+def test_an_increment_without_a_full_before_it_lives_as_long_as_any_other() -> None:
+    """Its full may only be out of sight: that is no reason to delete a point."""
     orphan = Candidate("orphan", "increment", _hours_after(-1, 6), "unproven")
-    assert "orphan" not in _kept([orphan, _full(0), _full(1), _full(2)], now)
+    assert "orphan" in _kept([orphan, _full(0), _full(1), _full(2)], _hours_after(2, 6))
+    fulls = [_full(day) for day in range(9)]
+    assert "orphan" not in _kept([orphan, *fulls], _hours_after(8, 6))
 
 
 def test_dumps_stay_as_long_as_the_months() -> None:
@@ -185,30 +247,24 @@ def _drill(stock: dict[str, Candidate], chance: random.Random, fails: float) -> 
     """The newest full, and a random older one, as the schedules do."""
     fulls = sorted((c for c in stock.values() if c.kind == "full"), key=lambda c: c.taken_at)
     for full in dict.fromkeys((fulls[-1], chance.choice(fulls))) if fulls else ():
-        trust: Trust = "verified"
-        if chance.random() < fails:
-            trust = "doubtful" if full.trust != "unproven" else "unproven"
-        stock[full.name] = replace(full, trust=trust)
+        trust: Trust = "refuted" if chance.random() < fails else "verified"
+        stock[full.name] = replace(full, trust=trust, is_acknowledged=chance.random() < 0.2)
 
 
 def _retain(stock: dict[str, Candidate], now: datetime) -> None:
     verified = [c for c in stock.values() if c.kind == "full" and c.trust == "verified"]
     newest = max(verified, key=lambda c: c.taken_at, default=None)
     held = {c.name for c in stock.values() if c.is_held}
+    unseen = {c.name for c in stock.values() if c.trust == "refuted" and not c.is_acknowledged}
     plan = plan_retention(stock.values(), RULES, now)
     for candidate in plan.deletable:
         del stock[candidate.name]
     left = [c for c in stock.values() if c.kind == "full" and c.trust == "verified"]
     assert newest is None or newest in left
     assert len(left) >= min(len(verified), RULES.floor)
-    assert held <= stock.keys()
+    assert held | unseen <= stock.keys()
     if newest is None or now - newest.taken_at > RULES.stale:
         assert plan.deletable == []
     if plan.deletable:
-        # Whatever can be restored to has a verified full before it.
-        oldest = min(c.taken_at for c in left)
-        assert all(
-            c.taken_at >= oldest for c in stock.values() if c.kind == "increment" and not c.is_held
-        )
         # A second look deletes nothing more.
         assert plan_retention(stock.values(), RULES, now).deletable == []

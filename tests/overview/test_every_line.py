@@ -161,6 +161,22 @@ FAULTS = [
         "DELETE FROM ops.restore_drills WHERE state = 'died'",
     ),
     Fault(
+        "backups: backups to look at",
+        Status.BAD,
+        "INSERT INTO ops.restore_drills (backup, target, state, finished_at, error)"
+        " VALUES ('full-1', 'full-1', 'failed', now(), 'orders differ')",
+        "UPDATE ops.backups SET acknowledged_at = now() + interval '1 minute',"
+        " acknowledged_by = 'me', acknowledgement = 'seen' WHERE name = 'full-1';"
+        "DELETE FROM ops.restore_drills WHERE state = 'failed'",
+    ),
+    Fault(
+        "backups: backups to look at",
+        Status.UNKNOWN,
+        "INSERT INTO ops.restore_drills (backup, target, state)"
+        " VALUES ('full-1', 'full-1', 'died')",
+        "DELETE FROM ops.restore_drills WHERE state = 'died'",
+    ),
+    Fault(
         "storage: storage recomputed",
         Status.BAD,
         "UPDATE ops.storage_recomputations SET taken_at = taken_at - interval '26 hours'",

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 import boto3
 import dagster as dg
 import pytest
 from psycopg import sql
 
+from ft_ops.backups.points.bucket_records import (
+    read_certificate,
+    write_refutation,
+    written_verdicts,
+)
 from ft_ops.definitions import defs
 from ft_ops.pg.connect import connect
+from ft_ops.s3.bucket import open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.schema import load_migrations, run_migrations
 from tests.production.gateway import Gateway, gateway
@@ -80,9 +87,23 @@ def forget_the_backups(box: Sandbox) -> None:
         connection.execute("TRUNCATE ops.restore_drills, ops.backups")
 
 
-def assert_exact(guarded: Gateway, job: str) -> None:
+def leave_a_refutation(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a drill leaves in the bucket that found a backup damaged."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody without a policy here")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    bucket = open_bucket(box.backup_bucket)
+    (proof,) = [v for v in written_verdicts(bucket) if v.backup.startswith("full-")]
+    record = {**read_certificate(bucket, proof), "run_id": "another", "error": "damaged"}
+    write_refutation(bucket, proof.backup, proof.finished_at + timedelta(seconds=1), record)
+
+
+def assert_exact(guarded: Gateway, job: str, *besides: str) -> None:
+    """Nothing was refused, and everything was used but what lies in the folders ``besides``."""
     assert guarded.denied[job] == set()
-    assert unused(guarded.policies[job], guarded.used[job]) == set(), job
+    left = unused(guarded.policies[job], guarded.used[job])
+    assert {resource.rpartition("/")[0].rpartition("/")[2] for _, resource in left} == {*besides}, (
+        job
+    )
 
 
 @pytest.mark.chaos
@@ -98,7 +119,9 @@ def test_each_job_needs_what_it_is_granted(
         "take_monthly_dump",
     ):
         assert run(job, monkeypatch).success, job
-        assert_exact(guarded, job)
+        # No drill finds anything here.
+        assert_exact(guarded, job, *(["refutations"] if job == "drill_restore" else []))
+    leave_a_refutation(box, monkeypatch)
     for job in ("ship_wal", "verify_backups"):
         leave_a_segment(box)
         forget_the_backups(box)

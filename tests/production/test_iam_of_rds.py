@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import dagster as dg
 import pytest
 
 from ft_ops.backups.jobs import schedules
+from ft_ops.backups.points.bucket_records import write_certificate, write_refutation
 from ft_ops.definitions import defs
 from tests.archive.world import World
 from tests.production.gateway import Gateway, gateway
@@ -145,6 +147,14 @@ def prove(world: World, name: str) -> None:
     )
 
 
+def leave_verdicts(world: World, name: str) -> None:
+    """A proof of a backup, and what refuted it later, as drills leave them in the bucket."""
+    record = {"restored_to": datetime.now(UTC).isoformat(), "error": "damaged"}
+    now = datetime.now(UTC)
+    write_certificate(world.bucket, name, name, now, record | {"run_id": "one"})
+    write_refutation(world.bucket, name, now + timedelta(seconds=1), record | {"run_id": "two"})
+
+
 def test_every_job_of_the_backups_has_a_policy_for_rds() -> None:
     assert {schedule.job_name for schedule in schedules} == set(JOBS)
 
@@ -180,9 +190,13 @@ def test_each_job_needs_what_it_is_granted(
     (full,) = backups(world, "full")
     assert not run("drill_restore", monkeypatch, config("restore_drill", backup=full)).success
     assert not run("drill_restore", monkeypatch).success
+    (increment,) = backups(world, "increment")
+    alone = config("restore_drill", backup=increment)
+    assert not run("drill_restore", monkeypatch, alone).success
     needs("drill_restore", "rds:ModifyDBInstance", "s3:PutObject", "kms:GenerateDataKey")
 
     forget(world, full)
+    leave_verdicts(world, full)
     assert run("verify_backups", monkeypatch).success
     needs("verify_backups")
 
@@ -198,6 +212,7 @@ def test_each_job_needs_what_it_is_granted(
     assert run("take_incremental_backup", monkeypatch).success
     (increment,) = set(backups(world, "increment")) - set(forgotten)
     forget(world, increment)
+    leave_verdicts(world, increment)
     apply = config("backup_retention", dry_run=False)
     assert run("retain_backups", monkeypatch, apply).success
     needs("retain_backups")

@@ -25,8 +25,10 @@ from ft_ops.backups.barman.wal import (
     parse_history,
     refuse_wrong_content,
 )
+from ft_ops.backups.provider import ContentError
 from ft_ops.errors import OpsError
 from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import Listed, objects, read_current
 
 FETCHERS = 4
@@ -72,10 +74,17 @@ class ArchivedWal:
         name = f"{timeline:08X}.history"
         return parse_history(self.read(name).decode())
 
+    def newest(self, segment_bytes: int) -> Segment | None:
+        """The last complete segment, None when there is none."""
+        return max((Segment.parse(name, segment_bytes) for name in self.segments), default=None)
+
+    def wanted(self, first: Segment, last: Segment) -> list[Segment]:
+        """What recovery reads from ``first`` to ``last``, along the last one's history."""
+        return expected_segments(first, last, self.history(last.timeline))
+
     def holes(self, first: Segment, last: Segment) -> list[Hole]:
-        """What is missing of the log from ``first`` to ``last``, along the last one's history."""
-        expected = expected_segments(first, last, self.history(last.timeline))
-        return holes(expected, self.files.__contains__)
+        """What is missing of the log from ``first`` to ``last``."""
+        return holes(self.wanted(first, last), self.files.__contains__)
 
     def read(self, name: str) -> bytes:
         """A file's content, decompressed; an OpsError when it is missing or damaged."""
@@ -100,11 +109,12 @@ class ArchivedWal:
         try:
             return _DECOMPRESS[suffix](content)
         except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-            raise OpsError(
+            raise ContentError(
                 self.bucket.url(stored.key),
                 cause=f"it can't be decompressed: {error}",
                 next_step="restore an older version of this object; without one, no point behind "
                 "it can be reached, so take a full backup now",
+                wal=name,
             ) from error
 
     def fetch(
@@ -124,7 +134,7 @@ class ArchivedWal:
                 next_step="look for them in the server's pg_wal and in older versions of the "
                 "objects; without them, take a full backup now",
             )
-        wanted = expected_segments(first, last, self.history(last.timeline))
+        wanted = self.wanted(first, last)
         fetch = partial(self._fetch, folder=folder, system_identifier=system_identifier)
         with ThreadPoolExecutor(FETCHERS, thread_name_prefix="wal") as pool:
             for _ in pool.map(fetch, (segment.name for segment in wanted)):
@@ -138,6 +148,48 @@ class ArchivedWal:
         content = self.read(name)
         refuse_wrong_content(name, content, system_identifier=system_identifier)
         (folder / name).write_bytes(content)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLog:
+    """Archived WAL as an `ArchivedLog`: segments have this size."""
+
+    archived: ArchivedWal
+    segment_bytes: int
+
+    def problems(self, first_wal: str, last_wal: str) -> list[str]:
+        """What recovery would lack on its way, or could not read."""
+        first = Segment.parse(first_wal, self.segment_bytes)
+        last = Segment.parse(last_wal, self.segment_bytes)
+        try:
+            wanted = self.archived.wanted(first, last)
+        except OpsError as error:
+            return [f"its log: {error.cause}"]
+        missing = holes(wanted, self.archived.files.__contains__)
+        found = [f"its log is missing: {', '.join(map(str, missing))}"] if missing else []
+        cold = [
+            stored
+            for segment in wanted
+            if (stored := self.archived.files.get(segment.name)) is not None
+            and not is_readable(self.archived.bucket, stored)
+        ]
+        if cold:
+            found.append(
+                f"{len(cold)} segments of its log are in {cold[0].storage_class}, where nobody can "
+                "read them without asking for them"
+            )
+        return found
+
+    def holes(self, first_wal: str) -> list[str]:
+        """What is missing from a segment to the newest one."""
+        first = Segment.parse(first_wal, self.segment_bytes)
+        newest = self.archived.newest(self.segment_bytes)
+        if newest is None:
+            return [f"the bucket holds no WAL at all, and {first.name} is needed"]
+        try:
+            return [f"WAL is missing: {hole}" for hole in self.archived.holes(first, newest)]
+        except OpsError as error:
+            return [error.cause]
 
 
 def list_wal(bucket: Bucket, prefix: str) -> ArchivedWal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -16,6 +16,7 @@ from ft_ops.backups.points.bucket_records import point_key, point_names
 from ft_ops.backups.provider import Condition, Replica, StoredBackup
 from ft_ops.errors import OpsError
 from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.glacier import NEEDS_RESTORE
 from ft_ops.s3.objects import Listed
 
 _INFO = "backup.info"
@@ -79,6 +80,10 @@ class Folder:
     def storage_classes(self) -> tuple[str, ...]:
         return tuple(sorted({found.storage_class for found in self.objects.values()}))
 
+    def classes_of(self, names: Iterable[str]) -> str:
+        """The storage classes of some of its objects, in words."""
+        return ", ".join(sorted({self.objects[name].storage_class for name in names}))
+
 
 @dataclass(frozen=True, slots=True)
 class Copies:
@@ -110,6 +115,11 @@ def folders(found: Iterable[Listed], base: str) -> dict[str, Folder]:
     return {backup_id: Folder(objects) for backup_id, objects in grouped.items()}
 
 
+def readable_by_class(stored: Listed) -> bool:
+    """Whether an object can be read as far as its storage class says; S3 itself is not asked."""
+    return stored.storage_class not in NEEDS_RESTORE
+
+
 def catalog(
     infos: Iterable[BackupInfo],
     present: Mapping[str, Folder],
@@ -119,6 +129,7 @@ def catalog(
     base: str,
     system_identifier: str,
     segment_bytes: int,
+    is_readable: Callable[[Listed], bool] = readable_by_class,
 ) -> list[StoredBackup]:
     """Every backup id that has objects or an entry, oldest first, and what is wrong with it."""
     by_id = {info.backup_id: info for info in infos}
@@ -126,7 +137,7 @@ def catalog(
     for backup_id in sorted({*by_id, *present}):
         folder = present.get(backup_id, Folder({}))
         info = by_id.get(backup_id)
-        condition, problem = _condition(info, folder, system_identifier)
+        condition, problem = _condition(info, folder, system_identifier, is_readable)
         wal = _log_of(info, segment_bytes) if info else []
         backups.append(
             StoredBackup(
@@ -173,7 +184,10 @@ def increment(bucket: Bucket, name: str) -> StoredBackup:
 
 
 def _condition(
-    info: BackupInfo | None, folder: Folder, system_identifier: str
+    info: BackupInfo | None,
+    folder: Folder,
+    system_identifier: str,
+    is_readable: Callable[[Listed], bool],
 ) -> tuple[Condition, str | None]:
     if info is None:
         return _condition_without_info(folder)
@@ -183,16 +197,30 @@ def _condition(
         return "failed", info.error or "barman-cloud-backup failed"
     if info.status != _DONE:
         return "unfinished", f"its status is {info.status}"
+    return _condition_of_objects(info, folder, is_readable)
+
+
+def _condition_of_objects(
+    info: BackupInfo, folder: Folder, is_readable: Callable[[Listed], bool]
+) -> tuple[Condition, str | None]:
     missing = _missing_archives(info, folder)
     if missing:
         return "damaged", f"its objects {', '.join(missing)} are missing"
+    cold = sorted(name for name, stored in folder.objects.items() if not is_readable(stored))
+    if cold:
+        return "archived", (
+            f"its objects {', '.join(cold)} are in {folder.classes_of(cold)}, where nobody can "
+            "read them without asking for them"
+        )
     return "complete", None
 
 
 def _condition_without_info(folder: Folder) -> tuple[Condition, str | None]:
     if _INFO in folder.objects:
         return "damaged", "its backup.info can't be read"
-    return "unfinished", f"{len(folder.objects)} objects and no backup.info: its upload died"
+    return "unfinished", (
+        f"{len(folder.objects)} objects and no backup.info: its upload died, or somebody removed it"
+    )
 
 
 def _missing_archives(info: BackupInfo, folder: Folder) -> list[str]:
@@ -238,6 +266,9 @@ def _copy_problems(
     )
     if missing:
         yield f"{', '.join(missing)} missing or of another size"
+    cold = sorted(name for name, stored in copy.objects.items() if not readable_by_class(stored))
+    if cold:
+        yield f"{', '.join(cold)} can't be read there without asking: {copy.classes_of(cold)}"
     missing_wal = [name for name in wal if name not in copied_wal]
     if missing_wal:
         yield f"WAL is missing there: {', '.join(missing_wal)}"

@@ -49,7 +49,7 @@ def log_state(
     timeline = Segment.parse(server.wal, segment_bytes).timeline
     complete = Segment(number - 1, timeline, segment_bytes)
     names = archived.segments
-    newest = max((Segment.parse(name, segment_bytes) for name in names), default=None)
+    newest = archived.newest(segment_bytes)
     behind = complete.number - newest.number if newest is not None else complete.number
     restorable_to = _restorable_to(server, archived, is_whole=behind <= 0 and open_bytes == 0)
     lag = (server.now - restorable_to).total_seconds() if restorable_to is not None else None

@@ -6,14 +6,16 @@ is a named restore point and the log up to it, in the bucket.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from ft_ops.backups.barman.archived_wal import ArchivedWal, list_wal
+from ft_ops.backups.barman.archived_wal import ArchivedWal, ListedLog, list_wal
 from ft_ops.backups.barman.catalog import (
     Copies,
     catalog,
@@ -21,21 +23,25 @@ from ft_ops.backups.barman.catalog import (
     increment,
     parse_list,
     stored_increments,
-    wal_deletions,
 )
+from ft_ops.backups.barman.delete import delete_full
 from ft_ops.backups.barman.log import log_state
+from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
 from ft_ops.backups.barman.spool import ship_spool
 from ft_ops.backups.barman.wal import Segment
 from ft_ops.backups.drill.recovery import recovered
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.backups.provider import (
+    Began,
     Log,
     LogState,
     ProviderName,
     RestoredCopy,
+    Source,
     StoredBackup,
     Taken,
+    unheard,
 )
 from ft_ops.backups.take.commands import run, without_password
 from ft_ops.errors import OpsError, Refused
@@ -44,13 +50,13 @@ from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import hide, objects
-from ft_ops.s3.upload import abort_upload, half_uploads
+from ft_ops.s3.glacier import is_readable
+from ft_ops.s3.objects import objects
 
 _WAL_TIMEOUT_SECONDS: Final = 120
-_CATALOG_TIMEOUT_SECONDS: Final = 600
 _POLL_SECONDS: Final = 0.5
 _UPLOADERS: Final = 2
+_STARTED: Final = re.compile(r"Starting backup '(\w+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +86,33 @@ class BarmanProvider:
     def cluster(self) -> str:
         return self.system_identifier
 
-    def take_full(self, name: str, log: Log) -> Taken:
+    @property
+    def recovers_by_log(self) -> bool:
+        return True
+
+    @property
+    def copy_bucket(self) -> Bucket | None:
+        return self.replica
+
+    def take_full(self, name: str, log: Log, began: Began = unheard) -> Taken:
         """Take a base backup, then mark the log, so that the log up to there makes it complete.
 
         barman-cloud-backup reads PGDATA: run it where it may.
         """
         target, environment = without_password(self.url)
-        arguments = ["--lz4", "--immediate-checkpoint", "--jobs", str(_UPLOADERS)]
+        # Told of what it does, for the id that it chooses: what it leaves behind is known by that.
+        arguments = ["-v", "--lz4", "--immediate-checkpoint", "--jobs", str(_UPLOADERS)]
+
+        def hear(line: str) -> None:
+            if match := _STARTED.search(line):
+                began(match[1])
+
         run(
             "barman-cloud-backup",
-            [*arguments, "--dbname", target, "--name", name, *self._place],
+            [*arguments, "--dbname", target, "--name", name, *self.place.arguments],
             timeout_seconds=self.timeout_seconds,
             environment=environment,
+            heard=hear,
         )
         stored = self._complete(name)
         log(f"{stored.location}: {stored.bytes:,} bytes")
@@ -139,6 +160,16 @@ class BarmanProvider:
             log(f"completed the open segment: {state.lag_seconds:.0f} s were not archived")
         self._ship_spool(log)
 
+    def archived_log(self) -> ListedLog:
+        """What the bucket holds of the log."""
+        return ListedLog(self._listed(), self.segment_bytes)
+
+    def copied_log(self) -> ListedLog | None:
+        """What its copy holds of it."""
+        if self.replica is None:
+            return None
+        return ListedLog(list_wal(self.replica, f"{self.place.wals}/"), self.segment_bytes)
+
     def log_state(self, connection: Connection, since_wal: str | None) -> LogState:
         """Compare the server's log with what the bucket holds of it."""
         first = Segment.parse(since_wal, self.segment_bytes) if since_wal else None
@@ -149,20 +180,25 @@ class BarmanProvider:
         infos = parse_list(
             run(
                 "barman-cloud-backup-list",
-                ["--format", "json", *self._place],
-                timeout_seconds=_CATALOG_TIMEOUT_SECONDS,
+                ["--format", "json", *self.place.arguments],
+                timeout_seconds=CATALOG_TIMEOUT_SECONDS,
             )
         )
         fulls = catalog(
             infos,
-            folders(objects(self.bucket, self._base), self._base),
+            folders(objects(self.bucket, self.place.base), self.place.base),
             self._copies(),
             bucket=self.bucket,
-            base=self._base,
+            base=self.place.base,
             system_identifier=self.system_identifier,
             segment_bytes=self.segment_bytes,
+            is_readable=partial(is_readable, self.bucket),
         )
         return [*fulls, *stored_increments(self.bucket)]
+
+    def source(self, backup: StoredBackup, point: RestorePoint) -> Source:
+        """The full itself; the log brings it to any later point."""
+        return Source(backup.name, f"{backup.location} and the log to {point.mark.wal}")
 
     @contextmanager
     def restore(
@@ -198,23 +234,8 @@ class BarmanProvider:
         Refused when barman would delete a segment that one of ``others`` needs. An increment is
         a place in the log: nothing of it is deleted here.
         """
-        if backup.kind == "increment":
-            return
-        if backup.condition == "unfinished":
-            # barman can't delete what it does not list.
-            for upload in half_uploads(self.bucket, f"{self._base}{backup.provider_id}/"):
-                abort_upload(self.bucket, upload)
-            for stored in objects(self.bucket, f"{self._base}{backup.provider_id}/"):
-                hide(self.bucket, stored.key)
-            return
-        arguments = ["--backup-id", backup.provider_id]
-        self._refuse_breaking_a_chain(backup, others)
-        run(
-            "barman-cloud-backup-delete",
-            [*arguments, "--minimum-redundancy", str(self.floor), *self._place],
-            timeout_seconds=_CATALOG_TIMEOUT_SECONDS,
-        )
-        log(f"deleted {backup.location}")
+        if backup.kind != "increment":
+            delete_full(self.place, backup, others, self.segment_bytes, self.floor, log)
 
     def hold(self, backup: StoredBackup) -> None:
         """Set barman's own keep annotation."""
@@ -225,28 +246,21 @@ class BarmanProvider:
         self._keep("--release", backup.provider_id)
 
     @property
-    def _place(self) -> list[str]:
-        return [f"s3://{self.bucket.name}/{self.folder}", self.server]
-
-    @property
-    def _base(self) -> str:
-        return f"{self.folder}/{self.server}/base/"
-
-    @property
-    def _wals(self) -> str:
-        return f"{self.folder}/{self.server}/wals"
+    def place(self) -> Place:
+        """Where it all lies."""
+        return Place(self.bucket, self.folder, self.server)
 
     def _listed(self, name: str | None = None) -> ArchivedWal:
         part = f"{name[:16]}/{name}" if name else ""
-        return list_wal(self.bucket, f"{self._wals}/{part}")
+        return list_wal(self.bucket, f"{self.place.wals}/{part}")
 
     def _copies(self) -> Copies | None:
         if self.replica is None:
             return None
         return Copies(
             self.replica,
-            folders(objects(self.replica, self._base), self._base),
-            list_wal(self.replica, self._wals).files.keys(),
+            folders(objects(self.replica, self.place.base), self.place.base),
+            list_wal(self.replica, f"{self.place.wals}/").files.keys(),
         )
 
     def _take_point(self, name: str, log: Log) -> RestorePoint:
@@ -268,11 +282,11 @@ class BarmanProvider:
 
     def _keep(self, *arguments: str) -> None:
         options, backup_id = arguments[:-1], arguments[-1]
-        url, server = self._place
+        url, server = self.place.arguments
         run(
             "barman-cloud-backup-keep",
             [*options, url, server, backup_id],
-            timeout_seconds=_CATALOG_TIMEOUT_SECONDS,
+            timeout_seconds=CATALOG_TIMEOUT_SECONDS,
         )
 
     def _ship_spool(self, log: Log) -> None:
@@ -283,7 +297,7 @@ class BarmanProvider:
                 connect(self.url, application="wal") as connection,
                 only_one(connection, f"wal spool {self.spool}"),
             ):
-                shipment = ship_spool(self.spool, self.bucket, self._wals, self._archive)
+                shipment = ship_spool(self.spool, self.bucket, self.place.wals, self._archive)
         except Refused:
             return  # another run ships it at this moment
         if shipment.files:
@@ -294,7 +308,7 @@ class BarmanProvider:
             "barman-cloud-wal-archive",
             # gzip, for its checksum; its lowest level, which takes a third of the usual one's time
             # for an eighth more bytes.
-            ["--gzip", "--compression-level", "low", *self._place, str(path)],
+            ["--gzip", "--compression-level", "low", *self.place.arguments, str(path)],
             timeout_seconds=_WAL_TIMEOUT_SECONDS,
         )
 
@@ -306,29 +320,7 @@ class BarmanProvider:
             options += ["--tablespace", f"{name}:{location}"]
         run(
             "barman-cloud-restore",
-            [*options, *self._place, backup.provider_id, str(folder / "data")],
+            [*options, *self.place.arguments, backup.provider_id, str(folder / "data")],
             timeout_seconds=self.timeout_seconds,
         )
         pg.hand_over(folder)
-
-    def _refuse_breaking_a_chain(
-        self, backup: StoredBackup, others: Collection[StoredBackup]
-    ) -> None:
-        shown = run(
-            "barman-cloud-backup-delete",
-            ["--dry-run", "--backup-id", backup.provider_id, *self._place],
-            timeout_seconds=_CATALOG_TIMEOUT_SECONDS,
-        )
-        needed = [
-            Segment.parse(other.begins_at_wal, self.segment_bytes)
-            for other in others
-            if other.begins_at_wal is not None
-        ]
-        deleted = wal_deletions(shown, self.segment_bytes)
-        if needed and deleted and deleted[-1] >= min(needed):
-            raise Refused(
-                f"delete {backup.name}",
-                cause=f"barman would delete the log up to {deleted[-1].name}, and a backup that "
-                f"stays needs it from {min(needed).name} on",
-                next_step="look for a backup of another cluster in the folder; move it away",
-            )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ft_ops.backups.provider import ContentError
 from ft_ops.errors import OpsError
 
 SEGMENT_NAME: Final = re.compile(r"[0-9A-F]{24}")
@@ -132,30 +133,36 @@ def holes(expected: Iterable[Segment], present: Callable[[str], bool]) -> list[H
 
 
 def refuse_wrong_content(name: str, content: bytes, *, system_identifier: str) -> None:
-    """Compare a segment's first page with its name; an OpsError says what else it is.
+    """Compare a segment's first page with its name; a ContentError says what else it is.
 
     A segment of another cluster, or of another place, has a valid name only.
     """
     what = f"WAL segment {name}"
     if len(content) < _HEADER.size:
-        raise OpsError(what, cause=f"it has {len(content)} bytes", next_step=_BACKED_UP_AGAIN)
+        raise ContentError(
+            what, cause=f"it has {len(content)} bytes", next_step=_BACKED_UP_AGAIN, wal=name
+        )
     _, _, timeline, address, _, system, size = _HEADER.unpack_from(content)
     if str(system) != system_identifier:
-        raise OpsError(
+        raise ContentError(
             what,
             cause=f"it was written by the cluster {system}, this one is {system_identifier}",
             next_step="find out which other server archives into this bucket and stop it; then "
             "take a full backup",
+            wal=name,
         )
     if size != len(content):
-        raise OpsError(
+        raise ContentError(
             what,
             cause=f"it has {len(content)} bytes instead of {size}",
             next_step=_BACKED_UP_AGAIN,
+            wal=name,
         )
     actual = Segment(address // size, timeline, size).name
     if actual != name:
-        raise OpsError(what, cause=f"its content is {actual}", next_step=_BACKED_UP_AGAIN)
+        raise ContentError(
+            what, cause=f"its content is {actual}", next_step=_BACKED_UP_AGAIN, wal=name
+        )
 
 
 def spans(names: Iterable[str], size: int) -> Mapping[int, tuple[Segment, Segment]]:

@@ -18,16 +18,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.backups.drill import index_check
+from ft_ops.backups.drill.notes import Notes
 from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint, schema_digests
-from ft_ops.backups.provider import Finding, Log, RestoredCopy
+from ft_ops.backups.provider import Examined, Finding, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
@@ -35,17 +35,23 @@ from ft_ops.schema import load_migrations, migration_states
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One check's outcome. ``examined`` counts what it looked at, in its own unit."""
+class CheckResult:
+    """One check's outcome. ``examined`` counts what it looked at, in its own unit.
+
+    ``undecided`` is what it could not look at this time, ``unsaid`` what it can't by its nature.
+    """
 
     check: str
     unit: str
     examined: int
     findings: tuple[Finding, ...]
     seconds: float
+    undecided: tuple[Finding, ...] = ()
+    unsaid: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        verdict = "; ".join(map(str, self.findings)) or "nothing wrong"
+        said = [*map(str, self.findings), *(f"not looked at: {u}" for u in self.undecided)]
+        verdict = "; ".join(said) or "nothing wrong"
         return f"{self.check}: {self.examined:,} {self.unit} in {self.seconds:.1f} s: {verdict}"
 
 
@@ -60,93 +66,89 @@ _SESSION: Mapping[str, str] = MappingProxyType(
     }
 )
 
-Answer: TypeAlias = tuple[int, Sequence[Finding]]
-"""How many were examined, and what is wrong."""
-
-Check = Callable[[Connection, RestorePoint], Answer]
+Check = Callable[[Connection, RestorePoint], Examined]
 
 
-def climb(copy: RestoredCopy, point: RestorePoint, log: Log) -> list[Rung]:
+def run_checks(copy: RestoredCopy, point: RestorePoint, log: Log) -> list[CheckResult]:
     """Run every check, whatever the ones before found; the files last, with the server stopped."""
-    rungs = []
+    results = []
     for name, unit, step in _steps(copy, point):
         started = time.monotonic()
-        examined, findings = step()
-        rungs.append(Rung(name, unit, examined, tuple(findings), time.monotonic() - started))
-        log(str(rungs[-1]))
-    return rungs
+        found = step()
+        seconds = time.monotonic() - started
+        results.append(
+            CheckResult(
+                name, unit, found.examined, found.findings, seconds, found.undecided, found.unsaid
+            )
+        )
+        log(str(results[-1]))
+    return results
 
 
-def records(rungs: Sequence[Rung]) -> list[dict[str, object]]:
+def records(results: Sequence[CheckResult]) -> list[dict[str, object]]:
     """The outcome as a certificate holds it."""
     return [
         {
-            "check": rung.check,
-            "examined": f"{rung.examined} {rung.unit}",
-            "seconds": round(rung.seconds, 3),
-            "findings": [str(finding) for finding in rung.findings],
+            "check": result.check,
+            "examined": f"{result.examined} {result.unit}",
+            "seconds": round(result.seconds, 3),
+            "findings": [str(finding) for finding in result.findings],
+            "not looked at": [*map(str, result.undecided), *result.unsaid],
         }
-        for rung in rungs
+        for result in results
     ]
 
 
-def fingerprints(connection: Connection, point: RestorePoint) -> Answer:
+def fingerprints(connection: Connection, point: RestorePoint) -> Examined:
     """Every table against its fingerprint at the point."""
-    findings = []
-
-    def unreadable(name: str, problem: str) -> None:
-        findings.append(Finding("fingerprint", name, problem))
-
-    found = fingerprint_readable_tables(connection, unreadable)
-    told = {finding.subject for finding in findings}
-    for name in sorted({*point.tables, *found} - told):
+    notes = Notes("fingerprint")
+    found = fingerprint_readable_tables(connection, notes.failed)
+    unread = notes.subjects
+    for name in sorted({*point.tables, *found, *unread}):
         problem = _fingerprint_problem(name, point, found.get(name))
-        if problem is not None:
-            findings.append(Finding("fingerprint", name, problem))
-    return len(found), findings
+        if problem is not None and (name not in unread or name not in point.tables):
+            notes.wrong(name, problem)
+    return notes.examined(len(found))
 
 
 def foreign_keys(
     connection: Connection,
     point: RestorePoint,  # noqa: ARG001  a Check
-) -> Answer:
+) -> Examined:
     """Every foreign key by a join of the tables, not of their indexes."""
     with connection.cursor(row_factory=class_row(_ForeignKey)) as cursor:
         keys = cursor.execute(statement("backups/foreign_keys")).fetchall()
-    findings = []
+    notes = Notes("foreign keys")
     for key in keys:
         try:
             orphans = _orphans(connection, key)
         except psycopg.Error as error:
-            findings.append(Finding("foreign keys", key.label, str(error).strip()))
+            notes.failed(key.label, error)
             continue
         if orphans:
             problem = f"{orphans} rows without their row in {key.parent_schema}.{key.parent}"
-            findings.append(Finding("foreign keys", key.label, problem))
-    return len(keys), findings
+            notes.wrong(key.label, problem)
+    return notes.examined(len(keys))
 
 
-def schema(connection: Connection, point: RestorePoint) -> tuple[int, Sequence[Finding]]:
+def schema(connection: Connection, point: RestorePoint) -> Examined:
     """Every object's definition against the point's, and the ledger against the migrations.
 
     Pending migrations are no fault of an older backup. Where the live schema differs from the
     migrations, so does its copy: that has a check of its own.
     """
     found = schema_digests(connection)
-    findings = [
-        Finding("schema", name, _schema_problem(found.get(name), point.schema.get(name)))
-        for name in sorted(found.keys() | point.schema.keys())
-        if found.get(name) != point.schema.get(name)
-    ]
-    findings += [
-        Finding("schema", f"migration {state.version}/{state.description}", state.state)
-        for state in migration_states(connection, load_migrations())
-        if state.state not in {"applied", "pending"}
-    ]
-    return len(found), findings
+    notes = Notes("schema")
+    for name in sorted(found.keys() | point.schema.keys()):
+        if found.get(name) != point.schema.get(name):
+            notes.wrong(name, _schema_problem(found.get(name), point.schema.get(name)))
+    for state in migration_states(connection, load_migrations()):
+        if state.state not in {"applied", "pending"}:
+            notes.wrong(f"migration {state.version}/{state.description}", state.state)
+    return notes.examined(len(found))
 
 
-def extensions(connection: Connection, point: RestorePoint) -> Answer:
+def extensions(connection: Connection, point: RestorePoint) -> Examined:
     """Installed extensions against those at the point, and whether this server can load them."""
     found = {
         name: (version, is_available)
@@ -154,46 +156,47 @@ def extensions(connection: Connection, point: RestorePoint) -> Answer:
             statement("backups/installed_extensions")
         )
     }
-    findings = []
+    notes = Notes("extensions")
     for name, version in point.extensions.items():
         actual, is_available = found.get(name, (None, False))
         if actual != version:
-            findings.append(
-                Finding("extensions", name, f"version {actual}, at the point it was {version}")
-            )
+            notes.wrong(name, f"version {actual}, at the point it was {version}")
         elif not is_available:
             problem = f"version {version} is not on this server; name one by FT_PG_BIN_DIR"
-            findings.append(Finding("extensions", name, problem))
-    return len(found), findings
+            notes.undecided.append(Finding("extensions", name, problem))
+    return notes.examined(len(found))
 
 
 def collations(
     connection: Connection,
     point: RestorePoint,  # noqa: ARG001  a Check
-) -> Answer:
-    """Collation versions of the data against this machine's: another one may sort otherwise."""
-    rows = connection.execute(statement("backups/collations")).fetchall()
-    return 1, [
-        Finding("collations", name, f"made with version {recorded}, this machine has {actual}")
-        for name, recorded, actual in rows
-    ]
+) -> Examined:
+    """Collation versions of the data against this machine's: another one may sort otherwise.
+
+    That is about the machine. Whether the backup's own indexes are in order it can't say here.
+    """
+    notes = Notes("collations")
+    for name, recorded, actual in connection.execute(statement("backups/collations")).fetchall():
+        problem = f"made with version {recorded}, this machine has {actual}"
+        notes.undecided.append(Finding("collations", name, problem))
+    return notes.examined(1)
 
 
 def _indexes_by_amcheck(
     connection: Connection,
     point: RestorePoint,  # noqa: ARG001  a Check
-) -> Answer:
+) -> Examined:
     return index_check.check_with_amcheck(connection)
 
 
 def _indexes_against_tables(
     connection: Connection,
     point: RestorePoint,  # noqa: ARG001  a Check
-) -> Answer:
+) -> Examined:
     return index_check.check_against_tables(connection)
 
 
-_Step = Callable[[], Answer]
+_Step = Callable[[], Examined]
 
 _CHECKS: Sequence[tuple[str, str, Check]] = (
     ("fingerprint", "tables", fingerprints),
@@ -237,10 +240,10 @@ def _fingerprint_problem(
 
 def _steps(copy: RestoredCopy, point: RestorePoint) -> list[tuple[str, str, _Step]]:
     steps: list[tuple[str, str, _Step]] = [
-        (name, unit, partial(_asked, copy.url, point, check)) for name, unit, check in _CHECKS
+        (name, unit, partial(_asked, copy, copy.url, point, check)) for name, unit, check in _CHECKS
     ]
     if copy.admin_url is not None:
-        against_tables = partial(_asked, copy.admin_url, point, _indexes_against_tables)
+        against_tables = partial(_asked, copy, copy.admin_url, point, _indexes_against_tables)
         steps.append((index_check.CHECK, "indexes against their tables", against_tables))
     steps.append(("checksums", "blocks", copy.check_files))
     return steps
@@ -274,10 +277,19 @@ def _orphans(connection: Connection, key: _ForeignKey) -> int:
     return int(row[0])
 
 
-def _asked(url: str, point: RestorePoint, check: Check) -> Answer:
+def _asked(copy: RestoredCopy, url: str, point: RestorePoint, check: Check) -> Examined:
     """Run a check on a connection of its own: a damaged server may have cut the last one."""
+    notes = Notes("server")
     try:
         with connect(url, application="drill", settings=_SESSION) as connection:
             return check(connection, point)
-    except (psycopg.Error, OpsError) as error:
-        return 0, [Finding("server", point.database, str(error).strip())]
+    except psycopg.Error as error:
+        notes.failed(point.database, error)
+        said = str(error)
+    except OpsError as error:
+        said = str(error)
+        notes.undecided.append(Finding("server", point.database, said))
+    blamed = copy.blamed_on_data(said)
+    if blamed is not None:
+        notes.wrong(point.database, blamed)
+    return notes.examined(0)

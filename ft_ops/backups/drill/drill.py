@@ -1,34 +1,37 @@
-"""Restores a backup and checks what came back: the only proof that there is one."""
+"""Restores a backup and checks what came back: the only proof that there is one.
+
+A drill ends proven, refuted or unknown. It is refuted only by what is stored: findings on the copy,
+or a ContentError. Whatever else keeps it from its end says nothing about the backup.
+"""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from ft_ops.backups.drill.checks import Rung, climb, records
-from ft_ops.backups.inventory import ledger
-from ft_ops.backups.inventory.inventory import why_it_does_not_count
-from ft_ops.backups.inventory.ledger import Entry
-from ft_ops.backups.points.bucket_records import read_point, write_certificate
+from ft_ops.backups.drill.checks import CheckResult, records, run_checks
+from ft_ops.backups.drill.plan import Plan
+from ft_ops.backups.inventory import ledger, verdicts
+from ft_ops.backups.inventory.inventory import count_again
+from ft_ops.backups.inventory.ledger import Entry, Refuted, Verdict
+from ft_ops.backups.points.bucket_records import read_point, write_certificate, write_refutation
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import BackupProvider, Finding, Log, StoredBackup
-from ft_ops.errors import OpsError, Refused, mask_secrets
-from ft_ops.pg.connect import Connection
+from ft_ops.backups.provider import (
+    BackupProvider,
+    ContentError,
+    Finding,
+    Log,
+    Source,
+    StoredBackup,
+)
+from ft_ops.errors import OpsError, mask_secrets
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.locks import only_one
 from ft_ops.s3.bucket import Bucket
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which full to restore, and to whose point: its own, or a later increment's."""
-
-    backup: Entry
-    target: Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,46 +43,13 @@ class Drill:
     """
 
     plan: Plan
+    source: Source
     restored_to: datetime
     recovery_seconds: float
     loss_seconds: float
     rows: int
-    rungs: tuple[Rung, ...]
+    checks: tuple[CheckResult, ...]
     certificate: str
-
-
-def newest_plan(entries: Sequence[Entry]) -> Plan:
-    """The newest full, to the newest point behind it. Refused when there is no full."""
-    newest = _fulls(entries)[-1]
-    points = [entry for entry in entries if _is_usable(entry) and entry.kind != "dump"]
-    return Plan(backup=newest, target=points[-1])
-
-
-def older_plan(entries: Sequence[Entry], chance: random.Random) -> Plan:
-    """Any full but the newest, if there is another, to its own point. Refused without a full."""
-    fulls = _fulls(entries)
-    chosen = chance.choice(fulls[:-1] or fulls)
-    return Plan(backup=chosen, target=chosen)
-
-
-def named_plan(entries: Sequence[Entry], name: str) -> Plan:
-    """A full by its name, to its own point; or the last full before an increment, to that."""
-    usable = [entry for entry in entries if _is_usable(entry)]
-    target = next((entry for entry in usable if entry.name == name), None)
-    if target is None or target.kind == "dump":
-        raise Refused(
-            f"restore drill of {name}",
-            cause="there is no complete full backup or increment of that name",
-            next_step="take a name from backup_inventory",
-        )
-    fulls = [entry for entry in usable[: usable.index(target) + 1] if entry.kind == "full"]
-    if not fulls:
-        raise Refused(
-            f"restore drill of {name}",
-            cause="the full backups before it are gone",
-            next_step="choose a later increment",
-        )
-    return Plan(backup=fulls[-1], target=target)
 
 
 def run_drill(
@@ -94,33 +64,32 @@ def run_drill(
 ) -> Drill:
     """Restore by ``plan`` in a place of its own, check the copy, and record a certificate.
 
-    An OpsError names everything that is wrong; the backup is not verified from then on. Refused,
-    without a verdict, when the drill can't be held at all or another one is being held.
+    An OpsError when it is not proven. Only when the content is refuted, the backup is not verified
+    from then on; it is booked on what was restored, whatever the plan named. Refused when another
+    drill is being held.
     """
     with only_one(connection, "restore drill"):
-        drill = ledger.begin_drill(connection, plan.backup.name, plan.target.name, run_id)
-        with _recording_failure(connection, drill):
-            trial = _restore_and_check(connection, provider, bucket, plan, log)
-            loss_seconds = max((now - trial.point.at).total_seconds(), 0.0)
-            certificate = _certificate(plan, trial, loss_seconds, run_id)
-            if trial.findings:
-                raise _Refuted(plan, trial.findings, certificate)
-            key = write_certificate(bucket, plan.backup.name, datetime.now(UTC), certificate)
-            ledger.pass_drill(
-                connection,
-                drill,
-                restored_to=trial.point.at,
-                recovery_seconds=trial.recovery_seconds,
-                loss_seconds=loss_seconds,
-                certificate=certificate,
-            )
+        drill = _Record(connection, bucket, plan, now, run_id, log)
+        with drill.ending():
+            point = _agreed_point(connection, bucket, plan.target)
+            stored = _whole(connection, provider, bucket, plan, log)
+            drill.book(provider.source(stored, point))
+            log(f"restoring {drill.source.words} to {point.name}, {point.at:%F %T}Z")
+            started = time.monotonic()
+            with provider.restore(stored, point, log) as copy:
+                seconds = time.monotonic() - started
+                log(f"recovered in {seconds:.1f} s")
+                checks = tuple(run_checks(copy, point, log))
+                trial = _Trial(point, stored, drill.source, seconds, copy.evidence, checks)
+            key = drill.conclude(trial)
     return Drill(
         plan=plan,
-        restored_to=trial.point.at,
-        recovery_seconds=trial.recovery_seconds,
-        loss_seconds=loss_seconds,
-        rows=trial.point.rows,
-        rungs=trial.rungs,
+        source=trial.source,
+        restored_to=point.at,
+        recovery_seconds=seconds,
+        loss_seconds=trial.loss_seconds(now),
+        rows=point.rows,
+        checks=checks,
         certificate=bucket.url(key),
     )
 
@@ -129,41 +98,171 @@ def run_drill(
 class _Trial:
     point: RestorePoint
     stored: StoredBackup
+    source: Source
     recovery_seconds: float
     evidence: Mapping[str, str]
-    rungs: tuple[Rung, ...]
+    checks: tuple[CheckResult, ...]
 
     @property
     def findings(self) -> list[Finding]:
-        return [finding for rung in self.rungs for finding in rung.findings]
+        return [finding for check in self.checks for finding in check.findings]
+
+    @property
+    def undecided(self) -> list[Finding]:
+        return [finding for check in self.checks for finding in check.undecided]
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.findings:
+            return "refuted"
+        return "unknown" if self.undecided else "proven"
+
+    def loss_seconds(self, now: datetime) -> float:
+        return max((now - self.point.at).total_seconds(), 0.0)
 
 
-class _Refuted(OpsError):
-    """A copy was restored, and it is not what was backed up."""
+class _NotProven(OpsError):
+    """A copy was restored, and what was seen of it does not prove it."""
 
-    def __init__(
-        self, plan: Plan, findings: Sequence[Finding], certificate: Mapping[str, object]
-    ) -> None:
+    def __init__(self, trial: _Trial, certificate: Mapping[str, object]) -> None:
         self.certificate = certificate
-        super().__init__(
-            f"backup {plan.backup.name}, restored to {plan.target.name}",
-            cause="; ".join(map(str, findings)),
-            next_step="take a full backup now and drill it; then find out whether the live "
-            "database has the damage too (run the same check there)",
+        self.verdict = trial.verdict
+        what = f"{trial.source.words}, restored to {trial.point.name}"
+        if trial.verdict == "refuted":
+            super().__init__(
+                what,
+                cause="; ".join(map(str, trial.findings)),
+                next_step="take a full backup now and drill it; then find out whether the live "
+                "database has the damage too (run the same check there)",
+            )
+        else:
+            super().__init__(
+                what,
+                cause="not everything could be looked at: " + "; ".join(map(str, trial.undecided)),
+                next_step="mend what it names and drill it again: it is as verified as it was",
+            )
+
+
+_NOTHING_YET = Source(None, "nothing yet")
+
+
+@dataclass(slots=True)
+class _Record:
+    """What the ledger and the bucket are told of one drill."""
+
+    connection: Connection
+    bucket: Bucket
+    plan: Plan
+    now: datetime
+    run_id: str
+    log: Log
+    number: int | None = None
+    source: Source = _NOTHING_YET
+
+    def book(self, source: Source) -> None:
+        """From here on a verdict is one about ``source``."""
+        self.source = source
+        self.number = self._begin(source.backup, source.words)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Record how a block ended that did not conclude."""
+        try:
+            yield
+        except _NotProven as error:
+            self._end(error.verdict, error, error.certificate)
+            raise
+        except ContentError as error:
+            self._end("refuted", error, None, self._refutes(error))
+            raise
+        except Exception as error:
+            self._end("unknown", error, None)
+            raise
+
+    def conclude(self, trial: _Trial) -> str:
+        """Record a proof; returns the key of its certificate. An OpsError if it is none."""
+        certificate = self._certificate(trial)
+        if trial.verdict != "proven":
+            raise _NotProven(trial, certificate)
+        assert self.number is not None
+        key = write_certificate(
+            self.bucket, self.source.backup, self.plan.target.name, datetime.now(UTC), certificate
+        )
+        verdicts.pass_drill(
+            self.connection,
+            self.number,
+            restored_to=trial.point.at,
+            recovery_seconds=trial.recovery_seconds,
+            loss_seconds=trial.loss_seconds(self.now),
+            certificate=certificate,
+        )
+        self.log(f"proven: {self.source.words}")
+        return key
+
+    def _begin(self, backup: str | None, words: str | None) -> int:
+        return verdicts.begin_drill(
+            self.connection, backup, self.plan.target.name, self.run_id, words
         )
 
+    def _end(
+        self,
+        verdict: Verdict,
+        error: Exception,
+        certificate: Mapping[str, object] | None,
+        refutes: Refuted = "backup",
+    ) -> None:
+        said = mask_secrets(str(error))
+        self.log(f"verdict: {verdict}")
+        if not takes_statements(self.connection):
+            return  # the next drill records that this one died
+        if self.number is None:
+            # It never came to a restore: nothing was looked at.
+            self.number = self._begin(self.plan.backup.name, None)
+        if verdict != "refuted":
+            verdicts.give_up_drill(self.connection, self.number, said, certificate)
+            return
+        record = {**(certificate or self._facts()), "verdict": verdict, "error": said}
+        record |= {"refutes": refutes}
+        verdicts.refute_drill(self.connection, self.number, said, record, refutes=refutes)
+        if self.source.backup is not None:
+            write_refutation(self.bucket, self.source.backup, datetime.now(UTC), record)
 
-def _restore_and_check(
-    connection: Connection, provider: BackupProvider, bucket: Bucket, plan: Plan, log: Log
-) -> _Trial:
-    point = _agreed_point(connection, bucket, plan.target)
-    stored = _stored(provider, plan.backup)
-    log(f"restoring {stored.location} to {point.name}, {point.at:%F %T}Z")
-    started = time.monotonic()
-    with provider.restore(stored, point, log) as copy:
-        seconds = time.monotonic() - started
-        log(f"recovered in {seconds:.1f} s")
-        return _Trial(point, stored, seconds, copy.evidence, tuple(climb(copy, point, log)))
+    def _refutes(self, error: ContentError) -> Refuted:
+        """Damage of the log behind the backup's own point leaves the backup what it is."""
+        own = self.plan.backup.mark_wal
+        if error.wal is None or own is None or self.source.backup != self.plan.backup.name:
+            return "backup"
+        return "log" if error.wal[8:] > own[8:] else "backup"
+
+    def _facts(self) -> dict[str, object]:
+        at = self.plan.target.point_at
+        return {
+            "backup": self.source.backup,
+            "target": self.plan.target.name,
+            "restored_from": self.source.words,
+            "restored_to": at.isoformat() if at is not None else None,
+            "run_id": self.run_id,
+        }
+
+    def _certificate(self, trial: _Trial) -> dict[str, object]:
+        return {
+            **self._facts(),
+            "verdict": trial.verdict,
+            "provider_id": trial.stored.provider_id,
+            "location": trial.stored.location,
+            "bytes": trial.stored.bytes,
+            "restored_to": trial.point.at.isoformat(),
+            "recovery_seconds": round(trial.recovery_seconds, 3),
+            "loss_seconds": round(trial.loss_seconds(self.now), 3),
+            "system_identifier": trial.point.system_identifier,
+            "server_version": trial.point.server_version,
+            "evidence": dict(trial.evidence),
+            "tables": len(trial.point.tables),
+            "rows": trial.point.rows,
+            "tables not compared": list(trial.point.changing),
+            "checks": records(trial.checks),
+            "software": {name: version(name) for name in ("ft-ops", "barman", "psycopg")},
+        }
 
 
 def _agreed_point(connection: Connection, bucket: Bucket, target: Entry) -> RestorePoint:
@@ -178,63 +277,19 @@ def _agreed_point(connection: Connection, bucket: Bucket, target: Entry) -> Rest
     return stored
 
 
-def _stored(provider: BackupProvider, backup: Entry) -> StoredBackup:
-    found = next((b for b in provider.stored_backups() if b.name == backup.name), None)
-    problem = why_it_does_not_count(backup, found)
-    if found is None or problem is not None:
-        raise OpsError(
-            f"backup {backup.name}",
-            cause=str(problem),
-            next_step="take a full backup now; look for older versions of its objects",
-        )
+def _whole(
+    connection: Connection, provider: BackupProvider, bucket: Bucket, plan: Plan, log: Log
+) -> StoredBackup:
+    """The backup to restore, once it and its target were found whole; else an OpsError."""
+    found = None
+    for name in dict.fromkeys((plan.backup.name, plan.target.name)):
+        stored, problem = count_again(connection, provider, bucket, name, log)
+        if stored is None or problem is not None:
+            raise OpsError(
+                f"backup {name}",
+                cause=str(problem),
+                next_step="take a full backup now; look for older versions of its objects",
+            )
+        found = found or stored
+    assert found is not None
     return found
-
-
-@contextmanager
-def _recording_failure(connection: Connection, drill: int) -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        ledger.give_up_drill(connection, drill, str(refused))
-        raise
-    except Exception as error:
-        certificate = error.certificate if isinstance(error, _Refuted) else None
-        ledger.fail_drill(connection, drill, mask_secrets(str(error)), certificate)
-        raise
-
-
-def _certificate(plan: Plan, trial: _Trial, loss_seconds: float, run_id: str) -> dict[str, object]:
-    return {
-        "backup": plan.backup.name,
-        "provider_id": plan.backup.provider_id,
-        "location": trial.stored.location,
-        "bytes": trial.stored.bytes,
-        "target": plan.target.name,
-        "restored_to": trial.point.at.isoformat(),
-        "recovery_seconds": round(trial.recovery_seconds, 3),
-        "loss_seconds": round(loss_seconds, 3),
-        "system_identifier": trial.point.system_identifier,
-        "server_version": trial.point.server_version,
-        "evidence": dict(trial.evidence),
-        "tables": len(trial.point.tables),
-        "rows": trial.point.rows,
-        "tables not compared": list(trial.point.changing),
-        "checks": records(trial.rungs),
-        "software": {name: version(name) for name in ("ft-ops", "barman", "psycopg")},
-        "run_id": run_id,
-    }
-
-
-def _is_usable(entry: Entry) -> bool:
-    return entry.state == "complete"
-
-
-def _fulls(entries: Sequence[Entry]) -> list[Entry]:
-    fulls = [entry for entry in entries if _is_usable(entry) and entry.kind == "full"]
-    if not fulls:
-        raise Refused(
-            "restore drill",
-            cause="there is no complete full backup",
-            next_step="run full_backup first; if there should be one, see backup_inventory",
-        )
-    return fulls

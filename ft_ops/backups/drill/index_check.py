@@ -17,7 +17,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ft_ops.backups.provider import Finding
+from ft_ops.backups.drill.notes import Notes
+from ft_ops.backups.provider import Examined, Finding
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -59,49 +60,49 @@ class _Index:
         return _from_catalog(self.predicate or "true")
 
 
-def check_with_amcheck(connection: Connection) -> tuple[int, list[Finding]]:
-    """Run bt_index_check on every B-tree index; (0, []) where amcheck is not for this role."""
+def check_with_amcheck(connection: Connection) -> Examined:
+    """Run bt_index_check on every B-tree index; nothing where amcheck is not for this role."""
     found = connection.execute(statement("backups/function_schema")).fetchone()
     if found is None:
-        return 0, []
+        return Examined(0, unsaid=("amcheck is not installed for this role",))
     query = statement("backups/check_index").format(
         function=sql.Identifier(found[0], "bt_index_check")
     )
-    findings = []
+    notes = Notes(CHECK)
     indexes = _indexes(connection)
     for index in indexes:
         try:
             connection.execute(query, {"index_id": index.index_id})
         except psycopg.Error as error:
-            findings.append(Finding(CHECK, index.name, str(error).strip()))
-    return len(indexes), findings
+            notes.failed(index.name, error)
+    return notes.examined(len(indexes))
 
 
-def check_against_tables(connection: Connection) -> tuple[int, list[Finding]]:
+def check_against_tables(connection: Connection) -> Examined:
     """Compare what each index says with what its table says; how many could be compared.
 
     The connection must be a superuser's, in autocommit, to a copy that nobody else uses: the
     other indexes of a table are hidden from the planner, in a transaction that is rolled back.
     """
     compared = 0
-    findings: list[Finding] = []
+    notes = Notes(CHECK)
     for _, group in groupby(_indexes(connection), key=lambda index: index.table_id):
         indexes = list(group)
         try:
             heap = _read_heap(connection, indexes)
         except psycopg.Error as error:
-            findings.append(Finding(CHECK, indexes[0].table_label, str(error).strip()))
+            notes.failed(indexes[0].table_label, error)
             continue
         for index, expected in zip(indexes, heap, strict=True):
             try:
                 found = _read_index(connection, index)
             except psycopg.Error as error:
-                findings.append(Finding(CHECK, index.name, str(error).strip()))
+                notes.failed(index.name, error)
                 continue
             compared += found is not None
             if found not in {None, expected}:
-                findings.append(_difference(index, expected, found))
-    return compared, findings
+                notes.findings.append(_difference(index, expected, found))
+    return notes.examined(compared)
 
 
 def _indexes(connection: Connection) -> list[_Index]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,15 @@ import psycopg
 from psycopg import conninfo
 
 from ft_ops.backups.barman.wal import lsn_number
+from ft_ops.backups.drill.notes import Notes
+from ft_ops.backups.drill.server_log import (
+    crash,
+    failed_recovery,
+    missing_from_copy,
+    refuse_what_stays_so,
+)
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import Finding
+from ft_ops.backups.provider import ContentError, Examined, Finding
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
@@ -53,14 +60,20 @@ _SETTINGS: Mapping[str, str] = {
     "timescaledb.telemetry_level": "off",
 }
 
+_CHECKSUMS = "checksums"
+
+WITHOUT_CHECKSUMS = (
+    "the server has no data checksums, so a flipped bit is found only where a row or an index "
+    "differs: stop the server and run pg_checksums --enable"
+)
+"""What to do about a cluster that initdb made without them: PostgreSQL's default before 18."""
+
 _SUFFIX = re.compile(r"(_fsm|_vm|_init)?(\.\d+)?$")
 _BAD_BLOCK = re.compile(r'in file "([^"]+)", block (\d+): (.+)')
 _BAD_FILE = re.compile(r'(?:could not|file) .*"([^"]+)".*')
 _CONTROL_LINE = re.compile(r"^(.+?):\s+(.*)$", re.MULTILINE)
-_FATAL = re.compile(r"^(?:FATAL|PANIC):\s+(.*)$", re.MULTILINE)
-_BAD_RECORD = re.compile(r"^LOG:\s+(.* at [0-9A-F]+/[0-9A-F]+.*)$", re.MULTILINE)
-_FETCHED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
 _CHECKED = re.compile(r"^Blocks scanned:\s+(\d+)$", re.MULTILINE)
+_SHORT_BLOCK = re.compile(r"could not read block \d+ in file .*: read \d+ of \d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +85,17 @@ class ScratchCopy:
     admin_url: str
     evidence: Mapping[str, str]
 
-    def check_files(self) -> tuple[int, Sequence[Finding]]:
+    def blamed_on_data(self, said: str) -> str | None:
+        """A role or database that is gone, or a crash: nobody is refused here, and nobody kills."""
+        return missing_from_copy(said) or crash(self.server)
+
+    def check_files(self) -> Examined:
         """Stop the server cleanly and verify the checksum of every block of the cluster."""
-        names = _relation_names(self.url)
-        pg.stop(self.server)
+        try:
+            names = _relation_names(self.url)
+            pg.stop(self.server)
+        except (OpsError, psycopg.Error) as error:
+            return Examined(0, undecided=(Finding(_CHECKSUMS, "the cluster", str(error).strip()),))
         return check_blocks(self.server, names)
 
 
@@ -121,34 +141,46 @@ def control_data(server: Server) -> Mapping[str, str]:
     """What pg_controldata says of a data folder; an OpsError when it can't be read."""
     done = pg.run_program(server, "pg_controldata", [str(server.data_dir)])
     if done.returncode != 0:
+        said = done.stderr.strip()
+        if "No such file" in said or "read " in said:
+            raise ContentError(
+                f"data folder {server.data_dir}",
+                cause=f"pg_controldata: {said}",
+                next_step="the backup lacks its control file: try an older backup",
+            )
         raise OpsError(
             f"data folder {server.data_dir}",
-            cause=f"pg_controldata: {done.stderr.strip()}",
-            next_step="the backup lacks its control file: try an older backup",
+            cause=f"pg_controldata: {said}",
+            next_step="let the server's user read it: see FT_DRILL_FOLDER",
         )
     return dict(_CONTROL_LINE.findall(done.stdout))
 
 
-def check_blocks(server: Server, relations: Mapping[str, str]) -> tuple[int, Sequence[Finding]]:
+def check_blocks(server: Server, relations: Mapping[str, str]) -> Examined:
     """Verify the checksum of every block of a stopped server with pg_checksums.
 
-    ``relations`` maps paths below the data folder to names, for the findings.
+    ``relations`` maps paths below the data folder to names, for the findings. A cluster without
+    data checksums has nothing to verify: that is told, and is no fault of a backup.
     """
+    if control_data(server).get("Data page checksum version") == "0":
+        return Examined(0, unsaid=(WITHOUT_CHECKSUMS,))
     done = pg.run_program(server, "pg_checksums", ["--check", "--pgdata", str(server.data_dir)])
-    findings = [
-        Finding("checksums", _relation(path, server, relations), problem)
-        for path, problem in _complaints(done.stderr)
-    ]
-    if done.returncode != 0 and not findings:
-        findings = [Finding("checksums", "the cluster", done.stderr.strip())]
+    notes = Notes(_CHECKSUMS)
+    for path, problem, is_damage in _complaints(done.stderr):
+        subject = _relation(path, server, relations)
+        (notes.findings if is_damage else notes.undecided).append(
+            Finding(_CHECKSUMS, subject, problem)
+        )
+    if done.returncode != 0 and not notes.subjects:
+        notes.undecided.append(Finding(_CHECKSUMS, "the cluster", done.stderr.strip()))
     scanned = _CHECKED.search(done.stdout)
-    return int(scanned[1]) if scanned else 0, findings
+    return notes.examined(int(scanned[1]) if scanned else 0)
 
 
 def _refuse_other_cluster(server: Server, control: Mapping[str, str], point: RestorePoint) -> None:
     system = control.get("Database system identifier", "")
     if system != point.system_identifier:
-        raise OpsError(
+        raise ContentError(
             f"restored folder {server.data_dir}",
             cause=f"it is of the cluster {system}, and the point {point.name} of "
             f"{point.system_identifier}",
@@ -185,8 +217,10 @@ def _configure(server: Server, point: RestorePoint, wal: Path, control: Mapping[
 def _naming_failures(server: Server, point: RestorePoint) -> Iterator[None]:
     try:
         yield
+    except ContentError:
+        raise
     except OpsError as error:
-        raise _failed_recovery(server, point, str(error)) from error
+        raise failed_recovery(server, point, error.cause) from error
 
 
 def _await_recovery(
@@ -208,8 +242,9 @@ def _await_recovery(
                 is_in_recovery, replayed = row
                 if not is_in_recovery:
                     return str(replayed)
-        except psycopg.OperationalError:
-            pass  # it takes connections when recovery has ended
+        except psycopg.OperationalError as error:
+            # It takes connections when recovery has ended.
+            refuse_what_stays_so(str(error))
         if clock() > until:
             raise OpsError(
                 "recovery",
@@ -228,23 +263,13 @@ def _evidence(server: Server, point: RestorePoint, replayed: str) -> dict[str, s
     reached = next((line for line in log.splitlines() if f'point "{point.name}"' in line), "")
     at_point = lsn_number(replayed) == lsn_number(point.mark.lsn)
     if "recovery stopping at restore point" not in reached or not at_point:
-        raise _failed_recovery(
-            server, point, f"it ended at {replayed}, and the point is at {point.mark.lsn}"
+        raise ContentError(
+            f"recovery to {point.name}",
+            cause=f"it ended at {replayed}, and the point is at {point.mark.lsn}",
+            next_step="take a full backup now; the log between the two is not what was written",
+            wal=point.mark.wal,
         )
     return {"log": reached.removeprefix("LOG:").strip(), "replayed to": replayed}
-
-
-def _failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError:
-    log = pg.server_log(server, lines=10_000)
-    said = [*_BAD_RECORD.findall(log)[-1:], *_FATAL.findall(log)]
-    fetched = _FETCHED.findall(log)
-    where = f"; the last segment it used is {fetched[-1]}" if fetched else ""
-    return OpsError(
-        f"recovery to {point.name}",
-        cause=("; ".join(said) or cause) + where,
-        next_step="look at the log from that segment on: an older version of its object may be "
-        "whole; take a full backup now",
-    )
 
 
 def _url_of_copy(server: Server, operations_url: str) -> str:
@@ -264,14 +289,16 @@ def _relation_names(url: str) -> dict[str, str]:
         return dict(connection.execute(statement("backups/relation_files")).fetchall())
 
 
-def _complaints(said: str) -> Iterator[tuple[str, str]]:
+def _complaints(said: str) -> Iterator[tuple[str, str, bool]]:
+    """Path, problem, and whether that is damage, or only says that the file could not be read."""
     for line in said.splitlines():
         block = _BAD_BLOCK.search(line)
         file = _BAD_FILE.search(line)
         if block is not None:
-            yield block[1], f"block {block[2]}: {block[3]}"
+            yield block[1], f"block {block[2]}: {block[3]}", True
         elif file is not None:
-            yield file[1], line.partition("error: ")[2]
+            is_short = _SHORT_BLOCK.search(line) is not None
+            yield file[1], line.partition("error: ")[2], is_short or "No such file" in line
 
 
 def _relation(path: str, server: Server, relations: Mapping[str, str]) -> str:

@@ -17,11 +17,11 @@ from typing import IO, Final
 
 from psycopg import sql
 
-from ft_ops.backups.drill.checks import Rung, climb, records
+from ft_ops.backups.drill.checks import CheckResult, records, run_checks
 from ft_ops.backups.drill.recovery import ScratchCopy, scratch_settings
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
 from ft_ops.backups.dump.objects import DUMPS, ROLES, dump_prefix, part_key, stored_dumps
-from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.points.bucket_records import write_certificate, write_point
 from ft_ops.backups.points.points import RestorePoint, exported_point
 from ft_ops.backups.provider import Log, ProviderName, Taken
@@ -90,7 +90,7 @@ def take_dump(
 @dataclass(frozen=True, slots=True)
 class _Proof:
     point: RestorePoint
-    rungs: tuple[Rung, ...]
+    checks: tuple[CheckResult, ...]
     recovery_seconds: float
 
 
@@ -166,15 +166,26 @@ def _prove(
             seconds = time.monotonic() - began
             url = server.url(point.database)
             copy = ScratchCopy(server, url, url, {"restored by": "pg_restore"})
-            rungs = tuple(climb(copy, point, log))
-    problems = [str(finding) for rung in rungs for finding in rung.findings]
-    if problems:
+            checks = tuple(run_checks(copy, point, log))
+    _refuse_unproven(point, checks)
+    return _Proof(point, checks, seconds)
+
+
+def _refuse_unproven(point: RestorePoint, checks: Sequence[CheckResult]) -> None:
+    findings = [str(finding) for check in checks for finding in check.findings]
+    if findings:
         raise OpsError(
             f"dump {point.name}",
-            cause="restored, it is not what was dumped: " + "; ".join(problems),
+            cause="restored, it is not what was dumped: " + "; ".join(findings),
             next_step="run monthly_dump again; the parts are left in the bucket to look at",
         )
-    return _Proof(point, rungs, seconds)
+    undecided = [str(finding) for check in checks for finding in check.undecided]
+    if undecided:
+        raise OpsError(
+            f"dump {point.name}",
+            cause="restored, not everything of it could be looked at: " + "; ".join(undecided),
+            next_step="mend what it names, then run monthly_dump again",
+        )
 
 
 def _fetch(bucket: Bucket, parts: Sequence[StoredObject], file: Path) -> None:
@@ -246,11 +257,14 @@ def _record_proof(
         "recovery_seconds": round(proof.recovery_seconds, 3),
         "tables": len(proof.point.tables),
         "rows": proof.point.rows,
-        "checks": records(proof.rungs),
+        "checks": records(proof.checks),
+        "verdict": "proven",
+        "target": name,
+        "loss_seconds": 0,
         "run_id": run_id,
     }
-    write_certificate(bucket, name, datetime.now(UTC), certificate)
-    ledger.record_proof(
+    write_certificate(bucket, name, name, datetime.now(UTC), certificate)
+    verdicts.record_proof(
         connection,
         name,
         restored_to=proof.point.at,

@@ -1,15 +1,17 @@
-"""What backups there are: the provider's list and the ledger, held against each other."""
+"""What backups there are: what the store holds and the ledger, held against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ft_ops.backups.dump.objects import stored_dumps
 from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.copy import Copy, Gap, look_at_copy, replica_of
 from ft_ops.backups.inventory.ledger import Entry, State
-from ft_ops.backups.points.bucket_records import point_names, read_point
+from ft_ops.backups.inventory.store import Store, look
+from ft_ops.backups.inventory.verdicts import restore_verdicts
+from ft_ops.backups.points.bucket_records import read_point, written_verdicts
 from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
 from ft_ops.pg.connect import Connection
@@ -22,7 +24,8 @@ _FAILURES_SHOWN = timedelta(days=7)
 class Item:
     """One backup that exists, or should. It counts for something only without a ``problem``.
 
-    ``state`` is the ledger's, None where it doesn't know the backup.
+    ``state`` is the ledger's, and ``entry`` its row; both are None where it doesn't know the
+    backup. ``needs`` names the backups that stay as long as this one does.
     """
 
     name: str
@@ -40,21 +43,47 @@ class Item:
     problem: str | None
     state: State | None
     stored: StoredBackup | None
+    entry: Entry | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def was_verified(self) -> bool:
+        """Whether it was ever restored and found whole, whatever became of it since."""
+        return self.entry is not None and self.entry.was_verified
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether a person has looked at what is wrong with it, and gave it up."""
+        return self.entry is not None and self.entry.is_acknowledged
 
     @property
     def candidate(self) -> Candidate | None:
         """The backup as retention judges it, None when it does not count."""
         if self.problem is not None or self.taken_at is None:
             return None
-        return Candidate(self.name, self.kind, self.taken_at, self.trust, self.is_held)
+        return Candidate(
+            self.name,
+            self.kind,
+            self.taken_at,
+            self.trust,
+            self.is_held,
+            is_acknowledged=self.is_acknowledged,
+            needs=self.needs,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Every backup, oldest first, at one moment."""
+    """Every backup, oldest first, at one moment.
+
+    ``copy_gaps`` are what the copy for disaster recovery lacks, of whatever age; ``holes`` what the
+    log lacks from the oldest full on that nobody has given up.
+    """
 
     taken_at: datetime
     items: tuple[Item, ...]
+    copy_gaps: tuple[Gap, ...] = ()
+    holes: tuple[str, ...] = ()
 
     def whole(self, *kinds: Kind) -> list[Item]:
         """Those of these kinds that count, oldest first."""
@@ -70,8 +99,24 @@ class Inventory:
 
     @property
     def first_wal(self) -> str | None:
-        """Where the log has to begin for the oldest full that counts."""
-        return min((i.begins_at_wal for i in self.whole("full") if i.begins_at_wal), default=None)
+        """Where the log has to begin: at the oldest full that nobody has given up."""
+        return first_wal(item.entry for item in self.items if item.entry is not None)
+
+
+def first_wal(entries: Iterable[Entry]) -> str | None:
+    """Where the log has to begin for the oldest full that nobody has given up."""
+    return min(
+        (
+            entry.first_wal
+            for entry in entries
+            if entry.kind == "full"
+            and entry.first_wal is not None
+            and entry.state in {"complete", "missing"}
+            and not (entry.state == "missing" and entry.is_acknowledged)
+        ),
+        default=None,
+        key=lambda name: name[8:],
+    )
 
 
 def take_inventory(
@@ -84,46 +129,72 @@ def take_inventory(
 ) -> Inventory:
     """List the backups, and bring the ledger in line with what exists.
 
-    What the ledger calls complete and the provider does not have becomes missing, and complete
-    again when it is back. What is whole in the bucket and unknown to the ledger is adopted.
+    What the ledger calls complete and the store does not have whole becomes missing, and complete
+    again when it is back. What is whole in the bucket and unknown to the ledger is adopted, with
+    the verdicts that the bucket tells of it.
     """
-    stored = [*provider.stored_backups(), *stored_dumps(bucket)]
-    _adopt_unknown(connection, bucket, provider.name, stored, log)
-    _follow(connection, stored, log)
+    store = look(provider, bucket)
+    _adopt_unknown(connection, bucket, provider.name, store, log)
+    _follow(connection, store, log)
+    known = {entry.name for entry in ledger.entries(connection)}
+    restore_verdicts(
+        connection, bucket, [v for v in written_verdicts(bucket) if v.backup in known], log
+    )
     entries = ledger.entries(connection)
     at_work = {entry.name for entry in entries if entry.state == "taking"}
+    copy = look_at_copy(bucket, provider.copy_bucket, provider.copied_log())
     items = [
-        _item(entry, found)
+        _item(entry, found, store, copy, entries)
         for entry in entries
         if entry.name not in at_work
-        and ((found := _find(stored, entry)) is not None or not _is_old_failure(entry, now))
+        and ((found := store.find(entry)) is not None or not _is_old_failure(entry, now))
     ]
-    named = {item.name for item in items} | at_work
-    items += [_stranger(backup) for backup in stored if backup.name not in named]
-    return Inventory(now, tuple(sorted(items, key=lambda item: (item.taken_at or now, item.name))))
+    items += [_stranger(backup) for backup in _strangers(store, entries)]
+    return Inventory(
+        now,
+        tuple(sorted(items, key=lambda item: (item.taken_at or now, item.name))),
+        copy_gaps=copy.gaps if copy is not None else (),
+        holes=_holes(store, first_wal(entries)),
+    )
+
+
+def follow(connection: Connection, provider: BackupProvider, bucket: Bucket, log: Log) -> None:
+    """Let the ledger say which of its backups are whole now."""
+    _follow(connection, look(provider, bucket), log)
+
+
+def count_again(
+    connection: Connection, provider: BackupProvider, bucket: Bucket, name: str, log: Log
+) -> tuple[StoredBackup | None, str | None]:
+    """Look whether one backup is whole now, and let the ledger say so; the backup, and why not."""
+    store = look(provider, bucket)
+    _follow(connection, store, log, only=name)
+    entries = ledger.entries(connection)
+    entry = next(entry for entry in entries if entry.name == name)
+    return store.find(entry), store.problem(entry, entries)
 
 
 def _adopt_unknown(
-    connection: Connection,
-    bucket: Bucket,
-    provider: ProviderName,
-    stored: Sequence[StoredBackup],
-    log: Log,
+    connection: Connection, bucket: Bucket, provider: ProviderName, store: Store, log: Log
 ) -> None:
     """A point is written last: what has one and is whole only lacks its row in the ledger."""
-    whole = {backup.name: backup for backup in stored if backup.condition == "complete"}
+    whole = {backup.name: backup for backup in store.backups if backup.condition == "complete"}
     known = {e.name for e in ledger.entries(connection) if e.state != "failed"}
-    for name in sorted((set(point_names(bucket)) & whole.keys()) - known):
-        backup = whole[name]
-        point = read_point(bucket, name)
-        ledger.adopt(connection, provider, point, backup)
+    for name in sorted((store.points & whole.keys()) - known):
+        ledger.adopt(connection, provider, read_point(bucket, name), whole[name])
         log(f"adopted {name}: it is whole, and the ledger did not know it")
 
 
-def _follow(connection: Connection, stored: Sequence[StoredBackup], log: Log) -> None:
+def _follow(connection: Connection, store: Store, log: Log, only: str | None = None) -> None:
     """Set what has disappeared to missing, and what is back to complete."""
-    for entry in ledger.entries(connection):
-        problem = why_it_does_not_count(entry, _find(stored, entry))
+    entries = ledger.entries(connection)
+    for entry in entries:
+        if only not in {None, entry.name}:
+            continue
+        stored = store.find(entry)
+        if stored is not None and stored.begins_at_wal is not None and entry.first_wal is None:
+            ledger.log_begins(connection, entry.name, stored.begins_at_wal)
+        problem = store.problem(entry, entries)
         if entry.state == "complete" and problem is not None:
             ledger.set_state(connection, entry.name, "missing", problem)
             log(f"{entry.name} does not count any more: {problem}")
@@ -132,28 +203,29 @@ def _follow(connection: Connection, stored: Sequence[StoredBackup], log: Log) ->
             log(f"{entry.name} is back")
 
 
+def _holes(store: Store, since: str | None) -> tuple[str, ...]:
+    return tuple(store.log.holes(since)) if store.log is not None and since is not None else ()
+
+
 def _is_old_failure(entry: Entry, now: datetime) -> bool:
     return entry.state == "failed" and now - entry.started_at > _FAILURES_SHOWN
 
 
-def _find(stored: Iterable[StoredBackup], entry: Entry) -> StoredBackup | None:
-    return next((backup for backup in stored if backup.name == entry.name), None)
+def _strangers(store: Store, entries: Sequence[Entry]) -> Iterator[StoredBackup]:
+    """What lies in the store and belongs to no entry."""
+    known = {id(store.find(entry)) for entry in entries}
+    at_work = {entry.name for entry in entries if entry.state == "taking"}
+    yield from (b for b in store.backups if id(b) not in known and b.name not in at_work)
 
 
-def why_it_does_not_count(entry: Entry, stored: StoredBackup | None) -> str | None:
-    """Why a backup that was completed does not count, None if it does."""
-    if stored is None:
-        return "it is not there any more, and these operations did not delete it"
-    if stored.condition != "complete":
-        return stored.problem or stored.condition
-    changed = [n for n, etag in (entry.objects or {}).items() if stored.objects.get(n) != etag]
-    if changed:
-        return f"its objects {', '.join(changed)} are missing or not what was written"
-    return None
-
-
-def _item(entry: Entry, stored: StoredBackup | None) -> Item:
-    problem = why_it_does_not_count(entry, stored)
+def _item(
+    entry: Entry,
+    stored: StoredBackup | None,
+    store: Store,
+    copy: Copy | None,
+    entries: Sequence[Entry],
+) -> Item:
+    problem = store.problem(entry, entries)
     if entry.state != "complete":
         problem = f"{entry.state}: {entry.error or problem}"
     return Item(
@@ -166,12 +238,14 @@ def _item(entry: Entry, stored: StoredBackup | None) -> Item:
         bytes=stored.bytes if stored is not None else 0,
         location=stored.location if stored is not None else "",
         storage_classes=stored.storage_classes if stored is not None else (),
-        is_held=stored is not None and stored.is_held,
-        replica=stored.replica if stored is not None else None,
+        is_held=store.is_held(entry.name, stored),
+        replica=replica_of(entry, stored, copy),
         begins_at_wal=stored.begins_at_wal if stored is not None else None,
         problem=problem,
         state=entry.state,
         stored=stored,
+        entry=entry,
+        needs=tuple(entry.needs),
     )
 
 
@@ -199,6 +273,6 @@ def _stranger(backup: StoredBackup) -> Item:
 
 
 def _trust(entry: Entry) -> Trust:
-    if entry.verified_at is not None:
+    if entry.verdict == "proven":
         return "verified"
-    return "doubtful" if entry.was_verified else "unproven"
+    return "refuted" if entry.verdict == "refuted" else "unproven"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,13 +21,21 @@ from ft_ops.pg.sqlfiles import statement
 
 State = Literal["taking", "complete", "failed", "missing", "deleting", "deleted"]
 
+Verdict = Literal["proven", "refuted", "unknown"]
+"""What a drill ends with. Only the first two are about the content; ``unknown`` changes nothing."""
+
+Refuted = Literal["backup", "log"]
+"""What a refutation is about: the backup, or only the log behind the backup's own point."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of ops.backups, with what its drills have proven.
+    """One row of ops.backups, with what its drills have shown.
 
-    ``verified_at`` and ``restored_to`` are set while its last drill is a success,
-    ``was_verified`` once any drill was.
+    ``verified_at`` and ``restored_to`` are set while it exists and its last verdict about the
+    content is a proof, ``was_verified`` once any was. ``verdict`` is that last one, of
+    ``judged_at``, and ``finding`` what refuted it; ``log_finding`` is about the log behind it.
+    ``undecided`` says why its last drill came to no verdict, None if it did.
     """
 
     name: str
@@ -43,6 +51,29 @@ class Entry:
     verified_at: datetime | None
     restored_to: datetime | None
     was_verified: bool
+    first_wal: str | None = None
+    mark_wal: str | None = None
+    needs: Sequence[str] = ()
+    verdict: Verdict | None = None
+    judged_at: datetime | None = None
+    finding: str | None = None
+    log_finding: str | None = None
+    undecided: str | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    acknowledgement: str | None = None
+
+    @property
+    def was_ever_whole(self) -> bool:
+        """Whether it was complete once, whatever became of it."""
+        return self.completed_at is not None or self.was_verified
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether a person has looked at what is wrong with it, since the last verdict on it."""
+        return self.acknowledged_at is not None and (
+            self.judged_at is None or self.acknowledged_at >= self.judged_at
+        )
 
 
 def entries(connection: Connection) -> list[Entry]:
@@ -96,6 +127,8 @@ def complete(connection: Connection, point: RestorePoint, stored: StoredBackup) 
                 "point": Jsonb(point.to_json()),
                 "bytes": stored.bytes,
                 "objects": Jsonb(dict(stored.objects)),
+                "first_wal": stored.begins_at_wal,
+                "needs": list(stored.needs),
             },
         )
         write_audit(
@@ -140,97 +173,62 @@ def set_state(connection: Connection, name: str, state: State, reason: str | Non
         write_audit(connection, f"backup_{state}", "backups", {"backup": name, "reason": reason})
 
 
-def read_point(connection: Connection, name: str) -> RestorePoint:
-    """The point of a complete backup."""
-    row = connection.execute(statement("backups/point"), {"name": name}).fetchone()
-    return RestorePoint.from_json(row[0] if row else None)
+def begun_as(connection: Connection, name: str, provider_id: str) -> None:
+    """Record what the provider calls a backup that is being taken: a dead run's pieces are ours."""
+    connection.execute(statement("backups/begun_as"), {"name": name, "provider_id": provider_id})
 
 
-def begin_drill(connection: Connection, backup: str, target: str, run_id: str) -> int:
-    """Record that a drill has begun, and that those of dead runs died. Returns its number.
-
-    Call it with the drills' lock held.
-    """
-    with connection.transaction():
-        connection.execute(statement("backups/end_dead_drills"))
-        row = connection.execute(
-            statement("backups/begin_drill"),
-            {"backup": backup, "target": target, "run_id": run_id},
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
+def log_begins(connection: Connection, name: str, first_wal: str) -> None:
+    """Record where a backup's log begins, if that is not known yet."""
+    connection.execute(statement("backups/log_begins"), {"name": name, "first_wal": first_wal})
 
 
-def pass_drill(
-    connection: Connection,
-    drill: int,
-    *,
-    restored_to: datetime,
-    recovery_seconds: float,
-    loss_seconds: float,
-    certificate: Mapping[str, object],
-) -> None:
-    """Record a success with its certificate."""
+def acknowledge(connection: Connection, name: str, *, by: str, reason: str) -> None:
+    """Record that a person has looked at what refuted or broke a backup, and gives it up."""
     with connection.transaction():
         connection.execute(
-            statement("backups/pass_drill"),
+            statement("backups/acknowledge"), {"name": name, "by": by, "reason": reason}
+        )
+        write_audit(
+            connection,
+            "backup_acknowledged",
+            "backups",
+            {"backup": name, "by": by, "reason": reason},
+        )
+
+
+def discard(
+    connection: Connection,
+    provider: ProviderName,
+    name: str,
+    stored: StoredBackup,
+    *,
+    by: str,
+    reason: str,
+) -> None:
+    """Record pieces that no ledger knows as a backup that failed, given up by a person."""
+    with connection.transaction():
+        connection.execute(
+            statement("backups/discard"),
             {
-                "id": drill,
-                "restored_to": restored_to,
-                "recovery_seconds": recovery_seconds,
-                "loss_seconds": loss_seconds,
-                "certificate": Jsonb(dict(certificate)),
+                "name": name,
+                "kind": stored.kind,
+                "provider": provider,
+                "provider_id": stored.provider_id,
+                "started_at": stored.started_at,
+                "by": by,
+                "reason": reason,
             },
         )
         write_audit(
             connection,
-            "backup_verified",
-            "restore_drills",
-            {"drill": drill, "restored_to": restored_to.isoformat()},
+            "backup_discarded",
+            "backups",
+            {"backup": name, "provider_id": stored.provider_id, "by": by, "reason": reason},
         )
 
 
-def record_proof(
-    connection: Connection,
-    name: str,
-    *,
-    restored_to: datetime,
-    recovery_seconds: float,
-    certificate: Mapping[str, object],
-    run_id: str,
-) -> None:
-    """Record that a backup was restored and checked as part of its being taken."""
-    connection.execute(
-        statement("backups/record_proof"),
-        {
-            "name": name,
-            "restored_to": restored_to,
-            "recovery_seconds": recovery_seconds,
-            "loss_seconds": 0,
-            "certificate": Jsonb(dict(certificate)),
-            "run_id": run_id,
-        },
-    )
-
-
-def fail_drill(
-    connection: Connection, drill: int, error: str, certificate: Mapping[str, object] | None
-) -> None:
-    """Record a failure: the backup is not verified from here on."""
-    with connection.transaction():
-        connection.execute(
-            statement("backups/fail_drill"),
-            {
-                "id": drill,
-                "error": error,
-                "certificate": Jsonb(dict(certificate)) if certificate is not None else None,
-            },
-        )
-        write_audit(
-            connection, "backup_refuted", "restore_drills", {"drill": drill, "error": error}
-        )
-
-
-def give_up_drill(connection: Connection, drill: int, error: str) -> None:
-    """Record that a drill could not be held; its backup is as verified as it was."""
-    connection.execute(statement("backups/give_up_drill"), {"id": drill, "error": error})
+def read_point(connection: Connection, name: str) -> RestorePoint:
+    """The point of a complete backup."""
+    row = connection.execute(statement("backups/point"), {"name": name}).fetchone()
+    return RestorePoint.from_json(row[0] if row else None)

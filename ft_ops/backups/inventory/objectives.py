@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
-from typing import Literal
+from itertools import groupby, pairwise
+from typing import Final, Literal
 
+from ft_ops.backups.inventory.copy import Gap
+from ft_ops.backups.inventory.doubts import doubts
 from ft_ops.backups.inventory.inventory import Inventory, Item
-from ft_ops.backups.provider import LogState
+from ft_ops.backups.provider import Kind, LogState
 from ft_ops.backups.retention.retention import Rules, firsts, tiers
 
 Severity = Literal["WARN", "ERROR"]
 
-FULL_AGE = timedelta(hours=26)
-INCREMENT_AGE = timedelta(hours=6, minutes=30)
-"""What the schedules promise, and what the backups themselves may take."""
+NEWEST_AGE: Final[Mapping[Kind, timedelta]] = {
+    "full": timedelta(hours=26),
+    "increment": timedelta(hours=6, minutes=30),
+    "dump": timedelta(days=35),
+}
+"""How old the newest backup of a kind may be: the interval of its schedule, and how long it may
+take."""
 
 GLACIER_CLASSES = frozenset({"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"})
 
@@ -76,7 +82,7 @@ def increment_every_six_hours(inventory: Inventory) -> Promise:
 
 
 def backups_verified(inventory: Inventory, rules: Rules) -> Promise:
-    """The newest verified full is younger than the age at which retention stops."""
+    """The newest verified full is young enough, and nothing is refuted, lost or undecided."""
     verified = [item for item in inventory.whole("full") if item.trust == "verified"]
     broken = []
     if not verified:
@@ -85,11 +91,9 @@ def backups_verified(inventory: Inventory, rules: Rules) -> Promise:
         broken.append(
             f"the newest verified full, {verified[-1].name}, is {_age(inventory, verified)} old"
         )
-    broken += [
-        f"{item.name} was verified once, and its last drill failed"
-        for item in inventory.whole("full")
-        if item.trust == "doubtful"
-    ]
+    for item in inventory.items:
+        if item.entry is not None:
+            broken += doubts(item.entry, item.problem)
     return Promise(
         "backups_verified",
         kept=f"{len(verified)} fulls are verified, the newest is {_age(inventory, verified)} old",
@@ -133,6 +137,7 @@ def disaster_recovery_copy(inventory: Inventory, *, replicates: bool, lag: timed
         for full in fulls
         if full not in copied and inventory.taken_at - _moment(full) > lag
     ]
+    broken += _gap_lines([g for g in inventory.copy_gaps if inventory.taken_at - g.since > lag])
     if copied and inventory.taken_at - _moment(copied[-1]) > lag:
         broken.append(f"the newest copy, {copied[-1].name}, is {_age(inventory, copied)} old")
     if not copied and not broken:
@@ -196,7 +201,7 @@ def _missing_fulls(inventory: Inventory, fulls: Sequence[Item], rules: Rules) ->
     if not fulls:
         yield "there is no full backup: run full_backup"
         return
-    if inventory.taken_at - _moment(fulls[-1]) > FULL_AGE:
+    if inventory.taken_at - _moment(fulls[-1]) > NEWEST_AGE["full"]:
         yield f"the newest, {fulls[-1].name}, is {_age(inventory, fulls)} old"
     days = {_day(_moment(full)) for full in fulls}
     for label in sorted(_past_periods(inventory, rules.days - 1, _day) - days):
@@ -211,7 +216,7 @@ def _gaps(inventory: Inventory, points: Sequence[Item]) -> Iterator[str]:
     if len(chain) == 1:
         yield "there is no point to restore to: run incremental_backup"
     for earlier, later in pairwise(chain):
-        if later - earlier > INCREMENT_AGE:
+        if later - earlier > NEWEST_AGE["increment"]:
             yield f"no point between {earlier:%F %T}Z and {later:%F %T}Z"
 
 
@@ -227,6 +232,16 @@ def _past_periods(inventory: Inventory, places: int, period: Callable[[datetime]
         found.add(period(moment))
         moment -= timedelta(days=1)
     return found
+
+
+def _gap_lines(gaps: Sequence[Gap]) -> list[str]:
+    """What the copy lacks, folder by folder, each by its first object."""
+    lines = []
+    for folder, group in groupby(sorted(gaps, key=lambda gap: gap.key), key=lambda g: g.folder):
+        first, *others = group
+        more = f", and {len(others)} more of {folder}" if others else ""
+        lines.append(f"{first.key} {first.problem}{more}")
+    return lines
 
 
 def _replica_problem(item: Item) -> str:

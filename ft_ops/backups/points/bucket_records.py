@@ -1,19 +1,26 @@
-"""Restore points and certificates beside the backups, for whoever has nothing but the bucket."""
+"""Points, certificates and holds beside the backups, for whoever has nothing but the bucket."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import Final
 
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.errors import OpsError
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import hide, objects, put_once, read_current
 
-POINTS = "points"
-CERTIFICATES = "certificates"
+POINTS: Final = "points"
+CERTIFICATES: Final = "certificates"
+REFUTATIONS: Final = "refutations"
+MOMENTS: Final = "moments"
+HOLDS: Final = "holds"
+
+_AT = "%Y%m%dT%H%M%S%fZ"
 
 
 def point_key(name: str) -> str:
@@ -28,17 +35,7 @@ def write_point(bucket: Bucket, point: RestorePoint) -> None:
 
 def read_point(bucket: Bucket, name: str) -> RestorePoint:
     """The point ``name``; an OpsError when there is none, or when it can't be read."""
-    key = point_key(name)
-    body = read_current(bucket, key)
-    try:
-        record = json.loads(body)
-    except ValueError as error:
-        raise OpsError(
-            bucket.url(key),
-            cause=f"it holds no JSON: {error}",
-            next_step="restore an older version of this object",
-        ) from error
-    return RestorePoint.from_json(record)
+    return RestorePoint.from_json(_read(bucket, point_key(name)))
 
 
 def hide_point(bucket: Bucket, name: str) -> None:
@@ -51,13 +48,102 @@ def point_names(bucket: Bucket) -> list[str]:
     return [PurePosixPath(found.key).stem for found in objects(bucket, f"{POINTS}/")]
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenVerdict:
+    """A certificate in the bucket: a proof that a backup was whole, or what refuted it."""
+
+    backup: str
+    finished_at: datetime
+    is_proof: bool
+    key: str
+
+
 def write_certificate(
+    bucket: Bucket,
+    backup: str | None,
+    target: str,
+    finished_at: datetime,
+    certificate: Mapping[str, object],
+) -> str:
+    """Store a drill's proof; returns its key.
+
+    What lies below ``certificates/NAME`` proves the backup of that name. A recovery to the moment
+    of ``target`` that used no backup of ours proves none: it lies below ``moments/``.
+    """
+    if backup is None:
+        return _write_verdict(bucket, MOMENTS, target, finished_at, certificate)
+    return _write_verdict(bucket, CERTIFICATES, backup, finished_at, certificate)
+
+
+def write_refutation(
     bucket: Bucket, backup: str, finished_at: datetime, certificate: Mapping[str, object]
 ) -> str:
-    """Store a drill's certificate; returns its key."""
-    key = f"{CERTIFICATES}/{backup}/{finished_at:%Y%m%dT%H%M%S%fZ}.json"
+    """Store what a drill found wrong; returns its key."""
+    return _write_verdict(bucket, REFUTATIONS, backup, finished_at, certificate)
+
+
+def written_verdicts(bucket: Bucket) -> list[WrittenVerdict]:
+    """Every proof and refutation in the bucket by its key, oldest first."""
+    found = [*_verdicts_below(bucket, CERTIFICATES), *_verdicts_below(bucket, REFUTATIONS)]
+    return sorted(found, key=lambda verdict: verdict.finished_at)
+
+
+def read_certificate(bucket: Bucket, verdict: WrittenVerdict) -> dict[str, object]:
+    """The certificate of a verdict; an OpsError when it can't be read."""
+    record = _read(bucket, verdict.key)
+    if not isinstance(record, dict):
+        raise _no_record(bucket, verdict.key, "it holds no record")
+    return record
+
+
+def place_hold(bucket: Bucket, name: str, hold: Mapping[str, object]) -> None:
+    """Keep a backup from every deletion; Refused when it is held already."""
+    put_once(bucket, f"{HOLDS}/{name}.json", _json(hold))
+
+
+def lift_hold(bucket: Bucket, name: str) -> None:
+    """Undo `place_hold`; an older version of the object tells who placed it."""
+    hide(bucket, f"{HOLDS}/{name}.json")
+
+
+def held_names(bucket: Bucket) -> list[str]:
+    """The names of the backups that are held."""
+    return [PurePosixPath(found.key).stem for found in objects(bucket, f"{HOLDS}/")]
+
+
+def _write_verdict(
+    bucket: Bucket,
+    folder: str,
+    backup: str,
+    finished_at: datetime,
+    certificate: Mapping[str, object],
+) -> str:
+    key = f"{folder}/{backup}/{finished_at:{_AT}}.json"
     put_once(bucket, key, _json(certificate))
     return key
+
+
+def _verdicts_below(bucket: Bucket, folder: str) -> Iterator[WrittenVerdict]:
+    for found in objects(bucket, f"{folder}/"):
+        path = PurePosixPath(found.key)
+        try:
+            at = datetime.strptime(path.stem, _AT).replace(tzinfo=UTC)
+        except ValueError:
+            continue  # nothing that these operations wrote
+        yield WrittenVerdict(path.parent.name, at, folder == CERTIFICATES, found.key)
+
+
+def _read(bucket: Bucket, key: str) -> object:
+    try:
+        return json.loads(read_current(bucket, key))
+    except ValueError as error:
+        raise _no_record(bucket, key, f"it holds no JSON: {error}") from error
+
+
+def _no_record(bucket: Bucket, key: str, cause: str) -> OpsError:
+    return OpsError(
+        bucket.url(key), cause=cause, next_step="restore an older version of this object"
+    )
 
 
 def _json(record: Mapping[str, object]) -> bytes:

@@ -42,18 +42,14 @@ def fingerprint_tables(connection: Connection) -> Fingerprints:
 
 
 def fingerprint_readable_tables(
-    connection: Connection, unreadable: Callable[[str, str], None]
+    connection: Connection, unreadable: Callable[[str, psycopg.Error], None]
 ) -> Fingerprints:
     """Like `fingerprint_tables`, for a copy that may be damaged.
 
-    ``unreadable`` is told the table and the server's words for each that can't be read, and the
-    others are fingerprinted all the same. The connection must be in autocommit.
+    ``unreadable`` is told the table and the error for each that can't be read, and the others are
+    fingerprinted all the same. The connection must be in autocommit.
     """
-
-    def tell(name: str, error: psycopg.Error) -> None:
-        unreadable(name, str(error).strip())
-
-    return _each_table(connection, tell)
+    return _each_table(connection, unreadable)
 
 
 def _each_table(

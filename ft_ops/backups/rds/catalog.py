@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ft_ops.backups.provider import Condition, Kind, Replica, StoredBackup
+from ft_ops.backups.rds.instances import KEEP_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef, DBSnapshotTypeDef
-
-KEEP_TAG: Final = "ft-ops:keep"
 
 SHORTEST_AUTOMATED_DAYS: Final = 7
 AUTOMATED_AGE: Final = timedelta(hours=26)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import naming
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DRILL_TAG: Final = "ft-ops:drill-of"
+KEEP_TAG: Final = "ft-ops:keep"
 _PREFIX: Final = "ft-drill-"
 _POLL_SECONDS: Final = 15.0
 _FAILED: Final = frozenset(
@@ -65,6 +66,18 @@ def read_snapshot(client: RDSClient, identifier: str) -> DBSnapshotTypeDef:
     with naming(f"RDS snapshot {identifier}"):
         found = client.describe_db_snapshots(DBSnapshotIdentifier=identifier)
     return found["DBSnapshots"][0]
+
+
+def refuse_held(client: RDSClient, identifier: str) -> None:
+    """Refused when a snapshot carries the tag that keeps it; absent is as good as not held."""
+    with naming(f"RDS snapshot {identifier}"), absent_is_fine():
+        found = client.describe_db_snapshots(DBSnapshotIdentifier=identifier)["DBSnapshots"]
+        if any(tag.get("Key") == KEEP_TAG for s in found for tag in s.get("TagList", [])):
+            raise Refused(
+                f"delete {identifier}",
+                cause=f"it carries the tag {KEEP_TAG}",
+                next_step="nothing: it stays until `ft-ops backup release`",
+            )
 
 
 def snapshots(client: RDSClient, instance: str, kind: str) -> list[DBSnapshotTypeDef]:

@@ -17,21 +17,27 @@ from typing import TYPE_CHECKING, Final
 
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.backups.provider import (
+    Began,
     Log,
     LogState,
     ProviderName,
     RestoredCopy,
+    Source,
     StoredBackup,
     Taken,
+    unheard,
 )
-from ft_ops.backups.rds.catalog import KEEP_TAG, automation_problems, kind_of, stored
+from ft_ops.backups.rds.catalog import automation_problems, kind_of, stored
 from ft_ops.backups.rds.copy import RdsCopy, evidence, shape_of, url_at
+from ft_ops.backups.rds.entrance import let_in
 from ft_ops.backups.rds.instances import (
     DRILL_TAG,
+    KEEP_TAG,
     Patience,
     delete_snapshot,
     read_instance,
     read_snapshot,
+    refuse_held,
     snapshots,
     sweep_drills,
     temporary_instance,
@@ -39,7 +45,7 @@ from ft_ops.backups.rds.instances import (
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import naming
+from ft_ops.s3.bucket import Bucket, naming
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
@@ -71,6 +77,7 @@ class RdsProvider:
     arrival_seconds: float
     url_of: Callable[[str, str, int], str] = url_at
     resolution: timedelta = RESOLUTION
+    replica: Bucket | None = None
 
     @property
     def name(self) -> ProviderName:
@@ -81,7 +88,16 @@ class RdsProvider:
         # An instance that is made anew under the same name has another one.
         return read_instance(self.client, self.instance).get("DbiResourceId", "")
 
-    def take_full(self, name: str, log: Log) -> Taken:
+    @property
+    def recovers_by_log(self) -> bool:
+        # Its log leads from the snapshots that it takes itself, never from a manual one.
+        return False
+
+    @property
+    def copy_bucket(self) -> Bucket | None:
+        return self.replica
+
+    def take_full(self, name: str, log: Log, began: Began = unheard) -> Taken:
         """Take a manual snapshot.
 
         What changes while the snapshot is being made is not fingerprinted: nobody can say what
@@ -89,6 +105,7 @@ class RdsProvider:
         """
 
         def mark(connection: Connection, _: str) -> Mark:
+            began(name)
             self._take_snapshot(name, log)
             return self._mark_moment(connection)
 
@@ -122,6 +139,12 @@ class RdsProvider:
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Nothing: RDS ships its log itself, every five minutes."""
+
+    def archived_log(self) -> None:
+        """RDS shows its log to nobody."""
+
+    def copied_log(self) -> None:
+        """Nor a copy of it: a snapshot in the other region is complete in itself."""
 
     def log_state(
         self,
@@ -160,22 +183,30 @@ class RdsProvider:
             if (kind := kind_of(snapshot["DBSnapshotIdentifier"])) is not None
         ]
 
+    def source(self, backup: StoredBackup, point: RestorePoint) -> Source:
+        """The snapshot for its own point; any other moment is of what RDS itself took."""
+        if point.name == backup.name:
+            return Source(backup.name, backup.location)
+        return Source(None, f"the snapshots and the log that RDS itself keeps of {self.instance}")
+
     @contextmanager
     def restore(
         self, backup: StoredBackup, point: RestorePoint, log: Log
     ) -> Iterator[RestoredCopy]:
         """Run a temporary instance: of the snapshot for its own point, else of that moment.
 
-        Instances that killed drills left are deleted first.
+        Instances that killed drills left are deleted first. Where the passwords of today are
+        refused, the copy is given new ones.
         """
         for left in sweep_drills(self.client, self.instance):
             log(f"deleted {left}, which a killed drill left")
         make = partial(self._restore_moment, point)
-        if point.name == backup.name:
+        if self.source(backup, point).backup is not None:
             make = partial(self._restore_snapshot, backup)
         with temporary_instance(self.client, point.name, make, self.patience) as made:
             endpoint = made.get("Endpoint", {})
             url = self.url_of(self.url, endpoint.get("Address", ""), endpoint.get("Port", 5432))
+            url = let_in(self.client, made, url, self.patience, log)
             yield RdsCopy(url, evidence(url, point, made))
 
     def delete(
@@ -184,7 +215,8 @@ class RdsProvider:
         others: Collection[StoredBackup],  # noqa: ARG002  snapshots don't need each other
         log: Log,
     ) -> None:
-        """Delete a snapshot and its copy."""
+        """Delete a snapshot and its copy; Refused when it is held since it was listed."""
+        refuse_held(self.client, backup.name)
         delete_snapshot(self.client, backup.name)
         if self.copies is not None:
             delete_snapshot(self.copies, backup.name)

@@ -1,17 +1,19 @@
-"""Deletes what a retention plan lets go, and what dead runs left."""
+"""Deletes what a retention plan lets go, and what dead runs of these operations left."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from ft_ops.backups.dump.objects import dump_prefix
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import Inventory, Item
-from ft_ops.backups.points.bucket_records import hide_point
+from ft_ops.backups.points.bucket_records import held_names, hide_point
 from ft_ops.backups.provider import BackupProvider, Log, StoredBackup
 from ft_ops.backups.retention.retention import RetentionPlan, Rules
+from ft_ops.errors import Refused
+from ft_ops.items import Worked, each
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import hide, objects
@@ -28,9 +30,9 @@ class Deletion:
 def deletions(inventory: Inventory, plan: RetentionPlan, rules: Rules) -> list[Deletion]:
     """What may be deleted now, oldest first: nothing under the plan's refusal.
 
-    Besides what the plan lets go: deletions that a dead run began, and what is left of backups
-    that failed, once it is older than the days that are kept. A damaged backup, or one of another
-    cluster, is for people to judge.
+    Besides what the plan lets go: deletions that a dead run began, what a person gave up, and what
+    is left of backups that these operations began and never had complete, once that is older than
+    the days that are kept. Everything else that is odd is for a person to judge.
     """
     if plan.refusal is not None:
         return []
@@ -38,13 +40,18 @@ def deletions(inventory: Inventory, plan: RetentionPlan, rules: Rules) -> list[D
     oldest = inventory.taken_at - timedelta(days=rules.days)
     found = []
     for item in inventory.items:
-        if item.name in names:
-            found.append(Deletion(item, "no rule keeps it"))
-        elif item.state == "deleting":
-            found.append(Deletion(item, "a dead run began to delete it"))
-        elif _is_left_over(item) and item.taken_at is not None and item.taken_at < oldest:
-            found.append(Deletion(item, f"left over: {item.problem}"))
+        reason = _why(item, oldest, is_let_go=item.name in names)
+        if reason is not None:
+            found.append(Deletion(item, reason))
     return found
+
+
+def must_be_looked_at(item: Item) -> bool:
+    """Whether it was verified once and is not now, and no person has looked at it yet."""
+    if item.state == "deleting":
+        return False  # it was let go while it was good, and is half gone
+    is_good = item.trust == "verified" and item.problem is None
+    return item.was_verified and not is_good and not item.is_acknowledged
 
 
 def delete_backups(
@@ -54,27 +61,80 @@ def delete_backups(
     inventory: Inventory,
     chosen: Sequence[Deletion],
     log: Log,
-) -> None:
-    """Delete each of ``chosen``. Killed in between, the next run finishes what was begun.
+) -> Worked[None]:
+    """Delete each of ``chosen``; one that fails stops itself alone.
 
-    Call it in the run that made the plan, with the retention's lock held.
+    Killed in between, the next run finishes what was begun. Call it in the run that made the plan,
+    with the retention's lock held.
     """
     going = {deletion.item.name for deletion in chosen}
     staying = [
-        item.stored
+        needed
         for item in inventory.items
-        if item.name not in going and item.stored is not None
+        if item.name not in going and (needed := _as_needed(item)) is not None
     ]
-    for deletion in chosen:
+
+    def delete(deletion: Deletion) -> None:
         item = deletion.item
-        if item.state is not None:
-            ledger.set_state(connection, item.name, "deleting", deletion.reason)
+        if item.name in held_names(bucket):
+            raise Refused(
+                f"delete {item.name}",
+                cause="it is held since the plan was made",
+                next_step="nothing: it stays until `ft-ops backup release`",
+            )
+        ledger.set_state(connection, item.name, "deleting", deletion.reason)
         if item.stored is not None:
             _delete(provider, bucket, item.stored, staying, log)
         hide_point(bucket, item.name)
-        if item.state is not None:
-            ledger.set_state(connection, item.name, "deleted", deletion.reason)
+        ledger.set_state(connection, item.name, "deleted", deletion.reason)
         log(f"deleted {item.name}: {deletion.reason}")
+
+    return each(chosen, delete, name=lambda deletion: deletion.item.name, log=log)
+
+
+def _why(item: Item, oldest: datetime, *, is_let_go: bool) -> str | None:
+    """Why a backup may be deleted, None if it may not."""
+    if item.is_held or item.entry is None:
+        return None
+    if item.state == "deleting":
+        return "a dead run began to delete it"
+    if must_be_looked_at(item):
+        return None
+    is_left_over = _is_left_over(item)
+    if item.is_acknowledged and (is_let_go or is_left_over or item.state == "missing"):
+        return f"given up by {item.entry.acknowledged_by}: {item.entry.acknowledgement}"
+    if is_let_go:
+        return "no rule keeps it"
+    is_old = item.taken_at is not None and item.taken_at < oldest
+    return f"left over: {item.problem}" if is_old and is_left_over else None
+
+
+def _as_needed(item: Item) -> StoredBackup | None:
+    """A backup that stays, with where its log begins even while its files are out of sight.
+
+    None for what was never complete: it needs no log.
+    """
+    entry = item.entry
+    if entry is None:
+        return item.stored
+    if not entry.was_ever_whole:
+        return None
+    if item.stored is not None:
+        return replace(item.stored, begins_at_wal=item.begins_at_wal or entry.first_wal)
+    return StoredBackup(
+        provider_id=entry.provider_id or "",
+        name=entry.name,
+        kind=entry.kind,
+        condition="damaged",
+        problem=item.problem,
+        started_at=entry.started_at,
+        location="",
+        bytes=0,
+        storage_classes=(),
+        is_held=False,
+        replica=None,
+        begins_at_wal=entry.first_wal,
+    )
 
 
 def _delete(
@@ -92,4 +152,10 @@ def _delete(
 
 
 def _is_left_over(item: Item) -> bool:
-    return item.stored is not None and item.stored.condition in {"unfinished", "failed"}
+    """Whether these operations began it and never had it complete, by their own record."""
+    return (
+        item.stored is not None
+        and item.entry is not None
+        and item.state == "failed"
+        and not item.entry.was_ever_whole
+    )

@@ -9,7 +9,7 @@ from io import BytesIO
 from ft_ops.backups.retention.retention import RetentionPlan, Verdict
 
 _ROWS = ("dumps", "increments", "monthly", "weekly", "daily", "fulls")
-_COLOURS = {"verified": "#2a7f3f", "doubtful": "#b3261e", "unproven": "#8a8a8a"}
+_COLOURS = {"verified": "#2a7f3f", "refuted": "#b3261e", "unproven": "#8a8a8a"}
 
 
 def ladder_picture(plan: RetentionPlan, now: datetime) -> str:

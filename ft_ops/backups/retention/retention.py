@@ -2,31 +2,50 @@
 
 Kept is the union of the first verified full of each of the newest days, ISO weeks and months that
 have one. It counts backups, not ages: after a fortnight of failed nights an age rule would have
-nothing left. A backup that was never restored fills no place in the ladder.
+nothing left, and a clock that jumps would empty the shelf.
+
+A backup that was never restored fills no place in the ladder. Nor does it go because of that: it
+goes when it would go even if it were proven, since every rung that it could take is taken by one
+that stays, or out of the ladder's reach. What a drill refuted is for a person to look at, and goes
+only once one has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from ft_ops.backups.provider import Kind
 
-Trust = Literal["verified", "doubtful", "unproven"]
-"""``doubtful``: it was verified once, and its last drill failed."""
+Trust = Literal["verified", "refuted", "unproven"]
+"""By the last drill that came to a verdict about the content; ``unproven`` if none has."""
+
+_LOOK = (
+    "a drill refuted it: see what it found, then drill it again, or give it up by "
+    "`ft-ops backup acknowledge`"
+)
+
+_CLOCK_SKEW = timedelta(hours=1)
+"""By how much two machines' clocks may differ. What is dated later than that was dated wrongly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A backup that exists, in the terms that retention judges by."""
+    """A backup that exists, in the terms that retention judges by.
+
+    ``is_acknowledged``: a person has looked at what refuted it. ``needs`` names the backups without
+    which it can't be restored.
+    """
 
     name: str
     kind: Kind
     taken_at: datetime
     trust: Trust
     is_held: bool = False
+    is_acknowledged: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +96,9 @@ Tier = tuple[str, int, Callable[[datetime], str]]
 def tiers(rules: Rules) -> tuple[Tier, ...]:
     """The ladder: name, places, and the period that a moment in UTC belongs to."""
     return (
-        ("day", rules.days, lambda moment: f"{moment:%Y-%m-%d}"),
+        ("day", rules.days, _day),
         ("week", rules.weeks, lambda moment: f"{moment:%G-W%V}"),
-        ("month", rules.months, lambda moment: f"{moment:%Y-%m}"),
+        ("month", rules.months, _month),
     )
 
 
@@ -93,8 +112,17 @@ def firsts(
     return dict(sorted(first.items())[-places:])
 
 
-def plan_retention(candidates: Iterable[Candidate], rules: Rules, now: datetime) -> RetentionPlan:
-    """Judge every backup. Pure: it looks at nothing but its arguments."""
+def plan_retention(
+    candidates: Iterable[Candidate],
+    rules: Rules,
+    now: datetime,
+    *,
+    holes: Sequence[str] = (),
+) -> RetentionPlan:
+    """Judge every backup. Pure: it looks at nothing but its arguments.
+
+    ``holes`` are those of the log: while it has one, nobody knows what is still of use.
+    """
     ordered = sorted(candidates, key=lambda candidate: (candidate.taken_at, candidate.name))
     verified = [c for c in ordered if c.kind == "full" and c.trust == "verified"]
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in ordered}
@@ -107,52 +135,99 @@ def plan_retention(candidates: Iterable[Candidate], rules: Rules, now: datetime)
         if candidate.is_held:
             reasons[candidate.name].append("held")
     kept = [full for full in verified if reasons[full.name]]
-    for candidate in ordered:
-        reasons[candidate.name] += _reasons_besides(candidate, kept, rules, now)
+    for name, reason in _reasons_besides(ordered, verified, rules, now):
+        reasons[name].append(reason)
+    _keep_what_is_needed({candidate.name: candidate for candidate in ordered}, reasons)
     return RetentionPlan(
         verdicts=tuple(Verdict(c, tuple(reasons[c.name])) for c in ordered),
-        refusal=_refusal(verified, kept, rules, now),
+        refusal=_refusal(verified, kept, rules, now, holes),
     )
 
 
 def _reasons_besides(
-    candidate: Candidate, kept: Sequence[Candidate], rules: Rules, now: datetime
-) -> list[str]:
-    """What speaks for a backup that has no place in the ladder."""
-    is_recent = now - candidate.taken_at <= timedelta(days=rules.days)
-    reaches = bool(kept) and candidate.taken_at >= kept[0].taken_at
-    if candidate.kind == "dump":
-        return ["a dump of the last months"] if _is_of_last_months(candidate, rules, now) else []
-    if candidate.kind == "increment":
-        return ["an increment of the last days"] if is_recent and reaches else []
-    if candidate.trust == "doubtful" and reaches:
-        return ["its last drill failed: drill it again, or delete it by hand"]
-    if candidate.trust == "unproven" and (is_recent or _is_newest(candidate, kept)):
-        return ["not restored yet"]
-    return []
+    ordered: Sequence[Candidate], verified: Sequence[Candidate], rules: Rules, now: datetime
+) -> Iterator[tuple[str, str]]:
+    """What speaks for backups that have no place in the ladder."""
+    days = _newest((c for c in ordered if c.kind != "dump"), rules.days + 1, _day)
+    months = _newest((c for c in ordered if c.kind == "dump"), rules.months + 1, _month)
+    for candidate in ordered:
+        match candidate.kind:
+            case "dump" if _month(candidate.taken_at) in months:
+                yield candidate.name, "a dump of the last months"
+            case "increment" if _day(candidate.taken_at) in days:
+                yield candidate.name, "an increment of the last days"
+            case "full" if candidate.trust == "unproven":
+                is_recent = now - candidate.taken_at <= timedelta(days=rules.days)
+                is_newest = not verified or candidate.taken_at > verified[-1].taken_at
+                if is_recent or is_newest:
+                    yield candidate.name, "not restored yet"
+                elif (rung := _free_rung(candidate, verified, rules)) is not None:
+                    yield candidate.name, f"it may be the only one of {rung}: drill it by its name"
+        if candidate.trust not in {"verified", "unproven"} and not candidate.is_acknowledged:
+            yield candidate.name, _LOOK
 
 
-def _is_of_last_months(candidate: Candidate, rules: Rules, now: datetime) -> bool:
-    months = (now.year - candidate.taken_at.year) * 12 + now.month - candidate.taken_at.month
-    return months <= rules.months
+def _free_rung(full: Candidate, verified: Sequence[Candidate], rules: Rules) -> str | None:
+    """A rung that a full would take if it were proven and that no verified one has."""
+    for tier, places, period in tiers(rules):
+        label = period(full.taken_at)
+        taken = firsts(verified, places, period)
+        if label not in taken and label in firsts([*verified, full], places, period):
+            return f"{tier} {label}"
+    return None
 
 
-def _is_newest(candidate: Candidate, kept: Sequence[Candidate]) -> bool:
-    return not kept or candidate.taken_at > kept[-1].taken_at
+def _newest(
+    candidates: Iterable[Candidate], places: int, period: Callable[[datetime], str]
+) -> set[str]:
+    """The newest periods that have a backup."""
+    return set(sorted({period(candidate.taken_at) for candidate in candidates})[-places:])
+
+
+def _keep_what_is_needed(
+    candidates: Mapping[str, Candidate], reasons: Mapping[str, list[str]]
+) -> None:
+    """What a kept backup can't be restored without stays too, and what that needs."""
+    waiting = [name for name, why in reasons.items() if why]
+    while waiting:
+        name = waiting.pop()
+        for needed in candidates[name].needs:
+            if needed in candidates:
+                if not reasons[needed]:
+                    waiting.append(needed)
+                reasons[needed].append(f"{name} needs it")
 
 
 def _refusal(
-    verified: Sequence[Candidate], kept: Sequence[Candidate], rules: Rules, now: datetime
+    verified: Sequence[Candidate],
+    kept: Sequence[Candidate],
+    rules: Rules,
+    now: datetime,
+    holes: Sequence[str],
 ) -> str | None:
     if not verified:
         return "no full backup is verified"
-    age = now - verified[-1].taken_at
+    # One of the future says nothing about whether backups are taken now.
+    dated = [full for full in verified if full.taken_at <= now + _CLOCK_SKEW]
+    if not dated:
+        return f"the verified fulls are all dated after {now:%F %T}Z: see to the clocks"
+    age = now - dated[-1].taken_at
     if age > rules.stale:
         hours = age.total_seconds() / 3600
         return (
-            f"the newest verified full, {verified[-1].name}, is {hours:.0f} h old, and "
+            f"the newest verified full, {dated[-1].name}, is {hours:.0f} h old, and "
             f"{rules.stale.total_seconds() / 3600:.0f} h is the limit"
         )
     if len(kept) < rules.floor:
         return f"{len(kept)} verified fulls are left, and {rules.floor} is the floor"
+    if holes:
+        return f"the log has a hole: {'; '.join(holes)}"
     return None
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _month(moment: datetime) -> str:
+    return f"{moment:%Y-%m}"

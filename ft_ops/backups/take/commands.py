@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +21,8 @@ from psycopg import conninfo
 from ft_ops.errors import OpsError
 
 _QUOTED_LINES = 10
+_LISTEN_SECONDS = 0.2
+_LINES_AT_ONCE = 1 << 20
 
 
 def run(
@@ -27,39 +31,77 @@ def run(
     *,
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
+    heard: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Run ``program`` and return its standard output; an OpsError quotes what it complained of.
 
     It inherits our environment, AWS settings and all, plus ``environment``: secrets go there,
-    never into ``arguments``, which every user of the machine can read. At the time-out, or when
-    we are interrupted, its whole process group is killed.
+    never into ``arguments``, which every user of the machine can read. ``heard`` is told each line
+    of its standard error while it runs. At the time-out, or when we are interrupted, its whole
+    process group is killed.
     """
-    process = subprocess.Popen(
-        [_path_of(program), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env={**os.environ, **(environment or {})},
-        # A group of its own, because barman-cloud-backup has workers.
-        start_new_session=True,
-    )
-    try:
-        output, complaints = process.communicate(timeout=timeout_seconds)
-    except subprocess.TimeoutExpired as error:
-        raise OpsError(
-            program,
-            cause=f"it did not end within {timeout_seconds:g} s",
-            next_step="see what it waits for (the network, a lock, a disk); give it longer by "
-            "FT_BACKUP_TIMEOUT_MINUTES if it was at work",
-        ) from error
-    finally:
-        _kill(process)
-        process.communicate()
-    if process.returncode != 0:
-        raise _failed(program, process.returncode, complaints or output)
-    return output
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            [_path_of(program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=complaints,
+            env={**os.environ, **(environment or {})},
+            # A group of its own, because barman-cloud-backup has workers.
+            start_new_session=True,
+        )
+        lines = _Lines(complaints.fileno(), heard)
+        try:
+            _await(program, process, timeout_seconds, lines)
+        finally:
+            _kill(process)
+            process.wait()
+        lines.tell()
+        if process.returncode != 0:
+            raise _failed(program, process.returncode, _text(complaints) or _text(output))
+        return _text(output)
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The whole lines of a file that somebody writes, each told once."""
+
+    file: int
+    heard: Callable[[str], None]
+    told: int = 0
+
+    def tell(self) -> None:
+        new = os.pread(self.file, _LINES_AT_ONCE, self.told)
+        whole = new[: new.rfind(b"\n") + 1]
+        self.told += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            self.heard(line)
+
+
+def _await(
+    program: str, process: subprocess.Popen[bytes], timeout_seconds: float, lines: _Lines
+) -> None:
+    until = time.monotonic() + timeout_seconds
+    while True:
+        left = until - time.monotonic()
+        try:
+            process.wait(timeout=max(min(left, _LISTEN_SECONDS), 0))
+        except subprocess.TimeoutExpired as error:
+            if left > 0:
+                lines.tell()
+                continue
+            raise OpsError(
+                program,
+                cause=f"it did not end within {timeout_seconds:g} s",
+                next_step="see what it waits for (the network, a lock, a disk); give it longer by "
+                "FT_BACKUP_TIMEOUT_MINUTES if it was at work",
+            ) from error
+        return
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 @contextmanager
@@ -123,7 +165,7 @@ def _path_of(program: str) -> str:
     return found
 
 
-def _kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
 

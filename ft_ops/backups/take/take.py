@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.points.bucket_records import write_point
@@ -28,7 +29,7 @@ def take_full(
     """
     name = ledger.new_name("full", now)
     with ledger.taking(connection, provider.name, name, "full", run_id):
-        taken = provider.take_full(name, log)
+        taken = provider.take_full(name, log, partial(ledger.begun_as, connection, name))
         write_point(bucket, taken.point)
         ledger.complete(connection, taken.point, taken.stored)
     provider.replicate(log)

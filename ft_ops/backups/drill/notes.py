@@ -1,0 +1,62 @@
+"""What a check notes down: what is wrong with a copy, and what could not be looked at.
+
+An error is a finding only where PostgreSQL says that it is about the data. A full disk, a missing
+library, a time-out or a lost connection says nothing about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+
+from ft_ops.backups.provider import Examined, Finding
+
+_OF_THE_DATA: Final[Mapping[str, str]] = {
+    "XX000": "internal error: what it read makes no sense to it",
+    "XX001": "data corrupted",
+    "XX002": "index corrupted",
+    # A relation's file; that of a library is told apart by its words.
+    "58P01": "a file is missing",
+    # Text in the tables that is none.
+    "22021": "character not in repertoire",
+    "22P05": "untranslatable character",
+}
+_OF_A_LIBRARY: Final = 'could not access file "'
+
+
+def is_about_the_data(error: psycopg.Error) -> bool:
+    """Whether an error of a copy's server is about what it holds, by its SQLSTATE."""
+    if error.sqlstate not in _OF_THE_DATA:
+        return False
+    return not (error.sqlstate == "58P01" and _OF_A_LIBRARY in str(error))
+
+
+@dataclass(slots=True)
+class Notes:
+    """The notes of one check."""
+
+    check: str
+    findings: list[Finding] = field(default_factory=list)
+    undecided: list[Finding] = field(default_factory=list)
+    unsaid: list[str] = field(default_factory=list)
+
+    @property
+    def subjects(self) -> set[str]:
+        """Everything that there is a note on."""
+        return {note.subject for note in (*self.findings, *self.undecided)}
+
+    def wrong(self, subject: str, problem: str) -> None:
+        """Note that ``subject`` is not what it was."""
+        self.findings.append(Finding(self.check, subject, problem))
+
+    def failed(self, subject: str, error: psycopg.Error) -> None:
+        """Note an error: as a finding if it is about the data, else as what nobody looked at."""
+        note = Finding(self.check, subject, str(error).strip())
+        (self.findings if is_about_the_data(error) else self.undecided).append(note)
+
+    def examined(self, count: int) -> Examined:
+        """The notes, and how many were looked at."""
+        return Examined(count, tuple(self.findings), tuple(self.undecided), tuple(self.unsaid))

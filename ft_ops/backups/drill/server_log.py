@@ -1,0 +1,104 @@
+"""What a copy's server says of why it failed: the data's fault, or its machine's.
+
+Only what is known to come of a log, or of files, that are not what was written counts against a
+backup. Everything else says nothing about it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ft_ops.backups.points.points import RestorePoint
+from ft_ops.backups.provider import ContentError
+from ft_ops.errors import OpsError
+from ft_ops.pg import server as pg
+from ft_ops.pg.server import Server
+
+_MISSING = re.compile(r'(?:role|database) "[^"]+" does not exist')
+_NO_LIBRARY = 'could not access file "'
+_FATAL = re.compile(r"^(?:FATAL|PANIC):\s+(.*)$", re.MULTILINE)
+_BAD_RECORD = re.compile(r"^LOG:\s+(.* at [0-9A-F]+/[0-9A-F]+.*)$", re.MULTILINE)
+_FETCHED = re.compile(r'restored log file "([0-9A-F]{24})" from archive')
+
+# What recovery says of a log, or of files, that are not what was written.
+_OF_THE_CONTENT = re.compile(
+    r"recovery ended before configured recovery target was reached"
+    r"|WAL ends before (?:end of online backup|consistent recovery point)"
+    r"|WAL contains references to invalid pages"
+    r"|could not locate (?:a valid checkpoint record|required checkpoint record)"
+    r"|invalid (?:checkpoint|primary checkpoint) record"
+    r"|incorrect (?:checksum|resource manager data checksum)|invalid data in file"
+    r"|unexpected timeline ID|requested timeline \d+ "
+    r"|could not (?:open|read) file \"(?:global|base|pg_[a-z]+|backup_label)[^\"]*\": "
+    r"(?:No such file|read \d+ of)"
+    r"|invalid page in block|could not read block \d+"
+)
+# What befalls a server for reasons of its machine.
+_SAYS_NOTHING = re.compile(
+    r"No space left on device|Disk quota exceeded|Input/output error|Cannot allocate memory"
+    r"|out of memory|was terminated by signal (?:9|15)\b|could not access file \""
+    r"|Permission denied|Read-only file system|Too many open files"
+)
+_CRASH = re.compile(
+    r"^PANIC:  .*|^LOG:  .*was terminated by signal (?:4|6|7|8|11)\b.*", re.MULTILINE
+)
+
+
+def missing_from_copy(said: str) -> str | None:
+    """The role or database that a login did not find, in the server's words.
+
+    Only where nobody is refused: on a server of our own, everybody is let in.
+    """
+    found = _MISSING.search(said)
+    return found[0] if found is not None else None
+
+
+def refuse_what_stays_so(said: str) -> None:
+    """Waiting does not help where the login itself is what fails."""
+    if (missing := missing_from_copy(said)) is not None:
+        raise ContentError(
+            "restored copy",
+            cause=missing,
+            next_step="the copy lacks what every session needs: try an older backup",
+        )
+    if _NO_LIBRARY in said:
+        raise OpsError(
+            "restored copy",
+            cause=said.strip(),
+            next_step="install PostgreSQL with that library where drills run, and name it by "
+            "FT_PG_BIN_DIR",
+        )
+
+
+def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError:
+    """What kept the copy from its point: a ContentError only where the log or the files did."""
+    log = pg.server_log(server, lines=10_000)
+    records = _BAD_RECORD.findall(log)
+    said = [*records[-1:], *_FATAL.findall(log)]
+    fetched = _FETCHED.findall(log)
+    where = f"; the last segment it used is {fetched[-1]}" if fetched else ""
+    what = f"recovery to {point.name}"
+    told = ("; ".join(said) or cause) + where
+    if _SAYS_NOTHING.search(log) is None and any(_OF_THE_CONTENT.search(line) for line in said):
+        return ContentError(
+            what,
+            cause=told,
+            next_step="look at the log from that segment on: an older version of its object may "
+            "be whole; take a full backup now",
+            wal=fetched[-1] if fetched else None,
+        )
+    return OpsError(
+        what,
+        cause=told,
+        next_step="mend what it names on the drill's machine, then drill it again: this says "
+        "nothing about the backup",
+    )
+
+
+def crash(server: Server) -> str | None:
+    """The end of a server that its data brought down, as its log tells it."""
+    log = pg.server_log(server, lines=10_000)
+    if _SAYS_NOTHING.search(log) is not None:
+        return None
+    found = _CRASH.search(log)
+    return found[0] if found is not None else None

@@ -1,0 +1,202 @@
+"""ops.restore_drills: which drills there were, and the verdict of each.
+
+A drill is booked on what it restored. It ends proven, refuted or unknown; a run that died left it
+unknown. Only a refutation takes a backup's trust away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, ValidationError
+
+from ft_ops.backups.inventory.ledger import Refuted
+from ft_ops.backups.points.bucket_records import WrittenVerdict, read_certificate
+from ft_ops.backups.provider import Log
+from ft_ops.errors import OpsError
+from ft_ops.pg.audit import write_audit
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.s3.bucket import Bucket
+
+
+def begin_drill(
+    connection: Connection,
+    backup: str | None,
+    target: str,
+    run_id: str,
+    restored_from: str | None = None,
+) -> int:
+    """Record that a drill has begun, and that those of dead runs died. Returns its number.
+
+    ``backup`` is what is restored, None where that is no backup of ours. Call it with the drills'
+    lock held.
+    """
+    with connection.transaction():
+        connection.execute(statement("backups/end_dead_drills"))
+        row = connection.execute(
+            statement("backups/begin_drill"),
+            {
+                "backup": backup,
+                "target": target,
+                "run_id": run_id,
+                "restored_from": restored_from,
+            },
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def pass_drill(
+    connection: Connection,
+    drill: int,
+    *,
+    restored_to: datetime,
+    recovery_seconds: float,
+    loss_seconds: float,
+    certificate: Mapping[str, object],
+) -> None:
+    """Record a proof with its certificate."""
+    with connection.transaction():
+        connection.execute(
+            statement("backups/pass_drill"),
+            {
+                "id": drill,
+                "restored_to": restored_to,
+                "recovery_seconds": recovery_seconds,
+                "loss_seconds": loss_seconds,
+                "certificate": Jsonb(dict(certificate)),
+            },
+        )
+        write_audit(
+            connection,
+            "backup_verified",
+            "restore_drills",
+            {"drill": drill, "restored_to": restored_to.isoformat()},
+        )
+
+
+def refute_drill(
+    connection: Connection,
+    drill: int,
+    error: str,
+    certificate: Mapping[str, object] | None,
+    *,
+    refutes: Refuted = "backup",
+) -> None:
+    """Record that the content is not what was backed up: it is not verified from here on."""
+    with connection.transaction():
+        connection.execute(
+            statement("backups/refute_drill"),
+            {
+                "id": drill,
+                "error": error,
+                "refutes": refutes,
+                "certificate": Jsonb(dict(certificate)) if certificate is not None else None,
+            },
+        )
+        write_audit(
+            connection,
+            "backup_refuted",
+            "restore_drills",
+            {"drill": drill, "refutes": refutes, "error": error},
+        )
+
+
+def give_up_drill(
+    connection: Connection, drill: int, error: str, certificate: Mapping[str, object] | None = None
+) -> None:
+    """Record that a drill came to no verdict; its backup is as verified as it was."""
+    connection.execute(
+        statement("backups/give_up_drill"),
+        {
+            "id": drill,
+            "error": error,
+            "certificate": Jsonb(dict(certificate)) if certificate is not None else None,
+        },
+    )
+
+
+def restore_verdicts(
+    connection: Connection, bucket: Bucket, written: Sequence[WrittenVerdict], log: Log
+) -> None:
+    """Record the verdicts of the bucket that this database has lost, or never knew.
+
+    ``written`` are those of backups that it knows. What was recorded of a run stays as it is, and
+    nothing older than the newest verdict that is known comes behind it.
+    """
+    by_backup = sorted(written, key=lambda verdict: (verdict.backup, verdict.finished_at))
+    for name, group in groupby(by_backup, key=lambda verdict: verdict.backup):
+        row = connection.execute(statement("backups/known_drills"), {"name": name}).fetchone()
+        assert row is not None
+        runs, newest = row
+        for verdict in group:
+            if newest is None or verdict.finished_at > newest:
+                _restore_verdict(connection, bucket, verdict, runs, log)
+
+
+def _restore_verdict(
+    connection: Connection,
+    bucket: Bucket,
+    verdict: WrittenVerdict,
+    known_runs: Sequence[str],
+    log: Log,
+) -> None:
+    try:
+        certificate = read_certificate(bucket, verdict)
+        record = _Record.model_validate(certificate)
+    except (OpsError, ValidationError) as error:
+        log(f"{bucket.url(verdict.key)} is no proof: {error}")
+        return
+    if record.run_id in known_runs:
+        return
+    connection.execute(
+        statement("backups/restore_verdict"),
+        {
+            "name": verdict.backup,
+            "state": "passed" if verdict.is_proof else "failed",
+            "finished_at": verdict.finished_at,
+            "certificate": Jsonb(certificate),
+            **record.model_dump(),
+        },
+    )
+    word = "proven" if verdict.is_proof else "refuted"
+    log(f"{verdict.backup} was {word} at {verdict.finished_at:%F %T}Z, by its certificate")
+
+
+class _Record(BaseModel):
+    """What a certificate tells of its drill. Those of dumps name no target."""
+
+    target: str | None = None
+    restored_to: datetime
+    recovery_seconds: float = 0
+    loss_seconds: float = 0
+    run_id: str | None = None
+    error: str | None = None
+    refutes: Refuted | None = None
+
+
+def record_proof(
+    connection: Connection,
+    name: str,
+    *,
+    restored_to: datetime,
+    recovery_seconds: float,
+    certificate: Mapping[str, object],
+    run_id: str,
+) -> None:
+    """Record that a backup was restored and checked as part of its being taken."""
+    connection.execute(
+        statement("backups/record_proof"),
+        {
+            "name": name,
+            "restored_to": restored_to,
+            "recovery_seconds": recovery_seconds,
+            "loss_seconds": 0,
+            "certificate": Jsonb(dict(certificate)),
+            "run_id": run_id,
+        },
+    )

@@ -1,0 +1,156 @@
+"""Assets that prove backups by restoring them, and let go of those that nothing needs."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from ft_ops.backups.drill.drill import Drill, run_drill
+from ft_ops.backups.drill.plan import Plan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.inventory import follow, take_inventory
+from ft_ops.backups.providers import Workplace, retention_rules
+from ft_ops.backups.resources import DrillConfig, RetentionConfig, at_work, plan_table
+from ft_ops.backups.retention.deletion import delete_backups, deletions
+from ft_ops.backups.retention.picture import ladder_picture
+from ft_ops.backups.retention.retention import plan_retention
+from ft_ops.clock import utc_now
+from ft_ops.items import each
+from ft_ops.orchestration.dry_run import show_dry_run
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
+from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.resources import DatabaseResource
+from ft_ops.pg.locks import only_one
+from ft_ops.settings import Settings
+
+
+@dg.asset(
+    deps=["full_backup", "incremental_backup"],
+    group_name="backups",
+    kinds={"postgres"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "A backup restored on a server of its own, recovered to a named point, and checked row by "
+        "row, index by index and block by block. Its certificate is what makes a backup verified."
+    ),
+)
+def restore_drill(
+    context: dg.AssetExecutionContext,
+    config: DrillConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[None]:
+    with at_work(database, settings) as work:
+        follow(work.connection, work.provider, work.bucket, context.log.info)
+
+        def hold(plan: Plan) -> Drill:
+            return run_drill(
+                work.connection,
+                work.provider,
+                work.bucket,
+                plan,
+                now=utc_now(),
+                run_id=context.run.run_id,
+                log=context.log.info,
+            )
+
+        plans = _plans(work, config)
+        if len(plans) == 1:
+            drills = [hold(plans[0])]
+        else:
+            held = each(plans, hold, name=lambda plan: f"drill of {plan.target.name}")
+            held.refuse_failures("restore drills")
+            drills = held.results
+    return dg.MaterializeResult(metadata=_drill_metadata(drills))
+
+
+@dg.asset(
+    deps=["restore_drill"],
+    group_name="backups",
+    kinds={"postgres", "s3"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    output_required=False,
+    description=(
+        "Lets go of backups that no rule keeps: 7 days, 4 weeks and 12 months of verified fulls "
+        "stay. Shows its plan first, and refuses while the newest verified full is stale or the "
+        "log has a hole. What was verified once and is not now, it never touches."
+    ),
+)
+def backup_retention(
+    context: dg.AssetExecutionContext,
+    config: RetentionConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
+) -> Iterator[dg.MaterializeResult[None]]:
+    with at_work(database, settings) as work, only_one(work.connection, "backup retention"):
+        rules = retention_rules(work.settings)
+        inventory = take_inventory(
+            work.connection, work.provider, work.bucket, now=utc_now(), log=context.log.info
+        )
+        plan = plan_retention(
+            inventory.candidates, rules, inventory.taken_at, holes=inventory.holes
+        )
+        chosen = deletions(inventory, plan, rules)
+        for deletion in chosen:
+            context.log.info("goes: %s, %s", deletion.item.name, deletion.reason)
+        metadata: dict[str, dg.MetadataValue | str | int | list[str]] = {
+            "plan": plan_table(plan),
+            "ladder": dg.MetadataValue.md(ladder_picture(plan, inventory.taken_at)),
+            "stay": len(inventory.items) - len(chosen),
+            "go": [deletion.item.name for deletion in chosen],
+            "refusal": plan.refusal or "none",
+        }
+        if config.dry_run or not work.settings.backup_retention_apply:
+            show_dry_run(context, metadata)
+            return
+        deleted = delete_backups(
+            work.connection, work.provider, work.bucket, inventory, chosen, context.log.info
+        )
+        deleted.refuse_failures("backup retention")
+    yield dg.MaterializeResult(metadata={**metadata, "deleted": len(deleted.done)})
+
+
+def _plans(work: Workplace, config: DrillConfig) -> Sequence[Plan]:
+    entries = ledger.entries(work.connection)
+    by_log = work.provider.recovers_by_log
+    if config.backup:
+        return [named_plan(entries, config.backup, by_log=by_log)]
+    if config.older:
+        return [older_plan(entries, random.SystemRandom())]
+    newest = newest_plan(entries, by_log=by_log)
+    moment = None if by_log else moment_plan(entries)
+    return [newest] if moment is None else [newest, moment]
+
+
+def _drill_metadata(
+    drills: Sequence[Drill],
+) -> dict[str, dg.MetadataValue | str | int | float]:
+    """What the first drill showed; on RDS the second is the way to a moment."""
+    drill = drills[0]
+    return {
+        "backup": drill.source.backup or drill.plan.target.name,
+        "restored from": drill.source.words,
+        "restored to": drill.plan.target.name,
+        "everything committed before": f"{drill.restored_to:%F %T}Z",
+        "recovery seconds": round(drill.recovery_seconds, 1),
+        "loss seconds": round(drill.loss_seconds, 1),
+        "dagster/row_count": drill.rows,
+        "checks": table(
+            ["check", "examined", "unit", "seconds", "findings", "not looked at"],
+            (
+                (
+                    check.check,
+                    check.examined,
+                    check.unit,
+                    round(check.seconds, 2),
+                    len(check.findings),
+                    "; ".join(check.unsaid),
+                )
+                for check in drill.checks
+            ),
+        ),
+        "certificate": drill.certificate,
+        **{f"besides, to {d.plan.target.name}": d.certificate for d in drills[1:]},
+    }
