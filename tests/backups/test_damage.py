@@ -49,9 +49,10 @@ class Restored:
 
 @pytest.fixture(scope="module")
 def recovered_once(
-    standing: Standing, tmp_path_factory: pytest.TempPathFactory
+    standing_once: Standing, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Restored, Path]]:
     """The increment's point, recovered, and its files set aside after a clean stop."""
+    standing = standing_once
     provider = standing.world.provider
     kept = tmp_path_factory.mktemp("kept") / "data"
     stored = next(b for b in provider.stored_backups() if b.kind == "full")
