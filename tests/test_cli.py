@@ -13,6 +13,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from ft_ops.months import Month
+from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection
 from tests.fixtures.pgbouncer import needs_pgbouncer, pooled
 from tests.fixtures.postgres import Database
@@ -65,15 +67,32 @@ def test_migrations_run_and_are_listed(empty_database: Database) -> None:
 
 def test_holds_are_placed_listed_and_released(database: Database, connection: Connection) -> None:
     settings = {"FT_DATABASE_URL": database.url}
-    placed = _run("hold", "add", "--month", "2017-03", "--reason", "a lawsuit", **settings)
-    assert placed.stdout == "placed hold 1 on month 2017-03 (a lawsuit)\n"
-    assert "month 2017-03" in _run("hold", "list", **settings).stdout
-    assert _run("hold", "release", "1", "--reason", "settled", **settings).returncode == 0
-    again = _run("hold", "release", "1", "--reason", "settled", **settings)
+    ensure_months(connection, "content_segments", [Month(2017, 3)])
+    add = ("hold", "add", "--month", "2017-03", "--by", "ada")
+    placed = _run(*add, "--reason", "a lawsuit", **settings).stdout
+    assert placed.startswith("placed hold 1 on month 2017-03 (a lawsuit)\n")
+    assert "in the database: 2017-03\n" in placed
+    listed = _run("hold", "list", **settings).stdout
+    assert "month 2017-03" in listed
+    assert "by ft_ops (ada): a lawsuit" in listed
+    release = ("hold", "release", "1", "--by", "grace", "--reason")
+    empty = _run(*release, " ", **settings)
+    assert (empty.returncode, "a release needs a reason" in empty.stderr) == (1, True)
+    assert _run(*release, "settled", **settings).returncode == 0
+    assert "by ft_ops (grace): settled" in _run("hold", "list", **settings).stdout
+    again = _run(*release, "settled", **settings)
     assert again.returncode == 1
     assert "released before" in again.stderr
     audited = connection.execute("SELECT action FROM audit_log ORDER BY created_at").fetchall()
     assert audited == [("hold.add",), ("hold.release",)]
+
+
+def test_a_hold_on_what_nobody_knows_is_one_line(database: Database) -> None:
+    for subject in (["--month", "2099-01"], ["--family", "00000000-0000-0000-0000-00000000000f"]):
+        done = _run("hold", "add", *subject, "--reason", "x", FT_DATABASE_URL=database.url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "--force" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_unknown_month_is_named(database: Database) -> None:

@@ -1,7 +1,9 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
+from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.month.content import TABLES, archived_name, hot_source, live_columns
 from ft_ops.archive.month.digest import MonthDigests, differences, month_digests, total
+from ft_ops.archive.month.hold_lines import hold_lines
 from ft_ops.archive.month.holds import LegalHold, add_hold, list_holds, release_hold
 from ft_ops.archive.month.ledger import Generation, all_latest, generations, latest
 from ft_ops.archive.move.move import Move, move_month
@@ -26,6 +28,7 @@ __all__ = [
     "differences",
     "due_months",
     "generations",
+    "hold_lines",
     "hot_source",
     "latest",
     "list_holds",
@@ -36,6 +39,7 @@ __all__ = [
     "plan_purge",
     "preflight",
     "purge_month",
+    "record_archived",
     "release_hold",
     "standings",
     "stored_bytes",

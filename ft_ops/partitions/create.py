@@ -18,6 +18,9 @@ from ft_ops.pg.sqlfiles import statement
 
 PARENTS: Final = ("content_segments", "audit_log")
 
+KEYED: Final = "content_segments"
+"""The parent whose rows have keys, a thread and a user."""
+
 ATTACH_WAITS_MS: Sequence[int] = (40,) * 400
 """ATTACH needs SHARE ROW EXCLUSIVE on threads and users, because of the foreign keys, and whoever
 writes there queues behind our waiting: never for long, rather often. With the pauses in between,
@@ -86,8 +89,14 @@ def attach(connection: Connection, parent: str, month: Month, name: str) -> None
 
 
 def _like(parent: str, name: str) -> sql.Composed:
-    return statement("partitions/create_like").format(
-        partition=sql.Identifier(name), parent=sql.Identifier(parent)
+    partition = sql.Identifier(name)
+    like = statement("partitions/create_like").format(
+        partition=partition, parent=sql.Identifier(parent)
+    )
+    if parent != KEYED:
+        return like
+    return sql.SQL(";\n").join(
+        [like, statement("partitions/keep_keys").format(partition=partition)]
     )
 
 

@@ -19,6 +19,7 @@ from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.partitions.create import (
     ATTACH_WAITS_MS,
+    KEYED,
     attach,
     bounds_of,
     create_like,
@@ -28,9 +29,6 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
-
-_KEYED = "content_segments"
-"""The parent whose rows have keys, a thread and a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ def _freeze(
     def freeze() -> None:
         with connection.transaction():
             _run(connection, "partitions/freeze", name)
-            if parent == _KEYED:
+            if parent == KEYED:
                 _run(connection, "partitions/follow_deletes", name)
 
     _patiently(connection, name, freeze, sleep)
@@ -168,7 +166,7 @@ def _why_wrong(
         _run(connection, "partitions/validate_bounds_check", name)
     except psycopg.errors.CheckViolation:
         return f"some of its rows lie outside {month}"
-    if parent != _KEYED:
+    if parent != KEYED:
         return None
     for query, words in (
         ("partitions/rows_without_key", "have no key in content_segment_keys, or another one"),
@@ -182,7 +180,7 @@ def _why_wrong(
 
 
 def _delete_orphaned_keys(connection: Connection, parent: str, month: Month, name: str) -> int:
-    if parent != _KEYED:
+    if parent != KEYED:
         return 0
     return connection.execute(
         statement("partitions/delete_orphaned_keys").format(table=sql.Identifier(name)),

@@ -1,26 +1,109 @@
 -- name: add_hold
--- One row; the table's CHECK wants exactly one subject.
-INSERT INTO ops.legal_holds (month, family_id, user_id, reason)
-VALUES (%(month)s, %(family_id)s, %(user_id)s, %(reason)s)
-RETURNING id, month, family_id, user_id, reason, placed_by, placed_at, released_at;
+-- One row; its trigger writes down what is held, and takes SHARE ROW EXCLUSIVE on
+-- ops.standing_holds, for which it waits for every transaction that has changed content: only under
+-- a short lock_timeout.
+INSERT INTO ops.legal_holds (month, family_id, book_id, thread_id, user_id, reason, placed_by)
+VALUES (
+    %(month)s, %(family_id)s, %(book_id)s, %(thread_id)s, %(user_id)s, %(reason)s,
+    session_user || coalesce(' (' || %(person)s || ')', '')
+)
+RETURNING
+    id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
+    released_at, release_reason, archived_months, archives_read_at;
+
+-- name: analyze_held
+-- SHARE UPDATE EXCLUSIVE on a small table of ours: what holds hold is looked up for each change.
+ANALYZE ops.held_subjects;
 
 -- name: release_hold
--- One row, unless it was released before.
+-- One row, unless it was released before. Its trigger locks as that of archive/add_hold does.
 UPDATE ops.legal_holds
-SET released_at = now(), released_by = session_user, release_reason = %(reason)s
+SET released_at = now(),
+    released_by = session_user || coalesce(' (' || %(person)s || ')', ''),
+    release_reason = %(reason)s
 WHERE id = %(id)s
   AND released_at IS NULL
-RETURNING id, month, family_id, user_id, reason, placed_by, placed_at, released_at;
+RETURNING
+    id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
+    released_at, release_reason, archived_months, archives_read_at;
 
 -- name: list_holds
 -- A few rows.
-SELECT id, month, family_id, user_id, reason, placed_by, placed_at, released_at
+SELECT
+    id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
+    released_at, release_reason, archived_months, archives_read_at
 FROM ops.legal_holds
 ORDER BY id;
 
--- name: held_subjects
--- Holds on families and users that have content in a month. Index probes of the month by user and
--- by thread for each hold. ACCESS SHARE.
+-- name: changing_content
+-- Who keeps a hold from being placed: open transactions that have changed content. Reads the lock
+-- table.
+SELECT l.pid, a.usename, a.application_name
+FROM pg_locks AS l
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.relation = 'ops.standing_holds'::regclass
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.granted
+  AND l.pid <> pg_backend_pid()
+ORDER BY l.pid;
+
+-- name: what_bears_an_id
+-- Of which kinds a living row or a tombstone bears an id, and its name where it has one. Five index
+-- probes.
+SELECT 'user' AS kind, coalesce(u.display_name, u.email) AS called, NULL::timestamptz AS erased_at
+FROM users AS u
+WHERE u.id = %(id)s
+UNION ALL
+SELECT 'family', f.name, NULL
+FROM families AS f
+WHERE f.id = %(id)s
+UNION ALL
+SELECT 'book', mb.title, NULL
+FROM memory_books AS mb
+WHERE mb.id = %(id)s
+UNION ALL
+SELECT 'thread', t.title, NULL
+FROM threads AS t
+WHERE t.id = %(id)s
+UNION ALL
+SELECT e.kind, NULL, e.erased_at
+FROM ops.erasures AS e
+WHERE e.id = %(id)s;
+
+-- name: held_months
+-- The months that hold a held subject's content in the database, hot or archived. Index probes of the
+-- keys by thread, of every month by author.
+SELECT DISTINCT date_trunc('month', k.created_at AT TIME ZONE 'UTC')::date AS month
+FROM ops.held_subjects AS s
+JOIN content_segment_keys AS k ON k.thread_id = s.id
+WHERE s.hold_id = %(id)s
+  AND s.kind = 'thread'
+  AND s.whole
+UNION
+SELECT date_trunc('month', s.created_at AT TIME ZONE 'UTC')::date
+FROM content_segments AS s
+WHERE s.user_id = %(user_id)s
+UNION
+SELECT date_trunc('month', s.created_at AT TIME ZONE 'UTC')::date
+FROM archived_content_segments AS s
+WHERE s.user_id = %(user_id)s
+UNION
+SELECT date_trunc('month', k.created_at AT TIME ZONE 'UTC')::date
+FROM ops.held_subjects AS s
+JOIN content_segment_keys AS k ON k.id = s.id
+WHERE s.hold_id = %(id)s
+  AND s.kind = 'segment'
+ORDER BY month;
+
+-- name: ask_of_holds
+-- Whether any hold stands. ROW EXCLUSIVE on ops.standing_holds until the transaction ends: none is
+-- placed or released before.
+SELECT pg_sequence_last_value('ops.standing_holds') IS DISTINCT FROM 0;
+
+-- name: holds_on_segments
+-- Standing holds that hold rows of a month, or what belongs to these rows. Index probes of the month
+-- for each held user, thread and segment, of narrations, tags and links for each held user.
+-- ACCESS SHARE.
 SELECT h.id
 FROM ops.legal_holds AS h
 WHERE h.released_at IS NULL
@@ -28,9 +111,81 @@ WHERE h.released_at IS NULL
       EXISTS (SELECT FROM {segments} AS s WHERE s.user_id = h.user_id)
       OR EXISTS (
           SELECT
-          FROM memory_books AS mb
-          JOIN threads AS t ON t.memory_book_id = mb.id
-          JOIN {segments} AS s ON s.thread_id = t.id
-          WHERE mb.family_id = h.family_id
+          FROM ops.held_subjects AS held
+          JOIN {segments} AS s ON s.thread_id = held.id
+          WHERE held.hold_id = h.id
+            AND held.kind = 'thread'
+            AND held.whole
+      )
+      OR EXISTS (
+          SELECT
+          FROM ops.held_subjects AS held
+          JOIN {segments} AS s ON s.id = held.id
+          WHERE held.hold_id = h.id
+            AND held.kind = 'segment'
+      )
+      OR EXISTS (
+          SELECT
+          FROM photo_narrations AS c
+          JOIN {segments} AS s ON s.id = c.content_segment_id
+          WHERE c.created_by = h.user_id
+      )
+      OR EXISTS (
+          SELECT
+          FROM content_tags AS c
+          JOIN {segments} AS s ON s.id = c.content_segment_id
+          WHERE c.tagged_by = h.user_id
+      )
+      OR EXISTS (
+          SELECT
+          FROM content_links AS c
+          JOIN {segments} AS s ON s.id IN (c.source_segment_id, c.target_segment_id)
+          WHERE c.created_by = h.user_id
       )
   );
+
+-- name: holds_on_links
+-- Standing holds on what links of a month's segments lead to, in other months: such a link would go
+-- with its segment. Index probes of links, keys and segments for each segment of the month: asked only
+-- while a hold stands and none holds the month's own rows. ACCESS SHARE.
+SELECT DISTINCT held.hold_id
+FROM (
+    SELECT c.target_segment_id AS other
+    FROM {segments} AS s
+    JOIN content_links AS c ON c.source_segment_id = s.id
+    UNION ALL
+    SELECT c.source_segment_id
+    FROM {segments} AS s
+    JOIN content_links AS c ON c.target_segment_id = s.id
+) AS ends
+CROSS JOIN LATERAL (SELECT ops.hold_on_key(ends.other) AS hold_id) AS held
+WHERE held.hold_id IS NOT NULL;
+
+-- name: record_archived_subjects
+-- What of an archive a hold keeps in its place, row by row of an array. Row locks on new rows only.
+INSERT INTO ops.held_subjects (id, kind, hold_id, whole)
+SELECT DISTINCT v.id, %(kind)s, %(hold)s, %(whole)s
+FROM unnest(%(ids)s::uuid[]) AS v (id)
+ON CONFLICT DO NOTHING;
+
+-- name: record_archived_months
+-- One row.
+UPDATE ops.legal_holds
+SET archived_months = %(months)s, archives_read_at = clock_timestamp()
+WHERE id = %(id)s
+  AND released_at IS NULL
+RETURNING
+    id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
+    released_at, release_reason, archived_months, archives_read_at;
+
+-- name: held_threads
+-- The threads that each standing hold holds whole.
+SELECT hold_id, id
+FROM ops.held_subjects
+WHERE kind = 'thread'
+  AND whole;
+
+-- name: guard_segments
+-- SHARE ROW EXCLUSIVE on the month's table until the transaction ends: only under a short
+-- lock_timeout. Before a detach, which takes the triggers of the parent away.
+SELECT ops.guard_segments(%(segments)s::regclass);

@@ -5,6 +5,12 @@ CREATE TABLE {partition} (
     LIKE {parent} INCLUDING ALL
 );
 
+-- name: keep_keys
+-- SHARE ROW EXCLUSIVE on a table that nobody knows yet. A partition has no TRUNCATE trigger of its
+-- parent's, and TRUNCATE runs no other.
+CREATE TRIGGER keep_keys BEFORE TRUNCATE ON {partition}
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+
 -- name: attach
 -- SHARE UPDATE EXCLUSIVE on the parent, SHARE ROW EXCLUSIVE on the tables that its foreign keys
 -- reference, for the milliseconds of a catalog change: the partition is empty. The bounds carry

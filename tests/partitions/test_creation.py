@@ -47,6 +47,12 @@ def test_a_created_partition_is_what_partition_of_would_have_made(
             "CREATE TABLE twin PARTITION OF {} FOR VALUES FROM ('2041-01-01Z') TO ('2041-02-01Z')"
         ).format(sql.Identifier(parent))
     )
+    # What PARTITION OF leaves out: nothing refuses a TRUNCATE of a partition but its own trigger.
+    if parent == "content_segments":
+        connection.execute(
+            "CREATE TRIGGER keep_keys BEFORE TRUNCATE ON twin"
+            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()"
+        )
     assert _parts(connection, f"{parent}_2040_01") == _parts(connection, "twin")
 
 

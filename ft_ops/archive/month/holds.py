@@ -1,41 +1,77 @@
-"""Legal holds: what may not be purged or erased, by month, family or user."""
+"""Legal holds: what may not be deleted, edited, moved, purged or erased while one stands.
+
+The database itself refuses (sql/migrations/0011_legal_holds.up.sql says what counts as held); here
+they are placed, released and asked about.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ft_ops.archive.month.content import archived_name
-from ft_ops.errors import Refused
+from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name, hot_name
+from ft_ops.archive.month.hold_subjects import refuse_unknown
+from ft_ops.archive.month.relation import attached_relation, named_relation
+from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
+
+HoldKind: TypeAlias = Literal["month", "family", "book", "thread", "user"]
 
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:
-    """One hold on exactly one month, family or user."""
+    """One hold on exactly one month, family, book, thread or user.
+
+    ``archived_months`` are those of the archive that held the subject's content when it was
+    searched, None before.
+    """
 
     id: int
     month: date | None
     family_id: UUID | None
+    book_id: UUID | None
+    thread_id: UUID | None
     user_id: UUID | None
     reason: str
     placed_by: str
     placed_at: datetime
+    released_by: str | None
     released_at: datetime | None
+    release_reason: str | None
+    archived_months: list[date] | None
+    archives_read_at: datetime | None
+
+    @property
+    def kind(self) -> HoldKind:
+        if self.month is not None:
+            return "month"
+        if self.family_id is not None:
+            return "family"
+        if self.book_id is not None:
+            return "book"
+        return "thread" if self.thread_id is not None else "user"
+
+    @property
+    def subject_id(self) -> UUID | None:
+        """What is held, None for a month."""
+        return self.family_id or self.book_id or self.thread_id or self.user_id
 
     @property
     def subject(self) -> str:
-        if self.month is not None:
-            return f"month {Month.of(self.month)}"
-        return f"family {self.family_id}" if self.family_id else f"user {self.user_id}"
+        held = Month.of(self.month) if self.month is not None else self.subject_id
+        return f"{self.kind} {held}"
 
     def __str__(self) -> str:
         return f"hold {self.id} on {self.subject} ({self.reason})"
@@ -46,52 +82,80 @@ def add_hold(
     *,
     month: Month | None = None,
     family_id: UUID | None = None,
+    book_id: UUID | None = None,
+    thread_id: UUID | None = None,
     user_id: UUID | None = None,
     reason: str,
+    person: str | None = None,
+    force: bool = False,
 ) -> LegalHold:
-    """Place a hold on exactly one month, family or user; it counts from this moment on."""
-    if not reason.strip() or [month, family_id, user_id].count(None) != 2:
+    """Place a hold on exactly one subject; when this returns, nobody gets past it.
+
+    Refused when nobody knows the subject, unless ``force``. ``person`` is who asked for it. An
+    OpsError that names the open transactions when they don't end: they changed content before, and
+    it is unknown what of it is held.
+    """
+    subjects = [month, family_id, book_id, thread_id, user_id]
+    if not reason.strip() or subjects.count(None) != len(subjects) - 1:
         raise Refused(
             "legal hold",
-            cause="it needs exactly one month, family or user, and a reason",
+            cause="it needs exactly one month, family, book, thread or user, and a reason",
             next_step="say what is held, and why",
         )
     values = {
         "month": month and month.first_day,
         "family_id": family_id,
+        "book_id": book_id,
+        "thread_id": thread_id,
         "user_id": user_id,
         "reason": reason.strip(),
+        "person": person,
     }
-    with connection.transaction():
-        with connection.cursor(row_factory=class_row(LegalHold)) as cursor:
-            hold = cursor.execute(statement("archive/add_hold"), values).fetchone()
-        assert hold is not None
-        write_audit(
-            connection, "hold.add", "ops.legal_holds", {"hold": hold.id, "subject": hold.subject}
-        )
-    return hold
-
-
-def release_hold(connection: Connection, hold_id: int, reason: str) -> LegalHold:
-    """End a hold; it stays listed, with who released it and why."""
-    with connection.transaction():
-        with connection.cursor(row_factory=class_row(LegalHold)) as cursor:
-            hold = cursor.execute(
-                statement("archive/release_hold"), {"id": hold_id, "reason": reason}
-            ).fetchone()
-        if hold is None:
-            raise Refused(
-                f"legal hold {hold_id}",
-                cause="there is no such hold, or it was released before",
-                next_step="see them with: ft-ops hold list",
-            )
-        write_audit(
+    if not force:
+        refuse_unknown(
             connection,
-            "hold.release",
-            "ops.legal_holds",
-            {"hold": hold.id, "subject": hold.subject, "reason": reason},
+            month=month,
+            ids={"family": family_id, "book": book_id, "thread": thread_id, "user": user_id},
         )
+
+    def place() -> LegalHold:
+        with connection.transaction():
+            hold = _one(connection, "archive/add_hold", values)
+            assert hold is not None
+            _audit(connection, "hold.add", hold, {})
+            return hold
+
+    hold = _once_content_rests(connection, "legal hold", place)
+    connection.execute(statement("archive/analyze_held"))
     return hold
+
+
+def release_hold(
+    connection: Connection,
+    hold_id: int,
+    reason: str,
+    *,
+    person: str | None = None,
+) -> LegalHold:
+    """End a hold; it stays listed, with who released it and why."""
+    what = f"legal hold {hold_id}"
+    if not reason.strip():
+        raise Refused(what, cause="a release needs a reason", next_step="say why it ends")
+    values = {"id": hold_id, "reason": reason.strip(), "person": person}
+
+    def release() -> LegalHold:
+        with connection.transaction():
+            hold = _one(connection, "archive/release_hold", values)
+            if hold is None:
+                raise Refused(
+                    what,
+                    cause=_why_not_released(connection, hold_id),
+                    next_step="see them with: ft-ops hold list",
+                )
+            _audit(connection, "hold.release", hold, {"reason": hold.release_reason})
+            return hold
+
+    return _once_content_rests(connection, what, release)
 
 
 def list_holds(connection: Connection) -> list[LegalHold]:
@@ -105,18 +169,123 @@ def active_holds(connection: Connection) -> list[LegalHold]:
     return [hold for hold in list_holds(connection) if hold.released_at is None]
 
 
-def holds_on(connection: Connection, month: Month) -> list[LegalHold]:
-    """The holds that keep a month in the database: its own, and those of whom it has content."""
+def held_months(connection: Connection, hold: LegalHold) -> list[Month]:
+    """The months in the database, hot or archived, that hold a standing hold's content."""
+    if hold.month is not None:
+        return [Month.of(hold.month)]
+    rows = connection.execute(
+        statement("archive/held_months"), {"id": hold.id, "user_id": hold.user_id}
+    ).fetchall()
+    return [Month.of(month) for (month,) in rows]
+
+
+def holds_on(
+    connection: Connection, month: Month, segments: sql.Identifier | None = None
+) -> list[LegalHold]:
+    """The holds that keep a month in the database.
+
+    Its own, those of whom it has content, and those on what its links lead to. ``segments`` is
+    the table to look into, by default the archived month's, else the hot one's.
+    """
     held = active_holds(connection)
     if not held:
         return []
-    on_month = [hold for hold in held if hold.month == month.first_day]
-    if not table_exists(connection, archived_name(month)):
-        return on_month
-    touched = connection.execute(
-        statement("archive/held_subjects").format(
-            segments=sql.Identifier("public", archived_name(month))
-        )
-    ).fetchall()
-    ids = {hold_id for (hold_id,) in touched}
-    return [hold for hold in held if hold in on_month or hold.id in ids]
+    segments = segments or _table_of(connection, month)
+    ids: set[int] = set()
+    if segments is not None:
+        ids = _ids(connection, "archive/holds_on_segments", segments)
+        ids = ids or _ids(connection, "archive/holds_on_links", segments)
+    return [hold for hold in held if hold.month == month.first_day or hold.id in ids]
+
+
+@contextmanager
+def no_hold_meanwhile(connection: Connection) -> Iterator[None]:
+    """A transaction for a block, in which no hold is placed or released.
+
+    What is asked of holds in it is true until it ends. Whoever wants to place one waits: keep it
+    short.
+    """
+    with connection.transaction():
+        connection.execute(statement("archive/ask_of_holds"))
+        yield
+
+
+def is_refused_for_hold(error: psycopg.Error) -> bool:
+    """Whether the database refused something because a hold stands."""
+    return isinstance(error, psycopg.errors.RestrictViolation) and (
+        error.diag.constraint_name == "legal_hold"
+    )
+
+
+def guard_segments(connection: Connection, table: sql.Identifier) -> None:
+    """Let holds protect a month's table that is about to be detached, or stands alone.
+
+    Under a short lock_timeout.
+    """
+    connection.execute(
+        statement("archive/guard_segments"), {"segments": table.as_string(connection)}
+    )
+
+
+def one_hold(connection: Connection, query: str, values: dict[str, Any]) -> LegalHold | None:
+    """The hold that a statement with RETURNING changed, None when there was none."""
+    return _one(connection, query, values)
+
+
+def _table_of(connection: Connection, month: Month) -> sql.Identifier | None:
+    for parent, name in ((ARCHIVED, archived_name(month)), (HOT, hot_name(month))):
+        found = attached_relation(connection, parent, month) or named_relation(connection, name)
+        if found is not None:
+            return found.identifier
+    return None
+
+
+def _ids(connection: Connection, query: str, segments: sql.Composable) -> set[int]:
+    rows = connection.execute(statement(query).format(segments=segments)).fetchall()
+    return {hold_id for (hold_id,) in rows}
+
+
+def _one(connection: Connection, query: str, values: dict[str, Any]) -> LegalHold | None:
+    with connection.cursor(row_factory=class_row(LegalHold)) as cursor:
+        return cursor.execute(statement(query), values).fetchone()
+
+
+def _once_content_rests(
+    connection: Connection, what: str, change: Callable[[], LegalHold]
+) -> LegalHold:
+    """Change a hold once no open transaction has changed content; never waits long for one."""
+    try:
+        return with_escalating_lock_timeout(connection, what, change)
+    except OpsError as error:
+        if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise
+        found = connection.execute(statement("archive/changing_content")).fetchall()
+        if not found:
+            raise
+        who = ", ".join(f"pid {pid} ({user}, {name or 'unnamed'})" for pid, user, name in found)
+        raise OpsError(
+            what,
+            cause=f"transactions that have changed content are open: {who}",
+            next_step="wait for them, or end them with pg_terminate_backend(pid), and run again: "
+            "nothing was changed",
+        ) from error
+
+
+def _why_not_released(connection: Connection, hold_id: int) -> str:
+    known = {hold.id: hold for hold in list_holds(connection)}
+    if hold_id not in known:
+        return "there is no such hold"
+    hold = known[hold_id]
+    return f"it was released before, by {hold.released_by} on {hold.released_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _audit(
+    connection: Connection, action: str, hold: LegalHold, details: dict[str, object]
+) -> None:
+    who = hold.released_by or hold.placed_by
+    write_audit(
+        connection,
+        action,
+        "ops.legal_holds",
+        {"hold": hold.id, "subject": hold.subject, "by": who, **details},
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.holds import guard_segments
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -51,9 +52,14 @@ def detach_month(
             f"{'finalizing the detach of' if partition.is_detaching else 'detaching'} "
             f"{partition.qualified}"
         )
+        # The detach takes the parent's triggers away, and holds count in a lone table too.
+        if not partition.is_detaching:
+            guard_segments(connection, partition.identifier)
         connection.execute(
             statement(step).format(parent=sql.Identifier(parent), partition=partition.identifier)
         )
+        if partition.is_detaching:
+            guard_segments(connection, partition.identifier)
 
     with_escalating_lock_timeout(
         connection, f"detach of {month} from {parent}", detach, sleep=sleep

@@ -16,6 +16,7 @@ from ft_ops.archive.month.content import (
 )
 from ft_ops.archive.month.cross_month_links import record_departing_links
 from ft_ops.archive.month.digest import MonthDigests, differences, month_digests
+from ft_ops.archive.month.holds import is_refused_for_hold
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -82,7 +83,7 @@ def remove_content(
             gone.update(buckets)
         else:
             kept += rows
-            log(f"{rows} segments are not what was proven, and stay")
+            log(f"{rows} segments are not what was proven, or under a legal hold, and stay")
         log(f"removed {removed:,} segments of {month}")
     connection.execute(statement("archive/drop_purge_ids"))
     return Removed(removed, kept, frozenset(gone))
@@ -150,6 +151,10 @@ def _serialized(
             return with_escalating_lock_timeout(connection, what, remove, sleep=sleep)
         except psycopg.errors.SerializationFailure:
             sleep(0.05)
+        except psycopg.errors.RestrictViolation as error:
+            if not is_refused_for_hold(error):
+                raise
+            return False
     return False
 
 

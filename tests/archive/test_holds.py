@@ -1,0 +1,617 @@
+"""While a hold stands, the database refuses whatever would change what it holds, by whomever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ft_ops.archive.erase.held import record_archived
+from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name
+from ft_ops.archive.month.hold_lines import hold_lines
+from ft_ops.archive.month.holds import (
+    add_hold,
+    held_months,
+    holds_on,
+    list_holds,
+    release_hold,
+)
+from ft_ops.archive.move.detach import detach_month
+from ft_ops.archive.purge.purge import purge_month
+from ft_ops.errors import OpsError, Refused
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.locks import with_escalating_lock_timeout
+from tests.archive.world import MONTH, World, no_sleep
+
+EDITS = (
+    "text_content = ''",
+    "audio_url = 'x'",
+    "audio_transcript = 'x'",
+    "photo_urls = '{x}'",
+    "content_type = 'photo'",
+    "is_deleted = true",
+    "deleted_at = now()",
+    "metadata = '{}'",
+    "sequence_number = sequence_number + 1000",
+    "text_content = '', view_count = view_count + 1",
+)
+
+KINDS = ("month", "family", "book", "thread", "user")
+
+
+def hold(world: World, kind: str) -> int:
+    """A hold of a kind that holds the first thread's segments."""
+    book = _one(world, "SELECT memory_book_id FROM threads WHERE id = %s", world.threads[0])
+    subject = {
+        "month": {"month": MONTH},
+        "family": {"family_id": world.families[0]},
+        "book": {"book_id": book},
+        "thread": {"thread_id": world.threads[0]},
+        "user": {"user_id": world.users[0]},
+    }[kind]
+    return add_hold(world.connection, reason="case 43", **subject).id  # type: ignore[arg-type]
+
+
+@contextmanager
+def application(world: World, user: UUID) -> Iterator[Connection]:
+    with psycopg.connect(world.database.app_url, autocommit=True) as connection:
+        connection.execute("SELECT set_config('app.current_user_id', %s, false)", (str(user),))
+        yield connection
+
+
+def _one(world: World, query: str, *values: object) -> object:
+    row = world.connection.execute(query, values).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def refused(connection: Connection, query: str, *values: object) -> bool:
+    """Whether a hold refuses a statement; one that it does not refuse is undone."""
+    try:
+        with connection.transaction(force_rollback=True):
+            changed = connection.execute(query, values).rowcount
+    except psycopg.errors.RestrictViolation as error:
+        return error.diag.constraint_name == "legal_hold"
+    assert changed != 0, f"nothing to change: {query}"
+    return False
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["hot", "archived"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_held_segments_and_what_belongs_to_them_stay_as_they_are(
+    world: World, kind: str, archived: bool
+) -> None:
+    made = world.fill()
+    if archived:
+        world.archive()
+    table = ARCHIVED if archived else HOT
+    hold(world, kind)
+    segment = made[0]
+    attempts = [
+        *(f"UPDATE {table} SET {edit} WHERE id = %s" for edit in EDITS),
+        (
+            f"UPDATE {table} SET thread_id = (SELECT id FROM threads WHERE id <> thread_id LIMIT 1)"
+            " WHERE id = %s"
+        ),
+        f"DELETE FROM {table} WHERE id = %s",
+        "DELETE FROM photo_narrations WHERE content_segment_id = %s",
+        "UPDATE photo_narrations SET narration_text = '' WHERE content_segment_id = %s",
+        "DELETE FROM content_tags WHERE content_segment_id = %s",
+        "DELETE FROM content_links WHERE source_segment_id = %s",
+        "UPDATE content_links SET link_type = 'reference' WHERE source_segment_id = %s",
+        "DELETE FROM threads WHERE id = (SELECT thread_id FROM content_segment_keys WHERE id = %s)",
+    ]
+    with application(world, world.users[0]) as app:
+        assert [a for a in attempts if not refused(app, a, segment)] == []
+    for owner in (world.database.url, world.database.admin_url):
+        with psycopg.connect(owner, autocommit=True) as connection:
+            attempts.append("DELETE FROM content_segment_keys WHERE id = %s")
+            assert [a for a in attempts if not refused(connection, a, segment)] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_content_stays_free(world: World, kind: str) -> None:
+    made = world.fill()
+    hold(world, kind)
+    with application(world, world.users[0]) as app:
+        for free in (
+            (
+                "UPDATE content_segments SET view_count = view_count + 1, reaction_count = 9,"
+                " text_content = text_content"
+            ),
+            "UPDATE threads SET segment_count = 9, participant_count = 2, last_segment_at = now()",
+            "UPDATE memory_books SET thread_count = 9, last_activity_at = now()",
+            (
+                "UPDATE users SET last_login_at = now(), email = 'new@example.org'"
+                f" WHERE id = '{world.users[0]}'"
+            ),
+            "UPDATE families SET settings = '{}'",
+        ):
+            assert not refused(app, free), free
+    assert not refused(world.connection, "UPDATE users SET storage_used_bytes = 1")
+    # A neighbour in another family, and in another month, is not concerned.
+    world.month(MONTH.plus(1))
+    elsewhere = world.segment(MONTH.plus(1), thread=2)
+    for query in (
+        "UPDATE content_segments SET text_content = 'mine' WHERE id = %s",
+        "DELETE FROM content_segments WHERE id = %s",
+    ):
+        assert not refused(world.connection, query, elsewhere)
+    if kind != "month":
+        assert not refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[2])
+    if kind not in {"month", "user"}:
+        assert not refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[2])
+
+
+def test_a_replicas_role_silences_no_hold(world: World) -> None:
+    made = world.fill()
+    hold(world, "family")
+    with psycopg.connect(world.database.admin_url, autocommit=True) as bulk:
+        bulk.execute("SET session_replication_role = replica")
+        assert refused(bulk, "DELETE FROM content_segments WHERE id = %s", made[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_moved_or_renamed_out_of_a_hold(world: World, kind: str) -> None:
+    world.fill()
+    hold(world, kind)
+    attempts = [
+        "UPDATE threads SET memory_book_id = %(book)s WHERE id = %(thread)s",
+        "UPDATE threads SET id = gen_random_uuid() WHERE id = %(thread)s",
+        "UPDATE memory_books SET family_id = %(family)s WHERE family_id = %(held)s",
+        "DELETE FROM memory_books WHERE family_id = %(held)s",
+        "DELETE FROM families WHERE id = %(held)s",
+    ]
+    if kind == "family":
+        attempts.append("UPDATE families SET id = gen_random_uuid() WHERE id = %(held)s")
+        attempts.append("UPDATE families SET name = 'nobody' WHERE id = %(held)s")
+    if kind in {"family", "book", "thread", "user"}:
+        attempts.append("UPDATE threads SET title = 'nothing' WHERE id = %(thread)s")
+    values = {
+        "thread": world.threads[0],
+        "held": world.families[0],
+        "family": world.families[1],
+        "book": _one(world, "SELECT memory_book_id FROM threads WHERE id = %s", world.threads[2]),
+    }
+    for attempt in attempts:
+        with (
+            pytest.raises(psycopg.errors.RestrictViolation, match="under legal hold"),
+            world.connection.transaction(),
+        ):
+            world.connection.execute(attempt, values)
+
+
+def test_a_member_can_neither_move_a_held_thread_away_nor_delete_it_there(world: World) -> None:
+    world.fill()
+    hold(world, "family")
+    family, book = uuid4(), uuid4()
+    with application(world, world.users[0]) as app:
+        app.execute(
+            "INSERT INTO families (id, name, owner_id) VALUES (%s, 'g', %s)",
+            (family, world.users[0]),
+        )
+        app.execute(
+            "INSERT INTO memory_books (id, family_id, title, created_by) VALUES (%s, %s, 'b', %s)",
+            (book, family, world.users[0]),
+        )
+        for query, values in (
+            ("UPDATE threads SET memory_book_id = %s WHERE id = %s", (book, world.threads[0])),
+            (
+                "UPDATE memory_books SET family_id = %s WHERE family_id = %s",
+                (family, world.families[0]),
+            ),
+        ):
+            with pytest.raises(psycopg.errors.RestrictViolation):
+                app.execute(query, values)
+    assert world.count("content_segments") == 40
+
+
+def test_a_held_users_content_goes_with_nobody_elses_thread_or_family(world: World) -> None:
+    """He wrote one segment, a tag and a narration in the other family."""
+    world.fill()
+    world.month(MONTH)
+    segment = world.segment(thread=2, user=1, sequence=900)
+    other = world.segment(thread=3, sequence=901)
+    world.children(other, user=1)
+    add_hold(world.connection, user_id=world.users[1], reason="case 44")
+    for query, subject in (
+        ("DELETE FROM content_segments WHERE id = %s", segment),
+        ("DELETE FROM threads WHERE id = %s", world.threads[2]),
+        ("DELETE FROM threads WHERE id = %s", world.threads[3]),
+        ("DELETE FROM families WHERE id = %s", world.families[1]),
+        ("DELETE FROM content_tags WHERE content_segment_id = %s", other),
+        ("DELETE FROM photo_narrations WHERE content_segment_id = %s", other),
+        ("DELETE FROM users WHERE id = %s", world.users[1]),
+        ("UPDATE users SET clerk_id = 'another' WHERE id = %s", world.users[1]),
+    ):
+        assert refused(world.connection, query, subject), query
+
+
+def test_what_comes_later_is_held_as_well(world: World) -> None:
+    world.fill()
+    hold(world, "family")
+    book, thread = uuid4(), uuid4()
+    world.connection.execute(
+        "INSERT INTO memory_books (id, family_id, title, created_by) VALUES (%s, %s, 'b', %s)",
+        (book, world.families[0], world.users[0]),
+    )
+    world.connection.execute(
+        "INSERT INTO threads (id, memory_book_id, started_by) VALUES (%s, %s, %s)",
+        (thread, book, world.users[0]),
+    )
+    world.threads.append(thread)
+    late = world.segment(thread=4, user=0)
+    moved = world.threads[2]
+    world.connection.execute("UPDATE threads SET memory_book_id = %s WHERE id = %s", (book, moved))
+    for query, subject in (
+        ("DELETE FROM content_segments WHERE id = %s", late),
+        ("DELETE FROM threads WHERE id = %s", thread),
+        ("DELETE FROM memory_books WHERE id = %s", book),
+        ("DELETE FROM content_segments WHERE thread_id = %s", moved),
+    ):
+        assert refused(world.connection, query, subject), query
+
+
+def test_columns_that_a_later_migration_brings_are_held_and_can_be_changed(world: World) -> None:
+    made = world.fill()
+    hold(world, "family")
+    world.connection.execute("ALTER TABLE content_segments ADD COLUMN mood text DEFAULT 'calm'")
+    assert refused(
+        world.connection,
+        "UPDATE content_segments SET mood = 'none', view_count = 5 WHERE id = %s",
+        made[0],
+    )
+    for change in (
+        "ALTER TABLE photo_narrations ALTER COLUMN narration_type TYPE varchar(80)",
+        "ALTER TABLE content_segments DROP COLUMN audio_duration_seconds",
+        "ALTER TABLE photo_narrations DROP COLUMN language",
+    ):
+        world.connection.execute(change)
+    assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_month_that_stands_alone_is_held_too(world: World, kind: str) -> None:
+    """Between two steps of the archive no parent's trigger guards a month's table."""
+    made = world.fill()
+    world.archive()
+    if kind != "user":
+        hold(world, kind)
+    detach_month(world.connection, ARCHIVED, MONTH, log=lambda line: None, sleep=no_sleep)
+    if kind == "user":
+        hold(world, kind)
+    alone = archived_name(MONTH)
+    for query, subject in (
+        (f"DELETE FROM {alone} WHERE id = %s", made[0]),
+        (f"UPDATE {alone} SET text_content = '' WHERE id = %s", made[0]),
+        ("DELETE FROM photo_narrations WHERE content_segment_id = %s", made[0]),
+        ("DELETE FROM content_segment_keys WHERE id = %s", made[0]),
+        ("DELETE FROM threads WHERE id = %s", world.threads[0]),
+    ):
+        assert refused(world.connection, query, subject), query
+    assert not refused(
+        world.connection, f"UPDATE {alone} SET view_count = 7 WHERE id = %s", made[0]
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "content_segments",
+        "content_segments_2017_03",
+        "archived_content_segments",
+        "content_segment_keys CASCADE",
+        "photo_narrations",
+        "content_tags",
+        "content_links",
+        "threads CASCADE",
+        "memory_books CASCADE",
+        "families CASCADE",
+        "users CASCADE",
+        "ops.legal_holds",
+        "ops.held_subjects",
+    ],
+)
+def test_truncate_is_refused(world: World, table: str) -> None:
+    world.fill()
+    hold(world, "family")
+    with pytest.raises(psycopg.errors.RestrictViolation), world.connection.transaction():
+        world.connection.execute(f"TRUNCATE {table}")  # type: ignore[arg-type]
+
+
+def test_an_archived_month_and_one_that_stands_alone_are_not_truncated(world: World) -> None:
+    world.fill()
+    world.archive()
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            world.connection.execute(
+                sql.SQL("TRUNCATE {}").format(sql.Identifier(archived_name(MONTH)))
+            )
+        detach_month(world.connection, ARCHIVED, MONTH, log=lambda line: None, sleep=no_sleep)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_released_hold_holds_nothing_and_is_still_listed(world: World, kind: str) -> None:
+    made = world.fill()
+    number = hold(world, kind)
+    other = add_hold(world.connection, family_id=world.families[1], reason="another case")
+    released = release_hold(world.connection, number, " settled ", person="ada")
+    assert (released.release_reason, released.released_by) == ("settled", "ft_ops (ada)")
+    assert not refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
+    assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[2])
+    assert [h.id for h in list_holds(world.connection)] == [number, other.id]
+    release_hold(world.connection, other.id, "settled")
+    assert world.count("ops.held_subjects") == 0
+    assert _one(world, "SELECT last_value FROM ops.standing_holds") == 0
+
+
+def test_a_hold_is_never_edited_deleted_or_revived(world: World) -> None:
+    number = hold(world, "family")
+    for attack in (
+        "DELETE FROM ops.legal_holds",
+        "UPDATE ops.legal_holds SET family_id = gen_random_uuid()",
+        "UPDATE ops.legal_holds SET reason = 'none'",
+        "UPDATE ops.legal_holds SET released_at = now()",
+        "UPDATE ops.legal_holds SET released_at = now(), released_by = 'x', release_reason = ' '",
+        "DELETE FROM ops.held_subjects",
+        "UPDATE ops.held_subjects SET whole = false",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation), world.connection.transaction():
+            world.connection.execute(attack)  # type: ignore[arg-type]
+    release_hold(world.connection, number, "settled")
+    for attack in (
+        "UPDATE ops.legal_holds SET released_at = NULL",
+        "UPDATE ops.legal_holds SET release_reason = 'another'",
+        "DELETE FROM ops.legal_holds",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation), world.connection.transaction():
+            world.connection.execute(attack)  # type: ignore[arg-type]
+
+
+def test_a_hold_placed_by_hand_counts_as_any_other(world: World) -> None:
+    made = world.fill()
+    with psycopg.connect(world.database.url, autocommit=True) as plain:
+        plain.execute(
+            "INSERT INTO ops.legal_holds (family_id, reason) VALUES (%s, 'by hand')",
+            (world.families[0],),
+        )
+    assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
+    assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[0])
+
+
+def test_whoever_is_refused_does_not_learn_why(world: World) -> None:
+    world.fill()
+    number = add_hold(world.connection, family_id=world.families[0], reason="CONFIDENTIAL").id
+    with (
+        application(world, world.users[0]) as app,
+        pytest.raises(psycopg.errors.RestrictViolation) as error,
+    ):
+        app.execute("DELETE FROM threads")
+    said = f"{error.value} {error.value.diag.message_detail} {error.value.diag.message_hint}"
+    assert f"legal hold {number}" in said
+    assert "CONFIDENTIAL" not in said
+
+
+def test_no_hold_slips_in_between_a_question_and_its_delete(world: World) -> None:
+    """The deleter asked before the hold was placed: it is placed once he has ended, either way."""
+    made = world.fill()
+    with psycopg.connect(world.database.url) as deleter:
+        deleter.execute("DELETE FROM content_segments WHERE id = %s", (made[0],))
+        placed = threading.Event()
+
+        def place() -> None:
+            with connect(world.database.url, application="placing") as connection:
+                add_hold(connection, family_id=world.families[0], reason="case 43")
+            placed.set()
+
+        placing = threading.Thread(target=place)
+        placing.start()
+        assert not placed.wait(0.5)
+        deleter.rollback()
+        placing.join()
+        assert placed.is_set()
+        with pytest.raises(psycopg.errors.RestrictViolation):
+            deleter.execute("DELETE FROM content_segments WHERE id = %s", (made[0],))
+
+
+def test_who_keeps_a_hold_from_being_placed_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.fill()
+    monkeypatch.setattr(
+        "ft_ops.archive.month.holds.with_escalating_lock_timeout",
+        lambda connection, what, action: with_escalating_lock_timeout(
+            connection, what, action, waits_ms=(20, 20), sleep=no_sleep
+        ),
+    )
+    with psycopg.connect(world.database.url, application_name="a long one") as other:
+        other.execute("UPDATE content_segments SET view_count = 1 WHERE id = %s", (made[0],))
+        with pytest.raises(OpsError, match=rf"pid {other.info.backend_pid} \(ft_ops, a long one\)"):
+            add_hold(world.connection, family_id=world.families[0], reason="case 43")
+    assert list_holds(world.connection) == []
+    assert add_hold(world.connection, family_id=world.families[0], reason="case 43")
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_an_older_snapshot_does_not_get_past_a_hold(world: World, level: str) -> None:
+    made = world.fill()
+    with psycopg.connect(world.database.url) as deleter:
+        deleter.execute(sql.SQL("SET TRANSACTION ISOLATION LEVEL {}").format(sql.SQL(level)))  # type: ignore[arg-type]
+        deleter.execute("SELECT count(*) FROM content_segments")
+        hold(world, "family")
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            deleter.execute("DELETE FROM content_segments WHERE id = %s", (made[0],))
+
+
+def test_a_rolled_back_hold_leaves_nothing_behind(world: World) -> None:
+    made = world.fill()
+    with world.connection.transaction(force_rollback=True):
+        world.connection.execute(
+            "INSERT INTO ops.legal_holds (family_id, reason) VALUES (%s, 'x')",
+            (world.families[0],),
+        )
+        assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
+    assert not refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
+    number = hold(world, "family")
+    with world.connection.transaction(force_rollback=True):
+        release_hold(world.connection, number, "in error")
+    assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
+
+
+def test_a_hold_placed_during_a_purge_keeps_what_is_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    plan = world.plan()
+    monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
+    throttle = world.throttle()
+    counted: list[int] = []
+    wait = type(throttle).wait
+
+    def place_at_the_third(self: object) -> None:
+        wait(self)  # type: ignore[arg-type]
+        counted.append(1)
+        if len(counted) == 3:
+            add_hold(world.connection, family_id=world.families[0], reason="case 43")
+
+    monkeypatch.setattr(type(throttle), "wait", place_at_the_third)
+    before = _held_left(world)
+    done = purge_month(world.connection, plan, throttle, run_id="test", sleep=no_sleep)
+    assert done.kept == _held_left(world) >= before - 2
+    assert _one(world, "SELECT count(*) FROM archived_content_segments") == done.kept
+
+
+def test_a_hold_between_the_plan_and_the_purge_keeps_the_month(world: World) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    plan = world.plan()
+    hold(world, "month")
+    with suppress(OpsError):
+        purge_month(world.connection, plan, world.throttle(), run_id="test", sleep=no_sleep)
+    assert world.count("content_segment_keys") == 40
+    assert world.count("archived_content_segments") == 40
+
+
+def test_the_gates_ask_for_links_that_lead_to_held_content(world: World) -> None:
+    """Purging one end would take a link of the other, held one along: refused, so said before."""
+    world.fill()
+    following = MONTH.plus(1)
+    world.month(following)
+    target = world.segment(following, thread=0)
+    theirs = world.segment(MONTH, thread=3)
+    world.link(theirs, target)
+    thread = add_hold(world.connection, thread_id=world.threads[0], reason="case 43")
+    assert thread in holds_on(world.connection, MONTH)
+    alone = MONTH.plus(2)
+    world.month(alone)
+    linking = world.segment(alone, thread=3)
+    assert holds_on(world.connection, alone) == []
+    world.link(linking, target)
+    assert holds_on(world.connection, alone) == [thread]
+    assert refused(world.connection, "DELETE FROM content_segment_keys WHERE id = %s", linking)
+
+
+def test_content_that_only_the_archive_has_is_found_and_kept_in_its_place(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    placed = add_hold(world.connection, user_id=world.users[0], reason="case 44")
+    assert held_months(world.connection, placed) == []
+    recorded = record_archived(world.connection, world.bucket, placed)
+    assert [Month.of(m) for m in recorded.archived_months or []] == [MONTH]
+    for thread in world.threads[:2]:
+        assert refused(world.connection, "DELETE FROM threads WHERE id = %s", thread)
+        assert refused(
+            world.connection,
+            "UPDATE threads SET memory_book_id = (SELECT memory_book_id FROM threads"
+            f" WHERE id = '{world.threads[2]}') WHERE id = %s",
+            thread,
+        )
+    assert refused(world.connection, "DELETE FROM families WHERE id = %s", world.families[0])
+    assert not refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[2])
+    # Its title is not his.
+    assert f"{MONTH}" in "\n".join(hold_lines(world.connection, recorded))
+
+
+def test_a_hold_on_a_family_keeps_its_authors_whose_content_lies_in_the_archive(
+    world: World,
+) -> None:
+    world.fill()
+    world.month(MONTH)
+    world.segment(thread=0, user=3, sequence=900)
+    world.archived_and_purged()
+    placed = add_hold(world.connection, family_id=world.families[0], reason="case 43")
+    assert not refused(world.connection, "DELETE FROM users WHERE id = %s", world.users[3])
+    record_archived(world.connection, world.bucket, placed)
+    assert refused(world.connection, "DELETE FROM users WHERE id = %s", world.users[3])
+
+
+def test_a_subject_that_nobody_knows_is_refused_and_another_kinds_id_is_named(
+    world: World,
+) -> None:
+    world.fill()
+    family, unknown = world.families[0], uuid4()
+    with pytest.raises(Refused, match=rf"it is the id of a family.*--family {family}"):
+        add_hold(world.connection, user_id=family, reason="case 45")
+    with pytest.raises(Refused, match=r"no family has this id.*--force"):
+        add_hold(world.connection, family_id=unknown, reason="case 45")
+    with pytest.raises(Refused, match=r"month 2099-01.*--force"):
+        add_hold(world.connection, month=Month(2099, 1), reason="case 45")
+    assert list_holds(world.connection) == []
+    assert add_hold(world.connection, family_id=unknown, reason="case 45", force=True)
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[2],))
+    assert add_hold(world.connection, thread_id=world.threads[2], reason="erased, but archived")
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_neither_a_hold_nor_its_release_goes_without_a_reason(world: World, reason: str) -> None:
+    with pytest.raises(Refused, match="a reason"):
+        add_hold(world.connection, family_id=world.families[0], reason=reason)
+    placed = add_hold(world.connection, family_id=world.families[0], reason="case 43")
+    with pytest.raises(Refused, match="a release needs a reason"):
+        release_hold(world.connection, placed.id, reason)
+
+
+def test_the_list_says_who_when_why_and_which_months(world: World) -> None:
+    world.fill()
+    world.month(MONTH.plus(1))
+    world.segment(MONTH.plus(1), thread=0)
+    placed = add_hold(world.connection, family_id=world.families[0], reason="case 43", person="ada")
+    lines = "\n".join(hold_lines(world.connection, placed))
+    assert f"family {world.families[0]} (family)" in lines
+    assert "by ft_ops (ada): case 43" in lines
+    assert "in the database: 2017-03 to 2017-04" in lines
+    assert "in the archive: not searched yet" in lines
+    released = release_hold(world.connection, placed.id, "settled", person="grace")
+    ended = "\n".join(hold_lines(world.connection, released))
+    assert "by ft_ops (grace): settled" in ended
+    audited = world.connection.execute(
+        "SELECT action, new_values ->> 'by' FROM audit_log ORDER BY created_at"
+    ).fetchall()
+    assert audited == [("hold.add", "ft_ops (ada)"), ("hold.release", "ft_ops (grace)")]
+
+
+def test_pg_dump_and_readers_keep_no_hold_from_being_placed(world: World) -> None:
+    with psycopg.connect(world.database.url) as reader:
+        reader.execute("SELECT * FROM ops.legal_holds, ops.standing_holds, ops.held_subjects")
+        assert hold(world, "family")
+
+
+def _held_left(world: World) -> int:
+    return int(
+        str(
+            _one(
+                world,
+                "SELECT count(*) FROM content_segment_keys WHERE thread_id = ANY (%s)",
+                world.threads[:2],
+            )
+        )
+    )
