@@ -11,6 +11,7 @@ DECLARE
     extension text;
     grant_statement text;
     may_become text;
+    planted text;
 BEGIN
     -- This makes the database ft_ops' own and closes it to everybody else. A connection string without
     -- a database's name leads to the administrator's, which every other tool on the server needs.
@@ -56,6 +57,45 @@ BEGIN
     EXECUTE format('ALTER DATABASE %I OWNER TO ft_ops', current_database());
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO ft_app, ft_readonly', current_database());
+
+    -- A database born before PostgreSQL 15 lets everybody make objects in public, where an operator of
+    -- the right name would run as whoever looks it up. Nobody but the operations needs to.
+    FOREACH grant_statement IN ARRAY ARRAY[
+        'ALTER SCHEMA public OWNER TO pg_database_owner',
+        'REVOKE CREATE ON SCHEMA public FROM PUBLIC'
+    ] LOOP
+        BEGIN
+            EXECUTE grant_statement;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
+        END;
+    END LOOP;
+    FOR role_name, planted IN
+        SELECT owned.by::regrole::text, string_agg(owned.called, ', ' ORDER BY owned.called)
+        FROM (
+            SELECT p.proowner, p.oid::regprocedure::text, p.pronamespace FROM pg_proc AS p
+            UNION ALL
+            SELECT o.oprowner, o.oid::regoperator::text, o.oprnamespace FROM pg_operator AS o
+            UNION ALL
+            SELECT c.relowner, c.oid::regclass::text, c.relnamespace FROM pg_class AS c
+            UNION ALL
+            SELECT t.typowner, t.oid::regtype::text, t.typnamespace FROM pg_type AS t
+        ) AS owned (by, called, lies_in)
+        WHERE owned.by IN ('ft_app'::regrole, 'ft_readonly'::regrole)
+          AND owned.lies_in = 'public'::regnamespace
+        GROUP BY owned.by
+    LOOP
+        RAISE WARNING '% owns objects in the schema public: %', role_name, planted
+            USING HINT = 'Find out who made them and what for, then drop them: whoever looks up a '
+                'name in public may run them.';
+    END LOOP;
+    FOREACH role_name IN ARRAY ARRAY['ft_app', 'ft_readonly'] LOOP
+        IF has_schema_privilege(role_name, 'public', 'CREATE') THEN
+            RAISE WARNING '% may still create objects in the schema public', role_name
+                USING HINT = 'As the owner of that schema: REVOKE CREATE ON SCHEMA public FROM '
+                    'PUBLIC, then run this again.';
+        END IF;
+    END LOOP;
 
     FOREACH extension IN ARRAY ARRAY[
         'uuid-ossp', 'vector', 'timescaledb', 'pgstattuple', 'amcheck', 'pg_stat_statements'

@@ -1,0 +1,122 @@
+"""What stands between the application's role, the readers' and the operations'."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from ft_ops.pg.audit import SYSTEM_USER, write_audit
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import sql_root
+from ft_ops.schema import differences, read_fingerprint
+from tests.fixtures.postgres import Database
+from tests.schema.tenants import make_tenant
+
+CONTENT = (
+    "text_content",
+    "audio_transcript",
+    "photo_urls",
+    "narration_text",
+    "tag_name",
+    "link_type",
+    "metadata",
+    "row",
+)
+
+
+def acting(connection: psycopg.Connection, user: UUID) -> None:
+    connection.execute("SELECT set_config('app.current_user_id', %s, false)", (str(user),))
+
+
+def test_the_system_users_trail_is_written_and_read_by_the_operations_alone(
+    database: Database, connection: Connection
+) -> None:
+    write_audit(connection, "archive.purge", "content_segments", {})
+    for url in (database.app_url, database.readonly_url):
+        with psycopg.connect(url, autocommit=True) as other:
+            acting(other, SYSTEM_USER)
+            assert other.execute("SELECT count(*) FROM audit_log").fetchone() == (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                other.execute(
+                    "INSERT INTO audit_log (user_id, action) VALUES (%s, 'archive.purge')",
+                    (SYSTEM_USER,),
+                )
+    with psycopg.connect(database.app_url, autocommit=True) as app:
+        acting(app, SYSTEM_USER)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            app.execute(
+                "INSERT INTO users (id, clerk_id, email) VALUES (%s, 'c', 'e')", (SYSTEM_USER,)
+            )
+        user = uuid4()
+        acting(app, user)
+        app.execute("INSERT INTO audit_log (user_id, action) VALUES (%s, 'login')", (user,))
+        assert app.execute("SELECT action FROM audit_log").fetchall() == [("login",)]
+    assert connection.execute("SELECT count(*) FROM audit_log").fetchone() == (2,)
+
+
+def test_readers_of_the_operations_tables_read_no_content(connection: Connection) -> None:
+    readable = connection.execute(
+        "SELECT a.attrelid::regclass::text, a.attname FROM pg_attribute AS a"
+        " JOIN pg_class AS c ON c.oid = a.attrelid"
+        " WHERE c.relnamespace = 'ops'::regnamespace AND c.relkind IN ('r', 'p', 'v')"
+        " AND a.attnum > 0 AND a.attname = ANY (%s)"
+        " AND has_column_privilege('ft_readonly', c.oid, a.attnum, 'SELECT')",
+        (list(CONTENT),),
+    ).fetchall()
+    assert readable == []
+
+
+def test_what_runs_as_its_owner_looks_nothing_up_in_public(connection: Connection) -> None:
+    paths = connection.execute(
+        "SELECT p.oid::regprocedure::text, setting FROM pg_proc AS p"
+        " LEFT JOIN LATERAL unnest(p.proconfig) AS setting ON setting LIKE 'search_path=%'"
+        " WHERE p.prosecdef AND p.pronamespace IN ('public'::regnamespace, 'ops'::regnamespace)"
+        " AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND d.deptype = 'e')"
+    ).fetchall()
+    assert len(paths) > 15
+    assert {path for _, path in paths} == {"search_path=pg_catalog, pg_temp"}
+
+
+def test_no_operator_in_public_runs_as_who_owns_a_function(
+    database: Database, connection: Connection
+) -> None:
+    """A database born before 15 lets PUBLIC create there: varchar = text would be found in it."""
+    tenant = make_tenant(connection)
+    said: list[str] = []
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
+        admin.execute("ALTER SCHEMA public OWNER TO postgres")
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        with psycopg.connect(database.app_url, autocommit=True) as app:
+            app.execute(
+                "CREATE FUNCTION public.planted(varchar, text) RETURNS boolean LANGUAGE plpgsql"
+                " AS $$ BEGIN IF current_user = 'ft_ops' THEN RAISE EXCEPTION 'as its owner';"
+                " END IF; RETURN $1::text OPERATOR(pg_catalog.=) $2; END $$"
+            )
+            app.execute(
+                "CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = text,"
+                " FUNCTION = public.planted)"
+            )
+            acting(app, tenant.owner)
+            assert app.execute("SELECT count(*) FROM memory_books").fetchone() == (1,)
+            assert app.execute("SELECT public.user_id_of_clerk('nobody')").fetchone() == (None,)
+            with pytest.raises(psycopg.errors.NoDataFound):
+                app.execute("SELECT public.accept_family_invite('no code')")
+        admin.execute((sql_root() / "roles" / "bootstrap.sql").read_bytes())
+        with (
+            psycopg.connect(database.app_url, autocommit=True) as app,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            app.execute("CREATE FUNCTION public.f() RETURNS int LANGUAGE sql RETURN 1")
+    (warning,) = (line for line in said if "owns objects in the schema public" in line)
+    assert "planted(character varying,text)" in warning
+
+
+def test_differences_name_an_open_schema(connection: Connection, database: Database) -> None:
+    before = read_fingerprint(connection)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    (found,) = differences(read_fingerprint(connection), before)
+    assert "schema public" in str(found)
