@@ -1,7 +1,8 @@
 -- name: tombstones
--- Everything that was erased: a few rows a day.
+-- Everything that was erased, but books: their threads say the same. A few rows a day.
 SELECT kind, id, month, erased_at
-FROM ops.erasures;
+FROM ops.erasures
+WHERE kind <> 'book';
 
 -- name: erase_content_links
 -- Scratch rows by erased users, of erased segments, and those none of whose ends is left in this

@@ -485,8 +485,9 @@ def test_a_hold_placed_during_a_purge_keeps_what_is_left(
     monkeypatch.setattr(type(throttle), "wait", place_at_the_third)
     before = _held_left(world)
     done = purge_month(world.connection, plan, throttle, run_id="test", sleep=no_sleep)
-    assert done.kept == _held_left(world) >= before - 2
-    assert _one(world, "SELECT count(*) FROM archived_content_segments") == done.kept
+    assert _held_left(world) >= before - 2
+    assert world.count("content_segment_keys") == done.kept < 40
+    assert world.count("archived_content_segments") == done.kept
 
 
 def test_a_hold_between_the_plan_and_the_purge_keeps_the_month(world: World) -> None:
