@@ -21,6 +21,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import sql_root, statement
 from ft_ops.schema.server import require_usable_database
 
@@ -219,9 +220,14 @@ def _apply(connection: Connection, migration: Migration) -> None:
         "checksum": migration.checksum,
     }
     if migration.in_transaction:
-        with connection.transaction():
-            connection.execute(migration.up)
-            connection.execute(record, values)
+
+        def apply() -> None:
+            with connection.transaction():
+                connection.execute(migration.up)
+                connection.execute(record, values)
+
+        # Whoever comes to a table that we wait for queues behind us: tried again, not waited for.
+        with_escalating_lock_timeout(connection, _named(migration, "apply"), apply)
     else:
         connection.execute(migration.up)
         connection.execute(record, values)
@@ -238,6 +244,10 @@ def _applied_meanwhile(
     return migration.version in ledger
 
 
+def _named(migration: Migration, verb: str) -> str:
+    return f"{verb} migration {migration.version}/{migration.description}"
+
+
 @contextmanager
 def _naming(migration: Migration, verb: str) -> Iterator[None]:
     try:
@@ -246,7 +256,7 @@ def _naming(migration: Migration, verb: str) -> Iterator[None]:
         left = "its transaction left nothing" if migration.in_transaction else "see what it left"
         hint = error.diag.message_hint or f"correct it and run again; {left}"
         raise OpsError(
-            f"{verb} migration {migration.version}/{migration.description}",
+            _named(migration, verb),
             cause=str(error).strip(),
             next_step=hint,
         ) from error
