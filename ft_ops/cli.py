@@ -108,6 +108,11 @@ def migrate_fingerprint(file: Path) -> None:
     click.echo(f"wrote {file}")
 
 
+def _person() -> str:
+    """Who runs this command, for the record."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
 @commands.group()
 def hold() -> None:
     """Place, list and release legal holds: what may not be changed, purged or erased."""
@@ -120,7 +125,7 @@ def hold() -> None:
 @click.option("--thread", type=click.UUID, help="Everything in a thread.")
 @click.option("--user", type=click.UUID, help="Everything by a user.")
 @click.option("--reason", required=True)
-@click.option("--by", default=lambda: _person(), help="Who asked for it; by default, you.")
+@click.option("--by", default=_person, help="Who asked for it; by default, you.")
 @click.option("--force", is_flag=True, help="Also if neither database nor archive know it.")
 def hold_add(
     month: str | None,
@@ -169,7 +174,7 @@ def hold_list() -> None:
 @hold.command("release")
 @click.argument("number", type=int)
 @click.option("--reason", required=True)
-@click.option("--by", default=lambda: _person(), help="Who asked for it; by default, you.")
+@click.option("--by", default=_person, help="Who asked for it; by default, you.")
 def hold_release(number: int, reason: str, by: str) -> None:
     """Release a hold by its number."""
     from ft_ops.archive import release_hold
@@ -374,11 +379,6 @@ def _workplace() -> Iterator[Workplace]:
 
     with _database("backup") as connection:
         yield open_workplace(load_settings(), connection)
-
-
-def _person() -> str:
-    """Who runs this command, for the record."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 @contextmanager
