@@ -42,6 +42,7 @@ DROP FUNCTION ops.record_held(bigint);
 DROP FUNCTION ops.record_authors(regclass);
 DROP FUNCTION ops.months_alone();
 DROP FUNCTION ops.refuse_for_hold(text, bigint);
+DROP FUNCTION ops.generated_columns(oid);
 DROP FUNCTION ops.hold_on_book(uuid, uuid, uuid);
 DROP FUNCTION ops.hold_within_thread(uuid);
 DROP FUNCTION ops.hold_on_thread(uuid, uuid, uuid);

@@ -275,6 +275,27 @@ def test_columns_that_a_later_migration_brings_are_held_and_can_be_changed(world
     assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
 
 
+def test_views_go_on_beside_a_generated_column(world: World) -> None:
+    """The new row has none of them yet when a trigger looks at it."""
+    made = world.fill()
+    hold(world, "family")
+    for table, column in (("content_segments", "text_content"), ("threads", "title")):
+        world.connection.execute(
+            sql.SQL(
+                "ALTER TABLE {} ADD COLUMN letters integer GENERATED ALWAYS AS "
+                "(octet_length({})) STORED"
+            ).format(sql.Identifier(table), sql.Identifier(column))
+        )
+    with application(world, world.users[0]) as app:
+        for free, held, subject in (
+            ("view_count = view_count + 1", "text_content = 'x'", made[0]),
+            ("segment_count = segment_count + 1", "title = 'x'", world.threads[0]),
+        ):
+            table = "content_segments" if subject == made[0] else "threads"
+            assert not refused(app, f"UPDATE {table} SET {free} WHERE id = %s", subject)
+            assert refused(app, f"UPDATE {table} SET {held} WHERE id = %s", subject)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_month_that_stands_alone_is_held_too(world: World, kind: str) -> None:
     """Between two steps of the archive no parent's trigger guards a month's table."""
