@@ -125,7 +125,9 @@ def test_a_database_without_the_schema_is_told_in_one_line(empty_database: Datab
     _is_one_line(done, "it is not there", "ft-ops migrate run")
 
 
-@pytest.mark.parametrize("arguments", [("migrate", "run"), ("hold", "add", "--month", "2017-03")])
+@pytest.mark.parametrize(
+    "arguments", [("migrate", "run"), ("hold", "add", "--month", "2017-03", "--force")]
+)
 def test_a_server_that_takes_no_writes_is_told_in_one_line(
     database: Database, arguments: tuple[str, ...]
 ) -> None:
