@@ -1,6 +1,8 @@
 """Health: latency, capacity and connections, measured and kept over time."""
 
-from ft_ops.health.capacity import (
+from ft_ops.health.capacity.forecast import Forecast, forecast
+from ft_ops.health.capacity.pictures import capacity_picture, sparkline
+from ft_ops.health.capacity.sizes import (
     Growth,
     Outlook,
     Sizes,
@@ -8,11 +10,10 @@ from ft_ops.health.capacity import (
     measure_sizes,
     outlook,
 )
-from ft_ops.health.connections import Connections, look_at_connections
-from ft_ops.health.forecast import Forecast, forecast
-from ft_ops.health.latency import Latencies, Percentiles, measure_latency, sample_parameters
-from ft_ops.health.pictures import capacity_picture, sparkline
-from ft_ops.health.queries import PRODUCT_QUERIES, Parameters, Screen, screens
+from ft_ops.health.connections.sessions import Connections, look_at_connections
+from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
+from ft_ops.health.latency.queries import PRODUCT_QUERIES, Parameters, Screen, screens
+from ft_ops.health.latency.targets import SlowQuery, Verdict, judge
 from ft_ops.health.samples import (
     Sample,
     TimedSample,
@@ -22,7 +23,6 @@ from ft_ops.health.samples import (
     write_samples,
 )
 from ft_ops.health.status import standings
-from ft_ops.health.targets import SlowQuery, Verdict, judge
 
 __all__ = [
     "PRODUCT_QUERIES",

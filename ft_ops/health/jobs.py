@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from ft_ops.health.capacity_assets import capacity
-from ft_ops.health.connection_assets import connections
-from ft_ops.health.latency_assets import query_latency
+from ft_ops.health.capacity.assets import capacity
+from ft_ops.health.connections.assets import connections
+from ft_ops.health.latency.assets import query_latency
 from ft_ops.orchestration.jobs import asset_job, schedule
 
 check_health = asset_job(

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Final
 
 from ft_ops.format import human_bytes, human_duration
-from ft_ops.health.capacity import Outlook, outlook
-from ft_ops.health.queries import screens
+from ft_ops.health.capacity.sizes import Outlook, outlook
+from ft_ops.health.latency.queries import screens
 from ft_ops.health.samples import TimedSample, latest_samples, series
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
@@ -120,7 +120,10 @@ def _disk(
         status = Status.WARNING
     if newest.value >= limit or (expected is not None and expected - now.date() <= _SOON):
         status = Status.BAD
-    full = f"full about {expected}, {earliest} at the earliest" if expected else "not in two years"
+    full = "not in two years"
+    if earliest is not None:
+        about = f"full about {expected}" if expected is not None else "it may be full"
+        full = f"{about}, {earliest} at the earliest"
     since = stale_since(newest.sampled_at, now, ONCE_A_DAY)
     return Standing(
         "capacity",

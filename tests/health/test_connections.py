@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from ft_ops.health import Connections, look_at_connections
-from ft_ops.health.connections import (
+from ft_ops.health.connections.sessions import (
     Replica,
     Session,
     Slot,

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from ft_ops.health.capacity import Growth, Outlook
-from ft_ops.health.forecast import Forecast
-from ft_ops.health.pictures import (
+from ft_ops.health.capacity.forecast import Forecast
+from ft_ops.health.capacity.pictures import (
     BLUE,
     GREY,
     RED,
@@ -21,6 +20,7 @@ from ft_ops.health.pictures import (
     growth_picture,
     sparkline,
 )
+from ft_ops.health.capacity.sizes import Growth, Outlook
 from ft_ops.months import Month
 from ft_ops.standing import Point
 

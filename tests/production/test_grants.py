@@ -15,7 +15,7 @@ from psycopg import RawCursor, sql
 
 from ft_ops.definitions import defs
 from ft_ops.health import PRODUCT_QUERIES, Parameters
-from ft_ops.health.latency import as_application
+from ft_ops.health.latency.measure import as_application
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root, statement
 from ft_ops.sandbox import Sandbox, sandbox

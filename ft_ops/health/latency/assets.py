@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from ft_ops.clock import utc_now
-from ft_ops.health.latency import Latencies, Percentiles, measure_latency, sample_parameters
-from ft_ops.health.queries import screens
+from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
+from ft_ops.health.latency.queries import screens
+from ft_ops.health.latency.targets import Verdict, judge
 from ft_ops.health.samples import Sample, write_samples
-from ft_ops.health.targets import Verdict, judge
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ft_ops.health.diagnosis import Finding, diagnose
-from ft_ops.health.latency import Latencies, Percentiles
-from ft_ops.health.plans import Plan, explain
-from ft_ops.health.queries import PRODUCT_QUERIES, Screen
+from ft_ops.health.latency.diagnosis import Finding, diagnose
+from ft_ops.health.latency.measure import Latencies, Percentiles
+from ft_ops.health.latency.plans import Plan, explain
+from ft_ops.health.latency.queries import PRODUCT_QUERIES, Screen
 from ft_ops.pg.connect import Connection
 
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ft_ops.clock import utc_now
-from ft_ops.health.connections import (
+from ft_ops.health.connections.sessions import (
     Connections,
     headroom_problems,
     look_at_connections,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from ft_ops.health.plans import Plan
-from ft_ops.health.queries import ProductQuery
+from ft_ops.health.latency.plans import Plan
+from ft_ops.health.latency.queries import ProductQuery
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement

@@ -12,8 +12,8 @@ from psycopg import RawCursor, sql
 from pydantic import BaseModel, ConfigDict, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.health.latency import as_application, become_visitor, statement_timeout
-from ft_ops.health.queries import Parameters, ProductQuery
+from ft_ops.health.latency.measure import as_application, become_visitor, statement_timeout
+from ft_ops.health.latency.queries import Parameters, ProductQuery
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 

@@ -7,7 +7,8 @@ import dagster as dg
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
-from ft_ops.health.capacity import (
+from ft_ops.health.capacity.pictures import capacity_picture, growth_picture
+from ft_ops.health.capacity.sizes import (
     PROJECTED_CONTENT_BYTES,
     PROJECTED_FAMILIES,
     PROJECTED_SEGMENTS,
@@ -18,7 +19,6 @@ from ft_ops.health.capacity import (
     outlook,
 )
 from ft_ops.health.defs import problems_check
-from ft_ops.health.pictures import capacity_picture, growth_picture
 from ft_ops.health.samples import forget_samples, write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
@@ -94,8 +94,10 @@ def _outlook_words(ahead: Outlook, limit: float | None) -> str:
     if limit is None:
         return f"{growth} FT_DATABASE_VOLUME_GB is not set."
     expected, earliest = ahead.forecast.reaches(limit), ahead.forecast.may_reach(limit)
-    if expected is None:
+    if earliest is None:
         return f"{growth} The disk is not full within two years."
+    if expected is None:
+        return f"{growth} The disk may be full on {earliest} at the earliest."
     return f"{growth} The disk is full about {expected}, on {earliest} at the earliest."
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ft_ops.format import human_bytes
-from ft_ops.health.capacity import Growth, Outlook
+from ft_ops.health.capacity.sizes import Growth, Outlook
 from ft_ops.standing import Point
 
 if TYPE_CHECKING:

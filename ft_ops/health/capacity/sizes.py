@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.archive import stored_bytes
-from ft_ops.health.forecast import Forecast, forecast
+from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.health.samples import Sample, series
 from ft_ops.months import Month
 from ft_ops.pg.beside_locks import Locked, beside_locks

@@ -16,7 +16,7 @@ from psycopg import RawCursor, sql
 from psycopg.rows import dict_row
 
 from ft_ops.errors import OpsError
-from ft_ops.health.queries import PRODUCT_QUERIES, Parameters, ProductQuery, Screen
+from ft_ops.health.latency.queries import PRODUCT_QUERIES, Parameters, ProductQuery, Screen
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 

@@ -1,0 +1,1 @@
+"""Who is connected, who waits for whom, and what replication holds back."""

@@ -1,0 +1,1 @@
+"""How long the screens take, against their targets, and why one is slow."""
