@@ -12,12 +12,13 @@ from ft_ops.health import sparkline
 from ft_ops.settings import Settings, runbook_link
 from ft_ops.standing import Standing, Status
 
-_SIGN: Final = {
-    Status.BAD: "🔴",
-    Status.WARNING: "🟡",
-    Status.GOOD: "🟢",
-    Status.UNKNOWN: "⚪",
+_STATE: Final = {
+    Status.BAD: "**broken**",
+    Status.WARNING: "**look**",
+    Status.GOOD: "good",
+    Status.UNKNOWN: "**not known**",
 }
+"""In words: a coloured sign is an empty box where its font is missing, and nothing to many eyes."""
 _LONGEST_DETAIL: Final = 240
 _UNBROKEN: Final = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 """A figure that is broken into lines is hard to read."""
@@ -39,21 +40,16 @@ def verdict(standings: Iterable[Standing]) -> str:
     if counts[Status.BAD]:
         more = f"{counts[Status.WARNING]} more will"
         return (
-            f"{_SIGN[Status.BAD]} **{_things(counts[Status.BAD])} a person now**, "
+            f"**{_things(counts[Status.BAD])} a person now**, "
             f"{', '.join(filter(None, (more, dark)))}."
         )
     if unknown:
         things = "one thing is" if unknown == 1 else f"{unknown} things are"
         warned = f", {_things(counts[Status.WARNING])} a look" if counts[Status.WARNING] else ""
-        return (
-            f"{_SIGN[Status.UNKNOWN]} **{things} not known**{warned}; of the rest, nothing is "
-            "broken."
-        )
+        return f"**{things} not known**{warned}; of the rest, nothing is broken."
     if counts[Status.WARNING]:
-        return (
-            f"{_SIGN[Status.WARNING]} Nothing is broken, {_things(counts[Status.WARNING])} a look."
-        )
-    return f"{_SIGN[Status.GOOD]} All is well."
+        return f"Nothing is broken, {_things(counts[Status.WARNING])} a look."
+    return "All is well."
 
 
 def page(
@@ -74,11 +70,11 @@ def page(
 
 
 def _table(standings: Iterable[Standing], settings: Settings) -> list[str]:
-    rows = ["| | area | what | figure | | |", "|---|---|---|---|---|---|"]
+    rows = ["| state | area | what | figure | | |", "|---|---|---|---|---|---|"]
     for standing in standings:
         history = sparkline(standing.history, standing.limit) if standing.history else None
         cells = [
-            _SIGN[standing.status],
+            _STATE[standing.status].translate(_UNBROKEN),
             _cell(standing.area),
             _cell(standing.what),
             _cell(standing.figure).translate(_UNBROKEN),

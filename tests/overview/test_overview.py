@@ -28,7 +28,7 @@ def test_the_worst_comes_first_and_the_verdict_counts_it() -> None:
     text = page(standings, [Picture("Size", "data:image/png;base64,xyz")], NOW, SETTINGS)
     order = [text.index(word) for word in ("broken", "dark", "odd", "In order", "fine", "### Size")]
     assert order == sorted(order)
-    assert text.startswith("🔴 **one thing needs a person now**, 1 more will, one is not known.")
+    assert text.startswith("**one thing needs a person now**, 1 more will, one is not known.")
     assert "[what to do](https://docs.example.org/runbook.md#broken)" in text
     assert "`docs/runbook.md#odd`" in page(standings, [], NOW, Settings())
 
@@ -36,14 +36,14 @@ def test_the_worst_comes_first_and_the_verdict_counts_it() -> None:
 @pytest.mark.parametrize(
     ("statuses", "verdict"),
     [
-        ([Status.GOOD], "🟢 All is well."),
-        ([Status.GOOD, Status.UNKNOWN], "⚪ **one thing is not known**; of the rest"),
+        ([Status.GOOD], "All is well."),
+        ([Status.GOOD, Status.UNKNOWN], "**one thing is not known**; of the rest"),
         (
             [Status.UNKNOWN, Status.UNKNOWN, Status.WARNING],
-            "⚪ **2 things are not known**, one thing needs a look; of the rest",
+            "**2 things are not known**, one thing needs a look; of the rest",
         ),
-        ([Status.GOOD, Status.WARNING], "🟡 Nothing is broken, one thing needs a look."),
-        ([Status.BAD, Status.BAD], "🔴 **2 things need a person now**, 0 more will."),
+        ([Status.GOOD, Status.WARNING], "Nothing is broken, one thing needs a look."),
+        ([Status.BAD, Status.BAD], "**2 things need a person now**, 0 more will."),
     ],
 )
 def test_the_verdict(statuses: list[Status], verdict: str) -> None:
