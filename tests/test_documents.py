@@ -110,3 +110,10 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(value) for value in node.values)
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "…"
+
+
+def test_every_picture_is_small_and_shown_on_a_page() -> None:
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    for path in (DOCS / "screenshots").glob("*.png"):
+        assert path in shown, path
+        assert path.stat().st_size < 150_000, path

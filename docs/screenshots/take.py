@@ -1,0 +1,93 @@
+"""Takes the pictures of the docs from a sandbox whose UI is open, such as that of `make ui`.
+
+    . …/environment        # the line that `make ui` prints
+    python docs/screenshots/take.py http://127.0.0.1:3000
+
+Needs a browser: `apt-get install chromium`. Launches one run that fails, for its picture.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from browser import Page, browser
+from PIL import Image
+
+HERE = Path(__file__).parent
+
+
+def main(address: str) -> None:
+    """Take every picture."""
+    with browser() as page:
+        _graph(page, address)
+        month = _month(page, address)
+        _launchpad(page, address)
+        _overview(page, address)
+        _failed_run(page, address)
+    _shrink()
+    print(f"the month is {month}; the pictures are in {HERE}")  # noqa: T201
+
+
+def _shrink() -> None:
+    """Fewer colours, which nobody sees, in a third of the bytes."""
+    for path in HERE.glob("*.png"):
+        picture = Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        picture.save(path, optimize=True)
+
+
+def _graph(page: Page, address: str) -> None:
+    page.open(f"{address}/locations/ft_ops/asset-groups/archive", "content_archive")
+    page.picture(HERE / "archive.png")
+
+
+def _month(page: Page, address: str) -> str:
+    page.open(
+        f"{address}/assets/content_archive?view=partitions&status=MATERIALIZED", "Materialized ("
+    )
+    first = page.run("document.body.innerText.match(/\\n(20\\d\\d-\\d\\d-01)\\n/g).at(-1).trim()")
+    page.open(f"{address}/assets/content_archive?view=partitions&partition={first}", "Metadata")
+    page.picture(HERE / "month.png")
+    return str(first)
+
+
+def _launchpad(page: Page, address: str) -> None:
+    page.open(f"{address}/locations/ft_ops/jobs/archive_old_content", "Materialize all…")
+    arrow = page.run(
+        """(() => {
+            const all = [...document.querySelectorAll('button')];
+            const at = all.findIndex(e => (e.innerText || '').trim() === 'Materialize all…');
+            const box = all[at + 1].getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        })()"""
+    )
+    page.click_at(*arrow)
+    page.wait_for("Open launchpad")
+    page.picture(HERE / "launchpad.png")
+
+
+def _overview(page: Page, address: str) -> None:
+    page.open(f"{address}/assets/overview", "[Show Markdown]")
+    page.click("[Show Markdown]", kind="*")
+    page.wait_for("As of")
+    page.run("document.querySelectorAll('*').forEach(e => { if (e.scrollTop) e.scrollTop = 0; })")
+    page.picture(HERE / "overview.png")
+
+
+def _failed_run(page: Page, address: str) -> None:
+    """A purge of a month that nothing has archived."""
+    tags = {"dagster/partition": "2027-01-01"}
+    command = ["dagster", "job", "execute", "-m", "ft_ops.definitions"]
+    command += ["-j", "purge_archived_content", "--tags", json.dumps(tags)]
+    subprocess.run(command, check=False, capture_output=True)
+    page.open(f"{address}/runs?q[0]=status:FAILURE", "purge_archived_content")
+    run = page.run('document.querySelector(\'a[href^="/runs/"]:not([href*="?"])\').href')
+    page.open(str(run), "STEP_FAILURE")
+    # Below are the paths of this machine.
+    page.picture(HERE / "failed-run.png", height=495)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
