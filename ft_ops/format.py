@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 
@@ -16,8 +17,12 @@ def human_bytes(count: float) -> str:
 
 
 def human_duration(seconds: float) -> str:
-    """``4 min``, ``3.5 h`` or ``12 days``."""
+    """``0.3 s``, ``12 s``, ``4 min``, ``3.5 h`` or ``12 days``; without end, ``unknown``."""
+    if math.isinf(seconds):
+        return "unknown"
     span = timedelta(seconds=seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
     if span < timedelta(minutes=2):
         return f"{seconds:.0f} s"
     if span < timedelta(hours=2):

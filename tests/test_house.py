@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
 import grimp
 
+import ft_ops
 from ft_ops.pg.sqlfiles import sql_root
 
 SHARED = {
@@ -46,6 +50,28 @@ def test_no_module_imports_what_imports_it() -> None:
         for module in unused:
             del after[module]
     assert sorted(after) == []
+
+
+def test_what_dagster_shows_in_bytes_and_seconds_has_its_unit() -> None:
+    """``orchestration.metadata.table`` gives the columns of a table theirs."""
+    root = Path(ft_ops.__file__).parent
+    modules = [path for path in root.rglob("*.py") if "import dagster as dg" in path.read_text()]
+    bare = [f"{path.relative_to(root)}:{line}" for path in modules for line in _bare(path)]
+    assert bare == []
+    assert len(modules) > 20
+
+
+def _bare(path: Path) -> Iterator[int]:
+    """The lines where a size or a duration is given as it is, under a name that says its unit."""
+    dicts = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Dict))
+    for key, value in (
+        (k, v) for node in dicts for k, v in zip(node.keys, node.values, strict=True)
+    ):
+        name = key.value if isinstance(key, ast.Constant) else None
+        is_measured = isinstance(name, str) and re.search(r"\b(bytes|seconds|s)\b", name)
+        shown = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}
+        if is_measured and not shown & {"human_bytes", "human_duration"}:
+            yield value.lineno
 
 
 def _without_comments(text: str) -> str:

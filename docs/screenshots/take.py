@@ -72,7 +72,8 @@ def _overview(page: Page, address: str) -> None:
     page.open(f"{address}/assets/overview", "[Show Markdown]")
     page.click("[Show Markdown]", kind="*")
     page.wait_for("As of")
-    page.run("document.querySelectorAll('*').forEach(e => { if (e.scrollTop) e.scrollTop = 0; })")
+    # What is shown scrolls within itself; it opens at its end.
+    page.run("document.querySelectorAll('*').forEach(e => e.scrollTo(0, 0)); scrollTo(0, 0)")
     page.picture(HERE / "overview.png")
 
 
@@ -85,8 +86,16 @@ def _failed_run(page: Page, address: str) -> None:
     page.open(f"{address}/runs?q[0]=status:FAILURE", "purge_archived_content")
     run = page.run('document.querySelector(\'a[href^="/runs/"]:not([href*="?"])\').href')
     page.open(str(run), "STEP_FAILURE")
-    # Below are the paths of this machine.
-    page.picture(HERE / "failed-run.png", height=495)
+    page.wait_for("Next: ")
+    # Below the words are the paths of this machine.
+    end = page.run(
+        """(() => {
+            const all = [...document.querySelectorAll('*')];
+            const said = all.findLast(e => (e.innerText || '').includes('Failure: purge of'));
+            return said.getBoundingClientRect().bottom;
+        })()"""
+    )
+    page.picture(HERE / "failed-run.png", height=min(end, 757))
 
 
 if __name__ == "__main__":

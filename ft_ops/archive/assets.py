@@ -27,6 +27,7 @@ from ft_ops.archive.store.layout import manifest_key
 from ft_ops.archive.thaw.ledger import open_thaw
 from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
+from ft_ops.format import human_bytes
 from ft_ops.months import Month
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
@@ -267,7 +268,7 @@ def _export_metadata(
         "would do": "export the month, read it back and prove it, then move it to "
         f"{settings.archive_storage_class}",
         "estimated rows": dg.MetadataValue.int(rows),
-        "bytes in the database": dg.MetadataValue.int(size),
+        "bytes in the database": human_bytes(size),
         "manifest": dg.MetadataValue.url(f"s3://{settings.require_archive_bucket()}/{manifest}"),
     }
 
@@ -276,7 +277,7 @@ def _preflight_metadata(seen: Preflight) -> dict[str, dg.MetadataValue]:
     return {
         "due on": dg.MetadataValue.timestamp(seen.due_on),
         "estimated rows": dg.MetadataValue.int(seen.estimated_rows),
-        "bytes in the database": dg.MetadataValue.int(seen.bytes),
+        "bytes in the database": dg.MetadataValue.text(human_bytes(seen.bytes)),
         "locks": dg.MetadataValue.json(list(LOCKS)),
         "in the way": table(
             ["what", "detail", "stops it"], ((b.kind, b.detail, b.fatal) for b in seen.blockers)
@@ -294,7 +295,7 @@ def _generation_metadata(
         "generation": generation.number,
         "state": generation.state,
         "dagster/partition_row_count": rows.get("content_segments", 0),
-        "bytes in the bucket": generation.bytes,
+        "bytes in the bucket": human_bytes(generation.bytes),
         "rows": table(
             ["table", "rows", "digest"],
             ((name, rows.get(name, 0), str(total(digests.get(name, {})))) for name in TABLES),

@@ -16,6 +16,7 @@ from ft_ops.backups.retention.picture import ladder_picture
 from ft_ops.backups.retention.retention import plan_retention
 from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.clock import utc_now
+from ft_ops.format import human_bytes, human_duration
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.resources import DatabaseResource
 from ft_ops.settings import Settings
@@ -126,7 +127,7 @@ def wal_archive(
     return dg.MaterializeResult(
         metadata={
             "restorable to": f"{state.restorable_to:%F %T}Z" if state.restorable_to else "nothing",
-            "lag seconds": state.lag_seconds,
+            "lag": human_duration(state.lag_seconds),
             "problems": list(state.problems),
             **state.details,
         },
@@ -175,7 +176,7 @@ def backup_inventory(
         metadata={
             "ladder": dg.MetadataValue.md(ladder_picture(plan, inventory.taken_at)),
             "backups": inventory_table(inventory),
-            "bytes": sum(item.bytes for item in inventory.items),
+            "bytes": human_bytes(sum(item.bytes for item in inventory.items)),
             "broken": len(inventory.broken),
         },
         check_results=check_results(promises, "backup_inventory"),

@@ -15,6 +15,7 @@ from ft_ops.backups.retention.deletion import delete_backups, deletions
 from ft_ops.backups.retention.picture import ladder_picture
 from ft_ops.backups.retention.retention import plan_retention
 from ft_ops.clock import utc_now
+from ft_ops.format import human_duration
 from ft_ops.items import each
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
@@ -134,8 +135,8 @@ def _drill_metadata(
         "restored from": drill.source.words,
         "restored to": drill.plan.target.name,
         "everything committed before": f"{drill.restored_to:%F %T}Z",
-        "recovery seconds": round(drill.recovery_seconds, 1),
-        "loss seconds": round(drill.loss_seconds, 1),
+        "recovery time": human_duration(drill.recovery_seconds),
+        "what would be lost": f"{human_duration(drill.loss_seconds)} of changes",
         "dagster/row_count": drill.rows,
         "checks": table(
             ["check", "examined", "unit", "seconds", "findings", "not looked at"],
@@ -144,7 +145,7 @@ def _drill_metadata(
                     check.check,
                     check.examined,
                     check.unit,
-                    round(check.seconds, 2),
+                    check.seconds,
                     len(check.findings),
                     "; ".join(check.unsaid),
                 )

@@ -11,6 +11,7 @@ from ft_ops.backups.inventory.objectives import Promise
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import Workplace, open_workplace
 from ft_ops.backups.retention.retention import RetentionPlan
+from ft_ops.format import human_bytes
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
@@ -70,7 +71,7 @@ def taken_metadata(taken: Taken) -> dict[str, dg.MetadataValue | str | int | lis
         "backup": taken.point.name,
         "everything committed before": f"{taken.point.at:%F %T}Z",
         "location": taken.stored.location,
-        "bytes": taken.stored.bytes,
+        "bytes": human_bytes(taken.stored.bytes),
         "segment": taken.point.mark.wal,
         "position": taken.point.mark.lsn,
         "dagster/row_count": taken.point.rows,

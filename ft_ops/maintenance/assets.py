@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.clock import utc_now
+from ft_ops.format import human_bytes
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.freeze import closed_partitions, freeze_closed_partitions
 from ft_ops.maintenance.tables.need import Plan, plan_tables, table_states
@@ -183,7 +184,7 @@ def outcome_metadata(
     counts = Counter(outcome.result for outcome in outcomes)
     return {
         **dict(sorted(counts.items())),
-        "bytes of WAL": sum(o.figures.wal_bytes or 0 for o in outcomes),
+        "bytes of WAL": human_bytes(sum(o.figures.wal_bytes or 0 for o in outcomes)),
         "dead rows removed": sum(o.figures.dead_removed or 0 for o in outcomes),
         "tables": table(
             [
@@ -205,7 +206,7 @@ def outcome_metadata(
                     o.figures.dead_kept,
                     o.held_back_by,
                     o.figures.wal_bytes,
-                    round(o.seconds, 2),
+                    o.seconds,
                 )
                 for o in outcomes
             ),

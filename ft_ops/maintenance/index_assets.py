@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.clock import utc_now
+from ft_ops.format import human_bytes
 from ft_ops.maintenance.indexes.advice import (
     Finding,
     IndexAdvice,
@@ -265,11 +266,11 @@ def _terms(settings: Settings, run_id: str) -> Terms:
 
 def _bloat_metadata(
     estimates: Sequence[Estimate], advice: IndexAdvice, rules: RebuildRules
-) -> dict[str, dg.MetadataValue | int]:
+) -> dict[str, dg.MetadataValue | int | str]:
     return {
         "dagster/row_count": len(estimates),
-        "bytes": sum(estimate.index.bytes for estimate in estimates),
-        "reclaimable bytes": sum(estimate.reclaimable_bytes for estimate in estimates),
+        "bytes": human_bytes(sum(estimate.index.bytes for estimate in estimates)),
+        "reclaimable bytes": human_bytes(sum(estimate.reclaimable_bytes for estimate in estimates)),
         "bloated": sum(is_bloated(estimate, rules) for estimate in estimates),
         "unknown": sum(estimate.method == "unknown" for estimate in estimates),
         "the largest": dg.MetadataValue.md(bloat_picture(estimates)),
@@ -283,7 +284,7 @@ def _bloat_metadata(
 def _estimates(estimates: Sequence[Estimate], rules: RebuildRules) -> dg.MetadataValue:
     return table(
         [
-            "index", "table", "bytes", "rows", "after a rebuild", "reclaimable %", "method",
+            "index", "table", "bytes", "rows", "bytes after a rebuild", "reclaimable %", "method",
             "certain", "bloated", "problem",
         ],
         (
@@ -319,10 +320,12 @@ def _rebuild_metadata(
     rebuilt = [outcome for outcome in outcomes if outcome.bytes_after is not None]
     return {
         **dict(sorted(counts.items())),
-        "bytes freed": sum(o.candidate.index.bytes - (o.bytes_after or 0) for o in rebuilt),
+        "bytes freed": human_bytes(
+            sum(o.candidate.index.bytes - (o.bytes_after or 0) for o in rebuilt)
+        ),
         "indexes": table(
             [
-                "index", "result", "detail", "bytes before", "estimated", "bytes after",
+                "index", "result", "detail", "bytes before", "bytes estimated", "bytes after",
                 "predicted seconds", "seconds", "quiet canary ms", "worst canary ms",
             ],
             (
@@ -333,8 +336,8 @@ def _rebuild_metadata(
                     o.candidate.index.bytes,
                     o.candidate.estimate.estimated_bytes,
                     o.bytes_after,
-                    round(o.candidate.predicted_seconds, 1),
-                    _rounded(o.measures.seconds),
+                    o.candidate.predicted_seconds,
+                    o.measures.seconds,
                     _rounded(o.measures.quiet_canary_ms),
                     _rounded(o.measures.worst_canary_ms),
                 )

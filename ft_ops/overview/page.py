@@ -34,7 +34,7 @@ class Picture:
 
 def verdict(standings: Iterable[Standing]) -> str:
     """The whole page in one sentence."""
-    counts = Counter(standing.status for standing in standings)
+    counts = _things_by_status(standings)
     unknown = counts[Status.UNKNOWN]
     dark = f"{'one is' if unknown == 1 else f'{unknown} are'} not known" if unknown else ""
     if counts[Status.BAD]:
@@ -50,6 +50,15 @@ def verdict(standings: Iterable[Standing]) -> str:
     if counts[Status.WARNING]:
         return f"Nothing is broken, {_things(counts[Status.WARNING])} a look."
     return "All is well."
+
+
+def _things_by_status(standings: Iterable[Standing]) -> Counter[Status]:
+    """How many things stand how. Lines that one section of the runbook mends are one thing."""
+    worst: dict[str | int, Status] = {}
+    for number, standing in enumerate(standings):
+        thing = standing.section or number
+        worst[thing] = max(standing.status, worst.get(thing, Status.GOOD))
+    return Counter(worst.values())
 
 
 def page(
@@ -70,15 +79,14 @@ def page(
 
 
 def _table(standings: Iterable[Standing], settings: Settings) -> list[str]:
-    rows = ["| state | area | what | figure | | |", "|---|---|---|---|---|---|"]
+    rows = ["| state | area | what | figure | |", "|---|---|---|---|---|"]
     for standing in standings:
         history = sparkline(standing.history, standing.limit) if standing.history else None
         cells = [
             _STATE[standing.status].translate(_UNBROKEN),
             _cell(standing.area),
             _cell(standing.what),
-            _cell(standing.figure).translate(_UNBROKEN),
-            f"![]({history})" if history else "",
+            _cell(standing.figure).translate(_UNBROKEN) + (f" ![]({history})" if history else ""),
             _detail(standing, settings),
         ]
         rows.append("| " + " | ".join(cells) + " |")
@@ -94,7 +102,8 @@ def _detail(standing: Standing, settings: Settings) -> str:
     if standing.status == Status.GOOD or standing.section is None:
         return _cell(text)
     link = runbook_link(settings, standing.section)
-    where = f"[what to do]({link})" if link.startswith("http") else f"`{link}`"
+    is_page = link.startswith("http")
+    where = f"[what to do]({link})" if is_page else f"runbook: {_cell(standing.section)}"
     return f"{_cell(text)} → {where}".strip()
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ft_ops.clock import utc_now
+from ft_ops.format import human_bytes
 from ft_ops.orchestration.internals import RawMetadataMapping
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
@@ -58,7 +59,7 @@ def media_sizes(
             "source": inventory.source,
             "taken at": dg.MetadataValue.timestamp(inventory.taken_at),
             "dagster/row_count": inventory.objects,
-            "bytes": inventory.bytes,
+            "bytes": human_bytes(inventory.bytes),
             "added": inventory.added,
             "resized or gone": inventory.altered,
         }
@@ -135,7 +136,10 @@ def _name_months(
     """Give each month that was counted its own figures, also those outside the run's range."""
     known = set(monthly.get_partition_keys(current_time=utc_now()))
     for counted in done.counted:
-        figures = {"dagster/partition_row_count": counted.segments, "month bytes": counted.bytes}
+        figures: dict[str, int | str] = {
+            "dagster/partition_row_count": counted.segments,
+            "bytes of the month": human_bytes(counted.bytes),
+        }
         if counted.month.key in asked_for:
             context.add_asset_metadata(figures, partition_key=counted.month.key)
         elif counted.month.key in known:
@@ -153,7 +157,7 @@ def _report(connection: Connection) -> RawMetadataMapping:
     return {
         "growth": dg.MetadataValue.md(f"![growth by month](data:image/png;base64,{picture})"),
         "by kind": table(["kind", "bytes", "percent"], kinds_frame(months).itertuples(index=False)),
-        "bytes": int(months["bytes"].sum()),
+        "bytes": human_bytes(int(months["bytes"].sum())),
         "recordings and photos": error.media,
         "counted by estimate": error.unsized,
         "real sizes against the estimate, percent": error.percent,
@@ -231,7 +235,7 @@ def _published_metadata(published: Published) -> RawMetadataMapping:
 
 def _limits_table(families: Iterable[FamilyLimit]) -> dg.MetadataValue:
     return table(
-        ["family", "name", "tier", "bytes", "limit", "percent"],
+        ["family", "name", "tier", "bytes", "limit in bytes", "percent"],
         (
             (str(f.id), f.name, f.subscription_tier, f.bytes, f.limit_bytes, f.percent)
             for f in families

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.errors import OpsError
+from ft_ops.format import human_bytes
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.storage.family import family_usage
@@ -26,8 +27,8 @@ def family_storage_report(
     context.add_output_metadata(
         {
             "family": usage.name,
-            "bytes": usage.used_bytes,
-            "limit": "none" if usage.limit_bytes is None else usage.limit_bytes,
+            "bytes": human_bytes(usage.used_bytes),
+            "limit": "none" if usage.limit_bytes is None else human_bytes(usage.limit_bytes),
             "books": table(
                 ["book", "title", "segments", "text bytes", "recordings", "photos", "bytes"],
                 (

@@ -30,7 +30,7 @@ def test_the_worst_comes_first_and_the_verdict_counts_it() -> None:
     assert order == sorted(order)
     assert text.startswith("**one thing needs a person now**, 1 more will, one is not known.")
     assert "[what to do](https://docs.example.org/runbook.md#broken)" in text
-    assert "`docs/runbook.md#odd`" in page(standings, [], NOW, Settings())
+    assert "runbook: odd" in page(standings, [], NOW, Settings())
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,16 @@ def test_the_verdict(statuses: list[Status], verdict: str) -> None:
     assert page([of(status) for status in statuses], [], NOW, SETTINGS).startswith(verdict)
 
 
+def test_what_one_section_of_the_runbook_mends_is_one_thing() -> None:
+    """A check that failed, and the lines of each query that is too slow."""
+    slow = [of(Status.BAD, what, section="slow") for what in ("the check", "thread", "search")]
+    text = page([*slow, of(Status.WARNING, section="slow")], [], NOW, SETTINGS)
+    assert text.startswith("**one thing needs a person now**, 0 more will.")
+    other = of(Status.WARNING, section="other")
+    text = page([*slow, other], [], NOW, SETTINGS)
+    assert text.startswith("**one thing needs a person now**, 1 more will.")
+
+
 def test_what_is_unknown_says_until_when_it_was_known() -> None:
     since = datetime(2026, 3, 1, 6, 2, tzinfo=UTC)
     text = page([of(Status.UNKNOWN, reason="not measured", since=since)], [], NOW, SETTINGS)
@@ -61,6 +71,6 @@ def test_words_from_errors_stay_in_their_cell() -> None:
     """An error's text may hold line breaks, bars and markup."""
     standing = of(Status.GOOD, reason="one | two\n<script> [x](y) `z`")
     [row] = [line for line in page([standing], [], NOW, SETTINGS).splitlines() if "one" in line]
-    assert row.count(" | ") == 5
+    assert row.count(" | ") == 4
     assert "\\<script\\>" in row
     assert "\\[x\\](y)" in row

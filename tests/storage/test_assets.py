@@ -15,7 +15,9 @@ from dagster._core.storage.tags import (
 )
 
 from ft_ops.definitions import defs
+from ft_ops.format import human_bytes
 from ft_ops.months import Month
+from ft_ops.storage.family import family_usage
 from ft_ops.storage.jobs import recompute_storage_daily, recompute_storage_fully_weekly
 from tests.fixtures.postgres import Database
 from tests.storage.world import MONTHS, World, expected, make_world, shown
@@ -74,7 +76,7 @@ def test_a_run_brings_every_figure_in_line(world: World, instance: dg.DagsterIns
         metadata(result, asset) for asset in ("monthly_storage", "family_storage", "user_storage")
     ]
     assert len({each["snapshot"] for each in said}) == 1
-    assert said[0]["bytes"] == sum(totals.families.values())
+    assert said[0]["bytes"] == human_bytes(sum(totals.families.values()))
     assert said[0]["growth"].startswith("![growth by month](data:image/png;base64,")
 
 
@@ -157,11 +159,13 @@ def test_one_family_is_shown_on_demand(world: World, instance: dg.DagsterInstanc
     result = job.execute_in_process(instance=instance, run_config=config)
     (output,) = [e for e in result.all_events if e.is_successful_output]
     said = output.step_output_data.metadata
-    assert said["bytes"].value == expected(world.connection).families[family]
+    total = expected(world.connection).families[family]
+    assert said["bytes"].value == human_bytes(total)
     books = said["books"]
     assert isinstance(books, dg.TableMetadataValue)
-    sizes = [record.data["bytes"] for record in books.records]
-    assert sum(size for size in sizes if isinstance(size, int)) == said["bytes"].value
+    sizes = [book.total_bytes for book in family_usage(world.connection, family).books]
+    assert sum(sizes) == total
+    assert [record.data["bytes"] for record in books.records] == [human_bytes(n) for n in sizes]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ft_ops.clock import utc_now
+from ft_ops.format import human_duration
 from ft_ops.health.connections.sessions import (
     Connections,
     headroom_problems,
@@ -63,11 +64,11 @@ def connections(
                 f"{found.usage.application} of a pool of {settings.pool_connections}"
             ),
             "idle in transaction": found.usage.idle_in_transaction,
-            "oldest snapshot (s)": round(found.oldest_snapshot_seconds, 1),
+            "oldest snapshot": human_duration(found.oldest_snapshot_seconds),
             "sessions": _sessions_table(found),
             "replicas": table(
-                ["replica", "state", "lag s", "lag bytes"],
-                ((r.name, r.state, round(r.lag_seconds, 1), r.lag_bytes) for r in found.replicas),
+                ["replica", "state", "lag seconds", "lag bytes"],
+                ((r.name, r.state, r.lag_seconds, r.lag_bytes) for r in found.replicas),
             ),
             "slots": table(
                 ["slot", "kind", "active", "state", "bytes held back"],
