@@ -28,9 +28,25 @@ def test_the_others_are_done_and_each_failure_is_named() -> None:
     assert [item.name for item in worked.failed] == ["month 2", "month 3", "month 4"]
     assert "locked by another session" in worked.failed[0].cause
     assert worked.failed[1].next_step == "read it"
-    assert len(lines) == 3
-    with pytest.raises(SomeFailed, match=r"3 of 5 failed: month 2: .*month 3: .*month 4: "):
+    assert worked.results == [10, 50]
+    assert [line.split(":")[0] for line in lines] == [f"month {n} failed" for n in (2, 3, 4)]
+    assert lines[1] == "month 3 failed: its manifest is damaged"
+    with pytest.raises(
+        SomeFailed, match=r"the archive: 3 of 5 failed: month 2: .*; month 3: .*; month 4: "
+    ) as refused:
         worked.refuse_failures("the archive")
+    assert refused.value.failed == worked.failed
+
+
+def test_a_next_step_that_several_share_is_told_once() -> None:
+    def refused(item: int) -> None:
+        raise OpsError("it", cause=f"wrong by {item}", next_step="look" if item < 3 else "wait")
+
+    failed = each([1, 2, 3], refused).failed
+    error = SomeFailed("the archive", 4, failed)
+    assert error.what == "the archive"
+    assert error.cause == "3 of 7 failed: 1: wrong by 1; 2: wrong by 2; 3: wrong by 3"
+    assert error.next_step == "look; wait"
 
 
 def test_nothing_is_refused_when_everything_was_done() -> None:
@@ -62,3 +78,18 @@ def test_once_the_connection_is_lost_the_rest_is_not_tried() -> None:
     assert tried == [1, 2]
     assert [item.name for item in worked.failed] == ["2", "3", "4"]
     assert worked.failed[2].cause == "not tried: 2 left no connection"
+    assert worked.failed[2].next_step == "run again"
+
+
+def test_where_the_connection_was_lost_before_nothing_is_tried() -> None:
+    worked = each(["a", "b"], len, usable=lambda: False)
+    assert worked.done == ()
+    assert [str(item) for item in worked.failed] == [
+        "a: not tried: something before it left no connection",
+        "b: not tried: something before it left no connection",
+    ]
+
+
+def test_what_comes_after_a_connection_that_was_lost_and_found_is_tried() -> None:
+    lost = iter([True, False, True])
+    assert each([1, 2, 3], str, usable=lambda: next(lost)).results == ["1", "3"]

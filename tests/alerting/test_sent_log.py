@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ft_ops.alerting import Alert, News, Told, tell
+from ft_ops.alerting.sent_log import Refusal, forget_refusal, refusals
 from ft_ops.errors import OpsError
 
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -109,8 +110,107 @@ def test_a_forgotten_identity_is_told_at_once() -> None:
 def test_old_events_are_dropped() -> None:
     ears, store = Ears(), Texts()
     say([news("run 1")], [ears], store)
-    told(store).forget_events_before(NOW + DAY)
-    assert "run 1" not in store.texts["tests"]
+    told(store).forget_events_before(NOW)
+    assert told(store).event(ears, "run 1")
+    told(store).forget_events_before(NOW + timedelta(seconds=1))
+    assert not told(store).event(ears, "run 1")
+    assert told(store).identity(ears, "job fails") == NOW.timestamp()
+
+
+def test_what_no_channel_took_for_so_long_is_dropped_too() -> None:
+    deaf, store = Ears(is_deaf=True), Texts()
+    with pytest.raises(OpsError):
+        say([news("run 1")], [deaf], store)
+    told(store).forget_events_before(NOW)
+    assert [item.event for item in told(store).waiting(deaf)] == ["run 1"]
+    told(store).forget_events_before(NOW + timedelta(seconds=1))
+    assert told(store).waiting(deaf) == []
+
+
+def test_what_was_told_is_known_by_channel_and_identity() -> None:
+    ears, store = Ears(), Texts()
+    say([news("run 1"), news("run 2", "another job fails")], [ears], store)
+    known = told(store)
+    assert known.told_identities(ears) == ["job fails", "another job fails"]
+    assert known.told_identities(Ears("mail")) == []
+    assert known.identity(Ears("mail"), "job fails") is None
+    assert not known.event(Ears("mail"), "run 1")
+    known.forget(ears, ["job fails", "never told"])
+    assert told(store).told_identities(ears) == ["another job fails"]
+
+
+def test_a_channel_that_refuses_is_not_tried_again_in_the_same_call() -> None:
+    tries: list[str] = []
+
+    class Deaf(Ears):
+        def send(self, alert: Alert) -> None:
+            tries.append(alert.title)
+            super().send(alert)
+
+    store = Texts()
+    first, second = Deaf("first", is_deaf=True), Deaf("second", is_deaf=True)
+    items = [news("run 1"), news("run 2", "another job fails")]
+    with pytest.raises(OpsError) as raised:
+        say(items, [first, second], store)
+    assert tries == ["run 1", "run 1"]
+    assert raised.value.what == "first"
+    for channel in (first, second):
+        assert [item.event for item in told(store).waiting(channel)] == ["run 1", "run 2"]
+
+
+def test_what_waits_is_told_first_and_the_oldest_before_the_others() -> None:
+    deaf, store = Ears(is_deaf=True), Texts()
+    for hours, item in enumerate((news("b", "b"), news("a", "a"), news("b again", "b"))):
+        with pytest.raises(OpsError):
+            say([item], [deaf], store, NOW + timedelta(hours=hours))
+    # Of one identity the newest is told, at the place of the first.
+    assert [item.event for item in told(store).waiting(deaf)] == ["b again", "a"]
+    deaf.is_deaf = False
+    assert say([news("c", "c")], [deaf], store, NOW + timedelta(hours=3)) == 3
+    assert deaf.heard == ["b again", "a", "c"]
+    assert told(store).waiting(deaf) == []
+
+
+def test_what_waits_while_its_like_is_told_is_told_no_more() -> None:
+    ears, store = Ears(is_deaf=True), Texts()
+    with pytest.raises(OpsError):
+        say([news("run 1")], [ears], store)
+    known = told(store)
+    known.note(ears, "run 0", NOW, "job fails")
+    assert told(store).waiting(ears) == []
+    known.keep_for_later(ears, news("run 1"), NOW)
+    known.drop_waiting(ears, news("another event"))
+    known.drop_waiting(ears, news("run 1", "another job fails"))
+    known.drop_waiting(Ears("mail"), news("run 1"))
+    assert [item.event for item in told(store).waiting(ears)] == ["run 1"]
+    ears.is_deaf = False
+    assert say([], [ears], store) == 0
+    assert told(store).waiting(ears) == []
+    assert told(store).event(ears, "run 1")
+
+
+def test_an_event_that_counts_as_told_does_not_put_off_the_next_one() -> None:
+    ears, store = Ears(), Texts()
+    say([news("run 1")], [ears], store, NOW)
+    say([news("run 2")], [ears], store, NOW + DAY / 2)
+    assert told(store).event(ears, "run 2")
+    assert told(store).identity(ears, "job fails") == NOW.timestamp()
+
+
+def test_a_refusal_is_known_with_its_beginning_and_its_newest_cause() -> None:
+    deaf, mute, store = Ears("deaf", is_deaf=True), Ears("mute", is_deaf=True), Texts()
+    for hours in (0, 2):
+        with pytest.raises(OpsError):
+            say([news(f"run {hours}", f"{hours}")], [deaf], store, NOW + timedelta(hours=hours))
+    with pytest.raises(OpsError):
+        say([news("run 3")], [mute], store, NOW + DAY)
+    assert refusals(store) == {"deaf": Refusal(NOW, "deaf"), "mute": Refusal(NOW + DAY, "deaf")}
+    deaf.is_deaf = False
+    say([news("run 4", "4")], [deaf], store, NOW + DAY)
+    assert refusals(store) == {"mute": Refusal(NOW + DAY, "deaf")}
+    forget_refusal(store, "nobody")
+    forget_refusal(store, "mute")
+    assert refusals(store) == {}
 
 
 def test_secrets_are_masked_before_anything_is_sent_or_noted() -> None:

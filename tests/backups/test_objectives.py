@@ -12,9 +12,14 @@ from ft_ops.backups.inventory.inventory import Inventory, Item
 from ft_ops.backups.inventory.ledger import Entry
 from ft_ops.backups.inventory.objectives import (
     Promise,
+    backups_verified,
     disaster_recovery_copy,
+    full_backup_daily,
+    glacier_tier,
+    increment_every_six_hours,
     inventory_promises,
     log_promises,
+    retention_ladder,
 )
 from ft_ops.backups.provider import Kind, LogState, Replica
 from ft_ops.backups.retention.retention import Rules, Trust
@@ -217,6 +222,249 @@ def test_a_log_that_lags_or_has_holes_is_named() -> None:
     assert all(p.is_kept for p in log_promises(replace(state, lag_seconds=1, problems=()), 900))
     nothing = LogState(None, float("inf"), (), {})
     assert not log_promises(nothing, 900)[0].is_kept
+
+
+SECOND = 1 / 3600
+"""In hours."""
+LAG = timedelta(hours=26)
+
+
+def _inventory(*items: Item) -> Inventory:
+    return Inventory(NOW, tuple(sorted(items, key=lambda item: item.taken_at or NOW)))
+
+
+def _unverified(item: Item) -> Item:
+    return replace(item, trust="unproven", verified_at=None, restored_to=None)
+
+
+def test_what_is_kept_is_told_with_its_figures() -> None:
+    promises = _promises(_good_items(20)).values()
+    assert {p.name: p.description for p in promises} == {
+        "full_backup_daily": "the newest is 5.5 h old, and no day is missing",
+        "increment_every_six_hours": "the newest point is 1.5 h old, and none is missing since "
+        "yesterday",
+        "backups_verified": "20 fulls are verified, the newest is 5.5 h old",
+        "retention_ladder": "the ladder holds 7 of 7 days, 3 of 4 weeks, 2 of 12 months",
+        "disaster_recovery_copy": "20 of 20 fulls have their copy, the newest is 5.5 h old",
+        "glacier_tier": "1 monthly dumps are in Glacier",
+        "only_whole_backups": "101 backups, all whole",
+    }
+    warnings = {p.name for p in promises if p.severity == "WARN"}
+    assert warnings == {"only_whole_backups"}
+
+
+@pytest.mark.parametrize(
+    ("hours", "broken"),
+    [(26, ()), (26 + SECOND, ("the newest, full-20260314t0529, is 26.0 h old",))],
+)
+def test_the_newest_full_may_be_26_hours_old(hours: float, broken: tuple[str, ...]) -> None:
+    fulls = [_item(hours + 24 * back) for back in range(20)]
+    assert full_backup_daily(_inventory(*fulls), RULES).broken == broken
+
+
+def test_todays_full_may_still_come_and_yesterdays_may_not() -> None:
+    """Yesterday's is the newest day that must have one, and six days back the oldest."""
+
+    def broken(*missing: str) -> tuple[str, ...]:
+        fulls = [_item(5.5 + 24 * back) for back in range(20)]
+        kept = [full for full in fulls if _day(full) not in missing]
+        return full_backup_daily(_inventory(*kept, _item(1)), RULES).broken
+
+    assert broken("2026-03-15") == ()
+    assert broken("2026-03-14") == ("no full backup of 2026-03-14",)
+    assert broken("2026-03-09") == ("no full backup of 2026-03-09",)
+    assert broken("2026-03-08") == ()
+    assert broken("2026-03-13", "2026-03-12") == (
+        "no full backup of 2026-03-12",
+        "no full backup of 2026-03-13",
+    )
+
+
+def test_no_day_before_the_first_full_is_missed() -> None:
+    """A day counts from the same time of the day at which the first full was taken."""
+    first = [_item(5.5), _item(72)]
+    assert full_backup_daily(_inventory(*first), RULES).broken == (
+        "no full backup of 2026-03-13",
+        "no full backup of 2026-03-14",
+    )
+    increments_before = [_item(hours, "increment") for hours in (200, 100)]
+    assert full_backup_daily(_inventory(_item(1), *increments_before), RULES).broken == ()
+
+
+def test_without_a_full_that_alone_is_said() -> None:
+    promise = full_backup_daily(_inventory(_item(1, "dump"), _item(1, "increment")), RULES)
+    assert promise.broken == ("there is no full backup: run full_backup",)
+
+
+@pytest.mark.parametrize(
+    ("points", "broken"),
+    [
+        ([6.5], ()),
+        ([6.5 + SECOND], ("no point between 2026-03-15 00:59:59Z and 2026-03-15 07:30:00Z",)),
+        ([1, 7.5, 14, 20.5], ()),
+        ([1, 7.5 + SECOND], ("no point between 2026-03-14 23:59:59Z and 2026-03-15 06:30:00Z",)),
+        # What happened before yesterday is over, but for the way from its last point.
+        ([1, 7, 13, 19, 25, 50], ()),
+        (
+            [1, 7, 13, 19, 26, 27],
+            ("no point between 2026-03-14 05:30:00Z and 2026-03-14 12:30:00Z",),
+        ),
+        ([30], ("no point between 2026-03-14 01:30:00Z and 2026-03-15 07:30:00Z",)),
+        ([], ("there is no point to restore to: run incremental_backup",)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["increment", "full"])
+def test_two_points_of_the_last_day_may_be_six_and_a_half_hours_apart(
+    kind: Kind, points: list[float], broken: tuple[str, ...]
+) -> None:
+    items = [_item(hours, kind) for hours in points]
+    # A monthly dump leads to no point.
+    inventory = _inventory(*items, _item(0.5, "dump"))
+    assert increment_every_six_hours(inventory).broken == broken
+
+
+@pytest.mark.parametrize(
+    ("hours", "broken"),
+    [(48, ()), (48 + SECOND, ("the newest verified full, full-20260313t0729, is 48.0 h old",))],
+)
+def test_the_newest_verified_full_may_be_as_old_as_the_rules_say(
+    hours: float, broken: tuple[str, ...]
+) -> None:
+    # One that nobody restored yet, and a dump, make up for nothing.
+    inventory = _inventory(_item(hours), _unverified(_item(1)), _item(0.5, "dump"))
+    assert backups_verified(inventory, RULES).broken == broken
+
+
+def test_without_a_verified_full_the_age_is_none() -> None:
+    promise = backups_verified(_inventory(_unverified(_item(1))), RULES)
+    assert promise.broken == (
+        "no full backup was ever restored and found whole: run restore_drill",
+    )
+    assert promise.kept == "0 fulls are verified, the newest is (none) old"
+
+
+def test_a_ladder_that_is_full_reaches_back_no_further() -> None:
+    """Eight days before yesterday, one without a proof: seven younger ones take the places."""
+    fulls = [_item(5.5 + 24 * back) for back in range(9)]
+    oldest_unproven = [*fulls[:7], _unverified(fulls[7]), fulls[8]]
+    few = replace(RULES, weeks=1, months=1)
+    promise = retention_ladder(_inventory(*oldest_unproven), few)
+    assert promise.kept == "the ladder holds 7 of 7 days, 1 of 1 weeks, 1 of 1 months"
+    assert promise.broken == ()
+    promise = retention_ladder(_inventory(*fulls[:5], *map(_unverified, fulls[5:])), few)
+    assert promise.broken == (
+        "no verified full of day 2026-03-08",
+        "no verified full of day 2026-03-09",
+        "no verified full of day 2026-03-10",
+    )
+
+
+def test_a_dump_takes_no_place_in_the_ladder() -> None:
+    dump = replace(_item(1, "dump"), trust="verified")
+    promise = retention_ladder(_inventory(dump), RULES)
+    assert promise.kept == "the ladder holds 0 of 7 days, 0 of 4 weeks, 0 of 12 months"
+
+
+@pytest.mark.parametrize(
+    ("hours", "broken"), [(26, ()), (26 + SECOND, ("full-20260314t0529: it has no copy",))]
+)
+def test_a_full_may_be_without_a_copy_for_the_lag(hours: float, broken: tuple[str, ...]) -> None:
+    inventory = _inventory(_item(1), replace(_item(hours), replica=None), _item(100))
+    promise = disaster_recovery_copy(inventory, replicates=True, lag=LAG)
+    assert promise.broken == broken
+    assert promise.kept == "2 of 3 fulls have their copy, the newest is 1.0 h old"
+
+
+@pytest.mark.parametrize(
+    ("hours", "broken"),
+    [(26, ()), (26 + SECOND, ("the newest copy, full-20260314t0529, is 26.0 h old",))],
+)
+def test_the_newest_copy_may_be_as_old_as_the_lag(hours: float, broken: tuple[str, ...]) -> None:
+    inventory = _inventory(_item(hours), _item(100), replace(_item(1), replica=None))
+    assert disaster_recovery_copy(inventory, replicates=True, lag=LAG).broken == broken
+
+
+def test_no_copy_at_all_is_never_kept() -> None:
+    """Not on the first day either, when each full is younger than the lag."""
+    young = replace(_item(1), replica=None)
+    promise = disaster_recovery_copy(_inventory(young), replicates=True, lag=LAG)
+    assert promise.broken == ("no full backup has a copy yet",)
+    assert promise.severity == "ERROR"
+    promise = disaster_recovery_copy(_inventory(_item(1, "dump")), replicates=True, lag=LAG)
+    assert promise.broken == ("there is no full backup",)
+    old = replace(_item(30), replica=None)
+    promise = disaster_recovery_copy(_inventory(old), replicates=True, lag=LAG)
+    assert promise.broken == ("full-20260314t0130: it has no copy",)
+
+
+@pytest.mark.parametrize(("hours", "is_kept"), [(26, True), (26 + SECOND, False)])
+def test_an_object_may_be_without_its_copy_for_the_lag(hours: float, is_kept: bool) -> None:
+    since = NOW - timedelta(hours=hours)
+    gaps = (
+        Gap("wal/00000001/000000010000000000000002", since, "is missing there"),
+        Gap("points/full-a.json", since, "has 1 bytes there, and 2 here"),
+        Gap("wal/00000001/000000010000000000000001", since, "is missing there"),
+        Gap("wal/00000001/000000010000000000000003", since, "is missing there"),
+    )
+    inventory = replace(_inventory(_item(1)), copy_gaps=gaps)
+    broken = disaster_recovery_copy(inventory, replicates=True, lag=LAG).broken
+    # A folder is told once, by its first object.
+    assert broken == (
+        ()
+        if is_kept
+        else (
+            "points/full-a.json has 1 bytes there, and 2 here",
+            "wal/00000001/000000010000000000000001 is missing there, and 2 more of wal/00000001",
+        )
+    )
+
+
+def test_a_dump_may_be_missing_in_this_month_and_in_that_of_the_first_full() -> None:
+    """Dumps are of a month's first day, and the backups may have begun after it."""
+    fulls = [_item(5.5 + 24 * back) for back in range(100)]
+
+    def broken(*months: str, rules: Rules = RULES) -> tuple[str, ...]:
+        moments = [datetime.fromisoformat(f"{month}-01T03:00+00:00") for month in months]
+        dumps = [_item((NOW - moment) / timedelta(hours=1), "dump") for moment in moments]
+        return glacier_tier(_inventory(*fulls, *dumps), rules).broken
+
+    assert broken("2026-01", "2026-02") == ()
+    assert broken() == ("no dump of 2026-01", "no dump of 2026-02")
+    assert broken("2025-12", "2026-02", "2026-03") == ("no dump of 2026-01",)
+    # What is further back than the months that are kept is not asked for; the oldest of those is
+    # one that may have begun late.
+    assert broken(rules=replace(RULES, months=3)) == ("no dump of 2026-02",)
+    assert broken(rules=replace(RULES, months=2)) == ()
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "is_kept"),
+    [
+        ("GLACIER_IR", True),
+        ("GLACIER", True),
+        ("DEEP_ARCHIVE", True),
+        ("STANDARD_IA", False),
+        ("INTELLIGENT_TIERING", False),
+    ],
+)
+def test_a_dump_is_in_one_of_the_glacier_classes(storage_class: str, is_kept: bool) -> None:
+    dump = replace(_item(1, "dump"), storage_classes=("STANDARD", storage_class))
+    broken = glacier_tier(_inventory(dump), RULES).broken
+    assert broken == (() if is_kept else (f"{dump.name} is in STANDARD, {storage_class}",))
+
+
+@pytest.mark.parametrize(("seconds", "is_kept"), [(900, True), (900.5, False)])
+def test_the_log_may_be_as_late_as_is_allowed(seconds: float, is_kept: bool) -> None:
+    lag, continuity = log_promises(LogState(NOW, seconds, (), {}), 900)
+    assert (lag.name, lag.severity, lag.is_kept) == ("wal_lag", "ERROR", is_kept)
+    assert lag.kept == f"{seconds:.0f} s behind"
+    assert (continuity.name, continuity.severity) == ("wal_continuity", "ERROR")
+    assert continuity.description == "no hole, no stray timeline"
+
+
+def test_a_log_of_which_nothing_is_there_is_told_as_that() -> None:
+    lag, _ = log_promises(LogState(None, 0.0, (), {}), 900)
+    assert lag.broken == ("nothing of the log is in the archive",)
 
 
 def _day(item: Item) -> str:

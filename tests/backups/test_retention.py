@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ft_ops.backups.retention.retention import Candidate, Rules, Trust, plan_retention
+from ft_ops.backups.retention.retention import (
+    Candidate,
+    RetentionPlan,
+    Rules,
+    Trust,
+    plan_retention,
+)
 
 RULES = Rules(days=7, weeks=4, months=12, floor=3, stale=timedelta(hours=48))
 FIRST_NIGHT = datetime(2024, 1, 1, 2, tzinfo=UTC)
@@ -156,7 +162,7 @@ def test_what_a_kept_backup_needs_stays() -> None:
     assert "full-0" not in _kept([base, grandchild, *fulls], _hours_after(729, 6))
 
 
-@pytest.mark.parametrize(("age_days", "is_kept"), [(1, True), (6, True), (8, False)])
+@pytest.mark.parametrize(("age_days", "is_kept"), [(1, True), (7, True), (8, False)])
 def test_increments_live_as_long_as_the_days(age_days: int, is_kept: bool) -> None:
     now = _hours_after(60, 6)
     increment = Candidate("increment", "increment", now - timedelta(days=age_days), "unproven")
@@ -182,6 +188,178 @@ def test_dumps_stay_as_long_as_the_months() -> None:
     assert {name for name in kept if name.startswith("dump")} == {
         f"dump-{back}" for back in range(13)
     }
+
+
+SECOND = timedelta(seconds=1)
+ONE_OF_EACH = Rules(days=1, weeks=1, months=1, floor=1, stale=timedelta(hours=48))
+
+
+def _at(name: str, moment: str, trust: Trust = "verified") -> Candidate:
+    return Candidate(name, "full", datetime.fromisoformat(f"{moment}+00:00"), trust)
+
+
+def _why(plan: RetentionPlan) -> dict[str, tuple[str, ...]]:
+    return {verdict.candidate.name: verdict.reasons for verdict in plan.verdicts}
+
+
+def test_a_week_belongs_to_the_year_that_most_of_it_is_in() -> None:
+    """ISO weeks: the last days of December may be of the next year's first week."""
+    monday = _at("monday", "2024-12-30 02:00")
+    saturday = _at("saturday", "2027-01-02 02:00")
+    for full, week in ((monday, "2025-W01"), (saturday, "2026-W53")):
+        reasons = _why(plan_retention([full], RULES, full.taken_at))[full.name]
+        assert f"first of week {week}" in reasons
+
+
+def test_the_weeks_around_new_year_are_in_the_order_of_time() -> None:
+    """By the calendar's year the newest week would sort as the oldest, and lose its place."""
+    monday = _at("monday", "2024-12-30 02:00")
+    before = [_at(f"december-{day}", f"2024-12-{day:02} 02:00") for day in (9, 16, 23)]
+    after = _at("wednesday", "2025-01-01 02:00")
+    plan = plan_retention(
+        [*before, monday, after], replace(ONE_OF_EACH, weeks=2), _hours_after(366, 6)
+    )
+    assert _why(plan) == {
+        "december-9": (),
+        "december-16": (),
+        "december-23": ("first of week 2024-W52",),
+        "monday": ("first of week 2025-W01",),
+        "wednesday": (
+            "first of day 2025-01-01",
+            "first of month 2025-01",
+            "one of the newest 1 that are verified",
+        ),
+    }
+
+
+def test_each_reason_for_which_one_stays_is_told() -> None:
+    candidates = [
+        _full(0, held=True),
+        Candidate("dump", "dump", _hours_after(1, 1), "unproven"),
+        Candidate("point", "increment", _hours_after(1, 2), "unproven"),
+        replace(_full(1, "refuted"), is_acknowledged=True),
+        _full(2, "refuted"),
+        replace(_full(3), needs=("full-1", "gone")),
+        _full(4, "unproven"),
+    ]
+    newest = "one of the newest 1 that are verified"
+    seen = (
+        "a drill refuted it: see what it found, then drill it again, or give it up by "
+        "`ft-ops backup acknowledge`"
+    )
+    plan = plan_retention(candidates, ONE_OF_EACH, _hours_after(4, 1))
+    assert _why(plan) == {
+        "full-0": ("first of week 2024-W01", "first of month 2024-01", "held"),
+        "dump": ("a dump of the last months",),
+        "point": (),
+        "full-1": ("full-3 needs it",),
+        "full-2": (seen,),
+        "full-3": ("first of day 2024-01-04", newest),
+        "full-4": ("not restored yet",),
+    }
+    assert plan.refusal is None
+    assert [candidate.name for candidate in plan.deletable] == ["point"]
+    assert "point" not in {candidate.name for candidate in plan.kept}
+
+
+@pytest.mark.parametrize(("over", "refusal"), [(timedelta(), False), (SECOND, True)])
+def test_the_newest_verified_full_may_be_as_old_as_the_rules_say(
+    over: timedelta, refusal: bool
+) -> None:
+    fulls = [_full(day) for day in range(30)]
+    plan = plan_retention(fulls, RULES, fulls[-1].taken_at + RULES.stale + over)
+    said = "the newest verified full, full-29, is 48 h old, and 48 h is the limit"
+    assert plan.refusal == (said if refusal else None)
+    assert bool(plan.deletable) != refusal
+
+
+@pytest.mark.parametrize(
+    ("verified", "refusal"),
+    [
+        (2, "2 verified fulls are left, and 3 is the floor"),
+        (3, None),
+    ],
+)
+def test_nothing_goes_with_fewer_verified_fulls_than_the_floor(
+    verified: int, refusal: str | None
+) -> None:
+    # One that was not restored yet does not count.
+    fulls = [*(_full(day) for day in range(verified)), _full(verified, "unproven")]
+    gone = Candidate("point", "increment", _hours_after(-30, 0), "unproven")
+    others = [
+        Candidate(f"point-{day}", "increment", _hours_after(day, 12), "unproven")
+        for day in range(-9, 0)
+    ]
+    plan = plan_retention([gone, *others, *fulls], RULES, _hours_after(verified, 6))
+    assert plan.refusal == refusal
+    assert gone not in plan.kept
+    assert (gone in plan.deletable) == (refusal is None)
+
+
+def test_the_newest_verified_fulls_stay_as_many_as_the_floor_says() -> None:
+    """Three of one day: the ladder has a place for the first alone."""
+    night = [replace(_full(9), name=f"at-{h}", taken_at=_hours_after(9, h)) for h in range(5)]
+    plan = plan_retention([_full(8), *night], replace(RULES, floor=3), _hours_after(9, 6))
+    assert [candidate.name for candidate in plan.deletable] == ["at-1"]
+    assert _why(plan)["at-2"] == ("one of the newest 3 that are verified",)
+
+
+@pytest.mark.parametrize(("over", "counts"), [(timedelta(), True), (SECOND, False)])
+def test_a_clock_may_be_an_hour_ahead(over: timedelta, counts: bool) -> None:
+    now = _hours_after(40, 0)
+    ahead = Candidate("ahead", "full", now + timedelta(hours=1) + over, "verified")
+    alone = plan_retention([ahead], replace(RULES, floor=1), now)
+    assert alone.refusal == (
+        None
+        if counts
+        else "the verified fulls are all dated after 2024-02-10 02:00:00Z: see to the clocks"
+    )
+    stale = plan_retention([_full(30), ahead], replace(RULES, floor=1), now)
+    assert stale.refusal == (
+        None if counts else "the newest verified full, full-30, is 240 h old, and 48 h is the limit"
+    )
+
+
+@pytest.mark.parametrize(("over", "is_kept"), [(timedelta(), True), (SECOND, False)])
+def test_a_full_has_as_many_days_to_be_restored_as_the_ladder_has(
+    over: timedelta, is_kept: bool
+) -> None:
+    waiting = replace(_full(20, "unproven"), name="waiting")
+    fulls = [_full(day) for day in range(28)]
+    plan = plan_retention([*fulls, waiting], RULES, _hours_after(27, 0) + over)
+    assert plan.refusal is None
+    assert _why(plan)["waiting"] == (("not restored yet",) if is_kept else ())
+
+
+def test_the_newest_full_stays_however_long_nobody_restores_it() -> None:
+    old = [_full(0), _full(1)]
+    rules = replace(ONE_OF_EACH, stale=timedelta(days=1000))
+    newest = replace(_full(1, "unproven"), name="newest", taken_at=_hours_after(1, 1))
+    plan = plan_retention([*old, newest], rules, _hours_after(100, 0))
+    assert _why(plan)["newest"] == ("not restored yet",)
+    at_once = replace(newest, taken_at=old[-1].taken_at)
+    assert _why(plan_retention([*old, at_once], rules, _hours_after(100, 0)))["newest"] == ()
+    nothing_proven = plan_retention([newest], rules, _hours_after(100, 0))
+    assert _why(nothing_proven)["newest"] == ("not restored yet",)
+
+
+def test_a_refuted_backup_of_any_kind_waits_for_a_person() -> None:
+    point = Candidate("point", "increment", _hours_after(-40, 0), "refuted")
+    fulls = [_full(day) for day in range(30)]
+    points = [
+        Candidate(f"point-{day}", "increment", _hours_after(day, 12), "unproven")
+        for day in range(30)
+    ]
+    assert "point" in _kept([point, *fulls, *points], _hours_after(29, 6))
+    seen = replace(point, is_acknowledged=True)
+    assert "point" not in _kept([seen, *fulls, *points], _hours_after(29, 6))
+
+
+def test_backups_of_one_moment_are_judged_in_the_order_of_their_names() -> None:
+    twins = [replace(_full(3), name=name) for name in ("b", "a")]
+    plan = plan_retention(twins, ONE_OF_EACH, _hours_after(3, 1))
+    assert list(_why(plan)) == ["a", "b"]
+    assert [candidate.name for candidate in plan.kept] == ["a", "b"]
 
 
 _failures = given(

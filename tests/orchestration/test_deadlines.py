@@ -32,6 +32,7 @@ from ft_ops.orchestration.deadlines import (
     late_schedules,
     scheduled_assets,
     schedules_of,
+    with_deadlines,
 )
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -80,6 +81,14 @@ def instance() -> Iterator[dg.DagsterInstance]:
         ("45 * * * *", 0.5),
         ("0 0 * * 0", 6),
         ("*/15 * * * *", 7 / 60),
+        ("*/15 * * * *", 20 / 60),
+        ("0 1,13 * * *", 6),
+        ("0 1,13 * * *", 12),
+        ("0 4 1 * *", 19),
+        ("0 4 1 * *", 20),
+        ("0 0 27 * *", 24),
+        ("0 0 1 6 *", 24),
+        ("5 0 * * 1", 23.9),
     ],
 )
 def test_each_deadline_comes_its_allowance_after_a_tick(cron: str, hours: float) -> None:
@@ -93,11 +102,15 @@ def test_each_deadline_comes_its_allowance_after_a_tick(cron: str, hours: float)
 
 
 @pytest.mark.parametrize(
-    ("cron", "hours"), [("0 20 * * 6", 6), ("0 0 28 * *", 24), ("0 6,20 1 * *", 6)]
+    ("cron", "hours"),
+    [("0 20 * * 6", 6), ("0 18 * * 6", 6), ("0 0 28 * *", 24), ("0 6,20 1 * *", 6)],
 )
 def test_a_deadline_that_no_cron_can_say_is_refused(cron: str, hours: int) -> None:
-    with pytest.raises(OpsError, match="smaller allowance"):
+    with pytest.raises(OpsError) as refused:
         deadline_cron(cron, timedelta(hours=hours))
+    assert refused.value.what == f"deadline of the cron {cron!r}"
+    assert refused.value.cause == f"no single cron means {timedelta(hours=hours)} later"
+    assert refused.value.next_step == "give the schedule a smaller allowance"
 
 
 def test_every_asset_that_is_always_scheduled_has_the_freshness_of_its_cron() -> None:
@@ -113,6 +126,91 @@ def test_every_asset_that_is_always_scheduled_has_the_freshness_of_its_cron() ->
     assert connections == dg.FreshnessPolicy.cron("40 * * * *", timedelta(minutes=30))
 
 
+@dg.asset(group_name="months", description="Whole.")
+def months() -> None:
+    """Does nothing."""
+
+
+@dg.asset
+def shares() -> None:
+    """Does nothing."""
+
+
+@dg.asset
+def purged() -> None:
+    """Does nothing."""
+
+
+@dg.asset_check(asset=months)
+def whole() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+@dg.sensor(job=daily)
+def look() -> dg.SkipReason:
+    return dg.SkipReason("nothing")
+
+
+def _scheduled(name: str, cron: str, *assets: dg.AssetsDefinition) -> dg.ScheduleDefinition:
+    job = dg.define_asset_job(f"{name}_job", selection=list(assets))
+    return dg.ScheduleDefinition(name=name, job=job, cron_schedule=cron)
+
+
+def test_an_asset_has_the_freshness_of_its_most_frequent_schedule_and_all_else_stays() -> None:
+    schedules = [
+        _scheduled("daily", "0 6 * * *", months, shares),
+        _scheduled("hourly", "10 * * * *", months),
+        _scheduled("weekly", "0 6 * * 1", shares),
+        _scheduled("purge_archived_content_daily", "0 7 * * *", purged),
+    ]
+    given = dg.Definitions(
+        assets=[months, shares, purged],
+        asset_checks=[whole],
+        schedules=schedules,
+        sensors=[look],
+        jobs=[daily],
+        resources={"bucket": dg.ResourceDefinition.none_resource()},
+        executor=dg.in_process_executor,
+        loggers={"console": dg.colored_console_logger},
+    )
+    found = with_deadlines(given)
+    specs = {spec.key.to_user_string(): spec for spec in found.resolve_all_asset_specs()}
+    hours = timedelta(hours=6)
+    assert {name: spec.freshness_policy for name, spec in specs.items()} == {
+        "months": dg.FreshnessPolicy.cron("40 * * * *", timedelta(minutes=30), timezone="UTC"),
+        "shares": dg.FreshnessPolicy.cron("0 12 * * *", hours, timezone="UTC"),
+        "purged": None,
+    }
+    assert (specs["months"].group_name, specs["months"].description) == ("months", "Whole.")
+    for part in (
+        "asset_checks",
+        "schedules",
+        "sensors",
+        "jobs",
+        "resources",
+        "executor",
+        "loggers",
+    ):
+        assert getattr(found, part) == getattr(given, part), part
+    assert schedules_of(dg.Definitions()) == []
+
+
+def test_of_jobs_that_only_check_or_run_ops_no_asset_is_scheduled() -> None:
+    checks = dg.define_asset_job("check", selection=dg.AssetSelection.checks(whole))
+    for job in (checks, daily):
+        schedule = dg.ScheduleDefinition(name="s", job=job, cron_schedule="0 6 * * *")
+        assert scheduled_assets(schedule, [months]) == frozenset()
+    assert with_deadlines(dg.Definitions()).assets == []
+
+
+def test_a_schedule_with_several_crons_is_refused_by_name() -> None:
+    both = dg.ScheduleDefinition(name="both", job=daily, cron_schedule=["0 6 * * *", "0 8 * * *"])
+    with pytest.raises(OpsError) as refused:
+        allowance(both)
+    assert refused.value.what == "schedule both"
+    assert refused.value.cause == "it has several crons, whose deadlines are not defined"
+
+
 def test_exceptions_are_schedules_that_exist() -> None:
     names = {schedule.name for schedule in schedules_of(defs)}
     assert names >= ONLY_WHEN_NEEDED
@@ -120,9 +218,25 @@ def test_exceptions_are_schedules_that_exist() -> None:
 
 
 def test_a_schedule_may_take_half_its_interval_but_no_more_than_six_hours() -> None:
-    every_hour = dg.ScheduleDefinition(name="h", job=daily, cron_schedule="10 * * * *")
-    assert allowance(SCHEDULE) == timedelta(hours=6)
-    assert allowance(every_hour) == timedelta(minutes=30)
+    for cron, allowed in (
+        ("0 6 * * *", timedelta(hours=6)),
+        ("0 */12 * * *", timedelta(hours=6)),
+        ("0 */8 * * *", timedelta(hours=4)),
+        ("10 * * * *", timedelta(minutes=30)),
+        # Whole minutes: a cron has no smaller ones.
+        ("*/15 * * * *", timedelta(minutes=7)),
+    ):
+        schedule = dg.ScheduleDefinition(name="h", job=daily, cron_schedule=cron)
+        assert allowance(schedule) == allowed
+
+
+def test_what_may_take_longer_may() -> None:
+    for name, allowed in (
+        ("archive_old_content_monthly", timedelta(hours=24)),
+        ("rebuild_bloated_indexes_weekly", timedelta(hours=12)),
+    ):
+        schedule = dg.ScheduleDefinition(name=name, job=daily, cron_schedule="0 0 1 * *")
+        assert allowance(schedule) == allowed
 
 
 def test_a_tick_whose_run_succeeded_is_on_time(instance: dg.DagsterInstance) -> None:
@@ -199,6 +313,54 @@ def test_a_tick_within_its_allowance_is_not_asked_for(instance: dg.DagsterInstan
     assert len(late(instance, NOW)) == 1
 
 
+def test_for_whoever_reads_a_page_a_tick_is_missing_after_ten_minutes(
+    instance: dg.DagsterInstance,
+) -> None:
+    seen(instance, started=TICK - timedelta(hours=1))
+    for minutes, at_once, is_told in (
+        (9, True, False),
+        (10, True, True),
+        (6 * 60 - 1, True, True),
+        (6 * 60 - 1, False, False),
+        (6 * 60, False, True),
+    ):
+        found = late(instance, TICK + timedelta(minutes=minutes), at_once=at_once)
+        assert bool(found) == is_told, minutes
+
+
+def test_for_whoever_reads_a_page_a_run_may_take_its_time(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Once: what is late by both measures is told by the first."""
+    seen(instance, started=TICK - timedelta(hours=1))
+    started = instance.create_run_for_job(daily, status=dg.DagsterRunStatus.STARTED)
+    ticked(instance, TickStatus.SUCCESS, [run(instance, fails=False), started.run_id])
+    at_work = NOW - timedelta(minutes=1)
+    assert late(instance, at_work, at_once=True) == []
+    [found] = late(instance, NOW, at_once=True)
+    assert (found.run_id, found.is_unseen) == (started.run_id, False)
+
+
+def test_a_late_schedule_is_told_in_words_and_beside_the_others(
+    instance: dg.DagsterInstance,
+) -> None:
+    seen(instance)
+    other = dg.ScheduleDefinition(name="other", job=daily, cron_schedule="0 2 * * *")
+    selector = ORIGIN.get_selector_id()
+    found = late_schedules(instance, [other, SCHEDULE], selector, NOW)
+    unseen, missing = (item.words for item in found)
+    assert unseen.startswith("other, due 2026-03-04 02:00 UTC: the scheduler has not seen it yet")
+    assert missing.startswith("daily_at_six, due 2026-03-04 06:00 UTC: it did not tick")
+    assert [item.is_unseen for item in found] == [True, False]
+    assert late_schedules(instance, [SCHEDULE], "another repository", NOW)[0].is_unseen
+
+
+def test_a_run_that_was_removed_says_nothing(instance: dg.DagsterInstance) -> None:
+    seen(instance)
+    ticked(instance, TickStatus.SUCCESS, [str(uuid4())])
+    assert late(instance) == []
+
+
 def seen(
     instance: dg.DagsterInstance,
     status: InstigatorStatus = InstigatorStatus.DECLARED_IN_CODE,
@@ -243,7 +405,7 @@ def run(instance: dg.DagsterInstance, *, fails: bool, partition: str | None = No
     return created.run_id
 
 
-def late(instance: dg.DagsterInstance, now: datetime = NOW) -> list[Late]:
+def late(instance: dg.DagsterInstance, now: datetime = NOW, *, at_once: bool = False) -> list[Late]:
     selector = RepositorySelector(location_name="ft_ops", repository_name="__repository__")
     assert ORIGIN.get_selector() == selector
-    return late_schedules(instance, [SCHEDULE], ORIGIN.get_selector_id(), now)
+    return late_schedules(instance, [SCHEDULE], ORIGIN.get_selector_id(), now, at_once=at_once)

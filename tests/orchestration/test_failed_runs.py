@@ -1,0 +1,160 @@
+"""A failure is known until a later run of its kind succeeds; an earlier one excuses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+
+from ft_ops.orchestration.failed_runs import (
+    failed_runs,
+    made_good,
+    name_of_run,
+    section_of_run,
+    succeeded_since,
+)
+
+PARTITION = "dagster/partition"
+MARCH, APRIL = {PARTITION: "2017-03-01"}, {PARTITION: "2017-04-01"}
+MONTHS, SHARES = dg.AssetKey("months"), dg.AssetKey(["storage", "shares"])
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+Run = Callable[..., dg.DagsterRun]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as opened:
+        yield opened
+
+
+@pytest.fixture
+def fails(instance: dg.DagsterInstance) -> Run:
+    return lambda job="move", **how: _run(instance, job, dg.DagsterEventType.RUN_FAILURE, how)
+
+
+@pytest.fixture
+def succeeds(instance: dg.DagsterInstance) -> Run:
+    return lambda job="move", **how: _run(instance, job, dg.DagsterEventType.RUN_SUCCESS, how)
+
+
+def _run(
+    instance: dg.DagsterInstance, job: str, end: dg.DagsterEventType, how: Mapping[str, Any]
+) -> dg.DagsterRun:
+    """A run that has ended so, with these tags and launched on this selection."""
+    run = dg.DagsterRun(
+        job_name=job, run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED, **how
+    )
+    instance.add_run(run)
+    ended = dg.DagsterEvent(end.value, job, message="it ended")
+    instance.report_dagster_event(ended, run_id=run.run_id)
+    return run
+
+
+def names(instance: dg.DagsterInstance, since: datetime = LONG_AGO) -> list[str]:
+    return [failed.name for failed in failed_runs(instance, since)]
+
+
+def test_an_older_success_does_not_excuse_todays_failure(
+    instance: dg.DagsterInstance, fails: Run, succeeds: Run
+) -> None:
+    succeeds()
+    failed = fails()
+    [found] = failed_runs(instance, LONG_AGO)
+    assert found.run.run_id == failed.run_id
+    record = instance.get_run_record_by_id(failed.run_id)
+    assert record is not None
+    assert record.end_time is not None
+    assert found.ended_at == datetime.fromtimestamp(record.end_time, UTC)
+    assert not made_good(instance, record)
+    succeeds()
+    assert made_good(instance, record)
+    assert failed_runs(instance, LONG_AGO) == []
+
+
+def test_a_success_counts_from_the_moment_after_which_it_was_begun(
+    instance: dg.DagsterInstance, fails: Run, succeeds: Run
+) -> None:
+    failed, succeeded = fails(), succeeds()
+    record = instance.get_run_record_by_id(succeeded.run_id)
+    assert record is not None
+    begun = record.create_timestamp
+    assert succeeded_since(instance, failed, begun - timedelta(seconds=1))
+    assert not succeeded_since(instance, failed, begun + timedelta(seconds=1))
+
+
+def test_a_failure_that_ended_before_the_moment_is_not_asked_for(
+    instance: dg.DagsterInstance, fails: Run
+) -> None:
+    fails()
+    assert names(instance, datetime.now(UTC) - timedelta(minutes=5)) == ["move"]
+    assert names(instance, datetime.now(UTC) + timedelta(minutes=5)) == []
+
+
+def test_only_the_same_job_partition_and_selection_makes_it_good(
+    instance: dg.DagsterInstance, fails: Run, succeeds: Run
+) -> None:
+    fails(tags=MARCH)
+    for other in (
+        {"tags": APRIL},
+        {},
+        {"tags": MARCH, "asset_selection": frozenset({MONTHS})},
+        {"tags": MARCH, "asset_check_selection": frozenset({dg.AssetCheckKey(MONTHS, "whole")})},
+    ):
+        succeeds(**other)
+    succeeds("purge", tags=MARCH)
+    assert names(instance) == ["move for 2017-03-01"]
+    succeeds(tags={**MARCH, "by": "hand"})
+    assert names(instance) == []
+
+
+def test_each_kind_of_run_is_told_once_the_newest_first(
+    instance: dg.DagsterInstance, fails: Run
+) -> None:
+    fails(tags=MARCH)
+    fails(tags=APRIL)
+    fails("purge")
+    newest = fails(tags=MARCH)
+    assert names(instance) == ["move for 2017-03-01", "purge", "move for 2017-04-01"]
+    assert failed_runs(instance, LONG_AGO)[0].run.run_id == newest.run_id
+
+
+@pytest.mark.parametrize(
+    ("assets", "checks", "name"),
+    [
+        ({SHARES, MONTHS}, {"whole"}, "months"),
+        ({SHARES}, set(), "storage/shares"),
+        (None, {"whole", "fresh"}, "fresh"),
+        (None, None, "__ASSET_JOB"),
+    ],
+)
+def test_a_run_that_was_launched_by_hand_is_called_by_its_first_asset_or_check(
+    assets: set[dg.AssetKey] | None, checks: set[str] | None, name: str
+) -> None:
+    run = dg.DagsterRun(
+        job_name="__ASSET_JOB",
+        asset_selection=None if assets is None else frozenset(assets),
+        asset_check_selection=None
+        if checks is None
+        else frozenset(dg.AssetCheckKey(MONTHS, check) for check in checks),
+    )
+    assert name_of_run(run) == name
+
+
+def test_the_runbooks_section_is_the_jobs_that_makes_the_asset_or_the_name_itself() -> None:
+    jobs = {"move": {MONTHS}}
+    on_months = dg.DagsterRun(job_name="__ASSET_JOB", asset_selection=frozenset({MONTHS}))
+    on_shares = dg.DagsterRun(job_name="__ASSET_JOB", asset_selection=frozenset({SHARES}))
+    on_check = dg.DagsterRun(
+        job_name="__ASSET_JOB",
+        asset_check_selection=frozenset({dg.AssetCheckKey(SHARES, "months")}),
+    )
+    assert section_of_run(on_months, jobs) == "move"
+    assert section_of_run(on_shares, jobs) == "storage/shares"
+    # A check of an asset's name is no asset.
+    assert section_of_run(on_check, jobs) == "months"
+    assert section_of_run(dg.DagsterRun(job_name="purge"), jobs) == "purge"
