@@ -224,12 +224,14 @@ def _apply(connection: Connection, migration: Migration) -> None:
         def apply() -> None:
             with connection.transaction():
                 connection.execute(migration.up)
+                connection.execute(statement("schema/guard_content"))
                 connection.execute(record, values)
 
         # Whoever comes to a table that we wait for queues behind us: tried again, not waited for.
         with_escalating_lock_timeout(connection, _named(migration, "apply"), apply)
     else:
         connection.execute(migration.up)
+        connection.execute(statement("schema/guard_content"))
         connection.execute(record, values)
 
 

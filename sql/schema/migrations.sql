@@ -30,3 +30,14 @@ VALUES (%(version)s, %(description)s, true, %(checksum)s, -1);
 SELECT version, checksum, success, installed_on
 FROM _sqlx_migrations
 ORDER BY version;
+
+-- name: guard_content
+-- Legal holds count in tables of content that a migration has brought. SHARE ROW EXCLUSIVE on these,
+-- which nobody knows yet; nothing before the migration that brings the function.
+DO $$
+BEGIN
+    IF to_regprocedure('ops.guard_content()') IS NOT NULL THEN
+        PERFORM ops.guard_content();
+    END IF;
+END
+$$;

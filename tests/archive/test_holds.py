@@ -28,6 +28,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.schema.migrations import Migration, load_migrations, run_migrations
 from tests.archive.world import MONTH, World, no_sleep
 
 EDITS = (
@@ -70,6 +71,11 @@ def _one(world: World, query: str, *values: object) -> object:
     row = world.connection.execute(query, values).fetchone()
     assert row is not None
     return row[0]
+
+
+def _of_thread(world: World, thread: UUID) -> set[UUID]:
+    query = "SELECT id FROM content_segment_keys WHERE thread_id = %s"
+    return {segment for (segment,) in world.connection.execute(query, (thread,))}
 
 
 def refused(connection: Connection, query: str, *values: object) -> bool:
@@ -294,6 +300,58 @@ def test_views_go_on_beside_a_generated_column(world: World) -> None:
             table = "content_segments" if subject == made[0] else "threads"
             assert not refused(app, f"UPDATE {table} SET {free} WHERE id = %s", subject)
             assert refused(app, f"UPDATE {table} SET {held} WHERE id = %s", subject)
+
+
+VOTES = """
+CREATE TABLE narration_votes (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    narration_id uuid NOT NULL REFERENCES photo_narrations (id) ON DELETE CASCADE,
+    said text
+);
+INSERT INTO narration_votes (narration_id, said) SELECT id, 'yes' FROM photo_narrations
+"""
+"""What a later migration may bring: rows that belong to a segment over another table."""
+
+VOTED = "WHERE narration_id IN (SELECT id FROM photo_narrations WHERE content_segment_id = %s)"
+OF_SEGMENT = f"FROM narration_votes {VOTED}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_a_table_that_a_later_migration_brought_are_held(world: World, kind: str) -> None:
+    made = world.fill()
+    world.connection.execute(VOTES)
+    number = hold(world, kind)
+    attempts = (f"DELETE {OF_SEGMENT}", f"UPDATE narration_votes SET said = 'no' {VOTED}")
+    for url in (world.database.url, world.database.admin_url):
+        with psycopg.connect(url, autocommit=True) as connection:
+            if url == world.database.admin_url:
+                connection.execute("SET session_replication_role = replica")
+            assert [a for a in attempts if not refused(connection, a, made[0])] == []
+            with pytest.raises(psycopg.errors.RestrictViolation):
+                connection.execute("TRUNCATE narration_votes")
+    release_hold(world.connection, number, "case 43 was settled")
+    assert [a for a in attempts if refused(world.connection, a, made[0])] == []
+
+
+def test_rows_of_a_later_table_that_belong_to_nobody_held_stay_free(world: World) -> None:
+    made = world.fill()
+    world.connection.execute(VOTES)
+    hold(world, "thread")
+    others = [s for s in made if s not in _of_thread(world, world.threads[0])]
+    narrated = [
+        s for (s,) in world.connection.execute("SELECT content_segment_id FROM photo_narrations")
+    ]
+    free = next(s for s in others if s in narrated)
+    assert not refused(world.connection, f"DELETE {OF_SEGMENT}", free)
+
+
+def test_a_table_that_comes_while_a_hold_stands_is_held_by_its_migration(world: World) -> None:
+    world.fill()
+    hold(world, "month")
+    migration = Migration(9001, "votes", VOTES, None, b"sum")
+    ours = load_migrations()
+    run_migrations(world.connection, [*ours, migration])
+    assert refused(world.connection, "DELETE FROM narration_votes")
 
 
 @pytest.mark.parametrize("kind", KINDS)
