@@ -29,7 +29,6 @@ EMBEDDED_VERSION: Final = 16
 _PORT = 5432
 # sockaddr_un holds 108 bytes on Linux, the closing zero included.
 _SOCKET_PATH_BYTES = 107
-_NOT_RUNNING = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def reachable_binaries(bin_dir: Path, copy_to: Path) -> Path:
     Under root an environment below /root is out of reach for ``nobody``; making /root passable
     would be worse than about 40 MB copied to ``copy_to``, which must not exist yet.
     """
-    if _server_user() is None or _others_may_enter(bin_dir):
+    if server_user() is None or _others_may_enter(bin_dir):
         return bin_dir
     installation = bin_dir.parent
     package = installation.parent
@@ -152,7 +151,7 @@ def hand_over(path: Path) -> None:
     Does nothing unless we are root. A data folder also loses all rights of group and others,
     without which PostgreSQL refuses it.
     """
-    user = _server_user()
+    user = server_user()
     if user is not None:
         for folder, folders, files in os.walk(path):
             for name in (*folders, *files):
@@ -169,6 +168,14 @@ def start(server: Server, *, timeout_seconds: int = 60) -> None:
     listens where its original does. In recovery without hot_standby this returns early, before
     recovery has ended or failed: the caller has to watch.
     """
+    options = shlex.join(place_to_listen(server))
+    arguments = ["start", "--pgdata", str(server.data_dir), "--wait"]
+    arguments += ["--timeout", str(timeout_seconds), "--log", str(server.log_file)]
+    _checked(server, "pg_ctl", [*arguments, "--options", options])
+
+
+def place_to_listen(server: Server) -> list[str]:
+    """Make the folders that a server needs to start; returns its options on where to listen."""
     _check_socket_path(server.socket_dir)
     _check_reachable(server.data_dir)
     server.socket_dir.mkdir(parents=True, exist_ok=True)
@@ -182,14 +189,15 @@ def start(server: Server, *, timeout_seconds: int = 60) -> None:
         # Authentication is "trust": only the server's user, and root, may reach the socket.
         "unix_socket_permissions": "0700",
     }
-    options = shlex.join(f"--{name}={value}" for name, value in place.items())
-    arguments = ["start", "--pgdata", str(server.data_dir), "--wait"]
-    arguments += ["--timeout", str(timeout_seconds), "--log", str(server.log_file)]
-    _checked(server, "pg_ctl", [*arguments, "--options", options])
+    return [f"--{name}={value}" for name, value in place.items()]
 
 
 def stop(server: Server, *, mode: StopMode = "fast", timeout_seconds: int = 60) -> None:
-    """Stop the server and wait for its end; nothing happens when it isn't running."""
+    """Stop the server and wait for its end; nothing happens when it isn't running.
+
+    Whatever a data folder says of a process, only one that was started on this folder is stopped:
+    a restored one may name the process of its original, and numbers are used again.
+    """
     if not is_running(server):
         return
     arguments = ["stop", "--pgdata", str(server.data_dir), "--mode", mode, "--wait"]
@@ -197,13 +205,25 @@ def stop(server: Server, *, mode: StopMode = "fast", timeout_seconds: int = 60) 
 
 
 def is_running(server: Server) -> bool:
-    """Whether a postmaster holds the data folder."""
-    if not server.data_dir.exists():
+    """Whether a postmaster that was started on the data folder runs.
+
+    An OpsError when the folder can't be read.
+    """
+    shown = server.data_dir / "postmaster.pid"
+    try:
+        if not shown.is_file() or shown.is_symlink():
+            return False
+        lines = shown.read_text(encoding="utf-8").splitlines()
+        pid = int(lines[0]) if lines else 0
+    except (FileNotFoundError, ValueError):
         return False
-    done = run_program(server, "pg_ctl", ["status", "--pgdata", str(server.data_dir)])
-    if done.returncode in {0, _NOT_RUNNING}:
-        return done.returncode == 0
-    raise _failure(server, "pg_ctl", done)
+    except OSError as error:
+        raise OpsError(
+            f"data folder {server.data_dir}",
+            cause=f"its postmaster.pid can't be read: {error.strerror}",
+            next_step="run this as the user whom the folder belongs to",
+        ) from error
+    return pid > 0 and str(server.data_dir) in _command_line(pid)
 
 
 @contextmanager
@@ -226,7 +246,7 @@ def server_log(server: Server, lines: int = 20) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _server_user() -> pwd.struct_passwd | None:
+def server_user() -> pwd.struct_passwd | None:
     """Whom server programs run as, None for ourselves."""
     if os.geteuid() != 0:
         return None
@@ -240,13 +260,26 @@ def _server_user() -> pwd.struct_passwd | None:
         ) from error
 
 
+def _command_line(pid: int) -> str:
+    """What a process was started as, empty when there is none."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            shown = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return ""
+        return shown.replace(b"\0", b" ").decode(errors="replace")
+    return subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, check=False, text=True
+    ).stdout
+
+
 def _others_may_enter(path: Path) -> bool:
     resolved = path.resolve()
     return all(folder.stat().st_mode & 0o001 for folder in (resolved, *resolved.parents))
 
 
 def _check_reachable(data_dir: Path) -> None:
-    user = _server_user()
+    user = server_user()
     if user is not None and not _others_may_enter(data_dir.parent):
         raise OpsError(
             f"data folder {data_dir}",
@@ -275,7 +308,7 @@ def run_program(
     server: Server, program: str, arguments: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
     """Run one of the server's programs as the server's user; its exit status is the caller's."""
-    user = _server_user()
+    user = server_user()
     return subprocess.run(
         [server.bin_dir / program, *arguments],
         capture_output=True,
@@ -283,12 +316,16 @@ def run_program(
         text=True,
         # Each program complains about a folder that its user can't enter.
         cwd="/",
-        # No PG* variable of ours reaches it.
-        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": "/"},
+        env=program_environment(),
         user=user.pw_uid if user else None,
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,
     )
+
+
+def program_environment() -> dict[str, str]:
+    """The environment of a server's programs: no PG* variable of ours reaches them."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "HOME": "/"}
 
 
 def _checked(server: Server, program: str, arguments: Sequence[str]) -> None:

@@ -92,6 +92,6 @@ def test_a_program_that_fails_half_way_fails_the_reading(world: World) -> None:
         assert output.read() == b"some\n"
     with (
         pytest.raises(OpsError, match="sh: exit status -9"),
-        streaming("sh", ["-c", "echo some; sleep 60"], timeout_seconds=0.2) as output,
+        streaming("sh", ["-c", "echo some; sleep 60"], timeout_seconds=3) as output,
     ):
         assert output.read() == b"some\n"

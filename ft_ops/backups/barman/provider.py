@@ -30,7 +30,9 @@ from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
 from ft_ops.backups.barman.spool import ship_spool
 from ft_ops.backups.barman.wal import Segment
 from ft_ops.backups.drill.recovery import recovered
+from ft_ops.backups.drill.restored_folder import close_off
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
+from ft_ops.backups.drill.tablespaces import keep_tablespaces_in
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.backups.provider import (
     Began,
@@ -43,12 +45,13 @@ from ft_ops.backups.provider import (
     Taken,
     unheard,
 )
-from ft_ops.backups.take.commands import run, without_password
+from ft_ops.backups.take.commands import credential_caches, run, without_password
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.supervised import Walls
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import objects
@@ -217,13 +220,17 @@ class BarmanProvider:
                 first, last, wal, system_identifier=self.system_identifier
             )
             log(f"fetched {len(fetched)} segments, {first.name} to {last.name}")
-            self._restore_files(backup, folder)
+            self._restore_files(backup, folder, log)
             log(f"restored {backup.location}")
+            server = server_in(folder, bin_dir)
+            pg.hand_over(wal)
+            keep_tablespaces_in(server, wal, fetched, point.server_version, log)
             with recovered(
-                server_in(folder, bin_dir),
+                server,
                 point,
                 self.url,
                 wal,
+                folder=folder,
                 timeout_seconds=self.timeout_seconds,
             ) as copy:
                 yield copy
@@ -312,15 +319,22 @@ class BarmanProvider:
             timeout_seconds=_WAL_TIMEOUT_SECONDS,
         )
 
-    def _restore_files(self, backup: StoredBackup, folder: Path) -> None:
+    def _restore_files(self, backup: StoredBackup, folder: Path, log: Log) -> None:
+        """Unpack the archives where they can reach nothing else, and close what they hold off."""
         options = []
         for name in backup.tablespaces:
             location = folder / "tablespaces" / name
             location.mkdir(parents=True)
             options += ["--tablespace", f"{name}:{location}"]
+        temporary = folder / "tmp"
+        temporary.mkdir()
         run(
             "barman-cloud-restore",
             [*options, *self.place.arguments, backup.provider_id, str(folder / "data")],
             timeout_seconds=self.timeout_seconds,
+            environment={"TMPDIR": str(temporary)},
+            walls=Walls((folder, *credential_caches())),
         )
+        for said in close_off(folder / "data", folder):
+            log(said)
         pg.hand_over(folder)

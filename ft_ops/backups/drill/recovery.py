@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,16 @@ import psycopg
 from psycopg import conninfo
 
 from ft_ops.backups.barman.wal import lsn_number
+from ft_ops.backups.drill.isolated import WHAT_HOLDS_IT, isolated, what_holds_it
 from ft_ops.backups.drill.notes import Notes
+from ft_ops.backups.drill.restored_folder import write_anew
 from ft_ops.backups.drill.server_log import (
     crash,
     failed_recovery,
     missing_from_copy,
     refuse_what_stays_so,
 )
+from ft_ops.backups.drill.tablespaces import IN_PLACE_SINCE
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import ContentError, Examined, Finding
 from ft_ops.errors import OpsError
@@ -106,35 +109,38 @@ def recovered(
     operations_url: str,
     wal: Path,
     *,
+    folder: Path,
     timeout_seconds: float,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[ScratchCopy]:
     """Run a restored data folder, recovered to ``point`` with the log in ``wal``.
 
-    An OpsError when the folder is of another cluster, or when recovery does not reach the
-    point; it quotes what the server logged.
+    Both are closed off already; the server can write below ``folder`` only. An OpsError when the
+    data are of another cluster, or when recovery does not reach the point; it quotes what the
+    server logged.
     """
     control = control_data(server)
     _refuse_other_cluster(server, control, point)
     _configure(server, point, wal, control)
-    try:
+    with ExitStack() as stack:
         with _naming_failures(server, point):
-            pg.start(server)
+            stack.enter_context(isolated(server, folder))
             url = _url_of_copy(server, operations_url)
             replayed = _await_recovery(
                 server, url, until=clock() + timeout_seconds, sleep=sleep, clock=clock
             )
         evidence = _evidence(server, point, replayed)
         yield ScratchCopy(server, url, _admin_url(server, url), evidence)
-    finally:
-        pg.stop(server, mode="immediate")
 
 
 def scratch_settings(point: RestorePoint) -> dict[str, str]:
     """What a server is configured with that shall read a copy of the database, and no more."""
     preloaded = [name for name in point.preloaded if name in _HARMLESS_LIBRARIES]
-    return {**_SETTINGS, "shared_preload_libraries": ", ".join(preloaded)}
+    settings = {**_SETTINGS, "shared_preload_libraries": ", ".join(preloaded)}
+    if point.server_version >= IN_PLACE_SINCE:
+        settings["allow_in_place_tablespaces"] = "on"
+    return settings
 
 
 def control_data(server: Server) -> Mapping[str, str]:
@@ -190,13 +196,11 @@ def _refuse_other_cluster(server: Server, control: Mapping[str, str], point: Res
 
 def _configure(server: Server, point: RestorePoint, wal: Path, control: Mapping[str, str]) -> None:
     access = server.data_dir.with_name("pg_hba.conf")
-    access.write_text("local all all trust\n", encoding="utf-8")
+    write_anew(access, "local all all trust\n")
     identities = server.data_dir.with_name("pg_ident.conf")
-    identities.touch()
-    for name in ("postgresql.conf", "postgresql.auto.conf"):
-        (server.data_dir / name).write_text("", encoding="utf-8")
-    (server.data_dir / "standby.signal").unlink(missing_ok=True)
-    (server.data_dir / "recovery.signal").touch()
+    write_anew(identities, "")
+    for name in ("postgresql.conf", "postgresql.auto.conf", "recovery.signal"):
+        write_anew(server.data_dir / name, "")
     pg.configure(
         server,
         {
@@ -269,7 +273,11 @@ def _evidence(server: Server, point: RestorePoint, replayed: str) -> dict[str, s
             next_step="take a full backup now; the log between the two is not what was written",
             wal=point.mark.wal,
         )
-    return {"log": reached.removeprefix("LOG:").strip(), "replayed to": replayed}
+    return {
+        "log": reached.removeprefix("LOG:").strip(),
+        "replayed to": replayed,
+        WHAT_HOLDS_IT: what_holds_it(),
+    }
 
 
 def _url_of_copy(server: Server, operations_url: str) -> str:

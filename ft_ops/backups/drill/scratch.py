@@ -5,22 +5,28 @@ from __future__ import annotations
 import fcntl
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ft_ops.errors import Refused
+from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
 
 _PREFIX = "ft-drill-"
 _LOCK = "lock"
 _SPARE = 1.1
+_TRIES = 5
+_PAUSE_SECONDS = 0.1
 
 
 @contextmanager
 def scratch_folder(parent: Path, bin_dir: Path) -> Iterator[Path]:
-    """A folder for one drill. What killed drills left in ``parent``, servers too, goes first."""
+    """A folder for one drill. What killed drills left in ``parent``, servers too, goes first.
+
+    What can't be removed of that stays, for the next one: it is no concern of this drill.
+    """
     _sweep(parent, bin_dir)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     try:
@@ -42,7 +48,8 @@ def refuse_too_little_room(parent: Path, needed_bytes: int) -> None:
         raise Refused(
             f"folder {parent}",
             cause=f"a restore needs {needed:,} bytes and {free:,} are free",
-            next_step="free space, or name a roomier folder by FT_DRILL_FOLDER",
+            next_step=f"free space (folders {_PREFIX}* there that are not in use are of drills "
+            "that were killed), or name a roomier folder by FT_DRILL_FOLDER",
         )
 
 
@@ -55,21 +62,26 @@ def _sweep(parent: Path, bin_dir: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
         try:
             lock = (folder / _LOCK).open("rb")
-        except FileNotFoundError:
-            continue  # made this very moment, or being removed
+        except OSError:
+            continue  # made this very moment, or being removed, or somebody else's
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except OSError:
                 continue  # its drill lives
             _remove(folder, bin_dir)
 
 
 def _remove(folder: Path, bin_dir: Path) -> None:
+    """Remove a drill's folder, or what can be removed of it: the next sweep takes the rest."""
     server = server_in(folder, bin_dir)
-    # Only a server that was started has this file; without it the data may be half a restore,
-    # of which pg_ctl would only complain.
-    if (server.data_dir / "postmaster.pid").exists():
-        pg.hand_over(server.data_dir)
+    with suppress(OpsError, OSError):
         pg.stop(server, mode="immediate")
-    shutil.rmtree(folder)
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_PAUSE_SECONDS)
+    # Found again by its lock, which went first perhaps.
+    with suppress(OSError):
+        (folder / _LOCK).touch()

@@ -18,6 +18,7 @@ from typing import IO, Final
 from psycopg import sql
 
 from ft_ops.backups.drill.checks import CheckResult, records, run_checks
+from ft_ops.backups.drill.isolated import isolated
 from ft_ops.backups.drill.recovery import ScratchCopy, scratch_settings
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
 from ft_ops.backups.dump.objects import DUMPS, ROLES, dump_prefix, part_key, stored_dumps
@@ -160,7 +161,7 @@ def _prove(
         server = server_in(folder, bin_dir)
         pg.initialise(server)
         pg.configure(server, scratch_settings(point))
-        with pg.running(server):
+        with isolated(server, folder):
             roles = read_current(bucket, f"{dump_prefix(point.name)}{ROLES}")
             _restore(server, rules, point, folder, roles)
             seconds = time.monotonic() - began
@@ -214,6 +215,8 @@ def _restore(
         # TimescaleDB's own catalog must be restored in order.
         jobs = 1 if "timescaledb" in point.extensions else _JOBS
         arguments = ["--exit-on-error", f"--jobs={jobs}", "--dbname", url]
+        # The tablespaces of the original are places of its machine.
+        arguments.append("--no-tablespaces")
         # By sections: in one go, parallel jobs may create a partitioned table's triggers before
         # the data of its partitions is loaded, and the triggers fire for each row.
         for section in ("pre-data", "data", "post-data"):

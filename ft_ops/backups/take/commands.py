@@ -19,6 +19,7 @@ from typing import IO
 from psycopg import conninfo
 
 from ft_ops.errors import OpsError
+from ft_ops.pg.supervised import Walls, supervised
 
 _QUOTED_LINES = 10
 _LISTEN_SECONDS = 0.2
@@ -32,17 +33,18 @@ def run(
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
     heard: Callable[[str], None] = lambda line: None,
+    walls: Walls | None = None,
 ) -> str:
     """Run ``program`` and return its standard output; an OpsError quotes what it complained of.
 
     It inherits our environment, AWS settings and all, plus ``environment``: secrets go there,
     never into ``arguments``, which every user of the machine can read. ``heard`` is told each line
-    of its standard error while it runs. At the time-out, or when we are interrupted, its whole
-    process group is killed.
+    of its standard error while it runs, and ``walls`` are what it is kept within. At the time-out,
+    or when we are interrupted or killed, its whole process group is killed.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            [_path_of(program), *arguments],
+            supervised([_path_of(program), *arguments], walls=walls),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=complaints,
@@ -118,7 +120,7 @@ def streaming(
     """
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            [_path_of(program), *arguments],
+            supervised([_path_of(program), *arguments]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=complaints,
@@ -149,6 +151,12 @@ def without_password(url: str) -> tuple[str, dict[str, str]]:
     password = parts.pop("password", None)
     environment = {"PGPASSWORD": str(password)} if password is not None else {}
     return conninfo.make_conninfo(**parts), environment  # type: ignore[arg-type]  # str | int
+
+
+def credential_caches() -> list[Path]:
+    """Where the AWS libraries store sessions that they renew: a program may have to write there."""
+    aws = Path.home() / ".aws"
+    return [folder for name in ("sso/cache", "cli/cache") if (folder := aws / name).is_dir()]
 
 
 def _path_of(program: str) -> str:

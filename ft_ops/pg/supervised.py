@@ -1,0 +1,211 @@
+"""Runs a program that ends with us, and that can write to nothing but what it is given.
+
+The command that `supervised` makes runs this very file, with nothing but the standard library: it
+starts the program as its child, ends it when whoever started it is gone (`kill -9` included), and
+hands its exit status on. Where the kernel has Landlock, the program and everything it starts can
+change no file outside its folders, whoever it runs as and wherever a link leads it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal, NoReturn
+
+OnDeath = Literal["kill", "quit"]
+"""``kill``: the whole process group at once. ``quit``: SIGQUIT, on which PostgreSQL's postmaster
+ends its server; what is left after that is killed."""
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_VERSION: Final = 1
+_PATH_BENEATH: Final = 1
+_SET_DEATH_SIGNAL, _SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
+
+# Rights of linux/landlock.h that change something, by the version that brought them.
+_WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
+_CHANGES: Final = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))
+_NETWORK: Final = 0b11
+_SIGNALS: Final = 0b10
+
+_POLL_SECONDS: Final = 1.0
+_QUIT_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What a program is kept within: it writes below ``folders`` only, as ``user`` (uid, gid).
+
+    Without ``network`` it reaches no TCP port, and can signal nobody but its own children.
+    """
+
+    folders: tuple[Path, ...]
+    network: bool = True
+    user: tuple[int, int] | None = None
+
+
+def supervised(
+    command: Sequence[str], *, walls: Walls | None = None, on_death: OnDeath = "kill"
+) -> list[str]:
+    """The command that runs ``command`` under supervision of the process that starts it.
+
+    Start it in a session of its own: at the end its whole process group is killed. Without
+    ``walls`` it is not confined.
+    """
+    arguments = [f"--parent={os.getpid()}", f"--on-death={on_death}"]
+    if walls is not None:
+        arguments += [f"--write={folder}" for folder in walls.folders]
+        arguments += [] if walls.network else ["--no-network"]
+        if walls.user is not None:
+            arguments.append("--user={}:{}".format(*walls.user))
+    return [sys.executable, "-I", "-S", __file__, *arguments, "--", *command]
+
+
+@cache
+def confinement() -> str | None:
+    """What holds `Walls` on this machine, None where nothing does."""
+    version = _landlock_version()
+    return f"Landlock {version}" if version > 0 else None
+
+
+def _landlock_version() -> int:
+    """0 where the kernel has none, or a container's seccomp profile forbids it."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    return max(_syscall(_CREATE_RULESET, None, 0, _VERSION), 0)
+
+
+def _syscall(number: int, *arguments: object) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result: int = libc.syscall(ctypes.c_long(number), *given)
+    return result
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _confine(folders: Sequence[str], *, network: bool) -> None:
+    """From here on this process, and what it starts, changes files below ``folders`` only."""
+    version = _landlock_version()
+    if version == 0:
+        return
+    changes = _CHANGES | (1 << 13 if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    ports = _NETWORK if version >= 4 and not network else 0
+    signals = _SIGNALS if version >= 6 and not network else 0
+    fields = [changes, *([ports] if version >= 4 else []), *([signals] if version >= 6 else [])]
+    ruleset = _syscall(
+        _CREATE_RULESET, struct.pack(f"={len(fields)}Q", *fields), 8 * len(fields), 0
+    )
+    if ruleset < 0:
+        _give_up(f"Landlock refuses a ruleset: {os.strerror(ctypes.get_errno())}")
+    for path in (*folders, os.devnull):
+        beneath = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        of_files = _WRITE_FILE | (_TRUNCATE if version >= 3 else 0)
+        allowed = of_files if path == os.devnull else changes
+        rule = struct.pack("=Qi", allowed, beneath)
+        if _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0) != 0:
+            _give_up(f"Landlock refuses {path}: {os.strerror(ctypes.get_errno())}")
+        os.close(beneath)
+    _prctl(_SET_NO_NEW_PRIVS, 1)
+    if _syscall(_RESTRICT_SELF, ruleset, 0) != 0:
+        _give_up(f"Landlock refuses to begin: {os.strerror(ctypes.get_errno())}")
+    os.close(ruleset)
+
+
+def _give_up(why: str) -> NoReturn:
+    os.write(2, f"{why}\n".encode())
+    os._exit(125)
+
+
+def _run(
+    command: Sequence[str],
+    folders: Sequence[str],
+    user: str | None,
+    *,
+    network: bool,
+    on_death: str,
+    supervisor: int,
+) -> NoReturn:
+    """The child's part: become the program. Nothing here returns."""
+    try:
+        if user is not None:
+            uid, gid = (int(part) for part in user.split(":"))
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+        if folders:
+            _confine(folders, network=network)
+        # It is cleared when the user changes, so it comes after that.
+        _prctl(_SET_DEATH_SIGNAL, signal.SIGQUIT if on_death == "quit" else signal.SIGKILL)
+        if os.getppid() != supervisor:
+            _give_up("its supervisor is gone")
+        os.execv(command[0], list(command))
+    except OSError as error:
+        _give_up(f"{command[0]}: {error.strerror}")
+
+
+def _supervise(child: int, parent: int, on_death: str) -> int:
+    """Wait for the child; end it once ``parent`` is not ours any more. Returns its status."""
+
+    def end(*_: object) -> None:
+        if on_death == "quit":
+            os.kill(child, signal.SIGQUIT)
+            until = time.monotonic() + _QUIT_SECONDS
+            while time.monotonic() < until:
+                if os.waitpid(child, os.WNOHANG) != (0, 0):
+                    break
+                time.sleep(_POLL_SECONDS / 20)
+        os.killpg(0, signal.SIGKILL)
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            end()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGALRM, look)
+    # Where the kernel tells nobody of a parent's death, it is seen by looking.
+    signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
+    _prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+    look()
+    return os.waitpid(child, 0)[1]
+
+
+def _main(arguments: Sequence[str]) -> NoReturn:
+    options, command = arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]
+    named = [option[2:].partition("=") for option in options]
+    folders = [value for name, _, value in named if name == "write"]
+    given = {name: value for name, _, value in named}
+    me = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _run(
+            command,
+            folders,
+            given.get("user"),
+            network="no-network" not in given,
+            on_death=given["on-death"],
+            supervisor=me,
+        )
+    # The reader of the program's output sees its end when the program closes it.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    status = _supervise(child, int(given["parent"]), given["on-death"])
+    if os.WIFSIGNALED(status):
+        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])
