@@ -306,6 +306,19 @@ def sample(families: int, months: int, segments: int, seed: int) -> None:
 
 
 @commands.command()
+@click.argument("what", type=click.Choice(["rules", "dashboard"]))
+def monitoring(what: str) -> None:
+    """Print the alerting rules for Prometheus, or the dashboard for Grafana."""
+    from ft_ops.definitions import defs
+    from ft_ops.overview.jobs import sections_of
+    from ft_ops.overview.monitoring import dashboard, rules
+    from ft_ops.settings import load_settings, runbook_link
+
+    runbook = runbook_link(load_settings(), "").rstrip("#")
+    click.echo(rules(sections_of(defs), runbook) if what == "rules" else dashboard(), nl=False)
+
+
+@commands.command()
 @click.option("--ui", is_flag=True, help="Then keep the Dagster UI on 127.0.0.1:3000.")
 @click.option("--port", default=3000, show_default=True, help="The port of --ui.")
 @click.option("--families", type=click.IntRange(1), default=70, show_default=True)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from ft_ops.orchestration.jobs import asset_job, schedule
 from ft_ops.overview.assets import exported_metrics, overview_of
+from ft_ops.overview.monitoring import Section, check_section, job_section, sensor_section
 
 make_overview = asset_job(
     "make_overview",
@@ -28,3 +29,14 @@ def definitions(assembled: Callable[[], dg.Definitions]) -> dg.Definitions:
         jobs=[make_overview],
         schedules=[make_overview_daily],
     )
+
+
+def sections_of(definitions: dg.Definitions) -> list[Section]:
+    """The runbook's sections on all checks, jobs and sensors."""
+    checks = definitions.resolve_asset_graph().asset_check_keys
+    jobs = [job.name for job in definitions.resolve_all_job_defs()]
+    return [
+        *(check_section(key.asset_key.to_user_string(), key.name) for key in checks),
+        *(job_section(name) for name in jobs if not name.startswith("__")),
+        *(sensor_section(sensor.name) for sensor in definitions.sensors or ()),
+    ]
