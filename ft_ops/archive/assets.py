@@ -29,7 +29,7 @@ from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
 from ft_ops.format import human_bytes
 from ft_ops.months import Month
-from ft_ops.orchestration.dry_run import show_dry_run
+from ft_ops.orchestration.dry_run import RefusalsShown, show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.partitions import monthly
@@ -171,7 +171,10 @@ def purged_content_segments(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
-    with month_at_work(database, month) as connection:
+    with (
+        month_at_work(database, month) as connection,
+        RefusalsShown(context, dry_run=config.dry_run),
+    ):
         generation = latest(connection, month)
         if generation is None:
             raise Refused(
@@ -211,6 +214,8 @@ def purged_content_segments(
             run_id=context.run.run_id,
             log=context.log.info,
         )
+    if config.dry_run:
+        return
     yield dg.MaterializeResult(
         metadata={
             **metadata,

@@ -27,7 +27,7 @@ from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Failed, SomeFailed, Worked, each
 from ft_ops.months import Month
-from ft_ops.orchestration.dry_run import show_dry_run
+from ft_ops.orchestration.dry_run import RefusalsShown, show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.launch import at_least, uuid_of
 from ft_ops.orchestration.metadata import table
@@ -98,7 +98,10 @@ def thawed_content_segments(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
-    with month_at_work(database, month) as connection:
+    with (
+        month_at_work(database, month) as connection,
+        RefusalsShown(context, dry_run=config.dry_run),
+    ):
         request = config.request(month, settings)
         prices = load_prices(settings.archive_prices_file)
         if config.dry_run:
@@ -112,6 +115,8 @@ def thawed_content_segments(
             context.log.info("Glacier was asked; the sensor thaws_in_progress goes on from here")
             return
         thaw = load(connection, settings.require_database_url(), bucket, thaw, log=context.log.info)
+    if config.dry_run:
+        return
     yield dg.MaterializeResult(metadata=_thaw_metadata(thaw))
 
 
@@ -136,7 +141,10 @@ def refrozen_content_segments(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
-    with month_at_work(database, month) as connection:
+    with (
+        month_at_work(database, month) as connection,
+        RefusalsShown(context, dry_run=config.dry_run),
+    ):
         thaw = open_thaw(connection, month)
         if thaw is None:
             raise Refused(
@@ -158,6 +166,8 @@ def refrozen_content_segments(
             run_id=context.run.run_id,
             log=context.log.info,
         )
+    if config.dry_run:
+        return
     yield dg.MaterializeResult(
         metadata={
             "segments removed": done.segments,

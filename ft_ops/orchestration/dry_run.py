@@ -8,9 +8,12 @@ looks: what it found is an observation, which the asset's page shows with its me
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 import dagster as dg
+
+from ft_ops.errors import Refused
 
 
 def show_dry_run(context: dg.AssetExecutionContext, metadata: Mapping[str, Any]) -> None:
@@ -23,3 +26,30 @@ def show_dry_run(context: dg.AssetExecutionContext, metadata: Mapping[str, Any])
             metadata={"dry run": True, **metadata},
         )
     )
+
+
+class RefusalsShown:
+    """For the block of an asset: that a run would be refused is what its dry run shows.
+
+    Whoever looks at a month that has not come so far wants to know what is missing, by a run that
+    is green. What could not be asked fails all the same. After the block of a dry run the asset
+    has to return.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, *, dry_run: bool) -> None:
+        self._context, self._dry_run = context, dry_run
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Show a refusal of a dry run; let everything else go on."""
+        if not self._dry_run or not isinstance(error, Refused):
+            return False
+        show_dry_run(self._context, {"would be refused": error.cause, "next step": error.next_step})
+        return True

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from ft_ops.errors import Refused
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, locked_now
 from ft_ops.pg.locks import saying_who_holds, until_locked
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
@@ -68,7 +68,13 @@ def create_partition(
         return began
 
     try:
-        began = until_locked(f"partition {name}", create, waits_ms=ATTACH_WAITS_MS, sleep=sleep)
+        began = until_locked(
+            f"partition {name}",
+            create,
+            waits_ms=ATTACH_WAITS_MS,
+            sleep=sleep,
+            in_the_way=lambda: locked_now(connection, also_read=True),
+        )
     except (psycopg.errors.InvalidObjectDefinition, psycopg.errors.CheckViolation) as error:
         raise Refused(
             f"partition {name}",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import psycopg
 from psycopg import conninfo
-from psycopg.errors import IdleInTransactionSessionTimeout
+from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable
 from psycopg.pq import TransactionStatus
 
 from ft_ops.errors import OpsError, explained, explanation
 from ft_ops.pg.session import SESSION, Connection, refused_for_pooler, require_pinned
+from ft_ops.pg.sqlfiles import statement
 
 __all__ = ["SESSION", "Connection", "connect", "connected", "connection_string", "describe"]
 
@@ -21,6 +22,8 @@ _CANCEL_SECONDS = 5
 _KEEPALIVES: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 """A server that went away without a word is noticed after two minutes, not after two hours."""
 
+_NAMED: Final = 6
+"""Tables of one session that a message names."""
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 
 
@@ -87,6 +90,12 @@ def connected(
     connection = connect(url, application=application, settings=settings)
     try:
         yield connection
+    except LockNotAvailable as error:
+        raise OpsError(
+            f"database {describe(url)}",
+            cause=f"{error}: {locked_now(connection)}",
+            next_step="wait for that session to end, or end it, then run again",
+        ) from error
     except (psycopg.OperationalError, IdleInTransactionSessionTimeout) as error:
         raise explanation(f"database {describe(url)}", error) from error
     finally:
@@ -145,6 +154,30 @@ def _unreachable(url: str, error: psycopg.OperationalError) -> OpsError:
             "sslmode=disable in FT_DATABASE_URL"
         )
     return OpsError(f"database {describe(url)}", cause=said, next_step=next_step)
+
+
+def locked_now(connection: Connection, *, also_read: bool = False) -> str:
+    """What others have for themselves alone at this moment, in words; the oldest first.
+
+    ``also_read``: what others only read too, which is in the way of whoever wants it alone.
+    """
+    locked: list[str] = []
+    if takes_statements(connection):
+        with suppress(psycopg.Error):
+            locked = [
+                f"{_some(relations)} locked by session {pid} ({role}, {application}), since "
+                f"{since:%Y-%m-%d %H:%M:%S} UTC"
+                for relations, pid, role, application, since in connection.execute(
+                    statement("pg/locked_now"), {"also_read": also_read}
+                )
+            ]
+    return "; ".join(locked) or "it is locked by another session, which has ended since"
+
+
+def _some(relations: list[str]) -> str:
+    if len(relations) <= _NAMED:
+        return ", ".join(relations)
+    return f"{', '.join(relations[:_NAMED])} and {len(relations) - _NAMED} more"
 
 
 def takes_statements(connection: Connection) -> bool:

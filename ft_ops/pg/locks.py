@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.connect import Connection, locked_now, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
 T = TypeVar("T")
@@ -84,7 +84,10 @@ def with_escalating_lock_timeout(
         with lock_timeout(connection, wait_ms):
             return action()
 
-    return until_locked(what, attempt, waits_ms=waits_ms, sleep=sleep)
+    def in_the_way() -> str:
+        return locked_now(connection, also_read=True)
+
+    return until_locked(what, attempt, waits_ms=waits_ms, sleep=sleep, in_the_way=in_the_way)
 
 
 def until_locked(
@@ -93,11 +96,12 @@ def until_locked(
     *,
     waits_ms: Sequence[int],
     sleep: Callable[[float], None],
+    in_the_way: Callable[[], str],
 ) -> T:
     """Call ``attempt`` with each wait in turn until it gets its lock; else an OpsError.
 
-    ``attempt`` sees to it itself that it waits no longer than its argument, in milliseconds, and
-    leaves no transaction behind that is aborted.
+    ``in_the_way`` says who holds what, for that error. ``attempt`` sees to it itself that it waits
+    no longer than its argument, in milliseconds, and leaves no transaction behind that is aborted.
     """
     pause = 0.05
     for number, wait in enumerate(waits_ms, start=1):
@@ -107,8 +111,8 @@ def until_locked(
             if number == len(waits_ms):
                 raise OpsError(
                     what,
-                    cause=f"no lock within {number} attempts of up to {wait} ms: {error}",
-                    next_step="find the blocker with pg_blocking_pids() and run again: what was "
+                    cause=f"no lock within {number} attempts of up to {wait} ms: {in_the_way()}",
+                    next_step="wait for that session to end, or end it, then run again: what was "
                     "begun is finished by the next run",
                 ) from error
             sleep(pause)

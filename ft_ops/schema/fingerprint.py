@@ -56,7 +56,9 @@ def _read(connection: Connection) -> Fingerprint:
         ).fetchall()
     found: dict[str, dict[str, str]] = {}
     for name, aspect, value in rows:
-        found.setdefault(name, {})[aspect] = _as_written(value)
+        # What was dropped while the catalog was read has no text any more.
+        if value is not None:
+            found.setdefault(name, {})[aspect] = _as_written(value)
     return found
 
 

@@ -14,6 +14,29 @@ WHERE l.locktype = 'advisory'
   AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%(name)s, 0)
 LIMIT 1;
 
+-- name: locked_now
+-- The tables of this database that somebody else has for himself alone, or also those that he reads,
+-- and who: what a statement may have waited for. Reads shared memory and the catalog.
+SELECT array_agg(DISTINCT c.oid::regclass::text) AS relations, a.pid,
+    coalesce(a.usename, '?')::text AS role, coalesce(a.application_name, '') AS application,
+    coalesce(a.xact_start, a.backend_start) AS since
+FROM pg_locks AS l
+JOIN pg_stat_activity AS a ON a.pid = l.pid
+JOIN pg_class AS c ON c.oid = l.relation
+WHERE l.locktype = 'relation'
+  AND l.granted
+  AND (
+      %(also_read)s
+      OR l.mode IN ('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+  )
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.pid <> pg_backend_pid()
+  AND c.relkind IN ('r', 'p', 'm')
+  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+GROUP BY a.pid, a.usename, a.application_name, a.xact_start, a.backend_start
+ORDER BY since, a.pid
+LIMIT 5;
+
 -- name: relation_lock_holders
 -- Which sessions hold a lock on a table or index that keeps others waiting, the oldest first. Reads
 -- shared memory, and the catalog for the relation's number.

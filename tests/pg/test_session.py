@@ -144,13 +144,13 @@ def test_who_holds_a_lock_is_named(database: Database) -> None:
             pass
 
 
-def test_a_lock_that_could_not_be_had_names_its_time_out_and_not_the_connection(
+def test_a_lock_that_could_not_be_had_names_who_holds_what(
     database: Database,
 ) -> None:
     with psycopg.connect(database.admin_url) as holder:
         holder.execute("LOCK TABLE users")
         with (
-            pytest.raises(OpsError, match="locked by another session"),
+            pytest.raises(OpsError, match=rf"users locked by session {holder.info.backend_pid}"),
             connected(
                 database.url, application="tests", settings={"lock_timeout": "50ms"}
             ) as connection,

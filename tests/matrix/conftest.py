@@ -1,0 +1,92 @@
+"""One deployment for all cells of a worker: content of some months, in a sandbox."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ft_ops.months import Month
+from ft_ops.pg.connect import connect
+from ft_ops.sandbox import Sandbox, sandbox
+from ft_ops.sandbox.sample import make_sample
+from tests.fixtures.postgres import Database
+from tests.matrix.world import run
+
+LAST = Month.of(datetime.now(UTC))
+FIRST = LAST.plus(-30)
+"""Months before the last twelve are due, as FT_RETENTION_YEARS is 1: each cell moves the next."""
+
+
+@pytest.fixture(scope="session")
+def box() -> Iterator[Sandbox]:
+    """A sandbox with content, whose environment is this process's own until the end."""
+    before = dict(os.environ)
+    with sandbox(announce=lambda line: None) as opened:
+        os.environ.update(opened.environment())
+        os.environ.update(
+            {
+                "FT_FIRST_MONTH": FIRST.key[:7],
+                "FT_RETENTION_YEARS": "1",
+                "FT_PURGE_ENABLED": "true",
+                "FT_PURGE_GRACE_DAYS": "0",
+                "FT_LATENCY_SAMPLES": "5",
+                "FT_REINDEX_MIN_MB": "0",
+                "FT_REINDEX_MIN_RECLAIM_MB": "0",
+                "FT_DATABASE_VOLUME_GB": "1000000",
+            }
+        )
+        try:
+            with dg.DagsterInstance.ephemeral() as instance:
+                assert run(instance, "initial_schema").success
+            with connect(opened.database_url, application="tests") as connection:
+                make_sample(
+                    connection,
+                    families=3,
+                    first=FIRST,
+                    last=LAST,
+                    segments_per_month=30,
+                    seed=1,
+                    progress=lambda line: None,
+                    until=datetime.now(UTC),
+                )
+            yield opened
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@pytest.fixture
+def instance(box: Sandbox) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture
+def database(box: Sandbox) -> Database:
+    """The application's database of the sandbox."""
+    return Database("familytales", box.admin_url)
+
+
+@pytest.fixture
+def admin_url(database: Database) -> str:
+    return database.admin_url
+
+
+@pytest.fixture
+def folder(place: Path) -> Path:
+    return place
+
+
+@pytest.fixture(scope="session")
+def purgeable(box: Sandbox) -> None:
+    """Months that are proven, and a backup after them that was restored: nothing keeps a purge."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        jobs = [("archive_old_content", FIRST.plus(number).key) for number in range(8)]
+        for job, month in [*jobs, ("take_full_backup", None), ("drill_restore", None)]:
+            ended = run(instance, job, dg.RunRequest(partition_key=month))
+            assert ended.success, ended.words
