@@ -15,7 +15,11 @@ from ft_ops.pg.sqlfiles import sql_root
 
 SHARED = {
     # What the archive publishes of its ledger: a month that has left needs no partition.
-    "ops.archive_status": {"archive", "partitions"},
+    "ops.archive_status": {"archive", "partitions", "restore"},
+    # What was erased stays erased, also in what comes back from a copy.
+    "ops.erasures": {"archive", "restore"},
+    # A copy may have a link there that the live database has among the others.
+    "ops.waiting_links": {"archive", "restore"},
     # The schema makes it a hypertable where it can; the figures are the health's.
     "ops.metric_samples": {"health", "schema"},
 }

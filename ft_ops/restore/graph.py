@@ -1,0 +1,204 @@
+"""Which tables hold a subject's rows: those that hang on it by foreign keys, read from the catalog.
+
+A table that a later migration adds is found like all others, if what it belongs to is a column that
+must be set, or goes with it (ON DELETE CASCADE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.subject import Subject
+
+SEGMENTS: Final = "public.content_segments"
+ARCHIVED: Final = "public.archived_content_segments"
+KEYS: Final = "public.content_segment_keys"
+LINKS: Final = "public.content_links"
+USERS: Final = "public.users"
+
+_WRITTEN_BY_TRIGGERS: Final = frozenset({ARCHIVED, KEYS})
+"""Segments are one table here, wherever their months are, and their keys follow them."""
+
+_NOT_A_USERS: Final = frozenset(
+    {
+        ("public.families", "owner_id"),
+        ("public.family_members", "invited_by"),
+        ("public.family_invites", "invited_by"),
+        ("public.family_invites", "accepted_by"),
+    }
+)
+"""References to a user that make a row no part of what is his."""
+
+_MADE_BY_A_USER: Final = frozenset({("public.photo_narrations", "created_by")})
+"""What is a user's although the column may be empty."""
+
+_HOLDS_OTHERS_CONTENT: Final = frozenset({"public.memory_books", "public.threads"})
+"""A user's own row of these is his; what others put into it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the catalog has it; ``type`` is format_type's spelling."""
+
+    name: str
+    type: str
+    not_null: bool
+    has_default: bool
+    is_generated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, or a partitioned one as a whole; ``key`` is empty without a primary key."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: Mapping[str, Column]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return identifier(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """``child`` refers to ``parent``; ``on_delete``: c cascades, n sets NULL."""
+
+    name: str
+    child: str
+    parent: str
+    columns: tuple[str, ...]
+    referenced: tuple[str, ...]
+    on_delete: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The tables and foreign keys of one database; ``alone``: months that are no partition."""
+
+    tables: Mapping[str, Table]
+    foreign_keys: tuple[ForeignKey, ...]
+    alone: tuple[str, ...]
+    has_waiting_links: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a subject consists of: its tables, parents first, and how each hangs on the others."""
+
+    subject: Subject
+    catalog: Catalog
+    tables: tuple[Table, ...]
+    owners: Mapping[str, tuple[ForeignKey, ...]]
+    without_key: tuple[str, ...]
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The tables on whose rows others hang, parents first."""
+        named = {key.parent for keys in self.owners.values() for key in keys}
+        order = [table.name for table in self.tables]
+        if SEGMENTS in order:
+            order.insert(order.index(SEGMENTS) + 1, KEYS)
+        return tuple(name for name in order if name in named)
+
+
+def identifier(name: str) -> sql.Identifier:
+    """The identifier of a qualified name."""
+    return sql.Identifier(*name.split(".", 1))
+
+
+def read_catalog(connection: Connection) -> Catalog:
+    """The tables of a database, of this one or of an older version of it."""
+    alone = tuple(row[0] for row in connection.execute(statement("restore/months_alone")))
+    keys = {
+        f"{schema}.{name}": tuple(columns)
+        for schema, name, columns in connection.execute(statement("restore/primary_keys"))
+    }
+    columns: dict[str, dict[str, Column]] = {}
+    for schema, name, *described in connection.execute(statement("restore/columns")):
+        column = Column(*described)
+        columns.setdefault(f"{schema}.{name}", {})[column.name] = column
+    tables = {name: Table(name, keys.get(name, ()), found) for name, found in columns.items()}
+    with connection.cursor(row_factory=class_row(ForeignKey)) as cursor:
+        found = cursor.execute(statement("restore/foreign_keys")).fetchall()
+    foreign_keys = (
+        *(_with_tuples(key) for key in found if key.child not in alone),
+        # A key outlives the move of its segment between two tables: no foreign key says this.
+        ForeignKey("key_of_thread", KEYS, "public.threads", ("thread_id",), ("id",), "c"),
+    )
+    waiting = connection.execute(statement("restore/has_waiting_links")).fetchone()
+    return Catalog(tables, foreign_keys, alone, waiting == (True,))
+
+
+def scope_of(catalog: Catalog, subject: Subject) -> Scope:
+    """The tables that hold rows of ``subject``, parents before what hangs on them."""
+    owners: dict[str, list[ForeignKey]] = {subject.root: []}
+    waiting = [subject.root]
+    if subject.kind == "user":
+        # His segments' keys are found by their segments.
+        owners[KEYS] = []
+        waiting.append(KEYS)
+    while waiting:
+        parent = waiting.pop(0)
+        for key in _hanging_on(catalog, parent, subject):
+            if key.child not in owners:
+                owners[key.child] = []
+                if subject.kind != "user" or key.child not in _HOLDS_OTHERS_CONTENT:
+                    waiting.append(key.child)
+            if key not in owners[key.child]:
+                owners[key.child].append(key)
+    named = [name for name in owners if name not in _WRITTEN_BY_TRIGGERS]
+    usable = [name for name in named if catalog.tables[name].key]
+    return Scope(
+        subject,
+        catalog,
+        tuple(catalog.tables[name] for name in _parents_first(usable, catalog.foreign_keys)),
+        {name: tuple(keys) for name, keys in owners.items()},
+        tuple(sorted(set(named) - set(usable))),
+    )
+
+
+def _hanging_on(catalog: Catalog, parent: str, subject: Subject) -> Iterator[ForeignKey]:
+    for key in catalog.foreign_keys:
+        if key.parent != parent or key.child in {ARCHIVED, subject.root, USERS}:
+            continue
+        column = (key.child, key.columns[0])
+        if parent == USERS and column in _NOT_A_USERS:
+            continue
+        if (
+            key.on_delete == "c"
+            or column in _MADE_BY_A_USER
+            or all(catalog.tables[key.child].columns[name].not_null for name in key.columns)
+        ):
+            yield key
+
+
+def _parents_first(names: Sequence[str], keys: Iterable[ForeignKey]) -> Iterator[str]:
+    """Those that refer to none of the others first; of a circle, in the order of discovery."""
+    needs = {
+        name: {
+            SEGMENTS if key.parent == KEYS else key.parent
+            for key in keys
+            if key.child == name and key.parent != name
+        }
+        & set(names)
+        for name in names
+    }
+    while needs:
+        free = [name for name, needed in needs.items() if not needed & needs.keys()]
+        for name in free or list(needs)[:1]:
+            del needs[name]
+            yield name
+
+
+def _with_tuples(key: ForeignKey) -> ForeignKey:
+    return ForeignKey(
+        key.name, key.child, key.parent, tuple(key.columns), tuple(key.referenced), key.on_delete
+    )

@@ -1,0 +1,190 @@
+"""Brings what is missing of one subject back in one transaction, or shows what it would.
+
+All questions and all writes share one snapshot of the live database: what comes in between makes
+the transaction fail, and it is done again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.audit import write_audit
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import only_one
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.graph import Scope, scope_of
+from ft_ops.restore.judge import Judge, Judged
+from ft_ops.restore.plan import Plan, named_media, table_plan
+from ft_ops.restore.rows import copy_rows
+from ft_ops.restore.sides import Side
+from ft_ops.restore.subject import Decisions, Subject
+from ft_ops.restore.write import refuse_other_writes, write_rows, written
+
+_ATTEMPTS: Final = 5
+_RACES: Final = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.ForeignKeyViolation,
+)
+"""What a transaction fails with when others write what it is about to write."""
+
+
+def restore_subject(
+    copy: Side,
+    live: Connection,
+    subject: Subject,
+    *,
+    source: str,
+    as_of: datetime | None,
+    decisions: Decisions,
+    apply: bool,
+    run_id: str,
+) -> Plan:
+    """The difference for ``subject``; with ``apply`` it is written, all of it or nothing.
+
+    ``source`` says in words where the copy comes from. Refused when the subject is in neither
+    database, when something is named as a mistake that is none, or when anything but the
+    subject's rows would be written.
+    """
+    _refuse_unreasoned(subject, decisions)
+    with only_one(live, f"restore of {subject}"):
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return _once(copy, live, subject, source, as_of, decisions, apply, run_id)
+            except _RACES as error:
+                if attempt == _ATTEMPTS:
+                    raise OpsError(
+                        f"restore of {subject}",
+                        cause=f"{attempt} attempts failed on what others write: {error}",
+                        next_step="see what writes to it, then run again; nothing was changed",
+                    ) from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _once(
+    copy: Side,
+    live: Connection,
+    subject: Subject,
+    source: str,
+    as_of: datetime | None,
+    decisions: Decisions,
+    apply: bool,
+    run_id: str,
+) -> Plan:
+    with live.transaction():
+        live.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        side = Side.of(live)
+        scope = scope_of(side.catalog, subject)
+        ids = side.ids(scope)
+        copied = copy_rows(copy, side, scope, copy.ids(scope, ids))
+        judged = Judge(side, scope, copied, ids, decisions).judge()
+        plan = Plan(
+            subject=subject,
+            source=source,
+            tables=tuple(
+                table_plan(
+                    live,
+                    rows,
+                    frozenset(copy.columns(name) if copy.has(name) else ()),
+                )
+                for name, rows in copied.items()
+            ),
+            deletions=judged.tombstones,
+            withdrawn=judged.withdrawn,
+            media=named_media(live, copied),
+            not_compared=(*scope.without_key, *_gone(copy, scope)),
+            applied=apply,
+        )
+        if plan.rows == 0:
+            raise Refused(
+                f"restore of {subject}",
+                cause=f"{source} has no row of it",
+                next_step="check the id, and take a point at which it existed",
+            )
+        if not apply:
+            raise psycopg.Rollback
+        if plan.inserts + plan.overwrites > 0:
+            before = written(live)
+            _withdraw(live, judged, decisions, run_id)
+            rows = write_rows(side, copied)
+            refuse_other_writes(side, scope, copied, rows, before)
+            _record(live, plan, as_of, decisions, run_id)
+    return plan
+
+
+def _withdraw(live: Connection, judged: Judged, decisions: Decisions, run_id: str) -> None:
+    if judged.withdrawn:
+        live.execute(
+            statement("restore/withdraw_erasures"),
+            {
+                "kinds": [tombstone.kind for tombstone in judged.withdrawn],
+                "ids": [tombstone.id for tombstone in judged.withdrawn],
+                "reason": decisions.reason,
+                "run_id": run_id,
+            },
+        )
+
+
+def _record(
+    live: Connection, plan: Plan, as_of: datetime | None, decisions: Decisions, run_id: str
+) -> None:
+    """In the ledger and in audit_log, as part of the restore itself."""
+    rows = {
+        table.table: {"inserted": table.inserts, "overwritten": table.overwrites}
+        for table in plan.tables
+        if table.inserts or table.overwrites
+    }
+    live.execute(
+        statement("restore/record_restore"),
+        {
+            "kind": plan.subject.kind,
+            "subject": plan.subject.id,
+            "source": plan.source,
+            "as_of": as_of,
+            "overwrote": decisions.overwrite_changed,
+            "rows": Jsonb(rows),
+            "run_id": run_id,
+        },
+    )
+    write_audit(
+        live,
+        "restore_family",
+        plan.subject.root.removeprefix("public."),
+        {
+            "subject": str(plan.subject),
+            "source": plan.source,
+            "as_of": as_of.isoformat() if as_of is not None else None,
+            "rows": rows,
+            "withdrawn": [
+                {**asdict(t), "id": str(t.id), "erased_at": t.erased_at.isoformat()}
+                for t in plan.withdrawn
+            ],
+            "reason": decisions.reason,
+            "run_id": run_id,
+        },
+    )
+
+
+def _refuse_unreasoned(subject: Subject, decisions: Decisions) -> None:
+    if decisions.mistakes and not decisions.reason.strip():
+        raise Refused(
+            f"restore of {subject}",
+            cause="a deletion is named as a mistake without a reason",
+            next_step="say who decided that and why: the reason stays on record",
+        )
+
+
+def _gone(copy: Side, scope: Scope) -> list[str]:
+    """Tables that only the copy has, and that hold something of the subject there."""
+    if copy.instead:
+        return []
+    known = {table.name for table in scope.tables} | set(scope.owners)
+    there = scope_of(copy.catalog, scope.subject)
+    return sorted({table.name for table in there.tables} - known)

@@ -1,0 +1,116 @@
+"""Brings a subject's rows from the copy into temporary tables beside the live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.graph import Scope, Table
+from ft_ops.restore.sides import Ids, Side
+
+MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
+"""Columns that the database and the operations keep: no difference, and never overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The rows that the copy has of one table. ``columns``: those that both sides have."""
+
+    table: Table
+    rows: sql.Identifier
+    columns: tuple[str, ...]
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The columns in which a row counts as changed."""
+        return tuple(name for name in self.columns if name not in MAINTAINED)
+
+    @property
+    def assigned(self) -> tuple[str, ...]:
+        """The columns that are overwritten."""
+        return tuple(name for name in self.compared if name not in self.table.key)
+
+    @property
+    def media(self) -> tuple[str, ...]:
+        """The columns that name objects which no database holds."""
+        return tuple(
+            name
+            for name in self.columns
+            if name.endswith(("_url", "_urls"))
+            and self.table.columns[name].type in {"text", "text[]"}
+        )
+
+    def same_key(self, live: str = "l") -> sql.Composable:
+        """A condition: a row of ``live`` bears the key of the copied row ``c``."""
+        return sql.SQL(" AND ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(live, name), sql.Identifier("c", name))
+            for name in self.table.key
+        )
+
+    def is_same(self, columns: Sequence[str]) -> sql.Composable:
+        """A condition: the live row ``l`` has the copied row's values."""
+        return sql.SQL("ROW({})::text = ROW({})::text").format(
+            listed(columns, "l"), listed(columns, "c")
+        )
+
+
+def listed(columns: Sequence[str], alias: str | None = None) -> sql.Composable:
+    """``l."id", l."title", …``."""
+    return sql.SQL(", ").join(
+        sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in columns
+    )
+
+
+def copy_rows(copy: Side, live: Side, scope: Scope, ids: Ids) -> dict[str, Copied]:
+    """Load what the copy has of every table of the scope; by the table's name, parents first."""
+    return {
+        table.name: _load(copy, live.connection, table, f"restored_{number}", scope, ids)
+        for number, table in enumerate(scope.tables)
+    }
+
+
+def _load(copy: Side, live: Connection, table: Table, name: str, scope: Scope, ids: Ids) -> Copied:
+    known = copy.columns(table.name) if copy.has(table.name) else {}
+    columns = tuple(
+        column.name
+        for column in table.columns.values()
+        if column.name in known and not column.is_generated
+    )
+    copied = Copied(table, sql.Identifier("pg_temp", name), columns)
+    live.execute(
+        statement("restore/create_rows").format(rows=sql.Identifier(name), table=table.identifier)
+    )
+    # What the copy lacks is said of each row, by its key, rather than ending all of it.
+    live.execute(
+        sql.SQL("ALTER TABLE {} {}").format(
+            copied.rows,
+            sql.SQL(", ").join(
+                sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column.name))
+                for column in table.columns.values()
+                if column.not_null
+            ),
+        )
+    )
+    if not columns:
+        return copied
+    source = sql.SQL("COPY (SELECT {} FROM {} AS r WHERE {}) TO STDOUT").format(
+        listed(columns, "r"),
+        copy.rows(table, columns, waiting=True),
+        copy.belongs(table, scope, ids, "r"),
+    )
+    target = sql.SQL("COPY {} ({}) FROM STDIN").format(copied.rows, listed(columns))
+    with (
+        copy.connection.cursor() as reading,
+        live.cursor() as writing,
+        reading.copy(source) as out,
+        writing.copy(target) as into,
+    ):
+        for block in out:
+            into.write(block)
+    live.execute(sql.SQL("ANALYZE {}").format(copied.rows))
+    return copied

@@ -1,0 +1,188 @@
+"""Reads a subject's rows, in the copy and in the live database by the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from psycopg import sql
+
+from ft_ops.pg.connect import Connection
+from ft_ops.restore.graph import (
+    ARCHIVED,
+    KEYS,
+    LINKS,
+    SEGMENTS,
+    Catalog,
+    Column,
+    ForeignKey,
+    Scope,
+    Table,
+    identifier,
+    read_catalog,
+)
+
+Ids = Mapping[str, frozenset[tuple[str, ...]]]
+"""Table → the keys of the subject's rows in it, as text; of the tables that others hang on."""
+
+_WAITING = "ops.waiting_links"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A database with a family's rows. ``instead`` names relations that stand for its tables."""
+
+    connection: Connection
+    catalog: Catalog
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, connection: Connection) -> Side:
+        """A whole database."""
+        return cls(connection, read_catalog(connection))
+
+    def has(self, table: str) -> bool:
+        return table in self.catalog.tables
+
+    def columns(self, table: str) -> Mapping[str, Column]:
+        return self.catalog.tables[table].columns
+
+    def rows(
+        self, table: Table, columns: Sequence[str], *, waiting: bool = False
+    ) -> sql.Composable:
+        """The rows of a table as a relation: of segments, those of every month, wherever it is.
+
+        ``waiting``: with the links that wait for a month of the archive.
+        """
+        if table.name == SEGMENTS:
+            parts = [
+                self._part(name, columns, table)
+                for name in (SEGMENTS, ARCHIVED, *self.catalog.alone)
+                if self.has(name)
+            ]
+        else:
+            parts = [self._part(table.name, columns, table)]
+        if table.name == LINKS and waiting and self.catalog.has_waiting_links:
+            parts.append(
+                sql.SQL(
+                    "SELECT {} FROM {} AS w"
+                    " WHERE NOT EXISTS (SELECT FROM {} AS l WHERE l.id = w.id)"
+                ).format(_names(columns), identifier(_WAITING), identifier(LINKS))
+            )
+        return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(parts))
+
+    def _part(self, name: str, columns: Sequence[str], table: Table) -> sql.Composable:
+        """A table's columns in one order; one that only a lonely month lacks is empty there."""
+        has = self.columns(name)
+        chosen = (
+            sql.Identifier(column)
+            if column in has
+            else sql.SQL("NULL::{} AS {}").format(
+                sql.SQL(table.columns[column].type),
+                sql.Identifier(column),
+            )
+            for column in columns
+        )
+        return sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(chosen), identifier(self.instead.get(name, name))
+        )
+
+    def ids(self, scope: Scope, elsewhere: Ids = MappingProxyType({})) -> Ids:
+        """The keys of the subject's rows in each table that others hang on.
+
+        ``elsewhere`` are those of the other side, for tables that this one lacks.
+        """
+        found: dict[str, frozenset[tuple[str, ...]]] = {
+            scope.subject.root: frozenset({(str(scope.subject.id),)})
+        }
+        for name in scope.parents:
+            if name == scope.subject.root:
+                continue
+            by_segments = name == KEYS and not (scope.owners[KEYS] and self.has(KEYS))
+            table = scope.catalog.tables[SEGMENTS if by_segments else name]
+            if not self.has(table.name):
+                found[name] = elsewhere.get(name, frozenset())
+                continue
+            found[name] = frozenset(
+                self._keys(table, scope, found, ("id",) if name == KEYS else ())
+            )
+        return found
+
+    def _keys(
+        self, table: Table, scope: Scope, known: Ids, key: tuple[str, ...]
+    ) -> Iterable[tuple[str, ...]]:
+        """Those of the rows that hang on known ones, and on rows of their own table."""
+        key = key or table.key
+        own = [owner for owner in scope.owners[table.name] if owner.parent == table.name]
+        found: set[tuple[str, ...]] = set()
+        ids = dict(known)
+        while True:
+            query = sql.SQL("SELECT {} FROM {} AS r WHERE {}").format(
+                sql.SQL(", ").join(sql.SQL("r.{}::text").format(sql.Identifier(c)) for c in key),
+                self.rows(table, list(dict.fromkeys((*key, *_columns_of(scope, table))))),
+                self.belongs(table, scope, ids, "r"),
+            )
+            now = set(self.connection.execute(query).fetchall())
+            if not own or now <= found:
+                return now
+            found |= now
+            ids[table.name] = frozenset(found)
+
+    def belongs(self, table: Table, scope: Scope, ids: Ids, alias: str) -> sql.Composable:
+        """A condition: whether a row is the subject's, by what it hangs on."""
+        conditions = [
+            among(alias, owner, scope, ids.get(owner.parent, ()))
+            for owner in scope.owners[table.name]
+        ]
+        if table.name == scope.subject.root:
+            conditions.append(
+                sql.SQL("{} = {}").format(
+                    sql.Identifier(alias, table.key[0]), sql.Literal(str(scope.subject.id))
+                )
+            )
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions or [sql.SQL("false")]))
+
+
+def among(
+    alias: str, owner: ForeignKey, scope: Scope, ids: Collection[tuple[str, ...]]
+) -> sql.Composable:
+    """A condition: whether a row refers to one of the rows with these keys."""
+    parent = scope.catalog.tables[owner.parent]
+    if tuple(owner.referenced) != parent.key:
+        inner = _one_of("p", parent.key, parent, ids)
+        pairs = sql.SQL(" AND ").join(
+            sql.SQL("{} = {}").format(sql.Identifier("p", there), sql.Identifier(alias, here))
+            for here, there in zip(owner.columns, owner.referenced, strict=True)
+        )
+        return sql.SQL("EXISTS (SELECT FROM {} AS p WHERE {} AND {})").format(
+            parent.identifier, pairs, inner
+        )
+    return _one_of(alias, owner.columns, parent, ids)
+
+
+def _one_of(
+    alias: str, columns: Sequence[str], parent: Table, ids: Collection[tuple[str, ...]]
+) -> sql.Composable:
+    types = [parent.columns[name].type for name in parent.key]
+    lists = [sql.Literal(list(values)) for values in zip(*sorted(ids), strict=True)] or [
+        sql.Literal([]) for _ in types
+    ]
+    arrays = [
+        sql.SQL("{}::{}[]").format(values, sql.SQL(kind))
+        for values, kind in zip(lists, types, strict=True)
+    ]
+    named = [sql.Identifier(alias, name) for name in columns]
+    if len(named) == 1:
+        return sql.SQL("{} = ANY ({})").format(named[0], arrays[0])
+    return sql.SQL("({}) IN (SELECT * FROM unnest({}))").format(
+        sql.SQL(", ").join(named), sql.SQL(", ").join(arrays)
+    )
+
+
+def _columns_of(scope: Scope, table: Table) -> Iterable[str]:
+    return (name for owner in scope.owners[table.name] for name in owner.columns)
+
+
+def _names(columns: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))

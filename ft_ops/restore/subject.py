@@ -1,0 +1,46 @@
+"""What is brought back, and what somebody has decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from uuid import UUID
+
+Kind = Literal["family", "book", "thread", "user"]
+
+ROOTS: Final[Mapping[Kind, str]] = {
+    "family": "public.families",
+    "book": "public.memory_books",
+    "thread": "public.threads",
+    "user": "public.users",
+}
+"""The table that a subject is a row of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One family, book, thread or user, by its id."""
+
+    kind: Kind
+    id: UUID
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @property
+    def root(self) -> str:
+        return ROOTS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a person has decided before anything is written.
+
+    ``mistakes`` are the ids of what was deleted by mistake: their tombstones are withdrawn, with
+    those of what went in the same transaction. ``reason`` is required with them.
+    """
+
+    overwrite_changed: bool = False
+    mistakes: frozenset[UUID] = field(default_factory=frozenset)
+    reason: str = ""

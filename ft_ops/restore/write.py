@@ -1,0 +1,178 @@
+"""Writes what is missing, and proves that nothing else was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+from psycopg.rows import class_row
+
+from ft_ops.errors import Refused
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.graph import ARCHIVED, KEYS, SEGMENTS, Scope, identifier
+from ft_ops.restore.rows import Copied, listed
+from ft_ops.restore.sides import Side
+
+_OPERATIONS: Final = "ops."
+_DELETED_OF_OPERATIONS: Final = frozenset({"ops.erasures", "ops.erased_rows"})
+"""Tombstones that were withdrawn, and those of links that are back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows of a table were written."""
+
+    inserted: int
+    overwritten: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one table got from a transaction so far, as the server counts."""
+
+    name: str
+    inserted: int
+    updated: int
+    deleted: int
+
+
+def written(connection: Connection) -> dict[str, Written]:
+    """The server's own count of what this session wrote, by table."""
+    with connection.cursor(row_factory=class_row(Written)) as cursor:
+        return {found.name: found for found in cursor.execute(statement("restore/written"))}
+
+
+def write_rows(live: Side, copied: Mapping[str, Copied]) -> dict[str, Rows]:
+    """Insert what is missing and overwrite what was chosen, parents first."""
+    return {
+        name: Rows(
+            sum(_insert(live.connection, rows, place) for place in _places(name)),
+            sum(_overwrite(live.connection, rows, place) for place in _places(name)),
+        )
+        for name, rows in copied.items()
+    }
+
+
+def refuse_other_writes(
+    live: Side,
+    scope: Scope,
+    copied: Mapping[str, Copied],
+    rows: Mapping[str, Rows],
+    before: Mapping[str, Written],
+) -> None:
+    """Refused unless this transaction wrote the rows that were chosen, all of them, and no other.
+
+    The server counts what each table got, by whatever statement, trigger or cascade. Where the
+    numbers are those of the chosen rows, and each of these is in its place as the copy has it, no
+    other row can have been touched.
+    """
+    allowed = {name: Written(name, r.inserted, r.overwritten, 0) for name, r in rows.items()}
+    if SEGMENTS in rows:
+        own = rows[SEGMENTS]
+        hot = copied[SEGMENTS]
+        archived = _count(live.connection, hot, "missing", ARCHIVED)
+        changed = _count(live.connection, hot, "changed", ARCHIVED)
+        allowed[ARCHIVED] = Written(ARCHIVED, archived, changed, 0)
+        allowed[SEGMENTS] = Written(SEGMENTS, own.inserted - archived, own.overwritten - changed, 0)
+        allowed[KEYS] = Written(KEYS, own.inserted, own.overwritten, 0)
+    problems = [*_other_writes(live.connection, allowed, before), *_other_values(live, copied)]
+    if problems:
+        raise Refused(
+            f"restore of {scope.subject}",
+            cause=f"it would write more or other rows than it was told: {'; '.join(problems)}",
+            next_step="see which trigger of these tables does that; nothing was changed",
+        )
+
+
+def _other_writes(
+    connection: Connection, allowed: Mapping[str, Written], before: Mapping[str, Written]
+) -> Iterator[str]:
+    after = written(connection)
+    for name in sorted(after.keys() | allowed.keys()):
+        now, then = (side.get(name, Written(name, 0, 0, 0)) for side in (after, before))
+        told = allowed.get(name, Written(name, 0, 0, 0))
+        did = Written(
+            name,
+            now.inserted - then.inserted,
+            now.updated - then.updated,
+            now.deleted - then.deleted,
+        )
+        if name.startswith(_OPERATIONS):
+            if did.deleted and name not in _DELETED_OF_OPERATIONS:
+                yield f"{did.deleted} rows of {name} deleted"
+        elif did != told:
+            yield (
+                f"{name}: {did.inserted} inserted, {did.updated} updated, {did.deleted} deleted, "
+                f"not {told.inserted}, {told.updated} and {told.deleted}"
+            )
+
+
+def _other_values(live: Side, copied: Mapping[str, Copied]) -> Iterator[str]:
+    for name, rows in copied.items():
+        columns = tuple(dict.fromkeys((*rows.table.key, *rows.compared)))
+        asked = live.connection.execute(
+            statement("restore/count_as_copied").format(
+                rows=rows.rows,
+                live=live.rows(rows.table, columns),
+                same_key=rows.same_key(),
+                is_same=rows.is_same(rows.compared),
+            )
+        ).fetchone()
+        chosen = live.connection.execute(
+            sql.SQL("SELECT count(*) FROM {} WHERE ft_writes").format(rows.rows)
+        ).fetchone()
+        if asked != chosen:
+            yield f"{name}: not every row is as the copy has it"
+
+
+def _insert(connection: Connection, rows: Copied, place: str) -> int:
+    return connection.execute(
+        statement("restore/insert_rows").format(
+            table=identifier(place),
+            columns=listed(rows.columns),
+            values=listed(rows.columns, "c"),
+            rows=rows.rows,
+            is_here=_is_here(rows, place),
+        )
+    ).rowcount
+
+
+def _overwrite(connection: Connection, rows: Copied, place: str) -> int:
+    if not rows.assigned:
+        return 0
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("c", name))
+        for name in rows.assigned
+    )
+    return connection.execute(
+        statement("restore/overwrite_rows").format(
+            table=identifier(place),
+            assignments=assignments,
+            rows=rows.rows,
+            same_key=rows.same_key(),
+        )
+    ).rowcount
+
+
+def _places(name: str) -> tuple[str, ...]:
+    return (SEGMENTS, ARCHIVED) if name == SEGMENTS else (name,)
+
+
+def _is_here(rows: Copied, place: str) -> sql.Composable:
+    if rows.table.name != SEGMENTS:
+        return sql.SQL("true")
+    return sql.SQL("c.ft_place = {}").format(sql.Literal(place))
+
+
+def _count(connection: Connection, rows: Copied, state: str, place: str) -> int:
+    """How many of the chosen segments are in one of the two tables, once they were written."""
+    row = connection.execute(
+        sql.SQL(
+            "SELECT count(*) FROM {} AS c JOIN {} AS l ON {} WHERE c.ft_writes AND c.ft_state = {}"
+        ).format(rows.rows, identifier(place), rows.same_key(), sql.Literal(state))
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,2 @@
+DROP TABLE ops.withdrawn_erasures;
+DROP TABLE ops.restores;
