@@ -253,6 +253,50 @@ def backup_discard(provider_id: str, reason: str) -> None:
     click.echo(f"given up as {name}")
 
 
+@commands.command()
+@click.option("--family", type=click.UUID, help="Everything of a family.")
+@click.option("--book", type=click.UUID, help="Everything in a memory book.")
+@click.option("--thread", type=click.UUID, help="Everything in a thread.")
+@click.option("--user", type=click.UUID, help="A user, with what he wrote.")
+@click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
+@click.option("--apply", is_flag=True, help="Bring it back; without this, only compare.")
+@click.option("--overwrite-changed", is_flag=True, help="Also undo what was changed since.")
+@click.option(
+    "--deleted-by-mistake",
+    type=click.UUID,
+    multiple=True,
+    help="The id of a deletion that is to be undone; others stay erased.",
+)
+@click.option("--reason", default="", help="Who decided that it was a mistake, and why.")
+def restore(
+    family: UUID | None,
+    book: UUID | None,
+    thread: UUID | None,
+    user: UUID | None,
+    at: str,
+    apply: bool,
+    overwrite_changed: bool,
+    deleted_by_mistake: tuple[UUID, ...],
+    reason: str,
+) -> None:
+    """Bring what is missing of one family, book, thread or user back from a backup."""
+    from ft_ops.restore import Decisions, one_subject, plan_lines, restore_from_backup
+
+    subject = one_subject(family=family, book=book, thread=thread, user=user)
+    with _workplace() as work:
+        plan = restore_from_backup(
+            work,
+            subject,
+            at,
+            decisions=Decisions(overwrite_changed, frozenset(deleted_by_mistake), reason),
+            apply=apply,
+            run_id=_person(),
+            log=lambda line: click.echo(line, err=True),
+        )
+    for line in plan_lines(plan):
+        click.echo(line)
+
+
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from ft_ops.orchestration.upkeep import jobs as upkeep
 from ft_ops.orchestration.upkeep.executor import watched_in_process_executor
 from ft_ops.overview import jobs as overview
 from ft_ops.partitions import jobs as partitions
+from ft_ops.restore import jobs as restore
 from ft_ops.schema import jobs as schema
 from ft_ops.settings import load_settings
 from ft_ops.storage import jobs as storage
@@ -30,6 +31,7 @@ defs: dg.Definitions = with_runbook_links(
             storage.defs,
             maintenance.defs,
             backups.defs,
+            restore.defs,
             health.defs,
             overview.definitions(lambda: defs),
             alerting.defs,

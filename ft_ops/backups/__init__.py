@@ -10,9 +10,11 @@ from ft_ops.backups.holding import (
 )
 from ft_ops.backups.inventory.verified import VerifiedBackup, newest_verified_backup
 from ft_ops.backups.providers import Workplace, open_workplace
+from ft_ops.backups.restored import RestoredCopyAt, restored_copy
 from ft_ops.backups.status import standings
 
 __all__ = [
+    "RestoredCopyAt",
     "VerifiedBackup",
     "Workplace",
     "acknowledge_backup",
@@ -23,5 +25,6 @@ __all__ = [
     "newest_verified_backup",
     "open_workplace",
     "release_backup",
+    "restored_copy",
     "standings",
 ]

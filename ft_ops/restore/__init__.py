@@ -5,9 +5,20 @@ inserts what is missing. `judge.Judge` decides what becomes of each row: missing
 conflict, erased, archived or blocked.
 """
 
+from ft_ops.restore.lines import plan_lines
 from ft_ops.restore.plan import Plan
 from ft_ops.restore.restore import restore_subject
 from ft_ops.restore.sides import Side
-from ft_ops.restore.subject import Decisions, Subject
+from ft_ops.restore.source import restore_from_backup
+from ft_ops.restore.subject import Decisions, Subject, one_subject
 
-__all__ = ["Decisions", "Plan", "Side", "Subject", "restore_subject"]
+__all__ = [
+    "Decisions",
+    "Plan",
+    "Side",
+    "Subject",
+    "one_subject",
+    "plan_lines",
+    "restore_from_backup",
+    "restore_subject",
+]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import UUID
 
+from ft_ops.errors import Refused
+
 Kind = Literal["family", "book", "thread", "user"]
 
 ROOTS: Final[Mapping[Kind, str]] = {
@@ -44,3 +46,27 @@ class Decisions:
     overwrite_changed: bool = False
     mistakes: frozenset[UUID] = field(default_factory=frozenset)
     reason: str = ""
+
+
+def one_subject(
+    *,
+    family: UUID | None = None,
+    book: UUID | None = None,
+    thread: UUID | None = None,
+    user: UUID | None = None,
+) -> Subject:
+    """The one that was named; Refused when it is none or several."""
+    named: dict[Kind, UUID | None] = {
+        "family": family,
+        "book": book,
+        "thread": thread,
+        "user": user,
+    }
+    found = [Subject(kind, key) for kind, key in named.items() if key is not None]
+    if len(found) != 1:
+        raise Refused(
+            "restore",
+            cause=f"it needs exactly one family, book, thread or user, and got {len(found)}",
+            next_step="name the smallest of them that holds what is missing",
+        )
+    return found[0]

@@ -182,6 +182,11 @@ def _back_up(stage: Stage) -> None:
                 next_step="this is a defect: please report it",
             )
         tell(f"{verified.name} restored to {verified.restored_to:%H:%M:%S} UTC and checked")
+    with stage.step("restore_family") as tell:
+        row = stage.connection.execute("SELECT id::text FROM families ORDER BY id").fetchone()
+        family = {"family_id": row[0] if row is not None else ""}
+        stage.run("restore_family", ops={"restored_family": family})
+        tell("one family compared with the backup, as a dry run")
     with stage.step("verify_backups") as tell:
         stage.run("verify_backups")
         tell("inventory taken")

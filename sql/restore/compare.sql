@@ -47,8 +47,8 @@ JOIN ops.erasures AS e ON e.kind = %(kind)s AND e.id = c.id
 WHERE c.ft_state = 'missing';
 
 -- name: is_erased
--- An expression: whether a tombstone bears this id.
-EXISTS (SELECT FROM ops.erasures AS e WHERE e.kind = {kind} AND e.id = {id});
+-- An expression: whether a tombstone bears this id. One probe of its primary key.
+(SELECT EXISTS (SELECT FROM ops.erasures AS e WHERE e.kind = {kind} AND e.id = {id}));
 
 -- name: drop_reference
 -- What the database itself would have made of a reference to somebody who is gone.

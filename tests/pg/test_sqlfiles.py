@@ -20,6 +20,8 @@ _STAND_INS = {
     "archive/create_scratch": {"columns": "a text"},
     "archive/update_generation": {"assignments": "a = 1"},
     "archive/update_thaw": {"assignments": "a = 1"},
+    "restore/drop_reference": {"columns": "a = NULL"},
+    "restore/overwrite_rows": {"assignments": "a = 1"},
     "storage/differences": {"counted": "SELECT 1 AS segments"},
 }
 """What is composed into a statement and is more than a name."""

@@ -81,6 +81,16 @@ def leave_half_a_dump(box: Sandbox) -> None:
     boto3.client("s3").create_multipart_upload(Bucket=box.backup_bucket, Key="dumps/half/dump.0000")
 
 
+def leave_a_user(box: Sandbox) -> str:
+    """Somebody whom a backup knows."""
+    with connect(box.database_url, application="tests") as connection:
+        row = connection.execute(
+            "INSERT INTO users (clerk_id, email) VALUES ('a', 'a@example.org') RETURNING id::text"
+        ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def forget_the_backups(box: Sandbox) -> None:
     """Have the inventory adopt what the bucket holds."""
     with connect(box.database_url, application="tests") as connection:
@@ -112,6 +122,7 @@ def test_each_job_needs_what_it_is_granted(
     box: Sandbox, guarded: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_half_a_dump(box)
+    user = leave_a_user(box)
     for job in (
         "take_full_backup",
         "take_incremental_backup",
@@ -121,6 +132,9 @@ def test_each_job_needs_what_it_is_granted(
         assert run(job, monkeypatch).success, job
         # No drill finds anything here.
         assert_exact(guarded, job, *(["refutations"] if job == "drill_restore" else []))
+    one = {"restored_family": {"config": {"user_id": user}}}
+    assert run("restore_family", monkeypatch, one).success
+    assert_exact(guarded, "restore_family")
     leave_a_refutation(box, monkeypatch)
     for job in ("ship_wal", "verify_backups"):
         leave_a_segment(box)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import boto3
 import dagster as dg
@@ -156,7 +157,7 @@ def leave_verdicts(world: World, name: str) -> None:
 
 
 def test_every_job_of_the_backups_has_a_policy_for_rds() -> None:
-    assert {schedule.job_name for schedule in schedules} == set(JOBS)
+    assert {schedule.job_name for schedule in schedules} | {"restore_family"} == set(JOBS)
 
 
 def test_a_backup_needs_what_it_is_granted(
@@ -194,6 +195,10 @@ def test_each_job_needs_what_it_is_granted(
     alone = config("restore_drill", backup=increment)
     assert not run("drill_restore", monkeypatch, alone).success
     needs("drill_restore", "rds:ModifyDBInstance", "s3:PutObject", "kms:GenerateDataKey")
+    for point in (full, increment):
+        one = config("restored_family", user_id=str(uuid4()), at=point)
+        assert not run("restore_family", monkeypatch, one).success
+    needs("restore_family", "rds:ModifyDBInstance")
 
     forget(world, full)
     leave_verdicts(world, full)
