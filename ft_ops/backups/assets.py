@@ -132,7 +132,8 @@ def wal_archive(
             **state.details,
         },
         check_results=check_results(
-            log_promises(state, work.settings.wal_lag_seconds), "wal_archive"
+            log_promises(state, work.settings.wal_lag_seconds, has_backups=since is not None),
+            "wal_archive",
         ),
     )
 

@@ -51,6 +51,6 @@ class MaintenanceSettings(RoomSettings):
         default=None,
         gt=0,
         description="Size (units of 10^9 bytes) of the volume that holds the server's databases "
-        "and WAL and nothing else. Unset, no date is foretold at which it is full, and indexes "
+        "and WAL and nothing else. Unset, nobody is told when it will be full, and indexes "
         "are rebuilt only where the server runs on this machine.",
     )

@@ -75,6 +75,12 @@ class FullRecomputation:
     examples: list[dict[str, object]]
 
 
+def first_recomputation(connection: Connection) -> datetime | None:
+    """When storage was computed for the first time, in whatever way."""
+    row = connection.execute(statement("storage/first_recomputation")).fetchone()
+    return row[0] if row is not None else None
+
+
 def latest_full(connection: Connection) -> FullRecomputation | None:
     """The newest full recomputation, None when there was none yet."""
     with connection.cursor(row_factory=class_row(FullRecomputation)) as cursor:

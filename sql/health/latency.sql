@@ -1,3 +1,7 @@
+-- name: has_content
+-- Whether anybody has written anything. Reads one row.
+SELECT EXISTS (SELECT FROM content_segment_keys);
+
 -- name: sample_parameters
 -- Real parameters of the product queries, one row a probe: the segment whose random id follows
 -- the probe leads to its thread, family, one of its active members, and up to three tags that the

@@ -21,6 +21,10 @@ FROM ops.storage_recomputations
 ORDER BY id DESC
 LIMIT 1;
 
+-- name: first_recomputation
+-- When storage was computed for the first time. Reads a table of one row a day.
+SELECT min(taken_at) FROM ops.storage_recomputations;
+
 -- name: latest_full
 -- The newest recomputation of every month.
 SELECT taken_at, disagreements, examples

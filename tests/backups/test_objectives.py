@@ -216,12 +216,19 @@ def test_a_month_without_a_dump_in_glacier_is_named() -> None:
 
 def test_a_log_that_lags_or_has_holes_is_named() -> None:
     state = LogState(NOW, 1000.0, ("WAL is missing: 0001",), {})
-    lag, continuity = log_promises(state, 900)
+    lag, continuity = log_promises(state, 900, has_backups=True)
     assert lag.description.startswith("the archive ends at 2026-03-15 07:30:00Z, 1000 s ago")
     assert continuity.description == "WAL is missing: 0001"
-    assert all(p.is_kept for p in log_promises(replace(state, lag_seconds=1, problems=()), 900))
+    good = replace(state, lag_seconds=1, problems=())
+    assert all(p.is_kept for p in log_promises(good, 900, has_backups=True))
+
+
+def test_a_log_that_never_arrived_is_missed_from_the_first_backup_on() -> None:
     nothing = LogState(None, float("inf"), (), {})
-    assert not log_promises(nothing, 900)[0].is_kept
+    assert not log_promises(nothing, 900, has_backups=True)[0].is_kept
+    [lag, _] = log_promises(nothing, 900, has_backups=False)
+    assert lag.is_kept
+    assert "no backup needs it" in lag.description
 
 
 SECOND = 1 / 3600
@@ -455,7 +462,7 @@ def test_a_dump_is_in_one_of_the_glacier_classes(storage_class: str, is_kept: bo
 
 @pytest.mark.parametrize(("seconds", "is_kept"), [(900, True), (900.5, False)])
 def test_the_log_may_be_as_late_as_is_allowed(seconds: float, is_kept: bool) -> None:
-    lag, continuity = log_promises(LogState(NOW, seconds, (), {}), 900)
+    lag, continuity = log_promises(LogState(NOW, seconds, (), {}), 900, has_backups=True)
     assert (lag.name, lag.severity, lag.is_kept) == ("wal_lag", "ERROR", is_kept)
     assert lag.kept == f"{seconds:.0f} s behind"
     assert (continuity.name, continuity.severity) == ("wal_continuity", "ERROR")
@@ -463,7 +470,7 @@ def test_the_log_may_be_as_late_as_is_allowed(seconds: float, is_kept: bool) -> 
 
 
 def test_a_log_of_which_nothing_is_there_is_told_as_that() -> None:
-    lag, _ = log_promises(LogState(None, 0.0, (), {}), 900)
+    lag, _ = log_promises(LogState(None, 0.0, (), {}), 900, has_backups=True)
     assert lag.broken == ("nothing of the log is in the archive",)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
 from ft_ops.definitions import defs
@@ -80,9 +81,24 @@ def test_a_missed_target_fails_the_check_names_the_index_and_keeps_the_plan(
     assert "Node Type" in str(plan.value)
 
 
-def test_no_content_fails_latency_and_leaves_the_rest(
+def test_an_empty_database_is_healthy(database: Database, instance: dg.DagsterInstance) -> None:
+    result = run("check_health", instance)
+    assert result.success
+    latency = checks(result)["latency_within_targets"]
+    assert (latency.passed, latency.description) == (
+        True,
+        "nothing to measure: the database has no content yet",
+    )
+
+
+def test_content_that_nobody_sees_fails_latency_and_leaves_the_rest(
     database: Database, instance: dg.DagsterInstance
 ) -> None:
+    with psycopg.connect(database.admin_url) as admin:
+        admin.execute(
+            "INSERT INTO content_segment_keys (id, created_at, thread_id, sequence_number)"
+            " VALUES (gen_random_uuid(), now(), gen_random_uuid(), 1)"
+        )
     result = run("check_health", instance)
     assert not result.success
     assert "disk_headroom" in checks(result)

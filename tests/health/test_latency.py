@@ -50,7 +50,15 @@ def test_visitors_are_members_who_look_at_their_own_family(reader: Connection) -
 
 
 def test_an_empty_database_has_no_visitors(connection: Connection) -> None:
-    with pytest.raises(OpsError, match="has any content"):
+    assert sample_parameters(connection, 5, Random(1)) == []
+
+
+def test_content_that_nobody_sees_is_not_taken_for_none(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO content_segment_keys (id, created_at, thread_id, sequence_number)"
+        " VALUES (gen_random_uuid(), now(), gen_random_uuid(), 1)"
+    )
+    with pytest.raises(OpsError, match="no family with an active member has any content"):
         sample_parameters(connection, 5, Random(1))
 
 

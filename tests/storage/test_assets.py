@@ -115,6 +115,10 @@ def test_the_check_compares_full_with_incremental(
         return found.passed, found.severity
 
     warned, failed = ((False, s) for s in (dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR))
+    assert verdict({})[0]
+    world.connection.execute(
+        "UPDATE ops.storage_recomputations SET taken_at = taken_at - interval '9 days'"
+    )
     assert verdict({}) == warned
     assert verdict(FULL)[0]
 

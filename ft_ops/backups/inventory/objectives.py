@@ -181,10 +181,16 @@ def only_whole_backups(inventory: Inventory) -> Promise:
     )
 
 
-def log_promises(state: LogState, lag_seconds: float) -> list[Promise]:
-    """The archived log is recent, and it has no holes."""
+def log_promises(state: LogState, lag_seconds: float, *, has_backups: bool) -> list[Promise]:
+    """The archived log is recent, and it has no holes.
+
+    Before the first backup it need not reach the archive yet: without one it restores nothing.
+    """
     lag = []
-    if state.restorable_to is None:
+    kept = f"{state.lag_seconds:.0f} s behind"
+    if state.restorable_to is None and not has_backups:
+        kept = "nothing of the log is in the archive yet, and no backup needs it"
+    elif state.restorable_to is None:
         lag.append("nothing of the log is in the archive")
     elif state.lag_seconds > lag_seconds:
         lag.append(
@@ -192,7 +198,7 @@ def log_promises(state: LogState, lag_seconds: float) -> list[Promise]:
             f"and {lag_seconds:.0f} s are allowed"
         )
     return [
-        Promise("wal_lag", kept=f"{state.lag_seconds:.0f} s behind", broken=tuple(lag)),
+        Promise("wal_lag", kept=kept, broken=tuple(lag)),
         Promise("wal_continuity", kept="no hole, no stray timeline", broken=state.problems),
     ]
 
