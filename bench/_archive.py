@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from typing import Final, LiteralString
 
 import pandas as pd
@@ -10,9 +11,11 @@ from psycopg import adapters, sql
 
 from bench.frame import BenchContext
 from ft_ops.archive.month.content import TABLES
-from ft_ops.archive.month.ledger import Generation, latest, supersede
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import latest, supersede
 from ft_ops.archive.proof.proof import prove_month
-from ft_ops.archive.store.export import ArchiveTarget, export_month
+from ft_ops.archive.run import ArchiveTarget, Limits, Rules, Run
+from ft_ops.archive.store.export import export_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
@@ -20,6 +23,7 @@ from ft_ops.s3.objects import versions
 
 RUN: Final = "bench"
 PART_BYTES: Final = 256 << 20
+NO_LIMITS: Final = Limits(replication_lag_seconds=1e9, latency_ms=1e9, longest_pause_seconds=0)
 DUMP_KEY: Final = "pg_dump/month"
 
 _TEXT_IN_PANDAS: Final = {adapters.types["uuid"].oid, adapters.types["jsonb"].oid}
@@ -46,31 +50,43 @@ def archive_prefix(connection: Connection) -> str:
     return f"bench/{connection.info.dbname}"
 
 
+def bench_run(connection: Connection, url: str, bucket: Bucket, limits: Limits = NO_LIMITS) -> Run:
+    """What the archive's steps are given here: nothing is held, and everything may go."""
+    target = ArchiveTarget(bucket, archive_prefix(connection), PART_BYTES)
+    rules = Rules(
+        retention_years=1,
+        purge_enabled=True,
+        grace=timedelta(0),
+        storage_class="DEEP_ARCHIVE",
+        lock=None,
+        limits=limits,
+    )
+    return Run(connection, url, lambda: target, rules, RUN)
+
+
 class ArchivedMonth:
     """A month in archived_content_segments that is exported and proven again and again."""
 
     def __init__(self, connection: Connection, url: str, bucket: Bucket, month: Month) -> None:
-        self._connection = connection
-        self._url = url
-        self._target = ArchiveTarget(bucket, archive_prefix(connection), PART_BYTES)
+        self._run = bench_run(connection, url, bucket)
         self._month = month
 
     @property
     def generation(self) -> Generation:
-        found = latest(self._connection, self._month)
+        found = latest(self._run.connection, self._month)
         assert found is not None, f"{self._month} was not moved"
         return found
 
     def begin_again(self) -> None:
         """Give up what was exported; the next export is another generation's."""
         if self.generation.state != "archived":
-            supersede(self._connection, self.generation, "exported again", RUN)
+            supersede(self._run.connection, self.generation, "exported again", RUN)
 
     def export(self) -> None:
-        export_month(self._connection, self._url, self._target, self.generation, run_id=RUN)
+        export_month(self._run, self.generation)
 
     def prove(self) -> None:
-        prove_month(self._connection, self._url, self._target, self.generation, run_id=RUN)
+        prove_month(self._run, self.generation)
 
 
 def rely_on_a_backup(connection: Connection, month: Month) -> None:

@@ -9,10 +9,9 @@ from typing import LiteralString
 from psycopg import sql
 
 from bench.frame.fill import SESSIONS, unchecked, unnoted
-from ft_ops.archive.month.content import table_columns
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
-from ft_ops.pg.connect import connect
+from ft_ops.pg.connect import Connection, connect
 
 _SELECTIONS: Mapping[str, LiteralString] = {
     "content_segments": "SELECT {values} FROM {source} AS c",
@@ -48,12 +47,12 @@ def copy_month(url: str, original: Month, rows: int, month: Month, numbers: rang
     )
     with connect(url, application="bench") as connection:
         ensure_months(connection, "content_segments", [month])
-        columns = {table: table_columns(connection, table) for table in _SELECTIONS}
+        columns = {table: _columns(connection, table) for table in _SELECTIONS}
 
     def copy(number: int) -> None:
         with unchecked(url) as admin:
             for table, selection in _SELECTIONS.items():
-                names = [column.name for column in columns[table]]
+                names = columns[table]
                 values = [_value(table, name, original, month, number) for name in names]
                 insert = sql.SQL("INSERT INTO {table} ({names}) ").format(
                     table=sql.Identifier(table),
@@ -70,6 +69,15 @@ def copy_month(url: str, original: Month, rows: int, month: Month, numbers: rang
         connection.execute(
             sql.SQL("VACUUM ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, tables)))
         )
+
+
+def _columns(connection: Connection, table: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+        " AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+        [table],
+    )
+    return [name for (name,) in rows]
 
 
 def _value(table: str, name: str, original: Month, month: Month, number: int) -> sql.Composable:

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from bench._archive import (
     DUMP_KEY,
-    RUN,
     ArchivedMonth,
+    bench_run,
     copy_month_apart,
     copy_to_nowhere,
     dump_and_upload,
@@ -55,7 +55,7 @@ def run(context: BenchContext) -> Iterator[Result]:
     month = template.first.plus(1)
     size = f"{template.segments_per_month:,} segments in the month"
     with context.clone(template) as url, connect(url, application="bench") as connection:
-        move_month(connection, month, run_id=RUN)
+        move_month(bench_run(connection, url, context.bucket), month)
         copy_month_apart(connection, month)
         connection.execute("VACUUM ANALYZE")
         archived = ArchivedMonth(connection, url, context.bucket, month)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench._archive import RUN, ArchivedMonth
+from bench._archive import ArchivedMonth, bench_run
 from bench.frame import BenchContext, Result, alternating, seconds
 from ft_ops.archive.move.move import move_month
 from ft_ops.pg.connect import connect
@@ -18,7 +18,7 @@ def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
     month = template.first.plus(1)
     with context.clone(template) as url, connect(url, application="bench") as connection:
-        move_month(connection, month, run_id=RUN)
+        move_month(bench_run(connection, url, context.bucket), month)
         archived = ArchivedMonth(connection, url, context.bucket, month)
 
         def export() -> float:

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 
-from bench._archive import PART_BYTES, RUN, archive_prefix, rely_on_a_backup
+from bench._archive import bench_run, rely_on_a_backup
 from bench._disturbance import Job, disturbance, stay_quiet, warm_up
 from bench.frame import BenchContext, Result
 from bench.frame.load import ApplicationLoad, application_load
 from ft_ops.archive.month.ledger import latest
 from ft_ops.archive.move.move import move_month
 from ft_ops.archive.proof.proof import prove_month
-from ft_ops.archive.purge.gates import PurgeRules
 from ft_ops.archive.purge.purge import plan_purge, purge_month
-from ft_ops.archive.purge.throttle import Limits, Throttle
-from ft_ops.archive.store.export import ArchiveTarget, export_month
+from ft_ops.archive.purge.throttle import throttle_of
+from ft_ops.archive.run import Limits
+from ft_ops.archive.store.export import export_month
 from ft_ops.archive.store.freeze import freeze_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
@@ -40,7 +40,6 @@ REASON = (
     " The move's detach and attach make every session plan its statements anew, and an export's"
     " sort can't rest half way. On a server of its own, or with more cores, it was not measured"
 )
-RULES = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
 
 
 def run(context: BenchContext) -> Iterator[Result]:
@@ -87,23 +86,15 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
         load.window("archive"),
     ):
         pace = pace_beside_others(beside, load_settings().archive_share_beside_others)
-        target = ArchiveTarget(context.bucket, archive_prefix(connection), PART_BYTES, pace)
+        run = replace(bench_run(connection, url, context.bucket), pace=pace)
         with load.window("archive: move"):
-            generation = move_month(connection, month, run_id=RUN).generation
+            generation = move_month(run, month).generation
         with load.window("archive: export"):
-            generation = export_month(connection, url, target, generation, run_id=RUN)
+            generation = export_month(run, generation)
         with load.window("archive: prove"):
-            generation = prove_month(connection, url, target, generation, run_id=RUN)
+            generation = prove_month(run, generation)
         with load.window("archive: freeze"):
-            freeze_month(
-                connection,
-                target.bucket,
-                target.prefix,
-                generation,
-                storage_class="DEEP_ARCHIVE",
-                lock=None,
-                run_id=RUN,
-            )
+            freeze_month(run, generation)
 
 
 def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
@@ -121,12 +112,9 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
         rely_on_a_backup(connection, month)
         generation = latest(connection, month)
         assert generation is not None
-        pace = pace_beside_others(connection, settings.archive_share_beside_others)
+        run = bench_run(connection, url, context.bucket, limits)
         with load.window("purge"):
             with load.window("purge: plan"):
-                plan = plan_purge(
-                    connection, context.bucket, generation, RULES, datetime.now(UTC), pace
-                )
+                plan = plan_purge(run, generation)
             with load.window("purge: remove"):
-                throttle = Throttle(connection, limits, lambda line: None)
-                purge_month(connection, plan, throttle, run_id=RUN)
+                purge_month(run, plan, throttle_of(run))

@@ -15,19 +15,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import accumulate
 from typing import Final
 
-from bench._archive import RUN, ArchivedMonth, archive_prefix, rely_on_a_backup
+from bench._archive import ArchivedMonth, bench_run, rely_on_a_backup
 from bench._copies import copy_month
 from bench.frame import BenchContext, Curve, Result, in_child, seconds
-from ft_ops.archive.month.ledger import Generation, latest
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import latest
 from ft_ops.archive.move.move import move_month
-from ft_ops.archive.purge.gates import PurgeRules
 from ft_ops.archive.purge.purge import plan_purge, purge_month
-from ft_ops.archive.purge.throttle import Limits, Throttle
+from ft_ops.archive.purge.throttle import throttle_of
 from ft_ops.archive.store.freeze import freeze_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
@@ -38,8 +37,6 @@ QUICK_ROWS: Final = 5_000
 TIMES: Final = "1,3,10"
 QUICK_TIMES: Final = "1,3"
 DAYS: Final = 31
-RULES: Final = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
-NO_LIMITS: Final = Limits(replication_lag_seconds=1e9, latency_ms=1e9, longest_pause_seconds=0)
 
 STEPS: Final = {
     "move": "move a month to the archive's table",
@@ -118,33 +115,21 @@ def _months_before(first: Month, number: int) -> list[Month]:
 
 def _live(context: BenchContext, url: str, month: Month, life: Life) -> None:
     with connect(url, application="bench") as connection:
-        life.time("move", seconds(lambda: move_month(connection, month, run_id=RUN)))
+        run = bench_run(connection, url, context.bucket)
+        life.time("move", seconds(lambda: move_month(run, month)))
         for step, function in (("export", export), ("prove", prove)):
             report = in_child(function, url, context.bucket.name, month.key)
             life.time(step, report.seconds)
             life.peak_bytes[step].append(report.peak_bytes)
-        life.time("freeze", seconds(lambda: _freeze(context, connection, month)))
-
-
-def _freeze(context: BenchContext, connection: Connection, month: Month) -> None:
-    freeze_month(
-        connection,
-        context.bucket,
-        archive_prefix(connection),
-        _generation(connection, month),
-        storage_class="DEEP_ARCHIVE",
-        lock=None,
-        run_id=RUN,
-    )
+        life.time("freeze", seconds(lambda: freeze_month(run, _generation(connection, month))))
 
 
 def _purge(context: BenchContext, url: str, month: Month) -> None:
     with connect(url, application="bench") as connection:
         rely_on_a_backup(connection, month)
-        generation = _generation(connection, month)
-        plan = plan_purge(connection, context.bucket, generation, RULES, datetime.now(UTC))
-        throttle = Throttle(connection, NO_LIMITS, lambda line: None)
-        purge_month(connection, plan, throttle, run_id=RUN)
+        run = bench_run(connection, url, context.bucket)
+        plan = plan_purge(run, _generation(connection, month))
+        purge_month(run, plan, throttle_of(run))
 
 
 def _generation(connection: Connection, month: Month) -> Generation:

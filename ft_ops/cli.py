@@ -297,6 +297,23 @@ def restore(
         click.echo(line)
 
 
+@commands.group()
+def archive() -> None:
+    """Ways out of what the archive's jobs have begun."""
+
+
+@archive.command("cancel")
+@click.option("--month", required=True, help="The month that was asked back, such as 2017-03.")
+def archive_cancel(month: str) -> None:
+    """End the thaw or erasure of a month before its time, from whatever state it is in."""
+    from ft_ops.archive import archive_run, cancel
+    from ft_ops.pg.locks import only_one
+
+    parsed = Month.parse(month)
+    with _database("archive") as connection, only_one(connection, f"archive {parsed}"):
+        click.echo(cancel(archive_run(connection, load_settings(), "ft-ops", click.echo), parsed))
+
+
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...]) -> None:

@@ -36,6 +36,7 @@ def test_asset_keys_by_group() -> None:
             "thawed_content_segments",
             "refrozen_content_segments",
             "erased_archive_content",
+            "superseded_archive_content",
         },
         "backups": {
             "full_backup",
@@ -65,6 +66,7 @@ def test_jobs() -> None:
         "thaw_archived_content",
         "refreeze_thawed_content",
         "erase_archived_content",
+        "remove_superseded_content",
         "check_archive_bucket",
         "take_full_backup",
         "take_incremental_backup",
@@ -100,6 +102,7 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("archive_old_content", "0 0 1 * *"),
         ("archive_old_content", "0 6 * * *"),
         ("purge_archived_content", "0 4 * * *"),
+        ("remove_superseded_content", "30 5 * * *"),
         ("check_archive_bucket", "45 0 * * *"),
         ("take_full_backup", "0 2 * * *"),
         ("take_incremental_backup", "0 */6 * * *"),

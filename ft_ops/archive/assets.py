@@ -4,28 +4,20 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from ft_ops.archive.month.content import ARCHIVED, HOT, TABLES, archived_name, hot_name
+from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name, hot_name
 from ft_ops.archive.month.digest import total
-from ft_ops.archive.month.ledger import Generation, latest, supersede
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import in_database, latest, supersede
 from ft_ops.archive.month.relation import attached_relation
+from ft_ops.archive.month.states import UNFINISHED
+from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.move import move_month
 from ft_ops.archive.move.preflight import LOCKS, Preflight, preflight
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.purge.purge import PurgePlan, plan_purge, purge_month
-from ft_ops.archive.resources import (
-    UNFINISHED,
-    DryRunOff,
-    DryRunOn,
-    archive_target,
-    gates_table,
-    month_at_work,
-    object_lock,
-    purge_rules,
-    throttle,
-)
+from ft_ops.archive.purge.throttle import throttle_of
+from ft_ops.archive.resources import DryRunOff, DryRunOn, gates_table, month_at_work, paced
 from ft_ops.archive.store.layout import manifest_key
-from ft_ops.archive.thaw.ledger import open_thaw
-from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
 from ft_ops.format import human_bytes
 from ft_ops.months import Month
@@ -36,7 +28,6 @@ from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource
 from ft_ops.pg.catalog import partition_sizes, partitions_of
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.pace import pace_beside_others
 from ft_ops.settings import Settings
 
 
@@ -62,18 +53,18 @@ def archived_content_segments(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
-    with month_at_work(database, month) as connection:
+    with month_at_work(context, database, settings, month) as run:
         seen = preflight(
-            connection,
+            run.connection,
             month,
             retention_years=settings.retention_years,
             longest_snapshot_seconds=settings.longest_snapshot_seconds,
-            now=utc_now(),
+            now=run.clock(),
         )
         if config.dry_run:
             show_dry_run(context, _preflight_metadata(seen))
             # The next step is skipped in this run, because this one yields nothing.
-            _show_export(context, seen, latest(connection, month), settings)
+            _show_export(context, seen, _current(run.connection, month), settings)
             return
         if seen.fatal:
             raise Refused(
@@ -81,7 +72,7 @@ def archived_content_segments(
                 cause="; ".join(seen.fatal),
                 next_step="see the preflight in this run's metadata by a dry run",
             )
-        move = move_month(connection, month, run_id=context.run.run_id, log=context.log.info)
+        move = move_month(run, month)
     yield dg.MaterializeResult(
         metadata={
             **_preflight_metadata(seen),
@@ -116,10 +107,10 @@ def content_archive(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
-    with month_at_work(database, month) as connection:
-        generation = latest(connection, month)
+    with month_at_work(context, database, settings, month) as run:
+        generation = _current(run.connection, month)
         if config.dry_run:
-            show_dry_run(context, _export_plan(connection, month, generation, settings))
+            show_dry_run(context, _export_plan(run.connection, month, generation, settings))
             return
         if generation is None:
             raise Refused(
@@ -127,25 +118,16 @@ def content_archive(
                 cause="the month was never moved to archived_content_segments",
                 next_step="materialize archived_content_segments for it first",
             )
-        thaw = open_thaw(connection, month)
-        if thaw is not None and thaw.purpose == "erasure":
+        thaw = open_thaw(run.connection, month)
+        if thaw is not None and generation.is_in_database and generation.state in UNFINISHED:
             raise Refused(
                 f"archive of {month}",
-                cause=f"{thaw.name} is rewriting it",
-                next_step="let the job erase_archived_content end",
+                cause=f"{thaw.name} is under way, {thaw.state}",
+                next_step="let it end, or end it: ft-ops archive cancel --month " + str(month),
             )
-        with database.connect("archive pace") as beside:
-            pace = pace_beside_others(beside, settings.archive_share_beside_others)
-            generation = archive_content(
-                connection,
-                settings.require_database_url(),
-                archive_target(settings, pace),
-                generation,
-                storage_class=settings.archive_storage_class,
-                lock=object_lock(settings),
-                run_id=context.run.run_id,
-                log=context.log.info,
-            )
+        if generation.is_in_database:
+            with paced(run, database) as beside:
+                generation = archive_content(beside, generation)
     yield dg.MaterializeResult(metadata=_generation_metadata(generation, settings))
 
 
@@ -172,58 +154,60 @@ def purged_content_segments(
 ) -> Iterator[dg.MaterializeResult[None]]:
     month = Month.parse(context.partition_key)
     with (
-        month_at_work(database, month) as connection,
+        month_at_work(context, database, settings, month) as run,
         RefusalsShown(context, dry_run=config.dry_run),
     ):
-        generation = latest(connection, month)
+        generation = _current(run.connection, month)
         if generation is None:
             raise Refused(
                 f"purge of {month}",
                 cause="nothing of it was archived",
                 next_step="materialize archived_content_segments and content_archive first",
             )
-        if generation.state == "purged":
+        if not generation.is_in_database:
             if config.dry_run:
                 show_dry_run(context, {"decision": "done before"})
             else:
                 yield dg.MaterializeResult(metadata={"decision": "done before"})
             return
-        plan = plan_purge(
-            connection,
-            archive_target(settings).bucket,
-            generation,
-            purge_rules(settings),
-            utc_now(),
-            pace_beside_others(connection, settings.archive_share_beside_others),
-        )
+        plan = plan_purge(run, generation, compare=config.dry_run)
         metadata = _plan_metadata(plan)
         if config.dry_run:
             show_dry_run(context, metadata)
             return
         if plan.decision == "export again":
-            following = supersede(
-                connection, generation, "; ".join(plan.changed), context.run.run_id
-            )
-            context.log.warning("%s: %s is exported next", "; ".join(plan.changed), following.name)
+            why = "; ".join(plan.changed)
+            following = supersede(run.connection, generation, why, run.run_id)
+            context.log.warning("%s: %s is exported next", why, following.name)
             yield dg.MaterializeResult(metadata={"next": following.name, **metadata})
             return
-        purge = purge_month(
-            connection,
-            plan,
-            throttle(connection, settings, context.log.info),
-            run_id=context.run.run_id,
-            log=context.log.info,
-        )
-    if config.dry_run:
-        return
-    yield dg.MaterializeResult(
-        metadata={
+        purge = purge_month(run, plan, throttle_of(run))
+        done = {
             **metadata,
             "segments removed": purge.segments,
             "segments that changed and stay": purge.kept,
             **({"next": purge.next.name} if purge.next else {}),
         }
-    )
+        if purge.stopped:
+            context.log_event(
+                dg.AssetObservation(
+                    asset_key=context.asset_key, partition=context.partition_key, metadata=done
+                )
+            )
+            raise Refused(
+                f"purge of {purge.generation.name}",
+                cause=purge.stopped,
+                next_step="what is left of the month is in archived_content_segments again; run "
+                "it again once nothing speaks against it",
+            )
+    if config.dry_run:
+        return
+    yield dg.MaterializeResult(metadata=done)
+
+
+def _current(connection: Connection, month: Month) -> Generation | None:
+    """The generation in the database; else the newest one, None when there is none."""
+    return in_database(connection, month) or latest(connection, month)
 
 
 def _show_export(
@@ -263,7 +247,9 @@ def _export_plan(
 def _export_metadata(
     month: Month, generation: Generation | None, rows: int, size: int, settings: Settings
 ) -> Mapping[str, dg.MetadataValue | int | str]:
-    if generation is not None and generation.state not in UNFINISHED:
+    if generation is not None and not (
+        generation.is_in_database and generation.state in UNFINISHED
+    ):
         return {"would do": "nothing", **_generation_metadata(generation, settings)}
     number = 1 if generation is None else generation.number
     manifest = manifest_key(settings.archive_prefix, month, number)
@@ -303,7 +289,7 @@ def _generation_metadata(
         "bytes in the bucket": human_bytes(generation.bytes),
         "rows": table(
             ["table", "rows", "digest"],
-            ((name, rows.get(name, 0), str(total(digests.get(name, {})))) for name in TABLES),
+            ((name, rows.get(name, 0), str(total(digests[name]))) for name in digests),
         ),
         "objects": table(
             ["object", "rows", "bytes", "class", "version", "sha256"],
@@ -330,5 +316,5 @@ def _plan_metadata(plan: PurgePlan) -> dict[str, dg.MetadataValue | str]:
     return {
         "decision": plan.decision,
         "gates": gates_table(plan.gates),
-        "changed since the proof": dg.MetadataValue.json(list(plan.changed)),
+        "changed since the proof": dg.MetadataValue.json([*plan.changed, *plan.edited]),
     }

@@ -11,16 +11,21 @@ from ft_ops.archive.assets import (
     purged_content_segments,
 )
 from ft_ops.archive.checks import archive_bucket_is_safe
-from ft_ops.archive.month.content import ARCHIVED
-from ft_ops.archive.month.ledger import all_latest
-from ft_ops.archive.move.preflight import due_months, due_on
-from ft_ops.archive.resources import UNFINISHED, DryRunOn, archive_target
-from ft_ops.archive.thaw.ledger import Thaw, open_thaws, record_thaw_error
-from ft_ops.archive.thaw.thaw import is_readable
-from ft_ops.archive.thaw_assets import (
+from ft_ops.archive.erase_assets import (
     EraseConfig,
-    ThawConfig,
     erased_archive_content,
+    superseded_archive_content,
+)
+from ft_ops.archive.month.content import ARCHIVED
+from ft_ops.archive.month.ledger import all_in_database
+from ft_ops.archive.month.states import TO_LOAD, UNFINISHED
+from ft_ops.archive.month.thaws import Thaw, open_thaws, record_thaw_error
+from ft_ops.archive.move.preflight import due_months, due_on
+from ft_ops.archive.resources import DryRunOn
+from ft_ops.archive.run import archive_target
+from ft_ops.archive.thaw.thaw import answer
+from ft_ops.archive.thaw_assets import (
+    ThawConfig,
     refrozen_content_segments,
     thawed_content_segments,
 )
@@ -73,6 +78,13 @@ erase_archived_content = asset_job(
     identity=True,
 )
 
+remove_superseded_content = asset_job(
+    "remove_superseded_content",
+    ["superseded_archive_content"],
+    "Removes objects that another generation or version replaces. A dry run by hand.",
+    identity=True,
+)
+
 check_archive_bucket = asset_job(
     "check_archive_bucket",
     dg.AssetSelection.checks(archive_bucket_is_safe),
@@ -81,10 +93,26 @@ check_archive_bucket = asset_job(
 )
 
 check_archive_bucket_daily = schedule(
-    "check_archive_bucket_daily",
-    check_archive_bucket,
-    "45 0 * * *",
+    "check_archive_bucket_daily", check_archive_bucket, "45 0 * * *"
 )
+
+
+@dg.schedule(
+    job=remove_superseded_content,
+    cron_schedule="30 5 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="What a generation of yesterday replaces is gone today; nothing while "
+    "FT_PURGE_ENABLED is false.",
+)
+def remove_superseded_content_daily(
+    context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask once a day: what was erased may still lie in a generation that is replaced."""
+    if not settings.purge_enabled:
+        return dg.SkipReason("FT_PURGE_ENABLED is not set to true")
+    config = dg.RunConfig(ops={"superseded_archive_content": DryRunOn(dry_run=False)})
+    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), run_config=config)
 
 
 @dg.schedule(
@@ -106,6 +134,7 @@ def archive_old_content_monthly(
     with as_failure(), database.connect("archive schedule") as connection:
         due = due_months(connection, settings.retention_years, context.scheduled_execution_time)
         waiting = {partition.month for partition in partitions_of(connection, ARCHIVED)}
+        waiting |= {thaw.month for thaw in open_thaws(connection)}
         months = [month for month in due if month not in waiting]
     if not months:
         return dg.SkipReason("no month is due")
@@ -122,13 +151,13 @@ def archive_old_content_monthly(
 def finish_archives_daily(
     context: dg.ScheduleEvaluationContext, database: DatabaseResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for the months whose newest generation is unfinished and no erasure's."""
+    """Ask for the months whose generation in the database is unfinished, and not asked back."""
     with as_failure(), database.connect("archive schedule") as connection:
-        erasing = {thaw.month for thaw in open_thaws(connection) if thaw.purpose == "erasure"}
+        busy = {thaw.month for thaw in open_thaws(connection)}
         months = [
             g.month
-            for g in all_latest(connection)
-            if g.state in UNFINISHED and g.month not in erasing
+            for g in all_in_database(connection)
+            if g.state in UNFINISHED and g.month not in busy
         ]
     if not months:
         return dg.SkipReason("no archive is unfinished")
@@ -148,20 +177,30 @@ def purge_archived_content_daily(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Ask for months past their grace, and for those whose purge was begun."""
-    with as_failure():
-        if not settings.purge_enabled:
-            return dg.SkipReason("FT_PURGE_ENABLED is not set to true")
-        with database.connect("purge schedule") as connection:
-            proven_before = context.scheduled_execution_time - timedelta(
-                days=settings.purge_grace_days
-            )
-            months = [
-                g.month
-                for g in all_latest(connection)
-                if g.state == "purging"
-                or (g.state == "frozen" and g.proven_at and g.proven_at <= proven_before)
-            ]
+    """Ask for months past their grace, and for those whose purge was begun.
+
+    The latter also when FT_PURGE_ENABLED is false by now: what is left of them is put back. A month
+    that is asked back waits.
+    """
+    with as_failure(), database.connect("purge schedule") as connection:
+        proven_before = context.scheduled_execution_time - timedelta(days=settings.purge_grace_days)
+        busy = {thaw.month for thaw in open_thaws(connection)}
+        standing = all_in_database(connection)
+    begun = [g.month for g in standing if g.state == "purging"]
+    if not settings.purge_enabled and not begun:
+        return dg.SkipReason("FT_PURGE_ENABLED is not set to true")
+    months = [
+        g.month
+        for g in standing
+        if g.state == "purging"
+        or (
+            settings.purge_enabled
+            and g.state == "frozen"
+            and g.month not in busy
+            and g.proven_at is not None
+            and g.proven_at <= proven_before
+        )
+    ]
     if not months:
         return dg.SkipReason("no frozen month is past its grace")
     config = dg.RunConfig(ops={"purged_content_segments": DryRunOn(dry_run=False)})
@@ -214,7 +253,10 @@ def _next_run(
     if thaw.state == "refreezing" or (thaw.state == "thawed" and is_over):
         due = due_on(thaw.month, settings.retention_years)
         return _refreeze_request(thaw.month.key, run_key) if due <= utc_now() else None
-    if thaw.state == "thawed" or not is_readable(connection, bucket, thaw):
+    if thaw.state == "thawed":
+        return None
+    # A copy that has expired before it was loaded is asked for again by the same run.
+    if thaw.state in TO_LOAD and answer(connection, bucket, thaw) == "waiting":
         return None
     if thaw.purpose == "erasure":
         return _erase_request(run_key)
@@ -285,6 +327,7 @@ defs = dg.Definitions(
         thawed_content_segments,
         refrozen_content_segments,
         erased_archive_content,
+        superseded_archive_content,
     ],
     asset_checks=[archive_bucket_is_safe],
     jobs=[
@@ -293,6 +336,7 @@ defs = dg.Definitions(
         thaw_archived_content,
         refreeze_thawed_content,
         erase_archived_content,
+        remove_superseded_content,
         check_archive_bucket,
     ],
     schedules=[
@@ -300,6 +344,7 @@ defs = dg.Definitions(
         archive_old_content_monthly,
         finish_archives_daily,
         purge_archived_content_daily,
+        remove_superseded_content_daily,
     ],
     sensors=[thaws_in_progress],
 )

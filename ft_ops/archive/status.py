@@ -11,7 +11,7 @@ from typing import Final
 
 from psycopg.rows import class_row
 
-from ft_ops.archive.month.holds import list_holds
+from ft_ops.archive.hold.holds import list_holds
 from ft_ops.archive.move.preflight import due_months
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.pg.connect import Connection

@@ -27,10 +27,15 @@ _NEXT_STEPS = {
 }
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+_DENIED = frozenset({"403", "AccessDenied"})
 
 
 class Missing(OpsError):
     """An object, or the version of it that was asked for, is not there."""
+
+
+class Denied(OpsError):
+    """S3 does not let it: by the role's policies, or by a lock or retention on the version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def naming(what: str) -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         message = error.response.get("Error", {}).get("Message", "")
-        kind = Missing if code in _MISSING else OpsError
+        kind = Missing if code in _MISSING else Denied if code in _DENIED else OpsError
         raise kind(
             what,
             cause=f"{error.operation_name} was refused: {code} {message}".rstrip(),

@@ -18,13 +18,12 @@ from rich.console import Console
 from ft_ops.archive import (
     TABLES,
     MonthDigests,
+    archive_run,
     differences,
     due_months,
     generations,
-    hot_source,
-    live_columns,
-    loaded,
-    month_digests,
+    hot_digests,
+    stored_digests,
     total,
 )
 from ft_ops.backups import newest_verified_backup
@@ -138,8 +137,7 @@ def _prepare(stage: Stage, size: DemoSize) -> SampleReport:
 
 
 def _digests_before(stage: Stage, due: Sequence[Month]) -> dict[Month, MonthDigests]:
-    columns = live_columns(stage.connection)
-    return {month: month_digests(stage.connection, hot_source(month), columns) for month in due}
+    return {month: hot_digests(stage.connection, month) for month in due}
 
 
 def _archive(stage: Stage, due: Sequence[Month]) -> None:
@@ -217,14 +215,9 @@ def _read_back(
             generation = generations(stage.connection, month)[-1]
             for item in generation.objects:
                 request_restore(stage.bucket, item.stored, days=1, tier="Bulk")
-            with loaded(
-                stage.connection,
-                stage.settings.require_database_url(),
-                stage.bucket,
-                generation,
-                purpose="demo",
-            ) as copy:
-                found = month_digests(stage.connection, copy.source, copy.columns)
+            found = stored_digests(
+                archive_run(stage.connection, stage.settings, "demo"), generation
+            )
             problems = differences(before[month], found)
             if problems:
                 raise OpsError(

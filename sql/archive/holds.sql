@@ -100,6 +100,11 @@ ORDER BY month;
 -- placed or released before.
 SELECT pg_sequence_last_value('ops.standing_holds') IS DISTINCT FROM 0;
 
+-- name: changes_of_holds
+-- One row.
+SELECT changes
+FROM ops.hold_changes;
+
 -- name: holds_on_segments
 -- Standing holds that hold rows of a month, or what belongs to these rows. Index probes of the month
 -- for each held user, thread and segment, of narrations, tags and links for each held user.

@@ -60,12 +60,3 @@ ORDER BY xact_start;
 -- name: oid_of
 -- Who a table of the schema public is. Catalog reads only.
 SELECT ('public.' || quote_ident(%(table)s))::regclass::oid;
-
--- name: stored_columns
--- The columns that rows are inserted with: all but generated ones. Catalog reads only.
-SELECT attname::text
-FROM pg_attribute
-WHERE attrelid = %(relation)s::oid
-  AND attnum > 0
-  AND NOT attisdropped
-  AND attgenerated = '';

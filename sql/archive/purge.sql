@@ -1,7 +1,100 @@
--- name: drop_purged
--- ACCESS EXCLUSIVE on the table, which stands alone, and for an instant on threads and users,
--- which its foreign keys reference: only under a short lock_timeout.
-DROP TABLE IF EXISTS {table};
+-- name: unit_buckets
+-- Segments by bucket, ascending. A scan of a table of the operations' own.
+SELECT bucket, count(*)
+FROM {units}
+GROUP BY bucket
+ORDER BY bucket;
+
+-- name: batch_segments
+-- A relation: the segments of some buckets that were proven and are there. Index probes by id.
+(
+    SELECT s.*
+    FROM {units} AS u
+    JOIN {segments} AS s ON s.id = u.segment_id
+    WHERE u.bucket = ANY ({buckets})
+);
+
+-- name: some_segments
+-- A relation: some segments of a month. Index probes by id.
+(
+    SELECT s.*
+    FROM {segments} AS s
+    WHERE s.id = ANY ({ids})
+);
+
+-- name: batch_units
+-- The segments of some buckets that are there, and whether each, with all that belongs to it alone,
+-- is what was proven. Index probes for each segment and its rows. ACCESS SHARE.
+SELECT u.segment_id, (now.rows, now.low, now.high) = (u.rows, u.low, u.high) AS is_same
+FROM {units} AS u
+JOIN ({now}) AS now ON now.segment_id = u.segment_id
+WHERE u.bucket = ANY ({buckets});
+
+-- name: unproven_ends
+-- The segments of a batch that reach a shared row which was not proven as it is now. Index probes
+-- of the foreign keys for each segment. ACCESS SHARE.
+SELECT DISTINCT ends.segment_id
+FROM ({found}) AS found
+LEFT JOIN {proven} AS v
+    ON v.key = found.key
+   AND v.table_no = found.table_no
+   AND v.low = found.low
+   AND v.high = found.high
+JOIN ({ends}) AS ends ON {key} = found.key
+WHERE v.key IS NULL;
+
+-- name: delete_keys
+-- Row locks on some hundred keys and on what their cascade takes; the foreign keys' indexes serve
+-- it.
+DELETE FROM content_segment_keys AS k
+WHERE k.id = ANY (%(ids)s)
+  AND k.created_at >= %(lower)s
+  AND k.created_at < %(upper)s;
+
+-- name: derive_units
+-- The units of a month whose proof has no list: of the buckets whose digest is still the proven
+-- one. Buckets that were removed before count whole: then a bucket went or stayed as one.
+INSERT INTO {units} (segment_id, bucket, rows, low, high)
+SELECT now.segment_id, now.bucket, now.rows, now.low, now.high
+FROM ({now}) AS now
+WHERE now.bucket = ANY (%(buckets)s);
+
+-- name: derive_shared_units
+-- The shared rows of such a month, of the buckets whose digest is still the proven one.
+INSERT INTO {units} (table_no, key, low, high)
+SELECT now.table_no, now.key, now.low, now.high
+FROM ({now}) AS now
+WHERE now.bucket = ANY (%(buckets)s);
+
+-- name: record_purged
+-- In the transaction that removed the buckets' segments.
+UPDATE ops.archive
+SET purged_buckets = purged_buckets || %(buckets)s::smallint[]
+WHERE month = %(month)s
+  AND generation = %(generation)s;
+
+-- name: record_kept
+-- In the same transaction: the segments of these buckets that stay.
+INSERT INTO ops.kept_segments (month, generation, thaw, segment_id)
+SELECT %(month)s, %(generation)s, %(thaw)s, s.id
+FROM unnest(%(segments)s::uuid[]) AS s (id);
+
+-- name: has_kept
+-- Whether a removal has kept a segment so far. A look at a table of the operations' own.
+SELECT EXISTS (
+    SELECT
+    FROM ops.kept_segments
+    WHERE month = %(month)s
+      AND generation IS NOT DISTINCT FROM %(generation)s
+      AND thaw IS NOT DISTINCT FROM %(thaw)s
+);
+
+-- name: forget_kept
+-- In the transaction that ends the removal.
+DELETE FROM ops.kept_segments
+WHERE month = %(month)s
+  AND generation IS NOT DISTINCT FROM %(generation)s
+  AND thaw IS NOT DISTINCT FROM %(thaw)s;
 
 -- name: lock_alone
 -- ACCESS EXCLUSIVE on a table that stands alone, until the transaction ends: only under a short
@@ -12,11 +105,32 @@ LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 -- One scan of a table that stands alone.
 SELECT count(*) FROM {table};
 
--- name: count_kept
--- Rows whose bucket no recorded removal names: these stay. One scan of a table that stands alone.
-SELECT count(*)
-FROM {table}
-WHERE get_byte(uuid_send(id), 15) <> ALL (%(buckets)s);
+-- name: staying_rows
+-- A relation: the rows of a table that no recorded removal names. A hash anti-join with the
+-- operations' own list of what was proven.
+(
+    SELECT s.*
+    FROM {table} AS s
+    WHERE NOT EXISTS (
+        SELECT
+        FROM {units} AS u
+        WHERE u.segment_id = s.id
+          AND u.bucket = ANY ({buckets})
+          AND NOT EXISTS (
+              SELECT
+              FROM ops.kept_segments AS k
+              WHERE k.segment_id = u.segment_id
+                AND k.month = {month}
+                AND k.generation IS NOT DISTINCT FROM {generation}
+                AND k.thaw IS NOT DISTINCT FROM {thaw}
+          )
+    )
+);
+
+-- name: drop_purged
+-- ACCESS EXCLUSIVE on the table, which stands alone, and for an instant on threads and users,
+-- which its foreign keys reference: only under a short lock_timeout.
+DROP TABLE IF EXISTS {table};
 
 -- name: drop_kept
 -- A copy that a dead run left, in the operations' own schema. ACCESS EXCLUSIVE for an instant on
@@ -32,55 +146,23 @@ CREATE TABLE {kept} (
     FOREIGN KEY (user_id) REFERENCES users (id)
 );
 
+-- name: add_check_not_valid
+-- A constraint that holds for new rows only. ACCESS EXCLUSIVE on a table that stands alone; nothing
+-- is scanned.
+ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({definition}) NOT VALID;
+
 -- name: copy_kept
--- One scan of a table that stands alone. KEY SHARE locks on the threads and users of the rows that
--- stay: who deletes one of them waits for this statement, and then takes these rows too.
-INSERT INTO {kept} ({columns})
-SELECT {columns}
-FROM {table}
-WHERE get_byte(uuid_send(id), 15) <> ALL (%(buckets)s);
+-- KEY SHARE locks on the threads and users of the rows that stay: who deletes one of them waits for
+-- this statement, and then takes these rows too.
+INSERT INTO {kept} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {values}
+FROM {rows} AS c;
 
--- name: drop_purge_ids
--- This session's own.
-DROP TABLE IF EXISTS pg_temp.purge_ids;
-
--- name: create_purge_ids
--- The month's ids by bucket: each batch reads its part of this narrow table and probes the month by
--- id. One scan of the month.
-CREATE TEMPORARY TABLE purge_ids AS
-SELECT id, get_byte(uuid_send(id), 15)::smallint AS bucket
-FROM {segments}
-ORDER BY bucket;
-
--- name: index_purge_ids
--- Lets each batch read its buckets only: unindexed, the whole month would be read for every batch.
--- Sorted already; the session's own table.
-CREATE INDEX ON purge_ids (bucket);
-
--- name: analyze_purge_ids
--- Autovacuum doesn't see a session's own table: without statistics a batch is planned as a scan.
-ANALYZE purge_ids;
-
--- name: purge_id_buckets
--- Segments by bucket, ascending. A scan of the session's own table.
-SELECT bucket, count(*)
-FROM purge_ids
-GROUP BY bucket
-ORDER BY bucket;
-
--- name: delete_keys
--- Row locks on some thousand keys and on the narrations, tags and links that their cascade
--- takes; the foreign keys' indexes serve it.
-DELETE FROM content_segment_keys AS k
-USING purge_ids AS p
-WHERE p.bucket = ANY (%(buckets)s)
-  AND k.id = p.id;
-
--- name: batch_segments
--- A relation: the segments of some buckets. Index probes of the month by id.
-(
-    SELECT s.*
-    FROM purge_ids AS p
-    JOIN {segments} AS s ON s.id = p.id
-    WHERE p.bucket = ANY ({buckets})
-);
+-- name: derive_removed
+-- The segments that earlier runs have removed: of the buckets that the ledger recorded in the
+-- transactions that did it, those whose keys went. One scan of a table that stands alone.
+INSERT INTO {units} (segment_id, bucket, rows, low, high)
+SELECT s.id, get_byte(uuid_send(s.id), 15), 0, 0, 0
+FROM {table} AS s
+WHERE get_byte(uuid_send(s.id), 15) = ANY (%(buckets)s)
+  AND NOT EXISTS (SELECT FROM content_segment_keys AS k WHERE k.id = s.id);

@@ -1,8 +1,3 @@
--- name: forget_waiting_links
--- Links that only a month which leaves again has brought.
-DELETE FROM ops.waiting_links
-WHERE thawed_month = %(month)s;
-
 -- name: drop_empty
 -- A table that a dead run created and never filled; ACCESS EXCLUSIVE for an instant on the tables
 -- that its foreign keys reference.
@@ -26,16 +21,31 @@ SELECT
     CASE
         WHEN %(family_id)s::uuid IS NOT NULL AND mb.family_id IS DISTINCT FROM %(family_id)s
             THEN 'of other families'
-        WHEN t.id IS NULL THEN 'thread erased'
-        WHEN u.id IS NULL THEN 'author erased'
-        WHEN e.id IS NOT NULL THEN 'segment erased'
+        WHEN t.id IS NULL OR erased_thread.id IS NOT NULL THEN 'thread erased'
+        WHEN u.id IS NULL OR erased_user.id IS NOT NULL THEN 'author erased'
+        WHEN erased.id IS NOT NULL THEN 'segment erased'
+        WHEN live.id IS NOT NULL THEN 'in the database already'
         WHEN taken.id IS NOT NULL THEN 'sequence number taken by a newer segment'
+        WHEN NOT {references} THEN 'what they refer to is gone'
+        ELSE {violation}
     END AS left_out
 FROM {segments} AS s
 LEFT JOIN threads AS t ON t.id = s.thread_id
 LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id
 LEFT JOIN users AS u ON u.id = s.user_id
-LEFT JOIN ops.erasures AS e ON e.kind = 'segment' AND e.id = s.id
+LEFT JOIN ops.erasures AS erased_thread
+    ON erased_thread.kind = 'thread'
+   AND erased_thread.id = s.thread_id
+   AND (NOT erased_thread.used_again OR s.created_at < erased_thread.erased_at)
+LEFT JOIN ops.erasures AS erased_user
+    ON erased_user.kind = 'user'
+   AND erased_user.id = s.user_id
+   AND (NOT erased_user.used_again OR s.created_at < erased_user.erased_at)
+LEFT JOIN ops.erasures AS erased
+    ON erased.kind = 'segment'
+   AND erased.id = s.id
+   AND (NOT erased.used_again OR s.created_at < erased.erased_at)
+LEFT JOIN content_segment_keys AS live ON live.id = s.id
 LEFT JOIN content_segment_keys AS taken
     ON taken.thread_id = s.thread_id AND taken.sequence_number = s.sequence_number;
 
@@ -47,103 +57,228 @@ WHERE left_out IS NOT NULL
 GROUP BY left_out
 ORDER BY left_out;
 
--- name: thaw_waiting_links
--- Keeps links whose other end is not in the database, and inserts those of earlier thaws for which
--- this month brought the other end.
-WITH arrived AS (
-    DELETE FROM ops.waiting_links AS w
-    USING content_segment_keys AS source, content_segment_keys AS target
-    WHERE source.id = w.source_segment_id
-      AND target.id = w.target_segment_id
-    RETURNING
-        w.id, w.source_segment_id, w.target_segment_id, w.link_type, w.created_by, w.created_at,
-        w.metadata
-), inserted AS (
-    INSERT INTO content_links (
-        id, source_segment_id, target_segment_id, link_type, created_by, created_at, metadata
-    )
-    SELECT a.*
-    FROM arrived AS a
-    WHERE EXISTS (SELECT FROM users AS u WHERE u.id = a.created_by)
-    ON CONFLICT DO NOTHING
-)
-INSERT INTO ops.waiting_links (
-    id, source_segment_id, target_segment_id, link_type, created_by, created_at, metadata,
-    thawed_month
-)
-SELECT
-    c.id, c.source_segment_id, c.target_segment_id, c.link_type, c.created_by, c.created_at,
-    c.metadata, %(month)s
-FROM {links} AS c
-JOIN {archived} AS s ON s.id IN (c.source_segment_id, c.target_segment_id)
-WHERE NOT EXISTS (
-    SELECT
-    FROM content_segment_keys AS source, content_segment_keys AS target
-    WHERE source.id = c.source_segment_id
-      AND target.id = c.target_segment_id
-)
-ON CONFLICT DO NOTHING;
+-- name: thaw_segments
+-- Into a table that stands alone, or into the month's own. Its foreign keys take KEY SHARE locks on
+-- threads and users: who erases one of them waits for this transaction, or this one for him.
+INSERT INTO {archived} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {values}
+FROM {segments} AS s
+JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL;
 
 -- name: thaw_keys
 -- No trigger registers the rows of a table that stands alone.
 INSERT INTO content_segment_keys (id, created_at, thread_id, sequence_number)
-SELECT id, created_at, thread_id, sequence_number
-FROM {archived};
-
--- name: thaw_left_out_links
--- How many did not come back although both ends are in the database.
-SELECT count(*)
-FROM {links} AS c
-JOIN content_segment_keys AS source ON source.id = c.source_segment_id
-JOIN content_segment_keys AS target ON target.id = c.target_segment_id
-WHERE NOT EXISTS (SELECT FROM content_links AS live WHERE live.id = c.id);
-
--- name: thaw_left_out_narrations
--- How many did not come back although their segment did.
-SELECT count(*)
-FROM {narrations} AS c
-JOIN {archived} AS s ON s.id = c.content_segment_id
-WHERE NOT EXISTS (SELECT FROM photo_narrations AS live WHERE live.id = c.id);
-
--- name: thaw_left_out_tags
--- How many did not come back although their segment did.
-SELECT count(*)
-FROM {tags} AS c
-JOIN {archived} AS s ON s.id = c.content_segment_id
-WHERE NOT EXISTS (SELECT FROM content_tags AS live WHERE live.id = c.id);
-
--- name: thaw_links
--- Links of the segments that came back whose other end is in the database, in whatever month. A
--- link that another month's archive brought back before is there already.
-INSERT INTO content_links
-SELECT c.*
-FROM {links} AS c
-JOIN content_segment_keys AS source ON source.id = c.source_segment_id
-JOIN content_segment_keys AS target ON target.id = c.target_segment_id
-WHERE EXISTS (SELECT FROM users AS u WHERE u.id = c.created_by)
-ON CONFLICT DO NOTHING;
-
--- name: thaw_narrations
--- What belongs to the segments that came back. Row locks on new rows only.
-INSERT INTO photo_narrations
-SELECT c.*
-FROM {narrations} AS c
-JOIN {archived} AS s ON s.id = c.content_segment_id
-WHERE c.created_by IS NULL
-   OR EXISTS (SELECT FROM users AS u WHERE u.id = c.created_by);
-
--- name: thaw_segments
--- Into a table that stands alone. Its foreign keys take KEY SHARE locks on threads and users: who
--- erases one of them waits for this transaction, or this one for him.
-INSERT INTO {archived} ({columns})
-SELECT {segment_columns}
-FROM {segments} AS s
+SELECT s.id, s.created_at, s.thread_id, s.sequence_number
+FROM {archived} AS s
 JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL;
 
--- name: thaw_tags
+-- name: thaw_rows
 -- What belongs to the segments that came back. Row locks on new rows only.
-INSERT INTO content_tags
-SELECT c.*
-FROM {tags} AS c
-JOIN {archived} AS s ON s.id = c.content_segment_id
-WHERE EXISTS (SELECT FROM users AS u WHERE u.id = c.tagged_by);
+INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {values}
+FROM {rows}
+JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL
+WHERE {references}
+  AND {violation} IS NULL
+ON CONFLICT DO NOTHING;
+
+-- name: thaw_left_out_rows
+-- Which of them did not come back, by reason.
+SELECT found.reason, count(*)
+FROM (
+    SELECT
+        CASE
+            WHEN NOT {references}
+                THEN 'whoever made them, or what they belong to, is gone'
+            ELSE coalesce({violation}, 'another row has their key')
+        END AS reason
+    FROM {rows}
+    JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL
+    WHERE NOT EXISTS (SELECT FROM {live} AS live WHERE {matches})
+) AS found
+GROUP BY found.reason
+ORDER BY found.reason;
+
+-- name: came_back_with
+-- A relation: the shared rows that a segment which came back reaches, by key.
+(
+    SELECT DISTINCT {keys}
+    FROM ({ends}) AS ends
+    JOIN thaw_verdicts AS v ON v.id = ends.segment_id AND v.left_out IS NULL
+);
+
+-- name: wait_for_ends
+-- Shared rows of the segments that came back wait until all of their ends are in the database: most of
+-- them for an instant. Those that were deleted, or one of whose ends was, never come back. Hash joins
+-- of scratch tables; probes of tombstones.
+INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, row)
+SELECT
+    {table},
+    {key},
+    {month},
+    c.{as_of},
+    (SELECT row_to_json(x) FROM (SELECT {values}) AS x)
+FROM {touched} AS touched
+JOIN {rows} AS c ON {matches}
+WHERE {references}
+  AND {violation} IS NULL
+  AND NOT {deleted}
+  AND NOT {ends_deleted}
+ON CONFLICT (table_name, key, thawed_month) DO UPDATE
+SET as_of = excluded.as_of, row = excluded.row;
+
+-- name: thaw_left_out_shared
+-- How many of them did not come back although nothing is missing, by reason.
+SELECT found.reason, count(*)
+FROM (
+    SELECT
+        CASE
+            WHEN {deleted} THEN 'deleted meanwhile'
+            WHEN NOT {references}
+                THEN 'whoever made them, or what they belong to, is gone'
+            ELSE {violation}
+        END AS reason
+    FROM {touched} AS touched
+    JOIN {rows} AS c ON {matches}
+) AS found
+WHERE found.reason IS NOT NULL
+GROUP BY found.reason
+ORDER BY found.reason;
+
+-- name: find_arrivals
+-- The waiting rows of a table all of whose ends are in the database now, each in its newest version; in
+-- its own transaction's temporary table. Reads what waits: links between months.
+CREATE TEMPORARY TABLE thaw_arrivals ON COMMIT DROP AS
+SELECT DISTINCT ON (w.key) w.key, w.row
+FROM ops.waiting_rows AS w
+CROSS JOIN LATERAL json_populate_record(NULL::{live}, w.row) AS c
+WHERE w.table_name = {table}
+  AND {ends_live}
+  AND {references}
+  AND NOT {deleted}
+ORDER BY w.key, w.as_of DESC;
+
+-- name: drop_arrivals
+-- This transaction's own.
+DROP TABLE IF EXISTS pg_temp.thaw_arrivals;
+
+-- name: thaw_arrivals
+-- Row locks on new rows only.
+INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE
+SELECT {values}
+FROM thaw_arrivals AS a
+CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
+ON CONFLICT DO NOTHING;
+
+-- name: thaw_units
+-- What has come back, segment by segment, for the removal that ends the thaw. As large as the units
+-- of the month's proof.
+CREATE TABLE {units} AS
+SELECT u.segment_id, u.bucket, u.rows, u.low, u.high
+FROM ({now}) AS u
+JOIN thaw_verdicts AS v ON v.id = u.segment_id AND v.left_out IS NULL;
+
+-- name: create_thaw_shared
+-- Which shared rows that removal may take along, and on behalf of which month a row waited that is
+-- not in this one's archive.
+CREATE TABLE {units} (
+    table_no smallint NOT NULL,
+    key text NOT NULL,
+    low bigint NOT NULL,
+    high bigint NOT NULL,
+    waited_for date
+);
+
+-- name: thaw_shared_arrivals
+-- Rows that are in the database now, as they are there. Whether this month's archive holds one is told
+-- by what waited for it.
+INSERT INTO {units} (table_no, key, low, high, waited_for)
+SELECT
+    now.table_no,
+    now.key,
+    now.low,
+    now.high,
+    (
+        SELECT min(w.thawed_month)
+        FROM ops.waiting_rows AS w
+        WHERE w.table_name = {table}
+          AND w.key = now.key
+        HAVING bool_and(w.thawed_month <> {month})
+    )
+FROM ({now}) AS now;
+
+-- name: thaw_shared_waiting
+-- Rows of this month's archive that still wait, as they will be.
+INSERT INTO {units} (table_no, key, low, high)
+SELECT
+    {number},
+    w.key,
+    hashtextextended(r.line, 0),
+    hashtextextended(r.line, 1)
+FROM ops.waiting_rows AS w
+CROSS JOIN LATERAL json_populate_record(NULL::{live}, w.row) AS c
+CROSS JOIN LATERAL (SELECT (ROW({columns})::text) COLLATE "C" AS line OFFSET 0) AS r
+WHERE w.table_name = {table}
+  AND w.thawed_month = {month}
+  AND NOT EXISTS (SELECT FROM thaw_arrivals AS a WHERE a.key = w.key);
+
+-- name: share_with_neighbour
+-- A row that has come back belongs to another thawed month as well, whose removal may take it along:
+-- it is in this month's archive, and waits for this month then.
+INSERT INTO {units} (table_no, key, low, high, waited_for)
+SELECT now.table_no, now.key, now.low, now.high, {month}
+FROM ({now}) AS now
+JOIN thaw_arrivals AS a ON a.key = now.key
+WHERE NOT EXISTS (
+    SELECT FROM {units} AS known WHERE known.table_no = now.table_no AND known.key = now.key
+);
+
+-- name: forget_arrivals
+-- They wait no more, for whatever month.
+DELETE FROM ops.waiting_rows AS w
+USING thaw_arrivals AS a
+WHERE w.table_name = {table}
+  AND w.key = a.key;
+
+-- name: forget_waiting
+-- What only a month which leaves again has brought: its archive holds it.
+DELETE FROM ops.waiting_rows
+WHERE thawed_month = %(month)s;
+
+-- name: wait_again
+-- In the transaction that removes some segments: rows that go with them and are not in this month's
+-- archive wait again for the month whose archive holds them.
+INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, row)
+SELECT
+    {table},
+    u.key,
+    u.waited_for,
+    clock_timestamp(),
+    (SELECT row_to_json(x) FROM (SELECT {values}) AS x)
+FROM (SELECT DISTINCT {keys} FROM ({ends}) AS ends) AS touched
+JOIN {rows} AS c ON {matches}
+JOIN {units} AS u ON u.key = {key} AND u.table_no = {number}
+WHERE u.waited_for IS NOT NULL
+ON CONFLICT (table_name, key, thawed_month) DO NOTHING;
+
+-- name: loaded_segments
+-- A relation: the segments that have come back in this transaction.
+(
+    SELECT s.*
+    FROM {archived} AS s
+    JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL
+);
+
+-- name: keys_of_month
+-- A relation: the keys of a month that are in the database. A range of
+-- idx_content_segment_keys_created.
+(
+    SELECT k.id, k.created_at, k.thread_id, k.sequence_number
+    FROM {keys} AS k
+    WHERE k.created_at >= {lower}
+      AND k.created_at < {upper}
+);
+
+-- name: drop_check
+-- A constraint of a new, empty table.
+ALTER TABLE {table} DROP CONSTRAINT {name};

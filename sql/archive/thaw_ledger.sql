@@ -2,7 +2,7 @@
 -- Thaws that are not done: a handful of rows.
 SELECT
     id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
-    relation_name, digests, left_out,
+    relation_name, content, left_out,
     purged_buckets, requested_at, expires_at
 FROM ops.thaws
 WHERE state NOT IN ('done', 'cancelled')
@@ -26,13 +26,13 @@ WHERE id = %(id)s
   AND state = %(seen_state)s
 RETURNING
     id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
-    relation_name, digests, left_out,
+    relation_name, content, left_out,
     purged_buckets, requested_at, expires_at;
 
--- name: record_refrozen_bucket
--- In the transaction that removed the bucket's rows.
+-- name: record_refrozen
+-- In the transaction that removed the buckets' segments.
 UPDATE ops.thaws
-SET purged_buckets = purged_buckets || %(bucket)s::smallint
+SET purged_buckets = purged_buckets || %(buckets)s::smallint[]
 WHERE id = %(id)s;
 
 -- name: record_thaw_error

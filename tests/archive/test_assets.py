@@ -219,7 +219,9 @@ def test_the_sensor_goes_on_when_glacier_answers(
             "INSERT INTO ops.thaws (month, purpose, state, generations, tier, days, estimate)"
             " VALUES ('2024-01-01', 'thaw', 'restoring', '{1}', 'Bulk', 1, '{}')"
         )
-        assert thaws_in_progress.evaluate_tick(context).skip_message
+        # Begun by a run that died before it asked Glacier: the next one asks.
+        (request,) = thaws_in_progress.evaluate_tick(context).run_requests or []
+        assert request.job_name == "thaw_archived_content"
         assert _run(instance, "thaw_archived_content").success
         deployed.connection.execute("UPDATE ops.thaws SET expires_at = now() - interval '1 hour'")
         (request,) = thaws_in_progress.evaluate_tick(context).run_requests or []

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from psycopg import sql
 
-from ft_ops.archive.month.content import hot_source, live_columns
+from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.digest import BucketDigests, MonthDigests, month_digests, total
-from ft_ops.pg.pace import Pace
+from ft_ops.archive.month.source import hot_source
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from tests.archive.world import MONTH, World
 
 
-def digests(world: World, pace: Pace | None = None) -> MonthDigests:
-    columns = live_columns(world.connection)
-    source = hot_source(MONTH)
-    return month_digests(world.connection, source, columns, *([pace] if pace else []))
+def digests(world: World, pace: Pace = FULL_SPEED) -> MonthDigests:
+    content = read_content(world.connection)
+    return month_digests(world.connection, content, hot_source(content, MONTH), pace)
 
 
 def in_one_statement(world: World) -> BucketDigests:
-    source = hot_source(MONTH)
+    content = read_content(world.connection)
+    source = hot_source(content, MONTH)
     query = sql.SQL("(SELECT * FROM {})").format(source.segments)
-    found = month_digests(
-        world.connection, replace(source, segments=query), live_columns(world.connection)
-    )
+    found = month_digests(world.connection, content, source.with_segments(query))
     return found["content_segments"]
 
 

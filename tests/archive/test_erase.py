@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from ft_ops.archive.erase.erase import erase_month, remove_superseded
+from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.plan import plan_erasures
-from ft_ops.archive.month.holds import add_hold
+from ft_ops.archive.erase.superseded import remove_superseded
+from ft_ops.archive.hold.holds import add_hold
 from ft_ops.archive.month.ledger import generations, latest, supersede
-from ft_ops.archive.thaw.retrieval_cost import load_prices
-from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.s3.objects import versions
-from tests.archive.world import MONTH, World, no_sleep
+from tests.archive.world import MONTH, World
 
 
 def _erase(world: World) -> None:
-    request = ThawRequest(MONTH, None, "Bulk", 1)
-    thaw = begin(
-        world.connection,
-        world.bucket,
-        request,
-        load_prices(),
-        purpose="erasure",
-        run_id="test",
-    )
-    erase_month(
-        world.connection,
-        world.database.url,
-        world.target,
-        thaw,
-        storage_class="DEEP_ARCHIVE",
-        lock=None,
-        run_id="test",
-    )
+    erase_month(world.run, world.ask(purpose="erasure", days=1))
+
+
+def _collect(world: World) -> int:
+    return sum(remove_superseded(world.run).results)
 
 
 def test_an_untouched_archive_needs_no_erasure(world: World) -> None:
@@ -49,7 +35,7 @@ def test_an_erased_family_is_found_without_a_thaw_and_rewritten_away(world: Worl
     assert (plan.month, plan.segments, plan.holds) == (MONTH, 20, ())
     _erase(world)
     assert [g.state for g in generations(world.connection, MONTH)] == ["superseded", "purged"]
-    assert remove_superseded(world.connection, world.bucket) == 5
+    assert _collect(world) == 7
     left = {v.key for v in versions(world.bucket, "") if v.key.endswith(".parquet")}
     assert left
     assert all("/gen=2/" in key for key in left)
@@ -67,16 +53,8 @@ def test_the_rest_of_a_rewritten_month_thaws_as_it_was(world: World) -> None:
     world.purge()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
     _erase(world)
-    remove_superseded(world.connection, world.bucket)
-    thaw = begin(
-        world.connection,
-        world.bucket,
-        ThawRequest(MONTH, None, "Bulk", 1),
-        load_prices(),
-        purpose="thaw",
-        run_id="test",
-    )
-    thaw = load(world.connection, world.database.url, world.bucket, thaw, sleep=no_sleep)
+    _collect(world)
+    thaw = world.thaw()
     assert thaw.left_out == {}
     assert world.rows()["content_segments"] == kept
 
@@ -115,6 +93,6 @@ def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: 
     world.fill()
     generation = world.archive()
     supersede(world.connection, generation, "changed", "test")
-    assert remove_superseded(world.connection, world.bucket) == 0
+    assert _collect(world) == 0
     world.freeze()
-    assert remove_superseded(world.connection, world.bucket) == 5
+    assert _collect(world) == 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from pyarrow import fs
 
-from ft_ops.archive.month.ledger import Generation
+from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.proof.proof import prove_month
-from ft_ops.archive.store.export import ArchiveTarget, export_month
+from ft_ops.archive.run import ArchiveTarget
+from ft_ops.archive.store.export import export_month
 from ft_ops.archive.store.parquet import arrow_connection
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import download, read_object
@@ -38,9 +40,7 @@ def exported(world: World) -> Generation:
 
 def _export(world: World) -> Generation:
     generation = world.move().generation
-    return export_month(
-        world.connection, world.database.url, world.target, generation, run_id="test"
-    )
+    return export_month(world.run, generation)
 
 
 @pytest.fixture
@@ -180,11 +180,10 @@ def test_whatever_the_schema_accepts_is_proven_equal(
         )
     generation = world.move().generation
     target = ArchiveTarget(world.bucket, f"run-{uuid4()}", 64 << 20)
-    generation = export_month(
-        world.connection, world.database.url, target, generation, run_id="test"
-    )
+    run = replace(world.run, open_target=lambda: target)
+    generation = export_month(run, generation)
     assert generation.rows["content_segments"] == len(segments)
-    proven = prove_month(world.connection, world.database.url, target, generation, run_id="test")
+    proven = prove_month(run, generation)
     assert proven.state == "proven"
 
 

@@ -12,15 +12,15 @@ import pytest
 from psycopg import sql
 
 from ft_ops.archive.erase.held import record_archived
-from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name
-from ft_ops.archive.month.hold_lines import hold_lines
-from ft_ops.archive.month.holds import (
+from ft_ops.archive.hold.holds import (
     add_hold,
     held_months,
     holds_on,
     list_holds,
     release_hold,
 )
+from ft_ops.archive.hold.lines import hold_lines
+from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.purge import purge_month
 from ft_ops.archive.purge.throttle import Throttle
@@ -503,7 +503,7 @@ def test_who_keeps_a_hold_from_being_placed_is_named(
 ) -> None:
     made = world.fill()
     monkeypatch.setattr(
-        "ft_ops.archive.month.holds.with_escalating_lock_timeout",
+        "ft_ops.archive.hold.holds.with_escalating_lock_timeout",
         lambda connection, what, action: with_escalating_lock_timeout(
             connection, what, action, waits_ms=(20, 20), sleep=no_sleep
         ),
@@ -563,10 +563,12 @@ def test_a_hold_placed_during_a_purge_keeps_what_is_left(
 
     monkeypatch.setattr(type(throttle), "wait", place_at_the_third)
     before = _held_left(world)
-    done = purge_month(world.connection, plan, throttle, run_id="test", sleep=no_sleep)
+    done = purge_month(world.run, plan, throttle)
+    assert "case 43" in done.stopped
     assert _held_left(world) >= before - 2
-    assert world.count("content_segment_keys") == done.kept < 40
-    assert world.count("archived_content_segments") == done.kept
+    left = 40 - done.segments
+    assert world.count("content_segment_keys") == left < 40
+    assert world.count("archived_content_segments") == left
 
 
 def test_a_hold_between_the_plan_and_the_purge_keeps_the_month(world: World) -> None:
@@ -576,7 +578,7 @@ def test_a_hold_between_the_plan_and_the_purge_keeps_the_month(world: World) -> 
     plan = world.plan()
     hold(world, "month")
     with suppress(OpsError):
-        purge_month(world.connection, plan, world.throttle(), run_id="test", sleep=no_sleep)
+        purge_month(world.run, plan, world.throttle())
     assert world.count("content_segment_keys") == 40
     assert world.count("archived_content_segments") == 40
 

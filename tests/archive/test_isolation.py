@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -10,7 +11,7 @@ import pytest
 from ft_ops.archive.jobs import archive_old_content_monthly, thaws_in_progress
 from ft_ops.archive.month.ledger import generations, latest, supersede
 from ft_ops.archive.proof.workflow import archive_content
-from ft_ops.archive.store.freeze import Lock
+from ft_ops.archive.run import Lock
 from ft_ops.definitions import defs
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
@@ -107,15 +108,8 @@ def test_a_locked_object_of_a_replaced_generation_does_not_stop_erasures(
     def freeze_under_lock() -> None:
         generation = latest(world.connection, OLD)
         assert generation is not None
-        archive_content(
-            world.connection,
-            world.database.url,
-            world.target,
-            generation,
-            storage_class="DEEP_ARCHIVE",
-            lock=Lock("GOVERNANCE", 365),
-            run_id="test",
-        )
+        rules = replace(world.rules, lock=Lock("GOVERNANCE", 365))
+        archive_content(replace(world.run, rules=rules), generation)
 
     freeze_under_lock()
     newest = latest(world.connection, OLD)

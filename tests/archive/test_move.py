@@ -5,8 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ft_ops.archive.month.content import hot_source
+from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.relation import attached_relation
+from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.move.detach import Erased
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
@@ -16,7 +17,7 @@ from tests.archive.world import MONTH, World
 
 def test_a_moved_month_is_the_same_rows_under_the_archive(world: World) -> None:
     world.fill()
-    before = world.digests(source=hot_source(MONTH))
+    before = world.digests(source=hot_source(read_content(world.connection), MONTH))
     move = world.move()
     assert (move.moved, move.erased) == (True, Erased(0, 0))
     assert move.generation.state == "archived"

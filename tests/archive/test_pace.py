@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ft_ops.archive.month.content import TABLES
+from ft_ops.archive.store.unit_lists import UNIT_LISTS
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
@@ -18,7 +19,8 @@ def test_a_month_is_archived_and_proven_in_steps_beside_others(world: World) -> 
     assert world.archive().state == "frozen"
     read = written = loaded = len(TABLES)
     digested = 2 * len(TABLES)
-    assert len(rests) == read + written + loaded + digested, "each table is one batch"
+    listed = 2 * len(UNIT_LISTS)
+    assert len(rests) == read + written + loaded + digested + listed, "each table is one batch"
 
 
 def test_the_canary_sees_some_pages_of_the_application_s_tables(connection: Connection) -> None:

@@ -21,9 +21,10 @@ def test_a_snapshot_is_held_for_longer_than_the_idle_time_out(
     """An export reads for hours what a session holds that does nothing else."""
     short = {**SESSION, "idle_in_transaction_session_timeout": "200ms"}
     monkeypatch.setattr(connecting, "SESSION", MappingProxyType(short))
-    with _exported_snapshot(database.url) as name:
+    with _exported_snapshot(database.url) as snapshot:
         time.sleep(0.6)
         with psycopg.connect(database.url) as reader:
             reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            reader.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name)))
+            shared = sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot.name))
+            reader.execute(shared)
             assert reader.execute("SELECT count(*) FROM users").fetchone() == (0,)

@@ -8,36 +8,10 @@ import pytest
 
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.ledger import generations, latest
-from ft_ops.archive.thaw.ledger import Thaw, open_thaw
-from ft_ops.archive.thaw.refreeze import Refreeze, refreeze
-from ft_ops.archive.thaw.retrieval_cost import load_prices
-from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable, load, plan_thaw
+from ft_ops.archive.thaw.thaw import ThawRequest, plan_thaw
 from ft_ops.errors import Refused
 from ft_ops.s3.objects import delete_version
-from tests.archive.world import MONTH, RULES, World, no_sleep
-
-PRICES = load_prices()
-
-
-def _thaw(world: World, family: int | None = None, days: int = 14) -> Thaw:
-    request = ThawRequest(MONTH, None if family is None else world.families[family], "Bulk", days)
-    thaw = begin(world.connection, world.bucket, request, PRICES, purpose="thaw", run_id="test")
-    assert is_readable(world.connection, world.bucket, thaw)
-    return load(world.connection, world.database.url, world.bucket, thaw, sleep=no_sleep)
-
-
-def _refreeze(world: World) -> Refreeze:
-    thaw = open_thaw(world.connection, MONTH)
-    assert thaw is not None
-    return refreeze(
-        world.connection,
-        world.bucket,
-        thaw,
-        RULES,
-        world.throttle(),
-        run_id="test",
-        sleep=no_sleep,
-    )
+from tests.archive.world import MONTH, PRICES, World
 
 
 def test_a_thawed_month_is_the_month_that_was_purged(world: World) -> None:
@@ -46,7 +20,7 @@ def test_a_thawed_month_is_the_month_that_was_purged(world: World) -> None:
     before = world.rows()
     world.verified_backup()
     world.purge()
-    thaw = _thaw(world)
+    thaw = world.thaw()
     assert (thaw.state, thaw.left_out) == ("thawed", {})
     assert world.rows() == before
     assert world.count("content_segment_keys") == 40
@@ -58,7 +32,7 @@ def test_a_thawed_month_is_the_month_that_was_purged(world: World) -> None:
 def test_a_thawed_month_has_the_foreign_keys_and_triggers_of_the_others(world: World) -> None:
     world.fill()
     world.archived_and_purged()
-    _thaw(world)
+    world.thaw()
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     assert world.count("archived_content_segments") == 30
     assert world.count("content_segment_keys") == 30
@@ -67,7 +41,7 @@ def test_a_thawed_month_has_the_foreign_keys_and_triggers_of_the_others(world: W
 def test_one_family_of_a_month_comes_back_alone(world: World) -> None:
     world.fill()
     world.archived_and_purged()
-    thaw = _thaw(world, family=1)
+    thaw = world.thaw(family=1)
     assert thaw.left_out == {"segments: of other families": 20}
     threads = world.connection.execute(
         "SELECT DISTINCT thread_id FROM archived_content_segments"
@@ -82,7 +56,7 @@ def test_what_was_erased_stays_erased_and_is_counted(world: World) -> None:
     world.archived_and_purged()
     world.connection.execute("DELETE FROM users WHERE id = %s", (world.users[1],))
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
-    thaw = _thaw(world)
+    thaw = world.thaw()
     assert thaw.left_out == {
         "segments: author erased": 1,
         "segments: thread erased": 10,
@@ -98,7 +72,7 @@ def test_a_sequence_number_that_was_used_again_keeps_its_newer_segment(world: Wo
     world.archived_and_purged()
     world.month(MONTH.plus(60))
     newer = world.segment(MONTH.plus(60), thread=0, sequence=1)
-    thaw = _thaw(world)
+    thaw = world.thaw()
     assert thaw.left_out == {"segments: sequence number taken by a newer segment": 1}
     assert world.connection.execute(
         "SELECT id FROM content_segment_keys WHERE thread_id = %s", (world.threads[0],)
@@ -119,12 +93,10 @@ def test_a_link_waits_for_its_other_month(world: World) -> None:
     assert world.plan(other).decision == "purge"
     world.verified_backup()
     world.purge(other)
-    assert _thaw(world).left_out == {}
+    assert world.thaw().left_out == {}
     assert world.count("content_links") == 0
     assert world.count("ops.waiting_links") == 1
-    request = ThawRequest(other, None, "Bulk", 14)
-    thaw = begin(world.connection, world.bucket, request, PRICES, purpose="thaw", run_id="test")
-    load(world.connection, world.database.url, world.bucket, thaw, sleep=no_sleep)
+    world.thaw(other)
     assert world.count("content_links") == 1
     assert world.count("ops.waiting_links") == 0
 
@@ -137,15 +109,15 @@ def test_all_generations_come_back_together(world: World) -> None:
     world.children(late[0])
     world.archived_and_purged()
     assert [g.state for g in generations(world.connection, MONTH)] == ["purged", "purged"]
-    _thaw(world)
+    world.thaw()
     assert {row[0] for row in world.rows()["content_segments"]} == {*first, *late}
 
 
 def test_an_unchanged_thaw_leaves_without_a_new_generation(world: World) -> None:
     world.fill()
     world.archived_and_purged()
-    _thaw(world)
-    done = _refreeze(world)
+    world.thaw()
+    done = world.refreeze()
     assert (done.segments, done.next, done.thaw.state) == (40, None, "done")
     for table in ("archived_content_segments", "content_segment_keys", *TABLES):
         assert world.count(table) == 0, table
@@ -156,7 +128,7 @@ def test_an_unchanged_thaw_leaves_without_a_new_generation(world: World) -> None
 def test_what_was_edited_and_deleted_while_thawed_becomes_the_newest_state(world: World) -> None:
     segments = world.fill()
     world.archived_and_purged()
-    _thaw(world, family=0)
+    world.thaw(family=0)
     world.connection.execute(
         "UPDATE archived_content_segments SET text_content = 'edited' WHERE id = %s",
         (segments[0],),
@@ -165,13 +137,13 @@ def test_what_was_edited_and_deleted_while_thawed_becomes_the_newest_state(world
         "DELETE FROM content_tags WHERE content_segment_id = %s", (segments[12],)
     )
     world.connection.execute("DELETE FROM archived_content_segments WHERE id = %s", (segments[1],))
-    done = _refreeze(world)
+    done = world.refreeze()
     assert done.next is not None
     world.freeze()
     world.verified_backup()
     world.purge()
-    thaw = _thaw(world)
-    assert thaw.left_out == {"segments: segment erased": 1}
+    thaw = world.thaw()
+    assert thaw.left_out == {"segments: segment erased": 1, "links: deleted meanwhile": 1}
     rows = world.rows()
     texts = {row[0]: row[5] for row in rows["content_segments"]}
     assert len(texts) == 39
@@ -188,12 +160,12 @@ def test_a_load_that_died_is_done_again(world: World, monkeypatch: pytest.Monkey
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for target in ("ft_ops.archive.thaw.thaw._insert", "ft_ops.archive.thaw.thaw._attach"):
+    for target in ("ft_ops.archive.thaw.thaw.Insertion.insert", "ft_ops.archive.thaw.thaw._attach"):
         monkeypatch.setattr(target, die)
         with pytest.raises(KeyboardInterrupt):
-            _thaw(world)
+            world.thaw()
         monkeypatch.undo()
-    assert _thaw(world).state == "thawed"
+    assert world.thaw().state == "thawed"
     assert world.count("archived_content_segments") == 40
     assert _scratch_tables(world) == []
 
@@ -211,17 +183,17 @@ def test_a_load_that_was_killed_once_its_rows_were_in_leaves_no_scratch_table(
     # Who is killed drops nothing.
     monkeypatch.setattr("ft_ops.archive.thaw.merge.drop_merged", lambda *_, **__: None)
     with pytest.raises(KeyboardInterrupt):
-        _thaw(world)
+        world.thaw()
     monkeypatch.undo()
     assert _scratch_tables(world) != []
-    assert _thaw(world).state == "thawed"
+    assert world.thaw().state == "thawed"
     assert _scratch_tables(world) == []
 
 
 def _scratch_tables(world: World) -> list[str]:
     found = world.connection.execute(
         "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE nspname = 'ops' AND relname LIKE 'thaw\\_%'"
+        " WHERE nspname = 'ops' AND relname LIKE 'thaw\\_2017%'"
     ).fetchall()
     return [name for (name,) in found]
 
@@ -253,11 +225,11 @@ def test_the_estimate_adds_retrieval_requests_and_storage(world: World) -> None:
 def test_a_refreeze_refuses_while_the_archive_is_not_whole(world: World) -> None:
     world.fill()
     world.archived_and_purged()
-    _thaw(world)
+    world.thaw()
     generation = latest(world.connection, MONTH)
     assert generation is not None
     stored = generation.objects[0].stored
     delete_version(world.bucket, stored.key, stored.version_id)
     with pytest.raises(Refused, match="table=content_segments"):
-        _refreeze(world)
+        world.refreeze()
     assert world.count("archived_content_segments") == 40

@@ -11,7 +11,8 @@ from ft_ops.archive.month.digest import Digest, month_digests, total
 from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.proof.proof import RowsDiffer, prove_month
-from ft_ops.archive.store.export import ArchiveTarget, export_month
+from ft_ops.archive.run import ArchiveTarget
+from ft_ops.archive.store.export import export_month
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.pace import Pace
 from ft_ops.s3.bucket import Missing
@@ -33,9 +34,11 @@ def test_a_frozen_month_is_proven_and_only_parts_are_in_glacier(world: World) ->
         "table=content_tags": "DEEP_ARCHIVE",
         "table=content_links": "DEEP_ARCHIVE",
         "table=subjects": "STANDARD",
+        "table=proven_segments": "STANDARD",
+        "table=proven_shared_rows": "STANDARD",
         "table=manifest": "STANDARD",
     }
-    assert len(stored) == len({v.key for v in stored}) == 7
+    assert len(stored) == len({v.key for v in stored}) == 9
     certificate = generation.certificate
     assert certificate is not None
     assert certificate["digests"] == {table: str(total(world.digests()[table])) for table in TABLES}
@@ -73,19 +76,16 @@ def test_a_large_month_becomes_several_parts_that_add_up(
     move = world.move()
     steps: list[float] = []
     pace = Pace(lambda: True, 0.5, steps.append)
-    target = ArchiveTarget(world.bucket, "archive", part_bytes=1, pace=pace)
-    generation = export_month(
-        world.connection, world.database.url, target, move.generation, run_id="test"
-    )
+    target = ArchiveTarget(world.bucket, "archive", part_bytes=1)
+    run = replace(world.run, open_target=lambda: target, pace=pace)
+    generation = export_month(run, move.generation)
     parts = [
         item.rows for item in generation.objects if item.table == "content_segments" and item.rows
     ]
     assert len(parts) > 3
     assert len(steps) > 3 * len(parts)
     assert generation.rows["content_segments"] == 3000
-    proven = prove_month(
-        world.connection, world.database.url, world.target, generation, run_id="test"
-    )
+    proven = prove_month(world.run, generation)
     assert proven.state == "proven"
 
 
@@ -126,7 +126,7 @@ def test_what_a_recovered_ledger_does_not_know_is_not_taken_for_a_dead_runs(worl
 def _exported(world: World) -> None:
     world.fill()
     move = world.move()
-    export_month(world.connection, world.database.url, world.target, move.generation, run_id="test")
+    export_month(world.run, move.generation)
 
 
 def _tamper(world: World, change: str) -> None:
@@ -197,8 +197,8 @@ def test_a_month_that_never_agrees_is_given_up_by_name(
     _exported(world)
     monkeypatch.setattr(
         "ft_ops.archive.proof.proof.month_digests",
-        lambda connection, source, columns, pace: {
-            **month_digests(connection, source, columns, pace),
+        lambda connection, content, source, pace: {
+            **month_digests(connection, content, source, pace),
             "content_tags": {0: Digest(1, id(connection), 0)},
         },
     )
@@ -218,10 +218,8 @@ def test_the_archive_can_be_loaded_after_columns_came_and_went(world: World) -> 
         "ALTER TABLE photo_narrations ADD COLUMN mood text NOT NULL DEFAULT 'calm'"
     )
     world.connection.execute("ALTER TABLE photo_narrations DROP COLUMN language")
-    with loaded(
-        world.connection, world.database.url, world.bucket, generation, purpose="test"
-    ) as copy:
+    with loaded(world.run, generation, purpose="test") as copy:
         found = world.connection.execute(
-            f"SELECT count(*), count(language) FROM {copy.source.narrations.as_string()}"
+            f"SELECT count(*), count(language) FROM {copy['photo_narrations'].as_string()}"
         ).fetchone()
     assert found == (14, 14)

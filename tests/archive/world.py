@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.month.content import TABLES, Source, archived_name, live_columns, live_source
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import TABLES, archived_name
 from ft_ops.archive.month.digest import MonthDigests, month_digests
-from ft_ops.archive.month.ledger import Generation, latest
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import in_database
+from ft_ops.archive.month.source import Source, live_source
+from ft_ops.archive.month.thaws import Purpose, Thaw, open_thaw
 from ft_ops.archive.move.move import Move, move_month
+from ft_ops.archive.move.preflight import Preflight, preflight
 from ft_ops.archive.proof.workflow import archive_content
-from ft_ops.archive.purge.gates import PurgeRules
 from ft_ops.archive.purge.purge import Purge, PurgePlan, plan_purge, purge_month
-from ft_ops.archive.purge.throttle import Limits, Throttle
-from ft_ops.archive.store.export import ArchiveTarget
-from ft_ops.archive.thaw.ledger import Purpose, Thaw, open_thaw
+from ft_ops.archive.purge.throttle import Throttle, throttle_of
+from ft_ops.archive.run import ArchiveTarget, Limits, Rules, Run
 from ft_ops.archive.thaw.refreeze import Refreeze, refreeze
 from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
+from ft_ops.clock import utc_now
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection
@@ -32,7 +36,14 @@ from tests.fixtures.postgres import Database
 
 MONTH = Month(2017, 3)
 PRICES = load_prices()
-RULES = PurgeRules(enabled=True, grace=timedelta(0), retention_years=1)
+RULES = Rules(
+    retention_years=1,
+    purge_enabled=True,
+    grace=timedelta(0),
+    storage_class="DEEP_ARCHIVE",
+    lock=None,
+    limits=Limits(replication_lag_seconds=10, latency_ms=10_000, longest_pause_seconds=60),
+)
 
 Rows = dict[str, list[tuple[object, ...]]]
 
@@ -48,10 +59,24 @@ class World:
     families: list[UUID] = field(default_factory=list)
     threads: list[UUID] = field(default_factory=list)
     pace: Pace = FULL_SPEED
+    rules: Rules = RULES
 
     @property
     def target(self) -> ArchiveTarget:
-        return ArchiveTarget(self.bucket, "archive", 64 << 20, self.pace)
+        return ArchiveTarget(self.bucket, "archive", 64 << 20)
+
+    @property
+    def run(self) -> Run:
+        """What steps are given; they never sleep."""
+        return Run(
+            self.connection,
+            self.database.url,
+            lambda: self.target,
+            self.rules,
+            "test",
+            pace=self.pace,
+            sleep=no_sleep,
+        )
 
     def people(self) -> None:
         """Two families of two users, each with one book of two threads."""
@@ -142,8 +167,17 @@ class World:
             self.link(source, target)
         return made
 
+    def preflight(self, month: Month = MONTH) -> Preflight:
+        return preflight(
+            self.connection,
+            month,
+            retention_years=1,
+            longest_snapshot_seconds=300,
+            now=utc_now(),
+        )
+
     def move(self, month: Month = MONTH) -> Move:
-        return move_month(self.connection, month, run_id="test", sleep=no_sleep)
+        return move_month(self.run, month)
 
     def archive(self, month: Month = MONTH) -> Generation:
         """Move a month, if it has not moved, and take its newest generation to the freezer."""
@@ -151,17 +185,13 @@ class World:
         return self.freeze(month)
 
     def freeze(self, month: Month = MONTH) -> Generation:
-        generation = latest(self.connection, month)
+        return archive_content(self.run, self.standing(month))
+
+    def standing(self, month: Month = MONTH) -> Generation:
+        """The month's generation in the database."""
+        generation = in_database(self.connection, month)
         assert generation is not None
-        return archive_content(
-            self.connection,
-            self.database.url,
-            self.target,
-            generation,
-            storage_class="DEEP_ARCHIVE",
-            lock=None,
-            run_id="test",
-        )
+        return generation
 
     def verified_backup(self) -> None:
         """Record a backup and the drill that restored it to this moment."""
@@ -179,19 +209,16 @@ class World:
             (name, name),
         )
 
-    def plan(self, month: Month = MONTH, rules: PurgeRules = RULES) -> PurgePlan:
-        generation = latest(self.connection, month)
-        assert generation is not None
-        return plan_purge(self.connection, self.bucket, generation, rules, datetime.now(UTC))
+    def plan(self, month: Month = MONTH, rules: Rules | None = None) -> PurgePlan:
+        """What a dry run shows."""
+        run = replace(self.run, rules=rules or self.rules)
+        return plan_purge(run, self.standing(month), compare=True)
 
     def throttle(self) -> Throttle:
-        limits = Limits(replication_lag_seconds=10, latency_ms=10_000, longest_pause_seconds=60)
-        return Throttle(self.connection, limits, lambda line: None, sleep=no_sleep)
+        return throttle_of(self.run)
 
     def purge(self, month: Month = MONTH) -> Purge:
-        return purge_month(
-            self.connection, self.plan(month), self.throttle(), run_id="test", sleep=no_sleep
-        )
+        return purge_month(self.run, plan_purge(self.run, self.standing(month)), self.throttle())
 
     def ask(
         self,
@@ -205,24 +232,15 @@ class World:
         request = ThawRequest(
             month, None if family is None else self.families[family], "Bulk", days
         )
-        return begin(self.connection, self.bucket, request, PRICES, purpose=purpose, run_id="test")
+        return begin(self.run, request, PRICES, purpose=purpose)
 
     def thaw(self, month: Month = MONTH, *, family: int | None = None) -> Thaw:
-        asked = self.ask(month, family=family)
-        return load(self.connection, self.database.url, self.bucket, asked, sleep=no_sleep)
+        return load(self.run, self.ask(month, family=family))
 
     def refreeze(self, month: Month = MONTH) -> Refreeze:
         thaw = open_thaw(self.connection, month)
         assert thaw is not None
-        return refreeze(
-            self.connection,
-            self.bucket,
-            thaw,
-            RULES,
-            self.throttle(),
-            run_id="test",
-            sleep=no_sleep,
-        )
+        return refreeze(self.run, thaw, self.throttle())
 
     def archived_and_purged(self, month: Month = MONTH) -> Generation:
         self.archive(month)
@@ -230,11 +248,9 @@ class World:
         return self.purge(month).generation
 
     def digests(self, month: Month = MONTH, source: Source | None = None) -> MonthDigests:
-        return month_digests(
-            self.connection,
-            source or live_source(sql.Identifier(archived_name(month))),
-            live_columns(self.connection),
-        )
+        content = read_content(self.connection)
+        live = live_source(content, sql.Identifier(archived_name(month)))
+        return month_digests(self.connection, content, source or live)
 
     def rows(self, month: Month = MONTH, segments: str | None = None) -> Rows:
         """Every row of a month, table by table, as Python values in a fixed order."""

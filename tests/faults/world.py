@@ -307,7 +307,9 @@ ORDER BY 1
 _LEDGER: Final = """
 SELECT jsonb_build_object(
     'month', month, 'generation', generation, 'state', state, 'rows', row_counts,
-    'digests', digests, 'purged', (SELECT count(*) FROM unnest(purged_buckets)), 'error', error,
+    'digests', digests, 'error', error, 'origin', origin, 'replaced_by', replaced_by,
+    'leftovers', leftovers,
+    'purged', (SELECT count(DISTINCT bucket) FROM unnest(purged_buckets) AS bucket),
     'objects', (
         SELECT jsonb_agg(jsonb_build_array(
             o -> 'table', o -> 'part', o -> 'rows', o #> '{stored,key}',

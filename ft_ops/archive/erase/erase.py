@@ -1,38 +1,32 @@
-"""Erasure inside archives: rewrites a month without what was erased, and removes the old versions.
+"""Erasure inside archives: rewrites a month without what was erased.
 
 Rewriting needs the objects, and so asks Glacier for them: that costs what the estimate says. The
-rows never come back to the product's tables.
+rows never come back to the product's tables. A generation whose rows are in the database is not
+touched: it is exported again from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from ft_ops.archive.month.content import TABLES, Source
-from ft_ops.archive.month.ledger import (
-    Generation,
-    begin_generation,
-    finish,
-    generations,
-    latest,
-    months_by_state,
-    record_objects,
-)
+from ft_ops.archive.erase.plan import holds_on_erasure
+from ft_ops.archive.month.content import Table
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import finish, generations, open_archived, record_replaced
+from ft_ops.archive.month.source import Source, ends_of, key_names, matches
+from ft_ops.archive.month.states import IN_DATABASE
+from ft_ops.archive.month.thaws import Thaw, enter_thaw, generations_of
 from ft_ops.archive.proof.workflow import archive_content
-from ft_ops.archive.store.content_index import SUBJECTS
-from ft_ops.archive.store.export import ArchiveTarget
-from ft_ops.archive.store.freeze import Lock
-from ft_ops.archive.thaw.ledger import Thaw, enter_thaw, generations_of
-from ft_ops.archive.thaw.merge import merged
-from ft_ops.items import each
+from ft_ops.archive.run import Run
+from ft_ops.archive.store.export import Rows
+from ft_ops.archive.thaw.conditions import FALSE, ends_deleted, is_deleted
+from ft_ops.archive.thaw.merge import Merged, merged
+from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version, versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +37,32 @@ class Erasure:
     erased: Mapping[str, int]
 
 
-def erase_month(
-    connection: Connection,
-    url: str,
-    target: ArchiveTarget,
-    thaw: Thaw,
-    *,
-    storage_class: str,
-    lock: Lock | None,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-) -> Erasure:
-    """Rewrite a readable month as its next generation, without what was erased.
+def erase_month(run: Run, thaw: Thaw) -> Erasure:
+    """Rewrite a readable month as a generation of its own, without what was erased.
 
     The old generations stay until the new one is proven and frozen, and are superseded in the
     transaction that records it. A dead predecessor's half-written generation is gone on with.
+    Refused while a hold forbids it.
     """
-    thaw = enter_thaw(connection, thaw, "loading")
-    old = generations_of(connection, thaw)
-    with merged(connection, url, target.bucket, old, purpose="erasure", log=log) as scratch:
-        erased = _delete_erased(connection, scratch)
-        log(f"left out of {thaw.month}: {erased}")
+    old = generations_of(run.connection, thaw)
+    refuse_held(run, thaw, old)
+    thaw = enter_thaw(run.connection, thaw, "loading")
+    as_of = max(generation.require_as_of() for generation in old)
+    with merged(run, old, purpose="erasure") as scratch:
+        erased = _delete_erased(run, scratch)
+        run.log(f"left out of {thaw.month}: {erased}")
         generation = archive_content(
-            connection,
-            url,
-            target,
-            _replacement(connection, thaw, run_id),
-            storage_class=storage_class,
-            lock=lock,
-            source=scratch,
-            run_id=run_id,
-            log=log,
+            run,
+            replacement(run, thaw) or open_archived(run.connection, thaw.month, None, run.run_id),
+            Rows(scratch.content, scratch.source, as_of),
         )
-    with connection.transaction():
-        generation = finish(connection, generation, "purged")
+    with run.connection.transaction():
+        generation = finish(run.connection, generation, "purged")
         for replaced in old:
-            finish(connection, replaced, "superseded")
-        enter_thaw(connection, thaw, "done", done_at=sql.SQL("clock_timestamp()"))
+            record_replaced(run.connection, replaced, generation)
+        enter_thaw(run.connection, thaw, "done", done_at=sql.SQL("clock_timestamp()"))
         write_audit(
-            connection,
+            run.connection,
             "archive.erase",
             "ops.archive",
             {"month": str(thaw.month), "generation": generation.number, "erased": erased},
@@ -89,80 +70,85 @@ def erase_month(
     return Erasure(generation, erased)
 
 
-def remove_superseded(
-    connection: Connection, bucket: Bucket, *, log: Callable[[str], None] = lambda line: None
-) -> int:
-    """Remove the objects of generations that a newer, proven one replaces; returns the versions.
-
-    They may hold what was deleted in between. Manifests and certificates, which hold no content,
-    stay. What can't be removed (an Object Lock may still be on it) is named by a SomeFailed, once
-    all others are gone.
-    """
-
-    def remove(generation: Generation) -> int:
-        versions_removed = _remove_objects(connection, bucket, generation)
-        log(f"removed the objects of {generation.name}")
-        return versions_removed
-
-    worked = each(_replaced(connection), remove, name=lambda g: f"objects of {g.name}", log=log)
-    worked.refuse_failures("superseded generations")
-    return sum(worked.results)
+def refuse_held(run: Run, thaw: Thaw, archived: Sequence[Generation]) -> None:
+    """Refused while a hold forbids to erase from a month."""
+    holds = holds_on_erasure(run.connection, run.bucket, archived)
+    if holds:
+        raise Refused(
+            thaw.name,
+            cause="; ".join(holds),
+            next_step="nothing was removed. Run it again once the hold is released, or end it, so "
+            f"that the month can be thawed: ft-ops archive cancel --month {thaw.month}",
+        )
 
 
-def _replaced(connection: Connection) -> list[Generation]:
-    """The superseded generations that a newer, frozen one replaces, and whose objects are there."""
-    found = []
-    for month in months_by_state(connection, "superseded"):
-        known = generations(connection, month)
-        found += [
+def replacement(run: Run, thaw: Thaw) -> Generation | None:
+    """The generation that a dead run of this erasure has begun, if one has."""
+    return next(
+        (
             generation
-            for generation in known
-            if generation.state == "superseded"
-            and generation.objects
-            and any(g.number > generation.number and g.frozen_at is not None for g in known)
+            for generation in reversed(generations(run.connection, thaw.month))
+            if generation.origin == "erasure"
+            and generation.state in IN_DATABASE
+            and generation.number > max(thaw.generations)
+        ),
+        None,
+    )
+
+
+def _delete_erased(run: Run, scratch: Merged) -> dict[str, int]:
+    """Delete erased rows from scratch tables, parents before children; rows by table."""
+    erased = {}
+    for table in scratch.content:
+        statements = _deletions(table, scratch.source)
+        erased[table.name] = sum(run.connection.execute(query).rowcount for query in statements)
+        for query in _clearances(table, scratch.source):
+            run.connection.execute(query)
+    return erased
+
+
+def _deletions(table: Table, source: Source) -> list[sql.Composed]:
+    rows = {"rows": source[table.name], "by_users": _by_users(table)}
+    if not table.paths:
+        return [
+            statement("archive/erase_segments").format(
+                rows=source[table.name], kind=sql.Literal(kind), subject=sql.Identifier("c", column)
+            )
+            for kind, column in (("user", "user_id"), ("thread", "thread_id"), ("segment", "id"))
         ]
-    return found
+    return [
+        statement("archive/erase_rows").format(
+            deleted=is_deleted(table, "c"), ends_deleted=ends_deleted(table, "c"), **rows
+        ),
+        statement("archive/erase_homeless_rows").format(
+            rows=source[table.name],
+            ends=ends_of(table, source),
+            matches=matches("c", table.key, "ends", key_names(table)),
+        ),
+    ]
 
 
-def _remove_objects(connection: Connection, bucket: Bucket, generation: Generation) -> int:
-    removed = 0
-    for item in generation.objects:
-        if item.table in (*TABLES, SUBJECTS):
-            for version in list(versions(bucket, item.stored.key)):
-                if version.key == item.stored.key:
-                    delete_version(bucket, version.key, version.version_id)
-                    removed += 1
-    with connection.transaction():
-        record_objects(connection, generation, ())
-        write_audit(
-            connection,
-            "archive.remove_superseded",
-            "ops.archive",
-            {
-                "month": str(generation.month),
-                "generation": generation.number,
-                "versions": removed,
-            },
+def _clearances(table: Table, source: Source) -> list[sql.Composed]:
+    """What a deleted user leaves empty in rows that stay, as the foreign key says."""
+    return [
+        statement("archive/erase_makers").format(
+            rows=source[table.name], maker=sql.Identifier(maker), its=sql.Identifier("c", maker)
         )
-    return removed
+        for maker in _cleared(table)
+    ]
 
 
-def _replacement(connection: Connection, thaw: Thaw, run_id: str) -> Generation:
-    """The generation that is to replace those of the thaw: a dead run's, or a new one."""
-    newest = latest(connection, thaw.month)
-    if newest is not None and newest.number > max(thaw.generations):
-        return newest
-    with connection.transaction():
-        return finish(
-            connection, begin_generation(connection, thaw.month, "archiving", run_id), "archived"
-        )
+def _by_users(table: Table) -> sql.Composable:
+    tests = [
+        sql.SQL(
+            "EXISTS (SELECT FROM ops.erasures AS e WHERE e.kind = 'user' AND e.id = {}"
+            " AND NOT e.used_again)"
+        ).format(sql.Identifier("c", maker))
+        for maker in table.makers
+        if maker not in _cleared(table)
+    ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(tests)) if tests else FALSE
 
 
-def _delete_erased(connection: Connection, scratch: Source) -> dict[str, int]:
-    """Delete erased rows from scratch tables; rows by table."""
-    return {
-        table: connection.execute(
-            statement(f"archive/erase_{table}").format(**scratch.relations())
-        ).rowcount
-        for table in TABLES
-    }
+def _cleared(table: Table) -> set[str]:
+    return {r.columns[0] for r in table.references if r.sets_null} & set(table.makers)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from ft_ops.archive.month.holds import LegalHold, active_holds, one_hold
-from ft_ops.archive.month.ledger import Generation, all_latest, generations
+from ft_ops.archive.hold.holds import LegalHold, active_holds, one_hold
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import all_latest, generations
 from ft_ops.archive.store.content_index import Subject, read_subjects
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection

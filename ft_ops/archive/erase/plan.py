@@ -1,19 +1,23 @@
-"""Which archived months still hold content that was erased from the database.
+"""Which archives still hold content that was erased from the database.
 
-The list of subjects beside each generation (family, thread, author, segments) tells, without a
-thaw; segments that were deleted one by one are known by their month.
+The lists beside each generation tell, without a thaw: the subjects (family, thread, author), and
+the segments and shared rows that were proven, by id. That is so of every generation whose objects
+lie in the bucket: one that is only in the archive has to be rewritten, one whose rows are in the
+database has to be exported again, and one that another replaces only has to go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ft_ops.archive.month.holds import LegalHold, active_holds
-from ft_ops.archive.month.ledger import Generation, generations, months_by_state
+from ft_ops.archive.erase.held import Scope, holding, standing_scopes
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.store.content_index import Subject, read_subjects
+from ft_ops.archive.store.unit_lists import has_unit_lists, proven_ids
 from ft_ops.items import Failed, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -22,41 +26,103 @@ from ft_ops.s3.bucket import Bucket
 
 
 @dataclass(frozen=True, slots=True)
-class Tombstones:
-    """What was erased. Segments that were deleted one by one come with their month and when."""
+class ErasedSegment:
+    """A segment that was deleted by itself, while its month was archived."""
 
-    users: frozenset[UUID]
-    families: frozenset[UUID]
-    threads: frozenset[UUID]
-    segments: tuple[tuple[Month, datetime], ...]
+    id: UUID
+    month: Month
+    erased_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """What was erased: users, families and threads by kind and id, segments, and shared rows.
+
+    With the moment of one whose id was in use again before that was refused: it is only about what
+    was archived earlier.
+    """
+
+    subjects: Mapping[tuple[str, UUID], datetime | None]
+    segments: tuple[ErasedSegment, ...]
+    rows: frozenset[tuple[str, str]]
+    """Shared rows that were deleted by themselves: table and key."""
+
+    def of(self, generation: Generation, kind: str, subject: UUID | None) -> bool:
+        """Whether a subject of a generation was erased."""
+        if subject is None or (kind, subject) not in self.subjects:
+            return False
+        until = self.subjects[kind, subject]
+        return until is None or (generation.as_of is not None and generation.as_of < until)
 
 
 @dataclass(frozen=True, slots=True)
 class ErasurePlan:
-    """A purged month that holds erased content: its generations, and what forbids the erasure.
+    """A month whose archives hold erased content, and what forbids the erasure.
 
-    ``problem`` is why it can't be told whether the month holds any: its list of subjects is gone.
+    ``generations`` have to be rewritten from Glacier, ``renewed`` exported again, and ``collected``
+    removed. ``segments`` counts what was erased in the first two. ``problem`` is why it can't be
+    told whether the month holds any: a list is gone.
     """
 
     month: Month
     generations: tuple[Generation, ...]
     segments: int
     holds: tuple[str, ...]
+    renewed: tuple[Generation, ...] = ()
+    collected: tuple[Generation, ...] = ()
     problem: Failed | None = None
 
 
 def plan_erasures(connection: Connection, bucket: Bucket) -> list[ErasurePlan]:
-    """Every purged month with erased content, oldest first; reads STANDARD objects only.
+    """Every month with erased content, oldest first; reads STANDARD objects only.
 
     A month of which that can't be told is among them, with the problem.
     """
     tombstones = read_tombstones(connection)
-    holds = active_holds(connection)
-    months = {f"erasure of {month}": month for month in months_by_state(connection, "purged")}
-    worked = each(months, lambda name: _plan(connection, bucket, months[name], tombstones, holds))
-    unknown = [ErasurePlan(months[failed.name], (), 0, (), failed) for failed in worked.failed]
+    scopes = standing_scopes(connection)
+    stored = months_by_state(connection, ("frozen", "purged", "superseded"))
+    months = {f"erasure of {month}": month for month in stored}
+    worked = each(months, lambda name: _plan(connection, bucket, months[name], tombstones, scopes))
+    unknown = [
+        ErasurePlan(months[failed.name], (), 0, (), problem=failed) for failed in worked.failed
+    ]
     found = [plan for plan in worked.results if plan is not None]
     return sorted([*found, *unknown], key=lambda plan: plan.month)
+
+
+def holds_on_erasure(
+    connection: Connection, bucket: Bucket, archived: Sequence[Generation]
+) -> tuple[str, ...]:
+    """The holds that forbid, at this moment, to take what was erased out of these generations.
+
+    One on the month, or on a family or author of what was erased. The tombstone of a segment that
+    was deleted by itself does not tell whose it was: then a hold on anybody in the list forbids it.
+    """
+    scopes = standing_scopes(connection)
+    if not scopes:
+        return ()
+    tombstones = read_tombstones(connection)
+    found = [
+        hold
+        for generation in archived
+        for hold in holding(scopes, _at_stake(bucket, generation, tombstones), generation.month)
+    ]
+    return tuple(dict.fromkeys(str(hold) for hold in found))
+
+
+def read_tombstones(connection: Connection) -> Tombstones:
+    """What ops.erasures and ops.erased_rows hold."""
+    subjects: dict[tuple[str, UUID], datetime | None] = {}
+    segments = []
+    for kind, erased_id, month, erased_at, used_again in connection.execute(
+        statement("archive/tombstones")
+    ).fetchall():
+        if kind == "segment":
+            segments.append(ErasedSegment(erased_id, Month.of(month), erased_at))
+        else:
+            subjects[kind, erased_id] = erased_at if used_again else None
+    rows = connection.execute(statement("archive/erased_rows")).fetchall()
+    return Tombstones(subjects, tuple(segments), frozenset((table, key) for table, key in rows))
 
 
 def _plan(
@@ -64,35 +130,56 @@ def _plan(
     bucket: Bucket,
     month: Month,
     tombstones: Tombstones,
-    holds: Sequence[LegalHold],
+    scopes: Sequence[Scope],
 ) -> ErasurePlan | None:
-    purged = tuple(g for g in generations(connection, month) if g.state == "purged")
-    erased = [s for g in purged for s in _erased_subjects(bucket, g, tombstones)]
-    single = sum(_may_hold(g, tombstones) for g in purged)
-    if not erased and not single:
+    stored = [g for g in generations(connection, month) if g.objects]
+    erased = {g.number: _erased(bucket, g, tombstones) for g in stored}
+    affected = [g for g in stored if erased[g.number].is_any]
+    if not affected:
         return None
-    return ErasurePlan(
+    rewritten = tuple(g for g in affected if g.state == "purged")
+    renewed = tuple(g for g in affected if g.state == "frozen" and g.is_in_database)
+    at_stake = [s for g in affected for s in _at_stake(bucket, g, tombstones)]
+    plan = ErasurePlan(
         month,
-        purged,
-        sum(subject.segments for subject in erased) + single,
-        tuple(str(hold) for hold in holds if _forbids(hold, month, erased)),
+        # All of them: they are merged into one.
+        tuple(g for g in stored if g.state == "purged") if rewritten else (),
+        sum(erased[g.number].segments for g in (*rewritten, *renewed)),
+        tuple(str(hold) for hold in holding(scopes, at_stake, month)),
+        renewed,
+        tuple(g for g in affected if g.state == "superseded"),
     )
+    return plan if plan.generations or plan.renewed or plan.collected else None
 
 
-def read_tombstones(connection: Connection) -> Tombstones:
-    """What ops.erasures holds."""
-    ids: dict[str, set[UUID]] = {"user": set(), "family": set(), "thread": set()}
-    segments = []
-    for kind, erased_id, month, erased_at in connection.execute(
-        statement("archive/tombstones")
-    ).fetchall():
-        if kind == "segment":
-            segments.append((Month.of(month), erased_at))
-        else:
-            ids[kind].add(erased_id)
-    return Tombstones(
-        frozenset(ids["user"]), frozenset(ids["family"]), frozenset(ids["thread"]), tuple(segments)
-    )
+@dataclass(frozen=True, slots=True)
+class _Erased:
+    """What a generation holds of what was erased."""
+
+    subjects: tuple[Subject, ...]
+    single: int
+    rows: int
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.subjects or self.single or self.rows)
+
+    @property
+    def segments(self) -> int:
+        return sum(subject.segments for subject in self.subjects) + self.single
+
+
+def _erased(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> _Erased:
+    subjects = tuple(_erased_subjects(bucket, generation, tombstones))
+    single = {s.id for s in tombstones.segments if _may_hold(generation, s)}
+    if not has_unit_lists(generation):
+        return _Erased(subjects, len(single), 0)
+    tables = generation.require_content().names
+    rows = {(tables.index(table), key) for table, key in tombstones.rows if table in tables}
+    if not single and not rows:
+        return _Erased(subjects, 0, 0)
+    held = proven_ids(bucket, generation)
+    return _Erased(subjects, len(single & held.segments), len(rows & held.shared))
 
 
 def _erased_subjects(
@@ -100,28 +187,23 @@ def _erased_subjects(
 ) -> Iterator[Subject]:
     for subject in read_subjects(bucket, generation):
         if (
-            subject.user_id in tombstones.users
-            or subject.thread_id in tombstones.threads
-            or subject.family_id in tombstones.families
+            tombstones.of(generation, "user", subject.user_id)
+            or tombstones.of(generation, "thread", subject.thread_id)
+            or tombstones.of(generation, "family", subject.family_id)
         ):
             yield subject
 
 
-def _may_hold(generation: Generation, tombstones: Tombstones) -> int:
-    """Segments deleted one by one after this generation was exported."""
-    return sum(
-        month == generation.month
-        and generation.exported_at is not None
-        and erased_at > generation.exported_at
-        for month, erased_at in tombstones.segments
-    )
+def _at_stake(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> Iterable[Subject]:
+    if any(_may_hold(generation, segment) for segment in tombstones.segments):
+        return read_subjects(bucket, generation)
+    return _erased_subjects(bucket, generation, tombstones)
 
 
-def _forbids(hold: LegalHold, month: Month, erased: Iterable[Subject]) -> bool:
-    if hold.month is not None:
-        return hold.month == month.first_day
-    return any(
-        (hold.family_id is not None and subject.family_id == hold.family_id)
-        or (hold.user_id is not None and subject.user_id == hold.user_id)
-        for subject in erased
+def _may_hold(generation: Generation, segment: ErasedSegment) -> bool:
+    """Whether a segment was deleted after the rows of a generation were read."""
+    return (
+        segment.month == generation.month
+        and generation.as_of is not None
+        and segment.erased_at > generation.as_of
     )

@@ -1,55 +1,211 @@
-"""What a month's content is: its segments, and every narration, tag and link that belongs to one.
+"""What a month's content is: its segments, and every row that is deleted with one.
 
-All four are addressed through a `Source`, so that the same statements read the live tables and
-the scratch tables into which an archive was loaded.
+Nobody lists these tables: they are found in the catalog (`ft_ops.archive.month.catalog`), by the
+foreign keys with ON DELETE CASCADE that lead to content_segment_keys, so that a table which a later
+migration brings is archived too. A `Content` describes them as they are at one moment; an archive
+keeps the description of its day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from psycopg import sql
-from psycopg.rows import class_row
+from pydantic import TypeAdapter
 
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
-from ft_ops.pg.sqlfiles import statement
-
-TABLES: Final = ("content_segments", "photo_narrations", "content_tags", "content_links")
-"""In the order in which a load must insert them."""
 
 HOT: Final = "content_segments"
 ARCHIVED: Final = "archived_content_segments"
+KEYS: Final = "content_segment_keys"
+
+TABLES: Final = (HOT, "photo_narrations", "content_tags", "content_links")
+"""The tables of content of the product's own schema; later migrations may bring more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as the catalog has it; ``type`` is format_type's spelling."""
+    """A column as the catalog has it; ``type`` is format_type's spelling.
+
+    ``generated`` is the expression of a generated column, which is not archived: the server makes
+    its value again. ``as_text``: Parquet holds the text of its values, because Arrow has no type
+    that keeps them.
+    """
 
     name: str
     type: str
     not_null: bool
+    default: str | None = None
+    generated: str | None = None
+    as_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where a month's rows are: a relation, or a parenthesized query, for each of the tables."""
+class Hop:
+    """One foreign key on the way to a segment: ``columns`` name a row of ``parent``."""
 
-    segments: sql.Composable
-    narrations: sql.Composable
-    tags: sql.Composable
-    links: sql.Composable
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
 
-    def relations(self) -> dict[str, sql.Composable]:
-        """By the names that the statements in sql/archive use."""
-        return {
-            "segments": self.segments,
-            "narrations": self.narrations,
-            "tags": self.tags,
-            "links": self.links,
-        }
+
+Path: TypeAlias = tuple[Hop, ...]
+"""From a table to content_segment_keys, one foreign key after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A foreign key to a table that is no content: users, say.
+
+    ``sets_null``: its row stays, without it, when the other row is deleted. Else the row goes too,
+    or keeps the other one from being deleted.
+    """
+
+    columns: tuple[str, ...]
+    schema: str
+    table: str
+    parent_columns: tuple[str, ...]
+    sets_null: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A CHECK constraint. One that is not ``valid`` holds for new rows only."""
+
+    name: str
+    definition: str
+    valid: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of content. ``name`` has its schema in front unless that is public.
+
+    The segments' own has no path. A row with one path belongs to one segment, and is archived, kept
+    and brought back with it. A row with several (a link has two) belongs to none alone.
+    """
+
+    name: str
+    schema: str
+    relname: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
+    references: tuple[Reference, ...] = ()
+    checks: tuple[Check, ...] = ()
+    first_format: bool = False
+    """Archived before the catalog was asked, by the statements of sql/archive/digest.sql."""
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.relname)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its rows may belong to segments of several months."""
+        return len(self.paths) > 1
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The columns that an archive holds."""
+        return tuple(column for column in self.columns if column.generated is None)
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """The columns that name a user: who made the row, or has to do with it."""
+        return tuple(
+            reference.columns[0]
+            for reference in self.references
+            if (reference.schema, reference.table) == ("public", "users")
+            and reference.parent_columns == ("id",)
+        )
+
+    @property
+    def family_column(self) -> str:
+        """What an archive calls the column that it adds: the row's family on that day."""
+        names = {column.name for column in self.columns}
+        return "family_id" if "family_id" not in names else "archived_family_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All tables of content, the segments' first, each after those that it references."""
+
+    tables: tuple[Table, ...]
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __getitem__(self, name: str) -> Table:
+        return next(table for table in self.tables if table.name == name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(table.name for table in self.tables)
+
+    @property
+    def segments(self) -> Table:
+        return self.tables[0]
+
+    @property
+    def belongings(self) -> tuple[Table, ...]:
+        """The tables whose rows belong to one segment each."""
+        return tuple(table for table in self.tables[1:] if not table.is_shared)
+
+    @property
+    def shared(self) -> tuple[Table, ...]:
+        """The tables whose rows belong to several segments each."""
+        return tuple(table for table in self.tables if table.is_shared)
+
+    def differences(self, other: Content) -> list[str]:
+        """What ``other`` has that an archive of this content does not hold, or the other way."""
+        found = [f"{name} is gone" for name in self.names if name not in other]
+        for theirs in other:
+            if theirs.name not in self:
+                found.append(f"{theirs.name} is new")
+                continue
+            ours = self[theirs.name]
+            mine = {(c.name, c.type) for c in ours.stored}
+            others = {(c.name, c.type) for c in theirs.stored}
+            if mine != others:
+                names = sorted({name for name, _ in mine ^ others})
+                found.append(f"{theirs.name} has other columns: {', '.join(names)}")
+            elif (ours.key, {*ours.paths}) != (theirs.key, {*theirs.paths}):
+                found.append(f"{theirs.name} has other keys")
+        return found
+
+
+_CONTENT: Final = TypeAdapter(Content)
+_TABLE: Final = TypeAdapter(Table)
+_COLUMNS: Final = TypeAdapter(tuple[Column, ...])
+_COLUMNS_BY_TABLE: Final = TypeAdapter(dict[str, tuple[Column, ...]])
+
+
+def content_to_json(content: Content) -> dict[str, object]:
+    """A description as the ledger and the manifest keep it."""
+    dumped: dict[str, object] = _CONTENT.dump_python(content, mode="json")
+    return dumped
+
+
+def content_from_json(data: object) -> Content:
+    """The inverse of `content_to_json`."""
+    return _CONTENT.validate_python(data)
+
+
+def table_to_json(table: Table) -> dict[str, object]:
+    """A table's description as the manifest keeps it."""
+    dumped: dict[str, object] = _TABLE.dump_python(table, mode="json")
+    return dumped
+
+
+def columns_from_json(data: object) -> tuple[Column, ...]:
+    """Columns as a manifest of any format has them."""
+    return _COLUMNS.validate_python(data)
 
 
 def hot_name(month: Month) -> str:
@@ -62,56 +218,58 @@ def archived_name(month: Month) -> str:
     return f"{ARCHIVED}_{month.suffix}"
 
 
-def live_source(segments: sql.Composable) -> Source:
-    """A month in the database: the table of its segments, and its children among all others'.
-
-    The partition is named, not its parent: a snapshot that has not touched the parent may see a
-    partition vanish from it, and COPY refuses a partitioned table.
-    """
-    return Source(
-        segments=segments,
-        narrations=sql.Identifier("public", "photo_narrations"),
-        tags=sql.Identifier("public", "content_tags"),
-        links=sql.Identifier("public", "content_links"),
-    )
+def column_list(columns: tuple[Column, ...], alias: str) -> sql.Composed:
+    """``s."id", s."thread_id", …``: named one by one, so that no drift reorders them."""
+    return sql.SQL(", ").join(sql.Identifier(alias, column.name) for column in columns)
 
 
-def hot_source(month: Month) -> Source:
-    """The month in the database while it is a partition of content_segments."""
-    return live_source(sql.Identifier("public", hot_name(month)))
-
-
-def scratch_table(purpose: str, month: Month, generation: int, table: str) -> str:
-    """``proof_2017_03_gen1_content_tags``: a scratch table's name in the schema ops."""
-    return f"{purpose}_{month.suffix}_gen{generation}_{table}"
-
-
-def scratch_source(purpose: str, month: Month, generation: int) -> Source:
-    """The four scratch tables into which one generation was loaded."""
-    return Source(
-        *(
-            sql.Identifier("ops", scratch_table(purpose, month, generation, table))
-            for table in TABLES
+def content_of_columns(columns: Mapping[str, object]) -> Content:
+    """The content of an archive whose ledger kept columns only: the four tables of that day."""
+    typed = _COLUMNS_BY_TABLE.validate_python(columns)
+    users = ("public", "users", ("id",))
+    return Content(
+        (
+            _plain(
+                HOT,
+                typed,
+                key=("id", "created_at"),
+                references=(
+                    Reference(("thread_id",), "public", "threads", ("id",)),
+                    Reference(("user_id",), *users),
+                ),
+            ),
+            _plain(
+                "photo_narrations",
+                typed,
+                paths=(_to_key("content_segment_id"),),
+                references=(Reference(("created_by",), *users),),
+            ),
+            _plain(
+                "content_tags",
+                typed,
+                paths=(_to_key("content_segment_id"),),
+                references=(Reference(("tagged_by",), *users),),
+            ),
+            _plain(
+                "content_links",
+                typed,
+                paths=(_to_key("source_segment_id"), _to_key("target_segment_id")),
+                references=(Reference(("created_by",), *users),),
+            ),
         )
     )
 
 
-def table_columns(connection: Connection, table: str) -> tuple[Column, ...]:
-    """The columns of one of the four tables, in the catalog's order."""
-    with connection.cursor(row_factory=class_row(Column)) as cursor:
-        cursor.execute(statement("archive/table_columns"), {"table": table})
-        return tuple(cursor)
+def _plain(
+    name: str,
+    columns: Mapping[str, tuple[Column, ...]],
+    *,
+    key: tuple[str, ...] = ("id",),
+    paths: tuple[Path, ...] = (),
+    references: tuple[Reference, ...] = (),
+) -> Table:
+    return Table(name, "public", name, columns[name], key, paths, references, first_format=True)
 
 
-TableColumns: TypeAlias = Mapping[str, tuple[Column, ...]]
-"""Table → its columns, for all four tables: the live ones, or those of an archive's day."""
-
-
-def live_columns(connection: Connection) -> TableColumns:
-    """The columns of all four tables as they are today."""
-    return {table: table_columns(connection, table) for table in TABLES}
-
-
-def column_list(columns: tuple[Column, ...], alias: str) -> sql.Composed:
-    """``s."id", s."thread_id", …``: named one by one, so that no drift reorders them."""
-    return sql.SQL(", ").join(sql.Identifier(alias, column.name) for column in columns)
+def _to_key(column: str) -> Path:
+    return (Hop((column,), KEYS, ("id",)),)

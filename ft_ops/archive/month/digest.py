@@ -7,19 +7,28 @@ somebody who may write to both sides. The text form, and so the digest, belongs 
 major version, which a certificate names.
 
 The sums are kept by bucket, the last byte of the segment's id (random in UUID versions 4 and 7
-alike), so that a purge can prove and remove a month in 256 small steps.
+alike). That is the form of the certificates of every archive there is: it can't change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
 from psycopg import sql
 
-from ft_ops.archive.month.content import TABLES, Column, Source, TableColumns, column_list
+from ft_ops.archive.month.content import Content, Table, column_list
+from ft_ops.archive.month.source import (
+    Source,
+    alias_of,
+    ends_of,
+    key_names,
+    matches,
+    named_keys,
+    rows_of,
+)
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.sqlfiles import statement
@@ -44,9 +53,6 @@ class Digest:
     def __add__(self, other: Digest) -> Digest:
         return Digest(self.rows + other.rows, self.low + other.low, self.high + other.high)
 
-    def __sub__(self, other: Digest) -> Digest:
-        return Digest(self.rows - other.rows, self.low - other.low, self.high - other.high)
-
     def __str__(self) -> str:
         return f"{self.rows}:{self.low:x}:{self.high:x}"
 
@@ -65,35 +71,49 @@ MonthDigests: TypeAlias = Mapping[str, BucketDigests]
 
 
 def month_digests(
-    connection: Connection, source: Source, columns: TableColumns, pace: Pace = FULL_SPEED
+    connection: Connection, content: Content, source: Source, pace: Pace = FULL_SPEED
 ) -> MonthDigests:
-    """Digest all four tables of ``source``; for one instant, wrap it in one snapshot."""
-    segments, *children = TABLES
+    """Digest all tables of ``source``; for one instant, wrap it in one snapshot."""
     pieces = (
-        table_digests(connection, replace(source, segments=piece), segments, columns[segments])
-        for piece in pace.steps(_pieces(connection, source.segments))
+        table_digests(connection, content.segments, source.with_segments(piece))
+        for piece in pace.steps(pieces_of(connection, source.segments))
     )
-    return {segments: _sum(pieces)} | {
-        table: table_digests(connection, source, table, columns[table])
-        for table in pace.steps(children)
+    return {content.segments.name: _sum(pieces)} | {
+        table.name: table_digests(connection, table, source)
+        for table in pace.steps(content.tables[1:])
     }
 
 
-def table_digests(
-    connection: Connection, source: Source, table: str, columns: tuple[Column, ...]
-) -> BucketDigests:
+def table_digests(connection: Connection, table: Table, source: Source) -> BucketDigests:
     """Digest one table of ``source`` by bucket."""
-    query = statement(f"archive/digest_{table}").format(
-        columns=column_list(columns, "s" if table == "content_segments" else "c"),
-        **source.relations(),
-    )
+    columns = column_list(table.stored, alias_of(table))
+    if table.first_format:
+        query = statement(f"archive/digest_{table.name}").format(
+            columns=columns,
+            segments=source.segments,
+            narrations=source["photo_narrations"],
+            tags=source["content_tags"],
+            links=source["content_links"],
+        )
+    elif table.is_shared:
+        query = statement("archive/digest_shared_rows").format(
+            keys=named_keys(table),
+            ends=ends_of(table, source),
+            rows=source[table.name],
+            matches=matches("touched", key_names(table), "c", table.key),
+            columns=columns,
+        )
+    else:
+        query = statement("archive/digest_rows").format(
+            rows=rows_of(table, source), columns=columns
+        )
     return {
         bucket: Digest(rows, int(low), int(high))
         for bucket, rows, low, high in _rows(connection, query)
     }
 
 
-def _pieces(connection: Connection, segments: sql.Composable) -> Iterator[sql.Composable]:
+def pieces_of(connection: Connection, segments: sql.Composable) -> Iterator[sql.Composable]:
     """A table as runs of its pages, each a step; a query as it is.
 
     The last run has no end: what lies behind the pages that are there now is read too.
@@ -128,19 +148,13 @@ def total(digests: BucketDigests) -> Digest:
 def differences(proven: MonthDigests, found: MonthDigests) -> list[str]:
     """In words, table by table, how ``found`` differs from ``proven``; empty when it does not."""
     problems = []
-    for table in TABLES:
-        expected, actual = proven[table], found[table]
+    for table in dict.fromkeys([*proven, *found]):
+        expected, actual = proven.get(table, {}), found.get(table, {})
         buckets = [b for b in range(BUCKETS) if expected.get(b) != actual.get(b)]
         if buckets:
             rows = f"{total(expected).rows} rows proven, {total(actual).rows} found"
             problems.append(f"{table} differs in {len(buckets)} of {BUCKETS} buckets ({rows})")
     return problems
-
-
-def without(digests: BucketDigests, gone: BucketDigests) -> BucketDigests:
-    """What is left of a table's digests after some of its rows went."""
-    left = {bucket: digest - gone.get(bucket, NOTHING) for bucket, digest in digests.items()}
-    return {bucket: digest for bucket, digest in left.items() if digest != NOTHING}
 
 
 def buckets_to_json(digests: BucketDigests) -> dict[str, str]:

@@ -26,6 +26,11 @@ class Recorded:
     oid: int
     name: str
 
+    @property
+    def bare(self) -> str:
+        """Its name without the schema."""
+        return self.name.rpartition(".")[2].strip('"')
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:

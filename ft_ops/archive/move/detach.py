@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.content import ARCHIVED, archived_name
-from ft_ops.archive.month.holds import guard_segments
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection

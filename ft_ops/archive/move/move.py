@@ -7,17 +7,16 @@ that is, the ledger knows since before the detach.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
 
 from ft_ops.archive.month.content import ARCHIVED, HOT, hot_name
+from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import (
-    Generation,
     begin_generation,
     finish,
+    in_database,
     latest,
     record_relation,
 )
@@ -27,11 +26,13 @@ from ft_ops.archive.month.relation import (
     named_relation,
     recorded_relation,
 )
+from ft_ops.archive.month.thaws import open_thaw
+from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.detach import Erased, attach_archived, detach_month, rename_archived
+from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 
 
@@ -44,53 +45,46 @@ class Move:
     erased: Erased
 
 
-def move_month(
-    connection: Connection,
-    month: Month,
-    *,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Move:
+def move_month(run: Run, month: Month) -> Move:
     """Take a month out of content_segments and into archived_content_segments.
 
-    Refused when the database has nothing of that month, and when an earlier generation of it has
-    not been purged: late rows then stay where they are until it has. The caller holds the month's
+    Refused when the database has nothing of that month, and while an earlier generation of it is
+    in the database or asked back: late rows then stay where they are. The caller holds the month's
     advisory lock.
     """
-    newest = latest(connection, month)
-    if newest is not None and newest.state == "archiving":
-        table = _begun(connection, newest)
-        generation = record_relation(connection, newest, table.recorded)
+    begun = in_database(run.connection, month)
+    if begun is not None and begun.state == "archiving":
+        table = _begun(run, begun)
+        generation = record_relation(run.connection, begun, table.recorded)
     else:
-        attached = attached_relation(connection, HOT, month)
+        attached = attached_relation(run.connection, HOT, month)
         if attached is None:
-            return _nothing_to_move(connection, month, newest)
+            return _nothing_to_move(run, month)
         table = attached
-        generation = _open_generation(connection, month, newest, table, run_id)
+        generation = _open_generation(run, month, table)
     if table.parent == HOT:
-        write_audit(connection, "archive.detach", table.name, {"month": str(month)})
-        detach_month(connection, HOT, month, log=log, sleep=sleep)
-    return _attach(connection, generation, table, sleep=sleep)
+        write_audit(run.connection, "archive.detach", table.name, {"month": str(month)})
+        detach_month(run.connection, HOT, month, log=run.log, sleep=run.sleep)
+    return _attach(run, generation, table)
 
 
-def _begun(connection: Connection, generation: Generation) -> Relation:
+def _begun(run: Run, generation: Generation) -> Relation:
     """The table that a dead run was moving; Refused when it can't be told which one that was."""
     what = f"archive of {generation.month}"
     if generation.relation is not None:
-        table = recorded_relation(connection, what, generation.relation)
+        table = recorded_relation(run.connection, what, generation.relation)
     else:
         # Begun before the ledger recorded tables.
-        found = attached_relation(connection, HOT, generation.month) or named_relation(
-            connection, hot_name(generation.month)
-        )
+        name = hot_name(generation.month)
+        found = attached_relation(run.connection, HOT, generation.month)
+        found = found or named_relation(run.connection, name)
         if found is None:
             raise Refused(
                 what,
-                cause=f"a run has begun to move it and has died, and neither is it attached to "
-                f"{HOT} nor is there a table {hot_name(generation.month)}",
-                next_step="look for its table under another name, rename it to "
-                f"{hot_name(generation.month)}, and run again",
+                cause="a run has begun to move it and has died, and neither is it attached to "
+                f"{HOT} nor is there a table {name}",
+                next_step=f"look for its table under another name, rename it to {name}, and run "
+                "again",
             )
         table = found
     if table.parent not in {HOT, None}:
@@ -102,13 +96,14 @@ def _begun(connection: Connection, generation: Generation) -> Relation:
     return table
 
 
-def _nothing_to_move(connection: Connection, month: Month, newest: Generation | None) -> Move:
-    if named_relation(connection, hot_name(month)) is not None:
+def _nothing_to_move(run: Run, month: Month) -> Move:
+    if named_relation(run.connection, hot_name(month)) is not None:
         raise Refused(
             f"archive of {month}",
             cause=f"{hot_name(month)} stands alone, and no archive run detached it",
             next_step=f"see what it holds; attach it to {HOT} as {month}, or rename it",
         )
+    newest = in_database(run.connection, month) or latest(run.connection, month)
     if newest is None:
         raise Refused(
             f"archive of {month}",
@@ -118,38 +113,47 @@ def _nothing_to_move(connection: Connection, month: Month, newest: Generation | 
     return Move(newest, moved=False, erased=Erased(0, 0))
 
 
-def _open_generation(
-    connection: Connection, month: Month, newest: Generation | None, table: Relation, run_id: str
-) -> Generation:
+def _open_generation(run: Run, month: Month, table: Relation) -> Generation:
     """Record which table is moved, before anything is done to it."""
-    if newest is not None and attached_relation(connection, ARCHIVED, month) is not None:
-        raise Refused(
-            f"archive of {month}",
-            cause=f"late rows wait in {table.name}, and {newest.name} is still in the "
-            f"database, {newest.state}",
-            next_step="let that generation be purged; then the late rows become the next one",
-        )
-    with connection.transaction():
-        generation = begin_generation(connection, month, "archiving", run_id)
-        return record_relation(connection, generation, table.recorded)
+    refuse_waiting(run, month, table)
+    with run.connection.transaction():
+        generation = begin_generation(run.connection, month, run.run_id)
+        return record_relation(run.connection, generation, table.recorded)
 
 
-def _attach(
-    connection: Connection,
-    generation: Generation,
-    table: Relation,
-    *,
-    sleep: Callable[[float], None],
-) -> Move:
+def refuse_waiting(run: Run, month: Month, table: Relation) -> None:
+    """Refused while late rows have to wait for what is done to the month's earlier generations."""
+    thaw = open_thaw(run.connection, month)
+    standing = in_database(run.connection, month)
+    if thaw is not None:
+        waits_for = f"{thaw.name} is under way, {thaw.state}"
+    elif standing is not None:
+        waits_for = f"{standing.name} is still in the database, {standing.state}"
+    elif attached_relation(run.connection, ARCHIVED, month) is not None:
+        waits_for = f"{ARCHIVED} has a partition of that month, and the ledger does not know it"
+    else:
+        return
+    raise Refused(
+        f"archive of {month}",
+        cause=f"late rows wait in {table.name}, and {waits_for}",
+        next_step="let that end; then the late rows become the next generation",
+    )
+
+
+def _attach(run: Run, generation: Generation, table: Relation) -> Move:
     """Rename the detached table, attach it to the archive and record it: one transaction."""
     month = generation.month
+    what = f"attach of {table.qualified} to {ARCHIVED}"
+    following = aligned(run, month, table, what)
+    if following.oid != table.oid:
+        generation = record_relation(run.connection, generation, following.recorded)
 
     def attach() -> Move:
-        with connection.transaction():
-            archived = rename_archived(connection, month, table)
-            erased = attach_archived(connection, month, archived)
+        with run.connection.transaction():
+            archived = rename_archived(run.connection, month, following)
+            erased = attach_archived(run.connection, month, archived)
             write_audit(
-                connection,
+                run.connection,
                 "archive.attach",
                 archived.name,
                 {
@@ -160,17 +164,12 @@ def _attach(
                     "erased_keys": erased.keys,
                 },
             )
-            moved = finish(
-                connection,
-                record_relation(connection, generation, archived.recorded),
-                "archived",
-            )
+            recorded = record_relation(run.connection, generation, archived.recorded)
+            moved = finish(run.connection, recorded, "archived")
             return Move(moved, moved=True, erased=erased)
 
     try:
-        return with_escalating_lock_timeout(
-            connection, f"attach of {table.qualified} to {ARCHIVED}", attach, sleep=sleep
-        )
+        return with_escalating_lock_timeout(run.connection, what, attach, sleep=run.sleep)
     except psycopg.errors.DuplicateTable as error:
         raise Refused(
             f"archive of {month}",

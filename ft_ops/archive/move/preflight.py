@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ft_ops.archive.month.content import ARCHIVED, HOT, hot_name
-from ft_ops.archive.month.holds import holds_on
-from ft_ops.archive.month.ledger import latest
-from ft_ops.archive.month.relation import attached_relation, named_relation
+from ft_ops.archive.hold.holds import holds_on
+from ft_ops.archive.month.catalog import obstacles
+from ft_ops.archive.month.content import HOT
+from ft_ops.archive.month.ledger import in_database
+from ft_ops.archive.month.relation import attached_relation
+from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.months import Month
 from ft_ops.pg.catalog import partition_sizes, partitions_of
 from ft_ops.pg.connect import Connection
@@ -85,6 +87,7 @@ def preflight(
         blockers=(
             *_detaching(connection, month),
             *_earlier_generation(connection, month),
+            *_unknown_content(connection, month),
             *_long_transactions(connection, longest_snapshot_seconds),
             *(
                 Blocker("legal hold", f"{hold}; it stops the purge only", fatal=False)
@@ -103,14 +106,28 @@ def _detaching(connection: Connection, month: Month) -> list[Blocker]:
 
 
 def _earlier_generation(connection: Connection, month: Month) -> list[Blocker]:
-    generation = latest(connection, month)
-    waiting = attached_relation(connection, HOT, month) or named_relation(
-        connection, hot_name(month)
-    )
-    if generation and waiting and attached_relation(connection, ARCHIVED, month):
-        detail = f"{generation.name} is {generation.state}; late rows wait until it is purged"
-        return [Blocker("earlier generation", detail, fatal=True)]
-    return []
+    standing = in_database(connection, month)
+    thaw = open_thaw(connection, month)
+    waiting = attached_relation(connection, HOT, month)
+    if waiting is None or (standing is not None and standing.state == "archiving"):
+        return []
+    if thaw is not None:
+        detail = f"{thaw.name} is {thaw.state}; late rows wait until it is done"
+    elif standing is not None:
+        detail = f"{standing.name} is {standing.state}; late rows wait until it is purged"
+    else:
+        return []
+    return [Blocker("earlier generation", detail, fatal=True)]
+
+
+def _unknown_content(connection: Connection, month: Month) -> list[Blocker]:
+    """What could not be archived, or brought back: told before anything is moved."""
+    standing = in_database(connection, month)
+    begun = standing is not None and standing.state == "archiving"
+    return [
+        Blocker("tables of content", f"{obstacle}: {obstacle.next_step}", fatal=not begun)
+        for obstacle in obstacles(connection)
+    ]
 
 
 def _long_transactions(connection: Connection, seconds: int) -> list[Blocker]:

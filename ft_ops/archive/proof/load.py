@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -14,69 +13,59 @@ import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 from psycopg import sql
 
-from ft_ops.archive.month.content import (
-    TABLES,
-    Column,
-    Source,
-    TableColumns,
-    scratch_source,
-    scratch_table,
-)
-from ft_ops.archive.month.ledger import ArchivedObject, Generation
+from ft_ops.archive.month.content import Column, Table
+from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.source import Source, scratch_source, scratch_table
+from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.pg.connect import Connection, takes_statements
-from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A generation's rows in scratch tables, with the columns that they had when exported."""
-
-    source: Source
-    columns: TableColumns
-
-
 @contextmanager
 def loaded(
-    connection: Connection,
-    url: str,
-    bucket: Bucket,
-    generation: Generation,
-    *,
-    purpose: str,
-    pace: Pace = FULL_SPEED,
-    log: Callable[[str], None] = lambda line: None,
-) -> Iterator[Loaded]:
+    run: Run, generation: Generation, *, purpose: str, as_target: bool = False
+) -> Iterator[Source]:
     """The generation's rows in unlogged scratch tables for a block; dropped after it.
 
-    The tables are made from the columns that were exported: the live ones may have changed. Every
-    object is read by its version and must have the size and SHA-256 that the ledger knows.
+    The tables are made from the columns that were exported: the live ones may have changed. With
+    ``as_target`` they are what a thaw inserts into: with the NOT NULL and CHECK constraints and the
+    generated columns of that day, and every value in its own type. Else a value that was archived
+    as text stays text, which makes no difference to a digest.
+
+    Every object is read by its version and must have the size and SHA-256 that the ledger knows.
     Scratch tables that a dead process left are dropped first.
     """
-    columns = generation.require_columns()
+    content = generation.require_content()
     names = {
-        table: scratch_table(purpose, generation.month, generation.number, table)
-        for table in TABLES
+        table.name: scratch_table(purpose, generation.month, generation.number, number)
+        for number, table in enumerate(content)
     }
-    drop_scratch(connection, names.values())
+    staged = {
+        table.name: f"{names[table.name]}_text"
+        for table in content
+        if as_target and any(column.as_text for column in table.stored)
+    }
+    drop_scratch(run.connection, [*names.values(), *staged.values()])
     try:
-        for table, name in names.items():
-            connection.execute(
-                statement("archive/create_scratch").format(
-                    scratch=sql.Identifier("ops", name), columns=_definitions(columns[table])
-                )
-            )
-        with arrow_connection(url) as arrow, closing(_copies(bucket, generation)) as copies:
+        for table in content:
+            _create(run.connection, names[table.name], table, as_target=as_target)
+            if table.name in staged:
+                _create(run.connection, staged[table.name], table, as_target=False)
+        with arrow_connection(run.url) as arrow, closing(_copies(run.bucket, generation)) as copies:
             for item, path in copies:
-                order = [column.name for column in columns[item.table]]
-                _ingest(arrow, names[item.table], read_batches(path, order, pace))
-                log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
-        yield Loaded(scratch_source(purpose, generation.month, generation.number), columns)
+                table = content[item.table]
+                order = [column.name for column in table.stored]
+                into = staged.get(table.name, names[table.name])
+                _ingest(arrow, into, read_batches(path, order, run.pace))
+                run.log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
+        for name, stage in staged.items():
+            _cast(run.connection, content[name], stage, names[name])
+        yield scratch_source(content, purpose, generation.month, generation.number)
     finally:
-        drop_scratch(connection, names.values())
+        drop_scratch(run.connection, [*names.values(), *staged.values()])
 
 
 def drop_scratch(connection: Connection, names: Iterable[str]) -> None:
@@ -89,23 +78,65 @@ def drop_scratch(connection: Connection, names: Iterable[str]) -> None:
         )
 
 
-def _definitions(columns: tuple[Column, ...]) -> sql.Composed:
-    # A type is format_type's own spelling, kept in the ledger.
-    return sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))
-        for column in columns
+def _create(connection: Connection, name: str, table: Table, *, as_target: bool) -> None:
+    if as_target:
+        parts = [_target_definition(column) for column in table.columns]
+        parts += [
+            sql.SQL("CONSTRAINT {} CHECK ({})").format(
+                sql.Identifier(check.name), sql.SQL(check.definition)
+            )
+            for check in table.checks
+            if check.valid
+        ]
+    else:
+        parts = [
+            sql.SQL("{} {}").format(
+                sql.Identifier(column.name),
+                sql.SQL("text" if column.as_text else column.type),
+            )
+            for column in table.stored
+        ]
+    connection.execute(
+        statement("archive/create_scratch").format(
+            scratch=sql.Identifier("ops", name), columns=sql.SQL(", ").join(parts)
+        )
+    )
+
+
+def _target_definition(column: Column) -> sql.Composed:
+    # Types and expressions are the catalog's own spelling, kept in the ledger.
+    parts = [sql.Identifier(column.name), sql.SQL(column.type)]
+    if column.generated is not None:
+        parts.append(sql.SQL(f"GENERATED ALWAYS AS ({column.generated}) STORED"))
+    if column.not_null:
+        parts.append(sql.SQL("NOT NULL"))
+    return sql.SQL(" ").join(parts)
+
+
+def _cast(connection: Connection, table: Table, staged: str, name: str) -> None:
+    """Give every value its own type, as a thaw does."""
+    connection.execute(
+        statement("archive/cast_scratch").format(
+            scratch=sql.Identifier("ops", name),
+            columns=sql.SQL(", ").join(sql.Identifier(c.name) for c in table.stored),
+            values=sql.SQL(", ").join(
+                sql.SQL("{}::{}").format(sql.Identifier(c.name), sql.SQL(c.type))
+                for c in table.stored
+            ),
+            staged=sql.Identifier("ops", staged),
+        )
     )
 
 
 def _copies(
     bucket: Bucket, generation: Generation
 ) -> Generator[tuple[ArchivedObject, Path], None, None]:
-    """Each part of the four tables with a local copy of it, which goes when the next is taken.
+    """Each part with a local copy of it, which goes when the next is taken.
 
     The next part comes while one is loaded. The files have no name: a process that is killed
     leaves nothing behind, and the path leads to them by their descriptor.
     """
-    parts = [item for item in generation.objects if item.table in TABLES]
+    parts = generation.parts()
     with (
         ExitStack() as files,
         ThreadPoolExecutor(1, thread_name_prefix="download") as pool,

@@ -3,110 +3,122 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from ft_ops.archive.month.content import TABLES, Source, TableColumns
+from psycopg import sql
+
+from ft_ops.archive.month.content import Content
 from ft_ops.archive.month.digest import MonthDigests, differences, month_digests, total
-from ft_ops.archive.month.ledger import Generation, enter, month_source, record_proof
-from ft_ops.archive.proof.load import loaded
-from ft_ops.archive.store.export import ArchiveTarget
-from ft_ops.archive.store.layout import manifest_key
+from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.ledger import enter, month_source, record_proof
+from ft_ops.archive.month.source import Source, scratch_table
+from ft_ops.archive.month.units import Hashes, hash_rows
+from ft_ops.archive.proof.load import drop_scratch, loaded
+from ft_ops.archive.run import Run
+from ft_ops.archive.store.layout import manifest_key, part_key
+from ft_ops.archive.store.leftovers import discard, leftovers
 from ft_ops.archive.store.manifest import build_manifest, software
+from ft_ops.archive.store.unit_lists import UNIT_LISTS, write_unit_lists
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import Connection, connect
-from ft_ops.pg.pace import Pace
-from ft_ops.s3.objects import delete_version, put_once, versions
+from ft_ops.pg.connect import connect
+from ft_ops.s3.objects import put_once
 
 
 class RowsDiffer(OpsError):
     """The archive's rows are not the database's: these were changed, or the archive is wrong."""
 
 
-def prove_month(
-    connection: Connection,
-    url: str,
-    target: ArchiveTarget,
-    generation: Generation,
-    *,
-    source: Source | None = None,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-) -> Generation:
+def prove_month(run: Run, generation: Generation, source: Source | None = None) -> Generation:
     """Read the stored bytes back, load them as a thaw would, and compare every row's digest.
 
-    Writes the manifest and records a certificate. WrongContent or Missing name an object that is
-    not what was exported, RowsDiffer the tables that are not (or no longer) what the database
-    has; in each case the month stays there, unproven.
+    Writes the lists of what was proven, and the manifest, and records a certificate. WrongContent
+    or Missing name an object that is not what was exported, RowsDiffer the tables that are not (or
+    no longer) what the database has; in each case the month stays there, unproven.
     """
     started = time.monotonic()
-    key = manifest_key(target.prefix, generation.month, generation.number)
-    # A dead run's, that it could not record any more. Listed before the ledger is asked: a run
-    # that has lost its lock without noticing can't remove its successor's.
-    left = list(versions(target.bucket, key))
-    generation = enter(connection, generation, "proving", run_id)
-    source = source or month_source(connection, generation)
-    columns = generation.require_columns()
+    place = (generation.month, generation.number)
+    lists = [part_key(run.target.prefix, name, *place, 0) for name in UNIT_LISTS]
+    left = leftovers(run.bucket, (manifest_key(run.target.prefix, *place), *lists))
+    generation = enter(run.connection, generation, "proving", run.run_id)
+    content = generation.require_content()
+    source = source or month_source(run.connection, generation, content)
     with (
         ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,
-        loaded(
-            connection,
-            url,
-            target.bucket,
-            generation,
-            purpose="proof",
-            pace=target.pace,
-            log=log,
-        ) as copy,
+        loaded(run, generation, purpose="proof", as_target=True) as copy,
+        _hashes(run, generation) as hashes,
     ):
-        there = pool.submit(_digests, url, source, columns, target.pace)
-        if target.pace.is_beside_others():
+        there = pool.submit(_digests, run, content, source)
+        if run.pace.is_beside_others():
             wait([there])
-        found = month_digests(connection, copy.source, copy.columns, target.pace)
+        found = hash_rows(run.connection, content, copy, hashes, run.pace)
         problems = differences(there.result(), found)
-    if problems:
-        raise RowsDiffer(
-            f"proof of {generation.name}",
-            cause="; ".join(problems),
-            next_step="the rows are still in the database; materialize content_archive for this "
-            "month again",
-        )
-    certificate = _certificate(connection, generation, found, run_id, time.monotonic() - started)
-    body = build_manifest(generation, found, certificate, bucket=target.bucket.name)
-    for leftover in left:
-        delete_version(target.bucket, leftover.key, leftover.version_id)
-    manifest = put_once(target.bucket, key, body)
-    return record_proof(connection, generation, found, manifest, certificate)
+        if problems:
+            raise RowsDiffer(
+                f"proof of {generation.name}",
+                cause="; ".join(problems),
+                next_step="the rows are still in the database; materialize content_archive for "
+                "this month again",
+            )
+        for leftover in left:
+            discard(run.bucket, leftover)
+        written = write_unit_lists(run, generation, hashes)
+    return _certify(run, generation, (*generation.objects, *written), found, started)
 
 
-def _digests(url: str, source: Source, columns: TableColumns, pace: Pace) -> MonthDigests:
+def _certify(
+    run: Run,
+    generation: Generation,
+    objects: Sequence[ArchivedObject],
+    found: MonthDigests,
+    started: float,
+) -> Generation:
+    certificate = _certificate(run, objects, found, time.monotonic() - started)
+    body = build_manifest(generation, objects, found, certificate, bucket=run.bucket.name)
+    key = manifest_key(run.target.prefix, generation.month, generation.number)
+    manifest = put_once(run.bucket, key, body)
+    return record_proof(run.connection, generation, objects, found, manifest, certificate)
+
+
+@contextmanager
+def _hashes(run: Run, generation: Generation) -> Iterator[Hashes]:
+    """Two scratch tables for the hashes of the loaded rows, dropped after the block."""
+    names = [
+        scratch_table("proof", generation.month, generation.number, part)
+        for part in ("hashes", "shared")
+    ]
+    drop_scratch(run.connection, names)
+    try:
+        yield Hashes(*(sql.Identifier("ops", name) for name in names))
+    finally:
+        drop_scratch(run.connection, names)
+
+
+def _digests(run: Run, content: Content, source: Source) -> MonthDigests:
     """The database's side, in one snapshot, over a connection of its own."""
-    with connect(url, application="archive proof") as reader, reader.transaction():
+    with connect(run.url, application="archive proof") as reader, reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return month_digests(reader, source, columns, pace)
+        return month_digests(reader, content, source, run.pace)
 
 
 def _certificate(
-    connection: Connection,
-    generation: Generation,
-    digests: MonthDigests,
-    run_id: str,
-    seconds: float,
+    run: Run, objects: Sequence[ArchivedObject], digests: MonthDigests, seconds: float
 ) -> dict[str, object]:
     return {
         "proven_at": datetime.now(UTC).isoformat(),
         "seconds": round(seconds, 3),
-        "run_id": run_id,
-        "digests": {table: str(total(digests[table])) for table in TABLES},
-        "rows": {table: total(digests[table]).rows for table in TABLES},
+        "run_id": run.run_id,
+        "digests": {table: str(total(by_bucket)) for table, by_bucket in digests.items()},
+        "rows": {table: total(by_bucket).rows for table, by_bucket in digests.items()},
         "objects": [
             {
                 "key": item.stored.key,
                 "version_id": item.stored.version_id,
                 "sha256": item.stored.sha256,
             }
-            for item in generation.objects
+            for item in objects
         ],
-        "software": software(str(connection.info.server_version)),
+        "software": software(str(run.connection.info.server_version)),
     }

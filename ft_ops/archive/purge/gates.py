@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from ft_ops.archive.month.content import TABLES
-from ft_ops.archive.month.holds import holds_on
-from ft_ops.archive.month.ledger import Generation
+from psycopg import sql
+
+from ft_ops.archive.hold.holds import holds_on
+from ft_ops.archive.month.catalog import (
+    OtherReference,
+    obstacles,
+    other_references,
+    read_content,
+)
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import month_source
+from ft_ops.archive.month.source import Source, joined
+from ft_ops.archive.month.states import TO_PURGE
+from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.preflight import due_on
+from ft_ops.archive.run import Rules, Run
 from ft_ops.archive.store.manifest import refuse_other_manifest
+from ft_ops.archive.store.unit_lists import UNIT_LISTS
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import head, read_object
-
-
-@dataclass(frozen=True, slots=True)
-class PurgeRules:
-    """When a purge may happen at all, by the settings."""
-
-    enabled: bool
-    grace: timedelta
-    retention_years: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,50 +41,44 @@ class Gate:
     detail: str
 
 
-def purge_gates(
-    connection: Connection,
-    bucket: Bucket,
-    generation: Generation,
-    rules: PurgeRules,
-    now: datetime,
-) -> list[Gate]:
-    """Every gate but the last one, the digest, which is taken when all of these are open.
+def purge_gates(run: Run, generation: Generation) -> list[Gate]:
+    """Every gate; the rows themselves are compared one by one when all of these are open.
 
     All are evaluated, so that a person sees everything that is in the way at once.
     """
+    now = run.clock()
     return [
-        _enabled(rules),
-        _still_due(generation.month, rules, now),
+        _enabled(run.rules),
+        _still_due(generation.month, run.rules, now),
         _proven(generation),
-        _past_grace(generation, rules, now),
-        _not_held(connection, generation),
-        _backed_up(connection, generation),
-        *_stored(bucket, generation),
+        _past_grace(generation, run.rules, now),
+        _not_held(run.connection, generation.month),
+        _not_asked_back(run.connection, generation.month),
+        _backed_up(run.connection, generation),
+        *_archivable(run.connection, generation),
+        *_stored(run.bucket, generation),
     ]
 
 
-def refreeze_gates(
-    connection: Connection,
-    bucket: Bucket,
-    generations: Sequence[Generation],
-    rules: PurgeRules,
-    now: datetime,
-) -> list[Gate]:
+def refreeze_gates(run: Run, generations: Sequence[Generation]) -> list[Gate]:
     """Every gate before a thawed month is removed again, whose archive is still its proof."""
+    month = generations[-1].month
     return [
-        _enabled(rules),
-        _still_due(generations[-1].month, rules, now),
-        _not_held(connection, generations[-1]),
-        *(gate for generation in generations for gate in _stored(bucket, generation)),
+        _enabled(run.rules),
+        _still_due(month, run.rules, run.clock()),
+        _not_held(run.connection, month),
+        *_archivable(run.connection, generations[-1]),
+        *(gate for generation in generations for gate in _stored(run.bucket, generation)),
     ]
 
 
-def _enabled(rules: PurgeRules) -> Gate:
-    detail = "FT_PURGE_ENABLED is true" if rules.enabled else "FT_PURGE_ENABLED is not set to true"
-    return Gate("enabled", rules.enabled, detail)
+def _enabled(rules: Rules) -> Gate:
+    is_enabled = rules.purge_enabled
+    detail = f"FT_PURGE_ENABLED is {'true' if is_enabled else 'not set to true'}"
+    return Gate("enabled", is_enabled, detail)
 
 
-def _still_due(month: Month, rules: PurgeRules, now: datetime) -> Gate:
+def _still_due(month: Month, rules: Rules, now: datetime) -> Gate:
     """Asked again: whoever raises FT_RETENTION_YEARS means the months that were archived, too."""
     due = due_on(month, rules.retention_years)
     return Gate(
@@ -93,21 +91,54 @@ def _still_due(month: Month, rules: PurgeRules, now: datetime) -> Gate:
 
 
 def _proven(generation: Generation) -> Gate:
-    passed = generation.state in {"frozen", "purging"} and generation.certificate is not None
+    passed = generation.state in TO_PURGE and generation.certificate is not None
     return Gate("proven and frozen", passed, f"{generation.name} is {generation.state}")
 
 
-def _past_grace(generation: Generation, rules: PurgeRules, now: datetime) -> Gate:
+def _past_grace(generation: Generation, rules: Rules, now: datetime) -> Gate:
     if generation.proven_at is None:
         return Gate("grace", False, "there is no proof whose grace could have passed")
     until = generation.proven_at + rules.grace
     return Gate("grace", now >= until, f"until {until:%Y-%m-%d %H:%M} UTC")
 
 
-def _not_held(connection: Connection, generation: Generation) -> Gate:
-    holds = holds_on(connection, generation.month)
+def _not_held(connection: Connection, month: Month) -> Gate:
+    holds = holds_on(connection, month)
     detail = "; ".join(str(hold) for hold in holds) or "none"
     return Gate("legal holds", not holds, detail)
+
+
+def _not_asked_back(connection: Connection, month: Month) -> Gate:
+    """A thaw fills the month's table, and an erasure rewrites what is archived of it."""
+    thaw = open_thaw(connection, month)
+    detail = "none" if thaw is None else f"{thaw.name} is {thaw.state}"
+    return Gate("thaws and erasures under way", thaw is None, detail)
+
+
+def _archivable(connection: Connection, generation: Generation) -> Iterator[Gate]:
+    """Nothing that the deletion of a key would take, change or meet is unknown to the archive."""
+    name = "tables of content"
+    found = [f"{obstacle}: {obstacle.next_step}" for obstacle in obstacles(connection)]
+    content = read_content(connection)
+    source = month_source(connection, generation, content)
+    found += [
+        str(other)
+        for other in other_references(connection, content)
+        if _has_rows(connection, other, source)
+    ]
+    if found:
+        yield from (Gate(name, False, detail) for detail in found)
+    else:
+        yield Gate(name, True, ", ".join(content.names))
+
+
+def _has_rows(connection: Connection, other: OtherReference, source: Source) -> bool:
+    rows = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT FROM {}").format(joined(other.table.identifier, path, source))
+        for path in other.table.paths
+    )
+    [[has_any]] = connection.execute(sql.SQL("SELECT EXISTS ({})").format(rows)).fetchall()
+    return bool(has_any)
 
 
 def _backed_up(connection: Connection, generation: Generation) -> Gate:
@@ -122,9 +153,8 @@ def _backed_up(connection: Connection, generation: Generation) -> Gate:
 
 def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:
     """The recorded versions exist with the proven bytes, and the manifest says the same."""
-    for item in generation.objects:
-        if item.table not in TABLES:
-            continue
+    listed = [item for item in generation.objects if item.table in UNIT_LISTS]
+    for item in (*generation.parts(), *listed):
         try:
             found = head(bucket, item.stored)
         except OpsError as error:

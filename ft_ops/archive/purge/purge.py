@@ -1,178 +1,167 @@
-"""Removes a proven month from the database, in small steps, each proven again."""
+"""Removes a proven month from the database, in small steps, each row compared with its proof."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
-from ft_ops.archive.month.content import ARCHIVED, archived_name, live_columns
-from ft_ops.archive.month.digest import BUCKETS, differences, month_digests, total
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.digest import differences, month_digests
+from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import (
-    Generation,
-    begin_generation,
     enter,
     finish,
     month_source,
-    record_purged_bucket,
+    month_table,
+    open_archived,
     record_relation,
+    record_untouched,
+    supersede,
 )
-from ft_ops.archive.month.relation import Relation, require_archived
 from ft_ops.archive.move.detach import detach_month
-from ft_ops.archive.purge.gates import Gate, PurgeRules, purge_gates
-from ft_ops.archive.purge.remove import Removed, only_buckets, remove_content
-from ft_ops.archive.purge.settle import Removal, settle
+from ft_ops.archive.purge.gates import Gate, purge_gates
+from ft_ops.archive.purge.proven import proven_units, removed_units
+from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, remove_content
+from ft_ops.archive.purge.settle import Settled, settle
 from ft_ops.archive.purge.throttle import Throttle
+from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
-from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.connect import Connection
-from ft_ops.pg.pace import FULL_SPEED, Pace
-from ft_ops.s3.bucket import Bucket
+from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
 class PurgePlan:
-    """What a purge would do, and every gate. ``changed`` names what differs from the proof."""
+    """What a purge would do, and every gate.
+
+    ``changed`` names how the tables of content are not what was proven; ``edited`` in which of them
+    rows were, which then stay.
+    """
 
     generation: Generation
     gates: tuple[Gate, ...]
     changed: tuple[str, ...]
+    edited: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> list[str]:
         return [f"{gate.name}: {gate.detail}" for gate in self.gates if not gate.passed]
 
     @property
-    def decision(self) -> Literal["refuse", "export again", "purge"]:
+    def in_the_way(self) -> str:
+        return "; ".join([*self.refusals, *self.changed])
+
+    @property
+    def decision(self) -> Literal["refuse", "put back", "export again", "purge"]:
+        if self.generation.state == "purging":
+            return "put back" if self.refusals or self.changed else "purge"
         if self.refusals:
             return "refuse"
-        # A purge that was begun is ended: what changed meanwhile stays, batch by batch.
-        if self.changed and self.generation.state != "purging":
-            return "export again"
-        return "purge"
+        return "export again" if self.changed else "purge"
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """What a purge did. Segments that changed meanwhile are ``kept``, as generation ``next``."""
+    """What a purge did.
+
+    What stays of the month is the generation ``next``; ``kept`` of it were looked at and were not
+    what was proven. ``stopped`` says why it did not get to the end.
+    """
 
     generation: Generation
     segments: int
     kept: int
     next: Generation | None
+    stopped: str = ""
 
 
-def plan_purge(
-    connection: Connection,
-    bucket: Bucket,
-    generation: Generation,
-    rules: PurgeRules,
-    now: datetime,
-    pace: Pace = FULL_SPEED,
-) -> PurgePlan:
-    """Evaluate every gate, and compare the month's digest with the proven one; changes nothing."""
-    gates = tuple(purge_gates(connection, bucket, generation, rules, now))
+def plan_purge(run: Run, generation: Generation, *, compare: bool = False) -> PurgePlan:
+    """Evaluate every gate; with ``compare``, also look how many rows were edited. Changes nothing.
+
+    Edited rows are in nobody's way: the purge finds them one by one, and they stay.
+    """
+    gates = tuple(purge_gates(run, generation))
     if not all(gate.passed for gate in gates):
         return PurgePlan(generation, gates, ())
-    return PurgePlan(generation, gates, tuple(_changes(connection, generation, pace)))
+    content = generation.require_content()
+    changed = tuple(content.differences(read_content(run.connection)))
+    edited: tuple[str, ...] = ()
+    if compare and not changed and generation.state != "purging":
+        source = month_source(run.connection, generation, content)
+        found = month_digests(run.connection, content, source, run.pace)
+        edited = tuple(differences(generation.require_digests(), found))
+    return PurgePlan(generation, gates, changed, edited)
 
 
-def purge_month(
-    connection: Connection,
-    plan: PurgePlan,
-    throttle: Throttle,
-    *,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Purge:
-    """Carry out a plan whose decision is to purge.
+def purge_month(run: Run, plan: PurgePlan, throttle: Throttle) -> Purge:
+    """Carry out a plan whose decision is to purge, or to put back what a dead run left.
 
     The month is detached first, so that nobody edits it; then its keys go in batches, and their
-    cascade takes narrations, tags and links; at last the table is dropped.
+    cascade takes what belongs to them; at last the table is dropped, or, where rows stay, they are
+    attached again as the next generation.
     """
-    if plan.decision != "purge":
+    if plan.decision not in {"purge", "put back"}:
         raise Refused(
             f"purge of {plan.generation.name}",
-            cause="; ".join([*plan.refusals, *plan.changed]),
+            cause=plan.in_the_way,
             next_step="open these gates first; nothing was removed",
         )
-    generation = enter(connection, plan.generation, "purging", run_id)
+    table = month_table(run.connection, plan.generation)
+    generation = enter(run.connection, plan.generation, "purging", run.run_id)
+    generation = record_relation(run.connection, generation, table.recorded)
     month = generation.month
     write_audit(
-        connection,
+        run.connection,
         "archive.purge.begin",
         archived_name(month),
-        {"month": str(month), "generation": generation.number, "run": run_id},
+        {"month": str(month), "generation": generation.number, "run": run.run_id},
     )
-    table = require_archived(connection, month, generation.relation, what=f"purge of {month}")
-    generation = record_relation(connection, generation, table.recorded)
-    detach_month(connection, ARCHIVED, month, log=log, sleep=sleep)
-    removed = remove_content(
-        connection,
-        month,
-        table.identifier,
-        generation.remaining_digests(),
-        generation.purged_buckets,
-        lambda bucket: record_purged_bucket(connection, generation, bucket),
-        throttle,
-        log=log,
-        sleep=sleep,
-    )
-    proven = generation.require_digests()["content_segments"]
-    announced = total({b: digest for b, digest in proven.items() if b in removed.buckets}).rows
-    return settle(
-        connection,
-        Removal(month, table, removed.buckets, announced),
-        lambda remainder: _close(connection, generation, removed, remainder, run_id),
-        sleep=sleep,
-    )
+    detach_month(run.connection, ARCHIVED, month, log=run.log, sleep=run.sleep)
 
+    def record(buckets: Sequence[int]) -> None:
+        run.connection.execute(
+            statement("archive/record_purged"),
+            {
+                "month": month.first_day,
+                "generation": generation.number,
+                "buckets": list(buckets),
+            },
+        )
 
-def _changes(connection: Connection, generation: Generation, pace: Pace) -> list[str]:
-    """How the month differs from its proof, in the buckets that no purge has removed yet.
-
-    In no one snapshot: a row that is changed meanwhile is missed or counted twice, and differs.
-    """
-    columns = live_columns(connection)
-    found = month_digests(connection, month_source(connection, generation), columns, pace)
-    left = frozenset(range(BUCKETS)) - generation.purged_buckets
-    return differences(
-        only_buckets(generation.remaining_digests(), left), only_buckets(found, left)
-    )
-
-
-def keep_remainder(
-    connection: Connection, month: Month, remainder: Relation, run_id: str
-) -> Generation:
-    """Record the rows that a removal left as the month's next generation."""
-    following = begin_generation(connection, month, "archiving", run_id)
-    following = record_relation(connection, following, remainder.recorded)
-    return finish(connection, following, "archived")
+    goes_on = plan.decision == "purge"
+    with (proven_units if goes_on else removed_units)(run, generation, table) as units:
+        removal = Removal(
+            month,
+            table,
+            generation.require_content(),
+            units,
+            generation.purged_buckets,
+            record,
+            generation=generation.number,
+        )
+        removed = (
+            remove_content(run, removal, throttle)
+            if goes_on
+            else Removed(
+                0, 0, generation.purged_buckets, "; ".join([*plan.refusals, *plan.changed])
+            )
+        )
+        return settle(
+            run,
+            removal,
+            removed.buckets,
+            lambda settled: _close(run, generation, removal, removed, settled),
+        )
 
 
 def _close(
-    connection: Connection,
-    generation: Generation,
-    removed: Removed,
-    remainder: Relation | None,
-    run_id: str,
+    run: Run, generation: Generation, removal: Removal, removed: Removed, settled: Settled
 ) -> Purge:
     """Record the end of a purge, in the transaction that drops the table or replaces it."""
-    _audit(connection, generation, removed, run_id)
-    purged = finish(connection, generation, "purged")
-    if remainder is None:
-        return Purge(purged, removed.segments, 0, None)
-    following = keep_remainder(connection, generation.month, remainder, run_id)
-    return Purge(purged, removed.segments, removed.kept, following)
-
-
-def _audit(connection: Connection, generation: Generation, removed: Removed, run_id: str) -> None:
     write_audit(
-        connection,
+        run.connection,
         "archive.purge",
         archived_name(generation.month),
         {
@@ -180,6 +169,21 @@ def _audit(connection: Connection, generation: Generation, removed: Removed, run
             "generation": generation.number,
             "segments": removed.segments,
             "kept": removed.kept,
-            "run": run_id,
+            "stopped": removed.stopped,
+            "run": run.run_id,
         },
     )
+    forget_kept(run, removal)
+    if settled.untouched:
+        generation = record_untouched(run.connection, generation)
+        if not removed.kept:
+            return Purge(generation, 0, 0, None, removed.stopped)
+        following = supersede(
+            run.connection, generation, "not one of its segments is what was proven", run.run_id
+        )
+        return Purge(generation, 0, removed.kept, following, removed.stopped)
+    purged = finish(run.connection, generation, "purged")
+    if settled.table is None:
+        return Purge(purged, removed.segments, 0, None, removed.stopped)
+    following = open_archived(run.connection, generation.month, settled.table, run.run_id)
+    return Purge(purged, removed.segments, removed.kept, following, removed.stopped)

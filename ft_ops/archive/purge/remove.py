@@ -1,166 +1,340 @@
-"""Removes a detached month's rows in small batches, each proven in the snapshot that deletes it."""
+"""Removes a month's rows in small batches, each row by its id and only as it was proven.
+
+The month's table stands alone meanwhile. A batch is one transaction: it asks the holds, looks at
+what its segments and all that belongs to them are now, and deletes the keys of those that are what
+was proven; the cascade takes the rest. A segment that is anything else stays, with all of its rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
-from ft_ops.archive.month.content import (
-    Source,
-    TableColumns,
-    live_columns,
-    live_source,
+from ft_ops.archive.hold.holds import changes_of_holds, holds_on
+from ft_ops.archive.month.catalog import (
+    ContentChanged,
+    OtherReference,
+    other_references,
+    read_content,
+    refuse_changed,
+    signature,
 )
-from ft_ops.archive.month.cross_month_links import record_departing_links
-from ft_ops.archive.month.digest import MonthDigests, differences, month_digests
-from ft_ops.archive.month.holds import is_refused_for_hold
+from ft_ops.archive.month.content import KEYS, Content, column_list
+from ft_ops.archive.month.relation import Relation
+from ft_ops.archive.month.source import (
+    ends_of,
+    joined,
+    key_names,
+    key_text,
+    key_text_of_ends,
+    live_source,
+    matches,
+    named_keys,
+)
+from ft_ops.archive.month.units import Units, hashed, hashed_shared, units_query
 from ft_ops.archive.purge.throttle import Throttle
+from ft_ops.archive.run import Run
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 BATCH_ROWS = 500
-"""Segments removed in one transaction, with what belongs to them; a bucket is never divided."""
+"""Segments looked at in one transaction, with what belongs to them; a bucket is never divided."""
 
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
-    """Segments whose keys, narrations, tags and links are gone, and those that changed and stay.
+class Removal:
+    """What is to be removed: by the units that were proven, from a table that stands alone.
 
-    ``buckets`` are all that are gone, those of earlier runs included.
+    ``content`` is what the units' hashes were made of. ``done`` buckets were removed by an earlier
+    run; ``record`` notes in each batch's transaction that its buckets are done. ``generation`` or
+    ``thaw`` says whose rows they are.
+    """
+
+    month: Month
+    table: Relation
+    content: Content
+    units: Units
+    done: frozenset[int]
+    record: Callable[[Sequence[int]], None]
+    generation: int | None = None
+    thaw: int | None = None
+
+    @property
+    def what(self) -> str:
+        return f"removal of {self.month}"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Segments that this run removed, and those that it looked at and kept.
+
+    ``buckets`` are all that are done, those of earlier runs included. ``stopped`` says why it did
+    not get to the end, if it did not; ``tables_changed``: because of a migration.
     """
 
     segments: int
     kept: int
     buckets: frozenset[int]
+    stopped: str = ""
+    tables_changed: bool = False
 
 
-def remove_content(
-    connection: Connection,
-    month: Month,
-    segments: sql.Composable,
-    proven: MonthDigests,
-    done: frozenset[int],
-    record: Callable[[int], None],
-    throttle: Throttle,
-    *,
-    log: Callable[[str], None],
-    sleep: Callable[[float], None],
-) -> Removed:
-    """Delete the keys of a month's segments, bucket by bucket, and by their cascade the children.
+class _Stop(Exception):
+    """The removal ends here, for a reason; what is left stays."""
 
-    ``segments`` is the month's table, which stands alone. ``done`` buckets are skipped;
-    ``record`` is called for each other one in the transaction that removes it. A batch that is
-    not what was proven stays whole.
+
+def remove_content(run: Run, removal: Removal, throttle: Throttle) -> Removed:
+    """Delete the keys of all segments that are what was proven; their cascade takes the rest.
+
+    Stops, and says why, as soon as a legal hold is placed on the month or on anybody with content
+    in it, or a migration changes a table of content.
     """
-    columns = live_columns(connection)
-    connection.execute(statement("archive/drop_purge_ids"))
-    connection.execute(statement("archive/create_purge_ids").format(segments=segments))
-    connection.execute(statement("archive/index_purge_ids"))
-    connection.execute(statement("archive/analyze_purge_ids"))
+    held = changes_of_holds(run.connection)
+    if holds := holds_on(run.connection, removal.month, removal.table.identifier):
+        return Removed(0, 0, removal.done, "; ".join(map(str, holds)))
+    before = signature(run.connection)
+    content = read_content(run.connection)
+    changed = removal.content.differences(content)
+    if changed:
+        return Removed(0, 0, removal.done, "; ".join(changed), tables_changed=True)
+    batches = _Batches(run, removal, held, before, other_references(run.connection, content))
     removed = kept = 0
-    gone = set(done)
-    for buckets, rows in throttle.steps(_batches(connection, done)):
-        expected = only_buckets(proven, frozenset(buckets))
-        source = _batch_source(segments, buckets)
-
-        def remove(
-            expected: MonthDigests = expected,
-            source: Source = source,
-            buckets: Sequence[int] = buckets,
-        ) -> bool:
-            return _remove_batch(connection, month, expected, source, buckets, columns, record)
-
-        what = f"removal of {month}, buckets {buckets[0]} to {buckets[-1]}"
-        if _serialized(connection, what, remove, sleep=sleep):
-            removed += rows
-            gone.update(buckets)
-        else:
-            kept += rows
-            log(f"{rows} segments are not what was proven, or under a legal hold, and stay")
-        log(f"removed {removed:,} segments of {month}")
-    connection.execute(statement("archive/drop_purge_ids"))
+    gone = set(removal.done)
+    for buckets in throttle.steps(_buckets(run, removal)):
+        try:
+            free, stay = batches.remove(buckets)
+        except (_Stop, ContentChanged) as stop:
+            run.log(f"the removal of {removal.month} stops: {stop}")
+            return Removed(
+                removed,
+                kept,
+                frozenset(gone),
+                str(stop),
+                tables_changed=isinstance(stop, ContentChanged),
+            )
+        gone.update(buckets)
+        removed += free
+        kept += stay
+        if stay:
+            run.log(f"{stay} segments are not what was proven, and stay")
+        run.log(f"removed {removed:,} segments of {removal.month}")
     return Removed(removed, kept, frozenset(gone))
 
 
-def only_buckets(digests: MonthDigests, buckets: frozenset[int]) -> MonthDigests:
-    """The part of ``digests`` that belongs to some buckets."""
-    return {
-        table: {b: digest for b, digest in by_bucket.items() if b in buckets}
-        for table, by_bucket in digests.items()
-    }
+def has_kept(run: Run, removal: Removal) -> bool:
+    """Whether this run or an earlier one has looked at a segment of this removal and kept it."""
+    [[found]] = run.connection.execute(
+        statement("archive/has_kept"),
+        {
+            "month": removal.month.first_day,
+            "generation": removal.generation,
+            "thaw": removal.thaw,
+        },
+    ).fetchall()
+    return bool(found)
 
 
-def _batches(connection: Connection, done: frozenset[int]) -> Iterator[tuple[list[int], int]]:
-    """Runs of buckets, ascending, of about BATCH_ROWS segments each, with their segments."""
-    sizes = connection.execute(statement("archive/purge_id_buckets")).fetchall()
+def forget_kept(run: Run, removal: Removal) -> None:
+    """Forget which segments stay, in the transaction that gives them a table of their own."""
+    run.connection.execute(
+        statement("archive/forget_kept"),
+        {
+            "month": removal.month.first_day,
+            "generation": removal.generation,
+            "thaw": removal.thaw,
+        },
+    )
+
+
+def _buckets(run: Run, removal: Removal) -> Iterator[list[int]]:
+    """Runs of buckets, ascending, of about BATCH_ROWS segments each."""
+    sizes = run.connection.execute(
+        statement("archive/unit_buckets").format(units=removal.units.segments)
+    ).fetchall()
     buckets: list[int] = []
     rows = 0
     for bucket, segments in sizes:
-        if bucket in done:
+        if bucket in removal.done:
             continue
         buckets.append(bucket)
         rows += segments
         if rows >= BATCH_ROWS:
-            yield buckets, rows
+            yield buckets
             buckets, rows = [], 0
     if buckets:
-        yield buckets, rows
+        yield buckets
 
 
-def _remove_batch(
-    connection: Connection,
-    month: Month,
-    expected: MonthDigests,
-    source: Source,
-    buckets: Sequence[int],
-    columns: TableColumns,
-    record: Callable[[int], None],
-) -> bool:
-    """One transaction: digest, delete, record; whether the rows were what was proven.
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """What all batches of one removal share.
 
-    REPEATABLE READ: the digest and the delete see the same rows, and whatever somebody commits in
-    between makes the delete, or its cascade, fail to serialize instead of taking it along.
+    ``held`` tells which changes of holds are known, none of which holds the month; ``before`` is
+    the signature of the tables.
     """
-    with connection.transaction():
+
+    run: Run
+    removal: Removal
+    held: int
+    before: str
+    others: Sequence[OtherReference]
+
+    def remove(self, buckets: Sequence[int]) -> tuple[int, int]:
+        """How many segments of some buckets went, and how many stay; _Stop when none may go."""
+        what = f"{self.removal.what}, buckets {buckets[0]} to {buckets[-1]}"
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return with_escalating_lock_timeout(
+                    self.run.connection, what, lambda: self._once(buckets), sleep=self.run.sleep
+                )
+            except psycopg.errors.RestrictViolation as error:
+                raise _Stop(str(error).splitlines()[0]) from error
+            except psycopg.errors.SerializationFailure:
+                if attempt < _ATTEMPTS:
+                    self.run.sleep(0.05)
+        # Somebody keeps changing what belongs to them: they stay.
+        return self._keep_all(buckets)
+
+    def _once(self, buckets: Sequence[int]) -> tuple[int, int]:
+        """One transaction: holds, comparison, deletion, record.
+
+        REPEATABLE READ: the comparison and the deletion see the same rows, and whatever somebody
+        commits in between makes the deletion, or its cascade, fail to serialize instead of taking
+        it along.
+        """
+        connection = self.run.connection
+        with connection.transaction():
+            self._begin()
+            refuse_changed(connection, self.before)
+            self._refuse_held()
+            rows = connection.execute(self._compared(buckets)).fetchall()
+            same = [segment for segment, is_same in rows if is_same]
+            bound = self._bound(same)
+            free = [segment for segment in same if segment not in bound]
+            self._wait_again(free)
+            connection.execute(
+                statement("archive/delete_keys"),
+                {
+                    "ids": free,
+                    "lower": self.removal.month.start,
+                    "upper": self.removal.month.end,
+                },
+            )
+            stay = [segment for segment, is_same in rows if not is_same or segment in bound]
+            self._record(buckets, stay)
+            return len(free), len(stay)
+
+    def _refuse_held(self) -> None:
+        """_Stop when a hold on the month, or on anything in it, was placed since the beginning.
+
+        The database refuses by itself what is held; this spares it the rest of the month too.
+        """
+        if changes_of_holds(self.run.connection) == self.held:
+            return
+        holds = holds_on(self.run.connection, self.removal.month, self.removal.table.identifier)
+        if holds:
+            raise _Stop("; ".join(map(str, holds)))
+
+    def _keep_all(self, buckets: Sequence[int]) -> tuple[int, int]:
+        connection = self.run.connection
+        with connection.transaction():
+            rows = connection.execute(self._compared(buckets)).fetchall()
+            self._record(buckets, [segment for segment, _ in rows])
+        return 0, len(rows)
+
+    def _wait_again(self, segments: Sequence[UUID]) -> None:
+        """Let shared rows wait that go with these segments and are in another month's archive."""
+        if self.removal.thaw is None or not segments:
+            return
+        content = self.removal.content
+        batch = statement("archive/some_segments").format(
+            segments=self.removal.table.identifier, ids=sql.Literal(list(segments))
+        )
+        for number, table in enumerate(content):
+            if table.is_shared:
+                self.run.connection.execute(
+                    statement("archive/wait_again").format(
+                        table=sql.Literal(table.name),
+                        number=sql.Literal(number),
+                        units=self.removal.units.shared,
+                        values=column_list(table.stored, "c"),
+                        keys=named_keys(table),
+                        ends=ends_of(table, live_source(content, batch)),
+                        rows=table.identifier,
+                        matches=matches("touched", key_names(table), "c", table.key),
+                        key=key_text(table, "c"),
+                    )
+                )
+
+    def _record(self, buckets: Sequence[int], stay: Sequence[UUID]) -> None:
+        removal = self.removal
+        removal.record(buckets)
+        self.run.connection.execute(
+            statement("archive/record_kept"),
+            {
+                "month": removal.month.first_day,
+                "generation": removal.generation,
+                "thaw": removal.thaw,
+                "segments": list(stay),
+            },
+        )
+
+    def _begin(self) -> None:
+        """Before the snapshot: nobody adds a foreign key or a column until this batch is done."""
+        connection = self.run.connection
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        if differences(expected, month_digests(connection, source, columns)):
-            return False
-        record_departing_links(connection, month, source, columns)
-        connection.execute(statement("archive/delete_keys"), {"buckets": list(buckets)})
-        for bucket in buckets:
-            record(bucket)
-        return True
+        connection.execute("SET LOCAL ft_ops.removes = 'on'")
+        tables = [sql.Identifier("public", KEYS)]
+        tables += [table.identifier for table in self.removal.content.tables[1:]]
+        connection.execute(
+            statement("archive/lock_content").format(tables=sql.SQL(", ").join(tables))
+        )
 
+    def _compared(self, buckets: Sequence[int]) -> sql.Composed:
+        units = self.removal.units.segments
+        segments = statement("archive/batch_segments").format(
+            units=units, segments=self.removal.table.identifier, buckets=sql.Literal(list(buckets))
+        )
+        content = self.removal.content
+        now = units_query(sql.SQL("({})").format(hashed(content, live_source(content, segments))))
+        return statement("archive/batch_units").format(
+            units=units, now=now, buckets=sql.Literal(list(buckets))
+        )
 
-def _serialized(
-    connection: Connection,
-    what: str,
-    remove: Callable[[], bool],
-    *,
-    sleep: Callable[[float], None],
-) -> bool:
-    for _ in range(_ATTEMPTS):
-        try:
-            return with_escalating_lock_timeout(connection, what, remove, sleep=sleep)
-        except psycopg.errors.SerializationFailure:
-            sleep(0.05)
-        except psycopg.errors.RestrictViolation as error:
-            if not is_refused_for_hold(error):
-                raise
-            return False
-    return False
+    def _bound(self, segments: Sequence[UUID]) -> frozenset[UUID]:
+        """Those that something else holds to.
 
-
-def _batch_source(table: sql.Composable, buckets: Sequence[int]) -> Source:
-    live = live_source(table)
-    segments = statement("archive/batch_segments").format(
-        segments=live.segments, buckets=sql.Literal(list(buckets))
-    )
-    return Source(segments, live.narrations, live.tags, live.links)
+        That is a shared row that was not proven as it is now, or a row whose foreign key does not
+        let it go along.
+        """
+        if not segments:
+            return frozenset()
+        content = self.removal.content
+        batch = statement("archive/some_segments").format(
+            segments=self.removal.table.identifier, ids=sql.Literal(list(segments))
+        )
+        source = live_source(content, batch)
+        queries = [
+            statement("archive/unproven_ends").format(
+                found=hashed_shared(number, table, source),
+                proven=self.removal.units.shared,
+                ends=ends_of(table, source),
+                key=key_text_of_ends(table),
+            )
+            for number, table in enumerate(content)
+            if table.is_shared
+        ]
+        queries += [
+            sql.SQL("SELECT s.id FROM {}").format(joined(other.table.identifier, path, source))
+            for other in self.others
+            for path in other.table.paths
+        ]
+        found = [self.run.connection.execute(query).fetchall() for query in queries]
+        return frozenset(segment for rows in found for (segment,) in rows)

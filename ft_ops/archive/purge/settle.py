@@ -1,25 +1,26 @@
 """Ends a removal: drops the month's table, or attaches what stays of it as a table of its own.
 
-What was removed is known by the buckets that the ledger recorded in the transactions that removed
-their keys. Every other row stays. A table is dropped under a lock under which nothing can be added
-to it, once every row that is to stay is counted in its copy.
+What was removed is known by id: the segments that were proven, of the buckets that the ledger
+recorded in the transactions that removed their keys, less those that it recorded as kept. Every
+other row stays, whatever it is. A table is dropped under a lock under which nothing can be added to
+it, once every row that is to stay is counted in its copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from psycopg import sql
 
-from ft_ops.archive.month.content import ARCHIVED
-from ft_ops.archive.month.relation import Relation, named_relation
-from ft_ops.archive.move.align import shared_columns
+from ft_ops.archive.month.relation import Relation
+from ft_ops.archive.move.align import aligned
+from ft_ops.archive.move.copy import copy_alone, drop_copy
 from ft_ops.archive.move.detach import attach_archived, forget_erased_threads, rename_archived
+from ft_ops.archive.purge.remove import Removal
+from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
-from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
@@ -27,119 +28,119 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
-    """A month's table that stands alone, and what was removed: by bucket, and at most how many."""
+class Settled:
+    """What became of the table of a removal. ``table``: what is attached now, None: nothing.
 
-    month: Month
-    table: Relation
-    buckets: frozenset[int]
-    announced: int
+    ``untouched``: not one segment was removed, and it is the table that it was before.
+    """
 
-    @property
-    def what(self) -> str:
-        return f"end of the removal of {self.month}"
+    table: Relation | None
+    untouched: bool = False
 
 
 def settle(
-    connection: Connection,
+    run: Run,
     removal: Removal,
-    close: Callable[[Relation | None], T],
+    gone: frozenset[int],
+    close: Callable[[Settled], T],
     *,
-    sleep: Callable[[float], None],
+    keeps_table: bool = False,
 ) -> T:
     """Drop the table, or attach its rows that stay in a new one; ``close`` records which.
 
-    ``close`` is called in the transaction that does it, with the new table if there is one.
-    Refused when more rows would go than were announced.
+    ``gone`` are the buckets that were removed. ``close`` is called in the transaction that does it.
+    With ``keeps_table`` the month has a table afterwards, though it may be empty. Refused when the
+    drop would take a row that is to stay.
     """
-    copy = _copy_of_remainder(connection, removal, sleep=sleep)
+    rows = _count(run, removal.table)
+    if rows > 0 and rows == _count_staying(run, removal, gone):
+        return _put_back(run, removal, close)
+    copy = _copy_of_remainder(run, removal, gone, keeps_table=keeps_table)
 
     def swap() -> T:
-        with connection.transaction():
-            _lock(connection, removal.table)
-            stay = _count(connection, removal)
+        with run.connection.transaction():
+            _lock(run, removal.table)
+            stay = _count_staying(run, removal, gone)
             if copy is not None:
-                _lock(connection, copy)
-            _refuse_surplus(connection, removal, stay, copy)
-            connection.execute(
+                _lock(run, copy)
+            _refuse_loss(run, removal, stay, copy)
+            run.connection.execute(
                 statement("archive/drop_purged").format(table=removal.table.identifier)
             )
             if copy is None:
-                forget_erased_threads(connection, removal.month)
-                return close(None)
-            attached = rename_archived(connection, removal.month, copy)
-            attach_archived(connection, removal.month, attached)
-            return close(attached)
+                forget_erased_threads(run.connection, removal.month)
+                return close(Settled(None))
+            attached = rename_archived(run.connection, removal.month, copy)
+            attach_archived(run.connection, removal.month, attached)
+            return close(Settled(attached))
 
-    return with_escalating_lock_timeout(connection, removal.what, swap, sleep=sleep)
+    return with_escalating_lock_timeout(run.connection, removal.what, swap, sleep=run.sleep)
+
+
+def _put_back(run: Run, removal: Removal, close: Callable[[Settled], T]) -> T:
+    """Attach the table again, as it is."""
+    table = aligned(run, removal.month, removal.table, removal.what)
+
+    def attach() -> T:
+        with run.connection.transaction():
+            archived = rename_archived(run.connection, removal.month, table)
+            attach_archived(run.connection, removal.month, archived)
+            return close(Settled(archived, untouched=True))
+
+    return with_escalating_lock_timeout(run.connection, removal.what, attach, sleep=run.sleep)
 
 
 def _copy_of_remainder(
-    connection: Connection, removal: Removal, *, sleep: Callable[[float], None]
+    run: Run, removal: Removal, gone: frozenset[int], *, keeps_table: bool
 ) -> Relation | None:
-    """The rows that stay, in a table of today's shape; None when no row does.
-
-    The foreign keys, whose creation locks threads and users for an instant, come before the rows:
-    a thread that is deleted from then on takes its rows from both tables.
-    """
-    name = f"kept_{removal.month.suffix}"
-    names = {
-        "kept": sql.Identifier("ops", name),
-        "parent": sql.Identifier(ARCHIVED),
-        "table": removal.table.identifier,
-    }
-    if _count(connection, removal) == 0:
-        connection.execute(statement("archive/drop_kept").format(**names))
+    """The rows that stay, in a table of today's shape; None when no row does."""
+    stay = _count_staying(run, removal, gone)
+    if stay == 0 and not keeps_table:
+        drop_copy(run, removal.month, removal.what)
         return None
-    columns = shared_columns(connection, removal.table, ARCHIVED, what=removal.what)
-
-    def create() -> None:
-        with connection.transaction():
-            # A dead run's, whose rows are all still in the table that it was copied from.
-            connection.execute(statement("archive/drop_kept").format(**names))
-            connection.execute(statement("archive/create_kept").format(**names))
-
-    with_escalating_lock_timeout(connection, removal.what, create, sleep=sleep)
-    connection.execute(
-        statement("archive/copy_kept").format(
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)), **names
-        ),
-        {"buckets": sorted(removal.buckets)},
-    )
-    copy = named_relation(connection, name, schema="ops")
-    assert copy is not None
-    return copy
+    rows = _staying(removal, gone) if stay else None
+    return copy_alone(run, removal.month, removal.table, rows, removal.what)
 
 
-def _refuse_surplus(
-    connection: Connection, removal: Removal, stay: int, copy: Relation | None
-) -> None:
-    """Refused when the drop would take rows that are not in the copy, or more than announced."""
-    if copy is None:
-        copied = 0
-    else:
-        [[copied]] = connection.execute(
-            statement("archive/count_rows").format(table=copy.identifier)
-        ).fetchall()
-    [[rows]] = connection.execute(
-        statement("archive/count_rows").format(table=removal.table.identifier)
-    ).fetchall()
-    if copied != stay or rows - stay > removal.announced:
+def _refuse_loss(run: Run, removal: Removal, stay: int, copy: Relation | None) -> None:
+    """Refused when the drop would take a row that is not in the copy."""
+    copied = 0 if copy is None else _count(run, copy)
+    if copied != stay:
         raise Refused(
             removal.what,
-            cause=f"of {rows:,} rows in {removal.table.qualified} {removal.announced:,} were to "
-            f"go, {stay:,} are to stay, and {copied:,} of these are copied",
+            cause=f"of {_count(run, removal.table):,} rows in {removal.table.qualified} {stay:,} "
+            f"are to stay, and {copied:,} are copied",
             next_step="find out who wrote to that table; it stays, and nothing more is removed",
         )
 
 
-def _count(connection: Connection, removal: Removal) -> int:
-    [[rows]] = connection.execute(
-        statement("archive/count_kept").format(table=removal.table.identifier),
-        {"buckets": sorted(removal.buckets)},
+def _staying(removal: Removal, gone: frozenset[int]) -> sql.Composed:
+    names: Mapping[str, sql.Composable] = {
+        "table": removal.table.identifier,
+        "units": removal.units.segments,
+        "buckets": sql.Literal(sorted(gone)),
+        "month": sql.Literal(removal.month.first_day),
+        "generation": sql.Literal(removal.generation),
+        "thaw": sql.Literal(removal.thaw),
+    }
+    return statement("archive/staying_rows").format(**names)
+
+
+def _count_staying(run: Run, removal: Removal, gone: frozenset[int]) -> int:
+    [[rows]] = run.connection.execute(
+        statement("archive/count_rows").format(
+            table=sql.SQL("{} AS s").format(_staying(removal, gone))
+        )
     ).fetchall()
     return int(rows)
 
 
-def _lock(connection: Connection, table: Relation) -> None:
-    connection.execute(statement("archive/lock_alone").format(table=table.identifier))
+def _count(run: Run, table: Relation) -> int:
+    [[rows]] = run.connection.execute(
+        statement("archive/count_rows").format(table=table.identifier)
+    ).fetchall()
+    return int(rows)
+
+
+def _lock(run: Run, table: Relation) -> None:
+    run.connection.execute(statement("archive/lock_alone").format(table=table.identifier))

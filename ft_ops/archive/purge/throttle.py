@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TypeVar
 
+from ft_ops.archive.run import Limits, Run
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import pace_beside_others
@@ -16,19 +17,6 @@ from ft_ops.pg.sqlfiles import statement
 _BASELINE_PROBES = 5
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to pause, and for how long at most in all before giving up until the next run.
-
-    ``share_beside_others`` is the pace's: how much of the time the work may take.
-    """
-
-    replication_lag_seconds: float
-    latency_ms: float
-    longest_pause_seconds: float
-    share_beside_others: float = 1.0
 
 
 @dataclass(slots=True)
@@ -93,3 +81,8 @@ class Throttle:
         started = self.clock()
         self.connection.execute(statement("archive/canary")).fetchone()
         return (self.clock() - started) * 1000
+
+
+def throttle_of(run: Run) -> Throttle:
+    """What pauses a removal of this run."""
+    return Throttle(run.connection, run.rules.limits, run.log, sleep=run.sleep)

@@ -8,7 +8,7 @@ entries, and their segments add up.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -17,21 +17,14 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ft_ops.archive.month.ledger import ArchivedObject, Generation
+from ft_ops.archive.month.content import Table
+from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import read_object
 from ft_ops.s3.upload import UploadOnce
 
 SUBJECTS: Final = "subjects"
 """The list's name among a generation's objects."""
-
-AUTHORS: Mapping[str, str] = {
-    "content_segments": "user_id",
-    "photo_narrations": "created_by",
-    "content_tags": "tagged_by",
-    "content_links": "created_by",
-}
-"""Which column of each table says who made the row."""
 
 if TYPE_CHECKING:
     _Bytes: TypeAlias = pa.Array[pa.Scalar[pa.FixedSizeBinaryType]]
@@ -64,23 +57,24 @@ class SubjectsWriter:
         self._lock = Lock()
         self.rows = 0
 
-    def add(self, table: str, batch: pa.RecordBatch) -> None:
-        """Note whose rows a batch of ``table`` holds."""
-        is_segments = table == "content_segments"
-        authors = _storage(batch, AUTHORS[table])
-        keys = {
-            "family_id": _storage(batch, "family_id"),
-            "thread_id": _storage(batch, "thread_id") if is_segments else _nulls(batch.num_rows),
-            "user_id": authors,
-        }
-        grouped = pa.table(keys).group_by(list(keys)).aggregate([([], "count_all")])
+    def add(self, table: Table, batch: pa.RecordBatch) -> None:
+        """Note whose rows a batch of ``table`` holds: by family, and by each user they name."""
+        is_segments = not table.paths
+        family = _storage(batch, table.family_column)
+        thread = _storage(batch, "thread_id") if is_segments else _nulls(batch.num_rows)
+        for maker in table.makers or (None,):
+            users = _nulls(batch.num_rows) if maker is None else _storage(batch, maker)
+            keys = {"family_id": family, "thread_id": thread, "user_id": users}
+            self._write(pa.table(keys), counts_segments=is_segments)
+
+    def _write(self, rows: pa.Table, *, counts_segments: bool) -> None:
+        grouped = rows.group_by(rows.column_names).aggregate([([], "count_all")])
         counts = grouped.column("count_all")
-        if not is_segments:
+        if not counts_segments:
             counts = pa.chunked_array([pa.array([0] * grouped.num_rows, pa.int64())])
+        keys = [_uuids(grouped.column(name)) for name in rows.column_names]
         with self._lock:
-            self._writer.write_table(
-                pa.table([*(_uuids(grouped.column(name)) for name in keys), counts], schema=_SCHEMA)
-            )
+            self._writer.write_table(pa.table([*keys, counts], schema=_SCHEMA))
             self.rows += grouped.num_rows
 
     def close(self) -> None:

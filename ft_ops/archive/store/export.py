@@ -2,99 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from itertools import count
 
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
+from psycopg import sql
 
-from ft_ops.archive.month.content import (
-    TABLES,
+from ft_ops.archive.month.catalog import obstacles, read_content
+from ft_ops.archive.month.content import Column, Content, Table
+from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.ledger import enter, month_source, record_export
+from ft_ops.archive.month.source import (
     Source,
-    TableColumns,
-    column_list,
-    live_columns,
+    alias_of,
+    ends_of,
+    key_names,
+    matches,
+    named_keys,
+    rows_of,
 )
-from ft_ops.archive.month.ledger import (
-    ArchivedObject,
-    Generation,
-    enter,
-    month_source,
-    record_export,
-)
+from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.archive.store.layout import generation_prefixes, manifest_key, part_key
+from ft_ops.archive.store.leftovers import Leftover, discard, leftovers
 from ft_ops.archive.store.parquet import arrow_connection, write_parts
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import Version, delete_version, versions
-from ft_ops.s3.upload import HalfUpload, UploadOnce, abort_upload, half_uploads
+from ft_ops.s3.objects import Version
+from ft_ops.s3.upload import UploadOnce
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveTarget:
-    """Where and how exports are written. ``part_bytes`` is compressed."""
+class Rows:
+    """Rows to export that are not a month in the database: what they are, where, and as of when."""
 
-    bucket: Bucket
-    prefix: str
-    part_bytes: int
-    pace: Pace = FULL_SPEED
+    content: Content
+    source: Source
+    as_of: datetime
 
 
-def export_month(
-    connection: Connection,
-    url: str,
-    target: ArchiveTarget,
-    generation: Generation,
-    *,
-    source: Source | None = None,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-) -> Generation:
+def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> Generation:
     """Write a generation's objects, and record them.
 
-    ``source`` is the month in the database unless it is given. All tables are read in one
+    Its rows are the month's in the database, unless ``rows`` are given. All tables are read in one
     snapshot. What a dead predecessor wrote of this generation was never recorded, proves nothing,
-    and is removed first; the rows are all still in the database. Refused where a manifest lies
-    among it: only proven generations have one, and it may be the only copy of its rows.
+    and is removed first; the rows are all still there. Refused where a manifest lies among it: only
+    proven generations have one, and it may be the only copy of its rows.
     """
-    # Listed before the ledger is asked, removed afterwards: a run that has lost its connection,
-    # and with it the month's lock, without noticing, can't remove what its successor has written.
-    left = list(_unrecorded_objects(target, generation))
-    _refuse_proven(target, generation, left)
-    generation = enter(connection, generation, "exporting", run_id)
+    _refuse_obstacles(run, generation)
+    content = rows.content if rows else read_content(run.connection)
+    left = leftovers(
+        run.bucket,
+        generation_prefixes(
+            run.target.prefix, (*content.names, SUBJECTS), generation.month, generation.number
+        ),
+    )
+    _refuse_proven(run.target, generation, left)
+    generation = enter(run.connection, generation, "exporting", run.run_id)
     for leftover in left:
-        _discard(target.bucket, leftover)
-        log(f"removed {leftover.key}, which no run has recorded")
-    columns = live_columns(connection)
-    source = source or month_source(connection, generation)
-    job = _Export(url, target, generation, source, columns, log)
-    with _exported_snapshot(url) as snapshot:
-        objects = _export(job, snapshot)
-    return record_export(connection, generation, objects, columns)
+        discard(run.bucket, leftover)
+        run.log(f"removed {leftover.key}, which no run has recorded")
+    source = rows.source if rows else month_source(run.connection, generation, content)
+    with _exported_snapshot(run.url) as snapshot:
+        content = _with_what_arrow_keeps(snapshot.holder, content, source)
+        objects = _export(_Export(run, generation, content, source), snapshot.name)
+    as_of = rows.as_of if rows else snapshot.taken_at
+    return record_export(run.connection, generation, objects, content, as_of)
 
 
-def _unrecorded_objects(
-    target: ArchiveTarget, generation: Generation
-) -> Iterator[Version | HalfUpload]:
-    """Everything below the folders of a generation that has no recorded object yet."""
-    tables = (*TABLES, SUBJECTS)
-    for prefix in generation_prefixes(target.prefix, tables, generation.month, generation.number):
-        yield from versions(target.bucket, prefix)
-        yield from half_uploads(target.bucket, prefix)
+def _refuse_obstacles(run: Run, generation: Generation) -> None:
+    """Refused while a table of content can't be archived as it is."""
+    found = obstacles(run.connection)
+    if found:
+        raise Refused(
+            f"export of {generation.name}",
+            cause="; ".join(map(str, found)),
+            next_step="; ".join(dict.fromkeys(obstacle.next_step for obstacle in found)),
+        )
 
 
-def _refuse_proven(
-    target: ArchiveTarget, generation: Generation, left: Iterable[Version | HalfUpload]
-) -> None:
+def _refuse_proven(target: ArchiveTarget, generation: Generation, left: Iterable[Leftover]) -> None:
     key = manifest_key(target.prefix, generation.month, generation.number)
     if any(isinstance(leftover, Version) and leftover.key == key for leftover in left):
         raise Refused(
@@ -107,41 +102,93 @@ def _refuse_proven(
         )
 
 
-def _discard(bucket: Bucket, leftover: Version | HalfUpload) -> None:
-    if isinstance(leftover, Version):
-        delete_version(bucket, leftover.key, leftover.version_id)
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """An exported snapshot, the session that holds it, and when it was taken."""
+
+    name: str
+    holder: Connection
+    taken_at: datetime
+
+
+@contextmanager
+def _exported_snapshot(url: str) -> Iterator[_Snapshot]:
+    """A snapshot that other connections may read, for a block.
+
+    Its session is idle in its transaction for as long as they do: no time-out may end it.
+    """
+    with connect(url, application="archive snapshot") as holder:
+        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        holder.read_only = True
+        with holder.transaction():
+            stay_open(holder)
+            row = holder.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
+            assert row is not None
+            yield _Snapshot(row[0], holder, row[1])
+
+
+def _with_what_arrow_keeps(holder: Connection, content: Content, source: Source) -> Content:
+    """The content with a column as text where one of its values has no like in Arrow.
+
+    Those are arrays whose bounds do not begin at 1 or that have several dimensions, and moments
+    beyond Arrow's years.
+    """
+    return Content(tuple(_kept_by_arrow(holder, table, source) for table in content))
+
+
+def _kept_by_arrow(holder: Connection, table: Table, source: Source) -> Table:
+    alias = alias_of(table)
+    tests = {
+        column.name: test
+        for column in table.stored
+        if not column.as_text
+        and (test := _odd(column.type, sql.Identifier(alias, column.name))) is not None
+    }
+    if not tests:
+        return table
+    rows = (
+        sql.SQL("{} AS c").format(source[table.name]) if table.is_shared else rows_of(table, source)
+    )
+    found = holder.execute(
+        sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("coalesce(bool_or({}), false)").format(test) for test in tests.values()
+            ),
+            rows,
+        )
+    ).fetchone()
+    assert found is not None
+    odd = {name for name, is_odd in zip(tests, found, strict=True) if is_odd}
+    columns = tuple(replace(c, as_text=c.as_text or c.name in odd) for c in table.columns)
+    return replace(table, columns=columns)
+
+
+def _odd(column_type: str, value: sql.Identifier) -> sql.Composed | None:
+    """The test that finds values of a type that Arrow does not keep; None where it keeps all.
+
+    Arrow counts moments from 1970, so some of those that PostgreSQL counts from 2000 are beyond it.
+    """
+    if column_type.endswith("[]"):
+        test = sql.SQL("array_ndims({0}) > 1 OR array_lower({0}, 1) <> 1")
+    elif column_type.startswith(("timestamp", "date")):
+        test = sql.SQL("NOT isfinite({0}) OR {0} > '290000-01-01'")
     else:
-        abort_upload(bucket, leftover)
+        return None
+    return test.format(value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Export:
     """What the threads of one export share."""
 
-    url: str
-    target: ArchiveTarget
+    run: Run
     generation: Generation
+    content: Content
     source: Source
-    columns: TableColumns
-    log: Callable[[str], None]
 
     def key(self, table: str, part: int) -> str:
-        return part_key(
-            self.target.prefix, table, self.generation.month, self.generation.number, part
-        )
-
-
-@contextmanager
-def _exported_snapshot(url: str) -> Iterator[str]:
-    """A snapshot that other connections may read, for a block."""
-    with connect(url, application="archive snapshot") as holder:
-        holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        holder.read_only = True
-        with holder.transaction():
-            stay_open(holder)
-            row = holder.execute("SELECT pg_export_snapshot()").fetchone()
-            assert row is not None
-            yield row[0]
+        generation = self.generation
+        return part_key(self.run.target.prefix, table, generation.month, generation.number, part)
 
 
 def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
@@ -149,17 +196,19 @@ def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
 
     Beside others' work, one after the other: two sessions would take two cores from them.
     """
-    sessions = 1 if job.target.pace.is_beside_others() else 2
+    run = job.run
+    sessions = 1 if run.pace.is_beside_others() else 2
+    tables = job.content.tables
     with (
-        UploadOnce(job.target.bucket, job.key(SUBJECTS, 0)) as sink,
-        arrow_connection(job.url, snapshot) as one,
-        arrow_connection(job.url, snapshot) as other,
+        UploadOnce(run.bucket, job.key(SUBJECTS, 0)) as sink,
+        arrow_connection(run.url, snapshot) as one,
+        arrow_connection(run.url, snapshot) as other,
     ):
         subjects = SubjectsWriter(sink)
         with ThreadPoolExecutor(sessions, thread_name_prefix="export") as pool:
             running = [
-                pool.submit(_export_tables, job, arrow, tables, subjects)
-                for arrow, tables in ((one, TABLES[:1]), (other, TABLES[1:]))
+                pool.submit(_export_tables, job, arrow, some, subjects)
+                for arrow, some in ((one, tables[:1]), (other, tables[1:]))
             ]
             objects = [item for future in running for item in future.result()]
         subjects.close()
@@ -167,27 +216,56 @@ def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
 
 
 def _export_tables(
-    job: _Export, arrow: adbc.Connection, tables: Sequence[str], subjects: SubjectsWriter
+    job: _Export, arrow: adbc.Connection, tables: Sequence[Table], subjects: SubjectsWriter
 ) -> list[ArchivedObject]:
     """Export some tables over a connection of their own."""
     objects = []
     for table in tables:
-        alias = "s" if table == "content_segments" else "c"
-        query = statement(f"archive/export_{table}").format(
-            columns=column_list(job.columns[table], alias), **job.source.relations()
-        )
         parts = write_parts(
             arrow,
-            query.as_string(),
-            job.target.bucket,
-            table,
-            (job.key(table, part) for part in count()),
-            part_bytes=job.target.part_bytes,
-            pace=job.target.pace,
+            export_query(table, job.source).as_string(),
+            job.run.bucket,
+            table.name,
+            (job.key(table.name, part) for part in count()),
+            part_bytes=job.run.target.part_bytes,
+            pace=job.run.pace,
             seen=partial(subjects.add, table),
         )
         for item in parts:
             size = item.stored.bytes / 1e6
-            job.log(f"{table} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
+            job.run.log(f"{table.name} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
             objects.append(item)
     return objects
+
+
+def _exported(column: Column, alias: str) -> sql.Composable:
+    """A column as it is archived.
+
+    Text is what the type's output function makes, as in a digest: of some types a cast to text is
+    another one.
+    """
+    value = sql.Identifier(alias, column.name)
+    if not column.as_text:
+        return value
+    text = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN format('%s', {0}) END AS {1}")
+    return text.format(value, sql.Identifier(column.name))
+
+
+def export_query(table: Table, source: Source) -> sql.Composed:
+    """The rows of one table with their family, those of one family and thread together."""
+    alias = alias_of(table)
+    columns = sql.SQL(", ").join(_exported(column, alias) for column in table.stored)
+    names = {
+        "columns": columns,
+        "family": sql.Identifier(table.family_column),
+        "key": sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.key),
+    }
+    if not table.is_shared:
+        return statement("archive/export_rows").format(rows=rows_of(table, source), **names)
+    return statement("archive/export_shared_rows").format(
+        keys=named_keys(table),
+        ends=ends_of(table, source),
+        rows=source[table.name],
+        matches=matches("touched", key_names(table), "c", table.key),
+        **names,
+    )

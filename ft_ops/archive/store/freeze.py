@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Literal
+from typing import Final
 
-from ft_ops.archive.month.content import TABLES
-from ft_ops.archive.month.ledger import ArchivedObject, Generation, enter, finish, record_objects
+from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.ledger import enter, finish, record_leftover, record_objects
+from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import certificate_key
 from ft_ops.errors import Refused
-from ft_ops.pg.connect import Connection
-from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.bucket import Bucket, Denied
 from ft_ops.s3.objects import (
     Retention,
     StoredObject,
@@ -25,30 +24,17 @@ from ft_ops.s3.objects import (
     versions,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """The Object Lock that frozen versions get: S3's mode, and days from the proof."""
-
-    mode: Literal["GOVERNANCE", "COMPLIANCE"]
-    days: int
+FROZEN: Final = frozenset({"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"})
+"""What is in one of these stays there, although FT_ARCHIVE_STORAGE_CLASS names another by now: it
+can't be copied without a retrieval, and its smallest billed time has begun."""
 
 
-def freeze_month(
-    connection: Connection,
-    bucket: Bucket,
-    prefix: str,
-    generation: Generation,
-    *,
-    storage_class: str,
-    lock: Lock | None = None,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-) -> Generation:
-    """Copy each object to ``storage_class``, record the copy, and remove the STANDARD version.
+def freeze_month(run: Run, generation: Generation) -> Generation:
+    """Copy each object to its Glacier class, record the copy, and remove the STANDARD version.
 
-    The copy's SHA-256, computed by S3, must be the proven one. Manifest, certificate and the
-    list of subjects stay in STANDARD: they have to be readable without a thaw.
+    The copy's SHA-256, computed by S3, must be the proven one. Manifest, certificate and lists stay
+    in STANDARD: they have to be readable without a thaw. A STANDARD version that a retention of the
+    bucket's own protects is recorded, and removed when that is over.
     """
     if generation.proven_at is None:
         raise Refused(
@@ -56,25 +42,25 @@ def freeze_month(
             cause=f"it is not proven, its state is {generation.state}",
             next_step="materialize content_archive for this month",
         )
+    lock = run.rules.lock
     retention = None
     if lock is not None:
         retention = Retention(lock.mode, generation.proven_at + timedelta(days=lock.days))
-    generation = enter(connection, generation, "freezing", run_id)
-    for item in generation.objects:
-        if item.table in TABLES and item.stored.storage_class != storage_class:
-            frozen = _frozen_version(bucket, item.stored, storage_class)
+    generation = enter(run.connection, generation, "freezing", run.run_id)
+    for item in generation.parts():
+        if item.stored.storage_class not in FROZEN:
+            frozen = _frozen_version(run.bucket, item.stored, run.rules.storage_class)
             if retention is not None:
-                retain(bucket, frozen, retention)
-            generation = record_objects(
-                connection, generation, _replaced(generation.objects, item, frozen)
-            )
+                retain(run.bucket, frozen, retention)
+            objects = _replaced(generation.objects, item, frozen)
+            generation = record_objects(run.connection, generation, objects)
             # By its id, whatever is listed. A lifecycle rule may have frozen the very version.
             if frozen.version_id != item.stored.version_id:
-                delete_version(bucket, item.stored.key, item.stored.version_id)
-            log(f"{item.stored.key} is in {storage_class}")
-        _remove_other_versions(bucket, generation, item)
-    _write_certificate(bucket, prefix, generation)
-    return finish(connection, generation, "frozen")
+                generation = _remove(run, generation, item.stored.key, item.stored.version_id)
+            run.log(f"{item.stored.key} is in {frozen.storage_class}")
+        generation = _remove_other_versions(run, generation, item)
+    _write_certificate(run.bucket, run.target.prefix, generation)
+    return finish(run.connection, generation, "frozen")
 
 
 def _frozen_version(bucket: Bucket, stored: StoredObject, storage_class: str) -> StoredObject:
@@ -84,23 +70,34 @@ def _frozen_version(bucket: Bucket, stored: StoredObject, storage_class: str) ->
     whose answer was lost, would be a second one that nobody could remove.
     """
     for version in versions(bucket, stored.key):
-        if version.key == stored.key and version.storage_class == storage_class:
-            candidate = replace(stored, version_id=version.version_id, storage_class=storage_class)
+        if version.key == stored.key and version.storage_class in FROZEN:
+            candidate = replace(
+                stored, version_id=version.version_id, storage_class=version.storage_class
+            )
             if head(bucket, candidate) == candidate:
                 return candidate
     return copy_to_class(bucket, stored, storage_class)
 
 
-def _remove_other_versions(bucket: Bucket, generation: Generation, item: ArchivedObject) -> None:
+def _remove_other_versions(run: Run, generation: Generation, item: ArchivedObject) -> Generation:
     """Remove the versions of a recorded object's key that are not the recorded one."""
-    if item.table not in TABLES:
-        return
     current = next(
         o.stored for o in generation.objects if (o.table, o.part) == (item.table, item.part)
     )
-    for version in list(versions(bucket, current.key)):
+    for version in list(versions(run.bucket, current.key)):
         if version.key == current.key and version.version_id != current.version_id:
-            delete_version(bucket, version.key, version.version_id)
+            generation = _remove(run, generation, version.key, version.version_id)
+    return generation
+
+
+def _remove(run: Run, generation: Generation, key: str, version_id: str) -> Generation:
+    """Remove a version that a frozen one replaces, or record that it can't be removed yet."""
+    try:
+        delete_version(run.bucket, key, version_id)
+    except Denied as error:
+        run.log(f"{error}; it stays for now, and is removed once that is allowed")
+        return record_leftover(run.connection, generation, key, version_id)
+    return generation
 
 
 def _replaced(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from urllib.parse import quote
+
 from ft_ops.months import Month
 
 
@@ -21,11 +24,13 @@ def certificate_key(prefix: str, month: Month, generation: int) -> str:
 
 
 def generation_prefixes(
-    prefix: str, tables: tuple[str, ...], month: Month, generation: int
+    prefix: str, tables: Iterable[str], month: Month, generation: int
 ) -> list[str]:
     """Every folder that holds objects of a generation, each with its closing slash."""
     return [f"{_folder(prefix, table, month, generation)}/" for table in (*tables, "manifest")]
 
 
 def _folder(prefix: str, table: str, month: Month, generation: int) -> str:
-    return f"{prefix}/table={table}/year={month.year:04d}/month={month.month:02d}/gen={generation}"
+    # A table may have any name; an engine that reads Hive's keys wants no slash in it.
+    folder = f"{prefix}/table={quote(table, safe='')}"
+    return f"{folder}/year={month.year:04d}/month={month.month:02d}/gen={generation}"

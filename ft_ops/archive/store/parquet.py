@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from adbc_driver_postgresql import StatementOptions
 
-from ft_ops.archive.month.ledger import ArchivedObject
+from ft_ops.archive.month.generation import ArchivedObject
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connection_string
 from ft_ops.pg.pace import Pace

@@ -1,86 +1,131 @@
 """Brings all generations of a month back together: of each segment, its newest version.
 
-A segment and what belongs to it are one unit. Where two generations hold the same segment, it
+A segment and what belongs to it alone are one unit. Where two generations hold the same segment, it
 was exported again because it had changed, and the newer one has all of it; a narration that only
-the older one knows was deleted in between.
+the older one knows was deleted in between. A shared row (a link) is looked at by itself: a newer
+generation that holds one of its ends and not the row does not mean that it was deleted, because it
+may have left with its other end. What was deleted has a tombstone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 from psycopg import sql
 
-from ft_ops.archive.month.content import (
-    TABLES,
-    Source,
-    TableColumns,
-    column_list,
-    live_columns,
-    scratch_source,
-    scratch_table,
-)
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import Content, Table
 from ft_ops.archive.month.digest import differences, month_digests
-from ft_ops.archive.month.ledger import Generation
-from ft_ops.archive.proof.load import Loaded, drop_scratch, loaded
+from ft_ops.archive.month.evolution import (
+    Becoming,
+    Evolution,
+    becoming,
+    read_evolution,
+    table_becoming,
+)
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.source import Source, matches, rows_of, scratch_source, scratch_table
+from ft_ops.archive.proof.load import drop_scratch, loaded
+from ft_ops.archive.run import Run
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import WrongContent
 
-_MERGED = 0
+AS_OF: Final = "_as_of"
+"""The column of a merged shared row that says of when its version is."""
+
+_MERGED: Final = 0
 """The generation number that stands for all of them in a scratch table's name."""
+
+_MOST_TABLES: Final = 100
+"""Scratch tables of a dead run that are looked for: it may have known more tables than we do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A month in scratch tables of today's columns."""
+
+    content: Content
+    source: Source
 
 
 @contextmanager
-def merged(
-    connection: Connection,
-    url: str,
-    bucket: Bucket,
-    generations: Sequence[Generation],
-    *,
-    purpose: str,
-    log: Callable[[str], None] = lambda line: None,
-) -> Iterator[Source]:
+def merged(run: Run, generations: Sequence[Generation], *, purpose: str) -> Iterator[Merged]:
     """The month that ``generations`` (of one month) add up to, in scratch tables for a block.
 
     Each generation is proven again: WrongContent names the table whose rows are not those of its
-    certificate.
+    certificate. Refused when its rows can't become rows of today's tables.
     """
     month = generations[0].month
-    target = scratch_source(purpose, month, _MERGED)
-    drop_merged(connection, month, purpose=purpose)
+    content = read_content(run.connection)
+    evolution = read_evolution(run.connection)
+    target = Merged(content, scratch_source(content, purpose, month, _MERGED))
+    drop_merged(run.connection, month, purpose=purpose)
     try:
-        for table, name in zip(TABLES, _names(month, purpose), strict=True):
-            connection.execute(
-                statement("archive/create_merged").format(
-                    scratch=sql.Identifier("ops", name), table=sql.Identifier("public", table)
-                )
-            )
-        columns = live_columns(connection)
-        for generation in sorted(generations, key=lambda g: g.number, reverse=True):
-            with loaded(connection, url, bucket, generation, purpose=purpose, log=log) as copy:
-                _refuse_unproven(connection, generation, copy)
-                _add(connection, target, copy, columns)
+        for number, table in enumerate(content):
+            _create(run.connection, scratch_table(purpose, month, _MERGED, number), table)
+        for generation in sorted(generations, key=Generation.require_as_of, reverse=True):
+            plan = plan_becoming(generation, content, evolution)
+            with loaded(run, generation, purpose=purpose) as copy:
+                _refuse_unproven(run.connection, generation, copy)
+                _add(run, target, generation, copy, plan)
         yield target
     finally:
-        drop_merged(connection, month, purpose=purpose)
+        drop_merged(run.connection, month, purpose=purpose)
 
 
 def drop_merged(connection: Connection, month: Month, *, purpose: str) -> None:
     """Drop what a run left that died with its merged month in scratch tables, if one did."""
-    drop_scratch(connection, _names(month, purpose))
+    [names] = connection.execute(
+        statement("archive/merged_tables"),
+        {"names": [scratch_table(purpose, month, _MERGED, n) for n in range(_MOST_TABLES)]},
+    ).fetchall() or [([],)]
+    drop_scratch(connection, names[0])
 
 
-def _names(month: Month, purpose: str) -> list[str]:
-    return [scratch_table(purpose, month, _MERGED, table) for table in TABLES]
+def plan_becoming(
+    generation: Generation, today: Content, evolution: Evolution
+) -> list[tuple[Table, Becoming | None]]:
+    """How each table of a generation becomes one of today's; None: it was dropped meanwhile."""
+    what = f"archive of {generation.name}"
+    plan: list[tuple[Table, Becoming | None]] = []
+    for archived in generation.require_content():
+        table = table_becoming(archived, today, evolution, what=what)
+        if table is None:
+            plan.append((archived, None))
+            continue
+        as_of = generation.require_as_of()
+        plan.append((archived, becoming(archived, table, evolution, as_of, what=what)))
+    return plan
 
 
-def _refuse_unproven(connection: Connection, generation: Generation, copy: Loaded) -> None:
+def _create(connection: Connection, name: str, table: Table) -> None:
+    """Today's columns with their defaults, without constraints: each row is asked for these."""
+    parts = [
+        sql.SQL("{} {} {}").format(
+            sql.Identifier(column.name),
+            sql.SQL(column.type),
+            sql.SQL("" if column.default is None else f"DEFAULT {column.default}"),
+        )
+        for column in table.stored
+    ]
+    if table.is_shared:
+        parts.append(sql.SQL("{} timestamptz NOT NULL").format(sql.Identifier(AS_OF)))
+    connection.execute(
+        statement("archive/create_scratch").format(
+            scratch=sql.Identifier("ops", name), columns=sql.SQL(", ").join(parts)
+        )
+    )
+
+
+def _refuse_unproven(connection: Connection, generation: Generation, copy: Source) -> None:
     problems = differences(
-        generation.require_digests(), month_digests(connection, copy.source, copy.columns)
+        generation.require_digests(),
+        month_digests(connection, generation.require_content(), copy),
     )
     if problems:
         server = (generation.certificate or {}).get("software", {})
@@ -92,24 +137,53 @@ def _refuse_unproven(connection: Connection, generation: Generation, copy: Loade
         )
 
 
-def _add(connection: Connection, target: Source, copy: Loaded, columns: TableColumns) -> None:
-    """Add the segments that no newer generation has; children first, while that can be told.
+def _add(
+    run: Run,
+    target: Merged,
+    generation: Generation,
+    copy: Source,
+    plan: Sequence[tuple[Table, Becoming | None]],
+) -> None:
+    """Add what no newer generation has; children first, while their segments tell that."""
+    with run.connection.transaction():
+        for archived, becomes in reversed(plan):
+            if becomes is None:
+                run.log(f"{archived.name} was dropped: its rows stay in {generation.name}")
+                continue
+            run.connection.execute(_addition(target, generation, archived, becomes, copy))
+    for table in target.content:
+        run.connection.execute(
+            statement("archive/analyze_units").format(units=target.source[table.name])
+        )
 
-    Columns are matched by name: one that came later takes its default, one that is gone stays in
-    the archive.
-    """
-    parts = {f"part_{name}": relation for name, relation in copy.source.relations().items()}
-    with connection.transaction():
-        for table in reversed(TABLES):
-            archived = {column.name for column in copy.columns[table]}
-            shared = tuple(column for column in columns[table] if column.name in archived)
-            connection.execute(
-                statement(f"archive/merge_{table}").format(
-                    columns=sql.SQL(", ").join(sql.Identifier(c.name) for c in shared),
-                    part_columns=column_list(shared, "c"),
-                    **parts,
-                    **target.relations(),
-                )
-            )
-    for relation in target.relations().values():
-        connection.execute(sql.SQL("ANALYZE {}").format(relation))
+
+def _addition(
+    target: Merged, generation: Generation, archived: Table, becomes: Becoming, copy: Source
+) -> sql.Composed:
+    today = becomes.table
+    columns = [sql.Identifier(name) for name in becomes.columns]
+    values = list(becomes.values)
+    if today.is_shared:
+        columns.append(sql.Identifier(AS_OF))
+        values.append(sql.Literal(generation.require_as_of()))
+        # By today's key, from columns that may have had other names.
+        part = sql.SQL("{} AS c").format(copy[archived.name])
+        known = dict(zip(becomes.columns, becomes.values, strict=True))
+        newer = sql.SQL(" AND ").join(
+            sql.SQL("newer.{} = {}").format(sql.Identifier(name), known[name]) for name in today.key
+        )
+        newer_rows = target.source[today.name]
+    else:
+        part = (
+            rows_of(archived, copy) if archived.paths else sql.SQL("{} AS c").format(copy.segments)
+        )
+        newer = matches("s" if archived.paths else "c", ["id"], "newer", ["id"])
+        newer_rows = target.source.segments
+    return statement("archive/add_to_merged").format(
+        merged=target.source[today.name],
+        columns=sql.SQL(", ").join(columns),
+        values=sql.SQL(", ").join(values),
+        part=part,
+        newer_rows=newer_rows,
+        newer=newer,
+    )

@@ -1,146 +1,159 @@
 """Takes a thawed month out of the database again when its time to live is over.
 
-Unchanged, it only has to go: the archive still has it. Changed, it becomes the month's next
-generation, and lives the whole cycle again.
+What is as it came back only has to go: the archive still has it. What was changed stays, and
+becomes the month's next generation.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg import sql
 
-from ft_ops.archive.month.content import ARCHIVED, archived_name, live_columns, live_source
-from ft_ops.archive.month.digest import differences, month_digests, total
-from ft_ops.archive.month.ledger import Generation
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import in_database, open_archived, record_relation, supersede
 from ft_ops.archive.month.relation import Relation
-from ft_ops.archive.move.detach import detach_month
-from ft_ops.archive.purge.gates import Gate, PurgeRules, refreeze_gates
-from ft_ops.archive.purge.purge import keep_remainder
-from ft_ops.archive.purge.remove import remove_content
-from ft_ops.archive.purge.settle import Removal, settle
-from ft_ops.archive.purge.throttle import Throttle
-from ft_ops.archive.thaw.ledger import (
+from ft_ops.archive.month.states import TO_REFREEZE
+from ft_ops.archive.month.thaws import (
     Thaw,
     enter_thaw,
     generations_of,
-    record_refrozen_bucket,
+    record_refrozen,
+    record_table,
+    record_untouched,
     thawed_relation,
+    units_of,
 )
-from ft_ops.clock import utc_now
+from ft_ops.archive.month.units import Units, create_units, drop_units
+from ft_ops.archive.move.detach import detach_month
+from ft_ops.archive.purge.gates import Gate, refreeze_gates
+from ft_ops.archive.purge.proven import derive_removed
+from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, has_kept, remove_content
+from ft_ops.archive.purge.settle import Settled, settle
+from ft_ops.archive.purge.throttle import Throttle
+from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
 
 
 @dataclass(frozen=True, slots=True)
 class Refreeze:
-    """What became of a thawed month: segments removed, or the generation that replaces it."""
+    """What became of a thawed month: segments removed, and the generation of what stays, if any.
+
+    ``stopped`` says why it did not get to the end, if it did not.
+    """
 
     thaw: Thaw
     segments: int
     next: Generation | None
+    stopped: str = ""
 
 
-def plan_refreeze(
-    connection: Connection, bucket: Bucket, thaw: Thaw, rules: PurgeRules, now: datetime
-) -> list[Gate]:
+def plan_refreeze(run: Run, thaw: Thaw) -> list[Gate]:
     """What must hold before thawed rows are removed; changes nothing."""
-    return refreeze_gates(connection, bucket, generations_of(connection, thaw), rules, now)
+    return refreeze_gates(run, generations_of(run.connection, thaw))
 
 
-def refreeze(
-    connection: Connection,
-    bucket: Bucket,
-    thaw: Thaw,
-    rules: PurgeRules,
-    throttle: Throttle,
-    *,
-    run_id: str,
-    log: Callable[[str], None] = lambda line: None,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], datetime] = utc_now,
-) -> Refreeze:
-    """End a thaw; goes on with one that a dead run was ending. Refused while a gate is closed."""
-    gates = plan_refreeze(connection, bucket, thaw, rules, clock())
-    closed = [gate for gate in gates if not gate.passed]
-    if thaw.state not in {"thawed", "refreezing"} or closed:
+def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
+    """End a thaw; goes on with one that a dead run was ending. Refused while a gate is closed.
+
+    What is left of a month that came under a closed gate after its first batch is put back.
+    """
+    closed = [gate for gate in plan_refreeze(run, thaw) if not gate.passed]
+    why = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
+    if thaw.state not in TO_REFREEZE or (closed and thaw.state != "refreezing"):
         raise Refused(
             f"refreeze of {thaw.name}",
-            cause="; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
-            or f"its state is {thaw.state}",
+            cause=why or f"its state is {thaw.state}",
             next_step="nothing was removed; open these gates first",
         )
-    if thaw.state == "thawed":
-        changes = _changes(connection, thaw)
-        if changes:
-            log(f"changed while it was thawed: {'; '.join(changes)}")
-            return _next_generation(connection, thaw, run_id)
-        thaw = enter_thaw(connection, thaw, "refreezing")
-    return _remove(connection, thaw, throttle, run_id=run_id, log=log, sleep=sleep)
+    if thaw.content is None and thaw.state == "thawed":
+        return _all_stays(run, thaw, thawed_relation(run.connection, thaw))
+    table = thawed_relation(run.connection, thaw)
+    thaw = record_table(run.connection, enter_thaw(run.connection, thaw, "refreezing"), table)
+    detach_month(run.connection, ARCHIVED, thaw.month, log=run.log, sleep=run.sleep)
 
+    def record(buckets: Sequence[int]) -> None:
+        record_refrozen(run.connection, thaw, buckets)
 
-def _changes(connection: Connection, thaw: Thaw) -> list[str]:
-    source = live_source(thawed_relation(connection, thaw).identifier)
-    found = month_digests(connection, source, live_columns(connection))
-    return differences(thaw.require_digests(), found)
-
-
-def _next_generation(connection: Connection, thaw: Thaw, run_id: str) -> Refreeze:
-    with connection.transaction():
-        table = thawed_relation(connection, thaw)
-        following = keep_remainder(connection, thaw.month, table, run_id)
-        return Refreeze(_done(connection, thaw, following), 0, following)
-
-
-def _remove(
-    connection: Connection,
-    thaw: Thaw,
-    throttle: Throttle,
-    *,
-    run_id: str,
-    log: Callable[[str], None],
-    sleep: Callable[[float], None],
-) -> Refreeze:
-    table = thawed_relation(connection, thaw)
-    detach_month(connection, ARCHIVED, thaw.month, log=log, sleep=sleep)
-    removed = remove_content(
-        connection,
-        thaw.month,
-        table.identifier,
-        thaw.require_digests(),
-        thaw.purged_buckets,
-        lambda bucket: record_refrozen_bucket(connection, thaw, bucket),
-        throttle,
-        log=log,
-        sleep=sleep,
-    )
-    loaded = thaw.require_digests()["content_segments"]
-    announced = total({b: digest for b, digest in loaded.items() if b in removed.buckets}).rows
-
-    def close(remainder: Relation | None) -> Refreeze:
-        following = (
-            None if remainder is None else keep_remainder(connection, thaw.month, remainder, run_id)
+    with _units(run, thaw, table) as units:
+        removal = Removal(
+            thaw.month,
+            table,
+            thaw.content or read_content(run.connection),
+            units,
+            thaw.purged_buckets,
+            record,
+            thaw=thaw.id,
         )
-        return Refreeze(_done(connection, thaw, following), removed.segments, following)
+        removed = (
+            remove_content(run, removal, throttle)
+            if not why and thaw.content is not None
+            else Removed(0, 0, thaw.purged_buckets, why or "it is not known what was loaded")
+        )
+        return settle(
+            run,
+            removal,
+            removed.buckets,
+            lambda settled: _close(run, thaw, removal, removed, settled),
+            keeps_table=in_database(run.connection, thaw.month) is not None,
+        )
 
-    return settle(
-        connection,
-        Removal(thaw.month, table, removed.buckets, announced),
-        close,
-        sleep=sleep,
-    )
+
+@contextmanager
+def _units(run: Run, thaw: Thaw, table: Relation) -> Iterator[Units]:
+    """What was loaded, by id. Of an earlier version's thaw only what it has removed is known."""
+    units = units_of(thaw)
+    if thaw.content is None:
+        create_units(run.connection, units)
+        derive_removed(run, units, table, thaw.purged_buckets)
+    yield units
 
 
-def _done(connection: Connection, thaw: Thaw, following: Generation | None) -> Thaw:
-    connection.execute(statement("archive/forget_waiting_links"), {"month": thaw.month.first_day})
+def _close(run: Run, thaw: Thaw, removal: Removal, removed: Removed, settled: Settled) -> Refreeze:
+    """Record the end of a removal, in the transaction that drops the table or replaces it."""
+    keeps = removed.stopped != "" or has_kept(run, removal)
+    forget_kept(run, removal)
+    if settled.untouched and removed.stopped and not removed.tables_changed:
+        back = record_untouched(run.connection, thaw)
+        return Refreeze(back, 0, None, removed.stopped)
+    following = None
+    standing = in_database(run.connection, thaw.month)
+    if settled.table is not None:
+        following = _following(run, thaw, settled.table, standing, keeps=keeps)
+    return Refreeze(_done(run, thaw, following), removed.segments, following, removed.stopped)
+
+
+def _following(
+    run: Run, thaw: Thaw, table: Relation, standing: Generation | None, *, keeps: bool
+) -> Generation | None:
+    """The generation of what stays; None when that is only one which was there before."""
+    if standing is None:
+        return open_archived(run.connection, thaw.month, table, run.run_id)
+    if keeps:
+        why = f"rows that {thaw.name} brought back have changed, and stay"
+        standing = supersede(run.connection, standing, why, run.run_id)
+    moved = record_relation(run.connection, standing, table.recorded)
+    return moved if keeps else None
+
+
+def _all_stays(run: Run, thaw: Thaw, table: Relation) -> Refreeze:
+    """The month as it is becomes the next generation: nobody knows what of it has changed."""
+    with run.connection.transaction():
+        following = open_archived(run.connection, thaw.month, table, run.run_id)
+        return Refreeze(_done(run, thaw, following), 0, following)
+
+
+def _done(run: Run, thaw: Thaw, following: Generation | None) -> Thaw:
+    run.connection.execute(statement("archive/forget_waiting"), {"month": thaw.month.first_day})
+    drop_units(run.connection, units_of(thaw))
     write_audit(
-        connection,
+        run.connection,
         "archive.refreeze",
         archived_name(thaw.month),
         {
@@ -149,4 +162,4 @@ def _done(connection: Connection, thaw: Thaw, following: Generation | None) -> T
             "next_generation": following.number if following else None,
         },
     )
-    return enter_thaw(connection, thaw, "done", done_at=sql.SQL("clock_timestamp()"))
+    return enter_thaw(run.connection, thaw, "done", done_at=sql.SQL("clock_timestamp()"))

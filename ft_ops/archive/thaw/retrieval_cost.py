@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ft_ops.archive.month.ledger import Generation
+from ft_ops.archive.month.generation import Generation
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.glacier import NEEDS_RESTORE, Tier
 

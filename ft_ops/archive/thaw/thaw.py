@@ -1,46 +1,44 @@
 """Brings a purged month back from Glacier, under archived_content_segments.
 
-Asked for first (with its cost), loaded when Glacier has it: into a table of its own, then
-attached. What was erased since the purge stays erased, and is counted.
+Asked for first (with its cost), loaded when Glacier has it: into a table of its own, which is then
+attached, or into the month's table where a later generation of it is still in the database. What
+was erased since the purge stays erased, and is counted.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
 from uuid import UUID
 
 from psycopg import sql
 
-from ft_ops.archive.month.content import (
-    ARCHIVED,
-    TABLES,
-    Source,
-    archived_name,
-    column_list,
-    live_columns,
-    live_source,
-    table_columns,
-)
-from ft_ops.archive.month.digest import month_digests
-from ft_ops.archive.month.ledger import Generation, generations
+from ft_ops.archive.hold.holds import guard_segments
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.evolution import read_evolution
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.relation import Relation, attached_relation, named_relation
-from ft_ops.archive.move.detach import attach_archived
-from ft_ops.archive.thaw.ledger import (
+from ft_ops.archive.month.states import TO_LOAD
+from ft_ops.archive.month.thaws import (
     Purpose,
     Thaw,
     begin_thaw,
     enter_thaw,
     generations_of,
     open_thaw,
+    record_attached,
     record_loaded,
     record_table,
     thawed_relation,
 )
-from ft_ops.archive.thaw.merge import drop_merged, merged
+from ft_ops.archive.move.align import aligned
+from ft_ops.archive.move.copy import loosen
+from ft_ops.archive.move.detach import attach_archived
+from ft_ops.archive.run import Run
+from ft_ops.archive.thaw.insert import Insertion
+from ft_ops.archive.thaw.merge import drop_merged, merged, plan_becoming
 from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, estimate_thaw
 from ft_ops.errors import Refused
 from ft_ops.months import Month
@@ -74,139 +72,138 @@ def plan_thaw(
 ) -> tuple[list[Generation], ThawEstimate]:
     """The generations that a thaw would read, and what that costs; asks for nothing.
 
-    Refused unless the month's newest generation is purged: what is still in the database needs
-    no thaw.
+    Refused when nothing of the month was purged, and when its rows can't become rows of today's
+    tables: that is known before anything is paid for.
     """
     known = generations(connection, request.month)
     purged = [g for g in known if g.state == "purged"]
-    if not purged or known[-1].state != "purged":
-        state = known[-1].state if known else "not archived"
+    for generation in known:
+        if generation.is_in_database and generation.state in {"archiving", "purging"}:
+            raise Refused(
+                f"thaw of {request.month}",
+                cause=f"{generation.name} is {generation.state}, and its table stands alone",
+                next_step="let the daily run end that, or materialize the asset again",
+            )
+    if not purged:
+        state = f"its newest generation is {known[-1].state}" if known else "it was never archived"
         raise Refused(
             f"thaw of {request.month}",
-            cause=f"its newest generation is {state}",
+            cause=state,
             next_step=f"its rows are in the database: look in {ARCHIVED} and content_segments",
         )
+    content, evolution = read_content(connection), read_evolution(connection)
+    for generation in purged:
+        plan_becoming(generation, content, evolution)
     return purged, estimate_thaw(purged, request.tier, request.days, prices)
 
 
-def begin(
-    connection: Connection,
-    bucket: Bucket,
-    request: ThawRequest,
-    prices: Prices,
-    *,
-    purpose: Purpose,
-    run_id: str,
-) -> Thaw:
+def begin(run: Run, request: ThawRequest, prices: Prices, *, purpose: Purpose) -> Thaw:
     """Record a thaw and ask Glacier for every object of it; goes on with one that was begun.
 
-    The caller holds the month's advisory lock.
+    Also asks again for an object whose readable copy has expired before it was loaded. The caller
+    holds the month's advisory lock.
     """
-    thaw = open_thaw(connection, request.month)
+    thaw = open_thaw(run.connection, request.month)
     if thaw is None:
-        found, estimate = plan_thaw(connection, request, prices)
+        found, estimate = plan_thaw(run.connection, request, prices)
         thaw = begin_thaw(
-            connection,
+            run.connection,
             request.month,
             purpose=purpose,
             family_id=request.family_id,
             generations=tuple(g.number for g in found),
             tier=request.tier,
             days=request.days,
-            estimate=estimate,
-            run_id=run_id,
+            estimate=asdict(estimate),
+            run_id=run.run_id,
         )
     elif (thaw.family_id, thaw.purpose) != (request.family_id, purpose):
         raise Refused(
             f"{purpose} of {request.month}",
             cause=f"{thaw.name} is under way, {thaw.state}",
-            next_step="wait until it is done; one thaw of a month at a time",
+            next_step="wait until it is done, or end it: ft-ops archive cancel --month "
+            f"{request.month}; one thaw of a month at a time",
         )
-    if thaw.state == "restoring":
-        for stored in _objects(connection, thaw):
-            if not availability(bucket, stored).requested:
-                request_restore(
-                    bucket, stored, days=thaw.days + RESTORE_MARGIN_DAYS, tier=thaw.tier
-                )
+    if thaw.state in TO_LOAD:
+        for stored in _objects(run.connection, thaw):
+            found_now = availability(run.bucket, stored)
+            if not found_now.readable and not found_now.requested:
+                days = thaw.days + RESTORE_MARGIN_DAYS
+                request_restore(run.bucket, stored, days=days, tier=thaw.tier)
     return thaw
 
 
 def is_readable(connection: Connection, bucket: Bucket, thaw: Thaw) -> bool:
     """Whether Glacier has brought back every object that a thaw needs."""
-    return all(availability(bucket, stored).readable for stored in _objects(connection, thaw))
+    return answer(connection, bucket, thaw) == "readable"
 
 
-def load(
-    connection: Connection,
-    url: str,
-    bucket: Bucket,
-    thaw: Thaw,
-    *,
-    log: Callable[[str], None] = lambda line: None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Thaw:
+def answer(
+    connection: Connection, bucket: Bucket, thaw: Thaw
+) -> Literal["readable", "waiting", "expired"]:
+    """What Glacier has made of a request: ``expired`` is what has to be asked for again."""
+    found = [availability(bucket, stored) for stored in _objects(connection, thaw)]
+    if any(not one.readable and not one.requested for one in found):
+        return "expired"
+    return "readable" if all(one.readable for one in found) else "waiting"
+
+
+def load(run: Run, thaw: Thaw) -> Thaw:
     """Load a readable thaw and attach it; goes on where a dead run stopped."""
-    if thaw.state in {"restoring", "loading"}:
-        thaw = enter_thaw(connection, thaw, "loading")
-        thaw = _load_rows(connection, url, bucket, thaw, log=log, sleep=sleep)
+    if thaw.state in TO_LOAD:
+        thaw = enter_thaw(run.connection, thaw, "loading")
+        thaw = _load_rows(run, thaw)
     else:
         # Its rows were committed, and then it died with its scratch tables.
-        drop_merged(connection, thaw.month, purpose=_SCRATCH)
+        drop_merged(run.connection, thaw.month, purpose=_SCRATCH)
     if thaw.state == "loaded":
-        thaw = with_escalating_lock_timeout(
-            connection,
-            f"attach of {archived_name(thaw.month)}",
-            lambda: _attach(connection, thaw),
-            sleep=sleep,
-        )
+        thaw = _attach(run, thaw)
     return thaw
 
 
-def _load_rows(
-    connection: Connection,
-    url: str,
-    bucket: Bucket,
-    thaw: Thaw,
-    *,
-    log: Callable[[str], None],
-    sleep: Callable[[float], None],
-) -> Thaw:
+def _load_rows(run: Run, thaw: Thaw) -> Thaw:
     month = thaw.month
     thaw = with_escalating_lock_timeout(
-        connection,
+        run.connection,
         f"creation of {archived_name(month)}",
-        lambda: _create_table(connection, thaw),
-        sleep=sleep,
+        lambda: _place(run, thaw),
+        sleep=run.sleep,
     )
-    found = generations_of(connection, thaw)
-    with (
-        merged(connection, url, bucket, found, purpose=_SCRATCH, log=log) as scratch,
-        connection.transaction(),
-    ):
-        left_out = _insert(connection, thaw, scratch)
-        log(f"{left_out or 'nothing'} left out")
-        source = live_source(thawed_relation(connection, thaw).identifier)
-        digests = month_digests(connection, source, live_columns(connection))
+    found = generations_of(run.connection, thaw)
+    with merged(run, found, purpose=_SCRATCH) as scratch, run.connection.transaction():
+        table = thawed_relation(run.connection, thaw)
+        is_alone = table.parent is None
+        left_out = Insertion(run, thaw, scratch, table, is_alone).insert()
+        if is_alone:
+            guard_segments(run.connection, table.identifier)
+        run.log(f"{left_out or 'nothing'} left out")
         write_audit(
-            connection,
+            run.connection,
             "archive.thaw",
-            archived_name(month),
+            table.name,
             {"month": str(month), "thaw": thaw.id, "left_out": left_out},
         )
-        return record_loaded(connection, thaw, digests, left_out)
+        loaded = record_loaded(run.connection, thaw, scratch.content, left_out)
+        return loaded if is_alone else record_attached(run.connection, loaded)
 
 
-def _create_table(connection: Connection, thaw: Thaw) -> Thaw:
-    """An empty table with the foreign keys that its attachment will adopt, and its own trigger.
+def _place(run: Run, thaw: Thaw) -> Thaw:
+    """Record which table the month is loaded into.
 
-    Adding the keys locks threads and users, so it happens here, for an instant, and not with the
-    rows. What a dead run made is recorded, and empty: rows come with the state 'loaded'.
+    That is its own, if a later generation has one already, or a new one with the foreign keys that
+    its attachment will adopt, and a trigger of its own. Adding the keys locks threads and users, so
+    it happens here, for an instant, and not with the rows. What a dead run made is recorded, and
+    empty: rows come with the state 'loaded'.
     """
+    connection = run.connection
+    attached = attached_relation(connection, ARCHIVED, thaw.month)
+    if attached is not None:
+        _refuse_unknown(connection, thaw, attached)
+        return record_table(connection, thaw, attached)
     name = archived_name(thaw.month)
     names = {"archived": sql.Identifier("public", name), "parent": sql.Identifier(ARCHIVED)}
     with connection.transaction():
-        found = attached_relation(connection, ARCHIVED, thaw.month)
-        found = found or named_relation(connection, name)
+        found = named_relation(connection, name)
         if found is not None:
             _refuse_other_table(connection, thaw, found)
             connection.execute(statement("archive/drop_empty").format(archived=found.identifier))
@@ -214,7 +211,19 @@ def _create_table(connection: Connection, thaw: Thaw) -> Thaw:
         connection.execute(statement("archive/follow_deletes").format(table=names["archived"]))
         made = named_relation(connection, name)
         assert made is not None
+        loosen(run, made.identifier)
         return record_table(connection, thaw, made)
+
+
+def _refuse_unknown(connection: Connection, thaw: Thaw, attached: Relation) -> None:
+    """Refused when the month's table is not that of a generation that the ledger knows."""
+    if not any(g.is_in_database for g in generations(connection, thaw.month)):
+        raise Refused(
+            thaw.name,
+            cause=f"there is a table {attached.qualified} already, attached to {attached.parent}, "
+            "and no generation of the ledger is in the database",
+            next_step="find out who made it and what it holds; a thaw makes that table itself",
+        )
 
 
 def _refuse_other_table(connection: Connection, thaw: Thaw, found: Relation) -> None:
@@ -229,56 +238,29 @@ def _refuse_other_table(connection: Connection, thaw: Thaw, found: Relation) -> 
             return
     raise Refused(
         thaw.name,
-        cause=f"there is a table {found.qualified} already, "
-        + (f"attached to {found.parent}" if found.parent else "and this thaw did not make it"),
+        cause=f"there is a table {found.qualified} already, and this thaw did not make it",
         next_step="find out who made it and what it holds; a thaw makes that table itself",
     )
 
 
-def _insert(connection: Connection, thaw: Thaw, scratch: Source) -> dict[str, int]:
-    """Insert what may come back, parents before children; counts what stays out, by reason."""
-    columns = table_columns(connection, "content_segments")
-    names = {
-        "archived": thawed_relation(connection, thaw).identifier,
-        "columns": sql.SQL(", ").join(sql.Identifier(c.name) for c in columns),
-        "segment_columns": column_list(columns, "s"),
-        **scratch.relations(),
-    }
-    values = {"family_id": thaw.family_id, "month": thaw.month.first_day}
-    connection.execute(statement("archive/thaw_verdicts").format(**names), values)
-    left_out = {
-        f"segments: {reason}": rows
-        for reason, rows in connection.execute(statement("archive/thaw_left_out")).fetchall()
-    }
-    for name in ("segments", "keys", "narrations", "tags", "links"):
-        connection.execute(statement(f"archive/thaw_{name}").format(**names), values)
-    for name in ("narrations", "tags", "links"):
-        row = connection.execute(
-            statement(f"archive/thaw_left_out_{name}").format(**names), values
-        ).fetchone()
-        if row is not None and row[0]:
-            left_out[f"{name}: whoever made them, or what they belong to, is gone"] = row[0]
-    connection.execute(statement("archive/thaw_waiting_links").format(**names), values)
-    return left_out
+def _attach(run: Run, thaw: Thaw) -> Thaw:
+    table = thawed_relation(run.connection, thaw)
+    what = f"attach of {table.qualified}"
+    following = aligned(run, thaw.month, table, what)
+    if following.oid != table.oid:
+        thaw = record_table(run.connection, thaw, following)
+
+    def attach() -> Thaw:
+        with run.connection.transaction():
+            attach_archived(run.connection, thaw.month, following)
+            return record_attached(run.connection, thaw)
+
+    return with_escalating_lock_timeout(run.connection, what, attach, sleep=run.sleep)
 
 
-def _attach(connection: Connection, thaw: Thaw) -> Thaw:
-    with connection.transaction():
-        attach_archived(connection, thaw.month, thawed_relation(connection, thaw))
-        expires = sql.SQL("clock_timestamp() + {}").format(sql.Literal(timedelta(days=thaw.days)))
-        return enter_thaw(
-            connection,
-            thaw,
-            "thawed",
-            thawed_at=sql.SQL("clock_timestamp()"),
-            expires_at=expires,
-        )
-
-
-def _objects(connection: Connection, thaw: Thaw) -> Sequence[StoredObject]:
+def _objects(connection: Connection, thaw: Thaw) -> list[StoredObject]:
     return [
         item.stored
         for generation in generations_of(connection, thaw)
-        for item in generation.objects
-        if item.table in TABLES
+        for item in generation.parts()
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from psycopg import sql
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.month.digest import MonthDigests
-from ft_ops.archive.month.ledger import Generation, digests_from_json, digests_to_json, generations
+from ft_ops.archive.month.content import Content, content_from_json, content_to_json
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.relation import Recorded, Relation, require_archived
-from ft_ops.archive.thaw.retrieval_cost import ThawEstimate
+from ft_ops.archive.month.states import TO_LOAD, TO_REFREEZE, ThawState
+from ft_ops.archive.month.units import Units
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -23,14 +25,11 @@ from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.glacier import Tier
 
 Purpose: TypeAlias = Literal["thaw", "erasure"]
-ThawState: TypeAlias = Literal[
-    "restoring", "loading", "loaded", "thawed", "refreezing", "done", "cancelled"
-]
 
 
 @dataclass(frozen=True, slots=True)
 class Thaw:
-    """One row of ops.thaws. ``digests`` are of what was loaded, when it was loaded."""
+    """One row of ops.thaws. ``content`` are the tables of content when the month was loaded."""
 
     id: int
     month: Month
@@ -42,7 +41,7 @@ class Thaw:
     days: int
     estimate: Mapping[str, object]
     relation: Recorded | None
-    digests: MonthDigests | None
+    content: Content | None
     left_out: Mapping[str, int] | None
     purged_buckets: frozenset[int]
     requested_at: datetime
@@ -53,15 +52,15 @@ class Thaw:
         of = f" of family {self.family_id}" if self.family_id else ""
         return f"{self.purpose} {self.id}: {self.month}{of}"
 
-    def require_digests(self) -> MonthDigests:
-        """What was loaded; an OpsError before anything was."""
-        if self.digests is None:
-            raise OpsError(
-                self.name,
-                cause=f"nothing was loaded yet, its state is {self.state}",
-                next_step="materialize thawed_content_segments for this month",
-            )
-        return self.digests
+    @property
+    def has_units(self) -> bool:
+        """Whether it is known, row by row, what was loaded: not of thaws of earlier versions."""
+        return self.content is not None and self.state in {"loaded", *TO_REFREEZE}
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether Glacier's answer is what it waits for."""
+        return self.state in TO_LOAD
 
 
 def open_thaw(connection: Connection, month: Month) -> Thaw | None:
@@ -85,7 +84,7 @@ def begin_thaw(
     generations: tuple[int, ...],
     tier: Tier,
     days: int,
-    estimate: ThawEstimate,
+    estimate: Mapping[str, object],
     run_id: str,
 ) -> Thaw:
     """Record that a month is asked back; only one at a time a month."""
@@ -98,7 +97,7 @@ def begin_thaw(
             "generations": list(generations),
             "tier": tier,
             "days": days,
-            "estimate": Jsonb(asdict(estimate)),
+            "estimate": Jsonb(dict(estimate)),
             "run_id": run_id,
         },
     )
@@ -131,16 +130,38 @@ def enter_thaw(
 
 
 def record_loaded(
-    connection: Connection, thaw: Thaw, digests: MonthDigests, left_out: Mapping[str, int]
+    connection: Connection, thaw: Thaw, content: Content, left_out: Mapping[str, int]
 ) -> Thaw:
     """Record, in the transaction that loaded them, what came back and what stayed out."""
     return enter_thaw(
         connection,
         thaw,
         "loaded",
-        digests=sql.Literal(Jsonb(digests_to_json(digests))),
+        content=sql.Literal(Jsonb(content_to_json(content))),
         left_out=sql.Literal(Jsonb(dict(left_out))),
     )
+
+
+def record_attached(connection: Connection, thaw: Thaw) -> Thaw:
+    """Record that a loaded month can be read, and until when."""
+    now = sql.SQL("clock_timestamp()")
+    return enter_thaw(
+        connection,
+        thaw,
+        "thawed",
+        thawed_at=now,
+        expires_at=sql.SQL("{} + {}").format(now, sql.Literal(timedelta(days=thaw.days))),
+    )
+
+
+def record_untouched(connection: Connection, thaw: Thaw) -> Thaw:
+    """Record that the end of a thaw stopped before it removed anything: it is still thawed."""
+    return enter_thaw(connection, thaw, "thawed", purged_buckets=sql.SQL("'{}'"))
+
+
+def units_of(thaw: Thaw) -> Units:
+    """The tables that say what a thaw has brought back, row by row; they end with it."""
+    return Units(f"thaw_{thaw.id}_segments", f"thaw_{thaw.id}_shared")
 
 
 def record_thaw_error(connection: Connection, thaw: Thaw, error: str | None) -> None:
@@ -148,10 +169,10 @@ def record_thaw_error(connection: Connection, thaw: Thaw, error: str | None) -> 
     connection.execute(statement("archive/record_thaw_error"), {"id": thaw.id, "error": error})
 
 
-def record_refrozen_bucket(connection: Connection, thaw: Thaw, bucket: int) -> None:
-    """Record, in the transaction that removed it, that a bucket is gone from the database."""
+def record_refrozen(connection: Connection, thaw: Thaw, buckets: Sequence[int]) -> None:
+    """Record, in the transaction that removed them, that some buckets are done."""
     connection.execute(
-        statement("archive/record_refrozen_bucket"), {"id": thaw.id, "bucket": bucket}
+        statement("archive/record_refrozen"), {"id": thaw.id, "buckets": list(buckets)}
     )
 
 
@@ -183,7 +204,7 @@ def _thaw(**row: Any) -> Thaw:
             **{name: value for name, value in row.items() if name != "relation_name"},
             "month": Month.of(row["month"]),
             "generations": tuple(row["generations"]),
-            "digests": row["digests"] and digests_from_json(row["digests"]),
+            "content": row["content"] and content_from_json(row["content"]),
             "purged_buckets": frozenset(row["purged_buckets"]),
             "relation": row["relation"] and Recorded(row["relation"], row["relation_name"]),
         }

@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
+from ft_ops.archive.hold.subjects import refuse_unknown
 from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name, hot_name
-from ft_ops.archive.month.hold_subjects import refuse_unknown
 from ft_ops.archive.month.relation import attached_relation, named_relation
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
@@ -196,6 +196,12 @@ def holds_on(
         ids = _ids(connection, "archive/holds_on_segments", segments)
         ids = ids or _ids(connection, "archive/holds_on_links", segments)
     return [hold for hold in held if hold.month == month.first_day or hold.id in ids]
+
+
+def changes_of_holds(connection: Connection) -> int:
+    """How often a hold was placed or released so far: whether one was, since it was asked last."""
+    [[changes]] = connection.execute(statement("archive/changes_of_holds")).fetchall()
+    return int(changes)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from ft_ops.archive.month.hold_subjects import called
-from ft_ops.archive.month.holds import LegalHold, held_months
+from ft_ops.archive.hold.holds import LegalHold, held_months
+from ft_ops.archive.hold.subjects import called
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 

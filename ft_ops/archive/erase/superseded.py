@@ -1,0 +1,144 @@
+"""Removes what another version replaces: objects of superseded generations, and single versions.
+
+Nothing goes because it is old or unknown: the ledger says which generation replaces one, and only
+once that one is frozen its objects go; and it names each version that a freeze could not remove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from ft_ops.archive.erase.plan import holds_on_erasure
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import (
+    forget_leftovers,
+    generations,
+    months_by_state,
+    months_with_leftovers,
+    record_objects,
+)
+from ft_ops.archive.run import Run
+from ft_ops.archive.store.content_index import SUBJECTS
+from ft_ops.archive.store.unit_lists import UNIT_LISTS
+from ft_ops.errors import Refused
+from ft_ops.items import Worked, each
+from ft_ops.pg.audit import write_audit
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import Version, delete_version, versions
+
+_DONE = frozenset({"frozen", "purging", "purged"})
+
+
+def remove_superseded(run: Run) -> Worked[int]:
+    """Remove the objects of every generation that a frozen one replaces, one after the other.
+
+    Manifests and certificates, which hold no content, stay. What can't be removed (a lock or a hold
+    is on it) is named, and the others go. Results are numbers of versions.
+    """
+    replaced = each(
+        superseded_objects(run.connection),
+        lambda generation: _remove_objects(run, generation),
+        name=lambda generation: f"objects of {generation.name}",
+        log=run.log,
+    )
+    left = each(
+        [
+            generation
+            for month in months_with_leftovers(run.connection)
+            for generation in generations(run.connection, month)
+            if generation.leftovers
+        ],
+        lambda generation: _remove_leftovers(run, generation),
+        name=lambda generation: f"replaced versions of {generation.name}",
+        log=run.log,
+    )
+    return Worked((*replaced.done, *left.done), (*replaced.failed, *left.failed))
+
+
+def replacing(generation: Generation, known: Sequence[Generation]) -> Generation | None:
+    """The generation that stands in the end for a superseded one; None when that is not known.
+
+    Without a record (generations of earlier versions) it is the next one that is frozen.
+    """
+    current: Generation | None = generation
+    while current is not None and current.state == "superseded":
+        number = current.replaced_by
+        current = next(
+            (
+                g
+                for g in known
+                if (g.number == number if number is not None else g.number > current.number)
+                and (number is not None or g.state in _DONE)
+            ),
+            None,
+        )
+    return current
+
+
+def superseded_objects(connection: Connection) -> list[Generation]:
+    """The superseded generations whose objects are there and that a frozen one replaces."""
+    found = []
+    for month in months_by_state(connection, ("superseded",)):
+        known = generations(connection, month)
+        for generation in known:
+            by = replacing(generation, known)
+            if (
+                generation.state == "superseded"
+                and generation.objects
+                and by is not None
+                and by.state in _DONE
+            ):
+                found.append(generation)
+    return found
+
+
+def _remove_objects(run: Run, generation: Generation) -> int:
+    content = _stored_versions(run.bucket, generation, [o.table for o in generation.parts()])
+    # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
+    # it, which the holds are looked up in.
+    holds = holds_on_erasure(run.connection, run.bucket, [generation]) if content else ()
+    if holds:
+        raise Refused(
+            f"objects of {generation.name}",
+            cause="; ".join(holds),
+            next_step="they stay until the hold is released; nothing else has what they hold",
+        )
+    doomed = [*content, *_stored_versions(run.bucket, generation, (SUBJECTS, *UNIT_LISTS))]
+    for version in doomed:
+        delete_version(run.bucket, version.key, version.version_id)
+    with run.connection.transaction():
+        record_objects(run.connection, generation, ())
+        write_audit(
+            run.connection,
+            "archive.remove_superseded",
+            "ops.archive",
+            {
+                "month": str(generation.month),
+                "generation": generation.number,
+                "versions": len(doomed),
+            },
+        )
+    run.log(f"removed the objects of {generation.name}")
+    return len(doomed)
+
+
+def _stored_versions(
+    bucket: Bucket, generation: Generation, tables: Collection[str]
+) -> list[Version]:
+    """Every version under the keys of these tables' objects."""
+    return [
+        version
+        for item in generation.objects
+        if item.table in tables
+        for version in versions(bucket, item.stored.key)
+        if version.key == item.stored.key
+    ]
+
+
+def _remove_leftovers(run: Run, generation: Generation) -> int:
+    """Remove versions that a freeze has replaced and could not remove then."""
+    for key, version_id in generation.leftovers:
+        delete_version(run.bucket, key, version_id)
+    forget_leftovers(run.connection, generation)
+    return len(generation.leftovers)

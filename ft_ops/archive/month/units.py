@@ -1,0 +1,148 @@
+"""Which rows were proven, one by one: what a removal goes by.
+
+A segment and every row that belongs to it alone are a unit; two hashes and a count tell whether it
+is what it was. A shared row (a link) has hashes of its own, because it outlives the removal of one
+of its ends in the archive of that end's month. Both lists are made when a generation is proven, or
+when a month is thawed, and name what a removal may take: by id, and only as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from ft_ops.archive.month.content import Content, Table, column_list
+from ft_ops.archive.month.digest import Digest, MonthDigests, pieces_of
+from ft_ops.archive.month.source import (
+    Source,
+    alias_of,
+    ends_of,
+    key_text,
+    matches,
+    named_keys,
+    rows_of,
+)
+from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.pace import FULL_SPEED, Pace
+from ft_ops.pg.sqlfiles import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """Two scratch tables: the hashes of rows by segment, and those of shared rows by key."""
+
+    rows: sql.Identifier
+    shared: sql.Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Two tables of the schema ops: what was proven of each segment, and of each shared row."""
+
+    segments_name: str
+    shared_name: str
+
+    @property
+    def segments(self) -> sql.Identifier:
+        return sql.Identifier("ops", self.segments_name)
+
+    @property
+    def shared(self) -> sql.Identifier:
+        return sql.Identifier("ops", self.shared_name)
+
+
+def hashed(content: Content, source: Source) -> sql.Composed:
+    """A query: the hashes of every row that belongs to one segment, the segments' included."""
+    return sql.SQL(" UNION ALL ").join(
+        statement("archive/hashed_rows").format(
+            number=sql.Literal(number),
+            rows=rows_of(table, source),
+            columns=column_list(table.stored, alias_of(table)),
+        )
+        for number, table in enumerate(content)
+        if not table.is_shared
+    )
+
+
+def hashed_shared(number: int, table: Table, source: Source) -> sql.Composed:
+    """A query: the hashes of every row of a shared table that reaches a segment of the month."""
+    names = [f"k{place}" for place in range(1, len(table.key) + 1)]
+    return statement("archive/hashed_shared_rows").format(
+        number=sql.Literal(number),
+        key=key_text(table, "c"),
+        keys=named_keys(table),
+        ends=ends_of(table, source),
+        rows=source[table.name],
+        matches=matches("touched", names, "c", table.key),
+        columns=column_list(table.stored, "c"),
+    )
+
+
+def hash_rows(
+    connection: Connection,
+    content: Content,
+    source: Source,
+    hashes: Hashes,
+    pace: Pace = FULL_SPEED,
+) -> MonthDigests:
+    """Fill two scratch tables with the hashes of all rows; the digests that they add up to."""
+    connection.execute(statement("archive/create_hashes").format(hashes=hashes.rows))
+    connection.execute(statement("archive/create_shared_hashes").format(hashes=hashes.shared))
+    for query, into in pace.steps(_queries(connection, content, source, hashes)):
+        connection.execute(sql.SQL("INSERT INTO {} {}").format(into, query))
+    found: dict[str, dict[int, Digest]] = {name: {} for name in content.names}
+    for number, bucket, rows, low, high in connection.execute(
+        statement("archive/digest_hashes").format(hashes=hashes.rows, shared=hashes.shared)
+    ):
+        found[content.names[number]][bucket] = Digest(rows, int(low), int(high))
+    return found
+
+
+def create_units(connection: Connection, units: Units) -> None:
+    """Make both tables, empty, in place of those that a dead run left."""
+    drop_units(connection, units)
+    connection.execute(statement("archive/create_units").format(units=units.segments))
+    connection.execute(statement("archive/create_shared_units").format(units=units.shared))
+
+
+def index_units(connection: Connection, units: Units) -> None:
+    """Let each batch read its part of them only; once they are filled."""
+    connection.execute(statement("archive/index_units").format(units=units.segments))
+    connection.execute(statement("archive/index_shared_units").format(units=units.shared))
+    for table in (units.segments, units.shared):
+        connection.execute(statement("archive/analyze_units").format(units=table))
+
+
+def drop_units(connection: Connection, units: Units) -> None:
+    """Drop both tables; on a connection that is of no use any more, the next run does it."""
+    if takes_statements(connection):
+        for table in (units.segments, units.shared):
+            connection.execute(statement("archive/drop_units").format(units=table))
+
+
+def units_query(hashes: sql.Composable) -> sql.Composed:
+    """A query: the units that the hashes of a table, or of a parenthesized query, add up to."""
+    return statement("archive/units").format(hashes=hashes)
+
+
+def _queries(
+    connection: Connection, content: Content, source: Source, hashes: Hashes
+) -> Iterator[tuple[sql.Composed, sql.Identifier]]:
+    """Each query with the scratch table that takes its rows; the segments' in several pieces."""
+    for piece in pieces_of(connection, source.segments):
+        segments = Content(content.tables[:1])
+        yield hashed(segments, source.with_segments(piece)), hashes.rows
+    for number, table in enumerate(content):
+        if table.is_shared:
+            yield hashed_shared(number, table, source), hashes.shared
+        elif table.paths:
+            yield (
+                statement("archive/hashed_rows").format(
+                    number=sql.Literal(number),
+                    rows=rows_of(table, source),
+                    columns=column_list(table.stored, "c"),
+                ),
+                hashes.rows,
+            )

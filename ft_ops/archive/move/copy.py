@@ -1,0 +1,101 @@
+"""Copies rows of a table that stands alone into a new one of the archive's shape of today."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from ft_ops.archive.month.catalog import describe_table
+from ft_ops.archive.month.content import ARCHIVED, HOT, Check, Table
+from ft_ops.archive.month.evolution import becoming, read_evolution
+from ft_ops.archive.month.relation import Relation, named_relation
+from ft_ops.archive.run import Run
+from ft_ops.months import Month
+from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.pg.sqlfiles import statement
+
+
+def copy_alone(
+    run: Run, month: Month, table: Relation, rows: sql.Composable | None, what: str
+) -> Relation:
+    """A new table in the schema ops with ``rows`` of ``table``; with None it stays empty.
+
+    The foreign keys, whose creation locks threads and users for an instant, come before the rows:
+    a thread that is deleted from then on takes its rows from both tables. What a dead run left of
+    such a copy is dropped first: its rows are all still in the table that it was copied from.
+    """
+    names = {"kept": _name(month), "parent": sql.Identifier(ARCHIVED)}
+
+    def create() -> None:
+        with run.connection.transaction():
+            run.connection.execute(statement("archive/drop_kept").format(**names))
+            run.connection.execute(statement("archive/create_kept").format(**names))
+            loosen(run, names["kept"])
+
+    with_escalating_lock_timeout(run.connection, what, create, sleep=run.sleep)
+    if rows is not None:
+        own = describe_table(run.connection, table.oid)
+        becomes = becoming(
+            own, parent_of_months(run), read_evolution(run.connection), run.clock(), what=what
+        )
+        run.connection.execute(
+            statement("archive/copy_kept").format(
+                columns=sql.SQL(", ").join(map(sql.Identifier, becomes.columns)),
+                values=sql.SQL(", ").join(becomes.values),
+                rows=rows,
+                **names,
+            )
+        )
+    for check in _not_valid(run):
+        run.connection.execute(
+            statement("archive/add_check_not_valid").format(
+                table=names["kept"],
+                name=sql.Identifier(check.name),
+                definition=sql.SQL(check.definition),
+            )
+        )
+    copy = named_relation(run.connection, _bare(month), schema="ops")
+    assert copy is not None
+    return copy
+
+
+def loosen(run: Run, table: sql.Identifier) -> None:
+    """Drop those constraints of a new table that are NOT VALID at its parent.
+
+    They hold for new rows, and not for those of the time before them, which come in now. A table
+    gets them back, as NOT VALID, before it is attached.
+    """
+    for check in _not_valid(run):
+        run.connection.execute(
+            statement("archive/drop_check").format(table=table, name=sql.Identifier(check.name))
+        )
+
+
+def _not_valid(run: Run) -> list[Check]:
+    return [check for check in parent_of_months(run).checks if not check.valid]
+
+
+def drop_copy(run: Run, month: Month, what: str) -> None:
+    """Drop the copy that a dead run left, if it left one."""
+    with_escalating_lock_timeout(
+        run.connection,
+        what,
+        lambda: run.connection.execute(statement("archive/drop_kept").format(kept=_name(month))),
+        sleep=run.sleep,
+    )
+
+
+def parent_of_months(run: Run) -> Table:
+    """The archive's parent as the catalog has it, under the name of the segments' table."""
+    [[archived, _]] = run.connection.execute(statement("archive/segment_tables")).fetchall()
+    parent = describe_table(run.connection, archived)
+    return Table(
+        HOT, "public", HOT, parent.columns, parent.key, (), parent.references, parent.checks
+    )
+
+
+def _bare(month: Month) -> str:
+    return f"kept_{month.suffix}"
+
+
+def _name(month: Month) -> sql.Identifier:
+    return sql.Identifier("ops", _bare(month))

@@ -1,0 +1,27 @@
+"""What a month is, by its digests: in the database, and in the bucket."""
+
+from __future__ import annotations
+
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.digest import MonthDigests, month_digests
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.source import hot_source
+from ft_ops.archive.proof.load import loaded
+from ft_ops.archive.run import Run
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+
+
+def hot_digests(connection: Connection, month: Month) -> MonthDigests:
+    """The digests of a month that is a partition of content_segments."""
+    content = read_content(connection)
+    return month_digests(connection, content, hot_source(content, month))
+
+
+def stored_digests(run: Run, generation: Generation) -> MonthDigests:
+    """The digests of what the bucket holds of a generation, which is read back and loaded.
+
+    Its objects must be readable: those in Glacier have been asked for.
+    """
+    with loaded(run, generation, purpose="read") as source:
+        return month_digests(run.connection, generation.require_content(), source)

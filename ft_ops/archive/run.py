@@ -1,0 +1,133 @@
+"""What every step of the archive is given: one run, its rules, and where it works.
+
+A step is ``step(run, subject) -> subject``: the month, generation or thaw that it was given, as it
+is afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Literal
+
+from ft_ops.clock import utc_now
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.pace import FULL_SPEED, Pace
+from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTarget:
+    """Where and how exports are written. ``part_bytes`` is compressed."""
+
+    bucket: Bucket
+    prefix: str
+    part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The Object Lock that frozen versions get: S3's mode, and days from the proof."""
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a removal pauses, and for how long at most in all before it gives up for this run.
+
+    ``share_beside_others`` is the pace's: how much of the time the work may take.
+    """
+
+    replication_lag_seconds: float
+    latency_ms: float
+    longest_pause_seconds: float
+    share_beside_others: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings say about months: when they are due, where they go, when they leave."""
+
+    retention_years: int
+    purge_enabled: bool
+    grace: timedelta
+    storage_class: str
+    lock: Lock | None
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run at work on one month, whose advisory lock its connection holds.
+
+    ``url`` opens further sessions on the same database. ``open_target`` opens the bucket, for who
+    needs it. ``pace`` is asked over another session, so that a step's own may be busy.
+    """
+
+    connection: Connection
+    url: str
+    open_target: Callable[[], ArchiveTarget]
+    rules: Rules
+    run_id: str
+    log: Callable[[str], None] = lambda line: None
+    pace: Pace = FULL_SPEED
+    clock: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def target(self) -> ArchiveTarget:
+        """Where exports go; an OpsError when the bucket can't be opened."""
+        return self.open_target()
+
+    @property
+    def bucket(self) -> Bucket:
+        return self.target.bucket
+
+
+def archive_run(
+    connection: Connection,
+    settings: Settings,
+    run_id: str,
+    log: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """What steps are given, by the settings of this deployment."""
+    return Run(
+        connection,
+        settings.require_database_url(),
+        cache(lambda: archive_target(settings)),
+        rules_of(settings),
+        run_id,
+        log,
+    )
+
+
+def archive_target(settings: Settings) -> ArchiveTarget:
+    """Where exports go."""
+    bucket = open_bucket(settings.require_archive_bucket())
+    return ArchiveTarget(bucket, settings.archive_prefix, settings.archive_part_bytes)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What the settings say about months."""
+    lock = None
+    if settings.archive_lock_mode is not None:
+        lock = Lock(settings.archive_lock_mode, settings.archive_lock_days)
+    return Rules(
+        retention_years=settings.retention_years,
+        purge_enabled=settings.purge_enabled,
+        grace=timedelta(days=settings.purge_grace_days),
+        storage_class=settings.archive_storage_class,
+        lock=lock,
+        limits=Limits(
+            replication_lag_seconds=settings.purge_pause_replication_lag_seconds,
+            latency_ms=settings.purge_pause_latency_ms,
+            longest_pause_seconds=settings.purge_longest_pause_seconds,
+            share_beside_others=settings.archive_share_beside_others,
+        ),
+    )

@@ -1,0 +1,105 @@
+"""The lists beside a generation of what was proven, one by one; they stay in STANDARD.
+
+A removal reads them and takes nothing that they don't name; see `ft_ops.archive.month.units`.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.units import Hashes, Units, units_query
+from ft_ops.archive.run import Run
+from ft_ops.archive.store.layout import part_key
+from ft_ops.archive.store.parquet import arrow_connection, read_batches, write_parts
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import download, read_object
+
+UNITS: Final = "proven_segments"
+SHARED: Final = "proven_shared_rows"
+UNIT_LISTS: Final = (UNITS, SHARED)
+"""The lists' names among a generation's objects."""
+
+_COLUMNS: Final = {
+    UNITS: ["segment_id", "bucket", "rows", "low", "high"],
+    SHARED: ["table_no", "key", "low", "high"],
+}
+_WHOLE: Final = 1 << 62
+"""Bytes: a list is never divided."""
+
+
+def write_unit_lists(run: Run, generation: Generation, hashes: Hashes) -> list[ArchivedObject]:
+    """Write both lists of a generation from the hashes of its rows."""
+    queries = {
+        UNITS: sql.SQL("SELECT * FROM ({}) AS u ORDER BY segment_id").format(
+            units_query(hashes.rows)
+        ),
+        SHARED: sql.SQL("SELECT table_no, key, low, high FROM {} ORDER BY table_no, key").format(
+            hashes.shared
+        ),
+    }
+    written: list[ArchivedObject] = []
+    with arrow_connection(run.url) as arrow:
+        for name, query in queries.items():
+            key = part_key(run.target.prefix, name, generation.month, generation.number, 0)
+            written += write_parts(
+                arrow,
+                query.as_string(),
+                run.bucket,
+                name,
+                repeat(key, 1),
+                part_bytes=_WHOLE,
+                pace=run.pace,
+                seen=lambda batch: None,
+            )
+    return written
+
+
+def has_unit_lists(generation: Generation) -> bool:
+    """Whether a generation was proven with lists: those of earlier versions were not."""
+    return any(item.table == UNITS for item in generation.objects)
+
+
+def load_unit_lists(run: Run, generation: Generation, units: Units) -> None:
+    """Fill two tables with the lists of a proven generation."""
+    with arrow_connection(run.url) as arrow:
+        for name, table in ((UNITS, units.segments_name), (SHARED, units.shared_name)):
+            item = next(o for o in generation.objects if o.table == name)
+            # Without a name: a process that is killed leaves nothing behind.
+            with tempfile.TemporaryFile(prefix="ft-archive-") as file:
+                path = Path(f"/dev/fd/{file.fileno()}")
+                download(run.bucket, item.stored, path)
+                rows = read_batches(path, _COLUMNS[name], run.pace)
+                with arrow.cursor() as cursor:
+                    cursor.adbc_ingest(table, rows, mode="append", db_schema_name="ops")
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenIds:
+    """What a generation holds, by id: its segments, and shared rows by table number and key."""
+
+    segments: frozenset[UUID]
+    shared: frozenset[tuple[int, str]]
+
+
+def proven_ids(bucket: Bucket, generation: Generation) -> ProvenIds:
+    """The ids in both lists of a generation; some 100 bytes of memory for each."""
+    tables = {
+        item.table: pq.read_table(io.BytesIO(read_object(bucket, item.stored)))
+        for item in generation.objects
+        if item.table in UNIT_LISTS
+    }
+    ids: list[UUID] = tables[UNITS].column("segment_id").to_pylist()  # type: ignore[assignment]
+    shared = tables[SHARED]
+    numbers: list[int] = shared.column("table_no").to_pylist()  # type: ignore[assignment]
+    keys: list[str] = shared.column("key").to_pylist()  # type: ignore[assignment]
+    return ProvenIds(frozenset(ids), frozenset(zip(numbers, keys, strict=True)))

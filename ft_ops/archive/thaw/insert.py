@@ -1,0 +1,209 @@
+"""Inserts a merged month into today's tables: what may come back, and a count of what may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from psycopg import sql
+
+from ft_ops.archive.month.content import KEYS, Content, Table, column_list
+from ft_ops.archive.month.relation import Relation
+from ft_ops.archive.month.source import (
+    ends_of,
+    key_names,
+    key_text,
+    live_source,
+    matches,
+    named_keys,
+    rows_of,
+)
+from ft_ops.archive.month.thaws import Thaw, open_thaws, units_of
+from ft_ops.archive.month.units import Units, hashed, hashed_shared, index_units, units_query
+from ft_ops.archive.run import Run
+from ft_ops.archive.thaw.conditions import (
+    ends_deleted,
+    is_deleted,
+    parents_hold,
+    references_hold,
+    values_of,
+    violation,
+)
+from ft_ops.archive.thaw.merge import AS_OF, Merged
+from ft_ops.pg.sqlfiles import statement
+
+_SHORT: Final[Mapping[str, str]] = {
+    "photo_narrations": "narrations",
+    "content_tags": "tags",
+    "content_links": "links",
+}
+"""What the counts of what is left out call some tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A merged month on its way into ``table``, inside the caller's transaction.
+
+    ``is_alone``: the table has no parent, so that no trigger registers its rows' keys, and it may
+    hold rows that a constraint does not ask for which is NOT VALID.
+    """
+
+    run: Run
+    thaw: Thaw
+    merged: Merged
+    table: Relation
+    is_alone: bool
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def insert(self) -> dict[str, int]:
+        """Insert parents before children, and note for the thaw's end what came back, by id.
+
+        Returns the rows that stay out, by table and reason.
+        """
+        self._segments()
+        for table in self.merged.content.belongings:
+            self._belongings(table)
+        units = units_of(self.thaw)
+        self._execute("archive/create_thaw_shared", units=units.shared)
+        for number, table in enumerate(self.merged.content):
+            if table.is_shared:
+                self._shared(number, table, units)
+        content, source = self.merged.content, live_source(self.merged.content, self._loaded())
+        self._execute(
+            "archive/thaw_units",
+            units=units.segments,
+            now=units_query(sql.SQL("({})").format(hashed(content, source))),
+        )
+        index_units(self.run.connection, units)
+        return self.left_out
+
+    def _segments(self) -> None:
+        table, segments = self.merged.content.segments, self.merged.source.segments
+        self.run.connection.execute(
+            statement("archive/thaw_verdicts").format(
+                segments=segments,
+                references=references_hold(table, "s"),
+                violation=violation(table, "s", unless_not_valid=self.is_alone),
+            ),
+            {"family_id": self.thaw.family_id},
+        )
+        for reason, rows in self.run.connection.execute(statement("archive/thaw_left_out")):
+            self.left_out[f"segments: {reason}"] = rows
+        self._execute(
+            "archive/thaw_segments",
+            archived=self.table.identifier,
+            columns=_names(table),
+            values=values_of(table, "s"),
+            segments=segments,
+        )
+        if self.is_alone:
+            self._execute("archive/thaw_keys", archived=self.table.identifier)
+
+    def _belongings(self, table: Table) -> None:
+        names = {
+            "live": table.identifier,
+            "rows": rows_of(table, self.merged.source),
+            "references": sql.SQL("({} AND {})").format(
+                references_hold(table, "c"), _own_parents_hold(table, self.merged.content)
+            ),
+            "violation": violation(table, "c"),
+        }
+        self._execute(
+            "archive/thaw_rows", columns=_names(table), values=values_of(table, "c"), **names
+        )
+        key = matches("c", table.key, "live", table.key)
+        self._count(table, "archive/thaw_left_out_rows", matches=key, **names)
+
+    def _shared(self, number: int, table: Table, units: Units) -> None:
+        """Let the rows wait, and insert those that no longer have to, from whatever month."""
+        keys = matches("touched", key_names(table), "c", table.key)
+        names = {
+            "table": sql.Literal(table.name),
+            "month": sql.Literal(self.thaw.month.first_day),
+            "live": table.identifier,
+            "references": references_hold(table, "c"),
+            "deleted": is_deleted(table, "c"),
+        }
+        waiting = {
+            **names,
+            "touched": statement("archive/came_back_with").format(
+                keys=named_keys(table), ends=ends_of(table, self.merged.source)
+            ),
+            "rows": self.merged.source[table.name],
+            "matches": keys,
+            "violation": violation(table, "c"),
+        }
+        self._count(table, "archive/thaw_left_out_shared", **waiting)
+        self._execute(
+            "archive/wait_for_ends",
+            key=key_text(table, "c"),
+            as_of=sql.Identifier(AS_OF),
+            values=values_of(table, "c"),
+            ends_deleted=ends_deleted(table, "c"),
+            **waiting,
+        )
+        self.run.connection.execute(statement("archive/drop_arrivals"))
+        self._execute(
+            "archive/find_arrivals",
+            ends_live=parents_hold(table, self.merged.content, "c"),
+            **names,
+        )
+        self._execute(
+            "archive/thaw_arrivals", columns=_names(table), values=values_of(table, "c"), **names
+        )
+        self._note_shared(number, table, units, names)
+        self._execute("archive/forget_arrivals", table=names["table"])
+
+    def _note_shared(
+        self, number: int, table: Table, units: Units, names: Mapping[str, sql.Composable]
+    ) -> None:
+        """Note which shared rows the end of this thaw, and of its neighbours', may take along."""
+        content = self.merged.content
+        self._execute(
+            "archive/thaw_shared_arrivals",
+            units=units.shared,
+            now=hashed_shared(number, table, live_source(content, self._loaded())),
+            **names,
+        )
+        self._execute(
+            "archive/thaw_shared_waiting",
+            units=units.shared,
+            number=sql.Literal(number),
+            columns=column_list(table.stored, "c"),
+            **names,
+        )
+        for other in open_thaws(self.run.connection):
+            if other.id == self.thaw.id or not other.has_units or other.content != content:
+                continue
+            bounds = (sql.Literal(other.month.start), sql.Literal(other.month.end))
+            keys = statement("archive/keys_of_month").format(
+                keys=sql.Identifier(KEYS), lower=bounds[0], upper=bounds[1]
+            )
+            self._execute(
+                "archive/share_with_neighbour",
+                units=units_of(other).shared,
+                now=hashed_shared(number, table, live_source(content, keys)),
+                **names,
+            )
+
+    def _loaded(self) -> sql.Composed:
+        """A relation: the segments that have come back."""
+        return statement("archive/loaded_segments").format(archived=self.table.identifier)
+
+    def _execute(self, name: str, **names: sql.Composable) -> None:
+        self.run.connection.execute(statement(name).format(**names))
+
+    def _count(self, counted: Table, name: str, **names: sql.Composable) -> None:
+        label = _SHORT.get(counted.name, counted.name)
+        for reason, rows in self.run.connection.execute(statement(name).format(**names)):
+            self.left_out[f"{label}: {reason}"] = rows
+
+
+def _own_parents_hold(table: Table, content: Content) -> sql.Composable:
+    """Whether a row of another table of content that it belongs to has come back."""
+    return parents_hold(table, content, "c")
+
+
+def _names(table: Table) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in table.stored)

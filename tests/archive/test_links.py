@@ -1,0 +1,212 @@
+"""Each link that nobody deleted is in the database, waits, or is in an archive that brings it."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from uuid import UUID
+
+import pytest
+
+from ft_ops.archive.month.ledger import generations
+from ft_ops.months import Month
+from tests.archive.world import MONTH, World
+
+NEXT = Month(2017, 4)
+THIRD = Month(2017, 5)
+
+
+def _link(world: World, source: UUID, target: UUID) -> UUID:
+    world.link(source, target)
+    row = world.connection.execute(
+        "SELECT id FROM content_links WHERE (source_segment_id, target_segment_id) = (%s, %s)",
+        (source, target),
+    ).fetchone()
+    assert row is not None
+    link: UUID = row[0]
+    return link
+
+
+def _links(world: World) -> dict[UUID, object]:
+    return dict(world.connection.execute("SELECT id, metadata FROM content_links").fetchall())
+
+
+def _mark(world: World, link: UUID, mark: int) -> None:
+    world.connection.execute(
+        "UPDATE content_links SET metadata = jsonb_build_object('mark', %s::int) WHERE id = %s",
+        (mark, link),
+    )
+
+
+def test_links_within_a_month_survive_a_purge_that_keeps_a_row(world: World) -> None:
+    world.month(MONTH)
+    made = [world.segment() for _ in range(60)]
+    for source, target in zip(made[1:], made, strict=False):
+        world.link(source, target)
+    before = _links(world)
+    world.archive()
+    world.verified_backup()
+    # One view, counted between the proof and the removal.
+    world.connection.execute(
+        "UPDATE archived_content_segments SET view_count = 1 WHERE id = %s", (made[30],)
+    )
+    purge = world.purge()
+    assert (purge.segments, purge.kept) == (59, 1)
+    world.freeze()
+    world.verified_backup()
+    world.purge()
+    assert world.thaw().left_out == {}
+    assert _links(world) == before
+
+
+@pytest.mark.parametrize("order", list(permutations((MONTH, NEXT, THIRD))), ids=str)
+def test_links_between_months_come_back_in_whatever_order_these_do(
+    world: World, order: tuple[Month, ...]
+) -> None:
+    """Archived and purged in one order, with an edit in between; thawed in every other."""
+    months = (MONTH, NEXT, THIRD)
+    for month in months:
+        world.month(month)
+    a, b, c = (world.segment(month) for month in months)
+    edited, kept = _link(world, a, b), _link(world, c, b)
+    _link(world, a, c)
+    world.archive(NEXT)
+    # Whoever was archived first has an older version of it.
+    _mark(world, edited, 2)
+    world.archive(MONTH)
+    world.verified_backup()
+    world.purge(MONTH)
+    world.archive(THIRD)
+    world.verified_backup()
+    world.purge(THIRD)
+    purge = world.purge(NEXT)
+    while purge.next is not None:
+        world.freeze(NEXT)
+        world.verified_backup()
+        purge = world.purge(NEXT)
+    assert _links(world) == {}
+    for month in order:
+        assert world.thaw(month).left_out == {}
+    found = _links(world)
+    assert len(found) == 3
+    assert (found[edited], found[kept]) == ({"mark": 2}, {})
+    assert world.count("ops.waiting_rows") == 0
+
+
+def test_a_deleted_link_stays_deleted_and_one_made_again_comes_back(world: World) -> None:
+    world.month(MONTH)
+    world.month(NEXT)
+    a, b, c = world.segment(MONTH), world.segment(NEXT), world.segment(MONTH)
+    gone, within, again = _link(world, a, b), _link(world, a, c), _link(world, c, b)
+    world.archive(MONTH)
+    world.archive(NEXT)
+    world.connection.execute("DELETE FROM content_links WHERE id = ANY (%s)", ([gone, again],))
+    world.connection.execute("DELETE FROM content_links WHERE id = %s", (within,))
+    world.connection.execute(
+        "INSERT INTO content_links (id, source_segment_id, target_segment_id, link_type,"
+        " created_by) VALUES (%s, %s, %s, 'reply', %s)",
+        (again, c, b, world.users[0]),
+    )
+    world.verified_backup()
+    for month in (MONTH, NEXT):
+        purge = world.purge(month)
+        while purge.next is not None:
+            world.freeze(month)
+            world.verified_backup()
+            purge = world.purge(month)
+    assert world.thaw(NEXT).left_out == {"links: deleted meanwhile": 1}
+    assert world.thaw(MONTH).left_out == {"links: deleted meanwhile": 2}
+    assert set(_links(world)) == {again}
+
+
+def test_what_the_archive_itself_removes_leaves_no_tombstone(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    assert world.count("ops.erased_rows") == 0
+    world.thaw()
+    world.refreeze()
+    assert world.count("ops.erased_rows") == 0
+    assert len(generations(world.connection, MONTH)) == 1
+
+
+def test_a_neighbour_that_was_thawed_and_left_does_not_make_a_month_look_changed(
+    world: World,
+) -> None:
+    world.month(MONTH)
+    world.month(NEXT)
+    a, b = world.segment(MONTH), world.segment(NEXT)
+    _link(world, b, a)
+    world.archive(NEXT)
+    world.archived_and_purged(MONTH)
+    world.verified_backup()
+    world.thaw(MONTH)
+    world.refreeze(MONTH)
+    purge = world.purge(NEXT)
+    assert (purge.segments, purge.kept, purge.next) == (1, 0, None)
+
+
+def test_a_link_that_only_the_neighbour_archived_waits_again_when_its_end_leaves(
+    world: World,
+) -> None:
+    """It was made after this month was exported: this month's archive does not have it."""
+    world.month(MONTH)
+    world.month(NEXT)
+    a, b = world.segment(MONTH), world.segment(NEXT)
+    world.archived_and_purged(MONTH)
+    world.thaw(MONTH)
+    link = _link(world, b, a)
+    world.archive(NEXT)
+    world.verified_backup()
+    world.purge(NEXT)
+    assert world.refreeze(MONTH).next is None
+    assert _links(world) == {}
+    world.thaw(NEXT)
+    assert world.count("ops.waiting_links") == 1
+    for _ in range(2):
+        world.thaw(MONTH)
+        assert set(_links(world)) == {link}
+        assert world.refreeze(MONTH).next is None
+        assert _links(world) == {}
+        assert world.count("ops.waiting_links") == 1
+    assert world.refreeze(NEXT).next is None
+    assert world.count("ops.waiting_links") == 0
+    world.thaw(MONTH)
+    world.thaw(NEXT)
+    assert set(_links(world)) == {link}
+    # And the other one may leave first.
+    assert world.refreeze(NEXT).next is None
+    assert world.refreeze(MONTH).next is None
+    assert _links(world) == {}
+
+
+def test_a_link_edited_while_both_months_are_thawed_is_kept_as_it_is_now(world: World) -> None:
+    world.month(MONTH)
+    world.month(NEXT)
+    link = _link(world, world.segment(MONTH), world.segment(NEXT))
+    for month in (MONTH, NEXT):
+        world.archived_and_purged(month)
+    for month in (MONTH, NEXT):
+        world.thaw(month)
+    _mark(world, link, 5)
+    for month in (MONTH, NEXT):
+        done = world.refreeze(month)
+        if done.next is not None:
+            world.freeze(month)
+            world.verified_backup()
+            world.purge(month)
+    assert _links(world) == {}
+    for month in (NEXT, MONTH):
+        world.thaw(month)
+    assert _links(world) == {link: {"mark": 5}}
+
+
+def test_a_link_into_a_month_that_is_not_archived_leaves_and_comes_with_its_end(
+    world: World,
+) -> None:
+    world.month(MONTH)
+    hot = Month(2018, 1)
+    world.month(hot)
+    link = _link(world, world.segment(MONTH), world.segment(hot))
+    world.archived_and_purged(MONTH)
+    assert _links(world) == {}
+    world.thaw(MONTH)
+    assert set(_links(world)) == {link}

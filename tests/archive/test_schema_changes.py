@@ -1,0 +1,291 @@
+"""Months in Glacier come back under whatever schema there is by then, or what lacks is said."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+import pytest
+
+from ft_ops.archive.purge.purge import purge_month
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.connect import connect
+from tests.archive.test_identity import dying
+from tests.archive.world import MONTH, World
+
+PARENTS: tuple[LiteralString, ...] = ("content_segments", "archived_content_segments")
+
+
+def _alter(world: World, what: LiteralString) -> None:
+    for parent in PARENTS:
+        world.connection.execute(f"ALTER TABLE {parent} {what}")
+
+
+def _declare(world: World, column: str, change: str, **values: str) -> None:
+    world.connection.execute(
+        "INSERT INTO ops.column_changes (table_name, column_name, change, new_name, value)"
+        " VALUES ('content_segments', %s, %s, %s, %s)",
+        (column, change, values.get("new_name"), values.get("value")),
+    )
+
+
+def _scalars(world: World, query: LiteralString) -> list[object]:
+    return [value for (value,) in world.connection.execute(query).fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expression", "value"),
+    [
+        (["ADD COLUMN locale text NOT NULL DEFAULT 'en'"], "locale", "en"),
+        (["ADD COLUMN mood text"], "mood", None),
+        (
+            ["ADD COLUMN words integer GENERATED ALWAYS AS (length(text_content)) STORED"],
+            "words",
+            16,
+        ),
+        (["ALTER COLUMN view_count TYPE bigint"], "view_count", 0),
+        (["ALTER COLUMN view_count TYPE numeric(12, 2)"], "view_count::text", "0.00"),
+        (["DROP COLUMN reaction_count"], "text_content", "once upon a time"),
+        (
+            ["ADD CONSTRAINT short CHECK (length(text_content) < 5) NOT VALID"],
+            "text_content",
+            "once upon a time",
+        ),
+        (["ADD CONSTRAINT wide CHECK (length(text_content) > 2)"], "view_count", 0),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_month_comes_back_after_an_ordinary_migration(
+    world: World, changes: list[LiteralString], expression: LiteralString, value: object
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    for change in changes:
+        _alter(world, change)
+    assert world.thaw().left_out == {}
+    found = _scalars(world, f"SELECT {expression} FROM archived_content_segments")
+    assert found == [value] * 40
+    # And leaves again by what was loaded.
+    assert world.refreeze().next is None
+
+
+def test_a_renamed_column_comes_back_under_its_new_name_once_that_is_declared(
+    world: World,
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    _alter(world, "RENAME COLUMN text_content TO body")
+    with pytest.raises(Refused, match="text_content, and has body now: a column may have been"):
+        world.thaw()
+    assert world.count("ops.thaws") == 0, "nothing was asked for, nothing was paid"
+    _declare(world, "text_content", "renamed", new_name="body")
+    world.thaw()
+    assert (
+        _scalars(world, "SELECT body FROM archived_content_segments") == ["once upon a time"] * 40
+    )
+
+
+def test_a_column_dropped_beside_a_new_one_is_declared_as_dropped(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    _alter(world, "DROP COLUMN reaction_count")
+    _alter(world, "ADD COLUMN mood text")
+    with pytest.raises(Refused, match="may have been renamed"):
+        world.thaw()
+    _declare(world, "reaction_count", "dropped")
+    assert world.thaw().left_out == {}
+
+
+def test_a_column_that_may_not_be_empty_gets_the_value_that_is_declared(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    _alter(world, "ADD COLUMN locale text")
+    _alter(world, "ALTER COLUMN locale SET NOT NULL")
+    with pytest.raises(Refused, match=r"content_segments\.locale is NOT NULL") as refused:
+        world.thaw()
+    assert "change 'value'" in refused.value.next_step
+    _declare(world, "locale", "value", value="CASE WHEN text_content LIKE 'once%%' THEN 'en' END")
+    assert world.thaw().left_out == {}
+    assert set(_scalars(world, "SELECT locale FROM archived_content_segments")) == {"en"}
+
+
+def test_rows_that_a_stricter_check_refuses_are_counted_and_can_be_let_in(world: World) -> None:
+    made = world.fill()
+    long = world.segment(text="a tale that is too long by now")
+    world.children(long)
+    world.archived_and_purged()
+    _alter(world, "ADD CONSTRAINT short CHECK (length(text_content) < 20)")
+    assert world.thaw().left_out == {"segments: they do not meet the CHECK short": 1}
+    assert world.count("archived_content_segments") == len(made)
+    assert world.refreeze().next is None
+    _declare(world, "text_content", "value", value="left(text_content, 19)")
+    assert world.thaw().left_out == {}
+    row = world.connection.execute(
+        "SELECT text_content FROM archived_content_segments WHERE id = %s", (long,)
+    ).fetchone()
+    assert row == ("a tale that is too ",)
+    assert world.count("content_tags") == 15
+
+
+def test_a_table_that_was_renamed_or_dropped_is_declared(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("ALTER TABLE photo_narrations RENAME TO narrations")
+    with pytest.raises(Refused, match="it holds rows of photo_narrations"):
+        world.thaw()
+    world.connection.execute(
+        "INSERT INTO ops.column_changes (table_name, column_name, change, new_name)"
+        " VALUES ('photo_narrations', '', 'renamed', 'narrations')"
+    )
+    assert world.thaw().left_out == {}
+    assert world.count("narrations") == 14
+
+
+def test_generations_of_several_schemas_come_back_together(world: World) -> None:
+    world.fill(segments=8)
+    world.archived_and_purged()
+    _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
+    _alter(world, "ALTER COLUMN view_count TYPE bigint")
+    world.month(MONTH)
+    late = world.segment(sequence=100)
+    world.connection.execute("UPDATE content_segments SET mood = 'wild'")
+    world.archived_and_purged()
+    _alter(world, "ALTER COLUMN mood SET DEFAULT 'odd'")
+    assert world.thaw().left_out == {}
+    rows = world.connection.execute("SELECT id, mood FROM archived_content_segments").fetchall()
+    moods: dict[object, str] = dict(rows)
+    assert (moods.pop(late), set(moods.values())) == ("wild", {"odd"})
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "words integer GENERATED ALWAYS AS (length(text_content)) STORED",
+        "search tsvector GENERATED ALWAYS AS (to_tsvector('simple', content_type)) STORED",
+        "price numeric(18, 6) DEFAULT 5000000000.000001",
+        "day date DEFAULT 'infinity'",
+        "naive timestamp DEFAULT '-infinity'",
+        "r real DEFAULT 1.1",
+        "raw bytea DEFAULT '\\x0001ff'",
+        "who uuid[] DEFAULT ARRAY['6c0d7f2a-0000-4000-8000-000000000000'::uuid]",
+        "nums integer[] DEFAULT ARRAY[1, NULL, 3]",
+        "grid integer[] DEFAULT '{{1,2},{3,4}}'",
+        "late text[] DEFAULT '[0:1]={a,b}'",
+        "ip inet DEFAULT '10.0.0.1'",
+        'j json DEFAULT \'{"b": 1,  "a": 1.10}\'',
+        "span interval DEFAULT '1 day 02:00:00.5'",
+        "clock time DEFAULT '12:00'",
+        "place point DEFAULT '(1.1,2)'",
+        "during tstzrange DEFAULT '[2017-03-01, 2017-03-02)'",
+        "mood odd_mood DEFAULT 'calm'",
+        "kind odd_domain DEFAULT 'x'",
+        "fixed char(5) DEFAULT 'ab'",
+        "tags jsonb[] DEFAULT ARRAY['{}'::jsonb]",
+        "pair odd_pair DEFAULT ROW(1, 'a, \"b\"')::odd_pair",
+        "family_id uuid DEFAULT '6c0d7f2a-0000-4000-8000-000000000000'",
+    ],
+)
+def test_a_month_with_a_new_column_of_any_type_lives_its_whole_life(
+    world: World, column: LiteralString
+) -> None:
+    world.connection.execute("CREATE TYPE odd_mood AS ENUM ('calm', 'wild')")
+    world.connection.execute("CREATE DOMAIN odd_domain AS text")
+    world.connection.execute("CREATE TYPE odd_pair AS (a integer, b text)")
+    _alter(world, f"ADD COLUMN {column}")
+    world.fill(segments=8)
+    before = _scalars(world, "SELECT s::text FROM content_segments AS s ORDER BY s.id")
+    world.archived_and_purged()
+    assert world.thaw().left_out == {}
+    after = _scalars(world, "SELECT s::text FROM archived_content_segments AS s ORDER BY s.id")
+    assert after == before
+
+
+def test_a_column_added_while_a_purge_is_interrupted_is_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    throttle = world.throttle()
+    calls = 0
+
+    def give_up() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 3:
+            raise OpsError("throttled work", cause="a small query took 90 ms", next_step="later")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
+        patch.setattr(type(throttle), "wait", lambda self: give_up())
+        with pytest.raises(OpsError, match="throttled"):
+            purge_month(world.run, world.plan(), throttle)
+    assert world.count("archived_content_segments") == 0
+    _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
+    purge = world.purge()
+    assert "content_segments has other columns: mood" in purge.stopped
+    left = world.count("archived_content_segments")
+    assert 0 < left < 40
+    assert _scalars(world, "SELECT DISTINCT mood FROM archived_content_segments") == ["calm"]
+    assert world.count("content_segment_keys") == left
+    world.freeze()
+    world.verified_backup()
+    world.purge()
+    assert world.thaw().left_out == {}
+    assert world.count("archived_content_segments") == 40
+
+
+def test_changes_while_a_detach_is_pending_are_followed(world: World) -> None:
+    world.fill()
+    with connect(world.database.url, application="reader") as reader, reader.transaction():
+        reader.execute("SELECT count(*) FROM content_segments").fetchone()
+        with pytest.raises(OpsError, match="no lock within"):
+            world.move()
+    _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
+    _alter(world, "ADD COLUMN words integer GENERATED ALWAYS AS (length(text_content)) STORED")
+    _alter(world, "ALTER COLUMN view_count TYPE bigint")
+    _alter(world, "ALTER COLUMN is_edited SET NOT NULL")
+    _alter(world, "ADD CONSTRAINT short CHECK (length(text_content) < 50)")
+    _alter(world, "ADD CONSTRAINT later CHECK (length(text_content) < 5) NOT VALID")
+    _alter(world, "DROP COLUMN reaction_count")
+    with pytest.raises(Refused, match="may have been renamed"):
+        world.move()
+    _declare(world, "reaction_count", "dropped")
+    assert world.move().generation.state == "archived"
+    assert _scalars(world, "SELECT DISTINCT mood FROM archived_content_segments") == ["calm"]
+    assert world.freeze().state == "frozen"
+
+
+def test_a_constraint_that_a_lone_months_row_does_not_meet_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    with dying(monkeypatch, "move.move._attach"):
+        world.move()
+    _alter(world, "ADD CONSTRAINT short CHECK (length(text_content) < 5)")
+    with pytest.raises(Refused, match="can't follow its parent: check constraint"):
+        world.move()
+    _alter(world, "DROP CONSTRAINT short")
+    assert world.move().generation.state == "archived"
+
+
+def test_parents_that_differ_are_named_before_a_month_moves(world: World) -> None:
+    world.fill()
+    world.connection.execute("ALTER TABLE content_segments ADD COLUMN mood text")
+    (refusal,) = {str(problem) for problem in world.preflight().fatal}
+    assert "mood: its other parent has none like it" in refusal
+
+
+def test_a_load_that_died_before_its_attach_follows_a_migration(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    with dying(monkeypatch, "thaw.thaw._attach"):
+        world.thaw()
+    _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
+    assert world.thaw().state == "thawed"
+    assert _scalars(world, "SELECT DISTINCT mood FROM archived_content_segments") == ["calm"]
+    # What was loaded has other columns by now: it is archived anew.
+    done = world.refreeze()
+    assert done.next is not None
+    assert world.freeze().rows["content_segments"] == 40
