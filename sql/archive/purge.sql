@@ -45,11 +45,20 @@ WHERE v.key IS NULL;
 
 -- name: delete_keys
 -- Row locks on some hundred keys and on what their cascade takes; the foreign keys' indexes serve
--- it.
-DELETE FROM content_segment_keys AS k
-WHERE k.id = ANY (%(ids)s)
-  AND k.created_at >= %(lower)s
-  AND k.created_at < %(upper)s;
+-- it. What they are called stays taken: one row of the operations' own for each of them.
+WITH gone AS (
+    DELETE FROM content_segment_keys AS k
+    WHERE k.id = ANY (%(ids)s)
+      AND k.created_at >= %(lower)s
+      AND k.created_at < %(upper)s
+    RETURNING k.id, k.thread_id, k.sequence_number
+)
+
+INSERT INTO ops.purged_segments (id, thread_id, sequence_number)
+SELECT id, thread_id, sequence_number
+FROM gone
+ON CONFLICT (id) DO UPDATE
+SET thread_id = excluded.thread_id, sequence_number = excluded.sequence_number;
 
 -- name: derive_units
 -- The units of a month whose proof has no list: of the buckets whose digest is still the proven

@@ -57,6 +57,13 @@ WHERE left_out IS NOT NULL
 GROUP BY left_out
 ORDER BY left_out;
 
+-- name: thaw_identities
+-- What comes back takes its id and number itself. Row locks on the operations' own rows.
+DELETE FROM ops.purged_segments AS p
+USING thaw_verdicts AS v
+WHERE v.id = p.id
+  AND v.left_out IS NULL;
+
 -- name: thaw_segments
 -- Into a table that stands alone, or into the month's own. Its foreign keys take KEY SHARE locks on
 -- threads and users: who erases one of them waits for this transaction, or this one for him.

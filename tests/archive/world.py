@@ -124,8 +124,9 @@ class World:
         author = self.users[(thread // 2) * 2 if user is None else user]
         if sequence is None:
             row = self.connection.execute(
-                "SELECT coalesce(max(sequence_number), 0) + 1 FROM content_segment_keys"
-                " WHERE thread_id = %s",
+                "SELECT coalesce(max(sequence_number), 0) + 1 FROM (SELECT thread_id,"
+                " sequence_number FROM content_segment_keys UNION ALL SELECT thread_id,"
+                " sequence_number FROM ops.purged_segments) AS taken WHERE thread_id = %s",
                 (self.threads[thread],),
             ).fetchone()
             assert row is not None

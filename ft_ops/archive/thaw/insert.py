@@ -90,6 +90,7 @@ class Insertion:
         )
         for reason, rows in self.run.connection.execute(statement("archive/thaw_left_out")):
             self.left_out[f"segments: {reason}"] = rows
+        self._execute("archive/thaw_identities")
         self._execute(
             "archive/thaw_segments",
             archived=self.table.identifier,

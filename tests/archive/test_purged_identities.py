@@ -1,0 +1,83 @@
+"""What is in the archive alone keeps its id and its number: nobody else can take them meanwhile."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from ft_ops.months import Month
+from tests.archive.world import MONTH, World
+
+LATER = Month(2022, 8)
+
+
+def _insert(world: World, *, thread: int, sequence: int, segment: UUID | None = None) -> None:
+    world.connection.execute(
+        "INSERT INTO content_segments (id, thread_id, user_id, content_type, sequence_number,"
+        " text_content, created_at) VALUES (coalesce(%s, gen_random_uuid()), %s, %s, 'text', %s,"
+        " 'mine', %s)",
+        (segment, world.threads[thread], world.users[0], sequence, LATER.start),
+    )
+
+
+def test_the_id_of_a_purged_segment_is_not_used_again(world: World) -> None:
+    made = world.fill()
+    world.month(LATER)
+    world.archived_and_purged()
+    with pytest.raises(psycopg.errors.UniqueViolation, match="its id is not used again"):
+        _insert(world, thread=2, sequence=9000, segment=made[0])
+    assert world.count("content_segments") == 0
+
+
+def test_the_number_of_a_purged_segment_is_not_used_again_and_the_next_one_is_told(
+    world: World,
+) -> None:
+    world.fill()
+    world.archive()
+    rows = world.rows()
+    world.month(LATER)
+    world.verified_backup()
+    world.purge()
+    with pytest.raises(psycopg.errors.UniqueViolation) as refused:
+        _insert(world, thread=0, sequence=1)
+    assert refused.value.diag.message_hint == "The next free number is 11."
+    _insert(world, thread=0, sequence=11)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        world.connection.execute("UPDATE content_segments SET sequence_number = 10")
+    assert world.thaw().left_out == {}
+    assert world.rows() == rows
+
+
+def test_a_thawed_segment_has_its_identity_again_and_loses_it_to_nobody_when_it_leaves(
+    world: World,
+) -> None:
+    made = world.fill()
+    world.month(LATER)
+    world.archived_and_purged()
+    assert world.count("ops.purged_segments") == 40
+    world.thaw(family=0)
+    assert world.count("ops.purged_segments") == 20
+    assert world.refreeze().next is None
+    assert world.count("ops.purged_segments") == 40
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        _insert(world, thread=0, sequence=9000, segment=made[0])
+
+
+def test_a_deleted_thread_keeps_no_numbers(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    assert world.count("ops.purged_segments") == 30
+    assert world.thaw().left_out == {"segments: thread erased": 10}
+
+
+def test_late_rows_of_a_purged_month_have_identities_of_their_own(world: World) -> None:
+    made = world.fill()
+    world.archived_and_purged()
+    world.month(MONTH)
+    late = world.segment(MONTH, thread=0)
+    world.archived_and_purged()
+    assert world.thaw().left_out == {}
+    assert {row[0] for row in world.rows()["content_segments"]} == {*made, late}
