@@ -37,7 +37,8 @@ _SEGMENTS: LiteralString = """
     )
     VALUES
         (%(a)s, %(thread)s, %(user)s, 'text', 1, E'Grüße, 東京 😀\\n\\t"quoted" \\\\', NULL,
-         NULL, NULL, NULL, true, '2020-02-29 23:59:59.999999+00', false, NULL, '2017-03-01 00:00:00+00', 3, 1,
+         NULL, NULL, NULL, true, '2020-02-29 23:59:59.999999+00', false, NULL,
+         '2017-03-01 00:00:00+00', 3, 1,
          '{"n": 1.10, "big": 12345678901234567890.5, "deep": [{"a": null}]}'),
         (%(b)s, %(thread)s, %(user)s, 'photo', 2, '', NULL, NULL, NULL,
          ARRAY['s3://a', NULL, '{"x"}', ''], false, NULL, true, '1969-12-31 23:59:59.999999+00',

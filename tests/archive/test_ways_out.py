@@ -10,7 +10,7 @@ import pytest
 
 from ft_ops.archive.cancel import cancel
 from ft_ops.archive.erase.erase import erase_month
-from ft_ops.archive.month.holds import add_hold, release_hold
+from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.thaws import Thaw, open_thaw
 from ft_ops.archive.purge.purge import purge_month
@@ -55,7 +55,7 @@ def test_a_copy_that_expired_before_it_was_loaded_is_asked_for_again(
     with pytest.raises(Died):
         load(world.run, asked)
     monkeypatch.undo()
-    client = world.bucket.client
+    client: Any = world.bucket.client
     head, restore = client.head_object, client.restore_object
     requests: list[str] = []
 
