@@ -10,7 +10,7 @@ from ft_ops.archive.assets import (
     content_archive,
     purged_content_segments,
 )
-from ft_ops.archive.checks import archive_bucket_is_safe
+from ft_ops.archive.checks import archive_bucket_is_safe, archived_objects_are_there
 from ft_ops.archive.erase_assets import (
     EraseConfig,
     erased_archive_content,
@@ -43,9 +43,9 @@ from ft_ops.settings import Settings
 
 archive_old_content = asset_job(
     "archive_old_content",
-    # The check of the bucket has a job of its own, and so has what it needs of AWS.
+    # The checks of the bucket have a job of their own, and so has what it needs of AWS.
     dg.AssetSelection.assets("archived_content_segments", "content_archive")
-    - dg.AssetSelection.checks(archive_bucket_is_safe),
+    - dg.AssetSelection.checks(archive_bucket_is_safe, archived_objects_are_there),
     "Moves a month past its retention out of content_segments and into Glacier.",
     identity=True,
 )
@@ -87,8 +87,8 @@ remove_superseded_content = asset_job(
 
 check_archive_bucket = asset_job(
     "check_archive_bucket",
-    dg.AssetSelection.checks(archive_bucket_is_safe),
-    "Reads the settings of the archive's bucket.",
+    dg.AssetSelection.checks(archive_bucket_is_safe, archived_objects_are_there),
+    "Reads the settings of the archive's bucket, and looks for every object of the archive.",
     identity=True,
 )
 
@@ -329,7 +329,7 @@ defs = dg.Definitions(
         erased_archive_content,
         superseded_archive_content,
     ],
-    asset_checks=[archive_bucket_is_safe],
+    asset_checks=[archive_bucket_is_safe, archived_objects_are_there],
     jobs=[
         archive_old_content,
         purge_archived_content,

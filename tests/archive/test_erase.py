@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable, Mapping
+from typing import LiteralString
 
-from ft_ops.archive.erase.erase import erase_month
+import pytest
+from psycopg import sql
+
+from ft_ops.archive.erase.erase import _deletions, erase_month
 from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.hold.holds import add_hold
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import Column
 from ft_ops.archive.month.ledger import generations, latest, supersede
+from ft_ops.archive.month.source import scratch_source, scratch_table
+from ft_ops.archive.store.export import export_month
 from ft_ops.s3.objects import versions
 from tests.archive.world import MONTH, World
+
+_VALUES: Mapping[str, LiteralString] = {
+    "uuid": "md5(n::text)::uuid",
+    "integer": "n",
+    "boolean": "false",
+    "double precision": "1",
+    "jsonb": "'{}'",
+    "text[]": "'{}'",
+    "timestamp": "now()",
+}
 
 
 def _erase(world: World) -> None:
@@ -96,3 +114,86 @@ def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: 
     assert _collect(world) == 0
     world.freeze()
     assert _collect(world) == 7
+
+
+def _erase_a_family_after_the_export(world: World) -> None:
+    world.move()
+    export_month(world.run, world.standing())
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    world.freeze()
+
+
+def _erase_a_family_in_the_grace(world: World) -> None:
+    world.archive()
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    supersede(world.connection, world.standing(), "exported again", "test")
+    world.freeze()
+
+
+@pytest.mark.parametrize(
+    "erase",
+    [_erase_a_family_after_the_export, _erase_a_family_in_the_grace],
+    ids=lambda erase: erase.__name__[1:],
+)
+def test_what_was_erased_in_between_is_listed_and_goes_with_the_replaced_generation(
+    world: World, erase: Callable[[World], None]
+) -> None:
+    world.fill()
+    erase(world)
+    (plan,) = plan_erasures(world.connection, world.bucket)
+    assert [g.number for g in plan.collected] == [1]
+    assert (plan.generations, plan.renewed) == ((), ())
+    assert _collect(world) == 7
+    assert plan_erasures(world.connection, world.bucket) == []
+    assert not any("/gen=1/part-" in v.key for v in versions(world.bucket, "archive/table=content"))
+
+
+def test_a_tombstone_of_an_id_that_is_in_use_again_is_about_what_was_archived_before(
+    world: World,
+) -> None:
+    """The thread that bears the id now, and what it has in archives, is nobody's erasure."""
+    world.fill()
+    world.archive()
+    rows = world.rows()
+    world.connection.execute(
+        "INSERT INTO ops.erasures (kind, id, erased_at, used_again) VALUES"
+        " ('thread', %s, '2016-01-01', true), ('user', %s, '2016-01-01', true)",
+        (world.threads[0], world.users[0]),
+    )
+    world.verified_backup()
+    world.purge()
+    assert plan_erasures(world.connection, world.bucket) == []
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    _erase(world)
+    world.thaw()
+    kept = [row for row in rows["content_segments"] if row[1] != world.threads[3]]
+    assert world.rows()["content_segments"] == kept
+
+
+def test_what_an_erasure_costs_grows_with_the_rows_and_no_faster(world: World) -> None:
+    """Every deletion probes an index or joins by a hash; none looks at all rows for each row."""
+    content = read_content(world.connection)
+    source = scratch_source(content, "erasure", MONTH, 0)
+    for number, table in enumerate(content):
+        name = sql.Identifier("ops", scratch_table("erasure", MONTH, 0, number))
+        world.connection.execute(
+            sql.SQL("CREATE UNLOGGED TABLE {} (LIKE {})").format(name, table.identifier)
+        )
+        world.connection.execute(
+            sql.SQL("INSERT INTO {} SELECT {} FROM generate_series(1, 30000) AS n").format(
+                name, sql.SQL(", ").join(_some(column) for column in table.stored)
+            )
+        )
+        world.connection.execute(sql.SQL("ANALYZE {}").format(name))
+    for table in content:
+        for query in _deletions(table, source):
+            plan = world.connection.execute(sql.SQL("EXPLAIN ") + query).fetchall()
+            words = "\n".join(line for (line,) in plan)
+            assert "Nested Loop" not in words or "Materialize" not in words, words
+            assert "SubPlan" not in words or "hashed" in words or "Index" in words, words
+
+
+def _some(column: Column) -> sql.SQL:
+    """A value for a column, another one in each row where it is an id."""
+    kind = "timestamp" if column.type.startswith("timestamp") else column.type
+    return sql.SQL(_VALUES.get(kind, "'x'"))

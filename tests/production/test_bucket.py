@@ -12,6 +12,7 @@ from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 from ft_ops.definitions import defs
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
+from tests.fixtures.postgres import Database
 from tests.production.cloudformation import complaints, load_template
 from tests.production.policies import IAM, REPOSITORY, Action, is_denied, job_policy, statements
 
@@ -148,15 +149,16 @@ def test_a_rule_that_lets_too_much_expire_is_named(
 
 
 def test_the_check_fails_until_the_bucket_is_protected(
-    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    database: Database, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FT_DATABASE_URL", database.url)
     monkeypatch.setenv("FT_ARCHIVE_BUCKET", bucket.name)
     job = defs.resolve_job_def("check_archive_bucket")
     for passed in (False, True):
         with dg.DagsterInstance.ephemeral() as instance:
             result = job.execute_in_process(instance=instance)
-        (evaluation,) = result.get_asset_check_evaluations()
-        assert (evaluation.check_name, evaluation.passed) == ("archive_bucket_is_safe", passed)
+        found = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+        assert found == {"archive_bucket_is_safe": passed, "archived_objects_are_there": True}
         protect(bucket)
 
 

@@ -213,6 +213,7 @@ def test_the_code_server_needs_what_it_is_granted(
 def test_the_bucket_check_needs_what_it_is_granted(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world.archive(OLD)
     assert run("check_archive_bucket", monkeypatch).success
     assert_exact(guarded, world, "check_archive_bucket")
 

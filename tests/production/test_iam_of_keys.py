@@ -36,7 +36,7 @@ def names_of(bucket: Bucket) -> dict[str, str]:
     [
         ("archive_old_content", ["write_objects"]),
         ("purge_archived_content", ["read_objects"]),
-        ("check_archive_bucket", []),
+        ("check_archive_bucket", ["read_objects"]),
         ("rds/ship_wal", []),
         ("rds/take_full_backup", ["write_objects", "snapshots", "copies"]),
         ("rds/take_incremental_backup", ["write_objects", "snapshots"]),

@@ -22,14 +22,11 @@ from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.preflight import due_on
 from ft_ops.archive.run import Rules, Run
-from ft_ops.archive.store.manifest import refuse_other_manifest
-from ft_ops.archive.store.unit_lists import UNIT_LISTS
+from ft_ops.archive.store.presence import missing_from
 from ft_ops.backups import newest_verified_backup
-from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import head, read_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +149,9 @@ def _backed_up(connection: Connection, generation: Generation) -> Gate:
 
 
 def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:
-    """The recorded versions exist with the proven bytes, and the manifest says the same."""
-    listed = [item for item in generation.objects if item.table in UNIT_LISTS]
-    for item in (*generation.parts(), *listed):
-        try:
-            found = head(bucket, item.stored)
-        except OpsError as error:
-            yield Gate("object", False, str(error))
-            continue
-        if found != item.stored:
-            yield Gate("object", False, f"{item.stored.key} is {found}, recorded: {item.stored}")
-    try:
-        manifest = generation.require_manifest()
-        refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
-    except OpsError as error:
-        yield Gate("manifest", False, str(error))
-    else:
-        yield Gate("manifest", True, f"{manifest.key} agrees with the ledger")
+    problems = list(missing_from(bucket, generation))
+    for problem in problems:
+        yield Gate("objects and manifest", False, problem)
+    if not problems:
+        objects = len(generation.objects)
+        yield Gate("objects and manifest", True, f"all {objects} are there, as the ledger says")
