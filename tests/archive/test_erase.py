@@ -143,7 +143,7 @@ def test_what_was_erased_in_between_is_listed_and_goes_with_the_replaced_generat
     (plan,) = plan_erasures(world.connection, world.bucket)
     assert [g.number for g in plan.collected] == [1]
     assert (plan.generations, plan.renewed) == ((), ())
-    assert _collect(world) == 7
+    assert _collect(world) == len(plan.collected[0].objects)
     assert plan_erasures(world.connection, world.bucket) == []
     assert not any("/gen=1/part-" in v.key for v in versions(world.bucket, "archive/table=content"))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.digest import Digest, month_digests, total
 from ft_ops.archive.month.ledger import generations, latest
@@ -13,6 +16,7 @@ from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.proof.proof import RowsDiffer, prove_month
 from ft_ops.archive.run import ArchiveTarget
 from ft_ops.archive.store.export import export_month
+from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.pace import Pace
 from ft_ops.s3.bucket import Missing
@@ -56,6 +60,39 @@ def test_a_version_that_a_lifecycle_rule_has_frozen_itself_is_kept(world: World)
     again = world.freeze()
     assert (again.state, again.objects) == ("frozen", frozen.objects)
     assert list(versions(world.bucket, "")) == before
+
+
+def test_a_version_that_the_buckets_default_retention_protects_goes_when_that_is_over(
+    world: World,
+) -> None:
+    """The freeze ends all the same: the version is recorded, and stays until it may go."""
+    client: Any = world.bucket.client
+    world.fill()
+    world.move()
+    for item in export_month(world.run, world.standing()).objects:
+        client.put_object_retention(
+            Bucket=world.bucket.name,
+            Key=item.stored.key,
+            VersionId=item.stored.version_id,
+            Retention={"Mode": "GOVERNANCE", "RetainUntilDate": utc_now() + timedelta(days=1)},
+        )
+    frozen = world.freeze()
+    assert frozen.state == "frozen"
+    assert len(frozen.leftovers) == len(TABLES)
+    held = remove_superseded(world.run)
+    assert [failed.name for failed in held.failed] == [f"replaced versions of {frozen.name}"]
+    for key, version_id in frozen.leftovers:
+        client.put_object_retention(
+            Bucket=world.bucket.name,
+            Key=key,
+            VersionId=version_id,
+            Retention={},
+            BypassGovernanceRetention=True,
+        )
+    assert remove_superseded(world.run).results == [len(TABLES)]
+    assert world.standing().leftovers == ()
+    left = {version.version_id for version in versions(world.bucket, "")}
+    assert not left & {version_id for _, version_id in frozen.leftovers}
 
 
 def test_a_second_run_does_nothing(world: World) -> None:

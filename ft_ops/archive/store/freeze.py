@@ -92,6 +92,8 @@ def _remove_other_versions(run: Run, generation: Generation, item: ArchivedObjec
 
 def _remove(run: Run, generation: Generation, key: str, version_id: str) -> Generation:
     """Remove a version that a frozen one replaces, or record that it can't be removed yet."""
+    if (key, version_id) in generation.leftovers:
+        return generation
     try:
         delete_version(run.bucket, key, version_id)
     except Denied as error:
