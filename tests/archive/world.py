@@ -58,6 +58,7 @@ class World:
     users: list[UUID] = field(default_factory=list)
     families: list[UUID] = field(default_factory=list)
     threads: list[UUID] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)
     pace: Pace = FULL_SPEED
     rules: Rules = RULES
 
@@ -123,20 +124,23 @@ class World:
         segment = uuid4()
         author = self.users[(thread // 2) * 2 if user is None else user]
         if sequence is None:
-            row = self.connection.execute(
-                "SELECT coalesce(max(sequence_number), 0) + 1 FROM (SELECT thread_id,"
-                " sequence_number FROM content_segment_keys UNION ALL SELECT thread_id,"
-                " sequence_number FROM ops.purged_segments) AS taken WHERE thread_id = %s",
-                (self.threads[thread],),
-            ).fetchone()
-            assert row is not None
-            sequence = row[0]
+            sequence = self._next_number(thread)
+        self.numbers[thread] = max(sequence, self.numbers.get(thread, 0))
         self.connection.execute(
             "INSERT INTO content_segments (id, thread_id, user_id, content_type, sequence_number,"
             " text_content, created_at) VALUES (%s, %s, %s, 'text', %s, %s, %s)",
             (segment, self.threads[thread], author, sequence, text, month.start),
         )
         return segment
+
+    def _next_number(self, thread: int) -> int:
+        """One that nothing in the thread has had so far: what was purged keeps its own."""
+        [[newest]] = self.connection.execute(
+            "SELECT coalesce(max(sequence_number), 0) FROM content_segment_keys"
+            " WHERE thread_id = %s",
+            (self.threads[thread],),
+        ).fetchall()
+        return 1 + max(int(newest), self.numbers.get(thread, 0))
 
     def children(self, segment: UUID, *, user: int = 0) -> None:
         """A narration and a tag of a segment."""
