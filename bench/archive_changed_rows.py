@@ -27,7 +27,7 @@ VIEWED = (
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
-    month = template.first.plus(2)
+    month = template.first
     size = f"{template.segments_per_month:,} segments in the month"
     with context.clone(template) as url, connect(url, application="bench") as connection:
         steps = bench_run(connection, url, context.bucket)

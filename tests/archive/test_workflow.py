@@ -62,7 +62,7 @@ def test_a_version_that_a_lifecycle_rule_has_frozen_itself_is_kept(world: World)
     assert list(versions(world.bucket, "")) == before
 
 
-def test_a_version_that_the_buckets_default_retention_protects_goes_when_that_is_over(
+def test_a_version_that_a_retention_protects_goes_when_that_is_over(
     world: World,
 ) -> None:
     """The freeze ends all the same: the version is recorded, and stays until it may go."""
