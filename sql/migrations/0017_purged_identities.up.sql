@@ -15,37 +15,39 @@ CREATE FUNCTION ops.refuse_purged_identity() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    IF EXISTS (SELECT FROM ops.purged_segments AS p WHERE p.id = NEW.id) THEN
-        RAISE EXCEPTION 'segment % is in the archive, and its id is not used again', NEW.id
-            USING ERRCODE = 'unique_violation', CONSTRAINT = 'purged_identity',
-                  HINT = 'Insert it under a new id.';
-    END IF;
-    IF EXISTS (
+    IF NOT EXISTS (
+        SELECT FROM ops.purged_segments AS p WHERE p.id = NEW.id
+        UNION ALL
         SELECT
         FROM ops.purged_segments AS p
         WHERE p.thread_id = NEW.thread_id
           AND p.sequence_number = NEW.sequence_number
     ) THEN
-        RAISE EXCEPTION 'number % of thread % is that of a segment in the archive',
-            NEW.sequence_number, NEW.thread_id
-            USING ERRCODE = 'unique_violation', CONSTRAINT = 'purged_identity',
-                  HINT = format(
-                      'The next free number is %s.',
-                      1 + greatest(
-                          (
-                              SELECT max(p.sequence_number)
-                              FROM ops.purged_segments AS p
-                              WHERE p.thread_id = NEW.thread_id
-                          ),
-                          (
-                              SELECT max(k.sequence_number)
-                              FROM public.content_segment_keys AS k
-                              WHERE k.thread_id = NEW.thread_id
-                          )
-                      )
-                  );
+        RETURN NULL;
     END IF;
-    RETURN NULL;
+    IF EXISTS (SELECT FROM ops.purged_segments AS p WHERE p.id = NEW.id) THEN
+        RAISE EXCEPTION 'segment % is in the archive, and its id is not used again', NEW.id
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'purged_identity',
+                  HINT = 'Insert it under a new id.';
+    END IF;
+    RAISE EXCEPTION 'number % of thread % is that of a segment in the archive',
+        NEW.sequence_number, NEW.thread_id
+        USING ERRCODE = 'unique_violation', CONSTRAINT = 'purged_identity',
+              HINT = format(
+                  'The next free number is %s.',
+                  1 + greatest(
+                      (
+                          SELECT max(p.sequence_number)
+                          FROM ops.purged_segments AS p
+                          WHERE p.thread_id = NEW.thread_id
+                      ),
+                      (
+                          SELECT max(k.sequence_number)
+                          FROM public.content_segment_keys AS k
+                          WHERE k.thread_id = NEW.thread_id
+                      )
+                  )
+              );
 END
 $$;
 
