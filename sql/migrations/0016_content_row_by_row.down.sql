@@ -10,6 +10,10 @@ CREATE TABLE ops.waiting_links_again (
     thawed_month date NOT NULL,
     PRIMARY KEY (id)
 );
+-- It had those of the day on which it was made.
+ALTER TABLE ops.waiting_links_again
+    DROP CONSTRAINT IF EXISTS content_links_dates,
+    DROP CONSTRAINT IF EXISTS content_links_size;
 INSERT INTO ops.waiting_links_again
 SELECT DISTINCT ON (id) *
 FROM ops.waiting_links;
