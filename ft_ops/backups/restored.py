@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from ft_ops.backups.drill.plan import Plan, named_plan
 from ft_ops.backups.inventory import ledger
@@ -17,6 +18,8 @@ from ft_ops.backups.providers import Workplace
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.locks import only_one
+
+_READ_ONLY: Final = {"default_transaction_read_only": "on"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def restored_copy(work: Workplace, at: str, log: Log) -> Iterator[RestoredCopyAt
         log(f"restoring {source.words} to {point.name}, {point.at:%F %T}Z")
         with (
             work.provider.restore(stored, point, log) as copy,
-            connected(copy.url, application="restore") as connection,
+            connected(copy.url, application="restore", settings=_READ_ONLY) as connection,
         ):
             yield RestoredCopyAt(connection, point.name, point.at, source.words)
 

@@ -55,7 +55,7 @@ _HOLD_ON: Final = {
 def keep_out_rivals(connection: Connection, copied: Copied) -> None:
     """Rows whose place somebody else has taken: a number, an address, any unique value."""
     with connection.cursor(row_factory=class_row(_Unique)) as cursor:
-        cursor.execute(statement("restore/uniques"), {"table": copied.table.name})
+        cursor.execute(statement("restore/uniques"), {"table": copied.table.quoted})
         uniques = cursor.fetchall()
     for unique in uniques:
         names = [sql.Identifier(f"k{place}") for place in range(len(unique.expressions))]
@@ -101,7 +101,7 @@ def keep_out_rivals(connection: Connection, copied: Copied) -> None:
 def keep_out_refused(connection: Connection, copied: Copied) -> None:
     """Rows that today's constraints don't take."""
     with connection.cursor(row_factory=class_row(_Check)) as cursor:
-        cursor.execute(statement("restore/checks"), {"table": copied.table.name})
+        cursor.execute(statement("restore/checks"), {"table": copied.table.quoted})
         checks = cursor.fetchall()
     reasons: list[tuple[str, sql.Composable]] = [
         (
@@ -123,9 +123,11 @@ def keep_out_refused(connection: Connection, copied: Copied) -> None:
 
 def keep_out_held(live: Side, copied: Copied) -> None:
     """Changed rows that a legal hold keeps as they are."""
-    hold = _HOLD_ON.get(copied.table.name)
-    if hold is None:
-        return
+    later = sql.SQL("ops.hold_on_row({}::regclass, to_jsonb(l)) IS NOT NULL").format(
+        sql.Literal(copied.table.quoted)
+    )
+    known = _HOLD_ON.get(copied.table.name)
+    hold = later if known is None else sql.SQL(known)
     keep_out(
         live.connection,
         copied,
@@ -134,6 +136,6 @@ def keep_out_held(live: Side, copied: Copied) -> None:
         sql.SQL("c.ft_state = 'changed' AND EXISTS (SELECT FROM {} AS l WHERE {} AND {})").format(
             live.rows(copied.table, tuple(copied.table.columns)),
             copied.same_key(),
-            sql.SQL(hold),
+            hold,
         ),
     )

@@ -66,6 +66,11 @@ class Table:
     def identifier(self) -> sql.Identifier:
         return identifier(self.name)
 
+    @property
+    def quoted(self) -> str:
+        """Its name as regclass reads it."""
+        return self.identifier.as_string()
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
@@ -81,12 +86,15 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The tables and foreign keys of one database; ``alone``: months that are no partition."""
+    """The tables and foreign keys of one database.
+
+    ``alone``: months that are no partition; ``waiting_links``: the columns of links that wait.
+    """
 
     tables: Mapping[str, Table]
     foreign_keys: tuple[ForeignKey, ...]
     alone: tuple[str, ...]
-    has_waiting_links: bool
+    waiting_links: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +141,8 @@ def read_catalog(connection: Connection) -> Catalog:
         # A key outlives the move of its segment between two tables: no foreign key says this.
         ForeignKey("key_of_thread", KEYS, "public.threads", ("thread_id",), ("id",), "c"),
     )
-    waiting = connection.execute(statement("restore/has_waiting_links")).fetchone()
-    return Catalog(tables, foreign_keys, alone, waiting == (True,))
+    waiting = frozenset(row[0] for row in connection.execute(statement("restore/waiting_links")))
+    return Catalog(tables, foreign_keys, alone, waiting)
 
 
 def scope_of(catalog: Catalog, subject: Subject) -> Scope:

@@ -23,7 +23,7 @@ from ft_ops.restore.keep_out import keep_out
 from ft_ops.restore.months import place_segments
 from ft_ops.restore.rows import Copied
 from ft_ops.restore.shared import foreign_links, is_shared
-from ft_ops.restore.sides import Ids, Side, among
+from ft_ops.restore.sides import Ids, Side, among, with_owners
 from ft_ops.restore.subject import Decisions
 
 KINDS: Final[Mapping[str, str]] = {
@@ -87,6 +87,8 @@ class Judge:
             self._keep_out_orphans(copied)
             keep_out_rivals(self.connection, copied)
             keep_out_refused(self.connection, copied)
+            # What refers to rows of its own table that were kept out just now.
+            self._keep_out_orphans(copied)
             if self.decisions.overwrite_changed:
                 keep_out_held(self.live, copied)
         return Judged(tombstones, tuple(self._coming_back(withdrawn)))
@@ -97,7 +99,7 @@ class Judge:
 
     def _compare(self, copied: Copied) -> None:
         table = copied.table
-        columns = list(dict.fromkeys((*table.key, *copied.compared, *_owning(self.scope, copied))))
+        columns = with_owners(self.scope, table, (*table.key, *copied.compared))
         self.connection.execute(
             statement("restore/compare_rows").format(
                 rows=copied.rows,
@@ -203,8 +205,14 @@ class Judge:
         elsewhere = sql.SQL("{} AND EXISTS ({})").format(orphan, lives)
         why = f"its {_called(parent)} belongs to something outside of what is restored"
         out += self.keep_out(copied, "conflict", why, elsewhere)
+        # One that came along has its own reason, or gets it when its table is gone through again.
+        nowhere = orphan
+        if brought is not None:
+            nowhere = sql.SQL("{} AND NOT EXISTS ({})").format(
+                orphan, self._refers(sql.SQL("{} AS p").format(brought.rows), key)
+            )
         why = f"its {_called(parent)} is in neither database"
-        return out + self.keep_out(copied, "blocked", why, orphan)
+        return out + self.keep_out(copied, "blocked", why, nowhere)
 
     def _any(self, copied: Copied, condition: sql.Composable) -> bool:
         query = sql.SQL("SELECT EXISTS (SELECT FROM {} AS c WHERE c.ft_writes AND {})")
@@ -245,7 +253,3 @@ def _is_erased(kind: str, column: sql.Composable) -> sql.Composable:
 
 def _called(table: str) -> str:
     return KINDS.get(table, table.removeprefix("public."))
-
-
-def _owning(scope: Scope, copied: Copied) -> Iterator[str]:
-    return (name for owner in scope.owners[copied.table.name] for name in owner.columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from psycopg import sql
 
@@ -68,8 +68,7 @@ def _keep_archived(
 
 def _keep_reserved(connection: Connection, segments: Copied) -> None:
     """Ids and numbers that belong to segments which are in the archive alone."""
-    row = connection.execute("SELECT to_regclass('ops.purged_segments') IS NOT NULL").fetchone()
-    if row != (True,):
+    if not _knows_reservations(connection):
         return
     reserved = "EXISTS (SELECT FROM ops.purged_segments AS p WHERE {})"
     keep_out(
@@ -91,6 +90,40 @@ def _keep_reserved(connection: Connection, segments: Copied) -> None:
             )
         ),
     )
+
+
+def keep_reservations(copy: Connection, live: Connection, copied: Mapping[str, Copied]) -> None:
+    """Reserve what the archive alone has of threads that come back, as it was: a thaw needs it.
+
+    Their deletion has given these ids and numbers free. What was erased by itself stays so.
+    """
+    threads = copied.get("public.threads")
+    if threads is None or not (_knows_reservations(copy) and _knows_reservations(live)):
+        return
+    back = live.execute(
+        sql.SQL("SELECT id FROM {} WHERE ft_writes AND ft_state = 'missing'").format(threads.rows)
+    ).fetchall()
+    reserved = copy.execute(
+        "SELECT id, thread_id, sequence_number FROM ops.purged_segments WHERE thread_id = ANY (%s)",
+        ([row[0] for row in back],),
+    ).fetchall()
+    if reserved:
+        ids, of_threads, numbers = (list(column) for column in zip(*reserved, strict=True))
+        live.execute(
+            "INSERT INTO ops.purged_segments (id, thread_id, sequence_number)"
+            " SELECT v.* FROM unnest(%s::uuid[], %s::uuid[], %s::integer[])"
+            " AS v (id, thread_id, sequence_number)"
+            " WHERE NOT EXISTS (SELECT FROM content_segment_keys AS k WHERE k.id = v.id)"
+            " AND NOT EXISTS (SELECT FROM ops.erasures AS e"
+            " WHERE e.kind = 'segment' AND e.id = v.id)"
+            " ON CONFLICT DO NOTHING",
+            (ids, of_threads, numbers),
+        )
+
+
+def _knows_reservations(connection: Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('ops.purged_segments') IS NOT NULL").fetchone()
+    return row == (True,)
 
 
 def _places(connection: Connection) -> Iterator[tuple[Month, str]]:

@@ -20,6 +20,7 @@ from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.graph import Scope, scope_of
 from ft_ops.restore.judge import Judge, Judged
+from ft_ops.restore.months import keep_reservations
 from ft_ops.restore.plan import Plan, named_media, table_plan
 from ft_ops.restore.rows import copy_rows
 from ft_ops.restore.sides import Side
@@ -83,7 +84,7 @@ def _once(
         side = Side.of(live)
         scope = scope_of(side.catalog, subject)
         ids = side.ids(scope)
-        copied = copy_rows(copy, side, scope, copy.ids(scope, ids))
+        copied = copy_rows(copy, side, scope, copy.ids(scope))
         judged = Judge(side, scope, copied, ids, decisions).judge()
         plan = Plan(
             subject=subject,
@@ -114,6 +115,7 @@ def _once(
             before = written(live)
             _withdraw(live, judged, decisions, run_id)
             rows = write_rows(side, copied)
+            keep_reservations(copy.connection, live, copied)
             refuse_other_writes(side, scope, copied, rows, before)
             _record(live, plan, as_of, decisions, run_id)
     return plan
@@ -183,8 +185,6 @@ def _refuse_unreasoned(subject: Subject, decisions: Decisions) -> None:
 
 def _gone(copy: Side, scope: Scope) -> list[str]:
     """Tables that only the copy has, and that hold something of the subject there."""
-    if copy.instead:
-        return []
     known = {table.name for table in scope.tables} | set(scope.owners)
     there = scope_of(copy.catalog, scope.subject)
     return sorted({table.name for table in there.tables} - known)

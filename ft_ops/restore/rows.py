@@ -11,7 +11,7 @@ from psycopg import sql
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.graph import Scope, Table
-from ft_ops.restore.sides import Ids, Side
+from ft_ops.restore.sides import Ids, Side, with_owners
 
 MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
 """Columns that the database and the operations keep: no difference, and never overwritten."""
@@ -100,7 +100,7 @@ def _load(copy: Side, live: Connection, table: Table, name: str, scope: Scope, i
         return copied
     source = sql.SQL("COPY (SELECT {} FROM {} AS r WHERE {}) TO STDOUT").format(
         listed(columns, "r"),
-        copy.rows(table, columns, waiting=True),
+        copy.rows(table, with_owners(scope, table, columns), waiting=True),
         copy.belongs(table, scope, ids, "r"),
     )
     target = sql.SQL("COPY {} ({}) FROM STDIN").format(copied.rows, listed(columns))

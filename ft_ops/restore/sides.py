@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -31,11 +30,10 @@ _WAITING = "ops.waiting_links"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A database with a family's rows. ``instead`` names relations that stand for its tables."""
+    """A database with a family's rows."""
 
     connection: Connection
     catalog: Catalog
-    instead: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, connection: Connection) -> Side:
@@ -63,36 +61,28 @@ class Side:
             ]
         else:
             parts = [self._part(table.name, columns, table)]
-        if table.name == LINKS and waiting and self.catalog.has_waiting_links:
+        if table.name == LINKS and waiting and self.catalog.waiting_links:
             parts.append(
                 sql.SQL(
-                    "SELECT {} FROM {} AS w"
-                    " WHERE NOT EXISTS (SELECT FROM {} AS l WHERE l.id = w.id)"
-                ).format(_names(columns), identifier(_WAITING), identifier(LINKS))
+                    # For each month that it waits for, a link is there once.
+                    "(SELECT DISTINCT ON (w.id) {} FROM {} AS w"
+                    " WHERE NOT EXISTS (SELECT FROM {} AS l WHERE l.id = w.id) ORDER BY w.id)"
+                ).format(
+                    _listed(columns, self.catalog.waiting_links, table),
+                    identifier(_WAITING),
+                    identifier(LINKS),
+                )
             )
         return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(parts))
 
     def _part(self, name: str, columns: Sequence[str], table: Table) -> sql.Composable:
-        """A table's columns in one order; one that only a lonely month lacks is empty there."""
-        has = self.columns(name)
-        chosen = (
-            sql.Identifier(column)
-            if column in has
-            else sql.SQL("NULL::{} AS {}").format(
-                sql.SQL(table.columns[column].type),
-                sql.Identifier(column),
-            )
-            for column in columns
-        )
+        """A table's columns in one order; one that this table lacks is empty there."""
         return sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(chosen), identifier(self.instead.get(name, name))
+            _listed(columns, self.columns(name), table), identifier(name)
         )
 
-    def ids(self, scope: Scope, elsewhere: Ids = MappingProxyType({})) -> Ids:
-        """The keys of the subject's rows in each table that others hang on.
-
-        ``elsewhere`` are those of the other side, for tables that this one lacks.
-        """
+    def ids(self, scope: Scope) -> Ids:
+        """The keys of the subject's rows in each table that others hang on."""
         found: dict[str, frozenset[tuple[str, ...]]] = {
             scope.subject.root: frozenset({(str(scope.subject.id),)})
         }
@@ -102,7 +92,7 @@ class Side:
             by_segments = name == KEYS and not (scope.owners[KEYS] and self.has(KEYS))
             table = scope.catalog.tables[SEGMENTS if by_segments else name]
             if not self.has(table.name):
-                found[name] = elsewhere.get(name, frozenset())
+                found[name] = frozenset()
                 continue
             found[name] = frozenset(
                 self._keys(table, scope, found, ("id",) if name == KEYS else ())
@@ -120,7 +110,7 @@ class Side:
         while True:
             query = sql.SQL("SELECT {} FROM {} AS r WHERE {}").format(
                 sql.SQL(", ").join(sql.SQL("r.{}::text").format(sql.Identifier(c)) for c in key),
-                self.rows(table, list(dict.fromkeys((*key, *_columns_of(scope, table))))),
+                self.rows(table, with_owners(scope, table, key)),
                 self.belongs(table, scope, ids, "r"),
             )
             now = set(self.connection.execute(query).fetchall())
@@ -180,9 +170,19 @@ def _one_of(
     )
 
 
-def _columns_of(scope: Scope, table: Table) -> Iterable[str]:
-    return (name for owner in scope.owners[table.name] for name in owner.columns)
+def with_owners(scope: Scope, table: Table, columns: Sequence[str]) -> list[str]:
+    """Columns of a table, with those by which its rows hang on others."""
+    owning = (name for owner in scope.owners[table.name] for name in owner.columns)
+    return list(dict.fromkeys((*columns, *owning)))
 
 
-def _names(columns: Sequence[str]) -> sql.Composable:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
+def _listed(columns: Sequence[str], there: Container[str], table: Table) -> sql.Composable:
+    chosen = (
+        sql.Identifier(column)
+        if column in there
+        else sql.SQL("NULL::{} AS {}").format(
+            sql.SQL(table.columns[column].type), sql.Identifier(column)
+        )
+        for column in columns
+    )
+    return sql.SQL(", ").join(chosen)

@@ -77,9 +77,14 @@ WHERE c.relkind = 'r'
   )
 ORDER BY 1;
 
--- name: has_waiting_links
--- Whether links wait for a month of the archive in a table of their own. Catalog reads only.
-SELECT to_regclass('ops.waiting_links') IS NOT NULL;
+-- name: waiting_links
+-- The columns of the links that wait for a month of the archive; none where nothing waits. Catalog reads
+-- only.
+SELECT a.attname::text
+FROM pg_attribute AS a
+WHERE a.attrelid = to_regclass('ops.waiting_links')
+  AND a.attnum > 0
+  AND NOT a.attisdropped;
 
 -- name: uniques
 -- The unique indexes of a table but its primary key, with the expressions that they are over. Catalog

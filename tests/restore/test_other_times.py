@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -104,14 +105,99 @@ def test_tables_and_columns_of_later_migrations_take_part(world: World) -> None:
     with world.copied() as copy:
         world.execute("DELETE FROM content_segments WHERE id = %s", world.segments[0])
         world.execute("ALTER TABLE reactions ADD COLUMN mood text NOT NULL DEFAULT 'glad'")
-        world.execute("ALTER TABLE content_tags ADD COLUMN shade text")
+        world.execute(
+            "ALTER TABLE content_tags ADD COLUMN book uuid"
+            " REFERENCES memory_books (id) ON DELETE CASCADE"
+        )
+        world.execute("ALTER TABLE content_links ADD COLUMN weight integer NOT NULL DEFAULT 7")
         plan = world.restore(copy)
         assert states(plan, "reactions") == {"missing": 1}
         assert states(plan, "replies") == {"missing": 3}
         assert plan.not_compared == ("public.shelves",)
+        assert states(plan, "content_tags") == {"missing": 1, "same": 15}
         assert world.connection.execute("SELECT mood FROM reactions").fetchall() == [("glad",)]
         found = world.connection.execute("SELECT place, answers, length FROM replies ORDER BY 1")
         assert found.fetchall() == [(1, None, 4), (2, 1, 4), (3, 2, 4)]
+
+
+WAIT_ROWS = (
+    "WITH gone AS (DELETE FROM content_links WHERE source_segment_id = %s RETURNING *)"
+    " INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, row)"
+    " SELECT 'content_links', jsonb_build_array(gone.id)::text, m.month, now(), row_to_json(gone)"
+    " FROM gone CROSS JOIN (VALUES (date '2025-01-01'), ('2025-02-01')) AS m (month)"
+)
+WAIT_LINKS = (
+    "WITH gone AS (DELETE FROM content_links WHERE source_segment_id = %s RETURNING *)"
+    " INSERT INTO ops.waiting_links SELECT gone.*, '2025-01-01' FROM gone"
+)
+
+
+def let_it_wait(copy: Connection, world: World) -> None:
+    """Move a link to where it waits for a month of the archive, or for two of them."""
+    row = copy.execute("SELECT to_regclass('ops.waiting_rows') IS NOT NULL").fetchone()
+    copy.execute(WAIT_ROWS if row == (True,) else WAIT_LINKS, (world.segments[0],))
+
+
+RESERVED = (
+    "CREATE TABLE IF NOT EXISTS ops.purged_segments (id uuid PRIMARY KEY, thread_id uuid NOT NULL,"
+    " sequence_number integer NOT NULL)"
+)
+
+
+def test_what_the_archive_alone_has_keeps_its_id_and_its_number(world: World) -> None:
+    world.execute(RESERVED)
+    thread, book = world.threads[0], world.books[0]
+    in_archive = uuid4()
+    reserve = "INSERT INTO ops.purged_segments VALUES (%s, %s, %s)"
+    world.execute(reserve, in_archive, thread, 90)
+    with world.copied() as copy:
+        world.execute("DELETE FROM content_segments WHERE thread_id = %s", thread)
+        for segment, number in ((world.segments[0], 0), (uuid4(), 1)):
+            world.execute(reserve, segment, thread, number)
+        plan = world.restore(copy)
+        assert states(plan, "content_segments") == {
+            "archived": 1,
+            "conflict": 1,
+            "missing": 2,
+            "same": 12,
+        }
+        # With its thread a reservation goes, and with it it comes back.
+        world.execute("DELETE FROM memory_books WHERE id = %s", book)
+        world.execute("DELETE FROM ops.purged_segments")
+        world.restore(copy, decisions=Decisions(mistakes=frozenset({book}), reason="a mistake"))
+        assert world.connection.execute("SELECT * FROM ops.purged_segments").fetchall() == [
+            (in_archive, thread, 90)
+        ]
+
+
+def test_a_link_that_waited_at_the_time_of_the_copy_comes_back_as_a_link(world: World) -> None:
+    before = world.family(0)
+    with world.copied() as copy:
+        let_it_wait(copy, world)
+        world.execute("DELETE FROM content_links WHERE source_segment_id = %s", world.segments[0])
+        assert world.restore(copy).inserts == 1
+        assert world.family(0) == before
+
+
+def test_what_refers_to_a_refused_row_of_its_own_table_stays_out_with_it(world: World) -> None:
+    world.execute(
+        'CREATE TABLE "Notes" (id integer PRIMARY KEY, said text UNIQUE,'
+        ' answers integer REFERENCES "Notes" (id) ON DELETE CASCADE,'
+        " thread uuid NOT NULL REFERENCES threads (id) ON DELETE CASCADE)"
+    )
+    for number, answers in ((1, None), (2, 1), (3, 2), (4, None)):
+        world.execute(
+            'INSERT INTO "Notes" VALUES (%s, %s, %s, %s)',
+            number,
+            str(number),
+            answers,
+            world.threads[0],
+        )
+    with world.copied() as copy:
+        world.execute('DELETE FROM "Notes"')
+        world.execute("INSERT INTO \"Notes\" VALUES (9, '1', NULL, %s)", world.threads[2])
+        plan = world.restore(copy)
+        assert states(plan, "Notes") == {"conflict": 3, "missing": 1}
 
 
 def test_a_row_that_todays_schema_refuses_stays_out_alone(world: World) -> None:

@@ -186,6 +186,21 @@ def test_a_hold_keeps_what_it_holds_from_being_overwritten(world: World) -> None
         assert str(world.segments[0]) in world.family(0)["content_segments"]
 
 
+def test_a_hold_reaches_tables_of_later_migrations_too(world: World) -> None:
+    world.execute(
+        "CREATE TABLE reactions (id uuid PRIMARY KEY, mood text,"
+        " segment uuid NOT NULL REFERENCES content_segment_keys (id) ON DELETE CASCADE)"
+    )
+    for segment in (world.segments[0], world.segments[8]):
+        world.insert("reactions", id=segment, mood="glad", segment=segment)
+    with world.copied() as copy:
+        world.execute("UPDATE reactions SET mood = 'sad'")
+        hold(world, book=world.books[0])
+        plan = world.restore(copy, decisions=Decisions(overwrite_changed=True))
+        assert plan.overwrites == 1
+        assert reasons(plan, "reactions") == ["it is under a legal hold"]
+
+
 def hold(world: World, book: UUID) -> None:
     add_hold(world.connection, book_id=book, reason="a court asks", person="the tests")
 
