@@ -48,6 +48,7 @@ def test_bytes_have_the_unit_that_keeps_them_below_a_thousand(count: int, words:
         (7199, "120 min"),
         (7200, "2.0 h"),
         (12_600, "3.5 h"),
+        (172_640, "48.0 h"),
         (2 * 86_400 - 1, "48.0 h"),
         (2 * 86_400, "2 days"),
         (12.9 * 86_400, "12 days"),

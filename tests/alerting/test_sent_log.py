@@ -103,7 +103,7 @@ def test_a_forgotten_identity_is_told_at_once() -> None:
     ears, store = Ears(), Texts()
     say([news("run 1")], [ears], store)
     told(store).forget(ears, ["job fails"])
-    say([news("run 2")], [ears], store)
+    assert say([news("run 1"), news("run 2")], [ears], store) == 1
     assert ears.heard == ["run 1", "run 2"]
 
 
@@ -169,6 +169,18 @@ def test_what_waits_is_told_first_and_the_oldest_before_the_others() -> None:
     assert say([news("c", "c")], [deaf], store, NOW + timedelta(hours=3)) == 3
     assert deaf.heard == ["b again", "a", "c"]
     assert told(store).waiting(deaf) == []
+
+
+def test_what_waits_keeps_its_place_when_a_newer_one_of_its_identity_comes() -> None:
+    ears, store = Ears(), Texts()
+    known = told(store)
+    for hours, item in enumerate((news("b", "b"), news("a", "a"), news("b again", "b"))):
+        known.keep_for_later(ears, item, NOW + timedelta(hours=hours))
+    assert [item.event for item in told(store).waiting(ears)] == ["b again", "a"]
+
+
+def test_without_a_channel_nothing_is_told() -> None:
+    assert say([news("run 1")], [], Texts()) == 0
 
 
 def test_what_waits_while_its_like_is_told_is_told_no_more() -> None:

@@ -34,7 +34,7 @@ STOCK = [FULL_1, POINT_1, FULL_2, POINT_2, FAILED, LOST, DUMP]
 
 
 def test_the_newest_full_is_restored_to_the_newest_point() -> None:
-    assert newest_plan(STOCK) == Plan(FULL_2, POINT_2)
+    assert newest_plan([entry("full-0", -24), *STOCK]) == Plan(FULL_2, POINT_2)
     assert newest_plan([FULL_1, FULL_2]) == Plan(FULL_2, FULL_2)
 
 
@@ -43,7 +43,9 @@ def test_where_no_log_leads_from_it_to_its_own_point() -> None:
 
 
 def test_a_moment_is_reached_by_what_is_usable_or_not_at_all() -> None:
-    assert moment_plan(STOCK) == Plan(FULL_2, POINT_2)
+    assert moment_plan([entry("full-0", -24), entry("increment-0", -18), *STOCK]) == Plan(
+        FULL_2, POINT_2
+    )
     assert moment_plan([FULL_1, FULL_2, LOST]) is None
     assert moment_plan([POINT_1, FAILED]) is None
 

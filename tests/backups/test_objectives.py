@@ -157,6 +157,17 @@ def test_what_a_person_has_to_look_at_is_named(
     assert _promises(items)["backups_verified"].is_kept
 
 
+def test_every_doubt_is_told_beside_the_age() -> None:
+    fulls = [replace(_item(hours), trust="refuted") for hours in (1, 30)]
+    refuted = [_entry(full, verdict="refuted", finding="a row is missing") for full in fulls]
+    broken = backups_verified(_inventory(*refuted), RULES).broken
+    assert broken[0].startswith("no full backup was ever restored")
+    assert [said.partition(" was refuted")[0] for said in broken[1:]] == [
+        "full-20260314t0130",
+        "full-20260315t0630",
+    ]
+
+
 def test_without_any_proof_the_backups_are_not_verified() -> None:
     unproven = [replace(i, trust="unproven") for i in _good_items(3)]
     assert "no full backup was ever restored" in _broken(unproven, "backups_verified")
@@ -197,9 +208,12 @@ def test_a_failed_copy_is_named() -> None:
 
 
 def test_no_other_region_is_a_warning() -> None:
-    promise = _promises(_good_items(20), replicates=False)["disaster_recovery_copy"]
-    assert not promise.is_kept
-    assert promise.severity == "WARN"
+    assert _promises(_good_items(20), replicates=False)["disaster_recovery_copy"] == Promise(
+        "disaster_recovery_copy",
+        kept="",
+        broken=("no copy is kept in another region: set FT_DR_BUCKET (or FT_DR_REGION on RDS)",),
+        severity="WARN",
+    )
 
 
 def test_a_month_without_a_dump_in_glacier_is_named() -> None:
@@ -228,7 +242,8 @@ def test_a_log_that_never_arrived_is_missed_from_the_first_backup_on() -> None:
     assert not log_promises(nothing, 900, has_backups=True)[0].is_kept
     [lag, _] = log_promises(nothing, 900, has_backups=False)
     assert lag.is_kept
-    assert "no backup needs it" in lag.description
+    assert lag.kept == "nothing of the log is in the archive yet, and no backup needs it"
+    assert not log_promises(LogState(NOW, 901, (), {}), 900, has_backups=False)[0].is_kept
 
 
 SECOND = 1 / 3600
@@ -316,6 +331,12 @@ def test_without_a_full_that_alone_is_said() -> None:
             [1, 7, 13, 19, 26, 27],
             ("no point between 2026-03-14 05:30:00Z and 2026-03-14 12:30:00Z",),
         ),
+        # A point of this very time yesterday is one of both: of the day, and of the way to it.
+        ([1, 6, 12, 18, 24, 30], ()),
+        (
+            [1, 6, 12, 18, 24, 31],
+            ("no point between 2026-03-14 00:30:00Z and 2026-03-14 07:30:00Z",),
+        ),
         ([30], ("no point between 2026-03-14 01:30:00Z and 2026-03-15 07:30:00Z",)),
         ([], ("there is no point to restore to: run incremental_backup",)),
     ],
@@ -332,7 +353,11 @@ def test_two_points_of_the_last_day_may_be_six_and_a_half_hours_apart(
 
 @pytest.mark.parametrize(
     ("hours", "broken"),
-    [(48, ()), (48 + SECOND, ("the newest verified full, full-20260313t0729, is 48.0 h old",))],
+    [
+        (48, ()),
+        (48 + SECOND, ("the newest verified full, full-20260313t0729, is 48.0 h old",)),
+        (240, ("the newest verified full, full-20260305t0730, is 240.0 h old",)),
+    ],
 )
 def test_the_newest_verified_full_may_be_as_old_as_the_rules_say(
     hours: float, broken: tuple[str, ...]
@@ -364,6 +389,15 @@ def test_a_ladder_that_is_full_reaches_back_no_further() -> None:
         "no verified full of day 2026-03-09",
         "no verified full of day 2026-03-10",
     )
+
+
+@pytest.mark.parametrize(("hours", "is_wanted"), [(48, True), (48 - SECOND, False)])
+def test_a_day_has_to_have_a_proof_from_the_time_of_the_day_of_the_first_full(
+    hours: float, is_wanted: bool
+) -> None:
+    inventory = _inventory(_unverified(_item(hours)), _item(24))
+    broken = retention_ladder(inventory, RULES).broken
+    assert broken == (("no verified full of day 2026-03-13",) if is_wanted else ())
 
 
 def test_a_dump_takes_no_place_in_the_ladder() -> None:

@@ -65,6 +65,11 @@ def test_failed_nights_do_not_empty_the_ladder() -> None:
     # An age rule of 7 days would keep none of them.
     assert plan.refusal is not None
     assert "is 390 h old, and 48 h is the limit" in plan.refusal
+    lax = replace(RULES, stale=timedelta(hours=5000))
+    later = plan_retention(candidates, lax, _hours_after(59, 6000))
+    assert later.refusal == (
+        "the newest verified full, full-59, is 6000 h old, and 5000 h is the limit"
+    )
     assert len(plan.kept) >= 10
     assert plan.deletable == []
 
@@ -128,6 +133,8 @@ def test_a_hole_in_the_log_stops_every_deletion() -> None:
     candidates = [_full(day) for day in range(60)]
     plan = plan_retention(candidates, RULES, _hours_after(59, 6), holes=["WAL is missing: 0A"])
     assert plan.refusal == "the log has a hole: WAL is missing: 0A"
+    two = plan_retention(candidates, RULES, _hours_after(59, 6), holes=["0A", "0C"])
+    assert two.refusal == "the log has a hole: 0A; 0C"
     assert plan.deletable == []
     assert plan_retention(candidates, RULES, _hours_after(59, 6)).deletable
 
@@ -341,6 +348,30 @@ def test_the_newest_full_stays_however_long_nobody_restores_it() -> None:
     assert _why(plan_retention([*old, at_once], rules, _hours_after(100, 0)))["newest"] == ()
     nothing_proven = plan_retention([newest], rules, _hours_after(100, 0))
     assert _why(nothing_proven)["newest"] == ("not restored yet",)
+
+
+def test_a_day_with_nothing_but_a_dump_takes_no_increments_place() -> None:
+    points = [
+        Candidate(f"point-{day}", "increment", _hours_after(day, 3), "unproven") for day in range(8)
+    ]
+    dump = Candidate("dump", "dump", _hours_after(8, 1), "unproven")
+    fulls = [_full(day) for day in (5, 6, 7)]
+    plan = plan_retention([*points, dump, *fulls], RULES, _hours_after(8, 12))
+    assert _why(plan)["point-0"] == ("an increment of the last days",)
+    later = Candidate("point-8", "increment", _hours_after(8, 2), "unproven")
+    plan = plan_retention([*points, later, *fulls], RULES, _hours_after(8, 12))
+    assert _why(plan)["point-0"] == ()
+
+
+def test_what_is_needed_by_what_is_needed_stays_too() -> None:
+    base, child = _full(0), replace(_full(1), needs=("full-0",))
+    grandchild = replace(_full(2, held=True), needs=("full-1", "full-0"))
+    plan = plan_retention(
+        [base, child, grandchild, *map(_full, range(300, 730))], RULES, _hours_after(729, 6)
+    )
+    assert _why(plan)["full-2"] == ("held",)
+    assert _why(plan)["full-1"] == ("full-2 needs it",)
+    assert set(_why(plan)["full-0"]) == {"full-1 needs it", "full-2 needs it"}
 
 
 def test_a_refuted_backup_of_any_kind_waits_for_a_person() -> None:

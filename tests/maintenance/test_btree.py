@@ -51,6 +51,10 @@ def test_a_text_is_short_up_to_127_bytes_of_which_one_is_its_header() -> None:
     # 130 bytes are 127 without the long header; 131 keep it.
     assert tuple_bytes([after_one_byte, LOWER], [1, 130]) == 8 + 1 + 127
     assert tuple_bytes([after_one_byte, LOWER], [1, 131]) == 8 + 4 + 131 + 1
+    assert (tuple_bytes([LOWER], [130]), tuple_bytes([LOWER], [131])) == (136, 144)
+    assert (tuple_bytes([LOWER], [11]), tuple_bytes([LOWER], [12])) == (16, 24)
+    computed_flag = replace(after_one_byte, is_computed=True)
+    assert tuple_bytes([computed_flag], [1]) == 16
     name = replace(LOWER, length=-2)
     assert name.is_c_string
     assert not LOWER.is_c_string
@@ -97,11 +101,18 @@ def test_a_key_that_is_larger_than_a_posting_list_gets_a_tuple_for_each_row() ->
         # 20 bytes a row of the 8,144 of a leaf, less the reserve of 819, 4,096 or none.
         (90, 366),
         (50, 202),
+        # 141 rows leave exactly the reserve of 5,324: the page is not full yet.
+        (35, 141),
         (100, 407 - 1),
     ],
 )
 def test_a_page_is_full_when_less_than_the_reserve_is_left(fillfactor: int, rows: int) -> None:
     assert rows_per_leaf([Item(1, 16)] * 2000, fillfactor) == rows
+
+
+def test_a_page_holds_two_items_before_it_is_full_whatever_the_reserve() -> None:
+    """One of them moves on, so a row stays."""
+    assert rows_per_leaf([Item(1, 2000)] * 100, 10) == 1
 
 
 def test_less_than_a_page_is_carried_on_to_a_whole_one() -> None:
@@ -137,7 +148,7 @@ def test_the_pages_of_each_level_add_up_with_the_first_that_tells_of_the_others(
     assert built_bytes(285 * 366, 366, 16) == (285 + 1 + 1) * page
     assert built_bytes(286 * 366, 366, 16) == (286 + 2 + 1 + 1) * page
     # However large the keys, a page leads to two.
-    assert built_bytes(4, 1, 5000) == (4 + 2 + 1 + 1) * page
+    assert built_bytes(5, 1, 5000) == (5 + 3 + 2 + 1 + 1) * page
     assert built_bytes(4, 0.5, 16) == (4 + 1 + 1) * page
 
 
@@ -154,6 +165,8 @@ def test_a_key_with_as_many_rows_as_are_counted_is_all_full_lists() -> None:
     below, at = (pack_groups([(24, 1000)] * 10, cap, 90, chance) for cap in (1001, 1000))
     assert at == 9 * 130
     assert below < at
+    # 130 in a full list, and 70 that are counted no further.
+    assert pack_groups([(24, 200)] * 10, 200, 90, chance) == 9 * 130
 
 
 def test_a_leaf_of_bigints_holds_366_rows() -> None:

@@ -64,10 +64,18 @@ SCHEDULE = dg.ScheduleDefinition(
 )
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+@pytest.fixture(scope="module")
+def opened() -> Iterator[dg.DagsterInstance]:
+    """Made once: an instance takes longer than all that a test asks of it."""
     with dg.instance_for_test() as opened:
         yield opened
+
+
+@pytest.fixture
+def instance(opened: dg.DagsterInstance) -> dg.DagsterInstance:
+    opened.wipe()
+    opened.wipe_all_schedules()
+    return opened
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,10 @@ def test_each_deadline_comes_its_allowance_after_a_tick(cron: str, hours: float)
     )
     for _ in range(60):
         assert next(deadlines) == next(ticks) + later
+
+
+def test_each_minute_of_a_deadline_is_named_once() -> None:
+    assert deadline_cron("*/15 * * * *", timedelta(minutes=7)) == "7,22,37,52 * * * *"
 
 
 @pytest.mark.parametrize(
@@ -326,6 +338,8 @@ def test_for_whoever_reads_a_page_a_tick_is_missing_after_ten_minutes(
     ):
         found = late(instance, TICK + timedelta(minutes=minutes), at_once=at_once)
         assert bool(found) == is_told, minutes
+    before_its_time = TICK + timedelta(minutes=10)
+    assert late_schedules(instance, [SCHEDULE], ORIGIN.get_selector_id(), before_its_time) == []
 
 
 def test_for_whoever_reads_a_page_a_run_may_take_its_time(

@@ -26,10 +26,18 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 Run = Callable[..., dg.DagsterRun]
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+@pytest.fixture(scope="module")
+def opened() -> Iterator[dg.DagsterInstance]:
+    """Made once: an instance takes longer than all that a test asks of it."""
     with dg.instance_for_test() as opened:
         yield opened
+
+
+@pytest.fixture
+def instance(opened: dg.DagsterInstance) -> dg.DagsterInstance:
+    opened.wipe()
+    opened.wipe_all_schedules()
+    return opened
 
 
 @pytest.fixture

@@ -1,0 +1,314 @@
+"""Each condition of a purge on both sides of its limit, without a server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ft_ops.archive.month.catalog import Obstacle, OtherReference
+from ft_ops.archive.month.content import TABLES, Column, Content, Table
+from ft_ops.archive.month.digest import Digest
+from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.states import State
+from ft_ops.archive.purge import gates
+from ft_ops.archive.purge.gates import Gate, purge_gates, refreeze_gates
+from ft_ops.archive.purge.purge import PurgePlan
+from ft_ops.archive.run import ArchiveTarget, Limits, Rules, Run
+from ft_ops.archive.store import presence
+from ft_ops.archive.store.manifest import build_manifest
+from ft_ops.backups.inventory.verified import VerifiedBackup
+from ft_ops.errors import OpsError
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import StoredObject
+
+PROVEN_AT = datetime(2024, 5, 2, 8, tzinfo=UTC)
+NOW = datetime(2024, 6, 1, 8, tzinfo=UTC)
+RULES = Rules(
+    retention_years=7,
+    purge_enabled=True,
+    grace=timedelta(days=7),
+    storage_class="DEEP_ARCHIVE",
+    lock=None,
+    limits=Limits(1, 1, 1),
+)
+SECOND = timedelta(seconds=1)
+MANIFEST = StoredObject("archive/2017/03/1/manifest.json", "m", 3, "cc", "STANDARD")
+
+
+def stored(name: str) -> StoredObject:
+    return StoredObject(f"archive/2017/03/1/{name}.parquet", "v", 10, "ab", "DEEP_ARCHIVE")
+
+
+GENERATION = Generation(
+    month=Month(2017, 3),
+    number=1,
+    state="frozen",
+    origin="database",
+    relation=None,
+    content=Content(
+        tuple(
+            Table(name, "public", name, (Column("id", "uuid", True),), ("id",)) for name in TABLES
+        )
+    ),
+    objects=(
+        ArchivedObject("content_segments", 0, 5, stored("segments")),
+        ArchivedObject("content_tags", 0, 2, stored("tags")),
+        ArchivedObject("subjects", 0, 1, stored("subjects")),
+        ArchivedObject("proven_segments", 0, 5, stored("proven_segments")),
+    ),
+    manifest=MANIFEST,
+    digests={table: {0: Digest(1, 2, 3)} for table in TABLES},
+    certificate={"rows": 7},
+    purged_buckets=frozenset(),
+    replaced_by=None,
+    leftovers=(),
+    as_of=PROVEN_AT,
+    archived_at=PROVEN_AT,
+    exported_at=PROVEN_AT,
+    proven_at=PROVEN_AT,
+    frozen_at=PROVEN_AT,
+    purged_at=None,
+)
+
+
+@dataclass
+class Surroundings:
+    """What the gates ask the database and the bucket."""
+
+    holds: list[str] = field(default_factory=list)
+    backup: VerifiedBackup | None = field(
+        default_factory=lambda: VerifiedBackup("full-1", PROVEN_AT + SECOND, NOW)
+    )
+    missing: set[str] = field(default_factory=set)
+    changed: dict[str, StoredObject] = field(default_factory=dict)
+    manifest: bytes = b""
+    thaw: str | None = None
+    obstacles: list[Obstacle] = field(default_factory=list)
+    references: list[OtherReference] = field(default_factory=list)
+    referencing: bool = True
+    asked_of: list[Month] = field(default_factory=list)
+
+
+@pytest.fixture
+def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
+    around = Surroundings()
+    assert GENERATION.digests is not None
+    around.manifest = build_manifest(
+        GENERATION, GENERATION.objects, GENERATION.digests, {}, bucket="archive"
+    )
+
+    def holds_on(connection: Connection, month: Month) -> list[str]:
+        around.asked_of.append(month)
+        return around.holds
+
+    def open_thaw(connection: Connection, month: Month) -> Any:
+        around.asked_of.append(month)
+        return around.thaw and SimpleNamespace(name=around.thaw, state="loading")
+
+    def head(bucket: Bucket, item: StoredObject) -> StoredObject:
+        if item.key in around.missing:
+            raise OpsError(item.key, cause="this version is gone", next_step="find out who")
+        return around.changed.get(item.key, item)
+
+    def read_object(bucket: Bucket, item: StoredObject) -> bytes:
+        assert item == MANIFEST
+        return around.manifest
+
+    monkeypatch.setattr(gates, "holds_on", holds_on)
+    monkeypatch.setattr(gates, "newest_verified_backup", lambda connection: around.backup)
+    monkeypatch.setattr(gates, "open_thaw", open_thaw)
+    monkeypatch.setattr(gates, "obstacles", lambda connection: around.obstacles)
+    monkeypatch.setattr(gates, "read_content", lambda connection: GENERATION.content)
+    monkeypatch.setattr(gates, "month_source", lambda connection, generation, content: None)
+    monkeypatch.setattr(gates, "other_references", lambda *about: around.references)
+    monkeypatch.setattr(gates, "_has_rows", lambda *about: around.referencing)
+    monkeypatch.setattr(presence, "head", head)
+    monkeypatch.setattr(presence, "read_object", read_object)
+    return around
+
+
+def run(rules: Rules, now: datetime) -> Run:
+    target = ArchiveTarget(cast(Bucket, None), "archive", 1)
+    return Run(cast(Connection, None), "", lambda: target, rules, "run", clock=lambda: now)
+
+
+def found(
+    generation: Generation = GENERATION, rules: Rules = RULES, now: datetime = NOW
+) -> list[Gate]:
+    return purge_gates(run(rules, now), generation)
+
+
+def shut(
+    generation: Generation = GENERATION, rules: Rules = RULES, now: datetime = NOW
+) -> dict[str, str]:
+    return {gate.name: gate.detail for gate in found(generation, rules, now) if not gate.passed}
+
+
+def test_where_nothing_is_in_the_way_each_gate_says_why(around: Surroundings) -> None:
+    assert found() == [
+        Gate("enabled", True, "FT_PURGE_ENABLED is true"),
+        Gate("still due", True, "due since 2024-04-01"),
+        Gate("proven and frozen", True, "2017-03 generation 1 is frozen"),
+        Gate("grace", True, "until 2024-05-09 08:00 UTC"),
+        Gate("legal holds", True, "none"),
+        Gate("thaws and erasures under way", True, "none"),
+        Gate(
+            "verified backup younger than the proof",
+            True,
+            "full-1 was restored to 2024-05-02 08:00:01 UTC",
+        ),
+        Gate("tables of content", True, ", ".join(TABLES)),
+        Gate("objects and manifest", True, "all 4 are there, as the ledger says"),
+    ]
+    assert around.asked_of == [Month(2017, 3), Month(2017, 3)]
+
+
+def test_everything_in_the_way_is_told_at_once(around: Surroundings) -> None:
+    around.holds, around.backup = ["hold 1", "hold 2"], None
+    around.missing = {stored("tags").key}
+    unproven = replace(GENERATION, proven_at=None, certificate=None, state="exported")
+    rules = replace(RULES, purge_enabled=False, retention_years=8)
+    assert shut(unproven, rules) == {
+        "enabled": "FT_PURGE_ENABLED is not set to true",
+        "still due": "not before 2025-04-01, by FT_RETENTION_YEARS=8",
+        "proven and frozen": "2017-03 generation 1 is exported",
+        "grace": "there is no proof whose grace could have passed",
+        "legal holds": "hold 1; hold 2",
+        "verified backup younger than the proof": "no backup was ever restored and verified",
+        "objects and manifest": f"{stored('tags').key}: this version is gone. Next: find out who",
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open"),
+    [
+        ("frozen", True),
+        ("purging", True),
+        ("proven", False),
+        ("freezing", False),
+        ("exported", False),
+        ("purged", False),
+        ("superseded", False),
+    ],
+)
+def test_only_what_is_proven_and_frozen_goes(
+    around: Surroundings, state: State, is_open: bool
+) -> None:
+    gate = shut(replace(GENERATION, state=state))
+    assert ("proven and frozen" not in gate) == is_open
+    uncertified = replace(GENERATION, state=state, certificate=None)
+    assert "proven and frozen" in shut(uncertified)
+
+
+def test_a_month_is_due_from_the_moment_at_which_its_years_are_over(around: Surroundings) -> None:
+    due = datetime(2024, 4, 1, tzinfo=UTC)
+    no_grace = replace(RULES, grace=timedelta())
+    assert "still due" in shut(GENERATION, no_grace, due - SECOND)
+    assert "still due" not in shut(GENERATION, no_grace, due)
+
+
+def test_the_grace_is_over_at_its_last_moment(around: Surroundings) -> None:
+    assert shut(now=PROVEN_AT + RULES.grace - SECOND) == {"grace": "until 2024-05-09 08:00 UTC"}
+    assert shut(now=PROVEN_AT + RULES.grace) == {}
+
+
+def test_a_backup_of_the_very_moment_of_the_proof_is_too_old(around: Surroundings) -> None:
+    around.backup = VerifiedBackup("full-1", PROVEN_AT, NOW)
+    assert shut() == {
+        "verified backup younger than the proof": "full-1 was restored to 2024-05-02 08:00:00 UTC"
+    }
+    around.backup = VerifiedBackup("full-1", PROVEN_AT + timedelta(microseconds=1), NOW)
+    assert shut() == {}
+
+
+def test_a_hold_shuts_the_gate(around: Surroundings) -> None:
+    around.holds = ["hold 3 on month 2017-03 (a court asks)"]
+    assert shut() == {"legal holds": "hold 3 on month 2017-03 (a court asks)"}
+
+
+def test_each_object_that_is_gone_or_another_is_named(around: Surroundings) -> None:
+    segments, tags = stored("segments"), stored("tags")
+    around.missing = {segments.key}
+    around.changed = {tags.key: replace(tags, bytes=9)}
+    wrong = [gate.detail for gate in found() if gate.name == "objects and manifest"]
+    assert wrong == [
+        f"{segments.key}: this version is gone. Next: find out who",
+        f"{tags.key} is {replace(tags, bytes=9)}, recorded: {tags}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["segments", "subjects", "proven_segments"])
+def test_content_and_lists_are_needed_alike(around: Surroundings, name: str) -> None:
+    around.missing = {stored(name).key}
+    assert set(shut()) == {"objects and manifest"}
+
+
+def test_a_thaw_or_an_erasure_under_way_shuts_the_gate(around: Surroundings) -> None:
+    around.thaw = "thaw 7: 2017-03"
+    assert shut() == {"thaws and erasures under way": "thaw 7: 2017-03 is loading"}
+
+
+def test_what_the_archive_does_not_know_of_the_content_shuts_the_gate(around: Surroundings) -> None:
+    assert GENERATION.content is not None
+    around.references = [OtherReference("likes_fk", GENERATION.content.tables[0], "it goes too")]
+    assert shut() == {"tables of content": "content_segments by likes_fk, it goes too"}
+    around.referencing = False
+    assert shut() == {}
+    around.obstacles = [Obstacle("likes", "it has no key", "give it one")]
+    assert shut() == {"tables of content": "likes: it has no key: give it one"}
+
+
+def test_another_manifest_or_none_shuts_the_gate(around: Surroundings) -> None:
+    document = json.loads(around.manifest)
+    document["objects"][0]["rows"] = 6
+    around.manifest = json.dumps(document).encode()
+    assert "the ledger disagree about the objects" in shut()["objects and manifest"]
+    assert "names no manifest" in shut(replace(GENERATION, manifest=None))["objects and manifest"]
+
+
+def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings) -> None:
+    """No grace and no younger backup: those were needed once, and the archive is still whole."""
+    around.backup = None
+    second = replace(GENERATION, number=2, month=Month(2017, 3))
+
+    def refused(rules: Rules = RULES) -> list[str]:
+        both = refreeze_gates(run(rules, NOW), [GENERATION, second])
+        return [gate.name for gate in both if not gate.passed]
+
+    assert refused() == []
+    assert len(refreeze_gates(run(RULES, NOW), [GENERATION, second])) == 6
+    assert refused(replace(RULES, purge_enabled=False, retention_years=8)) == [
+        "enabled",
+        "still due",
+    ]
+    around.holds, around.missing = ["hold 1"], {stored("tags").key}
+    assert refused() == ["legal holds", *["objects and manifest"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("passed", "changed", "state", "decision"),
+    [
+        (True, (), "frozen", "purge"),
+        (True, ("likes is new",), "frozen", "export again"),
+        (False, (), "frozen", "refuse"),
+        (False, ("likes is new",), "frozen", "refuse"),
+        (True, (), "purging", "purge"),
+        (True, ("likes is new",), "purging", "put back"),
+        (False, (), "purging", "put back"),
+    ],
+)
+def test_what_is_in_the_way_of_a_purge_that_was_begun_puts_its_rows_back(
+    passed: bool, changed: tuple[str, ...], state: State, decision: str
+) -> None:
+    gates = (Gate("enabled", True, "it is"), Gate("grace", passed, "until May"))
+    plan = PurgePlan(replace(GENERATION, state=state), gates, changed)
+    assert plan.decision == decision
+    assert plan.refusals == ([] if passed else ["grace: until May"])
+    assert plan.in_the_way == "; ".join([*plan.refusals, *changed])
