@@ -314,6 +314,35 @@ def archive_cancel(month: str) -> None:
         click.echo(cancel(archive_run(connection, load_settings(), "ft-ops", click.echo), parsed))
 
 
+@commands.command()
+@click.option("--from", "since", required=True, type=click.DateTime(["%Y-%m-%d"]))
+@click.option("--to", "until", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Exclusive.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    show_default=True,
+    help="Where the page and the JSON go.",
+)
+def evidence(since: datetime, until: datetime, folder: Path) -> None:
+    """Write what was done from one day to another, for an auditor, from the chain in the bucket."""
+    from ft_ops.evidence import open_chain, write_report
+
+    settings = load_settings()
+    chain = open_chain(settings)
+    written = write_report(
+        chain.read(), since.replace(tzinfo=UTC), until.replace(tzinfo=UTC), settings, folder
+    )
+    for path in written.paths:
+        click.echo(f"wrote {path}")
+    if written.problems:
+        raise OpsError(
+            f"chain of evidence {chain.bucket.url(chain.prefix)}",
+            cause="; ".join(written.problems[:5]),
+            next_step="believe nothing of these pages; look at the versions of the chain's objects",
+        )
+
+
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...]) -> None:

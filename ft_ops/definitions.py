@@ -8,6 +8,7 @@ import dagster as dg
 from ft_ops.alerting import sensors as alerting
 from ft_ops.archive import jobs as archive
 from ft_ops.backups import jobs as backups
+from ft_ops.evidence import jobs as evidence
 from ft_ops.health import jobs as health
 from ft_ops.maintenance import jobs as maintenance
 from ft_ops.orchestration.deadlines import with_deadlines
@@ -33,6 +34,7 @@ defs: dg.Definitions = with_runbook_links(
             backups.defs,
             restore.defs,
             health.defs,
+            evidence.defs,
             overview.definitions(lambda: defs),
             alerting.defs,
             upkeep.defs,

@@ -38,6 +38,7 @@ def test_asset_keys_by_group() -> None:
             "erased_archive_content",
             "superseded_archive_content",
         },
+        "evidence": {"evidence_chain"},
         "backups": {
             "full_backup",
             "incremental_backup",
@@ -68,6 +69,7 @@ def test_jobs() -> None:
         "erase_archived_content",
         "remove_superseded_content",
         "check_archive_bucket",
+        "chain_evidence",
         "take_full_backup",
         "take_incremental_backup",
         "take_monthly_dump",
@@ -104,6 +106,7 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("purge_archived_content", "0 4 * * *"),
         ("remove_superseded_content", "30 5 * * *"),
         ("check_archive_bucket", "45 0 * * *"),
+        ("chain_evidence", "45 5 * * *"),
         ("take_full_backup", "0 2 * * *"),
         ("take_incremental_backup", "0 */6 * * *"),
         ("take_monthly_dump", "0 8 1 * *"),

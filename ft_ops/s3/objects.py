@@ -244,6 +244,12 @@ def read_current(bucket: Bucket, key: str) -> bytes:
         return bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
 
 
+def replace_current(bucket: Bucket, key: str, body: bytes) -> None:
+    """Write an object's newest content; its older versions stay as long as the lifecycle says."""
+    with naming(bucket.url(key)):
+        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=body, ChecksumAlgorithm="SHA256")
+
+
 def hide(bucket: Bucket, key: str) -> None:
     """Put a delete marker on an object; its versions stay as long as the lifecycle says."""
     with naming(bucket.url(key)):

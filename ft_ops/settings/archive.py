@@ -54,6 +54,17 @@ class ArchiveSettings(RoomSettings):
     archive_prices_file: Path | None = Field(
         default=None, description="A price list of your own for thaws, as JSON."
     )
+    evidence_key_file: Path | None = Field(
+        default=None,
+        description="The private Ed25519 key in PEM that signs the chain of evidence. Unset: no "
+        "chain is written.",
+    )
+    evidence_prefix: Annotated[str, AfterValidator(folder)] = Field(
+        default="evidence",
+        examples=["evidence"],
+        description="The folder of the chain of evidence in the archive bucket, without slashes at "
+        "its ends.",
+    )
     thaw_days: int = Field(
         default=14, ge=1, description="Days that a thawed month stays in the database."
     )

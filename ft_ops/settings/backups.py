@@ -30,6 +30,18 @@ class BackupSettings(RoomSettings):
     backup_server: str = Field(
         default="familytales", description="The server's name in barman-cloud's commands."
     )
+    rto_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Within so many minutes a destroyed database must be back (recovery time "
+        "objective); drills measure it. Unset: there is no target.",
+    )
+    rpo_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="At most so many of the last minutes may be lost with a destroyed database "
+        "(recovery point objective); drills measure it. Unset: there is no target.",
+    )
     backup_timeout_minutes: int = Field(
         default=360, ge=1, description="How long a full backup, a restore or a dump may take."
     )

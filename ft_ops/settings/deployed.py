@@ -45,6 +45,11 @@ class Settings(
                     "FT_DAGSTER_DATABASE_URL: it names the database of FT_DATABASE_URL, and "
                     "Dagster needs one of its own"
                 )
+        if self.evidence_prefix == self.archive_prefix:
+            problems.append(
+                "FT_EVIDENCE_PREFIX: it is the folder of FT_ARCHIVE_PREFIX, and the chain needs "
+                "one of its own"
+            )
         if self.archive_bucket is not None and self.archive_bucket == self.backup_bucket:
             problems.append(
                 "FT_BACKUP_BUCKET: it is the bucket of FT_ARCHIVE_BUCKET, whose older versions are "

@@ -13,6 +13,8 @@ import boto3
 import dagster as dg
 import pytest
 from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mypy_boto3_s3 import S3Client
 
 import ft_ops
@@ -22,6 +24,7 @@ from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
+from ft_ops.pg.audit import write_audit
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World
@@ -216,6 +219,20 @@ def test_the_bucket_check_needs_what_it_is_granted(
     world.archive(OLD)
     assert run("check_archive_bucket", monkeypatch).success
     assert_exact(guarded, world, "check_archive_bucket")
+
+
+def test_the_chain_of_evidence_needs_what_it_is_granted(
+    guarded: Gateway, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    monkeypatch.setenv("FT_EVIDENCE_KEY_FILE", str(tmp_path / "key.pem"))
+    for number in (1, 2):
+        write_audit(world.connection, "test.act", "tests", {"number": number})
+        assert run("chain_evidence", monkeypatch).success
+    assert_exact(guarded, world, "chain_evidence")
 
 
 def test_the_storage_job_needs_what_it_is_granted(

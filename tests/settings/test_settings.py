@@ -32,6 +32,7 @@ OF_A_FORM = {
     "dagster_database_url": "mysql://dagster:hunter2@host/dagster",
     "dagster_url": "dagster.example.org",
     "database_url": "ft_ops:hunter2@host/familytales",
+    "evidence_prefix": "/evidence",
     "heartbeat_url": "ping/hunter2",
     "media_inventory": "familytales-media",
     "metrics_textfile": "/var/lib/ft_ops.txt",
@@ -53,6 +54,7 @@ FREE = {
     "dr_region",
     "drill_folder",
     "ecs_task_role_prefix",
+    "evidence_key_file",
     "k8s_service_account_prefix",
     "metrics_pushgateway_url",
     "pg_bin_dir",
@@ -208,4 +210,31 @@ def test_what_must_be_two_is_not_one(
     assert refused.value.cause.startswith(f"{named}: it ")
     assert "hunter2" not in str(refused.value)
     monkeypatch.setenv(named, settings[named] + "_too")
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same", "apart"),
+    [
+        ("ARCHIVE_BUCKET", "BACKUP_BUCKET", "memories", "backups"),
+        ("BACKUP_BUCKET", "DR_BUCKET", "backups", "backups-elsewhere"),
+        ("ARCHIVE_PREFIX", "EVIDENCE_PREFIX", "archive", "evidence"),
+        (
+            "DATABASE_URL",
+            "DAGSTER_DATABASE_URL",
+            "postgresql://ft_ops:a@host/familytales",
+            "postgresql+psycopg2://dagster:b@host/dagster",
+        ),
+    ],
+)
+def test_two_things_that_must_differ_are_compared(
+    monkeypatch: pytest.MonkeyPatch, one: str, other: str, same: str, apart: str
+) -> None:
+    monkeypatch.setenv(f"FT_{one}", same)
+    monkeypatch.setenv(
+        f"FT_{other}", same.replace("postgresql:", "postgresql+psycopg2:").replace(":a@", ":b@")
+    )
+    with pytest.raises(OpsError, match=f"FT_{other}: it .* of FT_{one}"):
+        load_settings()
+    monkeypatch.setenv(f"FT_{other}", apart)
     load_settings()

@@ -75,7 +75,12 @@ def pass_drill(
             connection,
             "backup_verified",
             "restore_drills",
-            {"drill": drill, "restored_to": restored_to.isoformat()},
+            {
+                "drill": drill,
+                "restored_to": restored_to.isoformat(),
+                "recovery_seconds": recovery_seconds,
+                "loss_seconds": loss_seconds,
+            },
         )
 
 

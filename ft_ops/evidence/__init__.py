@@ -1,0 +1,26 @@
+"""Evidence for an auditor: what the operations did, chained by hash, signed, and verified offline.
+
+`acts` reads the operations' rows of the audit log, `chain` adds them to the chain in the bucket,
+`verify` examines a chain without database or network, and `page` tells what was done in a time.
+"""
+
+from ft_ops.evidence.acts import Act, acts_since
+from ft_ops.evidence.chain import Chain, open_chain
+from ft_ops.evidence.measured import Recovery, recoveries
+from ft_ops.evidence.page import Report, report, write_report
+from ft_ops.evidence.verify import Head, Verdict, verify_chain
+
+__all__ = [
+    "Act",
+    "Chain",
+    "Head",
+    "Recovery",
+    "Report",
+    "Verdict",
+    "acts_since",
+    "open_chain",
+    "recoveries",
+    "report",
+    "verify_chain",
+    "write_report",
+]

@@ -1,0 +1,158 @@
+"""The chain in the bucket: links that are written once, each signed and bound to the one before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.evidence import verify
+from ft_ops.evidence.acts import Act, from_entries, to_entry
+from ft_ops.evidence.verify import HEAD, Head, Verdict, canonical, link_name
+from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.s3.objects import objects, put_once, read_current, replace_current
+from ft_ops.settings import Settings
+
+ENTRIES: Final = 5_000
+"""Entries in one link, at most: a few megabytes."""
+
+LATE: Final = timedelta(days=2)
+"""How long the transaction of an act may take: its row bears the time at which it began, and
+appears when it is committed."""
+
+PROGRAM: Final = "verify.py"
+"""The program that verifies the chain lies beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain in a bucket, below ``prefix``, and the key that signs it."""
+
+    bucket: Bucket
+    prefix: str
+    key: Ed25519PrivateKey
+
+    def read(self) -> Verdict:
+        """The whole chain, verified by this key. An empty one has no problem and no head."""
+        files = self._files()
+        if not files:
+            return Verdict((), (), None)
+        return verify.verify_chain(files, [self.key.public_key()])
+
+    def append(
+        self,
+        acts: Callable[[datetime], Sequence[Act]],
+        now: datetime,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> Head | None:
+        """Chain every act that is not in it yet; the newest link, None while there is none.
+
+        ``acts`` gives what was done from a moment on. An OpsError when the chain is not whole:
+        nothing is added to a chain that somebody has changed. Two runs at once: the later one is
+        Refused by the link that it would have written, and its acts are chained by the next run.
+        """
+        verdict = self.read()
+        if verdict.problems:
+            raise OpsError(
+                f"chain of evidence {self.bucket.url(self.prefix)}",
+                cause="; ".join(verdict.problems[:5]),
+                next_step="somebody changed it, or the key: look at the versions of these objects, "
+                "and put the original ones back; FT_EVIDENCE_KEY_FILE must be the key that signed",
+            )
+        chained = from_entries(verdict.entries)
+        newest = max((act.created_at for act in chained), default=datetime(1970, 1, 1, tzinfo=UTC))
+        known = {act.id for act in chained}
+        fresh = [act for act in acts(newest - LATE if chained else newest) if act.id not in known]
+        head = verdict.head
+        for begin in range(0, len(fresh), ENTRIES):
+            head = self._add(head, fresh[begin : begin + ENTRIES], now)
+            log(f"link {head.number}: {min(begin + ENTRIES, len(fresh))} of {len(fresh)} acts")
+        if head is not None:
+            self._point_to(head, now)
+            self._lay_program()
+        return head
+
+    def _add(self, before: Head | None, acts: Sequence[Act], now: datetime) -> Head:
+        number = before.number + 1 if before else 1
+        content = self._signed(
+            "link",
+            {
+                "number": number,
+                "previous": before.sha256 if before else "",
+                "key": verify.key_name(self.key.public_key()),
+                "written_at": now.astimezone(UTC).isoformat(),
+                "entries": [to_entry(act) for act in acts],
+            },
+        )
+        put_once(self.bucket, f"{self.prefix}/{link_name(number)}", content)
+        return Head(number, hashlib.sha256(content).hexdigest())
+
+    def _point_to(self, head: Head, now: datetime) -> None:
+        """Write the head after its link: whoever dies in between leaves a link too many for it."""
+        content = self._signed(
+            "head",
+            {
+                "number": head.number,
+                "sha256": head.sha256,
+                "key": verify.key_name(self.key.public_key()),
+                "written_at": now.astimezone(UTC).isoformat(),
+            },
+        )
+        replace_current(self.bucket, f"{self.prefix}/{HEAD}", content)
+
+    def _lay_program(self) -> None:
+        """Lay the verifier and the public key beside the links: the bucket alone suffices."""
+        public = self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        name = verify.key_name(self.key.public_key())[:16]
+        for key, content in (
+            (f"program/{PROGRAM}", Path(verify.__file__).read_bytes()),
+            (f"program/{name}.pem", public),
+        ):
+            try:
+                put_once(self.bucket, f"{self.prefix}/{key}", content)
+            except Refused:
+                continue
+
+    def _signed(self, what: str, inner: Mapping[str, object]) -> bytes:
+        signature = self.key.sign(canonical({what: inner})).hex()
+        return canonical({what: inner, "signature": signature})
+
+    def _files(self) -> dict[str, bytes]:
+        return {
+            PurePosixPath(found.key).name: read_current(self.bucket, found.key)
+            for found in objects(self.bucket, f"{self.prefix}/")
+            if "/" not in found.key.removeprefix(f"{self.prefix}/")
+        }
+
+
+def open_chain(settings: Settings) -> Chain:
+    """The chain of this deployment; an OpsError when a setting of it is missing or unreadable."""
+    return Chain(
+        open_bucket(settings.require_archive_bucket()),
+        settings.evidence_prefix,
+        _private_key(settings.evidence_key_file),
+    )
+
+
+def _private_key(path: Path | None) -> Ed25519PrivateKey:
+    how = "make one by `openssl genpkey -algorithm ed25519 -out FILE`, readable by you alone"
+    if path is None:
+        raise OpsError("chain of evidence", cause="FT_EVIDENCE_KEY_FILE is not set", next_step=how)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise OpsError(f"FT_EVIDENCE_KEY_FILE {path}", cause=str(error), next_step=how) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise OpsError(f"FT_EVIDENCE_KEY_FILE {path}", cause="it is no Ed25519 key", next_step=how)
+    return key

@@ -1,0 +1,259 @@
+"""The chain in a real bucket: every act once, in any order of events; nothing on top of damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from ft_ops.definitions import defs
+from ft_ops.errors import OpsError, Refused
+from ft_ops.evidence import Act, Chain, acts_since
+from ft_ops.evidence import chain as module
+from ft_ops.evidence.verify import HEAD, link_name
+from ft_ops.pg.audit import write_audit
+from ft_ops.pg.connect import Connection, connected
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import hide, objects, read_current, replace_current
+from tests.fixtures.postgres import Database
+
+NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+@pytest.fixture
+def chain(bucket: Bucket) -> Chain:
+    return Chain(bucket, "evidence", KEY)
+
+
+def act(connection: Connection, number: int) -> None:
+    write_audit(connection, "test.act", "tests", {"number": number})
+
+
+def append(chain: Chain, connection: Connection) -> int:
+    """Chain what is new; the number of links."""
+    head = chain.append(lambda since: acts_since(connection, since), NOW)
+    return head.number if head else 0
+
+
+def chained(chain: Chain) -> list[object]:
+    """The numbers of the acts in a chain that must be whole."""
+    verdict = chain.read()
+    assert verdict.problems == ()
+    return [entry["details"]["number"] for entry in verdict.entries]  # type: ignore[index]
+
+
+def test_each_act_is_chained_once(chain: Chain, connection: Connection) -> None:
+    assert append(chain, connection) == 0
+    act(connection, 1)
+    act(connection, 2)
+    assert append(chain, connection) == 1
+    assert append(chain, connection) == 1
+    act(connection, 3)
+    assert append(chain, connection) == 2
+    assert chained(chain) == [1, 2, 3]
+
+
+def test_acts_by_others_are_no_evidence(chain: Chain, connection: Connection) -> None:
+    user = uuid4()
+    connection.execute(
+        "INSERT INTO users (id, clerk_id, email, display_name) VALUES (%s, 'a', 'a@b.c', 'a')",
+        [user],
+    )
+    connection.execute("INSERT INTO audit_log (user_id, action) VALUES (%s, 'forged')", [user])
+    assert append(chain, connection) == 0
+
+
+def test_an_act_that_is_committed_late_is_chained(
+    chain: Chain, connection: Connection, database: Database
+) -> None:
+    """Its row bears the time at which its transaction began."""
+    with connected(database.url, application="tests") as slow, slow.transaction():
+        act(slow, 1)
+        act(connection, 2)
+        append(chain, connection)
+    append(chain, connection)
+    assert chained(chain) == [2, 1]
+
+
+def test_many_acts_are_several_links(
+    chain: Chain, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ENTRIES", 2)
+    for number in range(5):
+        act(connection, number)
+    assert append(chain, connection) == 3
+    assert chained(chain) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("dies_before", ["put_once", "replace_current"])
+def test_a_run_that_dies_is_taken_up(
+    chain: Chain, connection: Connection, monkeypatch: pytest.MonkeyPatch, dies_before: str
+) -> None:
+    act(connection, 1)
+    append(chain, connection)
+    act(connection, 2)
+
+    def die(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, dies_before, die)
+        with pytest.raises(KeyboardInterrupt):
+            append(chain, connection)
+    assert append(chain, connection) == 2
+    assert chained(chain) == [1, 2]
+
+
+def test_the_slower_of_two_runs_is_refused_and_loses_nothing(
+    chain: Chain, connection: Connection
+) -> None:
+    act(connection, 1)
+
+    def while_another_writes(since: datetime) -> list[Act]:
+        found = acts_since(connection, since)
+        append(chain, connection)
+        return found
+
+    with pytest.raises(Refused):
+        chain.append(while_another_writes, NOW)
+    assert append(chain, connection) == 1
+    assert chained(chain) == [1]
+
+
+def _hide_first(chain: Chain) -> None:
+    hide(chain.bucket, f"evidence/{link_name(1)}")
+
+
+def _edit_first(chain: Chain) -> None:
+    key = f"evidence/{link_name(1)}"
+    replace_current(chain.bucket, key, read_current(chain.bucket, key).replace(b"test", b"best"))
+
+
+def _hide_head(chain: Chain) -> None:
+    hide(chain.bucket, f"evidence/{HEAD}")
+
+
+@pytest.mark.parametrize("damage", [_hide_first, _edit_first, _hide_head])
+def test_nothing_is_added_to_a_chain_that_somebody_has_changed(
+    chain: Chain, connection: Connection, damage: Callable[[Chain], None]
+) -> None:
+    for number in (1, 2):
+        act(connection, number)
+        append(chain, connection)
+    damage(chain)
+    act(connection, 3)
+    with pytest.raises(OpsError, match=r"chain of evidence s3://.*somebody changed it"):
+        append(chain, connection)
+    assert not list(objects(chain.bucket, f"evidence/{link_name(3)}"))
+
+
+def test_another_key_is_refused(chain: Chain, connection: Connection) -> None:
+    act(connection, 1)
+    append(chain, connection)
+    other = Chain(chain.bucket, chain.prefix, Ed25519PrivateKey.generate())
+    with pytest.raises(OpsError, match="FT_EVIDENCE_KEY_FILE must be the key"):
+        append(other, connection)
+
+
+def test_the_program_and_the_public_key_lie_beside_the_links(
+    chain: Chain, connection: Connection
+) -> None:
+    act(connection, 1)
+    append(chain, connection)
+    names = {found.key for found in objects(chain.bucket, "evidence/program/")}
+    assert "evidence/program/verify.py" in names
+    [key] = names - {"evidence/program/verify.py"}
+    assert read_current(chain.bucket, key).startswith(b"-----BEGIN PUBLIC KEY-----")
+
+
+@pytest.fixture
+def deployed(
+    database: Database, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The environment of a deployment, and where its key is to be."""
+    monkeypatch.setenv("FT_DATABASE_URL", database.url)
+    monkeypatch.setenv("FT_ARCHIVE_BUCKET", bucket.name)
+    monkeypatch.setenv("FT_EVIDENCE_KEY_FILE", str(tmp_path / "key.pem"))
+    return tmp_path / "key.pem"
+
+
+def run() -> dg.ExecuteInProcessResult:
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("chain_evidence")
+        return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def outcomes(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+
+
+def test_without_a_key_and_targets_a_run_chains_nothing_and_alarms_nobody(
+    deployed: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FT_EVIDENCE_KEY_FILE")
+    result = run()
+    assert result.success
+    assert all(outcomes(result).values())
+    assert not list(objects(bucket, ""))
+
+
+def test_a_missing_key_fails_with_the_way_to_make_one(deployed: Path) -> None:
+    result = run()
+    assert not result.success
+    assert "openssl genpkey -algorithm ed25519" in str(
+        result.failure_data_for_node("evidence_chain")
+    )
+
+
+@pytest.mark.parametrize(
+    ("recovery_seconds", "loss_seconds", "met"),
+    [(60.0, 60.0, (True, True)), (61.0, 60.0, (False, True)), (60.0, 61.0, (True, False))],
+)
+def test_what_the_newest_drill_measured_is_held_against_the_targets(
+    deployed: Path,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    recovery_seconds: float,
+    loss_seconds: float,
+    met: tuple[bool, bool],
+) -> None:
+    deployed.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    monkeypatch.setenv("FT_RTO_MINUTES", "1")
+    monkeypatch.setenv("FT_RPO_MINUTES", "1")
+    assert set(outcomes(run()).values()) == {False}, "nothing was measured yet"
+    write_audit(
+        connection,
+        "backup_verified",
+        "restore_drills",
+        {"drill": 1, "recovery_seconds": recovery_seconds, "loss_seconds": loss_seconds},
+    )
+    result = run()
+    assert result.success
+    assert outcomes(result) == {
+        "recovery_time_within_target": met[0],
+        "recovery_point_within_target": met[1],
+    }
+    [made] = result.asset_materializations_for_node("evidence_chain")
+    assert made.metadata["links"].value == 1
+
+
+def test_a_measurement_of_last_week_is_none(
+    deployed: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FT_EVIDENCE_KEY_FILE")
+    monkeypatch.setenv("FT_RTO_MINUTES", "1")
+    write_audit(
+        connection, "backup_verified", "restore_drills", {"drill": 1, "recovery_seconds": 5.0}
+    )
+    assert outcomes(run())["recovery_time_within_target"]
+    monkeypatch.setattr(
+        "ft_ops.evidence.assets.utc_now", lambda: datetime.now(UTC) + timedelta(days=8)
+    )
+    assert not outcomes(run())["recovery_time_within_target"]
