@@ -35,6 +35,15 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
         assert not anchor or anchor in headings(file), link
 
 
+def test_every_file_and_room_on_the_page_of_the_architecture_exists() -> None:
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+/?(?:\.py)?)`", prose(DOCS / "architecture.md")))
+    assert named
+    for name in named:
+        places = [ROOT / name, ROOT / "ft_ops" / name, ROOT / "ft_ops" / "archive" / name]
+        places += [ROOT / "ft_ops" / "orchestration" / name]
+        assert any(p.exists() or p.with_suffix(".py").exists() for p in places), name
+
+
 def test_every_page_that_the_code_names_exists() -> None:
     for path in CODE:
         for name in re.findall(r"docs/[\w-]+\.md", path.read_text(encoding="utf-8")):
