@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -18,6 +21,27 @@ def test_nothing_is_missing_from_a_whole_archive(world: World) -> None:
     world.segment(MONTH, thread=1)
     world.archive()
     assert missing(world.connection, world.bucket) == {}
+
+
+def test_lists_that_were_uploaded_in_parts_are_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 has no SHA-256 of their content then: a large month is purged all the same."""
+    client: Any = world.bucket.client
+    head = client.head_object
+
+    def head_object(**names: Any) -> Any:
+        found = head(**names)
+        if found.get("StorageClass", "STANDARD") == "STANDARD":
+            found["ChecksumSHA256"] = f"{base64.b64encode(bytes(32)).decode()}-2"
+        return found
+
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    monkeypatch.setattr(client, "head_object", head_object)
+    assert missing(world.connection, world.bucket) == {}
+    assert world.purge().generation.state == "purged"
 
 
 @pytest.mark.parametrize("table", ["content_tags", "subjects", "proven_segments", "manifest"])

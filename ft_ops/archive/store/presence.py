@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
@@ -16,15 +17,20 @@ from ft_ops.s3.objects import head, read_object
 def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
     """What of a proven generation is not there as it is recorded, in words.
 
-    Every recorded version with its size, SHA-256 and class, and a manifest that says what the
-    ledger says. One HEAD an object, which needs no thaw, and one small STANDARD object read.
+    Every recorded version with its size and class, what lies in Glacier with its SHA-256 too, and
+    a manifest that says what the ledger says. A list in STANDARD that was uploaded in parts has a
+    checksum of its parts' checksums: its SHA-256 is compared whenever it is read. One HEAD an
+    object, which needs no thaw, and one small STANDARD object read.
     """
+    parts = generation.parts()
     for item in generation.objects:
         try:
             found = head(bucket, item.stored)
         except OpsError as error:
             yield str(error)
             continue
+        if item not in parts:
+            found = replace(found, sha256=item.stored.sha256)
         if found != item.stored:
             yield f"{item.stored.key} is {found}, recorded: {item.stored}"
     try:
