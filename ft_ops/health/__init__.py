@@ -1,14 +1,13 @@
 """Health: latency, capacity and connections, measured and kept over time."""
 
+from ft_ops.health.capacity.disk import Outlook, outlook, volume_size
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.health.capacity.pictures import capacity_picture, sparkline
 from ft_ops.health.capacity.sizes import (
     Growth,
-    Outlook,
     Sizes,
     beyond_projection,
     measure_sizes,
-    outlook,
 )
 from ft_ops.health.connections.sessions import Connections, look_at_connections
 from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
@@ -17,8 +16,8 @@ from ft_ops.health.latency.targets import SlowQuery, Verdict, judge
 from ft_ops.health.samples import (
     Sample,
     TimedSample,
+    current_samples,
     forget_samples,
-    latest_samples,
     series,
     write_samples,
 )
@@ -41,10 +40,10 @@ __all__ = [
     "Verdict",
     "beyond_projection",
     "capacity_picture",
+    "current_samples",
     "forecast",
     "forget_samples",
     "judge",
-    "latest_samples",
     "look_at_connections",
     "measure_latency",
     "measure_sizes",
@@ -54,5 +53,6 @@ __all__ = [
     "series",
     "sparkline",
     "standings",
+    "volume_size",
     "write_samples",
 ]

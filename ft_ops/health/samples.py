@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from psycopg.rows import class_row
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.standing import Point
+
+_MEASURED_WITH: Final = {
+    "replica_lag_seconds": "connections",
+    "slot_retained_bytes": "connections",
+    "volume_bytes": "database_bytes",
+    "volume_size_bytes": "database_bytes",
+    "partition_bytes": "database_bytes",
+    "archive_bytes": "database_bytes",
+}
+"""Metrics of things that there may be none of, and one that is measured with them each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,23 @@ def latest_samples(connection: Connection, since: datetime) -> list[TimedSample]
     """The newest value of every figure that was taken since."""
     with connection.cursor(row_factory=class_row(TimedSample)) as cursor:
         return cursor.execute(statement("health/latest_samples"), {"since": since}).fetchall()
+
+
+def current_samples(connection: Connection, since: datetime) -> list[TimedSample]:
+    """The newest value of every figure that still stands.
+
+    What is gone, a slot or a replica, is no longer measured: its last figure tells of nothing.
+    """
+    found = latest_samples(connection, since)
+    newest: dict[str, datetime] = {}
+    for sample in found:
+        newest[sample.metric] = max(sample.sampled_at, newest.get(sample.metric, sample.sampled_at))
+    return [
+        sample
+        for sample in found
+        if sample.sampled_at >= newest.get(_MEASURED_WITH.get(sample.metric, ""), sample.sampled_at)
+        and sample.sampled_at == newest[sample.metric]
+    ]
 
 
 def forget_samples(connection: Connection, before: datetime) -> Forgotten:

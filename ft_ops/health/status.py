@@ -8,16 +8,22 @@ from functools import partial
 from typing import Final
 
 from ft_ops.format import human_bytes, human_duration
-from ft_ops.health.capacity.sizes import Outlook, outlook
+from ft_ops.health.capacity.disk import (
+    MAIN,
+    SIZE_METRIC,
+    USED_METRIC,
+    Outlook,
+    judge_disk,
+    outlook,
+)
 from ft_ops.health.latency.queries import screens
-from ft_ops.health.samples import TimedSample, latest_samples, series
+from ft_ops.health.samples import TimedSample, current_samples, latest_samples, series
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
 from ft_ops.standing import ONCE_A_DAY, Standing, Status, age_in_words, asked, stale_since
 
 _HISTORY: Final = timedelta(days=60)
 _NEARLY_FULL: Final = 0.8
-_SOON: Final = timedelta(days=30)
 _LOOKED_AT: Final = timedelta(days=7)
 _ONCE_AN_HOUR: Final = timedelta(hours=2)
 _NOT_MEASURED: Final = "not measured this week"
@@ -70,69 +76,58 @@ def _latency(connection: Connection, settings: Settings, now: datetime) -> Itera
 
 
 def _capacity(connection: Connection, settings: Settings, now: datetime) -> Iterator[Standing]:
-    """The database's size, its growth, and when the disk is full."""
-    newest = _figures(connection, now).get(("database_bytes", ""))
+    """The database's size, and for each volume how full it is and when it will be."""
+    figures = _figures(connection, now)
+    newest = figures.get(("database_bytes", ""))
     section = "disk_headroom"
     if newest is None:
         yield Standing("capacity", "database", Status.UNKNOWN, _NOT_MEASURED, section=section)
         return
-    known = outlook(connection, now)
-    growth = (
-        f"{human_bytes(known.forecast.daily_growth)} a day"
-        if known.forecast is not None
-        else "too little history for a forecast"
-    )
     since = stale_since(newest.sampled_at, now, ONCE_A_DAY)
     yield Standing(
         "capacity",
         "database",
         Status.UNKNOWN if since else Status.GOOD,
         human_bytes(newest.value),
-        f"{growth}{_age_words(newest, now, since)}",
+        _age_words(newest, now, since).removeprefix(", "),
         since=since,
         section=section,
-        history=known.history,
+        history=tuple(series(connection, "database_bytes", "", now - _HISTORY)),
     )
-    yield _disk(newest, known, settings, now, growth)
+    volumes = [s for s in current_samples(connection, now - _LOOKED_AT) if s.metric == USED_METRIC]
+    if not volumes:
+        yield Standing("capacity", "disk", Status.UNKNOWN, _NOT_MEASURED, section=section)
+    for used in volumes:
+        size = figures.get((SIZE_METRIC, used.subject))
+        yield _disk(used, size, outlook(connection, now, used.subject), settings, now)
 
 
 def _disk(
-    newest: TimedSample, known: Outlook, settings: Settings, now: datetime, growth: str
+    used: TimedSample,
+    size: TimedSample | None,
+    ahead: Outlook,
+    settings: Settings,
+    now: datetime,
 ) -> Standing:
-    section = "disk_headroom"
-    if settings.database_volume_gb is None:
-        return Standing(
-            "capacity",
-            "disk",
-            Status.UNKNOWN,
-            "not known",
-            "FT_DATABASE_VOLUME_GB is not set",
-            section=section,
-        )
-    limit = settings.database_volume_gb * 1e9
-    ahead = known.forecast
-    expected = ahead.reaches(limit) if ahead is not None else None
-    earliest = ahead.may_reach(limit) if ahead is not None else None
-    status = Status.GOOD
-    if newest.value >= _NEARLY_FULL * limit:
-        status = Status.WARNING
-    if earliest is not None and earliest - now.date() <= timedelta(days=settings.disk_warning_days):
-        status = Status.WARNING
-    if newest.value >= limit or (expected is not None and expected - now.date() <= _SOON):
-        status = Status.BAD
-    full = "not in two years"
-    if earliest is not None:
-        about = f"full about {expected}" if expected is not None else "it may be full"
-        full = f"{about}, {earliest} at the earliest"
-    since = stale_since(newest.sampled_at, now, ONCE_A_DAY)
+    verdict = judge_disk(
+        used.subject,
+        used.value,
+        None if size is None else size.value,
+        ahead.forecast,
+        today=now.date(),
+        warning_days=settings.disk_warning_days,
+    )
+    since = stale_since(used.sampled_at, now, ONCE_A_DAY)
     return Standing(
         "capacity",
-        "disk",
-        max(status, Status.UNKNOWN) if since else status,
-        f"{newest.value / limit:.0%} of {human_bytes(limit)}",
-        full if ahead is not None else growth,
+        "disk" if used.subject == MAIN else f"disk of {used.subject}",
+        max(verdict.status, Status.UNKNOWN) if since else verdict.status,
+        verdict.figure,
+        f"{verdict.reason}{_age_words(used, now, since)}",
         since=since,
-        section=section,
+        section="disk_headroom",
+        history=ahead.history,
+        limit=None if size is None else size.value,
     )
 
 

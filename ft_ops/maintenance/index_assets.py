@@ -256,7 +256,9 @@ def _terms(settings: Settings, run_id: str) -> Terms:
         gates=Gates(
             longest_snapshot_seconds=settings.reindex_longest_snapshot_seconds,
             max_lag_bytes=settings.reindex_max_lag_mb * MEGABYTE,
-            free_disk=free_disk_here if volume_gb is None else free_disk_of(int(volume_gb * 1e9)),
+            free_disk=free_disk_here
+            if volume_gb is None
+            else free_disk_of(round(volume_gb * 1e9), settings.other_volumes_bytes),
         ),
         canary_limit_ms=settings.reindex_canary_limit_ms,
         deadline=time.monotonic() + 60 * settings.maintenance_window_minutes,

@@ -11,8 +11,9 @@ from ft_ops.clock import utc_now
 from ft_ops.health import (
     Sample,
     capacity_picture,
-    latest_samples,
+    current_samples,
     outlook,
+    volume_size,
     write_samples,
 )
 from ft_ops.orchestration.jobs import OWNERS
@@ -60,7 +61,7 @@ def overview_of(assembled: Callable[[], dg.Definitions]) -> dg.AssetsDefinition:
             *dagsters_standings(context.instance, assembled(), context.run, now),
             *ask_rooms(connect, settings, now),
         ]
-        pictures, unkept = _kept(connect, standings, settings, now)
+        pictures, unkept = _kept(connect, standings, now)
         standings += unkept
         counts = Counter(standing.status for standing in standings)
         return dg.MaterializeResult(
@@ -91,7 +92,7 @@ def exported_metrics(
 ) -> dg.MaterializeResult[None]:
     with as_failure():
         with database.connect("exported metrics") as connection:
-            samples = latest_samples(connection, utc_now() - _LATEST)
+            samples = current_samples(connection, utc_now() - _LATEST)
         registry = registry_of(samples)
         ways = []
         if settings.metrics_textfile is not None:
@@ -115,20 +116,18 @@ def exported_metrics(
 def _kept(
     connect: Callable[[], AbstractContextManager[Connection]],
     standings: Sequence[Standing],
-    settings: Settings,
     now: datetime,
 ) -> tuple[list[Picture], list[Standing]]:
-    """The picture of the database's size, once the page's own figures are kept; or why not."""
+    """The picture of the server's volume, once the page's own figures are kept; or why not."""
     pictures: list[Picture] = []
 
     def keep() -> list[Standing]:
         with connect() as connection:
             write_samples(connection, _samples(standings), now)
             ahead = outlook(connection, now)
+            size = volume_size(connection, now)
         if ahead.history:
-            limit = settings.database_volume_gb
-            drawn = capacity_picture(ahead, limit * 1e9 if limit is not None else None)
-            pictures.append(Picture("Size of the database", drawn))
+            pictures.append(Picture("The server's volume", capacity_picture(ahead, size)))
         return []
 
     return pictures, asked("overview", "figures for the metrics", keep, section="make_overview")

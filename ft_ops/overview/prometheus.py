@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,6 @@ _TIMEOUT_SECONDS = 10
 
 def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
     """A gauge ``ft_<metric>{subject="…"}`` a figure, with the moment when each was taken."""
-    taken_samples = _without_what_is_gone(list(samples))
     registry = CollectorRegistry()
     gauges: dict[str, Gauge] = {}
     taken = Gauge(
@@ -32,7 +31,7 @@ def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
         registry=registry,
     )
     newest: dict[str, float] = {}
-    for sample in taken_samples:
+    for sample in samples:
         if sample.metric not in gauges:
             gauges[sample.metric] = Gauge(
                 f"ft_{sample.metric}",
@@ -46,13 +45,6 @@ def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
     for metric, moment in newest.items():
         taken.labels(metric=metric).set(moment)
     return registry
-
-
-def _without_what_is_gone(samples: Sequence[TimedSample]) -> list[TimedSample]:
-    """A thing that is no longer on the page keeps no status: only those of the newest page stay."""
-    pages = [s.sampled_at for s in samples if s.metric == STANDING_METRIC]
-    newest = max(pages, default=None)
-    return [s for s in samples if s.metric != STANDING_METRIC or s.sampled_at == newest]
 
 
 def write_textfile(registry: CollectorRegistry, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -44,6 +45,22 @@ def names(value: object) -> object:
     if isinstance(value, str):
         return frozenset(name.strip() for name in value.split(",") if name.strip())
     return value
+
+
+def named_sizes(value: object) -> object:
+    """Positive numbers by name from text, fast=200, slow=50; anything else is left as it is."""
+    if not isinstance(value, str):
+        return value
+    sizes: dict[str, float] = {}
+    for part in filter(None, map(str.strip, value.split(","))):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        try:
+            sizes[name] = float(number)
+        except ValueError:
+            sizes[name] = 0.0
+        if not name or not 0 < sizes[name] < math.inf:
+            raise ValueError(f"it needs a name, an equals sign and a number above 0, not {part!r}")
+    return sizes
 
 
 def folder(prefix: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
@@ -18,6 +19,7 @@ _NOUNS: dict[object, str] = {
     Month: "a month",
     Path: "a path",
     frozenset: "names, comma separated",
+    Mapping: "names with numbers, comma separated",
 }
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Annotated
 
-from ft_ops.settings.base import RoomSettings
+from pydantic import BeforeValidator, Field
+
+from ft_ops.settings.base import RoomSettings, named_sizes
 
 
 class MaintenanceSettings(RoomSettings):
@@ -51,6 +54,16 @@ class MaintenanceSettings(RoomSettings):
         default=None,
         gt=0,
         description="Size (units of 10^9 bytes) of the volume that holds the server's databases "
-        "and WAL and nothing else. Unset, nobody is told when it will be full, and indexes "
-        "are rebuilt only where the server runs on this machine.",
+        "and WAL and nothing else. Unset, the volume is looked at where the server runs on this "
+        "machine; elsewhere nobody is told when it will be full, and no index is rebuilt.",
     )
+    other_volumes_gb: Annotated[Mapping[str, float], BeforeValidator(named_sizes)] = Field(
+        default_factory=dict,
+        examples=["fast=200, pg_wal=50"],
+        description="Tablespaces, or pg_wal, that have a volume of their own, with its size (units "
+        "of 10^9 bytes). All others are on that of FT_DATABASE_VOLUME_GB.",
+    )
+
+    @property
+    def other_volumes_bytes(self) -> dict[str, int]:
+        return {name: round(1e9 * size) for name, size in self.other_volumes_gb.items()}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from ft_ops.health.capacity.disk import Outlook
 from ft_ops.health.capacity.forecast import Forecast
 from ft_ops.health.capacity.pictures import (
     BLUE,
@@ -20,7 +21,7 @@ from ft_ops.health.capacity.pictures import (
     growth_picture,
     sparkline,
 )
-from ft_ops.health.capacity.sizes import Growth, Outlook
+from ft_ops.health.capacity.sizes import Growth
 from ft_ops.months import Month
 from ft_ops.standing import Point
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from ft_ops.health import Sample, forget_samples, latest_samples, series, write_samples
+from ft_ops.health import Sample, current_samples, forget_samples, series, write_samples
+from ft_ops.health.samples import latest_samples
 from ft_ops.pg.connect import Connection
 from ft_ops.schema import ensure_hypertable
 from tests.fixtures.postgres import Database
@@ -44,6 +45,20 @@ def test_the_latest_of_each_figure_is_found_unless_it_is_too_old(connection: Con
         ("table_bytes", "other", 0.0, NOW),
         ("table_bytes", "public.users", 42.0, NOW + DAY),
     ]
+
+
+def test_what_is_gone_has_no_current_figure(connection: Connection) -> None:
+    """A dropped slot's last figure is history; so is that of one of two."""
+    slots = [Sample("slot_retained_bytes", name, 9e9) for name in ("kept", "dropped")]
+    write_samples(connection, [Sample("connections", "used", 5), *slots], NOW - DAY)
+    write_samples(connection, [Sample("connections", "used", 6), slots[0]], NOW)
+    found = current_samples(connection, NOW - 7 * DAY)
+    assert {(s.metric, s.subject) for s in found} == {
+        ("connections", "used"),
+        ("slot_retained_bytes", "kept"),
+    }
+    write_samples(connection, [Sample("connections", "used", 6)], NOW + DAY)
+    assert [s.metric for s in current_samples(connection, NOW - 7 * DAY)] == ["connections"]
 
 
 def test_a_plain_table_forgets_exactly_what_is_too_old(connection: Connection) -> None:

@@ -235,8 +235,8 @@ FAULTS = [
     Fault(
         "capacity: disk",
         Status.BAD,
-        set_sample("database_bytes", "", 100e9),
-        set_sample("database_bytes", "", 10e9),
+        set_sample("volume_bytes", "server", 95e9),
+        set_sample("volume_bytes", "server", 10e9),
     ),
     Fault(
         "connections: connections",
@@ -358,6 +358,8 @@ def make_healthy(connection: Connection) -> None:
     samples = [Sample("screen_p95_ms", s.name, s.target_ms - 1) for s in screens(SETTINGS)]
     samples += [
         Sample("database_bytes", "", 10e9),
+        Sample("volume_bytes", "server", 10e9),
+        Sample("volume_size_bytes", "server", 100e9),
         Sample("connections", "used", 79),
         Sample("connections", "available", 100),
         Sample("oldest_snapshot_seconds", "", 299),

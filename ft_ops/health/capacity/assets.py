@@ -1,29 +1,39 @@
 """Sizes, growth and what they lead to, as an asset and its checks."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import dagster as dg
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
+from ft_ops.health.capacity.disk import (
+    DiskVerdict,
+    Outlook,
+    judge_disk,
+    measure_volumes,
+    outlook,
+    volume_samples,
+)
 from ft_ops.health.capacity.pictures import capacity_picture, growth_picture
 from ft_ops.health.capacity.sizes import (
     PROJECTED_CONTENT_BYTES,
     PROJECTED_FAMILIES,
     PROJECTED_SEGMENTS,
-    Outlook,
     Sizes,
     beyond_projection,
     measure_sizes,
-    outlook,
 )
 from ft_ops.health.defs import problems_check
 from ft_ops.health.samples import forget_samples, write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.disk import Volume
 from ft_ops.settings import Settings
+from ft_ops.standing import Status
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
 
@@ -37,7 +47,9 @@ from ft_ops.settings import Settings
         dg.AssetCheckSpec(
             "disk_headroom",
             asset="capacity",
-            description="The disk is not expected to be full within FT_DISK_WARNING_DAYS.",
+            description="The server's volumes, with all databases, the log and temporary files, "
+            "are less than 80 % full (an error from 95 % on), and none of them is expected to be "
+            "full within FT_DISK_WARNING_DAYS.",
         ),
         dg.AssetCheckSpec(
             "growth_within_projection",
@@ -47,8 +59,9 @@ from ft_ops.settings import Settings
         ),
     ],
     description=(
-        "Sizes of tables, indexes, partitions and archives, kept over time; growth by month "
-        "against the projections, a forecast with its band, and the day the disk is full."
+        "Sizes of the server's volumes, tables, indexes, partitions and archives, kept over time; "
+        "growth by month against the projections, a forecast with its band, and the day on which "
+        "a volume is full."
     ),
 )
 def capacity(
@@ -57,15 +70,17 @@ def capacity(
     now = utc_now()
     with as_failure(), database.connect("capacity") as connection:
         sizes = measure_sizes(connection, now)
-        write_samples(connection, sizes.samples(), now)
+        found = measure_volumes(connection, settings)
+        write_samples(connection, [*sizes.samples(), *volume_samples(found)], now)
         forgotten = forget_samples(connection, now - timedelta(days=settings.metric_keep_days))
-        ahead = outlook(connection, now)
-    limit = settings.database_volume_gb * 1e9 if settings.database_volume_gb is not None else None
+        disks = _verdicts(connection, found, settings, now)
     return dg.MaterializeResult(
         metadata={
             "database": human_bytes(sizes.database_bytes),
-            "forecast": dg.MetadataValue.md(
-                f"{_outlook_words(ahead, limit)}\n\n![]({capacity_picture(ahead, limit)})"
+            "forecast": _forecasts(disks),
+            "volumes": table(
+                ["volume", "bytes used", "bytes", "what fills it"],
+                ((v.name, v.used_bytes, v.size_bytes, "; ".join(v.words)) for v in found),
             ),
             "growth": dg.MetadataValue.md(
                 f"![]({growth_picture(sizes.growth, PROJECTED_SEGMENTS)})"
@@ -81,24 +96,23 @@ def capacity(
             "samples removed": f"{forgotten.number} {forgotten.of}",
         },
         check_results=[
-            _disk_check(sizes, ahead, limit, settings),
+            _disk_check(disks),
             _growth_check(beyond_projection(sizes.growth, now, settings.growth_tolerance)),
         ],
     )
 
 
-def _outlook_words(ahead: Outlook, limit: float | None) -> str:
-    if ahead.forecast is None:
-        return f"Too little history for a forecast: {len(ahead.history)} figures."
-    growth = f"It grows by {human_bytes(ahead.forecast.daily_growth)} a day."
-    if limit is None:
-        return f"{growth} FT_DATABASE_VOLUME_GB is not set."
-    expected, earliest = ahead.forecast.reaches(limit), ahead.forecast.may_reach(limit)
-    if earliest is None:
-        return f"{growth} The disk is not full within two years."
-    if expected is None:
-        return f"{growth} The disk may be full on {earliest} at the earliest."
-    return f"{growth} The disk is full about {expected}, on {earliest} at the earliest."
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    volume: Volume
+    ahead: Outlook
+    verdict: DiskVerdict
+
+    @property
+    def words(self) -> str:
+        """How it is, and what fills it."""
+        fills = ", ".join(self.volume.words)
+        return f"{self.verdict.words}; {fills}" if fills else self.verdict.words
 
 
 def _growth_table(sizes: Sizes) -> dg.MetadataValue:
@@ -115,25 +129,41 @@ def _growth_table(sizes: Sizes) -> dg.MetadataValue:
     )
 
 
-def _disk_check(
-    sizes: Sizes, ahead: Outlook, limit: float | None, settings: Settings
-) -> dg.AssetCheckResult:
-    if limit is None:
-        return dg.AssetCheckResult(
-            check_name="disk_headroom",
-            passed=True,
-            description="not judged: FT_DATABASE_VOLUME_GB is not set",
+def _verdicts(
+    connection: Connection, found: Sequence[Volume], settings: Settings, now: datetime
+) -> list[_Disk]:
+    """Each volume with where it is going and how it is; the worst first."""
+    disks = []
+    for volume in found:
+        ahead = outlook(connection, now, volume.name)
+        verdict = judge_disk(
+            volume.name,
+            volume.used_bytes,
+            volume.size_bytes,
+            ahead.forecast,
+            today=now.date(),
+            warning_days=settings.disk_warning_days,
         )
-    is_full = sizes.database_bytes >= limit
-    earliest = ahead.forecast.may_reach(limit) if ahead.forecast is not None else None
-    horizon = utc_now().date() + timedelta(days=settings.disk_warning_days)
-    is_near = earliest is not None and earliest <= horizon
-    share = f"{sizes.database_bytes / limit:.0%} of {human_bytes(limit)} are used"
+        disks.append(_Disk(volume, ahead, verdict))
+    return sorted(disks, key=lambda disk: disk.verdict.status, reverse=True)
+
+
+def _disk_check(disks: Sequence[_Disk]) -> dg.AssetCheckResult:
+    worst = disks[0].verdict.status
     return dg.AssetCheckResult(
         check_name="disk_headroom",
-        passed=not is_full and not is_near,
-        severity=dg.AssetCheckSeverity.ERROR if is_full else dg.AssetCheckSeverity.WARN,
-        description=f"{share}. {_outlook_words(ahead, limit)}",
+        passed=worst == Status.GOOD,
+        severity=dg.AssetCheckSeverity.ERROR if worst == Status.BAD else dg.AssetCheckSeverity.WARN,
+        description=". ".join(disk.words for disk in disks),
+    )
+
+
+def _forecasts(disks: Sequence[_Disk]) -> dg.MetadataValue:
+    return dg.MetadataValue.md(
+        "\n\n".join(
+            f"{disk.verdict.words}\n\n![]({capacity_picture(disk.ahead, disk.volume.size_bytes)})"
+            for disk in disks
+        )
     )
 
 

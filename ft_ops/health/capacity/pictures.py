@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ft_ops.format import human_bytes
-from ft_ops.health.capacity.sizes import Growth, Outlook
+from ft_ops.health.capacity.disk import Outlook
+from ft_ops.health.capacity.sizes import Growth
 from ft_ops.standing import Point
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _SHOWN_DAYS = 365
 
 
 def capacity_picture(outlook: Outlook, limit_bytes: float | None) -> str:
-    """The database's size so far, its forecast with the 90 % band, and the limit."""
+    """What is used of a volume so far, its forecast with the 90 % band, and its size."""
     from matplotlib.ticker import FuncFormatter
 
     figure, axes = _figure(height=2.8)
@@ -48,7 +49,7 @@ def capacity_picture(outlook: Outlook, limit_bytes: float | None) -> str:
             label="90 % of cases",
         )
     if limit_bytes is not None:
-        axes.axhline(limit_bytes, color=RED, linewidth=1.5, label="FT_DATABASE_VOLUME_GB")
+        axes.axhline(limit_bytes, color=RED, linewidth=1.5, label="the volume")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: human_bytes(value)))
     _dates(axes)

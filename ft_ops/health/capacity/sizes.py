@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.archive import stored_bytes
-from ft_ops.health.capacity.forecast import Forecast, forecast
-from ft_ops.health.samples import Sample, series
+from ft_ops.health.samples import Sample
 from ft_ops.months import Month
 from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.catalog import partition_sizes
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import lock_timeout
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.standing import Point
 from ft_ops.storage import content_bytes
 
 PROJECTED_SEGMENTS: Final = 150_000
@@ -29,7 +27,6 @@ PROJECTED_CONTENT_BYTES: Final = 100 * 10**9
 
 PARTITIONED: Final = ("content_segments", "archived_content_segments", "audit_log")
 _GROWTH_MONTHS: Final = 13
-_HISTORY: Final = timedelta(days=400)
 _LOCK_WAIT_MS: Final = 250
 
 
@@ -83,14 +80,6 @@ class Sizes:
         return samples
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """The database's size over time and where it is going. None where history is too short."""
-
-    history: tuple[Point, ...]
-    forecast: Forecast | None
-
-
 def measure_sizes(connection: Connection, now: datetime) -> Sizes:
     """Measure the database, and count what the last thirteen months brought. Waits for no table."""
     row = connection.execute(statement("health/database_bytes")).fetchone()
@@ -115,12 +104,6 @@ def measure_sizes(connection: Connection, now: datetime) -> Sizes:
 def _tables(connection: Connection, locked: Locked) -> list[TableSize]:
     with connection.cursor(row_factory=class_row(TableSize)) as cursor:
         return cursor.execute(statement("health/table_sizes"), {"locked": locked.oids}).fetchall()
-
-
-def outlook(connection: Connection, now: datetime) -> Outlook:
-    """The recorded sizes of the database, and their forecast."""
-    history = series(connection, "database_bytes", "", now - _HISTORY)
-    return Outlook(tuple(history), forecast(history))
 
 
 def beyond_projection(growth: Sequence[Growth], now: datetime, tolerance: float) -> list[str]:

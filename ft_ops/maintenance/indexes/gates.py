@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from ft_ops.maintenance.indexes.candidates import Candidate
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.disk import server_files, volume_here, volumes
 from ft_ops.pg.sqlfiles import statement
 
 _FREE_FACTOR: Final = 2
@@ -42,26 +41,19 @@ def closed_gates(
 
 def free_disk_here(connection: Connection) -> int | None:
     """Free bytes of the data directory's volume, of a server on this machine."""
-    host = connection.info.host
-    if not (host.startswith("/") or host in {"", "localhost", "127.0.0.1", "::1"}):
-        return None
-    row = connection.execute(statement("maintenance/data_directory")).fetchone()
-    assert row is not None
-    # Nobody but the server's user may look into the directory itself.
-    folder = Path(row[0]).parent
-    if not folder.is_dir():
-        return None
-    volume = os.statvfs(folder)
-    return volume.f_bavail * volume.f_frsize
+    here = volume_here(connection)
+    return None if here is None else here[1]
 
 
-def free_disk_of(volume_bytes: int) -> FreeDisk:
-    """Free bytes of a volume that holds the server's databases and WAL and nothing else."""
+def free_disk_of(volume_bytes: int, others: Mapping[str, int] | None = None) -> FreeDisk:
+    """Free bytes of a volume that holds the server's files and nothing else.
+
+    ``others`` are the tablespaces, or pg_wal, that have a volume of their own.
+    """
 
     def free(connection: Connection) -> int | None:
-        row = connection.execute(statement("maintenance/server_bytes")).fetchone()
-        assert row is not None
-        return volume_bytes - int(row[0])
+        main, *_ = volumes(server_files(connection), volume_bytes, others or {})
+        return volume_bytes - main.used_bytes
 
     return free
 

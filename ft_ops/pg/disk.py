@@ -1,0 +1,159 @@
+"""What occupies the server's volumes: databases, the log, temporary files, other tablespaces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from psycopg.rows import class_row
+
+from ft_ops.format import human_bytes
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+LOG: Final = "pg_wal"
+"""The name under which the log's own volume is given, where it has one."""
+_MAIN: Final = frozenset({"pg_default", "pg_global"})
+_LEAST_TOLD: Final = 0.02
+_MOST_TOLD: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tablespace:
+    """A tablespace's bytes; those of its temporary files are among them."""
+
+    name: str
+    bytes: int
+    temporary_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLog:
+    """A replication slot, and the bytes of log that the server keeps for it."""
+
+    name: str
+    is_active: bool
+    bytes: int
+
+    def __str__(self) -> str:
+        idle = "" if self.is_active else ", and nobody reads it"
+        return f"slot {self.name} holds back {human_bytes(self.bytes)}{idle}"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The write-ahead log: its bytes, its files that wait for the archive, and who holds it."""
+
+    bytes: int
+    unarchived: int
+    held: tuple[HeldLog, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFiles:
+    """Everything that the server keeps on its disks. ``databases`` are bytes by name."""
+
+    databases: Mapping[str, int]
+    tablespaces: tuple[Tablespace, ...]
+    log: Log
+
+    @property
+    def bytes(self) -> int:
+        return sum(space.bytes for space in self.tablespaces) + self.log.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One volume: what of it is used, and how large it is; None where nobody said."""
+
+    name: str
+    used_bytes: int
+    size_bytes: int | None
+    words: tuple[str, ...]
+
+    @property
+    def share(self) -> float | None:
+        return None if self.size_bytes is None else self.used_bytes / self.size_bytes
+
+
+def server_files(connection: Connection) -> ServerFiles:
+    """Measure everything; nothing is locked, nothing is waited for."""
+    databases = connection.execute(statement("pg/database_sizes")).fetchall()
+    with connection.cursor(row_factory=class_row(Tablespace)) as cursor:
+        tablespaces = cursor.execute(statement("pg/tablespace_sizes")).fetchall()
+    with connection.cursor(row_factory=class_row(HeldLog)) as cursor:
+        held = cursor.execute(statement("pg/log_held")).fetchall()
+    row = connection.execute(statement("pg/log_size")).fetchone()
+    assert row is not None
+    log = Log(int(row[0]), int(row[1]), tuple(held))
+    return ServerFiles({name: int(size) for name, size in databases}, tuple(tablespaces), log)
+
+
+def volumes(files: ServerFiles, size_bytes: int | None, others: Mapping[str, int]) -> list[Volume]:
+    """What is on which volume.
+
+    ``others`` are the tablespaces, or `pg_wal`, that have a volume of their own, with its size; all
+    else is on the data directory's, which is ``size_bytes`` large. One that is named and not there
+    is no volume.
+    """
+    spaces = {space.name: space for space in files.tablespaces if space.name not in _MAIN}
+    own = [
+        Volume(name, spaces[name].bytes, size, tuple(_temporary(spaces[name])))
+        for name, size in others.items()
+        if name in spaces
+    ]
+    if LOG in others:
+        own.append(Volume(LOG, files.log.bytes, others[LOG], tuple(_log_words(files.log))))
+    used = files.bytes - sum(volume.used_bytes for volume in own)
+    return [Volume("server", used, size_bytes, tuple(_words(files, others, used))), *own]
+
+
+def volume_here(connection: Connection) -> tuple[int, int] | None:
+    """The size of the data directory's volume and its free bytes, of a server on this machine."""
+    host = connection.info.host
+    if not (host.startswith("/") or host in {"", "localhost", "127.0.0.1", "::1"}):
+        return None
+    row = connection.execute(statement("pg/data_directory")).fetchone()
+    assert row is not None
+    # Nobody but the server's user may look into the directory itself.
+    folder = Path(row[0]).parent
+    if not folder.is_dir():
+        return None
+    found = os.statvfs(folder)
+    return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+
+
+def _words(files: ServerFiles, others: Mapping[str, int], used: int) -> Iterator[str]:
+    """What is on the main volume, the largest first, without what is nothing beside the rest."""
+    parts = [
+        (size, f"database {name} {human_bytes(size)}") for name, size in files.databases.items()
+    ]
+    for space in files.tablespaces:
+        if space.temporary_bytes and space.name not in others:
+            size = space.temporary_bytes
+            parts.append((size, f"temporary files {human_bytes(size)}"))
+        if space.name not in _MAIN and space.name not in others:
+            parts.append(
+                (space.bytes, f"of that, in tablespace {space.name} {human_bytes(space.bytes)}")
+            )
+    if LOG not in others:
+        parts.append((files.log.bytes, ", ".join(_log_words(files.log))))
+    told = [words for size, words in sorted(parts, reverse=True) if size >= _LEAST_TOLD * used]
+    yield from told[:_MOST_TOLD]
+
+
+def _log_words(log: Log) -> Iterator[str]:
+    yield f"log {human_bytes(log.bytes)}"
+    for held in log.held:
+        if held.bytes >= log.bytes / 10:
+            yield str(held)
+    if log.unarchived > 1:
+        yield f"{log.unarchived} of its files wait for the archive"
+
+
+def _temporary(space: Tablespace) -> Iterator[str]:
+    if space.temporary_bytes:
+        yield f"temporary files {human_bytes(space.temporary_bytes)}"

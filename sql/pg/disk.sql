@@ -1,0 +1,48 @@
+-- name: data_directory
+-- Where the server keeps its data. Needs pg_monitor.
+SELECT current_setting('data_directory');
+
+-- name: database_sizes
+-- Bytes of every database, in all of its tablespaces; nothing of one that is dropped meanwhile. Needs
+-- pg_monitor; looks at every file, and waits for nobody.
+SELECT d.datname AS name, coalesce(pg_database_size(d.oid), 0)::bigint AS bytes
+FROM pg_database AS d
+ORDER BY bytes DESC, name;
+
+-- name: tablespace_sizes
+-- Bytes of every tablespace, and of the temporary files in it, which spilled sorts write. The shared
+-- catalogs are pg_global; temporary files of other sessions go when their statements end. Needs
+-- pg_monitor; looks at every file.
+SELECT
+    t.spcname AS name,
+    coalesce(pg_tablespace_size(t.oid), 0)::bigint AS bytes,
+    CASE
+        WHEN t.spcname = 'pg_global' THEN 0
+        ELSE (SELECT coalesce(sum(f.size), 0) FROM pg_ls_tmpdir(t.oid) AS f)
+    END::bigint AS temporary_bytes
+FROM pg_tablespace AS t
+ORDER BY bytes DESC, name;
+
+-- name: log_size
+-- Bytes of the write-ahead log on disk, and how many of its files wait to be archived. Needs
+-- pg_monitor.
+SELECT
+    (SELECT coalesce(sum(size), 0) FROM pg_ls_waldir())::bigint AS bytes,
+    (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready')::integer AS unarchived;
+
+-- name: log_held
+-- Replication slots, with the log that each holds back on the server's disk, most first. On a standby
+-- the position is that of what it has received. Statistics views only.
+SELECT
+    s.slot_name AS name,
+    s.active AS is_active,
+    greatest(pg_wal_lsn_diff(
+        CASE
+            WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()
+            ELSE pg_current_wal_lsn()
+        END,
+        s.restart_lsn
+    ), 0)::bigint AS bytes
+FROM pg_replication_slots AS s
+WHERE s.restart_lsn IS NOT NULL
+ORDER BY bytes DESC, name;

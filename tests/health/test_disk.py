@@ -1,0 +1,89 @@
+"""A volume is judged by all that is on it, now and in the months ahead."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from ft_ops.health import Sample, outlook, volume_size, write_samples
+from ft_ops.health.capacity.disk import DiskVerdict, judge_disk, measure_volumes, volume_samples
+from ft_ops.health.capacity.forecast import Forecast, forecast
+from ft_ops.pg.connect import Connection
+from ft_ops.settings import Settings
+from ft_ops.standing import Point, Status
+
+TODAY = date(2026, 3, 1)
+NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def growing(a_day: float, last: float) -> Forecast:
+    """The forecast of a size that grew steadily to ``last`` yesterday."""
+    found = forecast([Point(NOW - (60 - n) * DAY, last - (59 - n) * a_day) for n in range(60)])
+    assert found is not None
+    return found
+
+
+def verdict(used: float, ahead: Forecast | None = None, days: int = 90) -> DiskVerdict:
+    return judge_disk("server", used, 1000.0, ahead, today=TODAY, warning_days=days)
+
+
+@pytest.mark.parametrize(
+    ("used", "status"),
+    [
+        (799.0, Status.GOOD),
+        (800.0, Status.WARNING),
+        (949.0, Status.WARNING),
+        (950.0, Status.BAD),
+        (1200.0, Status.BAD),
+    ],
+)
+def test_what_is_used_now_counts_without_any_history(used: float, status: Status) -> None:
+    assert verdict(used).status == status
+
+
+@pytest.mark.parametrize(
+    ("days_left", "status"),
+    [(28, Status.BAD), (33, Status.WARNING), (85, Status.WARNING), (100, Status.GOOD)],
+)
+def test_what_is_ahead_counts_while_there_is_room(days_left: int, status: Status) -> None:
+    """A warning from 90 days on, and an error within 30."""
+    found = verdict(700.0, growing(300.0 / days_left, 700.0))
+    assert found.status == status
+    assert "full" in found.reason
+
+
+def test_the_words_name_a_day_whenever_the_status_fears_one() -> None:
+    assert verdict(700.0, growing(-1.0, 700.0)).reason == "it shrinks by 1 B a day"
+    flat = Forecast(TODAY, (700.0,) * 400, (700.0,) * 400, (1001.0,) * 400, 0.0)
+    found = verdict(700.0, flat)
+    assert found.status == Status.WARNING
+    assert "may be full on 2026-03-01 at the earliest" in found.reason
+
+
+def test_a_volume_of_unknown_size_is_unknown_and_says_what_to_set() -> None:
+    found = judge_disk("server", 5e9, None, None, today=TODAY, warning_days=90)
+    assert found.status == Status.UNKNOWN
+    assert "set FT_DATABASE_VOLUME_GB" in found.words
+
+
+def test_a_server_on_this_machine_shows_its_volume(connection: Connection) -> None:
+    [main] = measure_volumes(connection, Settings())
+    assert main.size_bytes is not None
+    assert 0 < main.used_bytes < main.size_bytes
+    write_samples(connection, volume_samples([main]), NOW)
+    assert volume_size(connection, NOW) == main.size_bytes
+
+
+def test_the_forecast_goes_on_from_the_databases_own_figures(connection: Connection) -> None:
+    """Days on which only the database was measured, raised by what else is on the volume."""
+    for day in range(30):
+        samples = [Sample("database_bytes", "", 100.0 + day)]
+        if day >= 25:
+            samples.append(Sample("volume_bytes", "server", 500.0 + day))
+        write_samples(connection, samples, NOW + day * DAY)
+    found = outlook(connection, NOW + 30 * DAY)
+    assert [point.value for point in found.history] == [500.0 + day for day in range(30)]
+    assert found.forecast is not None
+    assert found.forecast.daily_growth == pytest.approx(1)

@@ -1,0 +1,73 @@
+"""Everything that the server keeps on its disks is found, and what fills them is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.disk import HeldLog, Log, ServerFiles, Tablespace, server_files, volumes
+from tests.fixtures.postgres import Database
+
+GB = 10**9
+FILES = ServerFiles(
+    databases={"familytales": 50 * GB, "other": 20 * GB},
+    tablespaces=(
+        Tablespace("pg_default", 60 * GB, 5 * GB),
+        Tablespace("fast", 15 * GB, 0),
+        Tablespace("pg_global", GB, 0),
+    ),
+    log=Log(10 * GB, 1, ()),
+)
+
+
+def test_all_databases_and_the_log_are_measured(connection: Connection) -> None:
+    found = server_files(connection)
+    row = connection.execute(
+        "SELECT pg_database_size(current_database()), current_database(),"
+        " (SELECT count(*) FROM pg_database)"
+    ).fetchone()
+    assert row is not None
+    ours, name, count = row
+    assert found.databases[name] == ours
+    assert len(found.databases) >= min(count, 3)
+    assert found.bytes > sum(found.databases.values())
+    assert found.log.bytes >= 16 << 20
+
+
+def test_a_forgotten_slot_and_its_log_are_named(connection: Connection, database: Database) -> None:
+    name = f"forgotten_{connection.info.dbname}"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_create_physical_replication_slot(%s, true)", (name,))
+        try:
+            admin.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
+            admin.execute("SELECT pg_switch_wal()")
+            held = {slot.name: slot for slot in server_files(connection).log.held}
+        finally:
+            admin.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+    assert held[name].bytes > 1_000_000
+    assert not held[name].is_active
+
+
+def test_one_volume_holds_everything_and_says_what_fills_it() -> None:
+    log = Log(40 * GB, 300, (HeldLog("forgotten", False, 39 * GB), HeldLog("kept", True, GB)))
+    [main] = volumes(replace(FILES, log=log), 200 * GB, {})
+    assert main.used_bytes == 116 * GB
+    assert main.share == 0.58
+    assert str(log.held[0]) == "slot forgotten holds back 39.0 GB, and nobody reads it"
+    assert main.words == (
+        "database familytales 50.0 GB",
+        f"log 40.0 GB, {log.held[0]}, 300 of its files wait for the archive",
+        "database other 20.0 GB",
+        "of that, in tablespace fast 15.0 GB",
+        "temporary files 5.0 GB",
+    )
+
+
+def test_a_tablespace_and_the_log_may_have_volumes_of_their_own() -> None:
+    """One that is named and not there takes nothing from the others."""
+    main, fast, log = volumes(FILES, 100 * GB, {"fast": 16 * GB, "pg_wal": 12 * GB, "gone": GB})
+    assert (main.name, main.used_bytes) == ("server", 61 * GB)
+    assert (fast.used_bytes, fast.size_bytes) == (15 * GB, 16 * GB)
+    assert (log.name, log.used_bytes) == ("pg_wal", 10 * GB)
