@@ -51,7 +51,14 @@ def test_asset_keys_by_group() -> None:
         "restore": {"restored_family"},
         "maintenance": {"vacuumed_tables", "frozen_partitions", "index_bloat", "rebuilt_indexes"},
         "storage": {"media_sizes", "monthly_storage", "family_storage", "user_storage"},
-        "health": {"query_latency", "capacity", "connections", "overview", "exported_metrics"},
+        "health": {
+            "query_latency",
+            "capacity",
+            "connections",
+            "server_state",
+            "overview",
+            "exported_metrics",
+        },
     }
 
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from ft_ops.definitions import defs
+from ft_ops.health.server.questions import QUESTIONS
 from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database
 
@@ -55,6 +56,7 @@ def test_health_is_measured_judged_and_kept(
         "connection_headroom",
         "no_stuck_sessions",
         "replication_keeps_up",
+        *(question.check for question in QUESTIONS),
     }
     metrics = {
         name for (name,) in connection.execute("SELECT DISTINCT metric FROM ops.metric_samples")

@@ -1,0 +1,1 @@
+"""What befalls the server and its catalog beside what migrations make."""

@@ -1,0 +1,55 @@
+"""Whether the server's minor version is the newest of its major one, by a list with a date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from ft_ops.health.server.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Major:
+    """A major version: its newest minor one, and the day after which none will follow."""
+
+    newest: int
+    ends_on: date
+
+
+LISTED_ON: Final = date(2026, 8, 20)
+"""The day on which the list was true. A release of ft-ops looks it up anew."""
+MAJORS: Final = {
+    15: Major(19, date(2027, 11, 11)),
+    16: Major(15, date(2028, 11, 9)),
+    17: Major(11, date(2029, 11, 8)),
+    18: Major(6, date(2030, 11, 14)),
+}
+# Minor versions come each quarter, on its second month's second Thursday, and sometimes between.
+_LIST_HOLDS: Final = timedelta(days=120)
+
+
+def version_problems(version_number: int, today: date) -> list[Problem]:
+    """What is wrong with a version, as `server_version_num` has it."""
+    major, minor = divmod(version_number, 10_000)
+    known = MAJORS.get(major)
+    if known is None:
+        older = major < min(MAJORS)
+        why = "no longer maintained" if older else f"newer than the list of {LISTED_ON}"
+        return [Problem(f"PostgreSQL {major} is {why}", is_error=older)]
+    name = f"PostgreSQL {major}.{minor}"
+    problems = []
+    if today > known.ends_on:
+        words = f"PostgreSQL {major} is no longer maintained since {known.ends_on}: upgrade it"
+        problems.append(Problem(words, is_error=True))
+    if minor < known.newest:
+        behind = f"{major}.{known.newest} was out on {LISTED_ON}"
+        problems.append(Problem(f"{name} is not the newest: {behind}, and it mends what was found since"))
+    elif today - LISTED_ON > _LIST_HOLDS:
+        problems.append(
+            Problem(
+                f"whether {name} is the newest is not known: the list is of {LISTED_ON}, and a minor "
+                "version comes each quarter"
+            )
+        )
+    return problems

@@ -1,0 +1,180 @@
+-- name: checksums
+-- Whether pages carry checksums, and in which databases one did not match since the statistics were
+-- last reset. What all databases share has no name. Statistics views only.
+SELECT
+    current_setting('data_checksums') = 'on' AS are_on,
+    coalesce(d.datname, 'shared catalogs') AS name,
+    coalesce(d.checksum_failures, 0)::bigint AS failures,
+    d.checksum_last_failure AS last_failure
+FROM pg_stat_database AS d
+ORDER BY failures DESC, name;
+
+-- name: unvalidated_constraints
+-- Constraints that were added NOT VALID and never validated: new rows obey them, nobody knows about the
+-- old ones. A partition's copy is its parent's. Left out are those that are declared not to be
+-- enforced. Reads the catalog.
+SELECT
+    format('%I.%I', n.nspname, coalesce(c.relname, t.typname)) AS name,
+    con.conname AS constraint_name
+FROM pg_constraint AS con
+JOIN pg_namespace AS n ON n.oid = con.connamespace
+LEFT JOIN pg_class AS c ON c.oid = con.conrelid
+LEFT JOIN pg_type AS t ON t.oid = con.contypid
+WHERE NOT con.convalidated
+  AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
+  AND n.nspname !~ '^(pg_|information_schema$)'
+  AND con.conparentid = 0
+  AND (con.coninhcount = 0 OR con.conislocal)
+ORDER BY name, constraint_name;
+
+-- name: outdated_collations
+-- Collations that indexes or columns of this database use, other than the database's own, whose
+-- library sorts in another way than when they were made. Reads the catalog and asks the library.
+SELECT
+    format('%I.%I', n.nspname, c.collname) AS name,
+    c.collversion AS made_with,
+    actual.version AS found,
+    (
+        SELECT count(DISTINCT d.objid)
+        FROM pg_depend AS d
+        WHERE d.refclassid = 'pg_collation'::regclass
+          AND d.refobjid = c.oid
+    )::integer AS users
+FROM pg_collation AS c
+JOIN pg_namespace AS n ON n.oid = c.collnamespace
+CROSS JOIN LATERAL (SELECT pg_collation_actual_version(c.oid) AS version) AS actual
+WHERE c.collversion IS DISTINCT FROM actual.version
+  AND c.collversion IS NOT NULL
+  AND EXISTS (
+      SELECT
+      FROM pg_depend AS d
+      WHERE d.refclassid = 'pg_collation'::regclass
+        AND d.refobjid = c.oid
+        AND d.classid <> 'pg_extension'::regclass
+  )
+ORDER BY name;
+
+-- name: outdated_extensions
+-- Extensions that were made by another version than the one whose files the server has: the update
+-- was never run. No version found: the files are gone. Reads the catalog, and the folder of extensions.
+SELECT e.extname AS name, e.extversion AS installed, a.default_version AS found
+FROM pg_extension AS e
+LEFT JOIN pg_available_extensions AS a ON a.name = e.extname
+WHERE a.default_version IS DISTINCT FROM e.extversion
+ORDER BY name;
+
+-- name: sequences
+-- How much of each sequence is used up, of those that have given a number and don't begin again: by
+-- its own limit, or by that of a column that it fills, which may be narrower. NULL where its numbers may
+-- not be read. ROW EXCLUSIVE for a moment on each sequence but for those in the list of locked ones.
+WITH filled AS (
+    SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS attribute
+    FROM pg_depend AS d
+    WHERE d.classid = 'pg_class'::regclass
+      AND d.refclassid = 'pg_class'::regclass
+      AND d.deptype IN ('a', 'i')
+      AND d.refobjsubid > 0
+    UNION
+    SELECT d.refobjid, def.adrelid, def.adnum
+    FROM pg_depend AS d
+    JOIN pg_attrdef AS def ON def.oid = d.objid
+    WHERE d.classid = 'pg_attrdef'::regclass
+      AND d.refclassid = 'pg_class'::regclass
+)
+
+SELECT
+    format('%%I.%%I', n.nspname, c.relname) AS name,
+    CASE
+        WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN
+            CASE
+                WHEN s.seqincrement > 0 THEN
+                    (value.last - s.seqmin::numeric)
+                    / greatest(least(s.seqmax, columns.most)::numeric - s.seqmin, 1)
+                ELSE
+                    (s.seqmax::numeric - value.last)
+                    / greatest(s.seqmax::numeric - greatest(s.seqmin, -columns.most - 1), 1)
+            END
+    END::float8 AS used
+FROM pg_sequence AS s
+JOIN pg_class AS c ON c.oid = s.seqrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT min(CASE a.atttypid
+        WHEN 'int2'::regtype THEN 32767::bigint
+        WHEN 'int4'::regtype THEN 2147483647::bigint
+        ELSE 9223372036854775807
+    END) AS most
+    FROM filled AS f
+    JOIN pg_attribute AS a ON a.attrelid = f.relation AND a.attnum = f.attribute
+    WHERE f.sequence = c.oid
+) AS columns
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid)
+    END AS last
+) AS value
+WHERE c.relpersistence <> 't'
+  AND c.oid <> ALL (%(locked)s::oid[])
+  AND (value.last IS NOT NULL OR NOT has_sequence_privilege(c.oid, 'SELECT, USAGE'))
+  AND NOT (s.seqcycle AND s.seqmax <= coalesce(columns.most, s.seqmax))
+ORDER BY used DESC NULLS FIRST, name;
+
+-- name: unidentified_publications
+-- Tables whose updates and deletes a publication sends out, and whose rows nobody could tell apart at
+-- the other end: the server refuses each UPDATE and DELETE of them. Of a partitioned table the
+-- partitions count. Reads the catalog.
+WITH published AS (
+    SELECT DISTINCT p.pubname, coalesce(leaf.relid, c.oid) AS relation
+    FROM pg_publication AS p
+    JOIN pg_publication_tables AS t ON t.pubname = p.pubname
+    JOIN pg_namespace AS n ON n.nspname = t.schemaname
+    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
+    LEFT JOIN LATERAL pg_partition_tree(c.oid) AS leaf ON c.relkind = 'p' AND leaf.isleaf
+    WHERE p.pubupdate OR p.pubdelete
+)
+
+SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name, p.pubname::text AS publication
+FROM published AS p
+JOIN pg_class AS c ON c.oid = p.relation AND c.relkind = 'r'
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relreplident = 'n'
+   OR c.relreplident = 'd'
+      AND NOT EXISTS (
+          SELECT FROM pg_index AS i
+          WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid
+      )
+   OR c.relreplident = 'i'
+      AND NOT EXISTS (
+          SELECT FROM pg_index AS i
+          WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid
+      )
+ORDER BY name, publication;
+
+-- name: idle_slots
+-- Replication slots that nobody reads: since when, where the server is new enough to know it, the log
+-- that each holds back, and why it is of no use any more, if it isn't. Statistics views only.
+SELECT
+    s.slot_name AS name,
+    (to_jsonb(s) ->> 'inactive_since')::timestamptz AS since,
+    CASE
+        WHEN pg_is_in_recovery() THEN 0
+        ELSE coalesce(greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0), 0)
+    END::bigint AS held_bytes,
+    coalesce(
+        to_jsonb(s) ->> 'invalidation_reason',
+        CASE WHEN s.wal_status = 'lost' THEN 'log that it needs is gone' END,
+        CASE WHEN to_jsonb(s) ->> 'conflicting' = 'true' THEN 'rows that it needs are gone' END
+    ) AS invalid
+FROM pg_replication_slots AS s
+WHERE NOT s.active
+  AND NOT s.temporary
+ORDER BY name;
+
+-- name: disabled_subscriptions
+-- Subscriptions of this database that fetch nothing. Reads the catalog.
+SELECT s.subname::text AS name
+FROM pg_subscription AS s
+JOIN pg_database AS d ON d.oid = s.subdbid
+WHERE d.datname = current_database()
+  AND NOT s.subenabled
+ORDER BY name;

@@ -1,0 +1,276 @@
+"""What befalls a server beside what migrations make: each check is seen to fail by its fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ft_ops.health.server.problem import Problem
+from ft_ops.health.server.questions import QUESTIONS, Question, answer, is_forgotten
+from ft_ops.health.server.versions import LISTED_ON, MAJORS, version_problems
+from ft_ops.pg.connect import Connection, connect
+from tests.fixtures.postgres import Database
+
+NOW = datetime(2026, 9, 1, tzinfo=UTC)
+BY_NAME = {question.check: question for question in QUESTIONS}
+
+
+def ask(check: str, connection: Connection) -> list[Problem]:
+    return answer(BY_NAME[check], connection, NOW)
+
+
+@contextmanager
+def admin(database: Database) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database.admin_url, autocommit=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "check", [question.check for question in QUESTIONS if question.check != "minor_version"]
+)
+def test_nothing_is_wrong_with_what_the_migrations_make(check: str, connection: Connection) -> None:
+    assert ask(check, connection) == []
+
+
+def test_a_page_that_does_not_match_its_checksum_is_an_error(database: Database) -> None:
+    torn = f"{database.name}_torn"
+    name = sql.Identifier(torn)
+    with admin(database) as connection:
+        connection.execute(
+            "CREATE TABLE public.leaf AS SELECT repeat('x', 900) AS t FROM generate_series(1, 50)"
+        )
+        row = connection.execute(
+            "SELECT pg_relation_filenode('leaf'), current_setting('data_directory')"
+        ).fetchone()
+    assert row is not None
+    if not Path(row[1]).is_dir():
+        pytest.skip("the server's files are out of reach")
+    with psycopg.connect(database.server_url, autocommit=True) as cluster:
+        # Copied file by file: no page of the copy has been read yet.
+        cluster.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                name, sql.Identifier(database.name)
+            )
+        )
+        try:
+            oid = cluster.execute("SELECT oid FROM pg_database WHERE datname = %s", (torn,)).fetchone()
+            assert oid is not None
+            _flip(Path(row[1]) / "base" / str(oid[0]) / str(row[0]))
+            with (
+                connect(Database(torn, database.server_url).url, application="tests") as reader,
+                pytest.raises(psycopg.errors.DataCorrupted),
+            ):
+                reader.execute("SELECT count(*) FROM leaf")
+            with connect(database.url, application="tests") as ours:
+                found = [p for p in ask("data_checksums", ours) if p.words.startswith(torn)]
+        finally:
+            cluster.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    [problem] = found
+    assert problem.is_error
+    assert "1 pages did not match their checksums" in problem.words
+
+
+def _flip(file: Path) -> None:
+    with file.open("r+b") as pages:
+        pages.seek(4000)
+        byte = pages.read(1)[0]
+        pages.seek(4000)
+        pages.write(bytes([byte ^ 1]))
+        pages.flush()
+        os.fsync(pages.fileno())
+
+
+def test_a_constraint_left_not_valid_is_told_once_for_all_its_partitions(
+    connection: Connection,
+) -> None:
+    connection.execute(
+        "ALTER TABLE content_segments ADD CONSTRAINT later CHECK (sequence_number > -9) NOT VALID"
+    )
+    connection.execute("CREATE DOMAIN small AS integer")
+    connection.execute("ALTER DOMAIN small ADD CONSTRAINT tiny CHECK (value < 9) NOT VALID")
+    assert [problem.words for problem in ask("constraints_validated", connection)] == [
+        "public.content_segments: later was never validated",
+        "public.small: tiny was never validated",
+    ]
+    connection.execute("ALTER TABLE content_segments VALIDATE CONSTRAINT later")
+    assert len(ask("constraints_validated", connection)) == 1
+
+
+def test_a_collation_counts_when_something_is_sorted_by_it(
+    connection: Connection, database: Database
+) -> None:
+    with admin(database) as superuser:
+        superuser.execute("CREATE COLLATION german (provider = icu, locale = 'de')")
+        superuser.execute("UPDATE pg_collation SET collversion = '1' WHERE collname = 'german'")
+        assert ask("collations_current", connection) == []
+        superuser.execute("CREATE TABLE words (word text COLLATE german)")
+    [problem] = ask("collations_current", connection)
+    assert "collation public.german, which 1 columns or indexes use, was made with version 1" in (
+        problem.words
+    )
+
+
+def test_an_extension_behind_its_files_is_told(connection: Connection, database: Database) -> None:
+    with admin(database) as superuser:
+        superuser.execute("UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'plpgsql'")
+        assert ask("extensions_current", connection) == [
+            Problem("extension plpgsql is 0.9, and the server has 1.0")
+        ]
+        superuser.execute("UPDATE pg_extension SET extname = 'lost' WHERE extname = 'plpgsql'")
+    [problem] = ask("extensions_current", connection)
+    assert problem.is_error
+    assert "the server has no files of it" in problem.words
+
+
+@pytest.mark.parametrize(
+    ("made", "used"),
+    [
+        pytest.param("SEQUENCE s MAXVALUE 1001", "75.0%", id="its own limit"),
+        pytest.param("SEQUENCE s INCREMENT -1 MINVALUE -1001 MAXVALUE -1", "75.0%", id="downwards"),
+    ],
+)
+def test_a_sequence_near_its_end_is_told(connection: Connection, made: str, used: str) -> None:
+    connection.execute(sql.SQL("CREATE " + made))  # type: ignore[arg-type]
+    sign = -1 if "INCREMENT -1" in made else 1
+    connection.execute("SELECT setval('s', %s)", (sign * 750,))
+    assert ask("sequences_have_room", connection) == []
+    connection.execute("SELECT setval('s', %s)", (sign * 751,))
+    [problem] = ask("sequences_have_room", connection)
+    assert (problem.words, problem.is_error) == (
+        f"public.s: {used} of its numbers are used up",
+        False,
+    )
+    connection.execute("SELECT setval('s', %s)", (sign * 901,))
+    [problem] = ask("sequences_have_room", connection)
+    assert problem.is_error
+
+
+@pytest.mark.parametrize(
+    "column", ["id integer DEFAULT nextval('s')", "id integer", "id smallint DEFAULT nextval('s')"]
+)
+def test_a_narrow_column_ends_a_wide_sequence(connection: Connection, column: str) -> None:
+    most = 32767 if "smallint" in column else 2**31 - 1
+    connection.execute("CREATE SEQUENCE s")
+    connection.execute(sql.SQL("CREATE TABLE t (" + column + ")"))  # type: ignore[arg-type]
+    if "DEFAULT" not in column:
+        connection.execute("ALTER SEQUENCE s OWNED BY t.id")
+    connection.execute("SELECT setval('s', %s)", (int(0.95 * most),))
+    [problem] = ask("sequences_have_room", connection)
+    assert problem.is_error
+
+
+def test_a_sequence_that_begins_again_never_ends(connection: Connection) -> None:
+    connection.execute("CREATE SEQUENCE s MAXVALUE 100 CYCLE")
+    connection.execute("SELECT setval('s', 99)")
+    assert ask("sequences_have_room", connection) == []
+
+
+def test_a_locked_sequence_is_named_and_the_others_are_read(
+    connection: Connection, database: Database
+) -> None:
+    connection.execute("CREATE SEQUENCE held MAXVALUE 100")
+    connection.execute("CREATE SEQUENCE s MAXVALUE 100")
+    connection.execute("SELECT setval('s', 99), setval('held', 99)")
+    with psycopg.connect(database.url) as other:
+        other.execute("ALTER SEQUENCE held MAXVALUE 200")
+        words = [problem.words for problem in ask("sequences_have_room", connection)]
+    assert any("public.held is locked by" in told for told in words)
+    assert "public.s: 99.0% of its numbers are used up" in words
+
+
+def test_a_publication_without_identity_makes_updates_fail(
+    connection: Connection, database: Database
+) -> None:
+    connection.execute("CREATE TABLE plain (a integer)")
+    connection.execute("CREATE TABLE parted (a integer) PARTITION BY LIST (a)")
+    connection.execute("CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1)")
+    with admin(database) as superuser:
+        superuser.execute(
+            "CREATE PUBLICATION p FOR TABLE plain, parted, users WITH (publish_via_partition_root)"
+        )
+        told = ask("logical_replication", connection)
+        assert [problem.words.split(", ")[0] for problem in told] == [
+            "publication p sends updates of public.parted_1",
+            "publication p sends updates of public.plain",
+        ]
+        assert all(problem.is_error for problem in told)
+        superuser.execute("ALTER PUBLICATION p SET (publish = 'insert')")
+    assert ask("logical_replication", connection) == []
+
+
+def test_a_disabled_subscription_is_told(connection: Connection, database: Database) -> None:
+    with admin(database) as superuser:
+        superuser.execute(
+            "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p"
+            " WITH (connect = false, slot_name = NONE)"
+        )
+        try:
+            assert ask("logical_replication", connection) == [Problem("subscription s is disabled")]
+        finally:
+            superuser.execute("DROP SUBSCRIPTION s")
+
+
+@pytest.mark.parametrize(
+    ("since", "held", "forgotten"),
+    [
+        (None, 10**9, True),
+        (None, 10**9 - 1, False),
+        (NOW - timedelta(minutes=60), 0, True),
+        (NOW - timedelta(minutes=59), 10**12, False),
+    ],
+)
+def test_a_slot_is_forgotten_after_an_hour_or_a_gigabyte(
+    since: datetime | None, held: int, forgotten: bool
+) -> None:
+    assert is_forgotten(since, held, NOW) == forgotten
+
+
+def test_a_minor_version_is_held_against_a_list_with_a_date() -> None:
+    newest = 16 * 10_000 + MAJORS[16].newest
+    assert version_problems(newest, LISTED_ON) == []
+    [behind] = version_problems(newest - 1, LISTED_ON)
+    assert f"16.{MAJORS[16].newest} was out on {LISTED_ON}" in behind.words
+
+
+def test_an_old_list_makes_the_newest_version_unknown() -> None:
+    newest = 16 * 10_000 + MAJORS[16].newest
+    assert version_problems(newest, LISTED_ON + timedelta(days=120)) == []
+    [unknown] = version_problems(newest, LISTED_ON + timedelta(days=121))
+    assert "is not known" in unknown.words
+
+
+@pytest.mark.parametrize(
+    ("number", "today", "words", "is_error"),
+    [
+        (140_024, LISTED_ON, "PostgreSQL 14 is no longer maintained", True),
+        (190_000, LISTED_ON, "PostgreSQL 19 is newer than the list", False),
+        (160_099, date(2028, 11, 10), "no longer maintained since 2028-11-09", True),
+    ],
+)
+def test_a_major_version_has_an_end(number: int, today: date, words: str, is_error: bool) -> None:
+    problem = version_problems(number, today)[0]
+    assert words in problem.words
+    assert problem.is_error == is_error
+
+
+def test_what_could_not_be_asked_is_a_problem_and_stops_nothing(connection: Connection) -> None:
+    broken = Question("data_checksums", "", lambda asked, now: asked.execute("SELECT 1 / 0"))
+    [problem] = answer(broken, connection, NOW)
+    assert problem.words.startswith("not known: ")
+    assert ask("data_checksums", connection) == []
+
+
+def test_a_sequence_that_may_not_be_read_is_told(
+    connection: Connection, database: Database
+) -> None:
+    with admin(database) as superuser:
+        superuser.execute("CREATE SEQUENCE theirs")
+    told = [problem.words for problem in ask("sequences_have_room", connection)]
+    assert told == ["public.theirs: its numbers may not be read"]
