@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ft_ops.pg.application import others_at_work
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.sqlfiles import statement
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def pace_beside_others(
     def is_beside_others() -> bool:
         nonlocal asked, answer
         if clock() - asked >= ASKED_AGAIN_SECONDS:
-            answer = connection.execute(statement("pg/others_at_work")).fetchone() == (True,)
+            answer = others_at_work(connection)
             asked = clock()
         return answer
 

@@ -66,7 +66,8 @@ ORDER BY name;
 -- name: sequences
 -- How much of each sequence is used up, of those that have given a number and don't begin again: by
 -- its own limit, or by that of a column that it fills, which may be narrower. NULL where its numbers may
--- not be read. ROW EXCLUSIVE for a moment on each sequence but for those in the list of locked ones.
+-- not be read, or somebody who changes it has it to himself. ROW EXCLUSIVE for a moment on each of the
+-- others.
 WITH filled AS (
     SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS attribute
     FROM pg_depend AS d
@@ -80,43 +81,60 @@ WITH filled AS (
     JOIN pg_attrdef AS def ON def.oid = d.objid
     WHERE d.classid = 'pg_attrdef'::regclass
       AND d.refclassid = 'pg_class'::regclass
+), found AS (
+    SELECT
+        format('%I.%I', n.nspname, c.relname) AS name,
+        s.seqincrement,
+        s.seqmin::numeric AS least,
+        s.seqmax::numeric AS most,
+        s.seqcycle,
+        columns.most AS column_most,
+        access.is_granted,
+        access.is_held,
+        CASE WHEN access.is_granted AND NOT access.is_held THEN pg_sequence_last_value(c.oid) END
+            AS last
+    FROM pg_sequence AS s
+    JOIN pg_class AS c ON c.oid = s.seqrelid AND c.relpersistence <> 't'
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT min(CASE a.atttypid
+            WHEN 'int2'::regtype THEN 32767
+            WHEN 'int4'::regtype THEN 2147483647
+            ELSE 9223372036854775807
+        END)::numeric AS most
+        FROM filled AS f
+        JOIN pg_attribute AS a ON a.attrelid = f.relation AND a.attnum = f.attribute
+        WHERE f.sequence = c.oid
+    ) AS columns
+    CROSS JOIN LATERAL (
+        SELECT
+            has_sequence_privilege(c.oid, 'SELECT, USAGE') AS is_granted,
+            EXISTS (
+                SELECT
+                FROM pg_locks AS l
+                JOIN pg_database AS d ON d.oid = l.database
+                WHERE l.relation = c.oid
+                  AND d.datname = current_database()
+                  AND l.pid <> pg_backend_pid()
+                  AND l.mode IN (
+                      'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
+                  )
+            ) AS is_held
+    ) AS access
 )
 
 SELECT
-    format('%%I.%%I', n.nspname, c.relname) AS name,
+    name,
+    is_held,
     CASE
-        WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN
-            CASE
-                WHEN s.seqincrement > 0 THEN
-                    (value.last - s.seqmin::numeric)
-                    / greatest(least(s.seqmax, columns.most)::numeric - s.seqmin, 1)
-                ELSE
-                    (s.seqmax::numeric - value.last)
-                    / greatest(s.seqmax::numeric - greatest(s.seqmin, -columns.most - 1), 1)
-            END
+        WHEN seqincrement > 0 THEN
+            (last - least) / greatest(least(most, column_most) - least, 1)
+        ELSE
+            (most - last) / greatest(most - greatest(least, -column_most - 1), 1)
     END::float8 AS used
-FROM pg_sequence AS s
-JOIN pg_class AS c ON c.oid = s.seqrelid
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-CROSS JOIN LATERAL (
-    SELECT min(CASE a.atttypid
-        WHEN 'int2'::regtype THEN 32767::bigint
-        WHEN 'int4'::regtype THEN 2147483647::bigint
-        ELSE 9223372036854775807
-    END) AS most
-    FROM filled AS f
-    JOIN pg_attribute AS a ON a.attrelid = f.relation AND a.attnum = f.attribute
-    WHERE f.sequence = c.oid
-) AS columns
-CROSS JOIN LATERAL (
-    SELECT CASE
-        WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid)
-    END AS last
-) AS value
-WHERE c.relpersistence <> 't'
-  AND c.oid <> ALL (%(locked)s::oid[])
-  AND (value.last IS NOT NULL OR NOT has_sequence_privilege(c.oid, 'SELECT, USAGE'))
-  AND NOT (s.seqcycle AND s.seqmax <= coalesce(columns.most, s.seqmax))
+FROM found
+WHERE (last IS NOT NULL OR is_held OR NOT is_granted)
+  AND NOT (seqcycle AND most <= coalesce(column_most, most))
 ORDER BY used DESC NULLS FIRST, name;
 
 -- name: unidentified_publications

@@ -59,9 +59,3 @@ UNION ALL
 SELECT format('prepared transaction %%s', p.gid)
 FROM pg_prepared_xacts AS p
 WHERE p.database = current_database();
-
--- name: replication_lag_bytes
--- How far the slowest replica is behind, in bytes of WAL; 0 without replicas. Needs pg_monitor.
-SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)), 0)::bigint
-FROM pg_stat_replication
-WHERE replay_lsn IS NOT NULL;

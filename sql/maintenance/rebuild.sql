@@ -61,20 +61,6 @@ WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
   AND c.relkind = 'i'
 ORDER BY n.nspname, t.relname, c.relname;
 
--- name: canary
--- What the application does all day: one thread's segments, found by index in every partition.
--- A few pages each.
-SELECT count(*)
-FROM content_segments AS cs
-WHERE cs.thread_id = (
-    SELECT t.id
-    FROM threads AS t
-    WHERE t.id >= %(somewhere)s
-    ORDER BY t.id
-    LIMIT 1
-)
-  AND NOT cs.is_deleted;
-
 -- name: rebuild_progress
 -- Where the rebuild of a session is, and whether it waits for somebody: for its lock on the table
 -- before it begins, and for transactions between its phases. A role sees its own sessions without

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from psycopg import sql
-
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.store.unit_lists import UNIT_LISTS
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import Pace
-from ft_ops.pg.sqlfiles import statement
 from tests.archive.world import World
 
 
@@ -21,12 +17,3 @@ def test_a_month_is_archived_and_proven_in_steps_beside_others(world: World) -> 
     digested = 2 * len(TABLES)
     listed = 2 * len(UNIT_LISTS)
     assert len(rests) == read + written + loaded + digested + listed, "each table is one batch"
-
-
-def test_the_canary_sees_some_pages_of_the_application_s_tables(connection: Connection) -> None:
-    """It is asked hundreds of times in a purge: a sort of all threads would be felt itself."""
-    connection.execute("SET enable_seqscan = off")
-    plan = connection.execute(sql.SQL("EXPLAIN (COSTS off) ") + statement("archive/canary"))
-    lines = "\n".join(row[0] for row in plan)
-    assert "Index Scan using threads_pkey" in lines
-    assert "Sort" not in lines

@@ -30,6 +30,7 @@ from ft_ops.maintenance.indexes.rebuild import (
     refuse_failed,
 )
 from ft_ops.maintenance.indexes.reindex import corruption
+from ft_ops.pg.application import Canary
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
@@ -391,7 +392,7 @@ def test_a_look_that_the_server_is_too_busy_for_does_not_end_the_rebuild(
     watched = rebuild_monitor.watch_rebuild(
         beside,
         beside.info.backend_pid,
-        rebuild_monitor.Canary(10_000),
+        Canary(10_000),
         is_done=lambda seconds: next(looks),
         stop=lambda: pytest.fail("it was stopped"),
         log=lambda line: None,

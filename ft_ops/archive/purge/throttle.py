@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from statistics import median
 from typing import TypeVar
 
 from ft_ops.archive.run import Limits, Run
 from ft_ops.errors import OpsError
+from ft_ops.pg.application import Canary, replica_lag
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import pace_beside_others
-from ft_ops.pg.sqlfiles import statement
-
-_BASELINE_PROBES = 5
 
 T = TypeVar("T")
 
@@ -32,12 +29,12 @@ class Throttle:
     log: Callable[[str], None]
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    _allowed_ms: float = field(init=False)
+    _canary: Canary = field(init=False)
     _paused_seconds: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        usual = median(self._latency_ms() for _ in range(_BASELINE_PROBES))
-        self._allowed_ms = max(self.limits.latency_ms, 5 * usual)
+        self._canary = Canary(self.limits.latency_ms, samples=1, clock=self.clock)
+        self._canary.settle_in(self.connection)
 
     def steps(self, items: Iterable[T]) -> Iterator[T]:
         """The items, each once nobody suffers, at the pace of work beside others."""
@@ -68,19 +65,14 @@ class Throttle:
             pause = min(2 * pause, 8.0)
 
     def _problem(self) -> str | None:
-        latency = self._latency_ms()
-        if latency > self._allowed_ms:
-            return f"a small query took {latency:.0f} ms, {self._allowed_ms:.0f} are allowed"
-        row = self.connection.execute(statement("archive/replication_lag")).fetchone()
-        lag = float(row[0]) if row is not None else 0.0
+        canary = self._canary
+        if canary.suffers(self.connection):
+            taken, allowed = canary.last_ms, canary.allowed_ms
+            return f"a small query took {taken:.0f} ms, {allowed:.0f} are allowed"
+        lag = replica_lag(self.connection).seconds
         if lag > self.limits.replication_lag_seconds:
             return f"a replica lags {lag:.0f} s behind"
         return None
-
-    def _latency_ms(self) -> float:
-        started = self.clock()
-        self.connection.execute(statement("archive/canary")).fetchone()
-        return (self.clock() - started) * 1000
 
 
 def throttle_of(run: Run) -> Throttle:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that somebody has to look at; an error is one that must not wait for a free hour."""
+    """One thing that somebody has to look at; an error must not wait for a free hour."""
 
     words: str
     is_error: bool = False

@@ -11,7 +11,6 @@ from ft_ops.errors import OpsError, explained
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.health.server.problem import Problem
 from ft_ops.health.server.versions import version_problems
-from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -21,7 +20,13 @@ IDLE_FOR: Final = timedelta(hours=1)
 IDLE_BYTES: Final = 10**9
 """Log that an unread slot may hold on a server that can't tell since when nobody has read it."""
 
-Ask = Callable[[Connection, datetime], Iterable[Problem]]
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom a question is asked, and when."""
+
+    connection: Connection
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +35,44 @@ class Question:
 
     check: str
     holds: str
-    ask: Ask
+    ask: Callable[[Asked], Iterable[Problem]]
 
 
 def answer(question: Question, connection: Connection, now: datetime) -> list[Problem]:
     """What is wrong; that it could not be asked is a problem, too."""
     try:
         with explained(question.check):
-            return list(question.ask(connection, now))
+            return list(question.ask(Asked(connection, now)))
     except OpsError as error:
         return [Problem(f"not known: {error.cause}. Next: {error.next_step}")]
 
 
-def _checksums(connection: Connection, now: datetime) -> Iterable[Problem]:
-    rows = connection.execute(statement("health/checksums")).fetchall()
+def _checksums(asked: Asked) -> Iterable[Problem]:
+    rows = asked.connection.execute(statement("health/checksums")).fetchall()
     if not all(are_on for are_on, *_ in rows):
         yield Problem(
-            "the server has no data checksums: a flipped bit is found only where a row differs. Stop "
-            "it and run pg_checksums --enable"
+            "the server has no data checksums: a flipped bit is found only where a row differs. "
+            "Stop it and run pg_checksums --enable"
         )
     for _, name, failures, last in rows:
         if failures:
-            yield Problem(
-                f"{name}: {failures} pages did not match their checksums, last {last:%Y-%m-%d %H:%M}",
-                is_error=True,
-            )
+            pages = f"{failures} pages did not match their checksums"
+            yield Problem(f"{name}: {pages}, the last on {last:%Y-%m-%d}", is_error=True)
 
 
-def _version(connection: Connection, now: datetime) -> Iterable[Problem]:
-    return version_problems(connection.info.server_version, now.date())
+def _version(asked: Asked) -> Iterable[Problem]:
+    return version_problems(asked.connection.info.server_version, asked.now.date())
 
 
-def _constraints(connection: Connection, now: datetime) -> Iterable[Problem]:
-    for name, constraint in connection.execute(statement("health/unvalidated_constraints")):
+def _constraints(asked: Asked) -> Iterable[Problem]:
+    for name, constraint in asked.connection.execute(statement("health/unvalidated_constraints")):
         yield Problem(f"{name}: {constraint} was never validated")
 
 
-def _collations(connection: Connection, now: datetime) -> Iterable[Problem]:
-    for name, made_with, found, users in connection.execute(statement("health/outdated_collations")):
+def _collations(asked: Asked) -> Iterable[Problem]:
+    for name, made_with, found, users in asked.connection.execute(
+        statement("health/outdated_collations")
+    ):
         yield Problem(
             f"collation {name}, which {users} columns or indexes use, was made with version "
             f"{made_with} of its library, and the system has {found or 'none'}: indexes by it may "
@@ -75,44 +80,45 @@ def _collations(connection: Connection, now: datetime) -> Iterable[Problem]:
         )
 
 
-def _extensions(connection: Connection, now: datetime) -> Iterable[Problem]:
-    for name, installed, found in connection.execute(statement("health/outdated_extensions")):
+def _extensions(asked: Asked) -> Iterable[Problem]:
+    for name, installed, found in asked.connection.execute(statement("health/outdated_extensions")):
         if found is None:
-            yield Problem(f"extension {name} {installed}: the server has no files of it", is_error=True)
+            yield Problem(
+                f"extension {name} {installed}: the server has no files of it", is_error=True
+            )
         else:
             yield Problem(f"extension {name} is {installed}, and the server has {found}")
 
 
-def _sequences(connection: Connection, now: datetime) -> Iterable[Problem]:
-    def read(locked: Locked) -> list[Problem]:
-        rows = connection.execute(statement("health/sequences"), {"locked": locked.oids}).fetchall()
-        problems = [Problem(f"not looked at: {words}") for words in locked.words]
-        for name, used in rows:
-            if used is None:
-                problems.append(Problem(f"{name}: its numbers may not be read"))
-            elif used >= SEQUENCE_WARNING:
-                words = f"{name}: {used:.1%} of its numbers are used up"
-                problems.append(Problem(words, is_error=used >= SEQUENCE_ERROR))
-        return problems
-
-    return beside_locks(connection, "sequences", read)
+def _sequences(asked: Asked) -> Iterable[Problem]:
+    for name, is_held, used in asked.connection.execute(statement("health/sequences")):
+        if used is None:
+            why = "somebody changes it now" if is_held else "its numbers may not be read"
+            yield Problem(f"{name} is not known: {why}")
+        elif used >= SEQUENCE_WARNING:
+            words = f"{name}: {used:.1%} of its numbers are used up"
+            yield Problem(words, is_error=used >= SEQUENCE_ERROR)
 
 
-def _replication(connection: Connection, now: datetime) -> Iterable[Problem]:
-    for name, publication in connection.execute(statement("health/unidentified_publications")):
+def _replication(asked: Asked) -> Iterable[Problem]:
+    for name, publication in asked.connection.execute(
+        statement("health/unidentified_publications")
+    ):
         yield Problem(
-            f"publication {publication} sends updates of {name}, whose rows have no replica identity: "
-            "the server refuses UPDATE and DELETE of them",
+            f"publication {publication} sends updates of {name}, whose rows have no replica "
+            "identity: the server refuses UPDATE and DELETE of them",
             is_error=True,
         )
-    for name, since, held, invalid in connection.execute(statement("health/idle_slots")):
+    for name, since, held, invalid in asked.connection.execute(statement("health/idle_slots")):
         if invalid is not None:
             yield Problem(f"slot {name} is of no use any more: {invalid}")
-        elif is_forgotten(since, held, now):
-            idle = now - since.astimezone(UTC) if since is not None else None
+        elif is_forgotten(since, held, asked.now):
+            idle = asked.now - since.astimezone(UTC) if since is not None else None
             how_long = f" for {human_duration(idle.total_seconds())}" if idle is not None else ""
-            yield Problem(f"nobody reads slot {name}{how_long}, which holds {human_bytes(held)} of log")
-    for (name,) in connection.execute(statement("health/disabled_subscriptions")):
+            yield Problem(
+                f"nobody reads slot {name}{how_long}, which holds {human_bytes(held)} of log"
+            )
+    for (name,) in asked.connection.execute(statement("health/disabled_subscriptions")):
         yield Problem(f"subscription {name} is disabled")
 
 

@@ -43,13 +43,13 @@ def version_problems(version_number: int, today: date) -> list[Problem]:
         words = f"PostgreSQL {major} is no longer maintained since {known.ends_on}: upgrade it"
         problems.append(Problem(words, is_error=True))
     if minor < known.newest:
-        behind = f"{major}.{known.newest} was out on {LISTED_ON}"
-        problems.append(Problem(f"{name} is not the newest: {behind}, and it mends what was found since"))
+        behind = f"{major}.{known.newest} was out on {LISTED_ON}, and mends what was found since"
+        problems.append(Problem(f"{name} is not the newest: {behind}"))
     elif today - LISTED_ON > _LIST_HOLDS:
         problems.append(
             Problem(
-                f"whether {name} is the newest is not known: the list is of {LISTED_ON}, and a minor "
-                "version comes each quarter"
+                f"whether {name} is the newest is not known: the list is of {LISTED_ON}, and a "
+                "minor version comes each quarter"
             )
         )
     return problems

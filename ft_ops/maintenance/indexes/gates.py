@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ft_ops.maintenance.indexes.candidates import Candidate
+from ft_ops.pg.application import replica_lag
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.disk import server_files, volume_here, volumes
 from ft_ops.pg.sqlfiles import statement
@@ -90,8 +91,7 @@ def _disk(connection: Connection, candidate: Candidate, gates: Gates) -> list[st
 
 
 def _lag(connection: Connection, gates: Gates) -> list[str]:
-    row = connection.execute(statement("maintenance/replication_lag_bytes")).fetchone()
-    assert row is not None
-    if row[0] > gates.max_lag_bytes:
-        return [f"a replica is {row[0]:,} bytes behind, limit {gates.max_lag_bytes:,}"]
+    behind = replica_lag(connection).bytes
+    if behind > gates.max_lag_bytes:
+        return [f"a replica is {behind:,} bytes behind, limit {gates.max_lag_bytes:,}"]
     return []

@@ -32,8 +32,8 @@ from ft_ops.maintenance.indexes.leftovers import (
     invalid_indexes,
     leftovers_of,
 )
-from ft_ops.maintenance.indexes.rebuild_monitor import Canary
 from ft_ops.maintenance.indexes.reindex import corruption, reindex, session_settings
+from ft_ops.pg.application import Canary
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 
@@ -251,7 +251,7 @@ def _rebuild(run: _Run, candidate: Candidate) -> RebuildOutcome:
             next_step="run again: it finds out what became of the rebuild and cleans up",
         ) from done.error
     seconds, waited = run.clock() - began, done.watched.waited_seconds
-    measures = Measures(seconds, waited, canary.quiet_ms, canary.worst_ms)
+    measures = Measures(seconds, waited, canary.usual_ms, canary.worst_ms)
     settled = settle(
         run.connection,
         rebuild,

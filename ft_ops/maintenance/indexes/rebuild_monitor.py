@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import random
-import statistics
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import psycopg
 from psycopg.rows import class_row
 
+from ft_ops.pg.application import Canary
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
 SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOG_EVERY_SECONDS: Final = 15.0
-_QUIET_SAMPLES: Final = 7
-_RECENT_SAMPLES: Final = 5
-_SUFFERING_FACTOR: Final = 5
 # From here on the new index is in place: to stop now would only leave the old one behind.
 _LAST_PHASES: Final = frozenset(
     {"waiting for readers before marking dead", "waiting for readers before dropping"}
@@ -57,51 +51,6 @@ class Progress:
         return self.phase
 
 
-@dataclass(slots=True)
-class Canary:
-    """A small query of the application's kind, timed again and again.
-
-    It suffers when the median of its last five runs is above ``limit_ms`` and above five times the
-    quiet median; ``has_suffered`` remembers that it did.
-    """
-
-    limit_ms: float
-    clock: Callable[[], float] = time.perf_counter
-    chance: random.Random = field(default_factory=random.Random)
-    quiet_ms: float = 0.0
-    worst_ms: float = 0.0
-    has_suffered: bool = False
-    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_SAMPLES))
-
-    def settle_in(self, connection: Connection) -> None:
-        """Take the quiet median, and forget what was seen before."""
-        self._sing(connection)
-        self.quiet_ms = statistics.median(self._sing(connection) for _ in range(_QUIET_SAMPLES))
-        self.worst_ms = 0.0
-        self._recent.clear()
-
-    def listen(self, connection: Connection) -> bool:
-        """Run the query once more; whether it suffers."""
-        milliseconds = self._sing(connection)
-        self.worst_ms = max(self.worst_ms, milliseconds)
-        self._recent.append(milliseconds)
-        limit = max(self.limit_ms, _SUFFERING_FACTOR * self.quiet_ms)
-        if len(self._recent) < _RECENT_SAMPLES or statistics.median(self._recent) <= limit:
-            return False
-        self.has_suffered = True
-        return True
-
-    def _sing(self, connection: Connection) -> float:
-        somewhere = uuid.UUID(int=self.chance.getrandbits(128))
-        began = self.clock()
-        try:
-            connection.execute(statement("maintenance/canary"), {"somewhere": somewhere}).fetchone()
-        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
-            # The time-out is part of the answer: it took at least that long.
-            return (self.clock() - began) * 1000
-        return (self.clock() - began) * 1000
-
-
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What a watch saw: whether it stopped the rebuild, and for how long that waited for others."""
@@ -129,7 +78,7 @@ def watch_rebuild(
     last_phase, last_logged = "", clock()
     looked = clock()
     while not is_done(SECONDS_BETWEEN_LOOKS):
-        suffers = canary.listen(connection)
+        suffers = canary.suffers(connection)
         progress = _progress(connection, pid)
         before, looked = looked, clock()
         if progress is None:

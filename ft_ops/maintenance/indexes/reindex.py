@@ -15,7 +15,8 @@ from psycopg import sql
 from ft_ops.maintenance.indexes.bloat import extension_schema
 from ft_ops.maintenance.indexes.catalog import IndexState
 from ft_ops.maintenance.indexes.leftovers import index_now
-from ft_ops.maintenance.indexes.rebuild_monitor import Canary, Watched, watch_rebuild
+from ft_ops.maintenance.indexes.rebuild_monitor import Watched, watch_rebuild
+from ft_ops.pg.application import Canary
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 
