@@ -49,7 +49,13 @@ def test_asset_keys_by_group() -> None:
             "backup_retention",
         },
         "restore": {"restored_family"},
-        "maintenance": {"vacuumed_tables", "frozen_partitions", "index_bloat", "rebuilt_indexes"},
+        "maintenance": {
+            "vacuumed_tables",
+            "frozen_partitions",
+            "index_bloat",
+            "table_bloat",
+            "rebuilt_indexes",
+        },
         "storage": {"media_sizes", "monthly_storage", "family_storage", "user_storage"},
         "health": {
             "query_latency",

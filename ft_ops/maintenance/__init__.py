@@ -8,6 +8,7 @@ from ft_ops.maintenance.indexes.leftovers import InvalidIndex, invalid_indexes
 from ft_ops.maintenance.indexes.rebuild import RebuildOutcome, Terms, rebuild_indexes
 from ft_ops.maintenance.status import standings
 from ft_ops.maintenance.tables.freeze import freeze_closed_partitions
+from ft_ops.maintenance.tables.table_bloat import TableEstimate, estimate_tables
 from ft_ops.maintenance.tables.vacuum import TableOutcome, vacuum_tables
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 
@@ -20,11 +21,13 @@ __all__ = [
     "InvalidIndex",
     "RebuildOutcome",
     "RebuildRules",
+    "TableEstimate",
     "TableOutcome",
     "Terms",
     "Wraparound",
     "accuracy",
     "estimate_indexes",
+    "estimate_tables",
     "freeze_closed_partitions",
     "index_advice",
     "invalid_indexes",

@@ -12,6 +12,7 @@ from ft_ops.maintenance.index_assets import (
     rebuilt_indexes,
 )
 from ft_ops.maintenance.leftover_jobs import drop_rebuild_leftovers
+from ft_ops.maintenance.table_assets import table_bloat
 from ft_ops.orchestration.jobs import asset_job, schedule
 
 vacuum_analyze = asset_job(
@@ -28,8 +29,8 @@ freeze_closed_partitions = asset_job(
 
 rebuild_bloated_indexes = asset_job(
     "rebuild_bloated_indexes",
-    ["index_bloat", "rebuilt_indexes"],
-    "Estimates the bloat of every index, and rebuilds what is worth it.",
+    ["index_bloat", "table_bloat", "rebuilt_indexes"],
+    "Estimates the bloat of every index and table, and rebuilds the indexes that are worth it.",
 )
 
 check_maintenance = asset_job(
@@ -75,7 +76,7 @@ check_maintenance_daily = schedule(
 )
 
 defs = dg.Definitions(
-    assets=[vacuumed_tables, frozen_partitions, index_bloat, rebuilt_indexes],
+    assets=[vacuumed_tables, frozen_partitions, index_bloat, table_bloat, rebuilt_indexes],
     asset_checks=[
         wraparound_check,
         estimates_are_accurate,

@@ -39,6 +39,9 @@ ALL = [
     *("freeze_closed_partitions_daily", "check_maintenance_daily"),
     *QUICK,
 ]
+KNOWN = ("disaster_recovery_copy", "minor_version")
+"""Whether there is a copy in another region is for a person to decide, once; and the embedded
+server is as old as its package."""
 LOCATION = InProcessCodeLocationOrigin(
     loadable_target_origin=LoadableTargetOrigin(module_name="ft_ops.definitions"),
     location_name="ft_ops",
@@ -117,13 +120,14 @@ def test_the_first_day_has_no_alarm(
     for name, value in box.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FT_ALERT_WEBHOOK_URL", inbox.url("/hook"))
+    # How full this machine is says nothing of a first day.
+    monkeypatch.setenv("FT_DATABASE_VOLUME_GB", "1000")
     with dg.instance_for_test() as instance:
         day = Day(instance, (utc_now()).isoformat())
         day.run("initial_schema", dg.RunRequest())
         for schedule in schedules:
             day.tick(schedule)
-        # Whether there is a copy in another region is for a person to decide, once.
         told = [_said(body) for body in inbox.bodies]
-        assert [words for words in told if "disaster_recovery_copy" not in words[0]] == []
+        assert [words for words in told if not any(known in words[0] for known in KNOWN)] == []
         done = instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
         assert done == instance.get_runs_count() > len(schedules) / 2

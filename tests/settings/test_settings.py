@@ -36,6 +36,7 @@ OF_A_FORM = {
     "heartbeat_url": "ping/hunter2",
     "media_inventory": "familytales-media",
     "metrics_textfile": "/var/lib/ft_ops.txt",
+    "other_volumes_gb": "fast=plenty",
     "runbook_url": "docs/",
     "smtp_url": "mail.example.org:25",
     "web_hosts": "https://dagster.example.org",

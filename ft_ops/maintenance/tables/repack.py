@@ -1,0 +1,86 @@
+"""Which tables are worth writing anew, by what means, and what that takes. Nothing is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ft_ops.format import human_bytes, human_duration
+from ft_ops.maintenance.tables.table_bloat import TableEstimate
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+
+WORTH_SHARE: Final = 0.30
+WORTH_BYTES: Final = 100 * 10**6
+_REPACK_SINCE: Final = 190_000
+_USUAL_RATE: Final = 10e6
+"""Bytes a second that are written anew, as long as no rebuild of an index has told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the server has to write a table anew, and how many bytes a second it writes."""
+
+    version: int
+    has_pg_repack: bool
+    bytes_per_second: float
+
+    def command(self, name: str) -> str:
+        if self.version >= _REPACK_SINCE:
+            return f"REPACK (CONCURRENTLY) {name}"
+        if self.has_pg_repack:
+            return f"pg_repack --table={name}"
+        return "pg_repack, which this database does not have: VACUUM FULL would shut everybody out"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A table that is worth it: what it would free, how, and what that takes meanwhile."""
+
+    estimate: TableEstimate
+    command: str
+    needs_bytes: int
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        table = self.estimate.table
+        return (
+            f"{table.qualified_name}: {human_bytes(self.estimate.reclaimable_bytes)} of "
+            f"{human_bytes(table.bytes)} ({self.estimate.reclaimable_share:.0%}) would be free; by "
+            f"{self.command}; it needs {human_bytes(self.needs_bytes)} of disk meanwhile, and some "
+            f"{human_duration(self.seconds)}"
+        )
+
+
+def is_worth_it(estimate: TableEstimate) -> bool:
+    """Whether so much would be free, for certain, that somebody should plan it."""
+    return (
+        estimate.is_certain
+        and estimate.reclaimable_bytes >= WORTH_BYTES
+        and estimate.reclaimable_share >= WORTH_SHARE
+    )
+
+
+def means_of(connection: Connection) -> Means:
+    """The means of this server, and the speed that rebuilds of its indexes had."""
+    row = connection.execute(statement("maintenance/repack_means")).fetchone()
+    assert row is not None
+    rate = connection.execute(statement("maintenance/rebuild_rate")).fetchone()
+    known = float(rate[0]) if rate is not None and rate[0] is not None else _USUAL_RATE
+    return Means(row[0], row[1], known)
+
+
+def repack_advice(estimates: Iterable[TableEstimate], means: Means) -> list[Advice]:
+    """Those that are worth it, the most to gain first.
+
+    The new table and its new indexes stand beside the old ones until these are dropped.
+    """
+    found = []
+    for estimate in filter(is_worth_it, estimates):
+        table = estimate.table
+        needs = (estimate.estimated_bytes or 0) + table.index_bytes
+        seconds = (table.bytes + needs) / means.bytes_per_second
+        found.append(Advice(estimate, means.command(table.qualified_name), needs, seconds))
+    return sorted(found, key=lambda advice: -advice.estimate.reclaimable_bytes)
