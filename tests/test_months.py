@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_month_of_a_moment_is_that_of_utc() -> None:
     assert Month.of(datetime(2017, 2, 28, 23, 59, tzinfo=UTC)) == Month(2017, 2)
     assert Month.of(datetime(2017, 1, 1, 1, 59, tzinfo=east)) == Month(2016, 12)
     assert Month.of(datetime(2017, 1, 1, 2, tzinfo=east)) == Month(2017, 1)
+
+
+def test_the_month_of_a_moment_is_that_of_utc_wherever_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert Month.of(datetime(2016, 12, 31, 20, tzinfo=UTC)) == Month(2016, 12)
+    time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ def test_an_older_success_does_not_excuse_todays_failure(
     assert failed_runs(instance, LONG_AGO) == []
 
 
+def test_a_later_failure_makes_nothing_good(instance: dg.DagsterInstance, fails: Run) -> None:
+    first = fails()
+    fails()
+    record = instance.get_run_record_by_id(first.run_id)
+    assert record is not None
+    assert not made_good(instance, record)
+
+
 def test_a_success_counts_from_the_moment_after_which_it_was_begun(
     instance: dg.DagsterInstance, fails: Run, succeeds: Run
 ) -> None:

@@ -151,6 +151,16 @@ def test_a_choice_is_told_by_its_words() -> None:
             assert all(word in accepted(field) for word in get_args(choice)), name
 
 
+def test_what_is_accepted_is_told_by_its_kind() -> None:
+    for kind, told in (
+        (Literal["a", "b", "c"], "a, b or c"),
+        (frozenset[str], "names, comma separated"),
+        (int | None, "a whole number"),
+        (str, "text"),
+    ):
+        assert accepted(FieldInfo(annotation=kind)) == told  # type: ignore[arg-type]  # any type
+
+
 def _is_choice(kind: object) -> bool:
     return get_origin(kind) is Literal
 
