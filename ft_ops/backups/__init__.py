@@ -8,6 +8,7 @@ from ft_ops.backups.holding import (
     needs_a_look,
     release_backup,
 )
+from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.inventory.verified import VerifiedBackup, newest_verified_backup
 from ft_ops.backups.providers import Workplace, open_workplace
 from ft_ops.backups.restored import RestoredCopyAt, restored_copy
@@ -20,6 +21,7 @@ __all__ = [
     "acknowledge_backup",
     "discard_pieces",
     "hold_backup",
+    "is_stale",
     "list_backups",
     "needs_a_look",
     "newest_verified_backup",

@@ -33,6 +33,8 @@ CHECKS = {
     "disaster_recovery_copy": "The fulls have whole copies in another region.",
     "glacier_tier": "A proven dump of each month lies in a Glacier class.",
     "only_whole_backups": "Nothing failed, broke, disappeared, or is of another cluster.",
+    "compared_by_drills": "Each table is compared by some drill of late, and the server has data "
+    "checksums.",
 }
 
 # An asset that declares checks is annotated without [None]: Dagster knows its result type by

@@ -11,19 +11,17 @@ from typing import Final, Literal
 from psycopg.rows import class_row
 
 from ft_ops.backups.inventory import ledger
+from ft_ops.backups.inventory.ages import NEWEST_AGE, is_late, is_without_proof
 from ft_ops.backups.inventory.doubts import doubts
-from ft_ops.backups.inventory.objectives import NEWEST_AGE
 from ft_ops.backups.inventory.verified import newest_verified_backup
 from ft_ops.format import human_duration
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
-from ft_ops.standing import ONCE_A_DAY, Point, Standing, Status, asked
+from ft_ops.standing import Point, Standing, Status, asked
 
 _AREA: Final = "backups"
 _HISTORY: Final = timedelta(days=60)
-_TWO_DRILLS: Final = ONCE_A_DAY + timedelta(hours=3)
-"""Age above which no drill of today passed: one of every day that began at 04:00 may take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def _verified(connection: Connection, now: datetime) -> Iterator[Standing]:
     if verified is None:
         yield _nothing(connection, "last good backup", now)
         return
-    is_old = now - verified.verified_at > _TWO_DRILLS
+    is_old = is_without_proof(verified.verified_at, now)
     yield Standing(
         _AREA,
         "last good backup",
@@ -76,12 +74,12 @@ def _newest(connection: Connection, now: datetime) -> Iterator[Standing]:
     tried: dict[str, tuple[datetime | None, int]] = {
         kind: (point, missing) for kind, point, missing in rows
     }
-    for kind, patience in NEWEST_AGE.items():
+    for kind in NEWEST_AGE:
         if kind not in tried:
             yield Standing(_AREA, f"newest {kind}", Status.UNKNOWN, "none yet")
             continue
         newest, missing = tried[kind]
-        is_old = newest is None or now - newest > patience
+        is_old = is_late(kind, newest, now)
         yield Standing(
             _AREA,
             f"newest {kind}",
@@ -146,7 +144,7 @@ def _nothing(connection: Connection, what: str, now: datetime) -> Standing:
     """What no drill has shown yet: bad once the first backup is older than a day."""
     row = connection.execute(statement("backups/first_backup_begun")).fetchone()
     begun_at: datetime | None = row[0] if row is not None else None
-    is_due = begun_at is not None and now - begun_at > _TWO_DRILLS
+    is_due = begun_at is not None and is_without_proof(begun_at, now)
     return Standing(
         _AREA,
         what,

@@ -15,7 +15,7 @@ import boto3
 import psycopg
 from psycopg.rows import class_row
 
-from ft_ops.backups import newest_verified_backup
+from ft_ops.backups import is_stale, newest_verified_backup
 from ft_ops.doctor.findings import Finding, asked
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import embedded_binaries, major_version
@@ -134,6 +134,6 @@ def _verified(connection: Connection, settings: Settings, now: datetime) -> Find
     if backup is None:
         return Finding(name, "failed", "no backup was ever restored and verified", mend)
     detail = f"{backup.name}, restored to {backup.restored_to:%F %T}Z"
-    if now - backup.restored_to > timedelta(hours=settings.backup_stale_hours):
+    if is_stale(backup.restored_to, now, timedelta(hours=settings.backup_stale_hours)):
         return Finding(name, "failed", f"{detail}: too old to rely on", mend)
     return Finding(name, "ok", detail)

@@ -3,6 +3,7 @@
 from ft_ops.schema.drift import Difference, differences
 from ft_ops.schema.extensions import ExtensionOutcome, install_extensions
 from ft_ops.schema.fingerprint import (
+    UNREAD,
     Fingerprint,
     expected_fingerprint,
     fingerprint_json,
@@ -21,6 +22,7 @@ from ft_ops.schema.migrations import (
 from ft_ops.schema.server import ServerFacts, server_facts
 
 __all__ = [
+    "UNREAD",
     "Difference",
     "ExtensionOutcome",
     "Fingerprint",

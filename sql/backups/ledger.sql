@@ -164,6 +164,14 @@ SELECT point
 FROM ops.backups
 WHERE name = %(name)s;
 
+-- name: newest_points
+-- A few rows of some hundred kilobytes.
+SELECT point
+FROM ops.backups
+WHERE state = 'complete' AND kind IN ('full', 'increment') AND point IS NOT NULL
+ORDER BY point_at DESC
+LIMIT %(limit)s;
+
 -- name: end_dead_drills
 -- Drills that a dead run left; the caller holds the lock that a living one would hold.
 UPDATE ops.restore_drills

@@ -3,7 +3,8 @@
 -- reads only.
 SELECT
     n.nspname,
-    c.relname
+    c.relname,
+    c.oid::bigint
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm')
@@ -23,7 +24,97 @@ ORDER BY n.nspname, c.relname;
 SELECT
     count(*),
     coalesce(sum(hashtextextended((r.*)::text, 0)), 0)
-FROM ONLY {table} AS r;
+FROM ONLY {table} AS r
+WHERE {is_seen};
+
+-- name: parts
+-- The same for each run of so many blocks. ACCESS SHARE; reads every row once.
+SELECT
+    part.number,
+    count(*),
+    sum(part.hash)
+FROM (
+    SELECT
+        split_part(ltrim(r.ctid::text, '('), ',', 1)::bigint / {blocks} AS number,
+        hashtextextended((r.*)::text, 0) AS hash
+    FROM ONLY {table} AS r
+    WHERE {is_seen}
+) AS part
+GROUP BY part.number;
+
+-- name: blocks
+-- How large a table is. The size of a file; no lock is waited for.
+SELECT pg_relation_size(%(oid)s::bigint::oid) / current_setting('block_size')::bigint;
+
+-- name: is_as_in_snapshot
+-- Whether a table has the file now that it had in this transaction's snapshot, under its name:
+-- pg_class is read by the snapshot, the function by what is committed. Catalog reads only.
+SELECT
+    c.relfilenode = pg_relation_filenode(c.oid)
+    AND to_regclass(%(name)s) = c.oid
+FROM pg_class AS c
+WHERE c.oid = %(oid)s::bigint::oid;
+
+-- name: unlogged_tables
+-- Tables whose rows no backup carries. Catalog reads only.
+SELECT n.nspname || '.' || c.relname
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r'
+  AND c.relpersistence = 'u'
+  AND n.nspname <> 'information_schema'
+  AND n.nspname !~ '^pg_'
+ORDER BY 1;
+
+-- name: materialized_views
+-- Those that a dump fills anew when it is restored. Catalog reads only.
+SELECT n.nspname || '.' || c.relname
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_';
+
+-- name: sequences
+-- Where each sequence is: the value that it gave last, or the one before its first. What this role
+-- may not read is left out. No lock is waited for, and none keeps nextval from going on.
+SELECT
+    s.schemaname || '.' || s.sequencename AS name,
+    coalesce(s.last_value::numeric, s.start_value::numeric - s.increment_by) AS at,
+    s.increment_by AS step,
+    -- nextval logs 32 values ahead (SEQ_LOG_VALS), and a session takes so many at once.
+    s.increment_by::numeric * (32 + s.cache_size) AS ahead
+FROM pg_sequences AS s
+JOIN pg_class AS c ON c.oid = to_regclass(quote_ident(s.schemaname) || '.' || quote_ident(s.sequencename))
+WHERE c.relpersistence = 'p'
+  AND NOT s.cycle
+  AND (has_sequence_privilege(c.oid, 'SELECT') OR has_sequence_privilege(c.oid, 'USAGE'))
+ORDER BY 1;
+
+-- name: roles
+-- Every role but the one that initdb made, with what it may and whom it belongs to. Catalog reads
+-- only; passwords are nobody's to read.
+SELECT
+    r.rolname,
+    jsonb_build_array(
+        r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication,
+        r.rolbypassrls, r.rolconnlimit, r.rolvaliduntil, r.rolconfig,
+        (
+            SELECT jsonb_agg(jsonb_build_array(g.rolname, m.admin_option) ORDER BY g.rolname)
+            FROM pg_auth_members AS m
+            JOIN pg_roles AS g ON g.oid = m.roleid
+            WHERE m.member = r.oid
+        )
+    )::text
+FROM pg_roles AS r
+WHERE r.oid <> 10 AND r.rolname !~ '^pg_'
+ORDER BY r.rolname;
+
+-- name: other_databases
+-- The cluster's other databases that take connections. rdsadmin is Amazon's own.
+SELECT d.datname
+FROM pg_database AS d
+WHERE d.datallowconn AND NOT d.datistemplate
+  AND d.datname NOT IN (current_database(), 'rdsadmin')
+ORDER BY d.datname;
 
 -- name: export_snapshot
 -- Lets another session see what this one sees, for as long as this transaction lasts.
@@ -67,4 +158,5 @@ SELECT
     current_setting('server_version_num')::integer AS server_version,
     (SELECT sum(pg_database_size(oid))::bigint FROM pg_database) AS cluster_bytes,
     current_setting('shared_preload_libraries') AS preloaded,
+    current_setting('data_checksums') = 'on' AS has_checksums,
     (SELECT jsonb_object_agg(extname, extversion) FROM pg_extension) AS extensions;

@@ -26,7 +26,7 @@ PAGE = 8192
 class Restored:
     """A recovered copy whose server is stopped, to be damaged and looked at.
 
-    ``undecided`` is what the last look had to leave open.
+    ``undecided`` is what the last look had to leave open, ``unsaid`` what it has no means for.
     """
 
     standing: Standing
@@ -34,6 +34,7 @@ class Restored:
     files: dict[str, str]
     indexes: dict[str, str]
     undecided: set[tuple[str, str]] = field(default_factory=set)
+    unsaid: set[str] = field(default_factory=set)
 
     def path(self, relation: str) -> Path:
         return self.copy.server.data_dir / self.files[relation]
@@ -44,6 +45,7 @@ class Restored:
         with pg.running(self.copy.server, stop_mode="immediate"):
             checks = run_checks(self.copy, self.standing.increment.point, lambda line: None)
         self.undecided = {(f.check, f.subject) for c in checks for f in c.undecided}
+        self.unsaid = {said for check in checks for said in check.unsaid}
         return {(f.check, f.subject) for check in checks for f in check.findings}
 
 
@@ -150,6 +152,53 @@ def test_an_index_that_lost_an_entry(restored: Restored) -> None:
     assert ("indexes", "users_email_key") in restored.findings()
 
 
+def test_an_index_out_of_order(restored: Restored) -> None:
+    """Every block has its checksum, and every row its entry: as after another sort order."""
+    with _altering(restored) as connection:
+        connection.execute(
+            "CREATE FUNCTION rank(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN $1"
+        )
+        connection.execute("CREATE INDEX by_rank ON users (rank(email::text) DESC, id)")
+        connection.execute("CREATE INDEX by_two ON users (is_active NULLS FIRST, email DESC)")
+        connection.execute("CREATE INDEX by_pattern ON users ((email::text) text_pattern_ops)")
+        connection.execute("CREATE INDEX by_block ON users USING brin (created_at)")
+    assert not any(check == "indexes" for check, _ in restored.findings())
+    assert any("by_block" in said and "(brin): nothing but" in said for said in restored.unsaid)
+    with _altering(restored) as connection:
+        connection.execute(
+            "CREATE OR REPLACE FUNCTION rank(text) RETURNS text IMMUTABLE LANGUAGE sql"
+            " RETURN reverse($1)"
+        )
+    assert {s for check, s in restored.findings() if check == "indexes"} == {"by_rank"}
+
+
+def test_an_index_whose_pointers_lead_to_other_rows(restored: Restored) -> None:
+    """Its keys are right and in order. Without checksums no block tells."""
+    done = pg.run_program(
+        restored.copy.server, "pg_checksums", ["--disable", str(restored.copy.server.data_dir)]
+    )
+    assert done.returncode == 0, done.stderr
+    path = restored.path("users_email_key")
+    path.write_bytes(_with_two_pointers_swapped(path.read_bytes()))
+    found = restored.findings()
+    assert {s for check, s in found if check == "indexes"} == {"users_email_key"}
+
+
+def _with_two_pointers_swapped(index: bytes) -> bytes:
+    """Of two entries of its first leaf, of which the first may be the page's high key."""
+    pages = bytearray(index)
+    at = PAGE
+    lower = int.from_bytes(pages[at + 12 : at + 14], "little")
+    items = [
+        at + (int.from_bytes(pages[n : n + 4], "little") & 0x7FFF)
+        for n in range(at + 24, at + lower, 4)
+    ]
+    one, other = items[1], items[2]
+    first, second = pages[one : one + 6], pages[other : other + 6]
+    pages[one : one + 6], pages[other : other + 6] = second, first
+    return bytes(pages)
+
+
 def test_orphaned_rows(restored: Restored) -> None:
     with _altering(restored) as connection:
         connection.execute("SET session_replication_role = replica")
@@ -177,6 +226,38 @@ def test_another_schema_or_extension(restored: Restored) -> None:
     } <= found
     # Another collation version is about this machine: it says nothing about the backup.
     assert ("collations", "database familytales") in restored.undecided
+
+
+def test_another_sequence_and_a_role_that_may_more(restored: Restored) -> None:
+    with _altering(restored) as connection:
+        connection.execute(
+            "SELECT setval(s::regclass, 100000) FROM (VALUES (pg_get_serial_sequence("
+            "'ops.restore_drills', 'id'))) AS t (s)"
+        )
+        connection.execute("ALTER ROLE ft_app CREATEROLE")
+    found = restored.findings()
+    assert {("sequences", "ops.restore_drills_id_seq"), ("roles", "ft_app")} <= found
+
+
+def test_damage_of_another_database_of_the_cluster(restored: Restored) -> None:
+    server = restored.copy.server
+    with (
+        pg.running(server),
+        connect(server.url("familytales_second"), application="tests") as connection,
+    ):
+        row = connection.execute(
+            "SELECT pg_relation_filepath('threads'), pg_relation_filepath('memory_books')"
+        ).fetchone()
+    assert row is not None
+    threads, books = (server.data_dir / path for path in row)
+    threads.write_bytes(threads.read_bytes()[:-PAGE])
+    books.unlink()
+    found = restored.findings()
+    assert ("other databases", "familytales_second: threads_pkey") in found
+    assert ("other databases", "familytales_second: public.memory_books") in found
+    with _altering(restored) as connection:
+        connection.execute("DROP DATABASE familytales_second WITH (FORCE)")
+    assert ("other databases", "familytales_second") in restored.findings()
 
 
 def _put_back(kept: Path, data: Path) -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from psycopg import conninfo
 
 from ft_ops.backups import newest_verified_backup
 from ft_ops.backups.barman.provider import BarmanProvider
@@ -26,9 +27,11 @@ from ft_ops.backups.inventory.inventory import follow
 from ft_ops.backups.inventory.ledger import Entry, State, entries
 from ft_ops.backups.provider import ContentError, Kind, Log
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.connect import Connection
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects, versions
+from ft_ops.sandbox import Sandbox
 from tests.backups.world import Standing, World, flipped
 
 
@@ -86,6 +89,9 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
         "schema",
         "extensions",
         "collations",
+        "sequences",
+        "roles",
+        "other databases",
         "indexes",
         "checksums",
     }
@@ -335,6 +341,41 @@ def test_a_changed_record_of_the_point_is_named(standing: Standing) -> None:
     ):
         _drill(standing)
     assert _verdict(standing) == ("unknown", None)
+
+
+@pytest.mark.chaos
+def test_a_tablespace_that_is_made_after_the_full_stays_what_it_is(
+    world: World, box: Sandbox
+) -> None:
+    """The drill runs on the live server's machine, as its user, and recovers to behind it."""
+    world.full()
+    late = box.root / "late"
+    late.mkdir()
+    pg.hand_over(late)
+    url = conninfo.make_conninfo(box.admin_url, dbname="familytales_second")
+    with connect(url, application="tests") as admin:
+        admin.execute(f"CREATE TABLESPACE late LOCATION '{late}'")
+        try:
+            admin.execute("ALTER TABLE content_tags SET TABLESPACE late")
+            point = world.increment().point
+            admin.execute("UPDATE content_tags SET tag_name = 'after ' || tag_name")
+            admin.execute("CHECKPOINT")
+            before = {path: path.read_bytes() for path in late.rglob("*") if path.is_file()}
+            assert before
+            drill = run_drill(
+                world.connection,
+                world.provider,
+                world.bucket,
+                newest_plan(entries(world.connection)),
+                now=datetime.now(UTC),
+                run_id="tests",
+                log=lambda line: None,
+            )
+            assert drill.restored_to == point.at
+            assert before == {path: path.read_bytes() for path in late.rglob("*") if path.is_file()}
+        finally:
+            admin.execute("ALTER TABLE content_tags SET TABLESPACE pg_default")
+            admin.execute("DROP TABLESPACE late")
 
 
 def test_a_drill_that_can_not_be_held_is_no_verdict(

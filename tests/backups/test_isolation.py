@@ -249,10 +249,13 @@ def test_where_nothing_holds_the_server_a_log_that_can_not_be_read_is_not_replay
 ) -> None:
     last = restored.folder / "wal" / restored.segments[-1].name
     last.write_bytes(bytes(_SEGMENT))
-    restored.keep_tablespaces_in()
+    assert "up to where pg_waldump stopped" in restored.keep_tablespaces_in()[0]
     monkeypatch.setattr("ft_ops.backups.drill.tablespaces.confinement", lambda: None)
     with pytest.raises(OpsError, match="pg_waldump could not read all of it"):
         restored.keep_tablespaces_in()
+    without = Server(Path("/nowhere"), restored.data, restored.server.socket_dir)
+    with pytest.raises(OpsError, match="there is no pg_waldump in /nowhere"):
+        keep_tablespaces_in(without, restored.folder, restored.segments, 160_000, print)
 
 
 _DRILLS = """

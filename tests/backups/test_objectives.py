@@ -270,9 +270,10 @@ def test_what_is_kept_is_told_with_its_figures() -> None:
         "disaster_recovery_copy": "20 of 20 fulls have their copy, the newest is 5.5 h old",
         "glacier_tier": "1 monthly dumps are in Glacier",
         "only_whole_backups": "101 backups, all whole",
+        "compared_by_drills": "every table, sequence and role is compared",
     }
     warnings = {p.name for p in promises if p.severity == "WARN"}
-    assert warnings == {"only_whole_backups"}
+    assert warnings == {"only_whole_backups", "compared_by_drills"}
 
 
 @pytest.mark.parametrize(
@@ -510,3 +511,16 @@ def test_a_log_of_which_nothing_is_there_is_told_as_that() -> None:
 
 def _day(item: Item) -> str:
     return f"{item.taken_at:%Y-%m-%d}"
+
+
+def test_what_no_drill_compares_is_a_warning_that_names_it() -> None:
+    inventory = replace(_inventory(), uncompared=("public.busy: changed",), databases=("dagster",))
+    (promise,) = [p for p in _all(inventory) if p.name == "compared_by_drills"]
+    assert (promise.broken, promise.severity) == (("public.busy: changed",), "WARN")
+    (promise,) = [p for p in _all(replace(inventory, uncompared=())) if p.name == promise.name]
+    assert promise.is_kept
+    assert "of dagster no rows, but indexes and tables with each other" in promise.description
+
+
+def _all(inventory: Inventory) -> list[Promise]:
+    return inventory_promises(inventory, RULES, replicates=True, replica_lag=timedelta(hours=26))

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
 import psycopg
 import pytest
 
-from ft_ops.backups.points.fingerprint import fingerprint_tables
+from ft_ops.backups.drill.checks import fingerprints, schema
+from ft_ops.backups.drill.cluster_checks import roles, sequences
+from ft_ops.backups.points.beside import SequenceRange
+from ft_ops.backups.points.coverage import WITHOUT_CHECKSUMS, never_compared
+from ft_ops.backups.points.fingerprint import (
+    TableFingerprint,
+    fingerprint_tables,
+    parts_of,
+    read_snapshot,
+)
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 
 
@@ -108,11 +118,209 @@ def test_a_transaction_that_stays_open_holds_nothing_up(
     assert point.changing == ()
 
 
-def test_an_unreadable_table_is_named(database: Database, notes: Connection) -> None:
+def test_rows_that_are_added_all_the_time_keep_nothing_from_being_compared(
+    database: Database, notes: Connection
+) -> None:
+    def write() -> None:
+        notes.execute("INSERT INTO notes VALUES (101, 'added')")
+
+    point = _take(database.url, "growing", _marking(write))
+    found = point.tables["public.notes"]
+    assert found is not None
+    assert found.rows == 100
+    assert fingerprint_tables(notes, point.snapshot)["public.notes"] == found
+    assert fingerprint_tables(notes)["public.notes"].rows == 101
+
+
+def test_a_row_that_was_there_at_the_mark_alone_refutes_nothing(
+    database: Database, notes: Connection
+) -> None:
+    """Put in before it and taken out after it: the table looks the same on both sides."""
+    copied = []
+
+    def write() -> None:
+        notes.execute("INSERT INTO notes VALUES (101, 'a moment')")
+        copied.append(fingerprint_tables(notes))
+        notes.execute("DELETE FROM notes WHERE id = 101")
+
+    def as_in_a_copy(snapshot: str | None) -> TableFingerprint:
+        notes.execute("INSERT INTO notes VALUES (101, 'a moment')")
+        return fingerprint_tables(notes, snapshot)["public.notes"]
+
+    point = _take(database.url, "moment", _marking(write))
+    assert copied[0]["public.notes"] != point.tables["public.notes"]
+    assert as_in_a_copy(point.snapshot) == point.tables["public.notes"]
+
+
+def test_of_a_table_that_changes_in_one_place_the_rest_is_compared(
+    database: Database, notes: Connection
+) -> None:
+    notes.execute(
+        "CREATE TABLE wide AS SELECT n AS id, repeat('x', 900) AS r"
+        " FROM generate_series(1, 1600) AS n"
+    )
+
+    def write() -> None:
+        notes.execute("UPDATE wide SET r = 'y' WHERE id = 1")
+
+    point = _take(database.url, "place", _marking(write))
+    assert point.changing == ("public.wide",)
+    parts = point.parts["public.wide"]
+    assert len(parts.parts) == parts.of - 1
+    assert 0 not in parts.parts
+    snapshot = point.snapshot
+    assert snapshot is not None
+    now = parts_of(notes, "public", "wide", snapshot, parts.blocks)
+    assert {n: part for n, part in now.parts.items() if n in parts.parts} == parts.parts
+    assert never_compared([point]) == ()
+
+
+def test_what_no_point_knows_is_named_until_one_does(database: Database, notes: Connection) -> None:
+    write = _marking(lambda: notes.execute("DELETE FROM notes WHERE id % 7 = 3"))
+    busy, quiet = _take(database.url, "busy", write), _take(database.url, "quiet", _marking())
+    assert never_compared([busy]) == (
+        "public.notes: rows of every part of it were changed in that very moment",
+    )
+    assert (
+        never_compared([busy, quiet]) == never_compared([quiet, busy]) == never_compared([]) == ()
+    )
+
+
+def test_a_table_that_is_dropped_made_or_truncated_after_the_mark_is_told_apart(
+    database: Database, notes: Connection
+) -> None:
+    for table in ("dropped", "emptied", "rewritten", "replaced"):
+        notes.execute(f"CREATE TABLE {table} AS SELECT generate_series(1, 500) AS id")
+
+    def change() -> None:
+        notes.execute("DROP TABLE dropped")
+        notes.execute("TRUNCATE emptied")
+        notes.execute("ALTER TABLE rewritten ALTER COLUMN id TYPE bigint")
+        notes.execute("DROP TABLE replaced")
+        notes.execute("CREATE TABLE replaced AS SELECT 1 AS id")
+        notes.execute("CREATE TABLE made AS SELECT 1 AS id")
+
+    point = _take(database.url, "changed", _marking(change))
+    for table in ("dropped", "emptied", "rewritten", "replaced", "made"):
+        assert point.tables.get(f"public.{table}") is None, table
+        assert f"public.{table}" in point.unread, table
+    assert point.tables["public.notes"] is not None
+    # A copy has what was there at the mark: whichever that is, it is no finding.
+    for table in ("dropped", "replaced", "made"):
+        assert f"schema: table {table}" in point.unread or f"table {table}" in point.schema
+    assert "schema: column rewritten.id" in point.unread
+    with connect(database.url, application="tests") as copy:
+        assert fingerprints(copy, point).findings == ()
+        assert schema(copy, point).findings == ()
+
+
+@pytest.mark.parametrize("seconds", [0, 1000])
+def test_a_table_that_is_locked_is_asked_for_again_and_keeps_nothing_up(
+    database: Database, notes: Connection, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration holds it: let go in time, it is read; else all but it are."""
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=100ms")
+    clock = count(step=seconds)
+    with psycopg.connect(database.url) as migration:
+
+        def lock() -> None:
+            migration.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
+
+        point = _take(
+            database.url,
+            "locked",
+            _marking(lock),
+            sleep=lambda _: migration.rollback(),
+            clock=lambda: next(clock),
+        )
+    if seconds == 0:
+        assert point.tables["public.notes"] is not None
+        assert point.unread == {}
+    else:
+        assert "public.notes" not in point.tables
+        assert "somebody held it all the time" in point.unread["public.notes"]
+        assert point.tables["public._sqlx_migrations"] is not None
+
+
+def test_while_tables_are_read_none_is_kept_locked(database: Database, notes: Connection) -> None:
+    notes.execute("CREATE TABLE aaa AS SELECT 1 AS id")
+    with connect(database.url, application="tests") as reader, reader.transaction():
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert read_snapshot(reader, None).unread == {}
+        notes.execute("ALTER TABLE aaa ADD COLUMN more int")
+
+
+def test_an_unreadable_table_is_named_and_the_others_are_read(
+    database: Database, notes: Connection
+) -> None:
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
         admin.execute("CREATE TABLE public.secret AS SELECT 1 AS one")
+        admin.execute("CREATE UNLOGGED TABLE public.fleeting AS SELECT 1 AS one")
+    point = _take(database.url, "unreadable", _marking())
+    assert never_compared([point]) == (
+        "public.fleeting: it is UNLOGGED: no backup holds its rows. ALTER TABLE … SET LOGGED",
+        "public.secret: permission denied for table secret",
+    )
+    assert point.tables["public.notes"] is not None
     with pytest.raises(OpsError, match=r"fingerprint of public\.secret: permission denied"):
-        _take(database.url, "unreadable", _marking())
+        fingerprint_tables(notes)
+
+
+def test_a_sequence_is_known_between_two_values_and_found_when_set_back(
+    database: Database, notes: Connection
+) -> None:
+    notes.execute("CREATE SEQUENCE up")
+    notes.execute("CREATE SEQUENCE down INCREMENT -5 START -100 MINVALUE -100000 MAXVALUE -1")
+    notes.execute("SELECT nextval('up'), setval('down', -200) FROM generate_series(1, 50)")
+    point = _take(database.url, "counted", _marking(lambda: notes.execute("SELECT nextval('up')")))
+    assert point.sequences["public.up"] == SequenceRange(50, 51 + 33)
+    assert point.sequences["public.down"] == SequenceRange(-200 - 5 * 33, -200)
+
+    def found() -> list[str]:
+        return [f.subject for f in sequences(notes, point).findings]
+
+    for up, down, wrong in (
+        (51, -200, []),
+        (84, -365, []),
+        (49, -199, ["public.down", "public.up"]),
+        (85, -370, ["public.down", "public.up"]),
+    ):
+        notes.execute("SELECT setval('up', %s), setval('down', %s)", (up, down))
+        assert found() == wrong
+    notes.execute("ALTER SEQUENCE up RESTART")
+    assert found() == ["public.down", "public.up"]
+    notes.execute("SELECT setval('up', 90)")
+    back = _take(
+        database.url, "set back", _marking(lambda: notes.execute("SELECT setval('up', 5)"))
+    )
+    assert "public.up" not in back.sequences
+    assert "sequence public.up" in back.unread
+
+
+def test_roles_are_held_against_those_at_the_point(database: Database, notes: Connection) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE ft_tried LOGIN")
+        try:
+            point = _take(database.url, "roles", _marking())
+            assert roles(notes, point).findings == ()
+            admin.execute("ALTER ROLE ft_tried CREATEDB")
+            admin.execute("CREATE ROLE ft_stranger")
+            assert [f.subject for f in roles(notes, point).findings] == ["ft_stranger", "ft_tried"]
+        finally:
+            admin.execute("DROP ROLE ft_tried")
+            admin.execute("DROP ROLE IF EXISTS ft_stranger")
+    assert [f.problem for f in roles(notes, point).findings] == ["it is missing"]
+
+
+def test_a_server_without_checksums_is_told_to_switch_them_on(
+    database: Database, notes: Connection
+) -> None:
+    point = _take(database.url, "sums", _marking())
+    assert point.has_checksums is True
+    told = never_compared([replace(point, has_checksums=False)])
+    assert told == (WITHOUT_CHECKSUMS,)
+    # What was taken before this was noted is no reason to warn.
+    assert never_compared([replace(point, has_checksums=None)]) == ()
 
 
 def test_a_point_survives_its_record(database: Database, notes: Connection) -> None:

@@ -155,6 +155,11 @@ def _copy_database(database: Database, template: Database, name: str) -> None:
             with source.cursor().copy(rows) as read, copy.cursor().copy(into) as write:
                 for block in read:
                     write.write(block)
+        for sequence, at in source.execute(
+            "SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences"
+            " WHERE last_value IS NOT NULL"
+        ).fetchall():
+            copy.execute("SELECT setval(to_regclass(%s), %s)", (sequence, at))
 
 
 def _identifier(table: str) -> sql.Identifier:

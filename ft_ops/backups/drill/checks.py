@@ -23,10 +23,17 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ft_ops.backups.drill import index_check
+from ft_ops.backups.drill import cluster_checks, index_check
 from ft_ops.backups.drill.notes import Notes
-from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
-from ft_ops.backups.points.points import RestorePoint, schema_digests
+from ft_ops.backups.points.beside import SCHEMA, schema_digests
+from ft_ops.backups.points.fingerprint import (
+    TableFingerprint,
+    TableParts,
+    fingerprint_readable_tables,
+    fingerprint_table,
+    parts_of,
+)
+from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Examined, Finding, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
@@ -100,14 +107,20 @@ def records(results: Sequence[CheckResult]) -> list[dict[str, object]]:
 
 
 def fingerprints(connection: Connection, point: RestorePoint) -> Examined:
-    """Every table against its fingerprint at the point."""
+    """Every table against its fingerprint at the point, or those parts of it that are known."""
     notes = Notes("fingerprint")
-    found = fingerprint_readable_tables(connection, notes.failed)
+    found = fingerprint_readable_tables(connection, notes.failed, point.snapshot)
     unread = notes.subjects
     for name in sorted({*point.tables, *found, *unread}):
         problem = _fingerprint_problem(name, point, found.get(name))
-        if problem is not None and (name not in unread or name not in point.tables):
-            notes.wrong(name, problem)
+        if problem is None or (name in unread and name in point.tables):
+            continue
+        whole = _as_a_whole(connection, point, name)
+        if whole is None or whole != point.tables[name]:
+            notes.wrong(name, problem if whole is None else _difference(whole, point.tables[name]))
+    for name, parts in point.parts.items():
+        if name in found:
+            _compare_parts(connection, point, name, parts, notes)
     return notes.examined(len(found))
 
 
@@ -137,9 +150,12 @@ def schema(connection: Connection, point: RestorePoint) -> Examined:
     Pending migrations are no fault of an older backup. Where the live schema differs from the
     migrations, so does its copy: that has a check of its own.
     """
-    found = schema_digests(connection)
+    found, locked = schema_digests(connection)
     notes = Notes("schema")
+    notes.undecided += [Finding("schema", name, "it is locked") for name in locked]
     for name in sorted(found.keys() | point.schema.keys()):
+        if name in locked or f"{SCHEMA}{name}" in point.unread or f"{SCHEMA}*" in point.unread:
+            continue
         if found.get(name) != point.schema.get(name):
             notes.wrong(name, _schema_problem(found.get(name), point.schema.get(name)))
     for state in migration_states(connection, load_migrations()):
@@ -204,6 +220,8 @@ _CHECKS: Sequence[tuple[str, str, Check]] = (
     ("schema", "objects", schema),
     ("extensions", "extensions", extensions),
     ("collations", "databases", collations),
+    ("sequences", "sequences", cluster_checks.sequences),
+    ("roles", "roles", cluster_checks.roles),
     (index_check.CHECK, "indexes by amcheck", _indexes_by_amcheck),
 )
 
@@ -223,9 +241,21 @@ class _ForeignKey:
         return f"{self.child_schema}.{self.child} {self.name}"
 
 
+def _as_a_whole(connection: Connection, point: RestorePoint, name: str) -> TableFingerprint | None:
+    """All rows of a table, whichever transactions wrote them; None where that says no more."""
+    if point.snapshot is None or point.tables.get(name) is None:
+        return None
+    try:
+        return fingerprint_table(connection, name)
+    except psycopg.Error:
+        return None
+
+
 def _fingerprint_problem(
     name: str, point: RestorePoint, found: TableFingerprint | None
 ) -> str | None:
+    if name in point.unread:
+        return None  # also whether it existed
     if name not in point.tables:
         return "it did not exist at the point"
     expected = point.tables[name]
@@ -233,9 +263,29 @@ def _fingerprint_problem(
         return "it is missing"
     if expected is None or found == expected:
         return None
-    if found.rows == expected.rows:
-        return f"its {found.rows} rows are not those at the point"
-    return f"{found.rows} rows, {expected.rows} at the point"
+    return _difference(found, expected)
+
+
+def _difference(found: TableFingerprint, expected: TableFingerprint | None) -> str:
+    if expected is not None and found.rows != expected.rows:
+        return f"{found.rows} rows, {expected.rows} at the point"
+    return f"its {found.rows} rows are not those at the point"
+
+
+def _compare_parts(
+    connection: Connection, point: RestorePoint, name: str, parts: TableParts, notes: Notes
+) -> None:
+    """Those parts of a busy table that did not change around the mark."""
+    schema_name, _, table = name.partition(".")
+    try:
+        found = parts_of(connection, schema_name, table, point.snapshot, parts.blocks).parts
+    except psycopg.Error as error:
+        notes.failed(name, error)
+        return
+    for number, expected in parts.parts.items():
+        if found.get(number) != expected:
+            where = f"the {parts.blocks} blocks from {number * parts.blocks} on"
+            notes.wrong(name, f"its {expected.rows} rows in {where} are not those at the point")
 
 
 def _steps(copy: RestoredCopy, point: RestorePoint) -> list[tuple[str, str, _Step]]:
@@ -245,6 +295,10 @@ def _steps(copy: RestoredCopy, point: RestorePoint) -> list[tuple[str, str, _Ste
     if copy.admin_url is not None:
         against_tables = partial(_asked, copy, copy.admin_url, point, _indexes_against_tables)
         steps.append((index_check.CHECK, "indexes against their tables", against_tables))
+    others = partial(cluster_checks.other_databases, admin_url=copy.admin_url)
+    steps.append(
+        (cluster_checks.DATABASES, "databases", partial(_asked, copy, copy.url, point, others))
+    )
     steps.append(("checksums", "blocks", copy.check_files))
     return steps
 

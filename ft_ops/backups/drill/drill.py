@@ -260,6 +260,11 @@ class _Record:
             "tables": len(trial.point.tables),
             "rows": trial.point.rows,
             "tables not compared": list(trial.point.changing),
+            "compared in parts": {
+                name: f"{found.rows} rows in {len(found.parts)} of {found.of} parts"
+                for name, found in trial.point.parts.items()
+            },
+            "not known at the point": dict(trial.point.unread),
             "checks": records(trial.checks),
             "software": {name: version(name) for name in ("ft-ops", "barman", "psycopg")},
         }

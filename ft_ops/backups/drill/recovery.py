@@ -27,6 +27,7 @@ from ft_ops.backups.drill.server_log import (
     refuse_what_stays_so,
 )
 from ft_ops.backups.drill.tablespaces import IN_PLACE_SINCE
+from ft_ops.backups.points.coverage import WITHOUT_CHECKSUMS
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import ContentError, Examined, Finding
 from ft_ops.errors import OpsError
@@ -64,12 +65,6 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 _CHECKSUMS = "checksums"
-
-WITHOUT_CHECKSUMS = (
-    "the server has no data checksums, so a flipped bit is found only where a row or an index "
-    "differs: stop the server and run pg_checksums --enable"
-)
-"""What to do about a cluster that initdb made without them: PostgreSQL's default before 18."""
 
 _SUFFIX = re.compile(r"(_fsm|_vm|_init)?(\.\d+)?$")
 _BAD_BLOCK = re.compile(r'in file "([^"]+)", block (\d+): (.+)')

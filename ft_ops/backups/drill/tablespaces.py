@@ -74,6 +74,8 @@ def _created(
     server: Server, wal: Path, first: Segment, last: Segment
 ) -> tuple[list[int], str | None]:
     """Where the log creates tablespaces, and what kept us from reading all of it."""
+    if not (server.bin_dir / "pg_waldump").is_file():
+        return [], f"there is no pg_waldump in {server.bin_dir}"
     arguments = ["--path", str(wal), "--rmgr", "Tablespace", first.name, last.name]
     done = pg.run_program(server, "pg_waldump", arguments)
     problem = done.stderr.strip() if done.returncode != 0 else None

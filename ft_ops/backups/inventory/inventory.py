@@ -12,8 +12,10 @@ from ft_ops.backups.inventory.ledger import Entry, State
 from ft_ops.backups.inventory.store import Store, look
 from ft_ops.backups.inventory.verdicts import restore_verdicts
 from ft_ops.backups.points.bucket_records import read_point, written_verdicts
+from ft_ops.backups.points.coverage import never_compared, newest_points
 from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
+from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 
@@ -77,13 +79,16 @@ class Inventory:
     """Every backup, oldest first, at one moment.
 
     ``copy_gaps`` are what the copy for disaster recovery lacks, of whatever age; ``holes`` what the
-    log lacks from the oldest full on that nobody has given up.
+    log lacks from the oldest full on that nobody has given up. ``uncompared`` is what no point of
+    late lets a drill compare, ``databases`` the others of the cluster.
     """
 
     taken_at: datetime
     items: tuple[Item, ...]
     copy_gaps: tuple[Gap, ...] = ()
     holes: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
 
     def whole(self, *kinds: Kind) -> list[Item]:
         """Those of these kinds that count, oldest first."""
@@ -134,6 +139,7 @@ def take_inventory(
     the verdicts that the bucket tells of it.
     """
     store = look(provider, bucket)
+    ledger.fail_dead(connection)
     _adopt_unknown(connection, bucket, provider.name, store, log)
     _follow(connection, store, log)
     known = {entry.name for entry in ledger.entries(connection)}
@@ -149,12 +155,15 @@ def take_inventory(
         if entry.name not in at_work
         and ((found := store.find(entry)) is not None or not _is_old_failure(entry, now))
     ]
+    points = newest_points(connection)
     items += [_stranger(backup) for backup in _strangers(store, entries)]
     return Inventory(
         now,
         tuple(sorted(items, key=lambda item: (item.taken_at or now, item.name))),
         copy_gaps=copy.gaps if copy is not None else (),
         holes=_holes(store, first_wal(entries)),
+        uncompared=never_compared(points),
+        databases=points[0].databases if points else (),
     )
 
 
@@ -181,7 +190,12 @@ def _adopt_unknown(
     whole = {backup.name: backup for backup in store.backups if backup.condition == "complete"}
     known = {e.name for e in ledger.entries(connection) if e.state != "failed"}
     for name in sorted((store.points & whole.keys()) - known):
-        ledger.adopt(connection, provider, read_point(bucket, name), whole[name])
+        try:
+            point = read_point(bucket, name)
+        except OpsError as error:
+            log(f"{name} is not adopted: {error}")
+            continue
+        ledger.adopt(connection, provider, point, whole[name])
         log(f"adopted {name}: it is whole, and the ledger did not know it")
 
 

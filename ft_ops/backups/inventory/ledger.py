@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Kind, ProviderName, StoredBackup
-from ft_ops.errors import mask_secrets
+from ft_ops.errors import Refused, mask_secrets
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
@@ -113,6 +113,16 @@ def taking(
                 statement("backups/fail"), {"name": name, "error": mask_secrets(str(error))}
             )
             raise
+
+
+def fail_dead(connection: Connection) -> None:
+    """Record that backups failed which nobody takes any more: their run died.
+
+    Also the one that was being taken at the point to which this database was restored.
+    """
+    for kind in sorted({entry.kind for entry in entries(connection) if entry.state == "taking"}):
+        with suppress(Refused), only_one(connection, f"{kind} backup"):
+            connection.execute(statement("backups/fail_dead"), {"kind": kind})
 
 
 def complete(connection: Connection, point: RestorePoint, stored: StoredBackup) -> None:

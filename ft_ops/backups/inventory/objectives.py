@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
-from typing import Final, Literal
+from typing import Literal
 
+from ft_ops.backups.inventory.ages import is_late, is_stale
 from ft_ops.backups.inventory.copy import Gap
 from ft_ops.backups.inventory.doubts import doubts
 from ft_ops.backups.inventory.inventory import Inventory, Item
-from ft_ops.backups.provider import Kind, LogState
+from ft_ops.backups.provider import LogState
 from ft_ops.backups.retention.retention import Rules, firsts, tiers
 
 Severity = Literal["WARN", "ERROR"]
-
-NEWEST_AGE: Final[Mapping[Kind, timedelta]] = {
-    "full": timedelta(hours=26),
-    "increment": timedelta(hours=6, minutes=30),
-    "dump": timedelta(days=35),
-}
-"""How old the newest backup of a kind may be: the interval of its schedule, and how long it may
-take."""
 
 GLACIER_CLASSES = frozenset({"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"})
 
@@ -57,6 +50,7 @@ def inventory_promises(
         disaster_recovery_copy(inventory, replicates=replicates, lag=replica_lag),
         glacier_tier(inventory, rules),
         only_whole_backups(inventory),
+        compared_by_drills(inventory),
     ]
 
 
@@ -87,7 +81,7 @@ def backups_verified(inventory: Inventory, rules: Rules) -> Promise:
     broken = []
     if not verified:
         broken.append("no full backup was ever restored and found whole: run restore_drill")
-    elif inventory.taken_at - _moment(verified[-1]) > rules.stale:
+    elif is_stale(_moment(verified[-1]), inventory.taken_at, rules.stale):
         broken.append(
             f"the newest verified full, {verified[-1].name}, is {_age(inventory, verified)} old"
         )
@@ -181,6 +175,21 @@ def only_whole_backups(inventory: Inventory) -> Promise:
     )
 
 
+def compared_by_drills(inventory: Inventory) -> Promise:
+    """Nothing stays out of every comparison: a damage there would be found by nobody."""
+    others = ""
+    if inventory.databases:
+        others = (
+            f"; of {', '.join(inventory.databases)} no rows, but indexes and tables with each other"
+        )
+    return Promise(
+        "compared_by_drills",
+        kept=f"every table, sequence and role is compared{others}",
+        broken=inventory.uncompared,
+        severity="WARN",
+    )
+
+
 def log_promises(state: LogState, lag_seconds: float, *, has_backups: bool) -> list[Promise]:
     """The archived log is recent, and it has no holes.
 
@@ -207,7 +216,7 @@ def _missing_fulls(inventory: Inventory, fulls: Sequence[Item], rules: Rules) ->
     if not fulls:
         yield "there is no full backup: run full_backup"
         return
-    if inventory.taken_at - _moment(fulls[-1]) > NEWEST_AGE["full"]:
+    if is_late("full", _moment(fulls[-1]), inventory.taken_at):
         yield f"the newest, {fulls[-1].name}, is {_age(inventory, fulls)} old"
     days = {_day(_moment(full)) for full in fulls}
     for label in sorted(_past_periods(inventory, rules.days - 1, _day) - days):
@@ -222,7 +231,7 @@ def _gaps(inventory: Inventory, points: Sequence[Item]) -> Iterator[str]:
     if len(chain) == 1:
         yield "there is no point to restore to: run incremental_backup"
     for earlier, later in pairwise(chain):
-        if later - earlier > NEWEST_AGE["increment"]:
+        if is_late("increment", earlier, later):
             yield f"no point between {earlier:%F %T}Z and {later:%F %T}Z"
 
 

@@ -2,29 +2,38 @@
 
 The snapshot that is fingerprinted and the place in the log are two things. They are shown to
 agree without locking anybody out: one snapshot is taken before the log is marked, one after every
-transaction that was at work then has ended. A table with the same fingerprint in both had it at
-the mark. Where nothing at all was committed in between, the second reading is saved.
+transaction that was at work then has ended. A table of which the second still finds every row that
+the first saw had just these at the mark, whatever was added meanwhile. Where nothing at all was
+committed in between, the second reading is saved.
+
+What befalls one table keeps none of the others from being read: a point is made whenever the log
+could be marked, and names what it does not know.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import psycopg
 from psycopg.rows import class_row
 from pydantic import TypeAdapter, ValidationError
 
-from ft_ops.backups.points.fingerprint import Fingerprints, TableFingerprint, fingerprint_tables
+from ft_ops.backups.points.beside import Agreed, SequenceRange, agreed, read_beside
+from ft_ops.backups.points.fingerprint import (
+    Reading,
+    TableFingerprint,
+    TableParts,
+    agreeing_parts,
+    read_parts,
+    read_snapshot,
+)
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.schema import read_whole_fingerprint
 
 COMMIT_PATIENCE_SECONDS = 5.0
 """A transaction that is still at work this long after the mark had not committed at it: a commit
@@ -55,8 +64,9 @@ class RestorePoint:
     """Everything that was committed before ``at`` is in a copy that is recovered to ``mark``.
 
     ``schema`` maps objects to digests of their definitions, ``tables`` maps ``schema.table`` to
-    its fingerprint at the mark, or to None where the table changed in that very moment and its
-    fingerprint is not known.
+    its fingerprint at the mark, or to None where that is not known; ``parts`` has what is known of
+    such a table all the same. ``snapshot`` is the pg_snapshot whose rows they are of, None where
+    they are of all rows. ``unread`` says why something is not known, also whether it existed.
     """
 
     name: str
@@ -70,6 +80,14 @@ class RestorePoint:
     extensions: Mapping[str, str]
     schema: Mapping[str, str]
     tables: Mapping[str, TableFingerprint | None]
+    snapshot: str | None = None
+    parts: Mapping[str, TableParts] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    unlogged: tuple[str, ...] = ()
+    sequences: Mapping[str, SequenceRange] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    databases: tuple[str, ...] = ()
+    has_checksums: bool | None = None
 
     @property
     def changing(self) -> tuple[str, ...]:
@@ -78,7 +96,9 @@ class RestorePoint:
 
     @property
     def rows(self) -> int:
-        return sum(found.rows for found in self.tables.values() if found is not None)
+        """How many rows are known, in whole tables and in parts."""
+        whole = sum(found.rows for found in self.tables.values() if found is not None)
+        return whole + sum(found.rows for found in self.parts.values())
 
     def to_json(self) -> dict[str, object]:
         """For ops.backups, and for the object beside the backup."""
@@ -104,6 +124,7 @@ class _ServerFacts:
     server_version: int
     cluster_bytes: int
     preloaded: str
+    has_checksums: bool
     extensions: Mapping[str, str]
 
 
@@ -122,26 +143,24 @@ def take_point(
     anything was committed around the mark.
     """
     with _snapshot(url) as before, connect(url, application="backups") as now:
+        first_beside = read_beside(before.connection)
+        facts = _server_facts(now)
         mark = mark_log(now, name)
         _await_writers(now, name, sleep=sleep, clock=clock)
         with _snapshot(url) as after:
-            first = fingerprint_tables(before.connection)
-            undisturbed = before.name == after.name
-            second = first if undisturbed else fingerprint_tables(after.connection)
-            schema = schema_digests(after.connection)
-        facts = _server_facts(now)
-    return RestorePoint(
-        name=name,
-        at=before.moment,
-        mark=mark,
-        database=facts.database,
-        system_identifier=cluster,
-        server_version=facts.server_version,
-        cluster_bytes=facts.cluster_bytes,
-        preloaded=_names(facts.preloaded),
-        extensions=facts.extensions,
-        schema=schema,
-        tables=_where_both_agree(first, second),
+            beside = agreed(first_beside, read_beside(after.connection))
+            extensions = _server_facts(now).extensions
+            tables = _tables_at_mark(before, after, sleep, clock)
+        unlogged = _names_of(now, "backups/unlogged_tables")
+    same = {n: v for n, v in facts.extensions.items() if extensions.get(n) == v}
+    point = _point(name, mark, before.moment, cluster, replace(facts, extensions=same), beside)
+    return replace(
+        point,
+        tables=tables.tables,
+        parts=tables.parts,
+        unread={**beside.unread, **tables.unread},
+        snapshot=before.name,
+        unlogged=unlogged,
     )
 
 
@@ -150,7 +169,8 @@ def exported_point(
 ) -> RestorePoint:
     """Fingerprint one snapshot while ``use`` reads the same one in sessions of its own.
 
-    ``use`` is given the snapshot's exported name.
+    ``use`` is given the snapshot's exported name. What a restore makes anew is not compared:
+    materialized views; and roles, of which it makes what it can.
     """
     with _snapshot(url) as snapshot:
         connection = snapshot.connection
@@ -158,31 +178,91 @@ def exported_point(
         position = connection.execute(statement("backups/wal_position")).fetchone()
         assert exported is not None
         assert position is not None
+        first_beside = read_beside(connection)
         use(exported[0])
-        tables = fingerprint_tables(connection)
+        reading = read_snapshot(connection, None)
         facts = _server_facts(connection)
-        schema = schema_digests(connection)
+        beside = agreed(first_beside, read_beside(connection))
+        unlogged = _names_of(connection, "backups/unlogged_tables")
+        views = _names_of(connection, "backups/materialized_views")
+    tables: dict[str, TableFingerprint | None] = dict(reading.tables)
+    tables |= dict.fromkeys(views)
+    mark = Mark(lsn=position[0], wal=position[1])
+    made_anew = dict.fromkeys(views, "a restore fills it anew")
+    point = _point(name, mark, snapshot.moment, cluster, facts, beside)
+    return replace(
+        point,
+        tables=tables,
+        unread={**beside.unread, **reading.unread, **made_anew},
+        unlogged=unlogged,
+        roles={},
+        databases=(),
+    )
+
+
+def _point(
+    name: str, mark: Mark, at: datetime, cluster: str, facts: _ServerFacts, beside: Agreed
+) -> RestorePoint:
+    """A point without its tables."""
     return RestorePoint(
         name=name,
-        at=snapshot.moment,
-        mark=Mark(lsn=position[0], wal=position[1]),
+        at=at,
+        mark=mark,
         database=facts.database,
         system_identifier=cluster,
         server_version=facts.server_version,
         cluster_bytes=facts.cluster_bytes,
         preloaded=_names(facts.preloaded),
         extensions=facts.extensions,
-        schema=schema,
-        tables=tables,
+        schema=beside.schema,
+        tables={},
+        sequences=beside.sequences,
+        roles=beside.roles,
+        databases=beside.databases,
+        has_checksums=facts.has_checksums,
     )
 
 
-def schema_digests(connection: Connection) -> dict[str, str]:
-    """Every object of the schema → a digest of what the catalog says of it."""
-    return {
-        name: hashlib.sha256(json.dumps(dict(aspects), sort_keys=True).encode()).hexdigest()[:16]
-        for name, aspects in read_whole_fingerprint(connection).items()
-    }
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    tables: Mapping[str, TableFingerprint | None]
+    parts: Mapping[str, TableParts]
+    unread: Mapping[str, str]
+
+
+def _tables_at_mark(
+    before: _Snapshot,
+    after: _Snapshot,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> _Tables:
+    """What both snapshots say of the rows that the first one sees."""
+    first = read_snapshot(before.connection, before.name, sleep=sleep, clock=clock)
+    if before.name == after.name:
+        tables, unread = _where_both_agree(first, first)
+        return _Tables(tables, {}, unread)
+    second = read_snapshot(after.connection, before.name, sleep=sleep, clock=clock)
+    tables, unread = _where_both_agree(first, second)
+    busy = [name for name, found in tables.items() if found is None]
+    ours = read_parts(before.connection, busy, before.name)
+    theirs = read_parts(after.connection, ours, before.name, like=ours)
+    parts = {name: agreeing_parts(ours[name], theirs[name]) for name in theirs}
+    return _Tables(tables, parts, unread)
+
+
+def _where_both_agree(
+    first: Reading, second: Reading
+) -> tuple[dict[str, TableFingerprint | None], dict[str, str]]:
+    """Fingerprints, None where they differ; and what may not have existed at the mark, with why."""
+    unread = {**first.unread, **second.unread}
+    tables: dict[str, TableFingerprint | None] = {}
+    for name in sorted({*first.tables, *second.tables}):
+        here, there = first.tables.get(name), second.tables.get(name)
+        if here is not None and there is not None:
+            tables[name] = here if here == there else None
+        elif name not in unread:
+            unread[name] = "it was made or dropped in that very moment"
+    return tables, unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,20 +318,15 @@ def _unfinished_writers(connection: Connection) -> dict[str, bool]:
     return dict(rows)
 
 
-def _where_both_agree(
-    first: Fingerprints, second: Fingerprints
-) -> dict[str, TableFingerprint | None]:
-    return {
-        name: first.get(name) if first.get(name) == second.get(name) else None
-        for name in sorted({*first, *second})
-    }
-
-
 def _server_facts(connection: Connection) -> _ServerFacts:
     with connection.cursor(row_factory=class_row(_ServerFacts)) as cursor:
         facts = cursor.execute(statement("backups/server_facts")).fetchone()
     assert facts is not None
     return facts
+
+
+def _names_of(connection: Connection, name: str) -> tuple[str, ...]:
+    return tuple(row[0] for row in connection.execute(statement(name)).fetchall())
 
 
 def _names(setting: str) -> tuple[str, ...]:

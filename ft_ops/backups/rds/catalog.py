@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from ft_ops.backups.inventory.ages import is_late
 from ft_ops.backups.provider import Condition, Kind, Replica, StoredBackup
 from ft_ops.backups.rds.instances import KEEP_TAG
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef, DBSnapshotTypeDef
 
 SHORTEST_AUTOMATED_DAYS: Final = 7
-AUTOMATED_AGE: Final = timedelta(hours=26)
 _GIBIBYTE: Final = 1 << 30
 
 
@@ -62,7 +62,7 @@ def automation_problems(
     newest = max(finished, default=None)
     if newest is None:
         yield "there is no automated snapshot"
-    elif now - newest > AUTOMATED_AGE:
+    elif is_late("full", newest, now):
         yield f"the newest automated snapshot is of {newest:%F %T}Z: RDS skips it during a copy"
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.provider import Kind
 
 Trust = Literal["verified", "refuted", "unproven"]
@@ -211,9 +212,8 @@ def _refusal(
     dated = [full for full in verified if full.taken_at <= now + _CLOCK_SKEW]
     if not dated:
         return f"the verified fulls are all dated after {now:%F %T}Z: see to the clocks"
-    age = now - dated[-1].taken_at
-    if age > rules.stale:
-        hours = age.total_seconds() / 3600
+    if is_stale(dated[-1].taken_at, now, rules.stale):
+        hours = (now - dated[-1].taken_at).total_seconds() / 3600
         return (
             f"the newest verified full, {dated[-1].name}, is {hours:.0f} h old, and "
             f"{rules.stale.total_seconds() / 3600:.0f} h is the limit"
