@@ -10,10 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from ft_ops.backups.drill.drill import run_drill
+from ft_ops.backups.drill.plan import newest_plan
+from ft_ops.backups.inventory.ledger import entries
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
@@ -63,11 +67,32 @@ def test_a_stranger_restores_the_database_from_the_bucket_alone(
         world = open_world(connection, box.database_url, open_bucket(box.backup_bucket))
         world.full()
         world.write()
-        world.increment()
+        proven = run_drill(
+            connection,
+            world.provider,
+            world.bucket,
+            newest_plan(entries(connection)),
+            now=datetime.now(UTC),
+            run_id="tests",
+            log=lambda line: None,
+        )
+        world.full()  # nobody drilled it, so it is not what a stranger should begin with
+        late = world.increment().point.name
+        client = world.bucket.client
+        for number in range(1001):  # a listing has a thousand
+            client.put_object(
+                Bucket=world.bucket.name,
+                Key=f"points/full-20000101t{number:06}000z.json",
+                Body=b"{}",
+            )
+        client.put_object(Bucket=world.bucket.name, Key="points/dump-99990101t000000000z.json")
     folder = box.root / "recovery"
     said = run(RECOVERY, box, tmp_path_factory.mktemp("page"), WORK=str(folder))
     assert "tables are equal" in said
-    assert "to increment-" in said
+    identifier = proven.source.words.split("/base/")[1].split("/")[0]
+    assert f"backup {identifier} to {late}" in said
+    # The recovered ledger ends before its own point, and finds that again in the bucket.
+    assert said.count(late) > 2
 
 
 @pytest.mark.parametrize(
