@@ -21,7 +21,7 @@ from ft_ops.archive.store.layout import manifest_key
 from ft_ops.errors import Refused
 from ft_ops.format import human_bytes
 from ft_ops.months import Month
-from ft_ops.orchestration.dry_run import RefusalsShown, show_dry_run
+from ft_ops.orchestration.dry_run import RefusalsShown, show_dry_run, skipped_in_backfill
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.partitions import monthly
@@ -65,6 +65,8 @@ def archived_content_segments(
             show_dry_run(context, _preflight_metadata(seen))
             # The next step is skipped in this run, because this one yields nothing.
             _show_export(context, seen, _current(run.connection, month), settings)
+            return
+        if not seen.is_due and skipped_in_backfill(context, seen.fatal[0]):
             return
         if seen.fatal:
             raise Refused(

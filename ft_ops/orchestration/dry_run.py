@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from ft_ops.errors import Refused
+from ft_ops.orchestration.internals import BACKFILL_TAG
 
 
 def show_dry_run(context: dg.AssetExecutionContext, metadata: Mapping[str, Any]) -> None:
@@ -26,6 +27,25 @@ def show_dry_run(context: dg.AssetExecutionContext, metadata: Mapping[str, Any])
             metadata={"dry run": True, **metadata},
         )
     )
+
+
+def skipped_in_backfill(context: dg.AssetExecutionContext, reason: str) -> bool:
+    """Whether this run is one of a back-fill, which passes over a partition for a reason.
+
+    Whoever asks for all missing months asks for those whose time has not come, too: their runs are
+    no failures. The reason is an observation of the partition. A run of its own refuses.
+    """
+    if BACKFILL_TAG not in context.run.tags:
+        return False
+    context.log.warning("skipped %s: %s", context.partition_key, reason)
+    context.log_event(
+        dg.AssetObservation(
+            asset_key=context.asset_key,
+            partition=context.partition_key,
+            metadata={"skipped": reason},
+        )
+    )
+    return True
 
 
 class RefusalsShown:

@@ -39,6 +39,7 @@ from dagster._utils.schedules import get_latest_completed_cron_tick, get_smalles
 from dagster_postgres import PostgresEventLogStorage as ConsolidatedEventLog
 
 __all__ = [
+    "BACKFILL_TAG",
     "PARTITION_TAG",
     "AssetCheckExecutionRecord",
     "AssetCheckExecutionRecordStatus",
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 PARTITION_TAG: Final = "dagster/partition"
+BACKFILL_TAG: Final = "dagster/backfill"
 """The tag of a run of one partition."""
 
 

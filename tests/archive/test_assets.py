@@ -45,12 +45,16 @@ def deployed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def _run(
-    instance: dg.DagsterInstance, job: str, config: Mapping[str, object] | None = None
+    instance: dg.DagsterInstance,
+    job: str,
+    config: Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     return defs.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=OLD.key,
         run_config={"ops": dict(config or {})},
+        tags=dict(tags or {}),
         raise_on_error=False,
     )
 
@@ -126,6 +130,21 @@ def test_a_month_that_is_not_due_is_refused(
     result = _run(instance, "archive_old_content")
     assert not result.success
     assert deployed.count("content_segments") == 40
+
+
+def test_a_back_fill_passes_over_a_month_that_is_not_due(
+    deployed: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for all missing months gets no failure for each that waits for its time."""
+    monkeypatch.setenv("FT_RETENTION_YEARS", "7")
+    result = _run(instance, "archive_old_content", tags={"dagster/backfill": "of-all-missing"})
+    seen = _seen(result, "archived_content_segments")
+    assert str(seen["skipped"]).startswith("it is not due before 2031-0")
+    assert deployed.count("content_segments") == 40
+
+    monkeypatch.setenv("FT_RETENTION_YEARS", "1")
+    result = _run(instance, "archive_old_content", tags={"dagster/backfill": "of-all-missing"})
+    assert _metadata(result, "content_archive")["state"] == "frozen"
 
 
 def test_a_dry_run_of_the_archive_moves_nothing(
