@@ -343,6 +343,21 @@ def evidence(since: datetime, until: datetime, folder: Path) -> None:
         )
 
 
+@archive.command("adopt")
+@click.option("--apply", is_flag=True, help="Do it; without this only what would be done is shown.")
+def archive_adopt(apply: bool) -> None:
+    """Rebuild ledger, holds and tombstones from the bucket; delete again what was erased."""
+    from ft_ops.archive import adopt, archive_run
+
+    with _database("archive") as connection:
+        done = adopt(archive_run(connection, load_settings(), "ft-ops"), apply=apply)
+    for line in done.changes or ("database and bucket say the same",):
+        click.echo(line)
+    done.refuse_problems()
+    if done.changes and not apply:
+        click.echo("nothing was changed: --apply does it")
+
+
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def sandbox(command: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import dagster as dg
 # As modules: Dagster refuses a code location with more than one Definitions at its top level.
 from ft_ops.alerting import sensors as alerting
 from ft_ops.archive import jobs as archive
+from ft_ops.archive.keep import jobs as archive_keep
 from ft_ops.backups import jobs as backups
 from ft_ops.evidence import jobs as evidence
 from ft_ops.health import jobs as health
@@ -29,6 +30,7 @@ defs: dg.Definitions = with_runbook_links(
             schema.defs,
             partitions.defs,
             archive.defs,
+            archive_keep.defs,
             storage.defs,
             maintenance.defs,
             backups.defs,

@@ -4,6 +4,9 @@ from ft_ops.archive.cancel import cancel
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.hold.holds import LegalHold, add_hold, list_holds, release_hold
 from ft_ops.archive.hold.lines import hold_lines
+from ft_ops.archive.keep.adopt import Adoption, adopt
+from ft_ops.archive.keep.erased import living_erased
+from ft_ops.archive.keep.ship import ship_records, unshipped
 from ft_ops.archive.month.content import TABLES, archived_name
 from ft_ops.archive.month.digest import MonthDigests, differences, month_digests, total
 from ft_ops.archive.month.generation import Generation
@@ -18,6 +21,7 @@ from ft_ops.archive.status import standings, stored_bytes
 
 __all__ = [
     "TABLES",
+    "Adoption",
     "ArchiveTarget",
     "Generation",
     "LegalHold",
@@ -25,6 +29,7 @@ __all__ = [
     "Move",
     "Run",
     "add_hold",
+    "adopt",
     "all_latest",
     "archive_content",
     "archive_run",
@@ -37,6 +42,7 @@ __all__ = [
     "hot_digests",
     "latest",
     "list_holds",
+    "living_erased",
     "month_digests",
     "move_month",
     "plan_purge",
@@ -44,8 +50,10 @@ __all__ = [
     "purge_month",
     "record_archived",
     "release_hold",
+    "ship_records",
     "standings",
     "stored_bytes",
     "stored_digests",
     "total",
+    "unshipped",
 ]

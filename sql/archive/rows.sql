@@ -135,3 +135,10 @@ ANALYZE {units};
 -- name: drop_units
 -- A table of the operations' own, which only this month's run uses.
 DROP TABLE IF EXISTS {units};
+
+-- name: units_with_identity
+-- The list of proven segments with what each is called; one hash join of scratch tables.
+SELECT {identity}
+FROM {units} AS u
+JOIN {segments} AS s ON s.id = u.segment_id
+ORDER BY u.segment_id;

@@ -62,7 +62,7 @@ def generation(
     return Generation(
         month=month, number=number, state=state, origin=origin, relation=None,
         content=Content(tables), objects=tuple(ArchivedObject(n, 0, 1, stored) for n in objects),
-        manifest=None, digests=None, certificate=None, purged_buckets=frozenset(),
+        manifest=None, digests=None, sha256=None, certificate=None, purged_buckets=frozenset(),
         replaced_by=None, leftovers=(), as_of=as_of, archived_at=None, exported_at=None,
         proven_at=None, frozen_at=None, purged_at=None,
     )  # fmt: skip

@@ -65,6 +65,7 @@ GENERATION = Generation(
     ),
     manifest=MANIFEST,
     digests={table: {0: Digest(1, 2, 3)} for table in TABLES},
+    sha256=None,
     certificate={"rows": 7},
     purged_buckets=frozenset(),
     replaced_by=None,
@@ -101,7 +102,12 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     around = Surroundings()
     assert GENERATION.digests is not None
     around.manifest = build_manifest(
-        GENERATION, GENERATION.objects, GENERATION.digests, {}, bucket="archive"
+        GENERATION,
+        GENERATION.objects,
+        GENERATION.digests,
+        {},
+        program="archive/verify.py",
+        bucket="archive",
     )
 
     def holds_on(connection: Connection, month: Month) -> list[str]:

@@ -252,6 +252,11 @@ class World:
         self.verified_backup()
         return self.purge(month).generation
 
+    def rows_when_thawed(self, month: Month = MONTH) -> Rows:
+        """A purged month's rows as a thaw brings them; the month stays thawed."""
+        self.thaw(month)
+        return self.rows(month)
+
     def digests(self, month: Month = MONTH, source: Source | None = None) -> MonthDigests:
         content = read_content(self.connection)
         live = live_source(content, sql.Identifier(archived_name(month)))

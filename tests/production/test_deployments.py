@@ -351,7 +351,7 @@ def test_a_run_gets_its_jobs_identity(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_job_with_a_policy_asks_for_its_identity() -> None:
     """By the source: tags are made when the definitions are imported, which takes seconds."""
     asked = set()
-    for path in PACKAGE.glob("*/*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(

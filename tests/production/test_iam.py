@@ -235,6 +235,16 @@ def test_the_chain_of_evidence_needs_what_it_is_granted(
     assert_exact(guarded, world, "chain_evidence")
 
 
+def test_the_records_jobs_need_what_they_are_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    for role in ("ship_archive_records", "check_archive_records"):
+        become(role, monkeypatch)
+        assert run(role, monkeypatch).success
+        assert_exact(guarded, world, role)
+
+
 def test_the_storage_job_needs_what_it_is_granted(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

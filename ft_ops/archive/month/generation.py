@@ -32,7 +32,9 @@ class ArchivedObject:
 class Generation:
     """One row of the ledger. ``as_of`` is the moment whose rows it holds.
 
-    ``leftovers`` are versions, by key and id, that frozen ones replace and that can't go yet.
+    ``sha256`` is by table the digest that needs no PostgreSQL
+    (`ft_ops.archive.store.verify_archive`). ``leftovers`` are versions, by key and id, that frozen
+    ones replace and that can't go yet.
     """
 
     month: Month
@@ -44,6 +46,7 @@ class Generation:
     objects: tuple[ArchivedObject, ...]
     manifest: StoredObject | None
     digests: MonthDigests | None
+    sha256: Mapping[str, str] | None
     certificate: Mapping[str, object] | None
     purged_buckets: frozenset[int]
     replaced_by: int | None
@@ -141,6 +144,7 @@ def generation_of_row(**row: Any) -> Generation:
         objects=OBJECTS.validate_python(row["objects"]),
         manifest=row["manifest"] and STORED.validate_python(row["manifest"]),
         digests=row["digests"] and digests_from_json(row["digests"]),
+        sha256=row["sha256"],
         certificate=row["certificate"],
         purged_buckets=frozenset(row["purged_buckets"]),
         replaced_by=row["replaced_by"],

@@ -173,8 +173,9 @@ def record_export(
     objects: tuple[ArchivedObject, ...],
     content: Content,
     as_of: datetime,
+    sha256: Mapping[str, str],
 ) -> Generation:
-    """Record an export's objects, what tables and columns they hold, and as of when."""
+    """Record an export's objects, what tables and columns they hold, as of when, and digests."""
     counts = {name: sum(o.rows for o in objects if o.table == name) for name in content.names}
     return _update(
         connection,
@@ -184,6 +185,7 @@ def record_export(
             "objects": _json(OBJECTS.dump_python(objects, mode="json")),
             "content": _json(content_to_json(content)),
             "row_counts": _json(counts),
+            "sha256": _json(dict(sha256)),
             "as_of": sql.Literal(as_of),
             "exported_at": sql.SQL("clock_timestamp()"),
         },
@@ -209,6 +211,7 @@ def record_proof(
     digests: MonthDigests,
     manifest: StoredObject,
     certificate: Mapping[str, object],
+    sha256: Mapping[str, str],
 ) -> Generation:
     """Record a proof: digests that both sides have, lists of units, manifest, and certificate."""
     return _update(
@@ -220,6 +223,7 @@ def record_proof(
             "digests": _json(digests_to_json(digests)),
             "manifest": _json(STORED.dump_python(manifest, mode="json")),
             "certificate": _json(dict(certificate)),
+            "sha256": _json(dict(sha256)),
             "proven_at": sql.SQL("clock_timestamp()"),
         },
     )

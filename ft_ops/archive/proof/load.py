@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
@@ -18,15 +18,23 @@ from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.source import Source, scratch_source, scratch_table
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
+from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download
 
+JSON: Final = frozenset({"json", "jsonb"})
+
 
 @contextmanager
 def loaded(
-    run: Run, generation: Generation, *, purpose: str, as_target: bool = False
+    run: Run,
+    generation: Generation,
+    *,
+    purpose: str,
+    as_target: bool = False,
+    digests: dict[str, RowDigest] | None = None,
 ) -> Iterator[Source]:
     """The generation's rows in unlogged scratch tables for a block; dropped after it.
 
@@ -34,6 +42,8 @@ def loaded(
     ``as_target`` they are what a thaw inserts into: with the NOT NULL and CHECK constraints and the
     generated columns of that day, and every value in its own type. Else a value that was archived
     as text stays text, which makes no difference to a digest.
+
+    Where ``digests`` are asked for, the values that the files hold are added up by table.
 
     Every object is read by its version and must have the size and SHA-256 that the ledger knows.
     Scratch tables that a dead process left are dropped first.
@@ -59,7 +69,10 @@ def loaded(
                 table = content[item.table]
                 order = [column.name for column in table.stored]
                 into = staged.get(table.name, names[table.name])
-                _ingest(arrow, into, read_batches(path, order, run.pace))
+                adds = _ignore if digests is None else digests[item.table].add
+                json = {c.name for c in table.stored if c.type in JSON and not c.as_text}
+                rows = read_batches(path, order, run.pace, adds, json=json)
+                _ingest(arrow, into, rows)
                 run.log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
         for name, stage in staged.items():
             _cast(run.connection, content[name], stage, names[name])
@@ -154,6 +167,10 @@ def _copies(
                 ahead.append(fetch(following))
             yield item, _path(file)
             file.close()
+
+
+def _ignore(batch: pa.RecordBatch) -> None:
+    """Where nobody asks for a digest."""
 
 
 def _path(file: IO[bytes]) -> Path:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from psycopg import sql
@@ -21,7 +22,9 @@ from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import manifest_key, part_key
 from ft_ops.archive.store.leftovers import discard, leftovers
 from ft_ops.archive.store.manifest import build_manifest, software
+from ft_ops.archive.store.program import other_values, put_program
 from ft_ops.archive.store.unit_lists import UNIT_LISTS, write_unit_lists
+from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connect
 from ft_ops.s3.objects import put_once
@@ -45,16 +48,19 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
     generation = enter(run.connection, generation, "proving", run.run_id)
     content = generation.require_content()
     source = source or month_source(run.connection, generation, content)
+    values = {table.name: RowDigest() for table in content}
     with (
         ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,
-        loaded(run, generation, purpose="proof", as_target=True) as copy,
+        loaded(run, generation, purpose="proof", as_target=True, digests=values) as copy,
         _hashes(run, generation) as hashes,
     ):
         there = pool.submit(_digests, run, content, source)
         if run.pace.is_beside_others():
             wait([there])
         found = hash_rows(run.connection, content, copy, hashes, run.pace)
+        sha256 = {name: str(digest) for name, digest in values.items()}
         problems = differences(there.result(), found)
+        problems += other_values(generation, sha256)
         if problems:
             raise RowsDiffer(
                 f"proof of {generation.name}",
@@ -64,22 +70,27 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
             )
         for leftover in left:
             discard(run.bucket, leftover)
-        written = write_unit_lists(run, generation, hashes)
-    return _certify(run, generation, (*generation.objects, *written), found, started)
+        written = write_unit_lists(run, generation, hashes, copy)
+    program = put_program(run.bucket, run.target.prefix)
+    generation = replace(generation, sha256=sha256, objects=(*generation.objects, *written))
+    return _certify(run, generation, found, program, started)
 
 
 def _certify(
     run: Run,
     generation: Generation,
-    objects: Sequence[ArchivedObject],
     found: MonthDigests,
+    program: str,
     started: float,
 ) -> Generation:
+    objects, sha256 = generation.objects, generation.sha256 or {}
     certificate = _certificate(run, objects, found, time.monotonic() - started)
-    body = build_manifest(generation, objects, found, certificate, bucket=run.bucket.name)
+    body = build_manifest(
+        generation, objects, found, certificate, bucket=run.bucket.name, program=program
+    )
     key = manifest_key(run.target.prefix, generation.month, generation.number)
     manifest = put_once(run.bucket, key, body)
-    return record_proof(run.connection, generation, objects, found, manifest, certificate)
+    return record_proof(run.connection, generation, objects, found, manifest, certificate, sha256)
 
 
 @contextmanager

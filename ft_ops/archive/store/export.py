@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import count
 
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
+import pyarrow as pa
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import obstacles, read_content
@@ -32,6 +33,7 @@ from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_ob
 from ft_ops.archive.store.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.store.leftovers import Leftover, discard, leftovers
 from ft_ops.archive.store.parquet import arrow_connection, write_parts
+from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.session import stay_open
@@ -73,9 +75,10 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     source = rows.source if rows else month_source(run.connection, generation, content)
     with _exported_snapshot(run.url) as snapshot:
         content = _with_what_arrow_keeps(snapshot.holder, content, source)
-        objects = _export(_Export(run, generation, content, source), snapshot.name)
+        job = _Export(run, generation, content, source)
+        objects = _export(job, snapshot.name)
     as_of = rows.as_of if rows else snapshot.taken_at
-    return record_export(run.connection, generation, objects, content, as_of)
+    return record_export(run.connection, generation, objects, content, as_of, job.digests())
 
 
 def _refuse_obstacles(run: Run, generation: Generation) -> None:
@@ -97,8 +100,8 @@ def _refuse_proven(target: ArchiveTarget, generation: Generation, left: Iterable
             cause=f"s3://{target.bucket.name}/{key} is the manifest of a proven generation that "
             "this database's ledger does not know: the database was recovered to an earlier "
             "moment, or the folder is another database's",
-            next_step="set FT_ARCHIVE_PREFIX to a folder of this database's own; nothing was "
-            "removed, and docs/archive-format.md tells how to read what lies there",
+            next_step="this database's own is adopted by ft-ops archive adopt; if it is another's, "
+            "set FT_ARCHIVE_PREFIX to a folder of its own. Nothing was removed",
         )
 
 
@@ -185,6 +188,17 @@ class _Export:
     generation: Generation
     content: Content
     source: Source
+    added: dict[str, RowDigest] = field(default_factory=dict)
+
+    def see(self, table: Table, subjects: SubjectsWriter, batch: pa.RecordBatch) -> None:
+        """Note whose rows are exported, and add them to their table's digest."""
+        subjects.add(table, batch)
+        columns = [column.name for column in table.stored]
+        self.added.setdefault(table.name, RowDigest()).add(batch.select(columns))
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each table, of those without rows too."""
+        return {table.name: str(self.added.get(table.name, RowDigest())) for table in self.content}
 
     def key(self, table: str, part: int) -> str:
         generation = self.generation
@@ -229,7 +243,7 @@ def _export_tables(
             (job.key(table.name, part) for part in count()),
             part_bytes=job.run.target.part_bytes,
             pace=job.run.pace,
-            seen=partial(subjects.add, table),
+            seen=partial(job.see, table, subjects),
         )
         for item in parts:
             size = item.stored.bytes / 1e6

@@ -27,7 +27,9 @@ HOW_TO_READ: Final = (
     'bytea_output hex, sum(hashtextextended((ROW(all stored columns in order)::text) COLLATE "C", '
     "0)::numeric), and the same with seed 1, are the two numbers (in hexadecimal) behind the row "
     "count. A row of a table with several `paths` (a link) appears in the archive of each month "
-    "that holds one of its ends; of several versions the one `as_of` the latest moment counts."
+    "that holds one of its ends; of several versions the one `as_of` the latest moment counts. "
+    "`sha256` is a digest that needs no PostgreSQL: the program `verified_by` in this bucket "
+    "computes it from the objects, and says how."
 )
 
 
@@ -38,6 +40,7 @@ def build_manifest(
     certificate: Mapping[str, object],
     *,
     bucket: str,
+    program: str,
 ) -> bytes:
     """The manifest of a proven generation, as JSON in UTF-8."""
     document = {
@@ -49,10 +52,12 @@ def build_manifest(
         "as_of": generation.require_as_of().isoformat(),
         "created_at": datetime.now(UTC).isoformat(),
         "how_to_read": HOW_TO_READ,
+        "verified_by": program,
         "tables": {
             table.name: {
                 "rows": total(digests[table.name]).rows,
                 "digest": str(total(digests[table.name])),
+                "sha256": (generation.sha256 or {}).get(table.name),
                 "family_column": table.family_column,
                 **table_to_json(table),
                 "ddl": _ddl(table),

@@ -6,7 +6,7 @@ Python objects and pandas stay out of this path: they would turn 1.10 into 1.1 a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -121,11 +121,11 @@ def write_parts(
         cursor.execute(query)
         pace.rest_since(began)
         reader = cursor.fetch_record_batch()
-        groups = _row_groups(pace.steps(reader))
+        groups = map(_without_json, _row_groups(pace.steps(reader)))
         pending: pa.RecordBatch | None = None
         for number, key in enumerate(keys):
             rows = 0
-            with UploadOnce(bucket, key) as sink, _writer(sink, reader.schema) as writer:
+            with UploadOnce(bucket, key) as sink, _writer(sink, _plain(reader.schema)) as writer:
                 if pending is not None:
                     writer.write_batch(pending)
                     rows, pending = pending.num_rows, None
@@ -161,16 +161,63 @@ def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return whole
 
 
-def read_batches(path: Path, columns: list[str], pace: Pace) -> pa.RecordBatchReader:
-    """The rows of a downloaded part, a few at a time, in the order of ``columns``."""
+def read_batches(
+    path: Path,
+    columns: list[str],
+    pace: Pace,
+    seen: Callable[[pa.RecordBatch], None] = lambda batch: None,
+    *,
+    json: Collection[str] = (),
+) -> pa.RecordBatchReader:
+    """The rows of a downloaded part, a few at a time, in the order of ``columns``.
+
+    ``seen`` is told of them as they are read. ``json`` names columns of json or jsonb, which may be
+    plain strings in the file.
+    """
     file = pq.ParquetFile(path)
-    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-    batches = (
-        batch.select(columns)
-        for group in range(file.num_row_groups)
-        for batch in file.iter_batches(STEP_ROWS, row_groups=[group], columns=columns)
-    )
-    return pa.RecordBatchReader.from_batches(schema, pace.steps(batches))
+    fields = [file.schema_arrow.field(name) for name in columns]
+    schema = pa.schema([f.with_type(pa.json_()) if f.name in json else f for f in fields])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(STEP_ROWS, row_groups=[group], columns=columns):
+                selected = batch.select(columns)
+                seen(selected)
+                yield with_json(selected, json)
+
+    return pa.RecordBatchReader.from_batches(schema, pace.steps(batches()))
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """The schema with JSON as plain strings: Iceberg and others refuse Parquet's type for it."""
+    fields = [
+        field.with_type(pa.string()) if isinstance(field.type, pa.JsonType) else field
+        for field in schema
+    ]
+    return pa.schema(fields)
+
+
+def _without_json(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same rows; of JSON its text. What it is, the manifest says."""
+    columns = [
+        column.cast(pa.string()) if isinstance(column.type, pa.JsonType) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=_plain(batch.schema))
+
+
+def with_json(batch: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
+    """The same rows; JSON again where ``names`` say so, for a database to load."""
+    columns = [
+        pa.ExtensionArray.from_storage(pa.json_(), column.cast(pa.string()))
+        if name in names and not isinstance(column.type, pa.JsonType)
+        else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    fields = [
+        field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
 def _writer(sink: UploadOnce, schema: pa.Schema) -> pq.ParquetWriter:

@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.source import Source
 from ft_ops.archive.month.units import Hashes, Units, units_query
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import part_key
 from ft_ops.archive.store.parquet import arrow_connection, read_batches, write_parts
+from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download, read_object
 
@@ -28,6 +30,9 @@ UNITS: Final = "proven_segments"
 SHARED: Final = "proven_shared_rows"
 UNIT_LISTS: Final = (UNITS, SHARED)
 """The lists' names among a generation's objects."""
+
+IDENTITY: Final = ("segment_id", "thread_id", "sequence_number")
+"""What a segment is called, as the list of segments has it."""
 
 _COLUMNS: Final = {
     UNITS: ["segment_id", "bucket", "rows", "low", "high"],
@@ -37,11 +42,21 @@ _WHOLE: Final = 1 << 62
 """Bytes: a list is never divided."""
 
 
-def write_unit_lists(run: Run, generation: Generation, hashes: Hashes) -> list[ArchivedObject]:
-    """Write both lists of a generation from the hashes of its rows."""
+def write_unit_lists(
+    run: Run, generation: Generation, hashes: Hashes, copy: Source
+) -> list[ArchivedObject]:
+    """Write both lists of a generation from the hashes of its rows, and from the loaded rows.
+
+    Thread and number of each segment are listed, too: they stay taken while it is in the archive
+    alone, and a database that adopts the archive learns them here without a thaw.
+    """
+    columns = {column.name for column in generation.require_content().segments.stored}
+    identity = [sql.Identifier("s", name) for name in IDENTITY[1:] if name in columns]
     queries = {
-        UNITS: sql.SQL("SELECT * FROM ({}) AS u ORDER BY segment_id").format(
-            units_query(hashes.rows)
+        UNITS: statement("archive/units_with_identity").format(
+            units=sql.SQL("({})").format(units_query(hashes.rows)),
+            identity=sql.SQL(", ").join([sql.SQL("u.*"), *identity]),
+            segments=copy.segments,
         ),
         SHARED: sql.SQL("SELECT table_no, key, low, high FROM {} ORDER BY table_no, key").format(
             hashes.shared

@@ -30,6 +30,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.source import Source, matches, rows_of, scratch_source, scratch_table
 from ft_ops.archive.proof.load import drop_scratch, loaded
 from ft_ops.archive.run import Run
+from ft_ops.archive.store.program import is_proven_by_values
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -71,7 +72,7 @@ def merged(run: Run, generations: Sequence[Generation], *, purpose: str) -> Iter
         for generation in sorted(generations, key=Generation.require_as_of, reverse=True):
             plan = plan_becoming(generation, content, evolution)
             with loaded(run, generation, purpose=purpose) as copy:
-                _refuse_unproven(run.connection, generation, copy)
+                _refuse_unproven(run, generation, copy)
                 _add(run, target, generation, copy, plan)
         yield target
     finally:
@@ -122,18 +123,24 @@ def _create(connection: Connection, name: str, table: Table) -> None:
     )
 
 
-def _refuse_unproven(connection: Connection, generation: Generation, copy: Source) -> None:
+def _refuse_unproven(run: Run, generation: Generation, copy: Source) -> None:
+    """WrongContent unless the loaded rows are the proven ones.
+
+    By the server's digest, or, where another major version may write a row's text otherwise, by the
+    digest of the values.
+    """
     problems = differences(
         generation.require_digests(),
-        month_digests(connection, generation.require_content(), copy),
+        month_digests(run.connection, generation.require_content(), copy),
     )
-    if problems:
+    if problems and not is_proven_by_values(run, generation, copy):
         server = (generation.certificate or {}).get("software", {})
         raise WrongContent(
             f"archive of {generation.name}",
             cause=f"{'; '.join(problems)} (proven by {server})",
-            next_step="if the server's major version differs, load it into one of that version; "
-            "the objects' SHA-256 agree with the certificate",
+            next_step="if the server's major version differs and the archive has no digest of its "
+            "values, load it into one of that version; the objects' SHA-256 agree with the "
+            "certificate",
         )
 
 

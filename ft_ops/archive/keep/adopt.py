@@ -1,0 +1,235 @@
+"""Rebuilds what the database knows of its archive from the bucket alone.
+
+For a database that was made anew, that was recovered to an earlier moment, or whose ledger is lost.
+What the bucket says of a generation's objects is adopted; where its rows are is asked of this
+database: a generation whose rows are not in a table of its archive is in the bucket alone, whatever
+they were when it was recorded. Run again after a crash, it goes on; run twice, it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ft_ops.archive.keep.erased import apply_events
+from ft_ops.archive.keep.identities import adopt_identities
+from ft_ops.archive.keep.records import GenerationRecord, Records, read_records
+from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import generations, open_archived
+from ft_ops.archive.month.relation import Relation, attached_relation, named_relation
+from ft_ops.archive.month.states import State
+from ft_ops.archive.month.thaws import open_thaw
+from ft_ops.archive.run import Run
+from ft_ops.errors import Refused
+from ft_ops.items import Failed, SomeFailed, each
+from ft_ops.months import Month
+from ft_ops.pg.audit import write_audit
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import only_one
+from ft_ops.pg.sqlfiles import statement
+
+_SETTLED: Final = frozenset({"purged", "superseded"})
+"""The generation's rows are not in the database any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What was changed, or would be, line by line; and what could not be, by name."""
+
+    changes: tuple[str, ...]
+    problems: tuple[Failed, ...]
+
+    def refuse_problems(self) -> None:
+        """An OpsError that names what could not be adopted; the rest was, or would be."""
+        if self.problems:
+            raise SomeFailed("adoption of the archive", len(self.changes), self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A row of the ledger to be written: the record's, in a state and with a table of its own."""
+
+    record: GenerationRecord
+    state: State
+    table: Relation | None
+    replaces: bool
+
+    @property
+    def words(self) -> str:
+        where = "in the archive alone" if self.state == "purged" else self.state
+        verb = "is brought up to date" if self.replaces else "is adopted"
+        return f"{self.record.name} {verb}: {where}"
+
+
+def adopt(run: Run, *, apply: bool) -> Adoption:
+    """Bring ledger, holds and tombstones of the bucket into this database.
+
+    Without ``apply`` it only looks. One month that can't be adopted is named and does not stop the
+    others. The application is not to be let in before this has ended without a problem.
+    """
+    with only_one(run.connection, "archive records"):
+        records = read_records(run.bucket, run.target.prefix)
+        applied = apply_events(run.connection, records.events, apply=apply)
+        lost = list(_ship_again(run.connection, records, apply=apply))
+        worked = each(
+            sorted({month for month, _ in records.generations}),
+            lambda month: _adopt_month(run, month, _of_month(records, month), apply=apply),
+            name=lambda month: f"adoption of {month}",
+            log=run.log,
+        )
+        changes = [*applied.changes, *lost, *(line for lines in worked.results for line in lines)]
+        if apply and changes:
+            write_audit(run.connection, "archive.adopt", "ops.archive", {"changes": len(changes)})
+    for line in changes:
+        run.log(line)
+    return Adoption(tuple(changes), (*applied.erased.failed, *worked.failed))
+
+
+def _ship_again(connection: Connection, records: Records, *, apply: bool) -> Iterator[str]:
+    """Records of this database's ledger that were in the bucket once, and are not there now."""
+    for month, generation, updated_at in connection.execute(
+        statement("archive/shipped_generations")
+    ).fetchall():
+        record = records.generations.get((Month.of(month), generation))
+        if record is None or record.updated_at < updated_at:
+            yield f"{Month.of(month)} generation {generation} is to be recorded in the bucket again"
+            if apply:
+                key = {"month": month, "generation": generation}
+                connection.execute(statement("archive/forget_record"), key)
+
+
+def _of_month(records: Records, month: Month) -> list[GenerationRecord]:
+    return [records.generations[key] for key in sorted(records.generations) if key[0] == month]
+
+
+def _adopt_month(
+    run: Run, month: Month, records: Sequence[GenerationRecord], *, apply: bool
+) -> list[str]:
+    with only_one(run.connection, f"archive {month}") if apply else nullcontext():
+        known = {g.number: g for g in generations(run.connection, month)}
+        table = attached_relation(run.connection, ARCHIVED, month)
+        _refuse_alone(run.connection, month, known, table)
+        changes = list(_changes(run.connection, records, known, table))
+        lines = [change.words for change in changes]
+        if apply:
+            for change in changes:
+                # First, and again if it was killed between the two: it changes nothing then.
+                if change.state == "purged":
+                    adopt_identities(run, change.record)
+                with run.connection.transaction():
+                    _write(run.connection, change)
+        if _is_orphan(run.connection, month, known, table, changes):
+            lines.append(f"{month}: the rows in its table become the next generation")
+            if apply:
+                open_archived(run.connection, month, table, run.run_id)
+    return lines
+
+
+def _changes(
+    connection: Connection,
+    records: Sequence[GenerationRecord],
+    known: Mapping[int, Generation],
+    table: Relation | None,
+) -> Iterator[_Change]:
+    moments: dict[int, datetime] = dict(
+        connection.execute(
+            statement("archive/generation_moments"), {"month": records[0].month.first_day}
+        ).fetchall()
+    )
+    held = next((g for g in known.values() if g.is_in_database), None)
+    free = table if held is None else None
+    for record in reversed(records):
+        mine = known.get(record.generation)
+        state: State = record.row["state"]
+        if mine is None:
+            if state not in _SETTLED and free is not None:
+                yield _Change(record, state, free, replaces=False)
+                free = None
+            else:
+                gone: State = "superseded" if state == "superseded" else "purged"
+                yield _Change(record, gone, None, replaces=False)
+        elif mine.state in _SETTLED or state == "superseded":
+            # An earlier moment's row: what was recorded later is true of the bucket.
+            if record.updated_at > moments[record.generation] and state in _SETTLED:
+                yield _Change(record, state, None, replaces=True)
+        elif mine.state == "archiving":
+            raise Refused(
+                f"adoption of {record.name}",
+                cause="its move out of content_segments has begun in this database, and its proof "
+                "lies in the bucket",
+                next_step="materialize archived_content_segments for this month, then adopt again",
+            )
+        elif _is_behind(mine, record):
+            stands: State = "proven" if state == "proven" else "frozen"
+            yield _Change(record, stands, table, replaces=True)
+
+
+def _is_behind(mine: Generation, record: GenerationRecord) -> bool:
+    """Whether the bucket has a proof or a freeze of a generation that this database has not."""
+    if mine.state in {"frozen", "purging"}:
+        return False
+    return mine.proven_at is None or record.row["state"] != "proven"
+
+
+def _refuse_alone(
+    connection: Connection,
+    month: Month,
+    known: Mapping[int, Generation],
+    table: Relation | None,
+) -> None:
+    """Refused while a table of the month stands alone and no row of the ledger tells why."""
+    alone = named_relation(connection, archived_name(month)) if table is None else None
+    is_known = any(g.is_in_database for g in known.values()) or open_thaw(connection, month)
+    if alone is not None and alone.parent is None and not is_known:
+        raise Refused(
+            f"adoption of {month}",
+            cause=f"{alone.qualified} stands alone: a removal or a thaw was at work on it, and the "
+            "ledger that knew is lost",
+            next_step="look at its rows: attach it to archived_content_segments, or rename it, and "
+            "adopt again",
+        )
+
+
+def _is_orphan(
+    connection: Connection,
+    month: Month,
+    known: Mapping[int, Generation],
+    table: Relation | None,
+    changes: Sequence[_Change],
+) -> bool:
+    """Whether the month has a table that no generation or thaw accounts for."""
+    if table is None or open_thaw(connection, month) is not None:
+        return False
+    superseded = {c.record.generation for c in changes if c.state in _SETTLED}
+    stands = any(g.is_in_database and g.number not in superseded for g in known.values())
+    return not stands and all(change.table is None for change in changes)
+
+
+def _write(connection: Connection, change: _Change) -> None:
+    """Put a record's row into the ledger, in place of the one that is there."""
+    record = change.record
+    row: dict[str, Any] = {**record.row, "state": change.state}
+    if change.table is not None:
+        row |= {"relation": change.table.oid, "relation_name": change.table.qualified}
+    key = {"month": record.month.first_day, "generation": record.generation}
+    columns = connection.execute(statement("archive/ledger_columns")).fetchall()
+    names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in columns if name in row)
+    if change.replaces:
+        connection.execute(statement("archive/forget_generation"), key)
+    connection.execute(
+        statement("archive/insert_adopted").format(columns=names), {"row": Jsonb(row)}
+    )
+    if change.state == record.row["state"]:
+        connection.execute(
+            statement("archive/record_shipped"), {**key, "updated_at": record.updated_at}
+        )
+    else:
+        # Another than was recorded: it is recorded again by the next shipment.
+        connection.execute(statement("archive/touch_adopted"), key)

@@ -1,0 +1,52 @@
+"""Checks that the bucket knows what it has to: nothing waits for long, and both say the same."""
+
+import dagster as dg
+
+from ft_ops.archive.keep.adopt import adopt
+from ft_ops.archive.keep.ship import LONGEST_WAIT, unshipped
+from ft_ops.archive.run import archive_run
+from ft_ops.clock import utc_now
+from ft_ops.format import human_duration
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.settings import Settings
+
+
+@dg.asset_check(
+    asset="archive_records",
+    description=(
+        "No tombstone, hold or state of a generation is in this database alone for longer than an "
+        "hour. What was erased in that time would come back with a recovery of the database."
+    ),
+)
+def archive_records_are_shipped(database: DatabaseResource) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("archive records") as connection:
+        waiting = unshipped(connection)
+    age = utc_now() - waiting.since if waiting.since else None
+    shown = human_duration(age.total_seconds()) if age else "none waits"
+    return dg.AssetCheckResult(
+        passed=age is None or age <= LONGEST_WAIT,
+        description=f"{waiting.records:,} records wait, the oldest for {shown}"
+        if age
+        else "everything is in the bucket",
+        metadata={"records": waiting.records, "oldest": shown},
+    )
+
+
+@dg.asset_check(
+    asset="archive_records",
+    description=(
+        "The database's ledger, tombstones and holds are what an adoption from the bucket would "
+        "make them, and nothing is in the database that a tombstone names."
+    ),
+)
+def archive_agrees_with_bucket(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("archive records") as connection:
+        found = adopt(archive_run(connection, settings, "check"), apply=False)
+    differences = [*found.changes, *map(str, found.problems)]
+    return dg.AssetCheckResult(
+        passed=not differences,
+        description="; ".join(differences[:5]) or "database and bucket say the same",
+        metadata={"differences": differences},
+    )

@@ -1,0 +1,162 @@
+"""What lies in the bucket beside the archive: tombstones, holds, and the ledger's rows.
+
+Each object is written once, in STANDARD, under a key that its content decides: written again after
+a crash it is the same object. Tombstones and holds come in batches of events, one JSON document a
+line; each proven generation has an object for each state that it has reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.months import Month
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import objects, put_once, read_current
+
+EventKind: TypeAlias = Literal["erasure", "erased_row", "returned_row", "hold"]
+
+_READERS: Final = 8
+"""Requests at once while records are read: there may be thousands of small objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One tombstone, one withdrawal of one, or one state of a hold, and when it was made."""
+
+    kind: EventKind
+    at: datetime
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRecord:
+    """A row of the ledger as it was at ``updated_at``; ``row`` is by the columns' names."""
+
+    month: Month
+    generation: int
+    updated_at: datetime
+    row: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.month} generation {self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Everything that a bucket records: events in their order, and the newest ledger's rows."""
+
+    events: tuple[Event, ...]
+    generations: Mapping[tuple[Month, int], GenerationRecord]
+
+
+def put_events(bucket: Bucket, prefix: str, events: Sequence[Event]) -> str:
+    """Write a batch of events; its key. Writing the same batch again changes nothing."""
+    lines = [
+        json.dumps(
+            {"kind": event.kind, "at": event.at.isoformat(), "record": event.record},
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        for event in events
+    ]
+    first = min(event.at for event in events)
+    return _put(bucket, f"{_events(prefix)}{first:%Y/%m/%Y%m%dT%H%M%S}", "jsonl", "\n".join(lines))
+
+
+def put_generation(bucket: Bucket, prefix: str, record: GenerationRecord) -> str:
+    """Write a row of the ledger; its key. Writing the same row again changes nothing."""
+    body = json.dumps(
+        {
+            "month": str(record.month),
+            "generation": record.generation,
+            "updated_at": record.updated_at.isoformat(),
+            "row": record.row,
+        },
+        ensure_ascii=False,
+        sort_keys=True,
+    )
+    at = f"{record.updated_at:%Y%m%dT%H%M%S%f}"
+    folder = f"{_ledger(prefix)}{record.month}/gen={record.generation}"
+    return _put(bucket, f"{folder}/{at}-{record.row['state']}", "json", body)
+
+
+def read_records(bucket: Bucket, prefix: str) -> Records:
+    """Read every record; an OpsError names one that can't be read or is not what we wrote."""
+    event_keys = [found.key for found in objects(bucket, _events(prefix))]
+    # By the moment of the change, which the key begins with: the newest of each generation.
+    newest: dict[str, str] = {}
+    for found in objects(bucket, _ledger(prefix)):
+        newest[found.key.rpartition("/")[0]] = found.key
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
+        bodies = pool.map(lambda key: (key, _read(bucket, key)), event_keys)
+        events = [event for key, body in bodies for event in _parsed_events(bucket, key, body)]
+        rows = pool.map(lambda key: (key, _read(bucket, key)), newest.values())
+        generations = [_parsed_generation(body) for _, body in rows]
+    # The same tombstone may lie in two batches: of a run that died before it could say so.
+    unique = {(e.kind, e.at, json.dumps(e.record, sort_keys=True)): e for e in events}
+    return Records(
+        tuple(sorted(unique.values(), key=lambda event: event.at)),
+        {(found.month, found.generation): found for found in generations},
+    )
+
+
+def _events(prefix: str) -> str:
+    return f"{prefix}/records/events/"
+
+
+def _ledger(prefix: str) -> str:
+    return f"{prefix}/records/ledger/"
+
+
+def _put(bucket: Bucket, stem: str, ending: str, text: str) -> str:
+    body = text.encode()
+    key = f"{stem}-{hashlib.sha256(body).hexdigest()[:32]}.{ending}"
+    # A run has died after it had written it. Its name is its content's: each reader compares.
+    with suppress(Refused):
+        put_once(bucket, key, body)
+    return key
+
+
+def _read(bucket: Bucket, key: str) -> bytes:
+    """A record's content; an OpsError unless it is what its name says."""
+    body = read_current(bucket, key)
+    named = key.rpartition("-")[2].partition(".")[0]
+    if hashlib.sha256(body).hexdigest()[:32] != named:
+        raise OpsError(
+            bucket.url(key),
+            cause="its content is not what was written: the SHA-256 in its name is another",
+            next_step="look at the object's versions, and remove the one that was put above ours",
+        )
+    return body
+
+
+def _parsed_events(bucket: Bucket, key: str, body: bytes) -> Iterator[Event]:
+    for line in body.decode().splitlines():
+        data = json.loads(line)
+        if data["kind"] not in get_args(EventKind):
+            raise OpsError(
+                bucket.url(key),
+                cause=f"it holds a record of the kind {data['kind']}, which this version does not "
+                "know",
+                next_step="use the version of ft-ops that wrote it, or a later one",
+            )
+        yield Event(data["kind"], datetime.fromisoformat(data["at"]), data["record"])
+
+
+def _parsed_generation(body: bytes) -> GenerationRecord:
+    data = json.loads(body)
+    return GenerationRecord(
+        Month.parse(data["month"]),
+        data["generation"],
+        datetime.fromisoformat(data["updated_at"]),
+        data["row"],
+    )

@@ -1,0 +1,83 @@
+"""Ships what the bucket has to know: tombstones and holds as they are made, the ledger's rows.
+
+A record leaves ops.unshipped_records when the object that holds it is written, by its id. Killed in
+between, the next run writes it once more, which readers pass over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from ft_ops.archive.keep.records import Event, GenerationRecord, put_events, put_generation
+from ft_ops.archive.run import Run
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import only_one
+from ft_ops.pg.sqlfiles import statement
+
+BATCH: Final = 10_000
+"""Events in one object: 2 MB at most."""
+
+LONGEST_WAIT: Final = timedelta(hours=1)
+"""How old a record may be that is in this database alone: four runs of the job have missed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What a run has written to the bucket."""
+
+    events: int
+    generations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unshipped:
+    """What is in this database alone: how many records, and since when; None: none."""
+
+    records: int
+    since: datetime | None
+
+
+def ship_records(run: Run) -> Shipped:
+    """Write what is not in the bucket yet; one run at a time."""
+    with only_one(run.connection, "archive records"):
+        return Shipped(_ship_events(run), tuple(_ship_generations(run)))
+
+
+def unshipped(connection: Connection) -> Unshipped:
+    """What the next run would ship, and how long its oldest has waited."""
+    [[records, since]] = connection.execute(statement("archive/count_unshipped")).fetchall()
+    return Unshipped(records, since)
+
+
+def _ship_events(run: Run) -> int:
+    number = 0
+    while rows := run.connection.execute(
+        statement("archive/unshipped_records"), {"limit": BATCH}
+    ).fetchall():
+        events = [Event(kind, at, record) for _, kind, record, at in rows]
+        key = put_events(run.bucket, run.target.prefix, events)
+        run.connection.execute(
+            statement("archive/forget_shipped"), {"ids": [row[0] for row in rows]}
+        )
+        run.log(f"{len(events):,} tombstones and holds are in {run.bucket.url(key)}")
+        number += len(events)
+    return number
+
+
+def _ship_generations(run: Run) -> list[str]:
+    shipped = []
+    for month, generation, updated_at, row in run.connection.execute(
+        statement("archive/unshipped_generations")
+    ).fetchall():
+        record = GenerationRecord(Month.of(month), generation, updated_at, row)
+        put_generation(run.bucket, run.target.prefix, record)
+        run.connection.execute(
+            statement("archive/record_shipped"),
+            {"month": month, "generation": generation, "updated_at": updated_at},
+        )
+        run.log(f"{record.name} is recorded as {row['state']}")
+        shipped.append(f"{record.name}: {row['state']}")
+    return shipped

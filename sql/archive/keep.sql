@@ -1,0 +1,44 @@
+-- name: unshipped_records
+-- What was written down and is not in the bucket yet, oldest first; by the primary key. Ids that a
+-- running transaction has taken are found by a later run.
+SELECT id, kind, record, recorded_at
+FROM ops.unshipped_records
+ORDER BY id
+LIMIT %(limit)s;
+
+-- name: forget_shipped
+-- By id, once the object that holds them is written. Row locks on these alone.
+DELETE FROM ops.unshipped_records
+WHERE id = ANY (%(ids)s);
+
+-- name: unshipped_generations
+-- Proven generations whose last change is not in the bucket: a few rows a year, some 50 kB each. What
+-- is at work on changes again in a moment, and is recorded as it was before.
+SELECT a.month, a.generation, a.updated_at, to_jsonb(a) - ARRAY['relation', 'relation_name'] AS row
+FROM ops.archive AS a
+LEFT JOIN ops.shipped_generations AS s USING (month, generation)
+WHERE a.proven_at IS NOT NULL
+  AND a.state IN ('proven', 'frozen', 'purged', 'superseded')
+  AND s.updated_at IS DISTINCT FROM a.updated_at
+ORDER BY a.month, a.generation;
+
+-- name: record_shipped
+-- One row, by its primary key.
+INSERT INTO ops.shipped_generations (month, generation, updated_at)
+VALUES (%(month)s, %(generation)s, %(updated_at)s)
+ON CONFLICT (month, generation) DO UPDATE SET updated_at = excluded.updated_at;
+
+-- name: count_unshipped
+-- What waits, and since when; reads what waits.
+SELECT count(*), min(w.since)
+FROM (
+    SELECT r.recorded_at AS since
+    FROM ops.unshipped_records AS r
+    UNION ALL
+    SELECT a.updated_at
+    FROM ops.archive AS a
+    LEFT JOIN ops.shipped_generations AS s USING (month, generation)
+    WHERE a.proven_at IS NOT NULL
+      AND a.state IN ('proven', 'frozen', 'purged', 'superseded')
+      AND s.updated_at IS DISTINCT FROM a.updated_at
+) AS w;

@@ -1,0 +1,221 @@
+-- name: stage_erasures
+-- A temporary table of the session.
+CREATE TEMPORARY TABLE IF NOT EXISTS adopted_erasures (LIKE ops.erasures);
+
+-- name: fill_erasures
+-- The first tombstone of each.
+INSERT INTO adopted_erasures (kind, id, month, erased_at, used_again)
+SELECT DISTINCT ON (r.kind, r.id) r.kind, r.id, r.month, r.erased_at, coalesce(r.used_again, false)
+FROM jsonb_populate_recordset(NULL::ops.erasures, %(records)s) AS r
+ORDER BY r.kind, r.id, r.erased_at;
+
+-- name: stage_rows
+-- A temporary table of the session.
+CREATE TEMPORARY TABLE IF NOT EXISTS adopted_rows (
+    table_name text NOT NULL,
+    key text NOT NULL,
+    erased_at timestamptz NOT NULL,
+    is_erased boolean NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (table_name, key)
+);
+
+-- name: fill_rows
+-- What happened last to each.
+INSERT INTO adopted_rows (table_name, key, erased_at, is_erased, at)
+SELECT r.table_name, r.key, r.erased_at, r.is_erased, r.at
+FROM jsonb_to_recordset(%(records)s) AS r (
+    table_name text, key text, erased_at timestamptz, is_erased boolean, at timestamptz
+);
+
+-- name: stage_holds
+-- A temporary table of the session.
+CREATE TEMPORARY TABLE IF NOT EXISTS adopted_holds (LIKE ops.legal_holds);
+
+-- name: fill_holds
+-- Each hold in its last state.
+INSERT INTO adopted_holds
+SELECT *
+FROM jsonb_populate_recordset(NULL::ops.legal_holds, %(records)s);
+
+-- name: drop_staged
+-- The session's own.
+DROP TABLE IF EXISTS adopted_erasures, adopted_rows, adopted_holds;
+
+-- name: adopt_erasures
+-- By their primary key; what is known stays as it is.
+INSERT INTO ops.erasures (kind, id, month, erased_at, used_again)
+SELECT kind, id, month, erased_at, used_again
+FROM adopted_erasures
+ON CONFLICT DO NOTHING;
+
+-- name: adopt_erased_rows
+-- By their primary key; what is known stays as it is.
+INSERT INTO ops.erased_rows (table_name, key, erased_at)
+SELECT table_name, key, erased_at
+FROM adopted_rows
+WHERE is_erased
+ON CONFLICT DO NOTHING;
+
+-- name: adopt_returned_rows
+-- Tombstones of rows that were inserted again after they had been deleted.
+DELETE FROM ops.erased_rows AS e
+USING adopted_rows AS a
+WHERE a.table_name = e.table_name
+  AND a.key = e.key
+  AND NOT a.is_erased
+  AND e.erased_at < a.at;
+
+-- name: living_erased
+-- What a tombstone names and the database has. Each by the primary key of its table; reads all
+-- tombstones.
+SELECT e.kind, e.id, e.month
+FROM ops.erasures AS e
+WHERE NOT e.used_again
+  AND (
+      e.kind = 'family' AND EXISTS (SELECT FROM public.families AS f WHERE f.id = e.id)
+      OR e.kind = 'book' AND EXISTS (SELECT FROM public.memory_books AS b WHERE b.id = e.id)
+      OR e.kind = 'thread' AND EXISTS (SELECT FROM public.threads AS t WHERE t.id = e.id)
+      OR e.kind = 'user' AND EXISTS (SELECT FROM public.users AS u WHERE u.id = e.id)
+      OR e.kind = 'segment'
+          AND EXISTS (SELECT FROM public.content_segment_keys AS k WHERE k.id = e.id)
+  )
+ORDER BY e.erased_at;
+
+-- name: living_staged
+-- The same of what the bucket has, and of what it has not yet.
+SELECT e.kind, e.id, e.month
+FROM (
+    SELECT * FROM ops.erasures UNION SELECT * FROM adopted_erasures
+) AS e
+WHERE NOT e.used_again
+  AND (
+      e.kind = 'family' AND EXISTS (SELECT FROM public.families AS f WHERE f.id = e.id)
+      OR e.kind = 'book' AND EXISTS (SELECT FROM public.memory_books AS b WHERE b.id = e.id)
+      OR e.kind = 'thread' AND EXISTS (SELECT FROM public.threads AS t WHERE t.id = e.id)
+      OR e.kind = 'user' AND EXISTS (SELECT FROM public.users AS u WHERE u.id = e.id)
+      OR e.kind = 'segment'
+          AND EXISTS (SELECT FROM public.content_segment_keys AS k WHERE k.id = e.id)
+  )
+ORDER BY e.erased_at;
+
+-- name: delete_erased
+-- As the application deleted it, with what its foreign keys take along.
+DELETE FROM {table}
+WHERE id = %(id)s;
+
+-- name: delete_erased_segment
+-- From whichever of its month's two parents has it; its key goes by their triggers.
+WITH archived AS (
+    DELETE FROM archived_content_segments
+    WHERE id = %(id)s
+      AND created_at >= %(month)s::timestamp AT TIME ZONE 'UTC'
+      AND created_at < (%(month)s::timestamp + interval '1 month') AT TIME ZONE 'UTC'
+)
+
+DELETE FROM content_segments
+WHERE id = %(id)s
+  AND created_at >= %(month)s::timestamp AT TIME ZONE 'UTC'
+  AND created_at < (%(month)s::timestamp + interval '1 month') AT TIME ZONE 'UTC';
+
+-- name: delete_erased_rows
+-- One scan of the table, in a restored database before anybody else is let in.
+DELETE FROM {rows} AS c
+USING ops.erased_rows AS e
+WHERE e.table_name = {name}
+  AND e.key = {key};
+
+-- name: count_erased_rows
+-- One scan of the table.
+SELECT count(*)
+FROM {rows} AS c
+JOIN (
+    SELECT table_name, key FROM ops.erased_rows
+    UNION
+    SELECT table_name, key FROM adopted_rows WHERE is_erased
+) AS e ON e.key = {key}
+WHERE e.table_name = {name};
+
+-- name: release_adopted
+-- Holds that stand here, and were released after this database's moment.
+UPDATE ops.legal_holds AS h
+SET released_at = a.released_at,
+    released_by = a.released_by,
+    release_reason = a.release_reason
+FROM adopted_holds AS a
+WHERE h.released_at IS NULL
+  AND a.released_at IS NOT NULL
+  AND (h.placed_at, h.placed_by, h.reason) = (a.placed_at, a.placed_by, a.reason)
+  AND (h.month, h.family_id, h.book_id, h.thread_id, h.user_id)
+      IS NOT DISTINCT FROM (a.month, a.family_id, a.book_id, a.thread_id, a.user_id);
+
+-- name: adopt_holds
+-- Under their own numbers, where these are free. Placing one takes what placing one takes.
+INSERT INTO ops.legal_holds (
+    id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
+    released_at, release_reason, archived_months, archives_read_at
+) OVERRIDING SYSTEM VALUE
+SELECT
+    CASE
+        WHEN EXISTS (SELECT FROM ops.legal_holds AS taken WHERE taken.id = a.id)
+            THEN
+                (SELECT max(m.id) FROM ops.legal_holds AS m)
+                + (SELECT max(m.id) FROM adopted_holds AS m)
+                + row_number() OVER (ORDER BY a.placed_at)
+        ELSE a.id
+    END,
+    a.month, a.family_id, a.book_id, a.thread_id, a.user_id, a.reason, a.placed_by, a.placed_at,
+    a.released_by, a.released_at, a.release_reason, a.archived_months, a.archives_read_at
+FROM adopted_holds AS a
+WHERE NOT EXISTS (
+    SELECT
+    FROM ops.legal_holds AS h
+    WHERE (h.placed_at, h.placed_by, h.reason) = (a.placed_at, a.placed_by, a.reason)
+      AND (h.month, h.family_id, h.book_id, h.thread_id, h.user_id)
+          IS NOT DISTINCT FROM (a.month, a.family_id, a.book_id, a.thread_id, a.user_id)
+)
+ORDER BY a.placed_at;
+
+-- name: number_holds
+-- The next hold's number is beyond those that were adopted.
+SELECT setval(pg_get_serial_sequence('ops.legal_holds', 'id'), max(id))
+FROM ops.legal_holds;
+
+-- name: ship_again
+-- What this database has, and neither the bucket nor the next shipment: reads all of both.
+INSERT INTO ops.unshipped_records (kind, record)
+SELECT 'erasure', to_jsonb(e)
+FROM ops.erasures AS e
+WHERE NOT EXISTS (SELECT FROM adopted_erasures AS a WHERE (a.kind, a.id) = (e.kind, e.id))
+  AND NOT EXISTS (
+      SELECT
+      FROM ops.unshipped_records AS u
+      WHERE u.kind = 'erasure'
+        AND (u.record ->> 'kind', u.record ->> 'id') = (e.kind, e.id::text)
+  )
+UNION ALL
+SELECT 'erased_row', to_jsonb(e)
+FROM ops.erased_rows AS e
+WHERE NOT EXISTS (
+        SELECT FROM adopted_rows AS a WHERE (a.table_name, a.key) = (e.table_name, e.key)
+    )
+  AND NOT EXISTS (
+      SELECT
+      FROM ops.unshipped_records AS u
+      WHERE u.kind IN ('erased_row', 'returned_row')
+        AND (u.record ->> 'table_name', u.record ->> 'key') = (e.table_name, e.key)
+  )
+UNION ALL
+SELECT 'hold', to_jsonb(h)
+FROM ops.legal_holds AS h
+WHERE NOT EXISTS (
+        SELECT
+        FROM adopted_holds AS a
+        WHERE (a.placed_at, a.placed_by, a.reason) = (h.placed_at, h.placed_by, h.reason)
+          AND (h.released_at IS NULL OR a.released_at IS NOT NULL)
+    )
+  AND NOT EXISTS (
+      SELECT
+      FROM ops.unshipped_records AS u
+      WHERE u.kind = 'hold' AND (u.record ->> 'id')::bigint = h.id
+  );

@@ -1,0 +1,1 @@
+ALTER TABLE ops.archive DROP COLUMN sha256;

@@ -1,0 +1,255 @@
+"""The bucket alone suffices: ledger, holds and tombstones come back from it, whatever was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from ft_ops.archive.erase.erase import erase_month
+from ft_ops.archive.erase.superseded import remove_superseded
+from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
+from ft_ops.archive.keep.adopt import Adoption, adopt
+from ft_ops.archive.keep.erased import living_erased
+from ft_ops.archive.keep.records import read_records
+from ft_ops.archive.keep.ship import ship_records, unshipped
+from ft_ops.archive.month.ledger import generations
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.s3.objects import objects
+from tests.archive.world import MONTH, World
+from tests.fixtures.postgres import Database, created
+
+OTHER = MONTH.plus(1)
+PEOPLE = ("users", "families", "memory_books", "threads")
+LEDGER = (
+    "SELECT to_jsonb(a) - ARRAY['relation', 'relation_name'] FROM ops.archive AS a"
+    " ORDER BY month, generation"
+)
+TOMBSTONES = "SELECT kind, id, month, erased_at FROM ops.erasures ORDER BY 1, 2"
+HOLDS = "SELECT to_jsonb(h) FROM ops.legal_holds AS h ORDER BY id"
+NUMBERS = "SELECT * FROM ops.purged_segments ORDER BY id"
+
+
+@contextmanager
+def anew(world: World, template: Database) -> Iterator[World]:
+    """The same bucket beside a new database, with the same people and threads, and no content."""
+    other = Database(f"{world.database.name}_new", world.database.server_url)
+    with (
+        created(other, sql.Identifier(template.name)),
+        connect(other.url, application="tests") as connection,
+    ):
+        for table in map(sql.Identifier, PEOPLE):
+            given = sql.SQL("CREATE TEMPORARY TABLE given (LIKE {})").format(table)
+            connection.execute(given)
+            with (
+                world.connection.cursor() as source,
+                connection.cursor() as target,
+                source.copy(sql.SQL("COPY {} TO STDOUT").format(table)) as found,
+                target.copy("COPY given FROM STDIN") as into,
+            ):
+                for row in found:
+                    into.write(row)
+            connection.execute(
+                sql.SQL("INSERT INTO {} SELECT * FROM given ON CONFLICT DO NOTHING").format(table)
+            )
+            connection.execute("DROP TABLE given")
+        yield replace(world, database=other, connection=connection)
+
+
+@contextmanager
+def recovered(world: World, moment: Database) -> Iterator[World]:
+    """The same bucket beside the database as it was at a moment."""
+    with connect(moment.url, application="tests") as connection:
+        yield replace(world, database=moment, connection=connection)
+
+
+def rows(world: World, query: str) -> list[tuple[object, ...]]:
+    return world.connection.execute(query.encode()).fetchall()
+
+
+def ship(world: World) -> None:
+    ship_records(world.run)
+    assert unshipped(world.connection).records == 0
+
+
+def whole(done: Adoption) -> tuple[str, ...]:
+    assert done.problems == ()
+    return done.changes
+
+
+def test_every_month_is_thawed_from_the_bucket_alone(world: World, template: Database) -> None:
+    for month in (MONTH, OTHER):
+        world.fill(month)
+        world.archived_and_purged(month)
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    hold = add_hold(world.connection, user_id=world.users[0], reason="a court")
+    ended = add_hold(world.connection, month=OTHER, reason="a mistake")
+    release_hold(world.connection, ended.id, "it was one")
+    ship(world)
+    known = {query: rows(world, query) for query in (TOMBSTONES, HOLDS, NUMBERS)}
+    kept = {month: world.rows_when_thawed(month) for month in (MONTH, OTHER)}
+    with anew(world, template) as new:
+        assert whole(adopt(new.run, apply=False))
+        assert rows(new, LEDGER) == []
+        whole(adopt(new.run, apply=True))
+        assert whole(adopt(new.run, apply=True)) == ()
+        for query, found in known.items():
+            assert rows(new, query) == found
+        assert [g.state for g in generations(new.connection, MONTH)] == ["purged"]
+        assert hold in list_holds(new.connection)
+        for month, content in kept.items():
+            assert new.rows_when_thawed(month) == content
+
+
+@pytest.mark.parametrize("statements", [1, 9, 17, 25, 33])
+def test_killed_anywhere_and_run_again_it_is_the_same(
+    world: World, template: Database, monkeypatch: pytest.MonkeyPatch, statements: int
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    add_hold(world.connection, family_id=world.families[0], reason="a court")
+    ship(world)
+
+    class Killed(BaseException):
+        pass
+
+    with anew(world, template) as new:
+        left = [statements]
+        execute = type(new.connection).execute
+
+        def dying(self: Connection, *arguments: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return execute(self, *arguments, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(new.connection), "execute", dying)
+            with pytest.raises(Killed):
+                adopt(new.run, apply=True)
+        new.connection.close()
+        with connect(new.database.url, application="tests") as again:
+            resumed = replace(new, connection=again)
+            whole(adopt(resumed.run, apply=True))
+            for query in (LEDGER, TOMBSTONES, HOLDS, NUMBERS):
+                assert rows(resumed, query) == rows(world, query)
+
+
+def test_a_recovery_to_before_an_erasure_brings_nobody_back(world: World) -> None:
+    world.fill()
+    world.fill(OTHER)
+    world.archived_and_purged()
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+            erase_month(live.run, live.ask(purpose="erasure"))
+            remove_superseded(live.run)
+            ship(live)
+            kept = live.rows_when_thawed(MONTH)
+        with recovered(world, earlier) as restored:
+            assert restored.count("families") == 2
+            done = whole(adopt(restored.run, apply=True))
+            assert f"erased family {world.families[1]} is deleted" in done
+            assert restored.count("families") == 1
+            assert living_erased(restored.connection) == {}
+            states = [(g.number, g.state) for g in generations(restored.connection, MONTH)]
+            assert states == [(1, "superseded"), (2, "purged")]
+            assert restored.rows_when_thawed(MONTH) == kept
+            assert whole(adopt(restored.run, apply=True)) == ()
+
+
+def test_rows_that_a_recovery_brought_back_stay_in_the_database(world: World) -> None:
+    """Purged later than the moment: the table is there again, and its proof lies in the bucket."""
+    world.fill()
+    world.move()
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.freeze()
+            live.verified_backup()
+            live.purge()
+            ship(live)
+        with recovered(world, earlier) as restored:
+            whole(adopt(restored.run, apply=True))
+            assert restored.standing().state == "frozen"
+            restored.verified_backup()
+            assert restored.purge().generation.state == "purged"
+
+
+def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Database) -> None:
+    world.fill(segments=2)
+    columns = "id, source_segment_id, target_segment_id, link_type, created_by, created_at"
+    world.connection.execute("CREATE TABLE taken AS SELECT * FROM content_links")
+    world.connection.execute("DELETE FROM content_links")
+    ship(world)
+    world.connection.execute(
+        f"INSERT INTO content_links ({columns}) SELECT {columns} FROM taken".encode()
+    )
+    ship(world)
+    with anew(world, template) as new:
+        whole(adopt(new.run, apply=True))
+        assert new.count("ops.erased_rows") == 0
+
+
+def test_a_record_that_somebody_overwrote_is_named_and_nothing_is_adopted(
+    world: World, template: Database
+) -> None:
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    ship(world)
+    [key] = [o.key for o in objects(world.bucket, "archive/records/")]
+    world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=b"{}")
+    with anew(world, template) as new, pytest.raises(Exception, match="not what was written"):
+        adopt(new.run, apply=True)
+
+
+def test_what_is_gone_from_the_bucket_is_named_and_shipped_again(world: World) -> None:
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    add_hold(world.connection, month=OTHER, reason="a court", force=True)
+    ship(world)
+    assert whole(adopt(world.run, apply=False)) == ()
+    for record in list(objects(world.bucket, "archive/records/")):
+        world.bucket.client.delete_object(Bucket=world.bucket.name, Key=record.key)
+    assert whole(adopt(world.run, apply=False)) == (
+        "2 tombstones and holds are to be shipped to the bucket again",
+        f"{MONTH} generation 1 is to be recorded in the bucket again",
+    )
+    whole(adopt(world.run, apply=True))
+    ship_records(world.run)
+    assert whole(adopt(world.run, apply=False)) == ()
+
+
+def test_shipping_twice_or_after_a_death_adds_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    before = read_records(world.bucket, "archive")
+    assert before.events == ()
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ft_ops.archive.keep.ship.put_generation", die)
+        with pytest.raises(KeyboardInterrupt):
+            ship_records(world.run)
+    ship(world)
+    first = read_records(world.bucket, "archive")
+    keys = len(list(objects(world.bucket, "archive/records/")))
+    assert ship_records(world.run).events == 0
+    assert len(list(objects(world.bucket, "archive/records/"))) == keys
+    assert read_records(world.bucket, "archive") == first
+    assert {event.kind for event in first.events} == {"erasure"}
