@@ -1,0 +1,64 @@
+"""Whatever happens, in whatever order: no row is lost, doubled, revived, or shown to a stranger."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.faults.report import add_lives
+from tests.fixtures.postgres import Database
+from tests.model.conftest import MONTHS
+from tests.model.machine import COUNTED, Lives
+
+_SEED: Final = 7
+"""Of the lives that every run of the tests lives through: always the same ones."""
+
+_STEPS_A_LIFE: Final = 25
+_LIVES_AT_ONCE: Final = 10
+
+
+@pytest.mark.timeout(1200)
+def test_some_lives_end_well(small: Database, aws: str) -> None:
+    _live(small, number=_SEED, lives=3)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(0)
+def test_many_lives_end_well(small: Database, aws: str) -> None:
+    """FT_MODEL_STEPS of them, from FT_MODEL_SEED on, which is another one each time."""
+    first = int(os.environ.get("FT_MODEL_SEED", time.time_ns() % 1_000_000))
+    wanted = int(os.environ.get("FT_MODEL_STEPS", "10000"))
+    COUNTED.clear()
+    number = first
+    while COUNTED.total() < wanted:
+        sys.stderr.write(f"seed {number}: {COUNTED.total():,} steps so far\n")
+        _live(small, number=number, lives=_LIVES_AT_ONCE)
+        number += 1
+        lives = {"seeds": [first, number - 1], "steps": COUNTED.total(), "outcomes": dict(COUNTED)}
+        add_lives(lives)
+
+
+def _live(template: Database, *, number: int, lives: int) -> None:
+    class Here(Lives):
+        pass
+
+    Here.template = template
+    Here.months = MONTHS
+    run_state_machine_as_test(
+        seed(number)(Here),
+        settings=settings(
+            max_examples=lives,
+            stateful_step_count=_STEPS_A_LIFE,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        ),
+    )
