@@ -302,3 +302,11 @@ def test_late_rows_wait_for_what_is_done_to_their_months_older_generations(
     world.thaw()
     assert world.count("archived_content_segments") == 35
     assert {row[0] for row in world.rows()["content_segments"]} >= set(late)
+
+
+def test_a_refreeze_of_what_has_not_come_yet_says_so(world: World) -> None:
+    """Not that a table is gone: nobody has to look for it."""
+    _purged(world)
+    world.ask()
+    with pytest.raises(Refused, match="its state is restoring: there is nothing yet to take out"):
+        world.refreeze()

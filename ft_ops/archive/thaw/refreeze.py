@@ -55,7 +55,17 @@ class Refreeze:
 
 
 def plan_refreeze(run: Run, thaw: Thaw) -> list[Gate]:
-    """What must hold before thawed rows are removed; changes nothing."""
+    """What must hold before thawed rows are removed; changes nothing.
+
+    Refused while the thaw has not brought them yet.
+    """
+    if thaw.state not in TO_REFREEZE:
+        raise Refused(
+            f"refreeze of {thaw.name}",
+            cause=f"its state is {thaw.state}: there is nothing yet to take out",
+            next_step="let it go on to its end, or end it: ft-ops archive cancel --month "
+            f"{thaw.month}",
+        )
     return refreeze_gates(run, generations_of(run.connection, thaw))
 
 
@@ -66,10 +76,10 @@ def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
     """
     closed = [gate for gate in plan_refreeze(run, thaw) if not gate.passed]
     why = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
-    if thaw.state not in TO_REFREEZE or (closed and thaw.state != "refreezing"):
+    if closed and thaw.state != "refreezing":
         raise Refused(
             f"refreeze of {thaw.name}",
-            cause=why or f"its state is {thaw.state}",
+            cause=why,
             next_step="nothing was removed; open these gates first",
         )
     if thaw.content is None and thaw.state == "thawed":
