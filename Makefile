@@ -62,7 +62,8 @@ quick: $(READY)
 # pytest starts once for each mutant.
 mutants: $(READY) build/mutmut/.installed
 	rm -rf mutants
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(MUTMUT) run --max-children $(or $(JOBS),1) \
+	@# A mutant may take memory without end: what it may have is what a test run needs, and no more.
+	ulimit -v 8000000; PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(MUTMUT) run --max-children $(or $(JOBS),1) \
 	  $(if $(ONLY),'$(ONLY)')
 	$(BIN)/python -m tests.mutants
 

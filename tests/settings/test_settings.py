@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 import annotated_types
 import pytest
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 
 from ft_ops.errors import OpsError, mask_secrets
@@ -156,9 +156,21 @@ def test_what_is_accepted_is_told_by_its_kind() -> None:
         (Literal["a", "b", "c"], "a, b or c"),
         (frozenset[str], "names, comma separated"),
         (int | None, "a whole number"),
+        (Annotated[Path, "of a folder"], "a path"),
+        (Annotated[Path, "of a folder"] | None, "a path"),
         (str, "text"),
     ):
         assert accepted(FieldInfo(annotation=kind)) == told  # type: ignore[arg-type]  # any type
+
+
+def test_what_is_accepted_is_told_with_its_bounds() -> None:
+    for kind, bounds, told in (
+        (int, Field(ge=1, le=5), "a whole number from 1 to 5"),
+        (float, Field(gt=0), "a number above 0"),
+        (float, Field(le=1), "a number to 1"),
+        (float, Field(), "a number"),
+    ):
+        assert accepted(FieldInfo.from_annotated_attribute(kind, bounds)) == told
 
 
 def _is_choice(kind: object) -> bool:
