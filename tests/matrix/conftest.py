@@ -22,9 +22,9 @@ FIRST = LAST.plus(-30)
 """Months before the last twelve are due, as FT_RETENTION_YEARS is 1: each cell moves the next."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def box() -> Iterator[Sandbox]:
-    """A sandbox with content, whose environment is this process's own until the end."""
+    """A sandbox with content, whose environment is this process's own for these tests."""
     before = dict(os.environ)
     with sandbox(announce=lambda line: None) as opened:
         os.environ.update(opened.environment())

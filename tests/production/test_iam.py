@@ -32,7 +32,7 @@ from tests.production.cloudformation import complaints
 from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, role_policy, statements, unused
 
-FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/[a-z]+/\*)")
+FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?[a-z]+/\*)")
 """A bucket, or everything below one folder of it."""
 
 PACKAGE = Path(ft_ops.__file__).parent
