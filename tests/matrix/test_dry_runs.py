@@ -29,6 +29,9 @@ ASSETS = [
     if isinstance(asset, dg.AssetsDefinition) and runs_dry(asset)
 ]
 
+# One worker makes the sandbox once, instead of each of them.
+pytestmark = pytest.mark.xdist_group("dry runs")
+
 SLOW = {"index_bloat", "rebuilt_indexes"}
 """They measure each index first."""
 

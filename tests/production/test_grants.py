@@ -120,6 +120,15 @@ def asking(name: str, parameters: Parameters) -> Deed:
     return ask
 
 
+NOT_FOR_READERS = {
+    # Content of families whose month is not there to say who may read it.
+    "ops.waiting_links",
+    "ops.waiting_rows",
+    # Nothing to read: transactions fail to serialize on it.
+    "ops.hold_changes",
+}
+
+
 @pytest.fixture
 def admin(database: Database) -> Iterator[Connection]:
     with psycopg.connect(database.admin_url, autocommit=True) as connection:
@@ -147,7 +156,7 @@ def test_the_application_needs_what_it_is_granted(admin: Connection, tenant: Ten
 
 
 def test_readers_need_what_they_are_granted(admin: Connection, tenant: Tenant) -> None:
-    tables = [name for (name,) in admin.execute(EVERY_TABLE)]
+    tables = {name for (name,) in admin.execute(EVERY_TABLE)} - NOT_FOR_READERS
     deeds = {name: saying(f"SELECT FROM {name}") for name in tables}
     assert superfluous(admin, "ft_readonly", deeds) == []
 

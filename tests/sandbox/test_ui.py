@@ -37,7 +37,9 @@ def free_port() -> int:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.chaos), signal.SIGTERM]
+)
 def test_it_ends_by_a_signal_even_where_a_script_ignored_it(number: signal.Signals) -> None:
     port = free_port()
     ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
