@@ -370,6 +370,12 @@ CROSS JOIN LATERAL (
     SELECT 'trigger ' || tg.tgname, 'its own'
     FROM pg_trigger AS tg
     WHERE tg.tgrelid = p.oid AND NOT tg.tgisinternal AND tg.tgparentid = 0
+      -- Every month of content has the first, which a parent can't give: it refuses TRUNCATE. A month
+      -- that stood alone has the second as well.
+      AND (tg.tgname, tg.tgfoid) NOT IN (
+          ('keep_keys', to_regprocedure('public.refuse_truncate()')),
+          ('refuse_held_alone', to_regprocedure('ops.refuse_held_segment()'))
+      )
     UNION ALL
     SELECT 'policy ' || policy.polname, 'its own'
     FROM pg_policy AS policy
