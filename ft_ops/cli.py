@@ -425,7 +425,13 @@ def monitoring(what: str) -> None:
 
 @commands.command()
 @click.option("--ui", is_flag=True, help="Then keep the Dagster UI on 127.0.0.1:3000.")
-@click.option("--port", default=3000, show_default=True, help="The port of --ui.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=3000,
+    show_default=True,
+    help="The port of --ui.",
+)
 @click.option("--families", type=click.IntRange(1), default=70, show_default=True)
 @click.option("--months", type=click.IntRange(86), default=96, show_default=True)
 @click.option("--segments", type=click.IntRange(1), default=1050, show_default=True)

@@ -56,6 +56,13 @@ def test_an_invalid_setting_is_named(database: Database) -> None:
     assert "FT_RETENTION_YEARS" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_demo_is_not_begun_for_a_port_that_is_none(port: str) -> None:
+    done = _run("demo", "--ui", "--port", port)
+    assert done.returncode == 2
+    assert "1<=x<=65535" in done.stderr
+
+
 def test_migrations_run_and_are_listed(empty_database: Database) -> None:
     assert (
         "applied 1/initial schema"
