@@ -84,6 +84,7 @@ def test_a_point_that_nothing_fits_is_refused(at: str, said: str) -> None:
         plan_for(ENTRIES, at, by_log=True)
 
 
+@pytest.mark.chaos
 def test_the_copy_has_the_rows_of_its_point(standing: Standing) -> None:
     world = standing.world
     work = Workplace(world.connection, world.provider, world.bucket, load_settings())
@@ -102,6 +103,7 @@ def test_the_copy_has_the_rows_of_its_point(standing: Standing) -> None:
     assert copy.connection.closed
 
 
+@pytest.mark.chaos
 def test_no_copy_is_restored_beside_a_drill(standing: Standing) -> None:
     world = standing.world
     work = Workplace(world.connection, world.provider, world.bucket, load_settings())
