@@ -18,6 +18,8 @@ SHARED = {
     "ops.archive_status": {"archive", "partitions", "restore"},
     # What was erased stays erased, also in what comes back from a copy.
     "ops.erasures": {"archive", "restore"},
+    # A restore withdraws a tombstone, and the archive's records say so in the bucket.
+    "ops.withdrawn_erasures": {"archive", "restore"},
     # A copy may have a link there that the live database has among the others.
     "ops.waiting_links": {"archive", "restore"},
     # The schema makes it a hypertable where it can; the figures are the health's.

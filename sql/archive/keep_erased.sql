@@ -3,11 +3,26 @@
 CREATE TEMPORARY TABLE IF NOT EXISTS adopted_erasures (LIKE ops.erasures);
 
 -- name: fill_erasures
--- The first tombstone of each.
+-- The first tombstone of each that was not withdrawn.
 INSERT INTO adopted_erasures (kind, id, month, erased_at, used_again)
 SELECT DISTINCT ON (r.kind, r.id) r.kind, r.id, r.month, r.erased_at, coalesce(r.used_again, false)
 FROM jsonb_populate_recordset(NULL::ops.erasures, %(records)s) AS r
-ORDER BY r.kind, r.id, r.erased_at;
+WHERE NOT EXISTS (
+    SELECT
+    FROM adopted_withdrawals AS w
+    WHERE (w.kind, w.id, w.erased_at) = (r.kind, r.id, r.erased_at)
+)
+ORDER BY r.kind, r.id, r.erased_at, r.used_again DESC NULLS LAST;
+
+-- name: stage_withdrawals
+-- A temporary table of the session.
+CREATE TEMPORARY TABLE IF NOT EXISTS adopted_withdrawals (LIKE ops.withdrawn_erasures);
+
+-- name: fill_withdrawals
+-- A withdrawal names its tombstone by the moment of the deletion, too.
+INSERT INTO adopted_withdrawals
+SELECT DISTINCT ON (w.kind, w.id, w.erased_at) w.*
+FROM jsonb_populate_recordset(NULL::ops.withdrawn_erasures, %(records)s) AS w;
 
 -- name: stage_rows
 -- A temporary table of the session.
@@ -40,13 +55,27 @@ FROM jsonb_populate_recordset(NULL::ops.legal_holds, %(records)s);
 
 -- name: drop_staged
 -- The session's own.
-DROP TABLE IF EXISTS adopted_erasures, adopted_rows, adopted_holds;
+DROP TABLE IF EXISTS adopted_erasures, adopted_withdrawals, adopted_rows, adopted_holds;
 
 -- name: adopt_erasures
 -- By their primary key; what is known stays as it is.
 INSERT INTO ops.erasures (kind, id, month, erased_at, used_again)
 SELECT kind, id, month, erased_at, used_again
 FROM adopted_erasures
+ON CONFLICT DO NOTHING;
+
+-- name: adopt_withdrawals
+-- Withdraws the very tombstones that were withdrawn after this database's moment, and keeps on record
+-- by whom and why. Row locks.
+WITH gone AS (
+    DELETE FROM ops.erasures AS e
+    USING adopted_withdrawals AS w
+    WHERE (w.kind, w.id, w.erased_at) = (e.kind, e.id, e.erased_at)
+)
+
+INSERT INTO ops.withdrawn_erasures
+SELECT *
+FROM adopted_withdrawals
 ON CONFLICT DO NOTHING;
 
 -- name: adopt_erased_rows
@@ -83,20 +112,31 @@ WHERE NOT e.used_again
 ORDER BY e.erased_at;
 
 -- name: living_staged
--- The same of what the bucket has, and of what it has not yet.
+-- The same of what the bucket has, and of what it has not yet. Not of what either side says was
+-- withdrawn, or was used again.
 SELECT e.kind, e.id, e.month
 FROM (
-    SELECT * FROM ops.erasures UNION SELECT * FROM adopted_erasures
+    SELECT kind, id, month, min(erased_at) AS erased_at
+    FROM (
+        SELECT * FROM ops.erasures UNION ALL SELECT * FROM adopted_erasures
+    ) AS known
+    WHERE NOT EXISTS (
+        SELECT
+        FROM (
+            SELECT * FROM ops.withdrawn_erasures UNION ALL SELECT * FROM adopted_withdrawals
+        ) AS w
+        WHERE (w.kind, w.id, w.erased_at) = (known.kind, known.id, known.erased_at)
+    )
+    GROUP BY kind, id, month
+    HAVING NOT bool_or(used_again)
 ) AS e
-WHERE NOT e.used_again
-  AND (
-      e.kind = 'family' AND EXISTS (SELECT FROM public.families AS f WHERE f.id = e.id)
-      OR e.kind = 'book' AND EXISTS (SELECT FROM public.memory_books AS b WHERE b.id = e.id)
-      OR e.kind = 'thread' AND EXISTS (SELECT FROM public.threads AS t WHERE t.id = e.id)
-      OR e.kind = 'user' AND EXISTS (SELECT FROM public.users AS u WHERE u.id = e.id)
-      OR e.kind = 'segment'
-          AND EXISTS (SELECT FROM public.content_segment_keys AS k WHERE k.id = e.id)
-  )
+WHERE
+    e.kind = 'family' AND EXISTS (SELECT FROM public.families AS f WHERE f.id = e.id)
+    OR e.kind = 'book' AND EXISTS (SELECT FROM public.memory_books AS b WHERE b.id = e.id)
+    OR e.kind = 'thread' AND EXISTS (SELECT FROM public.threads AS t WHERE t.id = e.id)
+    OR e.kind = 'user' AND EXISTS (SELECT FROM public.users AS u WHERE u.id = e.id)
+    OR e.kind = 'segment'
+        AND EXISTS (SELECT FROM public.content_segment_keys AS k WHERE k.id = e.id)
 ORDER BY e.erased_at;
 
 -- name: delete_erased
@@ -189,9 +229,30 @@ FROM ops.erasures AS e
 WHERE NOT EXISTS (SELECT FROM adopted_erasures AS a WHERE (a.kind, a.id) = (e.kind, e.id))
   AND NOT EXISTS (
       SELECT
+      FROM adopted_withdrawals AS w
+      WHERE (w.kind, w.id, w.erased_at) = (e.kind, e.id, e.erased_at)
+  )
+  AND NOT EXISTS (
+      SELECT
       FROM ops.unshipped_records AS u
       WHERE u.kind = 'erasure'
         AND (u.record ->> 'kind', u.record ->> 'id') = (e.kind, e.id::text)
+  )
+UNION ALL
+SELECT 'withdrawn_erasure', to_jsonb(w)
+FROM ops.withdrawn_erasures AS w
+WHERE NOT EXISTS (
+        SELECT
+        FROM adopted_withdrawals AS a
+        WHERE (a.kind, a.id, a.erased_at) = (w.kind, w.id, w.erased_at)
+    )
+  AND NOT EXISTS (
+      SELECT
+      FROM ops.unshipped_records AS u
+      WHERE u.kind = 'withdrawn_erasure'
+        AND (
+            u.record ->> 'kind', u.record ->> 'id', (u.record ->> 'erased_at')::timestamptz
+        ) = (w.kind, w.id::text, w.erased_at)
   )
 UNION ALL
 SELECT 'erased_row', to_jsonb(e)

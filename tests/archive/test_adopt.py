@@ -19,6 +19,7 @@ from ft_ops.archive.keep.records import read_records
 from ft_ops.archive.keep.ship import ship_records, unshipped
 from ft_ops.archive.month.ledger import generations
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import objects
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
@@ -69,6 +70,10 @@ def recovered(world: World, moment: Database) -> Iterator[World]:
 
 def rows(world: World, query: str) -> list[tuple[object, ...]]:
     return world.connection.execute(query.encode()).fetchall()
+
+
+def threads(world: World) -> set[object]:
+    return {found for (found,) in rows(world, "SELECT id FROM threads")}
 
 
 def ship(world: World) -> None:
@@ -201,15 +206,99 @@ def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Da
         assert new.count("ops.erased_rows") == 0
 
 
-def test_a_record_that_somebody_overwrote_is_named_and_nothing_is_adopted(
+def test_what_a_restore_brought_back_is_not_deleted_again(world: World, template: Database) -> None:
+    """Its tombstone was withdrawn, here and in a database that is made anew or was recovered."""
+    world.fill()
+    erased, withdrawn = world.threads[0], world.threads[1]
+    columns = "id, memory_book_id, started_by, title"
+    world.connection.execute(
+        "CREATE TABLE taken AS SELECT * FROM threads WHERE id = %s", (withdrawn,)
+    )
+    world.connection.execute("DELETE FROM threads WHERE id = ANY (%s)", ([erased, withdrawn],))
+    ship(world)
+    with world.connection.transaction():
+        world.connection.execute(
+            statement("restore/withdraw_erasures"),
+            {"kinds": ["thread"], "ids": [withdrawn], "reason": "a mistake", "run_id": None},
+        )
+        world.connection.execute(
+            f"INSERT INTO threads ({columns}) SELECT {columns} FROM taken".encode()
+        )
+    ship(world)
+    assert whole(adopt(world.run, apply=True)) == ()
+    assert withdrawn in threads(world)
+    with anew(world, template) as new:
+        whole(adopt(new.run, apply=True))
+        assert rows(new, TOMBSTONES) == rows(world, TOMBSTONES)
+        assert new.count("ops.withdrawn_erasures") == 1
+        assert withdrawn in threads(new)
+        assert erased not in threads(new)
+        assert whole(adopt(new.run, apply=True)) == ()
+
+
+def test_what_is_deleted_again_after_its_restore_stays_deleted(
     world: World, template: Database
 ) -> None:
-    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
-    ship(world)
-    [key] = [o.key for o in objects(world.bucket, "archive/records/")]
+    thread = world.threads[0]
+    columns = "id, memory_book_id, started_by, title"
+    world.connection.execute("CREATE TABLE taken AS SELECT * FROM threads WHERE id = %s", (thread,))
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (thread,))
+    world.connection.execute(
+        statement("restore/withdraw_erasures"),
+        {"kinds": ["thread"], "ids": [thread], "reason": "a mistake", "run_id": None},
+    )
+    world.connection.execute(
+        f"INSERT INTO threads ({columns}) SELECT {columns} FROM taken".encode()
+    )
+    with anew(world, template) as new:
+        assert thread in threads(new)
+        world.connection.execute("DELETE FROM threads WHERE id = %s", (thread,))
+        ship(world)
+        whole(adopt(new.run, apply=True))
+        assert thread not in threads(new)
+        assert rows(new, TOMBSTONES) == rows(world, TOMBSTONES)
+
+
+def overwrite(world: World, folder: str) -> None:
+    """Put something else above the first record of a folder."""
+    key = next(o.key for o in objects(world.bucket, f"archive/records/{folder}"))
     world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=b"{}")
-    with anew(world, template) as new, pytest.raises(Exception, match="not what was written"):
-        adopt(new.run, apply=True)
+
+
+def test_beside_a_batch_that_can_not_be_read_the_rest_is_adopted_and_nothing_deleted(
+    world: World, template: Database
+) -> None:
+    """It may hold the withdrawal of the tombstone that another batch has."""
+    world.fill()
+    world.archived_and_purged()
+    add_hold(world.connection, month=OTHER, reason="a court", force=True)
+    ship(world)
+    with anew(world, template) as new:
+        # Made before the deletion: the thread is in the new database.
+        world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+        ship(world)
+        overwrite(world, "events/")
+        done = adopt(new.run, apply=True)
+        [problem] = done.problems
+        assert "records/events/" in problem.name
+        assert "not what was written" in problem.cause
+        assert [g.state for g in generations(new.connection, MONTH)] == ["purged"]
+        assert world.threads[0] in threads(new)
+
+
+def test_beside_a_row_of_the_ledger_that_can_not_be_read_other_months_are_adopted(
+    world: World, template: Database
+) -> None:
+    for month in (MONTH, OTHER):
+        world.fill(month)
+        world.archived_and_purged(month)
+    ship(world)
+    overwrite(world, f"ledger/{MONTH}")
+    with anew(world, template) as new:
+        [problem] = adopt(new.run, apply=True).problems
+        assert f"records/ledger/{MONTH}" in problem.name
+        assert generations(new.connection, MONTH) == []
+        assert [g.state for g in generations(new.connection, OTHER)] == ["purged"]
 
 
 def test_what_is_gone_from_the_bucket_is_named_and_shipped_again(world: World) -> None:

@@ -71,15 +71,18 @@ class _Change:
 def adopt(run: Run, *, apply: bool) -> Adoption:
     """Bring ledger, holds and tombstones of the bucket into this database.
 
-    Without ``apply`` it only looks. One month that can't be adopted is named and does not stop the
-    others. The application is not to be let in before this has ended without a problem.
+    Without ``apply`` it only looks. One month that can't be adopted, or one record that can't be
+    read, is named and does not stop the others; nothing is deleted then. The application is not to
+    be let in before this has ended without a problem.
     """
     with only_one(run.connection, "archive records"):
         records = read_records(run.bucket, run.target.prefix)
-        applied = apply_events(run.connection, records.events, apply=apply)
+        applied = apply_events(
+            run.connection, records.events, are_all=not records.unread_events, apply=apply
+        )
         lost = list(_ship_again(run.connection, records, apply=apply))
         worked = each(
-            sorted({month for month, _ in records.generations}),
+            sorted({month for month, _ in records.generations} - records.unread_months.keys()),
             lambda month: _adopt_month(run, month, _of_month(records, month), apply=apply),
             name=lambda month: f"adoption of {month}",
             log=run.log,
@@ -89,7 +92,13 @@ def adopt(run: Run, *, apply: bool) -> Adoption:
             write_audit(run.connection, "archive.adopt", "ops.archive", {"changes": len(changes)})
     for line in changes:
         run.log(line)
-    return Adoption(tuple(changes), (*applied.erased.failed, *worked.failed))
+    problems = (
+        *records.unread_events,
+        *records.unread_months.values(),
+        *applied.erased.failed,
+        *worked.failed,
+    )
+    return Adoption(tuple(changes), problems)
 
 
 def _ship_again(connection: Connection, records: Records, *, apply: bool) -> Iterator[str]:
@@ -97,6 +106,8 @@ def _ship_again(connection: Connection, records: Records, *, apply: bool) -> Ite
     for month, generation, updated_at in connection.execute(
         statement("archive/shipped_generations")
     ).fetchall():
+        if Month.of(month) in records.unread_months:
+            continue
         record = records.generations.get((Month.of(month), generation))
         if record is None or record.updated_at < updated_at:
             yield f"{Month.of(month)} generation {generation} is to be recorded in the bucket again"

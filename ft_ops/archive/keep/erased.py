@@ -41,20 +41,31 @@ class Applied:
     erased: Worked[None]
 
 
-def apply_events(connection: Connection, events: Sequence[Event], *, apply: bool) -> Applied:
+def apply_events(
+    connection: Connection, events: Sequence[Event], *, are_all: bool, apply: bool
+) -> Applied:
     """Bring tombstones and holds of the bucket into a database, and delete what they name.
 
     Holds that were released go first and those that stand last: what was erased before one was
     placed is not held back by it. Without ``apply`` nothing but a temporary table is written.
+
+    Unless these ``are_all`` events, nothing is deleted and nothing withdrawn: what could not be
+    read may be the withdrawal of a tombstone, or the hold on what it names.
     """
+    erased: Worked[None] = Worked((), ())
     with _staged(connection, events):
-        changes = [*_released(connection, apply=apply)]
+        changes: list[str] = []
+        if are_all:
+            changes += _released(connection, apply=apply)
+            changes += _withdrawn(connection, apply=apply)
         changes += _tombstones(connection, apply=apply)
-        erased, lines = _delete_living(connection, apply=apply)
-        changes += lines
-        changes += _delete_rows(connection, apply=apply)
+        if are_all:
+            erased, lines = _delete_living(connection, apply=apply)
+            changes += lines
+            changes += _delete_rows(connection, apply=apply)
         changes += _placed(connection, apply=apply)
-        changes += _unknown_to_bucket(connection, apply=apply)
+        if are_all:
+            changes += _unknown_to_bucket(connection, apply=apply)
     return Applied(tuple(changes), erased)
 
 
@@ -81,6 +92,10 @@ def _staged(connection: Connection, events: Sequence[Event]) -> Iterator[None]:
         if event.kind == "hold"
     }
     staged: dict[str, list[object]] = {
+        # Before the erasures, which are told apart by them.
+        "withdrawals": [
+            dict(event.record) for event in events if event.kind == "withdrawn_erasure"
+        ],
         "erasures": [dict(event.record) for event in events if event.kind == "erasure"],
         "rows": [
             {**event.record, "is_erased": event.kind == "erased_row", "at": event.at.isoformat()}
@@ -98,15 +113,24 @@ def _staged(connection: Connection, events: Sequence[Event]) -> Iterator[None]:
         connection.execute(statement("archive/drop_staged"))
 
 
-def _tombstones(connection: Connection, *, apply: bool) -> Iterator[str]:
+def _withdrawn(connection: Connection, *, apply: bool) -> Iterator[str]:
     for query, words in (
-        ("erasures", "tombstones of families, books, threads, users and segments"),
-        ("erased_rows", "tombstones of single rows"),
-        ("returned_rows", "tombstones of rows that came back"),
+        ("withdrawals", "withdrawals of tombstones are adopted"),
+        ("returned_rows", "tombstones of rows that came back are withdrawn"),
     ):
         number = _changed(connection, f"archive/adopt_{query}", apply=apply)
         if number:
-            yield f"{number:,} {words} {'withdrawn' if query == 'returned_rows' else 'adopted'}"
+            yield f"{number:,} {words}"
+
+
+def _tombstones(connection: Connection, *, apply: bool) -> Iterator[str]:
+    for query, words in (
+        ("erasures", "tombstones of families, books, threads, users and segments are adopted"),
+        ("erased_rows", "tombstones of single rows are adopted"),
+    ):
+        number = _changed(connection, f"archive/adopt_{query}", apply=apply)
+        if number:
+            yield f"{number:,} {words}"
 
 
 def _delete_living(connection: Connection, *, apply: bool) -> tuple[Worked[None], list[str]]:

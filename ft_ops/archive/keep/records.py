@@ -17,11 +17,12 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import Failed, each
 from ft_ops.months import Month
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects, put_once, read_current
 
-EventKind: TypeAlias = Literal["erasure", "erased_row", "returned_row", "hold"]
+EventKind: TypeAlias = Literal["erasure", "withdrawn_erasure", "erased_row", "returned_row", "hold"]
 
 _READERS: Final = 8
 """Requests at once while records are read: there may be thousands of small objects."""
@@ -52,10 +53,16 @@ class GenerationRecord:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Everything that a bucket records: events in their order, and the newest ledger's rows."""
+    """What a bucket records: events in their order, and the newest ledger's rows.
+
+    ``unread_events`` are batches that could not be read or are not what was written;
+    ``unread_months`` the same of the ledger, by the month of which something is not known.
+    """
 
     events: tuple[Event, ...]
     generations: Mapping[tuple[Month, int], GenerationRecord]
+    unread_events: tuple[Failed, ...]
+    unread_months: Mapping[Month, Failed]
 
 
 def put_events(bucket: Bucket, prefix: str, events: Sequence[Event]) -> str:
@@ -90,23 +97,42 @@ def put_generation(bucket: Bucket, prefix: str, record: GenerationRecord) -> str
 
 
 def read_records(bucket: Bucket, prefix: str) -> Records:
-    """Read every record; an OpsError names one that can't be read or is not what we wrote."""
+    """Read every record; one that can't be read, or is not what we wrote, is in the result."""
     event_keys = [found.key for found in objects(bucket, _events(prefix))]
     # By the moment of the change, which the key begins with: the newest of each generation.
     newest: dict[str, str] = {}
     for found in objects(bucket, _ledger(prefix)):
         newest[found.key.rpartition("/")[0]] = found.key
     with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
-        bodies = pool.map(lambda key: (key, _read(bucket, key)), event_keys)
-        events = [event for key, body in bodies for event in _parsed_events(bucket, key, body)]
-        rows = pool.map(lambda key: (key, _read(bucket, key)), newest.values())
-        generations = [_parsed_generation(body) for _, body in rows]
+        bodies = {key: pool.submit(_read, bucket, key) for key in (*event_keys, *newest.values())}
+        batches = each(
+            event_keys,
+            lambda key: list(_parsed_events(bucket, key, bodies[key].result())),
+            name=bucket.url,
+        )
+        rows = each(
+            newest.values(),
+            lambda key: _parsed_generation(bodies[key].result()),
+            name=bucket.url,
+        )
     # The same tombstone may lie in two batches: of a run that died before it could say so.
-    unique = {(e.kind, e.at, json.dumps(e.record, sort_keys=True)): e for e in events}
+    unique = {
+        (event.kind, event.at, json.dumps(event.record, sort_keys=True)): event
+        for events in batches.results
+        for event in events
+    }
+    months = {bucket.url(key): _month_of(prefix, key) for key in newest.values()}
     return Records(
         tuple(sorted(unique.values(), key=lambda event: event.at)),
-        {(found.month, found.generation): found for found in generations},
+        {(found.month, found.generation): found for found in rows.results},
+        batches.failed,
+        {months[failed.name]: failed for failed in rows.failed},
     )
+
+
+def _month_of(prefix: str, key: str) -> Month:
+    """The month of a row of the ledger, by its key."""
+    return Month.parse(key.removeprefix(_ledger(prefix)).partition("/")[0])
 
 
 def _events(prefix: str) -> str:
