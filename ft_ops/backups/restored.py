@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +75,7 @@ def plan_for(entries: Sequence[Entry], at: str, *, by_log: bool) -> Plan:
         if entry.state == "complete" and entry.kind != "dump" and entry.verdict != "refuted"
     ]
     names = {entry.name for entry in usable}
+    _refuse_unusable(entries, at.strip(), names)
     if at.strip() and at.strip() not in names:
         moment = _moment(at.strip())
         usable = [e for e in usable if e.point_at is not None and e.point_at <= moment]
@@ -86,6 +87,24 @@ def plan_for(entries: Sequence[Entry], at: str, *, by_log: bool) -> Plan:
         )
     chosen = at.strip() if at.strip() in names else usable[-1].name
     return named_plan(usable, chosen, by_log=by_log)
+
+
+def _refuse_unusable(entries: Sequence[Entry], name: str, usable: Collection[str]) -> None:
+    """Refused when a backup is named from which no copy can be taken."""
+    named = next((entry for entry in entries if entry.name == name), None)
+    if named is None or name in usable:
+        return
+    if named.kind == "dump":
+        cause = "it is a dump, which has no log"
+    elif named.state != "complete":
+        cause = f"it is {named.state}"
+    else:
+        cause = "a drill refuted it"
+    raise Refused(
+        f"a copy of {name}",
+        cause=cause,
+        next_step="take another point; see `ft-ops backup list`",
+    )
 
 
 def _moment(text: str) -> datetime:

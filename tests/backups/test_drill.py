@@ -47,19 +47,6 @@ def _what_a_killed_drill_left(world: World) -> Path:
     return left
 
 
-def _believe(standing: Standing) -> None:
-    """Record a drill that passed, without holding it."""
-    connection, name = standing.world.connection, standing.full.point.name
-    verdicts.pass_drill(
-        connection,
-        verdicts.begin_drill(connection, name, name, "tests"),
-        restored_to=standing.full.point.at,
-        recovery_seconds=1,
-        loss_seconds=1,
-        certificate={},
-    )
-
-
 def _drill(standing: Standing, plan: Plan | None = None) -> Drill:
     world = standing.world
     return run_drill(
@@ -114,7 +101,7 @@ def _verdict(standing: Standing) -> tuple[str | None, str | None]:
 def _all_is_well(standing: Standing) -> None:
     """What was set to missing is back, and proven."""
     follow(*_parts(standing))
-    _believe(standing)
+    standing.believe()
 
 
 def _parts(standing: Standing) -> tuple[Connection, BarmanProvider, Bucket, Log]:
@@ -208,7 +195,7 @@ def test_a_run_that_died_says_nothing_of_the_backup(standing: Standing) -> None:
     _all_is_well(standing)
     name = standing.full.point.name
     verdicts.begin_drill(standing.world.connection, name, name, "killed")
-    _believe(standing)  # the next drill records what became of it
+    standing.believe()  # the next drill records what became of it
     states = standing.world.connection.execute(
         "SELECT verdict, error FROM ops.restore_drills WHERE run_id = 'killed'"
     ).fetchall()
@@ -301,7 +288,7 @@ def test_a_damaged_segment_is_named(standing: Standing) -> None:
     verified = newest_verified_backup(standing.world.connection)
     assert verified is not None
     assert verified.restored_to == standing.full.point.at
-    _believe(standing)
+    standing.believe()
 
 
 @pytest.mark.chaos
@@ -381,7 +368,7 @@ def test_a_tablespace_that_is_made_after_the_full_stays_what_it_is(
 def test_a_drill_that_can_not_be_held_is_no_verdict(
     standing: Standing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _believe(standing)
+    standing.believe()
     before = newest_verified_backup(standing.world.connection)
     monkeypatch.setattr("ft_ops.backups.drill.scratch._SPARE", 1e9)
     with pytest.raises(Refused, match=r"bytes and .* are free"):

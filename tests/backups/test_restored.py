@@ -75,7 +75,8 @@ def test_where_no_log_leads_from_a_full_the_point_is_restored_alone() -> None:
     ("at", "said"),
     [
         ("2026-11-24T11:59Z", "as old as that"),
-        ("full-2", "neither a backup's name nor a moment"),
+        ("full-2", "a drill refuted it"),
+        ("increment-3", "it is missing"),
         ("on Tuesday", "neither a backup's name nor a moment"),
     ],
 )
@@ -84,8 +85,8 @@ def test_a_point_that_nothing_fits_is_refused(at: str, said: str) -> None:
         plan_for(ENTRIES, at, by_log=True)
 
 
-@pytest.mark.chaos
 def test_the_copy_has_the_rows_of_its_point(standing: Standing) -> None:
+    standing.believe()
     world = standing.world
     work = Workplace(world.connection, world.provider, world.bucket, load_settings())
     with restored_copy(work, standing.full.point.name, lambda line: None) as copy:
@@ -103,8 +104,8 @@ def test_the_copy_has_the_rows_of_its_point(standing: Standing) -> None:
     assert copy.connection.closed
 
 
-@pytest.mark.chaos
 def test_no_copy_is_restored_beside_a_drill(standing: Standing) -> None:
+    standing.believe()
     world = standing.world
     work = Workplace(world.connection, world.provider, world.bucket, load_settings())
     with (
