@@ -7,8 +7,8 @@ conflict, erased, archived or blocked.
 
 from ft_ops.restore.lines import plan_lines
 from ft_ops.restore.plan import Plan
+from ft_ops.restore.read.sides import Side
 from ft_ops.restore.restore import restore_subject
-from ft_ops.restore.sides import Side
 from ft_ops.restore.source import restore_from_backup
 from ft_ops.restore.subject import Decisions, Subject, one_subject
 

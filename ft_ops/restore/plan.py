@@ -10,9 +10,9 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.judge import Tombstone
-from ft_ops.restore.rows import Copied
+from ft_ops.restore.read.rows import Copied
 from ft_ops.restore.subject import Subject
+from ft_ops.restore.verdict.judge import Tombstone
 
 SAMPLE: Final = 5
 """Rows of each state that a plan shows of a table, by their keys alone."""

@@ -18,13 +18,13 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.graph import Scope, scope_of
-from ft_ops.restore.judge import Judge, Judged
-from ft_ops.restore.months import keep_reservations
 from ft_ops.restore.plan import Plan, named_media, table_plan
-from ft_ops.restore.rows import copy_rows
-from ft_ops.restore.sides import Side
+from ft_ops.restore.read.graph import Scope, scope_of
+from ft_ops.restore.read.rows import copy_rows
+from ft_ops.restore.read.sides import Side
 from ft_ops.restore.subject import Decisions, Subject
+from ft_ops.restore.verdict.judge import Judge, Judged
+from ft_ops.restore.verdict.months import keep_reservations
 from ft_ops.restore.write import refuse_other_writes, write_rows, written
 
 _ATTEMPTS: Final = 5

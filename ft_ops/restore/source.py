@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ft_ops.backups import Workplace, restored_copy
 from ft_ops.restore.plan import Plan
+from ft_ops.restore.read.sides import Side
 from ft_ops.restore.restore import restore_subject
-from ft_ops.restore.sides import Side
 from ft_ops.restore.subject import Decisions, Subject
 
 

@@ -12,9 +12,9 @@ from psycopg.rows import class_row
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.graph import ARCHIVED, KEYS, SEGMENTS, Scope, identifier
-from ft_ops.restore.rows import Copied, listed
-from ft_ops.restore.sides import Side
+from ft_ops.restore.read.graph import ARCHIVED, KEYS, SEGMENTS, Scope, identifier
+from ft_ops.restore.read.rows import Copied, listed
+from ft_ops.restore.read.sides import Side
 
 _OPERATIONS: Final = "ops."
 _DELETED_OF_OPERATIONS: Final = frozenset({"ops.erasures", "ops.erased_rows"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ft_ops.pg.connect import Connection
-from ft_ops.restore.graph import (
+from ft_ops.restore.read.graph import (
     ARCHIVED,
     KEYS,
     LINKS,

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.rows import Copied
+from ft_ops.restore.read.rows import Copied
 
 
 def keep_out(

@@ -10,9 +10,9 @@ from ft_ops.months import Month
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.graph import ARCHIVED, SEGMENTS
-from ft_ops.restore.keep_out import keep_out
-from ft_ops.restore.rows import Copied
+from ft_ops.restore.read.graph import ARCHIVED, SEGMENTS
+from ft_ops.restore.read.rows import Copied
+from ft_ops.restore.verdict.keep_out import keep_out
 
 _IN_ARCHIVE = "archive"
 _BETWEEN = "between"

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.graph import Scope, Table
-from ft_ops.restore.sides import Ids, Side, with_owners
+from ft_ops.restore.read.graph import Scope, Table
+from ft_ops.restore.read.sides import Ids, Side, with_owners
 
 MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
 """Columns that the database and the operations keep: no difference, and never overwritten."""

@@ -10,10 +10,10 @@ from psycopg.rows import class_row
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.graph import SEGMENTS, USERS
-from ft_ops.restore.keep_out import keep_out, keep_out_each
-from ft_ops.restore.rows import Copied, listed
-from ft_ops.restore.sides import Side
+from ft_ops.restore.read.graph import SEGMENTS, USERS
+from ft_ops.restore.read.rows import Copied, listed
+from ft_ops.restore.read.sides import Side
+from ft_ops.restore.verdict.keep_out import keep_out, keep_out_each
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from psycopg.rows import class_row
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.constraints import keep_out_held, keep_out_refused, keep_out_rivals
-from ft_ops.restore.graph import KEYS, SEGMENTS, USERS, ForeignKey, Scope, identifier
-from ft_ops.restore.keep_out import keep_out
-from ft_ops.restore.months import place_segments
-from ft_ops.restore.rows import Copied
-from ft_ops.restore.shared import foreign_links, is_shared
-from ft_ops.restore.sides import Ids, Side, among, with_owners
+from ft_ops.restore.read.graph import KEYS, SEGMENTS, USERS, ForeignKey, Scope, identifier
+from ft_ops.restore.read.rows import Copied
+from ft_ops.restore.read.sides import Ids, Side, among, with_owners
 from ft_ops.restore.subject import Decisions
+from ft_ops.restore.verdict.constraints import keep_out_held, keep_out_refused, keep_out_rivals
+from ft_ops.restore.verdict.keep_out import keep_out
+from ft_ops.restore.verdict.months import place_segments
+from ft_ops.restore.verdict.shared import foreign_links, is_shared
 
 KINDS: Final[Mapping[str, str]] = {
     USERS: "user",

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from ft_ops.restore.graph import KEYS, SEGMENTS, ForeignKey, Scope, Table
-from ft_ops.restore.rows import Copied
-from ft_ops.restore.sides import Ids, among
+from ft_ops.restore.read.graph import KEYS, SEGMENTS, ForeignKey, Scope, Table
+from ft_ops.restore.read.rows import Copied
+from ft_ops.restore.read.sides import Ids, among
 
 _BOOKS = "public.memory_books"
 _THREADS = "public.threads"

@@ -1,0 +1,1 @@
+"""The command's parts; `ft_ops.cli` puts them together. Each imports its room when it runs."""

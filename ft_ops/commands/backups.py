@@ -1,0 +1,124 @@
+"""`ft-ops backup` and `ft-ops restore`: what a person does to backups, and gets back from them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import click
+
+from ft_ops.commands.session import person, workplace
+
+
+@click.group()
+def backup() -> None:
+    """List backups; hold and release them; give up what is refuted, lost or left over."""
+
+
+@backup.command("list")
+def backup_list() -> None:
+    """List every backup that exists or should, and what is known of it."""
+    from ft_ops.backups import list_backups, needs_a_look
+
+    with workplace() as work:
+        for item in list_backups(work, datetime.now(UTC)).items:
+            taken = f"{item.taken_at:%Y-%m-%d %H:%M}Z" if item.taken_at else "(unknown)"
+            said = [item.problem or "", "look at it" if needs_a_look(item) else ""]
+            said += ["held"] if item.is_held else []
+            more = "; ".join(filter(None, said))
+            click.echo(f"{item.name:<32} {taken:<17} {item.trust:<9} {more}".rstrip())
+
+
+@backup.command("hold")
+@click.argument("name")
+@click.option("--reason", required=True)
+def backup_hold(name: str, reason: str) -> None:
+    """Keep the backup NAME, and what it needs, from every deletion."""
+    from ft_ops.backups import hold_backup
+
+    with workplace() as work:
+        now = datetime.now(UTC)
+        for held in hold_backup(work, name, by=person(), reason=reason, now=now):
+            click.echo(f"held {held}")
+
+
+@backup.command("release")
+@click.argument("name")
+@click.option("--reason", required=True)
+def backup_release(name: str, reason: str) -> None:
+    """Release the backup NAME; what was held with it stays held."""
+    from ft_ops.backups import release_backup
+
+    with workplace() as work:
+        release_backup(work, name, by=person(), reason=reason, now=datetime.now(UTC))
+    click.echo(f"released {name}")
+
+
+@backup.command("acknowledge")
+@click.argument("name")
+@click.option("--reason", required=True)
+def backup_acknowledge(name: str, reason: str) -> None:
+    """Say that you have looked at what refuted or broke NAME: retention may delete it."""
+    from ft_ops.backups import acknowledge_backup
+
+    with workplace() as work:
+        now = datetime.now(UTC)
+        problem = acknowledge_backup(work, name, by=person(), reason=reason, now=now)
+    click.echo(f"given up: {name}: {problem}")
+
+
+@backup.command("discard")
+@click.argument("provider_id")
+@click.option("--reason", required=True)
+def backup_discard(provider_id: str, reason: str) -> None:
+    """Give up pieces in the store that no ledger knows: retention may delete them."""
+    from ft_ops.backups import discard_pieces
+
+    with workplace() as work:
+        now = datetime.now(UTC)
+        name = discard_pieces(work, provider_id, by=person(), reason=reason, now=now)
+    click.echo(f"given up as {name}")
+
+
+@click.command()
+@click.option("--family", type=click.UUID, help="Everything of a family.")
+@click.option("--book", type=click.UUID, help="Everything in a memory book.")
+@click.option("--thread", type=click.UUID, help="Everything in a thread.")
+@click.option("--user", type=click.UUID, help="A user, with what he wrote.")
+@click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
+@click.option("--apply", is_flag=True, help="Bring it back; without this, only compare.")
+@click.option("--overwrite-changed", is_flag=True, help="Also undo what was changed since.")
+@click.option(
+    "--deleted-by-mistake",
+    type=click.UUID,
+    multiple=True,
+    help="The id of a deletion that is to be undone; others stay erased.",
+)
+@click.option("--reason", default="", help="Who decided that it was a mistake, and why.")
+def restore(
+    family: UUID | None,
+    book: UUID | None,
+    thread: UUID | None,
+    user: UUID | None,
+    at: str,
+    apply: bool,
+    overwrite_changed: bool,
+    deleted_by_mistake: tuple[UUID, ...],
+    reason: str,
+) -> None:
+    """Bring what is missing of one family, book, thread or user back from a backup."""
+    from ft_ops.restore import Decisions, one_subject, plan_lines, restore_from_backup
+
+    subject = one_subject(family=family, book=book, thread=thread, user=user)
+    with workplace() as work:
+        plan = restore_from_backup(
+            work,
+            subject,
+            at,
+            decisions=Decisions(overwrite_changed, frozenset(deleted_by_mistake), reason),
+            apply=apply,
+            run_id=person(),
+            log=lambda line: click.echo(line, err=True),
+        )
+    for line in plan_lines(plan):
+        click.echo(line)

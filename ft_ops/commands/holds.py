@@ -1,0 +1,81 @@
+"""`ft-ops hold`: legal holds."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import click
+
+from ft_ops.commands.session import database, person
+from ft_ops.months import Month
+from ft_ops.settings import load_settings
+
+
+@click.group()
+def hold() -> None:
+    """Place, list and release legal holds: what may not be changed, purged or erased."""
+
+
+@hold.command("add")
+@click.option("--month", help="Everything of a month, such as 2017-03.")
+@click.option("--family", type=click.UUID, help="Everything in a family.")
+@click.option("--book", type=click.UUID, help="Everything in a memory book.")
+@click.option("--thread", type=click.UUID, help="Everything in a thread.")
+@click.option("--user", type=click.UUID, help="Everything by a user.")
+@click.option("--reason", required=True)
+@click.option("--by", default=person, help="Who asked for it; by default, you.")
+@click.option("--force", is_flag=True, help="Also if neither database nor archive know it.")
+def hold_add(
+    month: str | None,
+    family: UUID | None,
+    book: UUID | None,
+    thread: UUID | None,
+    user: UUID | None,
+    reason: str,
+    by: str,
+    force: bool,
+) -> None:
+    """Place a hold on exactly one month, family, book, thread or user."""
+    from ft_ops.archive import add_hold, hold_lines, record_archived
+    from ft_ops.s3.bucket import open_bucket
+
+    parsed = Month.parse(month) if month else None
+    archives = load_settings().archive_bucket
+    with database("hold") as connection:
+        placed = add_hold(
+            connection,
+            month=parsed,
+            family_id=family,
+            book_id=book,
+            thread_id=thread,
+            user_id=user,
+            reason=reason,
+            person=by,
+            force=force,
+        )
+        click.echo(f"placed {placed}")
+        if archives is not None:
+            placed = record_archived(connection, open_bucket(archives), placed)
+        click.echo("\n".join(hold_lines(connection, placed)[1:]))
+
+
+@hold.command("list")
+def hold_list() -> None:
+    """List every hold, released ones too: who, when, why, and what months it holds."""
+    from ft_ops.archive import hold_lines, list_holds
+
+    with database("hold") as connection:
+        for held in list_holds(connection):
+            click.echo("\n".join(hold_lines(connection, held)))
+
+
+@hold.command("release")
+@click.argument("number", type=int)
+@click.option("--reason", required=True)
+@click.option("--by", default=person, help="Who asked for it; by default, you.")
+def hold_release(number: int, reason: str, by: str) -> None:
+    """Release a hold by its number."""
+    from ft_ops.archive import release_hold
+
+    with database("hold") as connection:
+        click.echo(f"released {release_hold(connection, number, reason, person=by)}")

@@ -1,0 +1,1 @@
+"""What becomes of each copied row, and why one stays out."""
