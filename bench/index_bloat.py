@@ -24,6 +24,7 @@ from bench.frame import BenchContext, Result, seconds
 from ft_ops.maintenance import Estimate, RebuildRules, estimate_indexes
 from ft_ops.maintenance.indexes.candidates import is_bloated
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 
 ROWS: Final = 50_000
 QUICK_ROWS: Final = 10_000
@@ -310,8 +311,7 @@ def _estimates(connection: Connection, chance: random.Random) -> list[Estimate]:
 
 def _rebuilt_bytes(connection: Connection, estimate: Estimate) -> int:
     connection.execute(sql.SQL("REINDEX INDEX {}").format(estimate.index.identifier))
-    row = connection.execute(
-        "SELECT pg_relation_size(%s::regclass)", (estimate.index.name,)
-    ).fetchone()
-    assert row is not None
+    row = one_row(
+        connection.execute("SELECT pg_relation_size(%s::regclass)", (estimate.index.name,))
+    )
     return int(row[0])

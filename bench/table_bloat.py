@@ -21,6 +21,7 @@ from psycopg import sql
 from bench.frame import BenchContext, Result
 from ft_ops.maintenance import TableEstimate, estimate_tables
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 
 ROWS: Final = 20_000
 QUICK_ROWS: Final = 4_000
@@ -219,10 +220,11 @@ def _on(shape: str, text: LiteralString) -> sql.Composed:
 
 
 def _size(connection: Connection, shape: str) -> int:
-    row = connection.execute(
-        "SELECT pg_relation_size(oid) + coalesce(pg_relation_size(reltoastrelid), 0)"
-        " FROM pg_class WHERE oid = %s::regclass",
-        (f"bloat.{shape}",),
-    ).fetchone()
-    assert row is not None
+    row = one_row(
+        connection.execute(
+            "SELECT pg_relation_size(oid) + coalesce(pg_relation_size(reltoastrelid), 0)"
+            " FROM pg_class WHERE oid = %s::regclass",
+            (f"bloat.{shape}",),
+        )
+    )
     return int(row[0])

@@ -18,6 +18,7 @@ from bench.frame.fill import fill
 from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
@@ -76,8 +77,7 @@ def log_discarded(admin_url: str) -> Iterator[None]:
     it, and a full run's log is tens of gigabytes.
     """
     with connect(admin_url, application="bench") as admin:
-        row = admin.execute("SHOW archive_command").fetchone()
-        assert row is not None
+        row = one_row(admin.execute("SHOW archive_command"))
     _set_archive_command(admin_url, "true")
     try:
         yield

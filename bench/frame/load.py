@@ -25,6 +25,7 @@ from psycopg import conninfo
 
 from bench.frame.profile import core_seconds
 from ft_ops.pg.connect import connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import Server
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.sandbox import Sandbox
@@ -235,8 +236,7 @@ def prepare_load(url: str) -> int:
     """Number some people, each with a family and a thread, for pgbench's random(); how many."""
     with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
         admin.execute(_PREPARE)
-        row = admin.execute("SELECT count(*) FROM bench.people").fetchone()
-        assert row is not None
+        row = one_row(admin.execute("SELECT count(*) FROM bench.people"))
         return int(row[0])
 
 
@@ -244,8 +244,7 @@ def _sample(url: str, load: ApplicationLoad, stop: threading.Event) -> None:
     """Look for the application's lock waits until told to stop."""
     with psycopg.connect(conninfo.make_conninfo(url, user="postgres"), autocommit=True) as watcher:
         while not stop.wait(_SAMPLING_SECONDS):
-            row = watcher.execute(_WAITS, prepare=True).fetchone()
-            assert row is not None
+            row = one_row(watcher.execute(_WAITS, prepare=True))
             if row[0]:
                 load._waits.append((time.time(), float(row[0])))
 

@@ -17,6 +17,7 @@ from ft_ops.backups.rds.provider import RdsProvider
 from ft_ops.backups.retention.retention import Rules
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket, naming, open_bucket
@@ -130,8 +131,7 @@ def _copy_bucket(settings: Settings) -> Bucket | None:
 
 
 def _barman(settings: Settings, connection: Connection, bucket: Bucket) -> BarmanProvider:
-    row = connection.execute(statement("backups/cluster")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("backups/cluster")))
     return BarmanProvider(
         url=settings.require_database_url(),
         bucket=bucket,

@@ -16,6 +16,7 @@ from ft_ops.backups.inventory.doubts import doubts
 from ft_ops.backups.inventory.verified import newest_verified_backup
 from ft_ops.format import human_duration
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 from ft_ops.standing import Point, Standing, Status, asked
@@ -142,8 +143,9 @@ def _to_look_at(connection: Connection, _now: datetime) -> Iterator[Standing]:
 
 def _nothing(connection: Connection, what: str, now: datetime) -> Standing:
     """What no drill has shown yet: bad once the first backup is older than a day."""
-    row = connection.execute(statement("backups/first_backup_begun")).fetchone()
-    begun_at: datetime | None = row[0] if row is not None else None
+    begun_at: datetime | None = one_row(
+        connection.execute(statement("backups/first_backup_begun"))
+    )[0]
     is_due = begun_at is not None and is_without_proof(begun_at, now)
     return Standing(
         _AREA,

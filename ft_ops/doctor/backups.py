@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 from ft_ops.backups import is_stale, newest_verified_backup
 from ft_ops.doctor.findings import Finding, asked
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import embedded_binaries, major_version
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import naming
@@ -61,8 +62,7 @@ def _barman(connection: Connection, settings: Settings) -> Finding:
         mend = "install what requirements.lock names"
         return Finding(name, "failed", f"barman: there is no {command}", mend)
     with connection.cursor(row_factory=class_row(_Archiving)) as cursor:
-        archiving = cursor.execute(statement("doctor/archiving")).fetchone()
-    assert archiving is not None
+        archiving = one_row(cursor.execute(statement("doctor/archiving")))
     if archiving.mode not in {"on", "always"}:
         return Finding(
             name,

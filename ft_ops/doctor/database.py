@@ -13,6 +13,7 @@ from ft_ops.doctor.backups import examine_backups
 from ft_ops.doctor.findings import Finding, asked, failed
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect, describe, is_local, sslmode
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
 from ft_ops.settings import Settings
@@ -85,9 +86,7 @@ def examine_database(settings: Settings, now: datetime) -> Iterator[Finding]:
 
 def _session(connection: Connection) -> _Session:
     with connection.cursor(row_factory=class_row(_Session)) as cursor:
-        session = cursor.execute(statement("doctor/session")).fetchone()
-    assert session is not None
-    return session
+        return one_row(cursor.execute(statement("doctor/session")))
 
 
 def _server(session: _Session, place: str) -> Finding:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 
 def require_monitoring(connection: Connection) -> None:
     """OpsError unless this role sees other users' sessions: gates would pass for want of sight."""
-    row = connection.execute(statement("maintenance/can_monitor")).fetchone()
-    if row is None or not row[0]:
+    if not one_row(connection.execute(statement("maintenance/can_monitor")))[0]:
         raise OpsError(
             f"role {connection.info.user}",
             cause="it can't see other users' sessions and statistics",

@@ -10,6 +10,7 @@ from typing import Final
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.tables.wraparound import wraparound
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 from ft_ops.standing import Standing, Status, asked, stale_since
@@ -53,8 +54,7 @@ def _ages(connection: Connection) -> Iterator[Standing]:
 
 
 def _bloat(connection: Connection, now: datetime) -> Iterator[Standing]:
-    row = connection.execute(statement("maintenance/bloat_at_a_glance")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("maintenance/bloat_at_a_glance")))
     indexes, size, reclaimable, bloated, estimated_at = row
     if not indexes:
         yield Standing(

@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 SUFFERING_FACTOR: Final = 5
@@ -43,9 +44,7 @@ def others_at_work(connection: Connection) -> bool:
 def replica_lag(connection: Connection) -> ReplicaLag:
     """What the replicas have yet to replay."""
     with connection.cursor(row_factory=class_row(ReplicaLag)) as cursor:
-        found = cursor.execute(statement("pg/replica_lag")).fetchone()
-    assert found is not None
-    return found
+        return one_row(cursor.execute(statement("pg/replica_lag")))
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from psycopg.rows import class_row, dict_row
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import Holder, lock_timeout
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 _SIZE_WAITS_MS: Final = (50, 50, 50, 50)
@@ -121,7 +122,5 @@ def relation_sizes(connection: Connection, tables: Iterable[int]) -> dict[int, R
 
 def table_exists(connection: Connection, name: str, schema: str = "public") -> bool:
     """Whether a table of that name exists, attached or not."""
-    row = connection.execute(
-        "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text)) IS NOT NULL", (schema, name)
-    ).fetchone()
-    return row is not None and bool(row[0])
+    query = "SELECT to_regclass(format('%%I.%%I', %s::text, %s::text)) IS NOT NULL"
+    return bool(one_row(connection.execute(query, (schema, name)))[0])

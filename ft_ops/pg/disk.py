@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from ft_ops.format import human_bytes
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 LOG: Final = "pg_wal"
@@ -86,8 +87,7 @@ def server_files(connection: Connection) -> ServerFiles:
         tablespaces = cursor.execute(statement("pg/tablespace_sizes")).fetchall()
     with connection.cursor(row_factory=class_row(HeldLog)) as cursor:
         held = cursor.execute(statement("pg/log_held")).fetchall()
-    row = connection.execute(statement("pg/log_size")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("pg/log_size")))
     log = Log(int(row[0]), int(row[1]), tuple(held))
     return ServerFiles({name: int(size) for name, size in databases}, tuple(tablespaces), log)
 
@@ -116,8 +116,7 @@ def volume_here(connection: Connection) -> tuple[int, int] | None:
     host = connection.info.host
     if not (host.startswith("/") or host in {"", "localhost", "127.0.0.1", "::1"}):
         return None
-    row = connection.execute(statement("pg/data_directory")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("pg/data_directory")))
     # Nobody but the server's user may look into the directory itself.
     folder = Path(row[0]).parent
     if not folder.is_dir():

@@ -14,6 +14,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, locked_now, takes_statements
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 T = TypeVar("T")
@@ -53,12 +54,13 @@ LONGEST_PAUSE_SECONDS = 1.0
 @contextmanager
 def lock_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     """Set the session's lock_timeout for a block, and put the old one back."""
-    row = connection.execute(
-        "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS value)"
-        " SELECT before.value, set_config('lock_timeout', %s, false) FROM before",
-        (f"{milliseconds}ms",),
-    ).fetchone()
-    assert row is not None
+    row = one_row(
+        connection.execute(
+            "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS value)"
+            " SELECT before.value, set_config('lock_timeout', %s, false) FROM before",
+            (f"{milliseconds}ms",),
+        )
+    )
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ft_ops.errors import OpsError
+from ft_ops.pg.rows import one_row
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -96,15 +97,16 @@ def require_pinned(connection: Connection, wanted: Mapping[str, str], place: str
         for name, value in settings.items()
     }
     expected = {**wanted, **_AS_IT_IS}
-    row = connection.execute(
-        _READ_BACK,
-        {
-            "newer": list(newer),
-            "newer_values": list(newer.values()),
-            "names": list(expected),
-        },
-    ).fetchone()
-    assert row is not None
+    row = one_row(
+        connection.execute(
+            _READ_BACK,
+            {
+                "newer": list(newer),
+                "newer_values": list(newer.values()),
+                "names": list(expected),
+            },
+        )
+    )
     found = dict(zip(expected, row[3], strict=True))
     lost = list(_lost(connection, expected, found))
     if row[0] != connection.info.backend_pid:
@@ -148,7 +150,7 @@ def _as_shown(connection: Connection, name: str, value: str) -> str | None:
     """How the server writes a value, such as 3s for 3000ms; None where it takes none such."""
     try:
         with connection.transaction(force_rollback=True):
-            row = connection.execute("SELECT set_config(%s, %s, true)", (name, value)).fetchone()
+            row = one_row(connection.execute("SELECT set_config(%s, %s, true)", (name, value)))
     except psycopg.Error:
         return None
-    return str(row[0]) if row is not None else None
+    return str(row[0])

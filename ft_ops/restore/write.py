@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.read.graph import ARCHIVED, KEYS, SEGMENTS, Scope, identifier
 from ft_ops.restore.read.rows import Copied, listed
@@ -169,10 +170,7 @@ def _is_here(rows: Copied, place: str) -> sql.Composable:
 
 def _count(connection: Connection, rows: Copied, state: str, place: str) -> int:
     """How many of the chosen segments are in one of the two tables, once they were written."""
-    row = connection.execute(
-        sql.SQL(
-            "SELECT count(*) FROM {} AS c JOIN {} AS l ON {} WHERE c.ft_writes AND c.ft_state = {}"
-        ).format(rows.rows, identifier(place), rows.same_key(), sql.Literal(state))
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    query = sql.SQL(
+        "SELECT count(*) FROM {} AS c JOIN {} AS l ON {} WHERE c.ft_writes AND c.ft_state = {}"
+    ).format(rows.rows, identifier(place), rows.same_key(), sql.Literal(state))
+    return int(one_row(connection.execute(query))[0])

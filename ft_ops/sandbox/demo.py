@@ -34,6 +34,7 @@ from ft_ops.orchestration.internals import partition_range
 from ft_ops.partitions import PARENTS
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection, connected
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.glacier import request_restore
@@ -289,12 +290,10 @@ def _months_bytes(connection: Connection, months: Sequence[Month]) -> int:
         for partition in partitions_of(connection, parent)
         if partition.month in months
     ]
-    row = connection.execute(statement("sandbox/tables_bytes"), {"tables": tables}).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("sandbox/tables_bytes"), {"tables": tables}))
     return int(row[0])
 
 
 def _storage_used(connection: Connection) -> int:
-    row = connection.execute(statement("sandbox/storage_used")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("sandbox/storage_used")))
     return int(row[0])

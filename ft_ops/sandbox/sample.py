@@ -19,6 +19,7 @@ from ft_ops.months import Month
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 MOST_SEGMENTS_PER_MONTH = 3_000_000
@@ -159,8 +160,7 @@ def _check_sizes(families: int, segments_per_month: int, seed: int) -> None:
 
 
 def _refuse_a_used_database(connection: Connection) -> None:
-    row = connection.execute(statement("sandbox/count_users")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("sandbox/count_users")))
     users, sampled, seeds = row
     if users == 0:
         return
@@ -214,8 +214,7 @@ def insert_month(connection: Connection, sample: Sample, table: str, index: int)
     Narrations, tags and audit rows follow the month's segments, links those of all before it.
     """
     # Their numbers are without gaps, and the index knows the last: counting them takes long.
-    row = connection.execute("SELECT max(slot) + 1 FROM sample_slots").fetchone()
-    assert row is not None
+    row = one_row(connection.execute("SELECT max(slot) + 1 FROM sample_slots"))
     month = {
         "seed": sample.seed,
         "slots": row[0],
@@ -241,6 +240,5 @@ def _insert(connection: Connection, table: str, parameters: Mapping[str, object]
 
 
 def _size(connection: Connection, tables: list[str]) -> int:
-    row = connection.execute(statement("sandbox/measure_size"), {"tables": tables}).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("sandbox/measure_size"), {"tables": tables}))
     return int(row[0])

@@ -22,6 +22,7 @@ from psycopg.rows import class_row
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import sql_root, statement
 from ft_ops.schema.server import require_usable_database
 
@@ -267,8 +268,7 @@ def _naming(migration: Migration, verb: str) -> Iterator[None]:
 @contextmanager
 def _ledger_lock(connection: Connection) -> Iterator[None]:
     """sqlx's own advisory lock on this database, waited for with a time-out."""
-    row = connection.execute("SELECT current_database()").fetchone()
-    assert row is not None
+    row = one_row(connection.execute("SELECT current_database()"))
     # An i64 product that wraps, as in Rust.
     number = (0x3D32AD9E * zlib.crc32(row[0].encode())) & 0xFFFFFFFFFFFFFFFF
     key = number - (1 << 64) if number >= 1 << 63 else number
@@ -292,8 +292,8 @@ def _ledger_lock(connection: Connection) -> Iterator[None]:
 
 
 def _ledger_exists(connection: Connection) -> bool:
-    row = connection.execute("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetchone()
-    return row is not None and bool(row[0])
+    query = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL"
+    return bool(one_row(connection.execute(query))[0])
 
 
 def _applied(connection: Connection) -> dict[int, AppliedMigration]:

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 OLDEST_VERSION = 150_000
@@ -64,8 +65,7 @@ class ServerFacts(_Catalog):
 def server_facts(connection: Connection) -> ServerFacts:
     """Read the facts of the connection's database."""
     with connection.cursor(row_factory=class_row(_Catalog)) as cursor:
-        catalog = cursor.execute(statement("schema/server_facts")).fetchone()
-    assert catalog is not None
+        catalog = one_row(cursor.execute(statement("schema/server_facts")))
     values = {field.name: getattr(catalog, field.name) for field in fields(catalog)}
     return ServerFacts(**values, time_zone=_default_time_zone(connection))
 
@@ -83,8 +83,7 @@ def require_usable(facts: ServerFacts) -> None:
 def require_usable_database(connection: Connection) -> None:
     """Refuse a database that the schema can't live in, before anything is written to it."""
     with connection.cursor(row_factory=class_row(_Fitness)) as cursor:
-        found = cursor.execute(statement("schema/fitness")).fetchone()
-    assert found is not None
+        found = one_row(cursor.execute(statement("schema/fitness")))
     name = f"database {connection.info.dbname}"
     if found.is_replica:
         raise Refused(

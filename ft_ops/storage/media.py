@@ -23,6 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket, naming, open_foreign_bucket
 from ft_ops.storage.changes import MediaVersion
@@ -94,9 +95,7 @@ def latest_inventory(connection: Connection) -> Inventory | None:
 def media_version(connection: Connection) -> MediaVersion:
     """The version of the sizes in ops.media_objects, for `find_changes`."""
     with connection.cursor(row_factory=class_row(MediaVersion)) as cursor:
-        version = cursor.execute(statement("storage/media_version")).fetchone()
-    assert version is not None
-    return version
+        return one_row(cursor.execute(statement("storage/media_version")))
 
 
 def _load(
@@ -125,8 +124,7 @@ def _load(
                 "altered": changed[1] + changed[2],
             },
         )
-        inventory = cursor.fetchone()
-        assert inventory is not None
+        inventory = one_row(cursor)
         if inventory.objects == 0:
             raise OpsError(
                 source,

@@ -16,6 +16,7 @@ from typing import TypeAlias, TypeVar
 from psycopg import IsolationLevel, sql
 
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 
@@ -49,8 +50,7 @@ class Readers:
 @contextmanager
 def readers_of(connection: Connection, open_session: OpenSession, count: int) -> Iterator[Readers]:
     """``count`` sessions in the snapshot of the transaction that is open on ``connection``."""
-    row = connection.execute(statement("storage/export_snapshot")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("storage/export_snapshot")))
     with ExitStack() as stack:
         idle: SimpleQueue[Connection] = SimpleQueue()
         for _ in range(count):

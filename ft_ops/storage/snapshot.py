@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 
@@ -45,8 +46,7 @@ def one_snapshot(connection: Connection) -> Iterator[Snapshot]:
             stay_open(connection)
             connection.execute(statement("storage/lock_content"))
             with connection.cursor(row_factory=class_row(Snapshot)) as cursor:
-                snapshot = cursor.execute(statement("storage/take_snapshot")).fetchone()
-            assert snapshot is not None
+                snapshot = one_row(cursor.execute(statement("storage/take_snapshot")))
             yield snapshot
     finally:
         if not connection.closed and not connection.broken:

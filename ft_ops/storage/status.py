@@ -10,6 +10,7 @@ from typing import Final
 from ft_ops.format import human_bytes
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 from ft_ops.standing import Standing, Status, age_in_words, asked, stale_since
@@ -35,8 +36,7 @@ def content_bytes(connection: Connection, first: Month) -> dict[Month, int]:
 
 
 def _totals(connection: Connection, now: datetime) -> Iterator[Standing]:
-    row = connection.execute(statement("storage/storage_at_a_glance")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("storage/storage_at_a_glance")))
     recomputed_at, families, beyond, near, size = row
     if recomputed_at is None:
         yield Standing(

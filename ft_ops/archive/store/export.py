@@ -36,6 +36,7 @@ from ft_ops.archive.store.parquet import arrow_connection, write_parts
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import Version
@@ -125,8 +126,7 @@ def _exported_snapshot(url: str) -> Iterator[_Snapshot]:
         holder.read_only = True
         with holder.transaction():
             stay_open(holder)
-            row = holder.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
-            assert row is not None
+            row = one_row(holder.execute("SELECT pg_export_snapshot(), clock_timestamp()"))
             yield _Snapshot(row[0], holder, row[1])
 
 
@@ -152,15 +152,16 @@ def _kept_by_arrow(holder: Connection, table: Table, source: Source) -> Table:
     rows = (
         sql.SQL("{} AS c").format(source[table.name]) if table.is_shared else rows_of(table, source)
     )
-    found = holder.execute(
-        sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("coalesce(bool_or({}), false)").format(test) for test in tests.values()
-            ),
-            rows,
+    found = one_row(
+        holder.execute(
+            sql.SQL("SELECT {} FROM {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("coalesce(bool_or({}), false)").format(test) for test in tests.values()
+                ),
+                rows,
+            )
         )
-    ).fetchone()
-    assert found is not None
+    )
     odd = {name for name, is_odd in zip(tests, found, strict=True) if is_odd}
     columns = tuple(replace(c, as_text=c.as_text or c.name in odd) for c in table.columns)
     return replace(table, columns=columns)

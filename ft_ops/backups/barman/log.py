@@ -18,6 +18,7 @@ from ft_ops.backups.barman.spool import spooled
 from ft_ops.backups.barman.wal import Segment, lsn_number, spans
 from ft_ops.backups.provider import LogState
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -42,8 +43,7 @@ def log_state(
 ) -> LogState:
     """Hold the server's log against ``archived``, from ``first`` on, the oldest backup's start."""
     with connection.cursor(row_factory=class_row(_Archiver)) as cursor:
-        server = cursor.execute(statement("backups/archiver_state")).fetchone()
-    assert server is not None
+        server = one_row(cursor.execute(statement("backups/archiver_state")))
     waiting = [path.name for path in spooled(spool)] if spool is not None else []
     number, open_bytes = divmod(lsn_number(server.lsn), segment_bytes)
     timeline = Segment.parse(server.wal, segment_bytes).timeline

@@ -50,6 +50,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.pg.supervised import Walls
 from ft_ops.s3.bucket import Bucket
@@ -128,10 +129,7 @@ class BarmanProvider:
 
     def mark_log(self, connection: Connection, name: str) -> Mark:
         """Write a named restore point, then complete its segment so that it is archived."""
-        row = connection.execute(
-            statement("backups/create_restore_point"), {"name": name}
-        ).fetchone()
-        assert row is not None
+        row = one_row(connection.execute(statement("backups/create_restore_point"), {"name": name}))
         connection.execute(statement("backups/switch_wal"))
         return Mark(lsn=row[0], wal=row[1])
 

@@ -37,6 +37,7 @@ from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Examined, Finding, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
 
@@ -326,8 +327,7 @@ def _orphans(connection: Connection, key: _ForeignKey) -> int:
         # The tables themselves are asked: an index may know what its table has lost.
         for way in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
             connection.execute("SELECT set_config(%s, 'off', true)", (way,))
-        row = connection.execute(query).fetchone()
-    assert row is not None
+        row = one_row(connection.execute(query))
     return int(row[0])
 
 

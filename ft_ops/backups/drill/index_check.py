@@ -25,6 +25,7 @@ from psycopg.rows import class_row
 from ft_ops.backups.drill.notes import Notes
 from ft_ops.backups.provider import Examined
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 CHECK = "indexes"
@@ -240,8 +241,7 @@ def _read_heap(connection: Connection, indexes: Sequence[_Index]) -> list[_Expec
     )
     with connection.transaction(force_rollback=True):
         _forbid(connection, _THROUGH_THE_TABLE)
-        row = connection.execute(query).fetchone()
-    assert row is not None
+        row = one_row(connection.execute(query))
     counts = [tuple(map(int, row[n : n + 3])) for n in range(0, len(row), 3)]
     return [_Expected((rows, keys), (rows, places)) for rows, keys, places in counts]
 
@@ -279,8 +279,7 @@ def _by_index(
         _forbid(connection, forbidden)
         # Several workers would be merged by a comparison that puts right what is wrong.
         connection.execute("SET LOCAL max_parallel_workers_per_gather = 0")
-        plan = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) ") + query).fetchone()
-        assert plan is not None
+        plan = one_row(connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) ") + query))
         shown = json.dumps(plan[0])
         if '"Index Name"' not in shown or 'Sort"' in shown:
             return None

@@ -33,6 +33,7 @@ from ft_ops.backups.provider import ContentError, Examined, Finding
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import Server
 from ft_ops.pg.sqlfiles import statement
 
@@ -236,8 +237,7 @@ def _await_recovery(
             raise OpsError("recovery", cause="the server ended", next_step="see its log")
         try:
             with psycopg.connect(url, connect_timeout=5) as connection:
-                row = connection.execute(statement("backups/recovery_state")).fetchone()
-                assert row is not None
+                row = one_row(connection.execute(statement("backups/recovery_state")))
                 is_in_recovery, replayed = row
                 if not is_in_recovery:
                     return str(replayed)
@@ -282,8 +282,7 @@ def _url_of_copy(server: Server, operations_url: str) -> str:
 
 def _admin_url(server: Server, url: str) -> str:
     with connect(url, application="drill") as connection:
-        row = connection.execute(statement("backups/bootstrap_superuser")).fetchone()
-    assert row is not None
+        row = one_row(connection.execute(statement("backups/bootstrap_superuser")))
     return server.url(row[0], user=row[1])
 
 

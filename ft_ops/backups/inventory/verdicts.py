@@ -19,6 +19,7 @@ from ft_ops.backups.provider import Log
 from ft_ops.errors import OpsError
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 
@@ -37,16 +38,17 @@ def begin_drill(
     """
     with connection.transaction():
         connection.execute(statement("backups/end_dead_drills"))
-        row = connection.execute(
-            statement("backups/begin_drill"),
-            {
-                "backup": backup,
-                "target": target,
-                "run_id": run_id,
-                "restored_from": restored_from,
-            },
-        ).fetchone()
-    assert row is not None
+        row = one_row(
+            connection.execute(
+                statement("backups/begin_drill"),
+                {
+                    "backup": backup,
+                    "target": target,
+                    "run_id": run_id,
+                    "restored_from": restored_from,
+                },
+            )
+        )
     return int(row[0])
 
 
@@ -135,8 +137,7 @@ def restore_verdicts(
     """
     by_backup = sorted(written, key=lambda verdict: (verdict.backup, verdict.finished_at))
     for name, group in groupby(by_backup, key=lambda verdict: verdict.backup):
-        row = connection.execute(statement("backups/known_drills"), {"name": name}).fetchone()
-        assert row is not None
+        row = one_row(connection.execute(statement("backups/known_drills"), {"name": name}))
         runs, newest = row
         for verdict in group:
             if newest is None or verdict.finished_at > newest:

@@ -27,6 +27,7 @@ from psycopg import sql
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 _Found = TypeVar("_Found")
@@ -242,8 +243,7 @@ def _fingerprint(connection: Connection, table: _Table, snapshot: str | None) ->
     query = statement("backups/fingerprint").format(
         table=sql.Identifier(table.schema, table.table), is_seen=_is_seen(snapshot)
     )
-    row: tuple[int, Decimal] | None = connection.execute(query).fetchone()
-    assert row is not None
+    row: tuple[int, Decimal] = one_row(connection.execute(query))
     return TableFingerprint(row[0], int(row[1]))
 
 
@@ -266,8 +266,7 @@ def _is_seen(snapshot: str | None) -> sql.Composed:
 
 
 def _blocks_of_a_part(connection: Connection, table: _Table) -> int:
-    row = connection.execute(statement("backups/blocks"), {"oid": table.oid}).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("backups/blocks"), {"oid": table.oid}))
     return max(math.ceil(int(row[0]) / PARTS), 1)
 
 

@@ -33,6 +33,7 @@ from ft_ops.backups.points.fingerprint import (
 )
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 COMMIT_PATIENCE_SECONDS = 5.0
@@ -174,10 +175,8 @@ def exported_point(
     """
     with _snapshot(url) as snapshot:
         connection = snapshot.connection
-        exported = connection.execute(statement("backups/export_snapshot")).fetchone()
-        position = connection.execute(statement("backups/wal_position")).fetchone()
-        assert exported is not None
-        assert position is not None
+        exported = one_row(connection.execute(statement("backups/export_snapshot")))
+        position = one_row(connection.execute(statement("backups/wal_position")))
         first_beside = read_beside(connection)
         use(exported[0])
         reading = read_snapshot(connection, None)
@@ -280,8 +279,7 @@ def _snapshot(url: str) -> Iterator[_Snapshot]:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         with connection.transaction():
-            row = connection.execute(statement("backups/moment")).fetchone()
-            assert row is not None
+            row = one_row(connection.execute(statement("backups/moment")))
             yield _Snapshot(connection, moment=row[0], name=row[1])
 
 
@@ -320,9 +318,7 @@ def _unfinished_writers(connection: Connection) -> dict[str, bool]:
 
 def _server_facts(connection: Connection) -> _ServerFacts:
     with connection.cursor(row_factory=class_row(_ServerFacts)) as cursor:
-        facts = cursor.execute(statement("backups/server_facts")).fetchone()
-    assert facts is not None
-    return facts
+        return one_row(cursor.execute(statement("backups/server_facts")))
 
 
 def _names_of(connection: Connection, name: str) -> tuple[str, ...]:

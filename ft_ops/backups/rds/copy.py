@@ -11,6 +11,7 @@ from psycopg import conninfo
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import ContentError, Examined
 from ft_ops.pg.connect import connect
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def evidence(url: str, point: RestorePoint, made: DBInstanceTypeDef) -> dict[str
     """
     identifier = made["DBInstanceIdentifier"]
     with connect(url, application="drill") as connection:
-        row = connection.execute(statement("backups/is_recorded"), {"name": point.name}).fetchone()
-    assert row is not None
+        row = one_row(connection.execute(statement("backups/is_recorded"), {"name": point.name}))
     if not row[0]:
         raise ContentError(
             f"recovery to {point.name}",

@@ -44,6 +44,7 @@ from ft_ops.backups.rds.instances import (
 )
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket, naming
 
@@ -152,8 +153,7 @@ class RdsProvider:
         since_wal: str | None,  # noqa: ARG002  RDS shows no segments
     ) -> LogState:
         """How far the instance can be recovered, by its own account."""
-        row = connection.execute(statement("backups/wal_position")).fetchone()
-        assert row is not None
+        row = one_row(connection.execute(statement("backups/wal_position")))
         now: datetime = row[2]
         instance = read_instance(self.client, self.instance)
         restorable_to = instance.get("LatestRestorableTime")
@@ -260,8 +260,7 @@ class RdsProvider:
 
     def _mark_moment(self, connection: Connection) -> Mark:
         """The next moment that RDS can recover to, once it has passed."""
-        row = connection.execute(statement("backups/wal_position")).fetchone()
-        assert row is not None
+        row = one_row(connection.execute(statement("backups/wal_position")))
         lsn, wal, now = row
         moment = now - (now - _EPOCH) % self.resolution + self.resolution
         connection.execute(

@@ -17,6 +17,7 @@ from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.catalog import partition_sizes
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import lock_timeout
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.storage import content_bytes
 
@@ -82,8 +83,7 @@ class Sizes:
 
 def measure_sizes(connection: Connection, now: datetime) -> Sizes:
     """Measure the database, and count what the last thirteen months brought. Waits for no table."""
-    row = connection.execute(statement("health/database_bytes")).fetchone()
-    assert row is not None
+    row = one_row(connection.execute(statement("health/database_bytes")))
     tables, locked = beside_locks(
         connection, "sizes of tables", lambda locked: (_tables(connection, locked), locked)
     )
@@ -163,12 +163,13 @@ def _count_segments(connection: Connection, month: Month) -> int | None:
     """None while that month is locked; the others are counted all the same."""
     try:
         # A plan for any month would lock every month.
-        row = connection.execute(
-            statement("health/count_segments"),
-            {"begin": month.start, "end": month.end},
-            prepare=False,
-        ).fetchone()
+        row = one_row(
+            connection.execute(
+                statement("health/count_segments"),
+                {"begin": month.start, "end": month.end},
+                prepare=False,
+            )
+        )
     except psycopg.errors.LockNotAvailable:
         return None
-    assert row is not None
     return int(row[0])

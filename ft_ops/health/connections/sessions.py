@@ -9,6 +9,7 @@ from psycopg.rows import class_row
 
 from ft_ops.health.samples import Sample
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 
@@ -123,10 +124,9 @@ class Connections:
 def look_at_connections(connection: Connection, app_role: str) -> Connections:
     """Look at the whole server once; nothing is waited for, nobody is disturbed."""
     with connection.cursor(row_factory=class_row(Usage)) as cursor:
-        usage = cursor.execute(
-            statement("health/connection_limits"), {"app_role": app_role}
-        ).fetchone()
-    assert usage is not None
+        usage = one_row(
+            cursor.execute(statement("health/connection_limits"), {"app_role": app_role})
+        )
     with connection.cursor(row_factory=class_row(Session)) as cursor:
         sessions = cursor.execute(statement("health/sessions")).fetchall()
     with connection.cursor(row_factory=class_row(PreparedTransaction)) as cursor:

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from ft_ops.errors import OpsError
 from ft_ops.health.latency.queries import PRODUCT_QUERIES, Parameters, ProductQuery, Screen
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 _ROUND_TRIPS = 20
@@ -114,8 +115,7 @@ def as_application(connection: Connection, role: str) -> Iterator[str]:
 @contextmanager
 def statement_timeout(connection: Connection, milliseconds: int) -> Iterator[None]:
     """Set the session's statement_timeout for a block, and put the old one back."""
-    row = connection.execute("SELECT current_setting('statement_timeout')").fetchone()
-    assert row is not None
+    row = one_row(connection.execute("SELECT current_setting('statement_timeout')"))
     connection.execute("SELECT set_config('statement_timeout', %s, false)", (f"{milliseconds}ms",))
     try:
         yield

@@ -11,10 +11,10 @@ import psycopg
 from psycopg import RawCursor, sql
 from pydantic import BaseModel, ConfigDict, Field
 
-from ft_ops.errors import OpsError
 from ft_ops.health.latency.measure import as_application, become_visitor, statement_timeout
 from ft_ops.health.latency.queries import Parameters, ProductQuery
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 _BLOCK_BYTES = 8192
@@ -123,12 +123,7 @@ def _explained(
         sql.SQL(options), statement(f"queries/{query.name}")
     )
     with RawCursor(connection) as cursor:
-        row = cursor.execute(explained, query.arguments(visitor)).fetchone()
-    if row is None:
-        raise OpsError(
-            f"plan of {query.name}", cause="EXPLAIN gave no row", next_step="run it by hand"
-        )
-    document = row[0]
+        document = one_row(cursor.execute(explained, query.arguments(visitor)))[0]
     return Plan(
         root=Node.model_validate(document[0]["Plan"]),
         was_run=run,

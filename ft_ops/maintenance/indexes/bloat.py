@@ -21,6 +21,7 @@ from ft_ops.maintenance.indexes.btree import PAGE
 from ft_ops.maintenance.indexes.catalog import IndexState, catalog_sql, index_states
 from ft_ops.maintenance.indexes.probe import probe_btree
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 Method = Literal["range probe", "density", "size ratio", "unknown"]
@@ -147,8 +148,7 @@ def confirm(connection: Connection, estimate: Estimate, chance: random.Random) -
     query = statement("maintenance/count_rows").format(
         table=index.table, predicate=catalog_sql(index.predicate or "true")
     )
-    counted = connection.execute(query, {}).fetchone()
-    assert counted is not None
+    counted = one_row(connection.execute(query, {}))
     confirmed = _probed(connection, index, int(counted[0]), chance)
     bound = _density_bytes(connection, index)
     if bound is not None and (confirmed.estimated_bytes or index.bytes) > bound:

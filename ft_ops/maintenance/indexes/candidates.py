@@ -12,6 +12,7 @@ from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.bloat import Estimate
 from ft_ops.maintenance.indexes.catalog import IndexState
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 LEFTOVER_NAME: Final = re.compile(r"(?P<stem>.*)_cc(?:new|old)\d*")
@@ -146,8 +147,8 @@ def _candidate(estimate: Estimate, rate: float, rests_until: datetime | None = N
 
 
 def _rate(connection: Connection) -> float:
-    row = connection.execute(statement("maintenance/rebuild_rate")).fetchone()
-    return float(row[0]) if row is not None and row[0] is not None else _DEFAULT_RATE
+    rate = one_row(connection.execute(statement("maintenance/rebuild_rate")))[0]
+    return float(rate) if rate is not None else _DEFAULT_RATE
 
 
 def _last_rebuilds(connection: Connection) -> dict[tuple[str, str], datetime]:

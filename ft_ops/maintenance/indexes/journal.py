@@ -25,6 +25,7 @@ from ft_ops.maintenance.indexes.leftovers import (
 )
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 State = Literal["begun", "rebuilt", "failed", "stopped"]
@@ -80,23 +81,24 @@ def begin(connection: Connection, candidate: Candidate, now: IndexNow, run_id: s
         invalid_indexes(connection), index.schema, index.table_name, index.name, now.definition
     )
     foreign = [leftover.oid for leftover in before]
-    row = connection.execute(
-        statement("maintenance/begin_rebuild"),
-        {
-            "schema": index.schema,
-            "table_name": index.table_name,
-            "name": index.name,
-            "definition": now.definition,
-            "file_node": now.file_node,
-            "foreign_leftovers": foreign,
-            "bytes_before": now.bytes,
-            "bytes_estimated": candidate.estimate.estimated_bytes,
-            "work_bytes": candidate.work_bytes,
-            "predicted_seconds": candidate.predicted_seconds,
-            "run_id": run_id,
-        },
-    ).fetchone()
-    assert row is not None
+    row = one_row(
+        connection.execute(
+            statement("maintenance/begin_rebuild"),
+            {
+                "schema": index.schema,
+                "table_name": index.table_name,
+                "name": index.name,
+                "definition": now.definition,
+                "file_node": now.file_node,
+                "foreign_leftovers": foreign,
+                "bytes_before": now.bytes,
+                "bytes_estimated": candidate.estimate.estimated_bytes,
+                "work_bytes": candidate.work_bytes,
+                "predicted_seconds": candidate.predicted_seconds,
+                "run_id": run_id,
+            },
+        )
+    )
     return Rebuild(
         id=row[0],
         schema=index.schema,

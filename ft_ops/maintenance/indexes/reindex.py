@@ -18,6 +18,7 @@ from ft_ops.maintenance.indexes.leftovers import index_now
 from ft_ops.maintenance.indexes.rebuild_monitor import Watched, watch_rebuild
 from ft_ops.pg.application import Canary
 from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 _CANCEL_SECONDS: Final = 10
@@ -87,7 +88,7 @@ def corruption(connection: Connection, index: IndexState) -> str | None:
 def session_settings(connection: Connection, values: Mapping[str, str]) -> Iterator[None]:
     """Set the session's ``values`` for a block, and put the old ones back."""
     before = {
-        name: connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+        name: one_row(connection.execute("SELECT current_setting(%s)", (name,)))[0]
         for name in values
     }
     for name, value in values.items():
@@ -96,6 +97,5 @@ def session_settings(connection: Connection, values: Mapping[str, str]) -> Itera
         yield
     finally:
         if takes_statements(connection):
-            for name, row in before.items():
-                assert row is not None
-                connection.execute("SELECT set_config(%s, %s, false)", (name, row[0]))
+            for name, value in before.items():
+                connection.execute("SELECT set_config(%s, %s, false)", (name, value))

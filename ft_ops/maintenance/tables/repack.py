@@ -9,6 +9,7 @@ from typing import Final
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.maintenance.tables.table_bloat import TableEstimate
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 WORTH_SHARE: Final = 0.30
@@ -65,11 +66,9 @@ def is_worth_it(estimate: TableEstimate) -> bool:
 
 def means_of(connection: Connection) -> Means:
     """The means of this server, and the speed that rebuilds of its indexes had."""
-    row = connection.execute(statement("maintenance/repack_means")).fetchone()
-    assert row is not None
-    rate = connection.execute(statement("maintenance/rebuild_rate")).fetchone()
-    known = float(rate[0]) if rate is not None and rate[0] is not None else _USUAL_RATE
-    return Means(row[0], row[1], known)
+    row = one_row(connection.execute(statement("maintenance/repack_means")))
+    rate = one_row(connection.execute(statement("maintenance/rebuild_rate")))[0]
+    return Means(row[0], row[1], float(rate) if rate is not None else _USUAL_RATE)
 
 
 def repack_advice(estimates: Iterable[TableEstimate], means: Means) -> list[Advice]:
