@@ -14,7 +14,7 @@ from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import latest, supersede
 from ft_ops.archive.proof.proof import prove_month
-from ft_ops.archive.run import ArchiveTarget, Limits, Rules, Run
+from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Run
 from ft_ops.archive.store.export import export_month
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -53,7 +53,7 @@ def archive_prefix(connection: Connection) -> str:
 def bench_run(connection: Connection, url: str, bucket: Bucket, limits: Limits = NO_LIMITS) -> Run:
     """What the archive's steps are given here: nothing is held, and everything may go."""
     target = ArchiveTarget(bucket, archive_prefix(connection), PART_BYTES)
-    rules = Rules(
+    rules = ArchiveRules(
         retention_years=1,
         purge_enabled=True,
         grace=timedelta(0),

@@ -22,7 +22,7 @@ from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
-from ft_ops.sandbox.sample import Sample, Span
+from ft_ops.sandbox.sample import SamplePlan, Span
 from ft_ops.schema import load_migrations, run_migrations
 
 SEED = 7
@@ -192,7 +192,7 @@ class BenchContext:
             ensure_months(connection, parent, FIRST_MONTH.until(last))
         fill(
             connection.info.dsn,
-            Sample(
+            SamplePlan(
                 families=sizes.families,
                 spans=tuple(Span(m, m.start, m.end) for m in FIRST_MONTH.until(last)),
                 segments_per_month=sizes.segments_per_month,

@@ -15,7 +15,7 @@ from typing import Final
 from psycopg import conninfo, sql
 
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.sandbox.sample import CONTENT, Sample, fill_scratch, insert_month, insert_people
+from ft_ops.sandbox.sample import CONTENT, SamplePlan, fill_scratch, insert_month, insert_people
 
 SESSIONS: Final = 2
 """That write side by side: one session keeps one core busy."""
@@ -43,7 +43,7 @@ _INDEXES: Final = """
 _Task = Callable[[Connection], object]
 
 
-def fill(url: str, sample: Sample) -> None:
+def fill(url: str, sample: SamplePlan) -> None:
     """Write the sample into an empty schema that has its partitions."""
     months = range(len(sample.spans))
     with unnoted(url), ExitStack() as stack:
@@ -103,14 +103,14 @@ def _build(connection: Connection, definition: str) -> None:
     connection.execute(definition.encode())
 
 
-def _prepare(connection: Connection, sample: Sample) -> None:
+def _prepare(connection: Connection, sample: SamplePlan) -> None:
     connection.execute("SET work_mem = '256MB'")
     connection.execute("SET maintenance_work_mem = '512MB'")
     connection.execute("SET jit = off")
     fill_scratch(connection, sample)
 
 
-def _insert_month(connection: Connection, sample: Sample, month: int) -> None:
+def _insert_month(connection: Connection, sample: SamplePlan, month: int) -> None:
     for table in CONTENT:
         if table == "content_links":
             continue

@@ -19,7 +19,7 @@ from ft_ops.errors import OpsError
 _HEALTH_KEY: Final = "ft-ops alerts: channels"
 
 
-class Store(Protocol):
+class TextStore(Protocol):
     """Named texts that survive this process."""
 
     def get_cursor_values(self, keys: set[str]) -> Mapping[str, str]:
@@ -49,7 +49,7 @@ class Refusal:
 class Told:
     """When what was told, by channel, in seconds since 1970: kept under ``key`` of a store."""
 
-    store: Store
+    store: TextStore
     key: str
     events: dict[str, float] = field(init=False)
     identities: dict[str, float] = field(init=False)
@@ -131,7 +131,7 @@ class Told:
         self.store.set_cursor_values({self.key: json.dumps(document)})
 
 
-def refusals(store: Store) -> dict[str, Refusal]:
+def refusals(store: TextStore) -> dict[str, Refusal]:
     """The channels that took nothing when they were last tried, by name."""
     kept = json.loads(store.get_cursor_values({_HEALTH_KEY}).get(_HEALTH_KEY, "{}"))
     return {
@@ -140,7 +140,7 @@ def refusals(store: Store) -> dict[str, Refusal]:
     }
 
 
-def forget_refusal(store: Store, channel: str) -> None:
+def forget_refusal(store: TextStore, channel: str) -> None:
     """A channel took something, or there is nothing more to try it with."""
     known = refusals(store)
     if known.pop(channel, None) is not None:
@@ -189,7 +189,7 @@ def tell(
     return sent
 
 
-def _send(channel: Channel, alert: Alert, store: Store, now: datetime) -> OpsError | None:
+def _send(channel: Channel, alert: Alert, store: TextStore, now: datetime) -> OpsError | None:
     """Send; what the channel said when it did not take it, which is remembered either way."""
     try:
         channel.send(alert)
@@ -202,7 +202,7 @@ def _send(channel: Channel, alert: Alert, store: Store, now: datetime) -> OpsErr
     return None
 
 
-def _keep_refusals(store: Store, known: Mapping[str, Refusal]) -> None:
+def _keep_refusals(store: TextStore, known: Mapping[str, Refusal]) -> None:
     document = {
         name: {"since": refusal.since.timestamp(), "cause": refusal.cause}
         for name, refusal in known.items()

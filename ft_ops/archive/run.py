@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ArchiveRules:
     """What the settings say about months: when they are due, where they go, when they leave."""
 
     retention_years: int
@@ -73,7 +73,7 @@ class Run:
     connection: Connection
     url: str
     open_target: Callable[[], ArchiveTarget]
-    rules: Rules
+    rules: ArchiveRules
     run_id: str
     log: Callable[[str], None] = lambda line: None
     pace: Pace = FULL_SPEED
@@ -113,12 +113,12 @@ def archive_target(settings: Settings) -> ArchiveTarget:
     return ArchiveTarget(bucket, settings.archive_prefix, settings.archive_part_bytes)
 
 
-def rules_of(settings: Settings) -> Rules:
+def rules_of(settings: Settings) -> ArchiveRules:
     """What the settings say about months."""
     lock = None
     if settings.archive_lock_mode is not None:
         lock = Lock(settings.archive_lock_mode, settings.archive_lock_days)
-    return Rules(
+    return ArchiveRules(
         retention_years=settings.retention_years,
         purge_enabled=settings.purge_enabled,
         grace=timedelta(days=settings.purge_grace_days),

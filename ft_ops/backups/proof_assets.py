@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from ft_ops.backups.drill.drill import Drill, run_drill
-from ft_ops.backups.drill.plan import Plan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan, older_plan
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import follow, take_inventory
 from ft_ops.backups.providers import Workplace, retention_rules
@@ -45,7 +45,7 @@ def restore_drill(
     with at_work(database, settings) as work:
         follow(work.connection, work.provider, work.bucket, context.log.info)
 
-        def hold(plan: Plan) -> Drill:
+        def hold(plan: DrillPlan) -> Drill:
             return run_drill(
                 work.connection,
                 work.provider,
@@ -113,7 +113,7 @@ def backup_retention(
     yield dg.MaterializeResult(metadata={**metadata, "deleted": len(deleted.done)})
 
 
-def _plans(work: Workplace, config: DrillConfig) -> Sequence[Plan]:
+def _plans(work: Workplace, config: DrillConfig) -> Sequence[DrillPlan]:
     entries = ledger.entries(work.connection)
     by_log = work.provider.recovers_by_log
     if config.backup:

@@ -107,7 +107,7 @@ class ArchivedLog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DrillFinding:
     """One thing that is wrong with a restored copy."""
 
     check: str
@@ -126,13 +126,13 @@ class Examined:
     """
 
     examined: int
-    findings: tuple[Finding, ...] = ()
-    undecided: tuple[Finding, ...] = ()
+    findings: tuple[DrillFinding, ...] = ()
+    undecided: tuple[DrillFinding, ...] = ()
     unsaid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RestoreSource:
     """What a restore uses: ``backup`` names it, None where that is no backup of ours."""
 
     backup: str | None
@@ -209,7 +209,7 @@ class BackupProvider(Protocol):
     def log_state(self, connection: Connection, since_wal: str | None) -> LogState:
         """How the archived log is, from the segment ``since_wal`` on."""
 
-    def source(self, backup: StoredBackup, point: RestorePoint) -> Source:
+    def source(self, backup: StoredBackup, point: RestorePoint) -> RestoreSource:
         """What `restore` will use for the same arguments: a proof is booked on that alone."""
 
     def restore(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from ft_ops.backups.drill.plan import Plan, named_plan
+from ft_ops.backups.drill.plan import DrillPlan, named_plan
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import count_again
 from ft_ops.backups.inventory.ledger import Entry
@@ -67,7 +67,7 @@ def restored_copy(work: Workplace, at: str, log: Log) -> Iterator[RestoredCopyAt
             yield RestoredCopyAt(connection, point.name, point.at, source.words)
 
 
-def plan_for(entries: Sequence[Entry], at: str, *, by_log: bool) -> Plan:
+def plan_for(entries: Sequence[Entry], at: str, *, by_log: bool) -> DrillPlan:
     """Which backup to restore and to whose point; Refused when none fits."""
     usable = [
         entry

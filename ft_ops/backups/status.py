@@ -26,7 +26,7 @@ _HISTORY: Final = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
-class Drill:
+class DrillAttempt:
     """One restore that was tried. A drill whose run died showed nothing."""
 
     started_at: datetime
@@ -93,7 +93,7 @@ def _newest(connection: Connection, now: datetime) -> Iterator[Standing]:
 
 
 def _last_drill(connection: Connection, now: datetime) -> Iterator[Standing]:
-    with connection.cursor(row_factory=class_row(Drill)) as cursor:
+    with connection.cursor(row_factory=class_row(DrillAttempt)) as cursor:
         drills = cursor.execute(
             statement("backups/recent_drills"), {"since": now - _HISTORY}
         ).fetchall()
@@ -157,7 +157,7 @@ def _nothing(connection: Connection, what: str, now: datetime) -> Standing:
     )
 
 
-def _judged(last: Drill) -> tuple[Status, str, str]:
+def _judged(last: DrillAttempt) -> tuple[Status, str, str]:
     ended = f"{last.finished_at or last.started_at:%Y-%m-%d %H:%M}"
     if last.state == "failed":
         return Status.BAD, f"refuted {ended}", last.error or ""

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ft_ops.errors import OpsError, Refused
 from ft_ops.evidence import verify
 from ft_ops.evidence.acts import Act, from_entries, to_entry
-from ft_ops.evidence.verify import HEAD, Head, Verdict, canonical, link_name
+from ft_ops.evidence.verify import HEAD, CheckedChain, Head, canonical, link_name
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import objects, put_once, read_current, replace_current
 from ft_ops.settings import Settings
@@ -43,11 +43,11 @@ class Chain:
     prefix: str
     key: Ed25519PrivateKey
 
-    def read(self) -> Verdict:
+    def read(self) -> CheckedChain:
         """The whole chain, verified by this key. An empty one has no problem and no head."""
         files = self._files()
         if not files:
-            return Verdict((), (), None)
+            return CheckedChain((), (), None)
         return verify.verify_chain(files, [self.key.public_key()])
 
     def append(

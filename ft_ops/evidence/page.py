@@ -13,7 +13,7 @@ from typing import Final
 from ft_ops.errors import OpsError
 from ft_ops.evidence.acts import Act, from_entries, to_entry
 from ft_ops.evidence.measured import Recovery, exceeds, recoveries
-from ft_ops.evidence.verify import Head, Verdict
+from ft_ops.evidence.verify import CheckedChain, Head
 from ft_ops.format import human_duration
 from ft_ops.settings import Settings
 
@@ -122,7 +122,7 @@ class Report:
 
 
 def report(
-    verdict: Verdict,
+    verdict: CheckedChain,
     since: datetime,
     until: datetime,
     *,
@@ -148,7 +148,7 @@ def report(
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenReport:
     """The files of a report, and what is wrong with the chain that it was made from."""
 
     paths: tuple[Path, ...]
@@ -156,8 +156,8 @@ class Written:
 
 
 def write_report(
-    verdict: Verdict, since: datetime, until: datetime, settings: Settings, folder: Path
-) -> Written:
+    verdict: CheckedChain, since: datetime, until: datetime, settings: Settings, folder: Path
+) -> WrittenReport:
     """Write a report as HTML and as JSON into ``folder``, which is made where it is missing."""
     if since >= until:
         raise OpsError(
@@ -173,7 +173,7 @@ def write_report(
     pages = {folder / f"{name}.html": told.to_html(), folder / f"{name}.json": told.to_json()}
     for path, text in pages.items():
         path.write_text(text, encoding="utf-8")
-    return Written(tuple(pages), told.problems)
+    return WrittenReport(tuple(pages), told.problems)
 
 
 def _section_of(act: Act) -> str:

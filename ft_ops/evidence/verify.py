@@ -46,7 +46,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckedChain:
     """What was found wrong, in sentences; the entries of the links; and the newest link.
 
     Entries are to be believed only where ``problems`` is empty.
@@ -73,7 +73,7 @@ def key_name(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
 
-def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -> Verdict:
+def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -> CheckedChain:
     """Examine the files of a chain by their names. One without any link is no chain: a problem."""
     by_name = {key_name(key): key for key in keys}
     numbers = sorted(int(name[:8]) for name in files if _LINK.fullmatch(name))
@@ -104,7 +104,7 @@ def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -
         previous = hashlib.sha256(files[name]).hexdigest()
     newest = Head(numbers[-1], previous) if numbers else None
     problems += _about_head(files, numbers, by_name)
-    return Verdict(tuple(problems), tuple(entries), newest)
+    return CheckedChain(tuple(problems), tuple(entries), newest)
 
 
 def _about_head(

@@ -4,7 +4,7 @@ from ft_ops.health.capacity.disk import Outlook, outlook, volume_size
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.health.capacity.pictures import capacity_picture, sparkline
 from ft_ops.health.capacity.sizes import (
-    Growth,
+    MonthGrowth,
     Sizes,
     beyond_projection,
     measure_sizes,
@@ -12,7 +12,7 @@ from ft_ops.health.capacity.sizes import (
 from ft_ops.health.connections.sessions import Connections, look_at_connections
 from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
 from ft_ops.health.latency.queries import PRODUCT_QUERIES, Parameters, Screen, screens
-from ft_ops.health.latency.targets import SlowQuery, Verdict, judge
+from ft_ops.health.latency.targets import ScreenResult, SlowQuery, judge
 from ft_ops.health.samples import (
     Sample,
     TimedSample,
@@ -27,17 +27,17 @@ __all__ = [
     "PRODUCT_QUERIES",
     "Connections",
     "Forecast",
-    "Growth",
     "Latencies",
+    "MonthGrowth",
     "Outlook",
     "Parameters",
     "Percentiles",
     "Sample",
     "Screen",
+    "ScreenResult",
     "Sizes",
     "SlowQuery",
     "TimedSample",
-    "Verdict",
     "beyond_projection",
     "capacity_picture",
     "current_samples",

@@ -12,7 +12,7 @@ from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.freeze import closed_partitions, freeze_closed_partitions
-from ft_ops.maintenance.tables.need import Plan, plan_tables, table_states
+from ft_ops.maintenance.tables.need import MaintenancePlan, plan_tables, table_states
 from ft_ops.maintenance.tables.vacuum import (
     TableOutcome,
     planned,
@@ -121,7 +121,9 @@ def frozen_partitions(
         if config.dry_run:
             closed = closed_partitions(connection, config.partitions, now=now, still_for=still_for)
             plans = [
-                Plan(c.table, True, True, True, () if c.is_done else (c.waits_for or "due",))
+                MaintenancePlan(
+                    c.table, True, True, True, () if c.is_done else (c.waits_for or "due",)
+                )
                 for c in closed
             ]
             show_dry_run(context, outcome_metadata(planned(plans)))

@@ -13,7 +13,7 @@ from pydantic import Field
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.indexes.advice import (
-    Finding,
+    AdvisedIndex,
     IndexAdvice,
     index_advice,
     scans_of_our_own,
@@ -308,7 +308,7 @@ def _estimates(estimates: Sequence[Estimate], rules: RebuildRules) -> dg.Metadat
     )  # fmt: skip
 
 
-def _findings(findings: Sequence[Finding]) -> dg.MetadataValue:
+def _findings(findings: Sequence[AdvisedIndex]) -> dg.MetadataValue:
     return table(
         ["name", "table", "bytes", "finding"],
         ((f"{f.schema}.{f.name}", f.table_name, f.bytes, f.finding) for f in findings),

@@ -1,6 +1,6 @@
 """Monthly partitions of content_segments and audit_log, ahead of time and without gaps."""
 
-from ft_ops.partitions.coverage import Coverage, Finding, coverage, wanted_months
+from ft_ops.partitions.coverage import Coverage, PartitionFault, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS, partition_name
 from ft_ops.partitions.ensure import PartitionOutcome, ensure_months, work_on_months
 from ft_ops.partitions.status import standings
@@ -8,7 +8,7 @@ from ft_ops.partitions.status import standings
 __all__ = [
     "PARENTS",
     "Coverage",
-    "Finding",
+    "PartitionFault",
     "PartitionOutcome",
     "coverage",
     "ensure_months",

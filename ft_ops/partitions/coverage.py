@@ -15,7 +15,7 @@ from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PartitionFault:
     """One relation that is not the partition that it should be."""
 
     table: str
@@ -40,7 +40,7 @@ class Coverage:
 
     parent: str
     missing: tuple[Month, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[PartitionFault, ...]
     older: tuple[Month, ...]
     first: Month | None
     last: Month | None
@@ -65,19 +65,19 @@ def coverage(connection: Connection, parent: str, wanted: Iterable[Month]) -> Co
     )
 
 
-def misplaced(connection: Connection, parent: str, partition: Partition) -> Finding:
+def misplaced(connection: Connection, parent: str, partition: Partition) -> PartitionFault:
     """Bounds that are no UTC month, as a finding."""
     try:
         empty = is_empty(connection, partition.name)
     except OpsError as error:
         # Whether it holds rows decides about the next step, and about nothing else.
-        return Finding(
+        return PartitionFault(
             partition.name,
             f"its bounds are no month in UTC, and its rows could not be looked for: {error.cause}",
             error.next_step,
         )
     if partition.is_default:
-        return Finding(
+        return PartitionFault(
             partition.name,
             "it is a default partition: months whose rows it holds can't be created, and none can "
             "be detached without blocking the application",
@@ -86,7 +86,7 @@ def misplaced(connection: Connection, parent: str, partition: Partition) -> Find
             else "move its rows into their months as docs/partitions.md says, then drop it",
         )
     lower, upper = partition.lower or "the beginning", partition.upper or "the end"
-    return Finding(
+    return PartitionFault(
         partition.name,
         f"its bounds, {lower} to {upper}, are no month in UTC",
         f"materialize {parent}_partitions for its months: it is empty and will be replaced"
@@ -95,9 +95,9 @@ def misplaced(connection: Connection, parent: str, partition: Partition) -> Find
     )
 
 
-def pending_detach(parent: str, partition: Partition) -> Finding:
+def pending_detach(parent: str, partition: Partition) -> PartitionFault:
     """A detach that was begun and not ended, as a finding."""
-    return Finding(
+    return PartitionFault(
         partition.name,
         "its detach is pending: its rows are invisible and new ones are refused",
         f"if the archive was at work on {partition.month}, materialize archived_content_segments "
@@ -127,7 +127,7 @@ def wanted_months(connection: Connection, parent: str, *, first: Month, last: Mo
 
 def _findings(
     connection: Connection, parent: str, partitions: Iterable[Partition]
-) -> Iterator[Finding]:
+) -> Iterator[PartitionFault]:
     for partition in partitions:
         if partition.is_detaching:
             yield pending_detach(parent, partition)
@@ -138,15 +138,15 @@ def _findings(
         yield _standing_alone(parent, stray, at_work=stray.name in at_work)
 
 
-def _standing_alone(parent: str, stray: Stray, *, at_work: bool) -> Finding:
+def _standing_alone(parent: str, stray: Stray, *, at_work: bool) -> PartitionFault:
     if at_work:
-        return Finding(
+        return PartitionFault(
             stray.name,
             "an archive run detached it and has not ended",
             "materialize archived_content_segments for that month: it goes on where that run "
             "stopped",
         )
-    return Finding(
+    return PartitionFault(
         stray.name,
         f"a {stray.kind} of that name stands alone, attached to "
         f"{stray.attached_to or 'nothing'} instead of {parent}",

@@ -45,7 +45,7 @@ class HeldLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogFiles:
     """The write-ahead log: its bytes, its files that wait for the archive, and who holds it."""
 
     bytes: int
@@ -59,7 +59,7 @@ class ServerFiles:
 
     databases: Mapping[str, int]
     tablespaces: tuple[Tablespace, ...]
-    log: Log
+    log: LogFiles
 
     @property
     def bytes(self) -> int:
@@ -88,7 +88,7 @@ def server_files(connection: Connection) -> ServerFiles:
     with connection.cursor(row_factory=class_row(HeldLog)) as cursor:
         held = cursor.execute(statement("pg/log_held")).fetchall()
     row = one_row(connection.execute(statement("pg/log_size")))
-    log = Log(int(row[0]), int(row[1]), tuple(held))
+    log = LogFiles(int(row[0]), int(row[1]), tuple(held))
     return ServerFiles({name: int(size) for name, size in databases}, tuple(tablespaces), log)
 
 
@@ -144,7 +144,7 @@ def _words(files: ServerFiles, others: Mapping[str, int], used: int) -> Iterator
     yield from told[:_MOST_TOLD]
 
 
-def _log_words(log: Log) -> Iterator[str]:
+def _log_words(log: LogFiles) -> Iterator[str]:
     yield f"log {human_bytes(log.bytes)}"
     for held in log.held:
         if held.bytes >= log.bytes / 10:

@@ -6,7 +6,7 @@ conflict, erased, archived or blocked.
 """
 
 from ft_ops.restore.lines import plan_lines
-from ft_ops.restore.plan import Plan
+from ft_ops.restore.plan import RestorePlan
 from ft_ops.restore.read.sides import Side
 from ft_ops.restore.restore import restore_subject
 from ft_ops.restore.source import restore_from_backup
@@ -14,7 +14,7 @@ from ft_ops.restore.subject import Decisions, Subject, one_subject
 
 __all__ = [
     "Decisions",
-    "Plan",
+    "RestorePlan",
     "Side",
     "Subject",
     "one_subject",

@@ -14,7 +14,7 @@ from ft_ops.orchestration.launch import uuid_of
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.restore.lines import COUNTS, count_rows, deletion_rows, reason_rows, sample_rows
-from ft_ops.restore.plan import Plan
+from ft_ops.restore.plan import RestorePlan
 from ft_ops.restore.source import restore_from_backup
 from ft_ops.restore.subject import Decisions, Subject, one_subject
 from ft_ops.settings import Settings
@@ -101,7 +101,7 @@ def restored_family(
 
 
 def plan_metadata(
-    plan: Plan,
+    plan: RestorePlan,
 ) -> dict[str, dg.MetadataValue | str | int | list[str]]:
     """A plan as it is looked at in the UI."""
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ft_ops.restore.plan import Plan, TablePlan
+from ft_ops.restore.plan import RestorePlan, TablePlan
 
 STATES: Final = ("missing", "same", "changed", "conflict", "erased", "archived", "blocked")
 COUNTS: Final = ("table", *STATES, "inserts", "overwrites", "columns of the copy alone")
@@ -14,7 +14,7 @@ _MEDIA_SHOWN: Final = 20
 Row = tuple[str | int, ...]
 
 
-def count_rows(plan: Plan) -> Iterator[Row]:
+def count_rows(plan: RestorePlan) -> Iterator[Row]:
     """One row a table, under `COUNTS`."""
     for table in plan.tables:
         states = (table.states.get(state, 0) for state in STATES)
@@ -22,21 +22,21 @@ def count_rows(plan: Plan) -> Iterator[Row]:
         yield (table.table, *states, table.inserts, table.overwrites, lost)
 
 
-def reason_rows(plan: Plan) -> Iterator[Row]:
+def reason_rows(plan: RestorePlan) -> Iterator[Row]:
     """Table, state, reason and number of rows that are kept out for it."""
     for table in plan.tables:
         for reason in table.reasons:
             yield table.table, reason.state, reason.why, reason.rows
 
 
-def sample_rows(plan: Plan) -> Iterator[Row]:
+def sample_rows(plan: RestorePlan) -> Iterator[Row]:
     """Table, state, key and reason of a few rows."""
     for table in plan.tables:
         for sample in table.samples:
             yield table.table, sample.state, sample.key, sample.why or ""
 
 
-def deletion_rows(plan: Plan) -> Iterator[Row]:
+def deletion_rows(plan: RestorePlan) -> Iterator[Row]:
     """What was deleted, its id, when, and whether that is undone."""
     withdrawn = set(plan.withdrawn)
     for tombstone in plan.deletions:
@@ -45,7 +45,7 @@ def deletion_rows(plan: Plan) -> Iterator[Row]:
         yield tombstone.kind, str(tombstone.id), at, undone
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: RestorePlan) -> Iterator[str]:
     """What the command prints."""
     yield f"{plan.subject} from {plan.source}"
     for table in plan.tables:

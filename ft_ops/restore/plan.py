@@ -19,7 +19,7 @@ SAMPLE: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleRow:
     """One row: its state, its key, and why it is kept out, if it is."""
 
     state: str
@@ -49,12 +49,12 @@ class TablePlan:
     inserts: int
     overwrites: int
     reasons: tuple[Reason, ...]
-    samples: tuple[Sample, ...]
+    samples: tuple[SampleRow, ...]
     lost_columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestorePlan:
     """The difference between a copy and the live database, for one subject.
 
     ``deletions`` are the tombstones that keep rows out, unless they are among ``withdrawn``.
@@ -108,7 +108,7 @@ def table_plan(connection: Connection, copied: Copied, copy_columns: frozenset[s
             for row in connection.execute(statement("restore/reasons").format(rows=copied.rows))
         ),
         samples=tuple(
-            Sample(*row)
+            SampleRow(*row)
             for row in connection.execute(
                 statement("restore/sample_states").format(rows=copied.rows, key=key),
                 {"sample": SAMPLE},

@@ -18,7 +18,7 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.plan import Plan, named_media, table_plan
+from ft_ops.restore.plan import RestorePlan, named_media, table_plan
 from ft_ops.restore.read.graph import Scope, scope_of
 from ft_ops.restore.read.rows import copy_rows
 from ft_ops.restore.read.sides import Side
@@ -47,7 +47,7 @@ def restore_subject(
     decisions: Decisions,
     apply: bool,
     run_id: str,
-) -> Plan:
+) -> RestorePlan:
     """The difference for ``subject``; with ``apply`` it is written, all of it or nothing.
 
     ``source`` says in words where the copy comes from. Refused when the subject is in neither
@@ -78,7 +78,7 @@ def _once(
     decisions: Decisions,
     apply: bool,
     run_id: str,
-) -> Plan:
+) -> RestorePlan:
     with live.transaction():
         live.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         side = Side.of(live)
@@ -86,7 +86,7 @@ def _once(
         ids = side.ids(scope)
         copied = copy_rows(copy, side, scope, copy.ids(scope))
         judged = Judge(side, scope, copied, ids, decisions).judge()
-        plan = Plan(
+        plan = RestorePlan(
             subject=subject,
             source=source,
             tables=tuple(
@@ -135,7 +135,7 @@ def _withdraw(live: Connection, judged: Judged, decisions: Decisions, run_id: st
 
 
 def _record(
-    live: Connection, plan: Plan, as_of: datetime | None, decisions: Decisions, run_id: str
+    live: Connection, plan: RestorePlan, as_of: datetime | None, decisions: Decisions, run_id: str
 ) -> None:
     """In the ledger and in audit_log, as part of the restore itself."""
     rows = {

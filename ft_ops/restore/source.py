@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ft_ops.backups import Workplace, restored_copy
-from ft_ops.restore.plan import Plan
+from ft_ops.restore.plan import RestorePlan
 from ft_ops.restore.read.sides import Side
 from ft_ops.restore.restore import restore_subject
 from ft_ops.restore.subject import Decisions, Subject
@@ -20,7 +20,7 @@ def restore_from_backup(
     apply: bool,
     run_id: str,
     log: Callable[[str], None],
-) -> Plan:
+) -> RestorePlan:
     """Restore a backup to a point, and compare or bring back ``subject`` from there.
 
     ``at`` is a backup's name, a moment, or empty for the newest point.

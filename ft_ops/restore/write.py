@@ -23,7 +23,7 @@ _DELETED_OF_OPERATIONS: Final = frozenset({"ops.erasures", "ops.erased_rows"})
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowsWritten:
     """How many rows of a table were written."""
 
     inserted: int
@@ -46,10 +46,10 @@ def written(connection: Connection) -> dict[str, Written]:
         return {found.name: found for found in cursor.execute(statement("restore/written"))}
 
 
-def write_rows(live: Side, copied: Mapping[str, Copied]) -> dict[str, Rows]:
+def write_rows(live: Side, copied: Mapping[str, Copied]) -> dict[str, RowsWritten]:
     """Insert what is missing and overwrite what was chosen, parents first."""
     return {
-        name: Rows(
+        name: RowsWritten(
             sum(_insert(live.connection, rows, place) for place in _places(name)),
             sum(_overwrite(live.connection, rows, place) for place in _places(name)),
         )
@@ -61,7 +61,7 @@ def refuse_other_writes(
     live: Side,
     scope: Scope,
     copied: Mapping[str, Copied],
-    rows: Mapping[str, Rows],
+    rows: Mapping[str, RowsWritten],
     before: Mapping[str, Written],
 ) -> None:
     """Refused unless this transaction wrote the rows that were chosen, all of them, and no other.

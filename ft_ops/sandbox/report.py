@@ -23,7 +23,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckOutcome:
     """What an asset check found: ``passed``, ``warn`` or ``error``, and why."""
 
     name: str
@@ -36,7 +36,7 @@ class DemoReport:
     """The demo's figures. Bytes of months' tables include their indexes."""
 
     steps: Sequence[Step]
-    checks: Sequence[Check]
+    checks: Sequence[CheckOutcome]
     segments: int
     months_created: int
     months_archived: Sequence[str]

@@ -66,7 +66,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SamplePlan:
     """What a sample's rows follow from; ``spans`` are its months in their order."""
 
     families: int
@@ -97,7 +97,7 @@ def make_sample(
     Refused when the database has any user, and when a month lacks a partition; an OpsError when
     the range of months is empty, ``until`` lies before the last one, or a number is out of range.
     """
-    sample = Sample(families, tuple(_spans(first, last, until)), segments_per_month, seed)
+    sample = SamplePlan(families, tuple(_spans(first, last, until)), segments_per_month, seed)
     _check_sizes(families, segments_per_month, seed)
     began = clock()
     with only_one(connection, "sample"), connection.transaction():
@@ -194,7 +194,7 @@ def _refuse_missing_partitions(connection: Connection, months: Sequence[Month]) 
         )
 
 
-def fill_scratch(connection: Connection, sample: Sample) -> None:
+def fill_scratch(connection: Connection, sample: SamplePlan) -> None:
     """Make the temporary tables that the others draw from; they end with the session."""
     for table in _SCRATCH:
         connection.execute(statement(f"sandbox/create_sample_{table}"))
@@ -203,12 +203,12 @@ def fill_scratch(connection: Connection, sample: Sample) -> None:
         connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(f"sample_{table}")))
 
 
-def insert_people(connection: Connection, sample: Sample) -> dict[str, int]:
+def insert_people(connection: Connection, sample: SamplePlan) -> dict[str, int]:
     """Families and what they have but for content; the rows by table."""
     return {table: _insert(connection, table, _people(sample)) for table in _PEOPLE}
 
 
-def insert_month(connection: Connection, sample: Sample, table: str, index: int) -> int:
+def insert_month(connection: Connection, sample: SamplePlan, table: str, index: int) -> int:
     """One of the tables of CONTENT, in the month of that index; the number of rows.
 
     Narrations, tags and audit rows follow the month's segments, links those of all before it.
@@ -226,7 +226,7 @@ def insert_month(connection: Connection, sample: Sample, table: str, index: int)
     return _insert(connection, table, month)
 
 
-def _people(sample: Sample) -> dict[str, object]:
+def _people(sample: SamplePlan) -> dict[str, object]:
     return {
         "seed": sample.seed,
         "families": sample.families,

@@ -20,7 +20,7 @@ from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.sandbox.report import Check, Step
+from ft_ops.sandbox.report import CheckOutcome, Step
 from ft_ops.settings import Settings
 
 _NEXT_STEP = "mend the cause, or report it as a defect with the lines above"
@@ -37,7 +37,7 @@ class Stage:
     instance: dg.DagsterInstance
     console: Console
     steps: list[Step] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
+    checks: list[CheckOutcome] = field(default_factory=list)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[[str], None]]:
@@ -117,9 +117,9 @@ def beside(job: str, tags: Mapping[str, str] | None = None) -> Iterator[Callable
                 process.terminate()
 
 
-def _check(evaluation: dg.AssetCheckEvaluation) -> Check:
+def _check(evaluation: dg.AssetCheckEvaluation) -> CheckOutcome:
     outcome = "passed" if evaluation.passed else evaluation.severity.value.lower()
-    return Check(evaluation.check_name, outcome, evaluation.description or "")
+    return CheckOutcome(evaluation.check_name, outcome, evaluation.description or "")
 
 
 def _failures_of_run(tags: Mapping[str, str]) -> str:

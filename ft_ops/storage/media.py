@@ -35,7 +35,7 @@ Sizes = Iterator[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Inventory:
+class MediaInventory:
     """What ops.media_objects holds since a load; ``altered`` objects were resized or are gone."""
 
     source: str
@@ -65,7 +65,7 @@ def load_media(
     *,
     now: datetime,
     log: Callable[[str], None] = lambda line: None,
-) -> Inventory:
+) -> MediaInventory:
     """Bring ops.media_objects in line with ``location`` in one transaction.
 
     ``location`` is an s3:// URL: the folder of an inventory's configuration, whose newest complete
@@ -86,9 +86,9 @@ def load_media(
         return _load(connection, location, taken_at, _reported(bucket, folder), log)
 
 
-def latest_inventory(connection: Connection) -> Inventory | None:
+def latest_inventory(connection: Connection) -> MediaInventory | None:
     """What was loaded last."""
-    with connection.cursor(row_factory=class_row(Inventory)) as cursor:
+    with connection.cursor(row_factory=class_row(MediaInventory)) as cursor:
         return cursor.execute(statement("storage/latest_inventory")).fetchone()
 
 
@@ -104,8 +104,11 @@ def _load(
     taken_at: datetime,
     sizes: Sizes,
     log: Callable[[str], None],
-) -> Inventory:
-    with connection.transaction(), connection.cursor(row_factory=class_row(Inventory)) as cursor:
+) -> MediaInventory:
+    with (
+        connection.transaction(),
+        connection.cursor(row_factory=class_row(MediaInventory)) as cursor,
+    ):
         cursor.execute(statement("storage/create_media_seen"))
         with cursor.copy(statement("storage/copy_media_seen")) as copy:
             copy.set_types(["text", "int8"])

@@ -88,7 +88,7 @@ def kinds_frame(months: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class EstimateError:
+class MediaEstimateError:
     """Real sizes against the estimate. Media that the inventory misses are in neither's favour."""
 
     media: int
@@ -104,10 +104,10 @@ class EstimateError:
         return round((self.counted_bytes / self.estimated_bytes - 1) * 100, 1)
 
 
-def estimate_error(months: pd.DataFrame) -> EstimateError:
+def estimate_error(months: pd.DataFrame) -> MediaEstimateError:
     """How far 1,048,576 bytes a recording and 524,288 a photo are from what was counted."""
     recordings, photos = int(months["recordings"].sum()), int(months["photos"].sum())
-    return EstimateError(
+    return MediaEstimateError(
         media=recordings + photos,
         unsized=int(months["unsized"].sum()),
         estimated_bytes=recordings * RECORDING_BYTES + photos * PHOTO_BYTES,

@@ -31,7 +31,7 @@ _HEADERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRequest:
     """Why a request does not pass."""
 
     status: int
@@ -55,13 +55,13 @@ class Knock:
 _DECIDE = ("host", "origin", "content-type", "sec-fetch-site", "sec-fetch-mode")
 
 
-def refusal(knock: Knock, hosts: Collection[str]) -> Refusal | None:
+def refusal(knock: Knock, hosts: Collection[str]) -> RefusedRequest | None:
     """Why the request is refused; nothing when it passes. ``hosts`` are the UI's own names."""
     if knock.repeated:
-        return Refusal(400, "a header that may come once came twice")
+        return RefusedRequest(400, "a header that may come once came twice")
     reads = knock.kind == "http" and knock.method in {"GET", "HEAD", "OPTIONS"}
     if _name(knock.headers.get("host", "")) not in hosts and not (reads and knock.path in _OPEN):
-        return Refusal(
+        return RefusedRequest(
             421, "this server has another name: FT_WEB_HOSTS lists those by which it is reached"
         )
     if reads:
@@ -69,30 +69,30 @@ def refusal(knock: Knock, hosts: Collection[str]) -> Refusal | None:
     return _no_json(knock) or _foreign(knock)
 
 
-def _reading(knock: Knock) -> Refusal | None:
+def _reading(knock: Knock) -> RefusedRequest | None:
     # The page on which people type queries has none in its address.
     if _is_graphql(knock.path) and (knock.query or knock.method != "GET"):
-        return Refusal(405, "queries and mutations are sent by POST, as JSON")
+        return RefusedRequest(405, "queries and mutations are sent by POST, as JSON")
     return None
 
 
-def _no_json(knock: Knock) -> Refusal | None:
+def _no_json(knock: Knock) -> RefusedRequest | None:
     if knock.kind == "websocket":
         return None
     if knock.method != "POST":
-        return Refusal(405, f"{knock.method} is not used here")
+        return RefusedRequest(405, f"{knock.method} is not used here")
     if _media_type(knock.headers.get("content-type", "")) != "application/json":
-        return Refusal(415, "only application/json is taken")
+        return RefusedRequest(415, "only application/json is taken")
     return None
 
 
-def _foreign(knock: Knock) -> Refusal | None:
+def _foreign(knock: Knock) -> RefusedRequest | None:
     """Whether a page of somebody else sent it."""
     host = knock.headers.get("host", "")
     site = knock.headers.get("sec-fetch-site", "same-origin")
     origin = knock.headers.get("origin")
     if site != "same-origin" or (origin is not None and not _is_own(origin, host)):
-        return Refusal(403, "a page of another origin sent this")
+        return RefusedRequest(403, "a page of another origin sent this")
     return None
 
 
@@ -188,7 +188,7 @@ def _guarding(send: Send) -> Send:
     return add
 
 
-async def _answer(refused: Refusal, send: Send) -> None:
+async def _answer(refused: RefusedRequest, send: Send) -> None:
     body = f"refused: {refused.reason}\n".encode()
     await send(
         {

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from ft_ops.archive.erase import plan
-from ft_ops.archive.erase.held import Scope
+from ft_ops.archive.erase.held import HoldScope
 from ft_ops.archive.erase.plan import (
     ErasedSegment,
     ErasurePlan,
@@ -24,7 +24,7 @@ from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.content import Column, Content, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.states import Origin, State
-from ft_ops.archive.store.content_index import Subject
+from ft_ops.archive.store.content_index import IndexedSubject
 from ft_ops.archive.store.unit_lists import UNITS, ProvenIds
 from ft_ops.errors import OpsError
 from ft_ops.items import Failed
@@ -82,15 +82,15 @@ class Archive:
     """What the plan reads: the ledger, the lists of subjects, and what was erased and is held."""
 
     ledger: dict[Month, list[Generation]] = field(default_factory=dict)
-    subjects: dict[tuple[Month, int], list[Subject]] = field(default_factory=dict)
+    subjects: dict[tuple[Month, int], list[IndexedSubject]] = field(default_factory=dict)
     damaged: set[Month] = field(default_factory=set)
     erased: Tombstones = NOTHING
     holds: list[LegalHold] = field(default_factory=list)
     proven: ProvenIds = field(default_factory=lambda: ProvenIds(frozenset(), frozenset()))
 
-    def scopes(self) -> list[Scope]:
+    def scopes(self) -> list[HoldScope]:
         return [
-            Scope(held, frozenset() if held.thread_id is None else frozenset({held.thread_id}))
+            HoldScope(held, frozenset() if held.thread_id is None else frozenset({held.thread_id}))
             for held in self.holds
         ]
 
@@ -103,12 +103,12 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Archive:
     """March with three segments of one author in one thread, and one of another in another."""
     archive = Archive({MARCH: [generation()]})
     archive.subjects[MARCH, 1] = [
-        Subject(FAMILY, THREAD, AUTHOR, 3),
-        Subject(OTHER_FAMILY, OTHER_THREAD, OTHER_AUTHOR, 1),
-        Subject(None, None, None, 0),
+        IndexedSubject(FAMILY, THREAD, AUTHOR, 3),
+        IndexedSubject(OTHER_FAMILY, OTHER_THREAD, OTHER_AUTHOR, 1),
+        IndexedSubject(None, None, None, 0),
     ]
 
-    def read_subjects(bucket: Bucket, of: Generation) -> list[Subject]:
+    def read_subjects(bucket: Bucket, of: Generation) -> list[IndexedSubject]:
         if of.month in archive.damaged:
             raise OpsError("the list", cause="it is gone", next_step="make it anew")
         return archive.subjects.get((of.month, of.number), [])
@@ -191,7 +191,7 @@ def test_what_is_to_be_done_follows_from_where_the_rows_are(archive: Archive) ->
         generation(number=7, state="superseded", objects=()),
     ]
     for number in (2, 4, 5, 7):
-        archive.subjects[MARCH, number] = [Subject(FAMILY, THREAD, AUTHOR, 10**number)]
+        archive.subjects[MARCH, number] = [IndexedSubject(FAMILY, THREAD, AUTHOR, 10**number)]
     archive.erased = of(("family", FAMILY))
     [found] = archive.plans()
     assert [g.number for g in found.generations] == [1, 3]
@@ -214,7 +214,7 @@ def test_what_nothing_is_to_be_done_with_has_no_plan(archive: Archive) -> None:
 
 def test_segments_add_up_over_subjects_and_generations(archive: Archive) -> None:
     archive.ledger[MARCH] += [generation(number=2)]
-    archive.subjects[MARCH, 2] = [Subject(FAMILY, OTHER_THREAD, AUTHOR, 20)]
+    archive.subjects[MARCH, 2] = [IndexedSubject(FAMILY, OTHER_THREAD, AUTHOR, 20)]
     archive.erased = replace(
         of(("family", FAMILY), ("family", OTHER_FAMILY)), segments=single(AS_OF + SECOND).segments
     )
@@ -295,7 +295,10 @@ def test_a_hold_on_nobody_in_particular_forbids_nothing_to_who_has_no_family(
     archive: Archive,
 ) -> None:
     """Who only tagged is listed without a family: that is no family that two have in common."""
-    archive.subjects[MARCH, 1] = [Subject(None, None, AUTHOR, 0), Subject(FAMILY, None, None, 0)]
+    archive.subjects[MARCH, 1] = [
+        IndexedSubject(None, None, AUTHOR, 0),
+        IndexedSubject(FAMILY, None, None, 0),
+    ]
     archive.erased = of(("user", AUTHOR), ("family", FAMILY))
     archive.holds = [hold(1, user_id=OTHER_AUTHOR), hold(2, family_id=OTHER_FAMILY)]
     [found] = archive.plans()

@@ -15,7 +15,7 @@ from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.purge.purge import plan_purge, purge_month
-from ft_ops.archive.run import Rules
+from ft_ops.archive.run import ArchiveRules
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import connect
 from ft_ops.s3.objects import delete_version, put_once, read_object
@@ -56,46 +56,46 @@ def test_a_plan_changes_nothing(world: World) -> None:
     assert world.rows() == before
 
 
-def _disabled(world: World) -> Rules:
+def _disabled(world: World) -> ArchiveRules:
     return replace(RULES, purge_enabled=False)
 
 
-def _in_grace(world: World) -> Rules:
+def _in_grace(world: World) -> ArchiveRules:
     return replace(RULES, grace=timedelta(days=30))
 
 
-def _retained_for_longer(world: World) -> Rules:
+def _retained_for_longer(world: World) -> ArchiveRules:
     return replace(RULES, retention_years=30)
 
 
-def _no_backup(world: World) -> Rules:
+def _no_backup(world: World) -> ArchiveRules:
     world.connection.execute("DELETE FROM ops.restore_drills")
     return RULES
 
 
-def _old_backup(world: World) -> Rules:
+def _old_backup(world: World) -> ArchiveRules:
     world.connection.execute(
         "UPDATE ops.restore_drills SET restored_to = restored_to - interval '1 day'"
     )
     return RULES
 
 
-def _month_held(world: World) -> Rules:
+def _month_held(world: World) -> ArchiveRules:
     add_hold(world.connection, month=MONTH, reason="a lawsuit")
     return RULES
 
 
-def _family_held(world: World) -> Rules:
+def _family_held(world: World) -> ArchiveRules:
     add_hold(world.connection, family_id=world.families[1], reason="a lawsuit")
     return RULES
 
 
-def _author_held(world: World) -> Rules:
+def _author_held(world: World) -> ArchiveRules:
     add_hold(world.connection, user_id=world.users[0], reason="a lawsuit")
     return RULES
 
 
-def _object_gone(world: World) -> Rules:
+def _object_gone(world: World) -> ArchiveRules:
     generation = latest(world.connection, MONTH)
     assert generation is not None
     stored = generation.objects[0].stored
@@ -103,13 +103,13 @@ def _object_gone(world: World) -> Rules:
     return RULES
 
 
-def _list_gone(world: World) -> Rules:
+def _list_gone(world: World) -> ArchiveRules:
     (stored,) = [o.stored for o in world.standing().objects if o.table == "proven_segments"]
     delete_version(world.bucket, stored.key, stored.version_id)
     return RULES
 
 
-def _object_replaced(world: World) -> Rules:
+def _object_replaced(world: World) -> ArchiveRules:
     generation = latest(world.connection, MONTH)
     assert generation is not None
     stored = generation.objects[2].stored
@@ -123,7 +123,7 @@ def _object_replaced(world: World) -> Rules:
     return RULES
 
 
-def _manifest_gone(world: World) -> Rules:
+def _manifest_gone(world: World) -> ArchiveRules:
     generation = latest(world.connection, MONTH)
     assert generation is not None
     stored = generation.require_manifest()
@@ -131,7 +131,7 @@ def _manifest_gone(world: World) -> Rules:
     return RULES
 
 
-def _manifest_wrong(world: World) -> Rules:
+def _manifest_wrong(world: World) -> ArchiveRules:
     generation = latest(world.connection, MONTH)
     assert generation is not None
     manifest = generation.require_manifest()
@@ -167,7 +167,7 @@ def _manifest_wrong(world: World) -> Rules:
     ids=lambda value: value.__name__ if callable(value) else None,
 )
 def test_a_closed_gate_is_named_and_nothing_is_removed(
-    world: World, close: Callable[[World], Rules], message: str
+    world: World, close: Callable[[World], ArchiveRules], message: str
 ) -> None:
     _purgeable(world)
     before = world.rows()

@@ -18,7 +18,7 @@ from ft_ops.archive.month.states import State
 from ft_ops.archive.purge import gates
 from ft_ops.archive.purge.gates import Gate, purge_gates, refreeze_gates
 from ft_ops.archive.purge.purge import PurgePlan
-from ft_ops.archive.run import ArchiveTarget, Limits, Rules, Run
+from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Run
 from ft_ops.archive.store import presence
 from ft_ops.archive.store.manifest import build_manifest
 from ft_ops.backups.inventory.verified import VerifiedBackup
@@ -30,7 +30,7 @@ from ft_ops.s3.objects import StoredObject
 
 PROVEN_AT = datetime(2024, 5, 2, 8, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, 8, tzinfo=UTC)
-RULES = Rules(
+RULES = ArchiveRules(
     retention_years=7,
     purge_enabled=True,
     grace=timedelta(days=7),
@@ -140,19 +140,19 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     return around
 
 
-def run(rules: Rules, now: datetime) -> Run:
+def run(rules: ArchiveRules, now: datetime) -> Run:
     target = ArchiveTarget(cast(Bucket, None), "archive", 1)
     return Run(cast(Connection, None), "", lambda: target, rules, "run", clock=lambda: now)
 
 
 def found(
-    generation: Generation = GENERATION, rules: Rules = RULES, now: datetime = NOW
+    generation: Generation = GENERATION, rules: ArchiveRules = RULES, now: datetime = NOW
 ) -> list[Gate]:
     return purge_gates(run(rules, now), generation)
 
 
 def shut(
-    generation: Generation = GENERATION, rules: Rules = RULES, now: datetime = NOW
+    generation: Generation = GENERATION, rules: ArchiveRules = RULES, now: datetime = NOW
 ) -> dict[str, str]:
     return {gate.name: gate.detail for gate in found(generation, rules, now) if not gate.passed}
 
@@ -284,7 +284,7 @@ def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings)
     around.backup = None
     second = replace(GENERATION, number=2, month=Month(2017, 3))
 
-    def refused(rules: Rules = RULES) -> list[str]:
+    def refused(rules: ArchiveRules = RULES) -> list[str]:
         both = refreeze_gates(run(rules, NOW), [GENERATION, second])
         return [gate.name for gate in both if not gate.passed]
 

@@ -22,7 +22,7 @@ from ft_ops.archive.move.preflight import Preflight, preflight
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.purge.purge import Purge, PurgePlan, plan_purge, purge_month
 from ft_ops.archive.purge.throttle import Throttle, throttle_of
-from ft_ops.archive.run import ArchiveTarget, Limits, Rules, Run
+from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Run
 from ft_ops.archive.thaw.refreeze import Refreeze, refreeze
 from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
@@ -36,7 +36,7 @@ from tests.fixtures.postgres import Database
 
 MONTH = Month(2017, 3)
 PRICES = load_prices()
-RULES = Rules(
+RULES = ArchiveRules(
     retention_years=1,
     purge_enabled=True,
     grace=timedelta(0),
@@ -60,7 +60,7 @@ class World:
     threads: list[UUID] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
     pace: Pace = FULL_SPEED
-    rules: Rules = RULES
+    rules: ArchiveRules = RULES
 
     @property
     def target(self) -> ArchiveTarget:
@@ -214,7 +214,7 @@ class World:
             (name, name),
         )
 
-    def plan(self, month: Month = MONTH, rules: Rules | None = None) -> PurgePlan:
+    def plan(self, month: Month = MONTH, rules: ArchiveRules | None = None) -> PurgePlan:
         """What a dry run shows."""
         run = replace(self.run, rules=rules or self.rules)
         return plan_purge(run, self.standing(month), compare=True)

@@ -21,7 +21,7 @@ from psycopg import conninfo
 from ft_ops.backups import newest_verified_backup
 from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.drill.drill import Drill, run_drill
-from ft_ops.backups.drill.plan import Plan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan, older_plan
 from ft_ops.backups.inventory import verdicts
 from ft_ops.backups.inventory.inventory import follow
 from ft_ops.backups.inventory.ledger import Entry, State, entries
@@ -47,7 +47,7 @@ def _what_a_killed_drill_left(world: World) -> Path:
     return left
 
 
-def _drill(standing: Standing, plan: Plan | None = None) -> Drill:
+def _drill(standing: Standing, plan: DrillPlan | None = None) -> Drill:
     world = standing.world
     return run_drill(
         world.connection,
@@ -390,10 +390,10 @@ def test_plans_choose_among_what_is_complete() -> None:
         _entry(4, "full", "missing"),
         _entry(5, "dump"),
     ]
-    assert newest_plan(known) == Plan(known[1], known[2])
-    assert older_plan(known, random.Random(1)) == Plan(known[0], known[0])
-    assert older_plan(known[:1], random.Random(1)) == Plan(known[0], known[0])
-    assert named_plan(known, "increment-3") == Plan(known[1], known[2])
+    assert newest_plan(known) == DrillPlan(known[1], known[2])
+    assert older_plan(known, random.Random(1)) == DrillPlan(known[0], known[0])
+    assert older_plan(known[:1], random.Random(1)) == DrillPlan(known[0], known[0])
+    assert named_plan(known, "increment-3") == DrillPlan(known[1], known[2])
     for name in ("full-4", "dump-5", "nobody"):
         with pytest.raises(Refused, match="no complete full backup or increment of that name"):
             named_plan(known, name)
@@ -403,7 +403,7 @@ def test_plans_choose_among_what_is_complete() -> None:
 
 def test_where_no_log_leads_from_a_full_each_is_restored_alone() -> None:
     known = [_entry(1, "full"), _entry(2, "full"), _entry(3, "increment")]
-    assert newest_plan(known, by_log=False) == Plan(known[1], known[1])
-    assert named_plan(known, "increment-3", by_log=False) == Plan(known[2], known[2])
-    assert moment_plan(known) == Plan(known[1], known[2])
+    assert newest_plan(known, by_log=False) == DrillPlan(known[1], known[1])
+    assert named_plan(known, "increment-3", by_log=False) == DrillPlan(known[2], known[2])
+    assert moment_plan(known) == DrillPlan(known[1], known[2])
     assert moment_plan(known[:2]) is None

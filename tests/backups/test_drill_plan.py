@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ft_ops.backups.drill.plan import Plan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan, older_plan
 from ft_ops.backups.inventory.ledger import Entry, State
 from ft_ops.backups.provider import Kind
 from ft_ops.errors import Refused
@@ -34,16 +34,16 @@ STOCK = [FULL_1, POINT_1, FULL_2, POINT_2, FAILED, LOST, DUMP]
 
 
 def test_the_newest_full_is_restored_to_the_newest_point() -> None:
-    assert newest_plan([entry("full-0", -24), *STOCK]) == Plan(FULL_2, POINT_2)
-    assert newest_plan([FULL_1, FULL_2]) == Plan(FULL_2, FULL_2)
+    assert newest_plan([entry("full-0", -24), *STOCK]) == DrillPlan(FULL_2, POINT_2)
+    assert newest_plan([FULL_1, FULL_2]) == DrillPlan(FULL_2, FULL_2)
 
 
 def test_where_no_log_leads_from_it_to_its_own_point() -> None:
-    assert newest_plan(STOCK, by_log=False) == Plan(FULL_2, FULL_2)
+    assert newest_plan(STOCK, by_log=False) == DrillPlan(FULL_2, FULL_2)
 
 
 def test_a_moment_is_reached_by_what_is_usable_or_not_at_all() -> None:
-    assert moment_plan([entry("full-0", -24), entry("increment-0", -18), *STOCK]) == Plan(
+    assert moment_plan([entry("full-0", -24), entry("increment-0", -18), *STOCK]) == DrillPlan(
         FULL_2, POINT_2
     )
     assert moment_plan([FULL_1, FULL_2, LOST]) is None
@@ -54,20 +54,20 @@ def test_an_older_full_is_any_but_the_newest_and_that_one_only_when_alone() -> N
     full_3 = entry("full-3", 60)
     chosen = {older_plan([*STOCK, full_3], random.Random(seed)).backup.name for seed in range(20)}
     assert chosen == {"full-1", "full-2"}
-    assert older_plan([FULL_2, POINT_2], random.Random(0)) == Plan(FULL_2, FULL_2)
-    assert older_plan(STOCK, random.Random(0)) == Plan(FULL_1, FULL_1)
+    assert older_plan([FULL_2, POINT_2], random.Random(0)) == DrillPlan(FULL_2, FULL_2)
+    assert older_plan(STOCK, random.Random(0)) == DrillPlan(FULL_1, FULL_1)
 
 
 def test_a_name_is_restored_by_the_last_full_before_it() -> None:
-    assert named_plan(STOCK, "full-1") == Plan(FULL_1, FULL_1)
-    assert named_plan(STOCK, "increment-1") == Plan(FULL_1, POINT_1)
-    assert named_plan(STOCK, "increment-2") == Plan(FULL_2, POINT_2)
+    assert named_plan(STOCK, "full-1") == DrillPlan(FULL_1, FULL_1)
+    assert named_plan(STOCK, "increment-1") == DrillPlan(FULL_1, POINT_1)
+    assert named_plan(STOCK, "increment-2") == DrillPlan(FULL_2, POINT_2)
     after_a_failure = entry("increment-3", 51)
     assert named_plan([*STOCK, after_a_failure], "increment-3").backup == FULL_2
 
 
 def test_a_name_is_restored_alone_where_no_log_leads_from_a_full() -> None:
-    assert named_plan(STOCK, "increment-1", by_log=False) == Plan(POINT_1, POINT_1)
+    assert named_plan(STOCK, "increment-1", by_log=False) == DrillPlan(POINT_1, POINT_1)
 
 
 @pytest.mark.parametrize("name", ["dump-1", "full-failed", "increment-lost", "full-9"])

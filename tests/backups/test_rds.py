@@ -16,7 +16,7 @@ from psycopg import conninfo, sql
 
 from ft_ops.backups import newest_verified_backup
 from ft_ops.backups.drill.drill import Drill, run_drill
-from ft_ops.backups.drill.plan import Plan, moment_plan, named_plan, newest_plan
+from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan
 from ft_ops.backups.inventory.inventory import Inventory, Item, take_inventory
 from ft_ops.backups.inventory.ledger import entries
 from ft_ops.backups.provider import ContentError, Taken
@@ -56,7 +56,7 @@ class Cloud:
     def increment(self) -> Taken:
         return self._take(take_increment)
 
-    def drill(self, plan: Plan | None = None) -> Drill:
+    def drill(self, plan: DrillPlan | None = None) -> Drill:
         return run_drill(
             self.connection,
             self.provider,

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from ft_ops.errors import OpsError
-from ft_ops.evidence import Head, Verdict, report, write_report
+from ft_ops.evidence import CheckedChain, Head, report, write_report
 from ft_ops.evidence.acts import Act, to_entry
 from ft_ops.evidence.measured import exceeds
 from ft_ops.evidence.page import SECTIONS
@@ -24,8 +24,8 @@ def act(action: str, at: datetime = SINCE, number: int = 1, **details: object) -
     return Act(UUID(int=number), at, action, "a", details)
 
 
-def of(*acts: Act, problems: tuple[str, ...] = ()) -> Verdict:
-    return Verdict(problems, tuple(map(to_entry, acts)), Head(4, "ab"))
+def of(*acts: Act, problems: tuple[str, ...] = ()) -> CheckedChain:
+    return CheckedChain(problems, tuple(map(to_entry, acts)), Head(4, "ab"))
 
 
 def test_the_time_holds_its_first_moment_and_not_its_last() -> None:

@@ -21,7 +21,7 @@ from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.purge import remove
 from ft_ops.archive.purge.purge import plan_purge, purge_month
 from ft_ops.archive.purge.throttle import throttle_of
-from ft_ops.archive.run import ArchiveTarget, Limits, Lock, Rules, Run
+from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Lock, Run
 from ft_ops.archive.thaw.refreeze import refreeze as refreeze_month
 from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
@@ -32,7 +32,7 @@ from ft_ops.s3 import upload
 from ft_ops.s3.bucket import Bucket
 
 RUN = "faults"
-RULES = Rules(
+RULES = ArchiveRules(
     retention_years=1,
     purge_enabled=True,
     grace=timedelta(0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ft_ops.health import Growth, beyond_projection, measure_sizes
+from ft_ops.health import MonthGrowth, beyond_projection, measure_sizes
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database
@@ -72,9 +72,9 @@ def test_bytes_in_the_archive_are_counted_by_storage_class(connection: Connectio
 
 def test_only_the_last_whole_month_is_held_against_the_projection() -> None:
     growth = [
-        Growth(Month(2025, 3), 900_000, 9_000, 0, 10**13),
-        Growth(Month(2025, 4), 225_001, 750, 0, None),
-        Growth(Month(2025, 5), 900_000, 9_000, 0, 10**13),
+        MonthGrowth(Month(2025, 3), 900_000, 9_000, 0, 10**13),
+        MonthGrowth(Month(2025, 4), 225_001, 750, 0, None),
+        MonthGrowth(Month(2025, 5), 900_000, 9_000, 0, 10**13),
     ]
     assert beyond_projection(growth, NOW, 1.5) == [
         "225,001 segments in 2025-04, 150,000 were projected"
@@ -84,7 +84,7 @@ def test_only_the_last_whole_month_is_held_against_the_projection() -> None:
 
 
 def test_a_month_that_could_not_be_counted_is_told_and_never_called_in_order() -> None:
-    locked = [Growth(Month(2025, 4), None, 5, 5, None)]
+    locked = [MonthGrowth(Month(2025, 4), None, 5, 5, None)]
     assert beyond_projection(locked, NOW, 1.5) == [
         "segments of 2025-04 were not counted: the table is locked"
     ]

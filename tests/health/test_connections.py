@@ -13,9 +13,9 @@ import pytest
 
 from ft_ops.health import Connections, look_at_connections
 from ft_ops.health.connections.sessions import (
-    Replica,
     Session,
     Slot,
+    StreamingReplica,
     Usage,
     headroom_problems,
     nearly_out,
@@ -129,7 +129,10 @@ def test_slots_that_hold_back_too_much_are_told(slot: Slot, words: str | None) -
 
 
 def test_a_replica_that_lags_is_told() -> None:
-    replicas = (Replica("near", "streaming", 59, 0), Replica("far", "streaming", 61, 0))
+    replicas = (
+        StreamingReplica("near", "streaming", 59, 0),
+        StreamingReplica("far", "streaming", 61, 0),
+    )
     found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), replicas, ())
     assert list(replication_problems(found, POLICY)) == ["replica far lags 61 s behind"]
 

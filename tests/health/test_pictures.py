@@ -21,7 +21,7 @@ from ft_ops.health.capacity.pictures import (
     growth_picture,
     sparkline,
 )
-from ft_ops.health.capacity.sizes import Growth
+from ft_ops.health.capacity.sizes import MonthGrowth
 from ft_ops.months import Month
 from ft_ops.standing import Point
 
@@ -69,7 +69,7 @@ def test_words_and_lines_stand_out_on_both_backgrounds(colour: str, background: 
             1.5e9,
         ),
         capacity_picture(Outlook((Point(START, 1.0),), None), None),
-        growth_picture([Growth(Month(2025, 1), 140_000, 1, 1, None)], 150_000),
+        growth_picture([MonthGrowth(Month(2025, 1), 140_000, 1, 1, None)], 150_000),
         sparkline([Point(START, 1.0), Point(START + timedelta(days=1), 3.0)]),
     ],
 )

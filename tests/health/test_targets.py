@@ -8,7 +8,7 @@ from random import Random
 import psycopg
 import pytest
 
-from ft_ops.health import Latencies, Screen, Verdict, judge, measure_latency, sample_parameters
+from ft_ops.health import Latencies, Screen, ScreenResult, judge, measure_latency, sample_parameters
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 
@@ -21,7 +21,7 @@ def verdict(
     query: str,
     target_ms: float = NEVER_FAST_ENOUGH,
     timeout_ms: int = 5000,
-) -> Verdict:
+) -> ScreenResult:
     latencies = measure_latency(
         connection,
         sample_parameters(connection, 2, Random(1)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ft_ops.maintenance.indexes.btree import (
     IndexColumn,
-    Item,
+    LeafItem,
     built_bytes,
     bytes_per_row,
     group_items,
@@ -79,9 +79,9 @@ def test_posting_lists_hold_every_row_and_end_at_a_tenth_of_a_page(size: int, ro
 def test_what_shares_a_key_is_put_into_lists_of_130_rows() -> None:
     """(812 - 4 - 24) / 6 rows behind a key of 24 bytes; a row alone stays a tuple."""
     assert rows_per_posting(24) == 130
-    full, rest = Item(130, 808, 784), Item(1, 24, 0)
+    full, rest = LeafItem(130, 808, 784), LeafItem(1, 24, 0)
     assert group_items(24, 1) == (rest,)
-    assert group_items(24, 2) == (Item(2, 40, 16),)
+    assert group_items(24, 2) == (LeafItem(2, 40, 16),)
     assert group_items(24, 130) == (full,)
     assert group_items(24, 131) == (full, rest)
     assert group_items(24, 261) == (full, full, rest)
@@ -92,7 +92,7 @@ def test_what_shares_a_key_is_put_into_lists_of_130_rows() -> None:
 def test_a_key_that_is_larger_than_a_posting_list_gets_a_tuple_for_each_row() -> None:
     assert rows_per_posting(800) == 1
     assert rows_per_posting(796) == 2
-    assert group_items(2000, 3) == (Item(1, 2000),) * 3
+    assert group_items(2000, 3) == (LeafItem(1, 2000),) * 3
 
 
 @pytest.mark.parametrize(
@@ -107,34 +107,34 @@ def test_a_key_that_is_larger_than_a_posting_list_gets_a_tuple_for_each_row() ->
     ],
 )
 def test_a_page_is_full_when_less_than_the_reserve_is_left(fillfactor: int, rows: int) -> None:
-    assert rows_per_leaf([Item(1, 16)] * 2000, fillfactor) == rows
+    assert rows_per_leaf([LeafItem(1, 16)] * 2000, fillfactor) == rows
 
 
 def test_a_page_holds_two_items_before_it_is_full_whatever_the_reserve() -> None:
     """One of them moves on, so a row stays."""
-    assert rows_per_leaf([Item(1, 2000)] * 100, 10) == 1
+    assert rows_per_leaf([LeafItem(1, 2000)] * 100, 10) == 1
 
 
 def test_less_than_a_page_is_carried_on_to_a_whole_one() -> None:
     assert rows_per_leaf([], 90) == 0
-    assert rows_per_leaf([Item(1, 16)], 90) == 7325 / 20
-    assert rows_per_leaf([Item(1, 16)] * 367, 90) == 7325 / 20
-    assert rows_per_leaf([Item(3, 40, 16)] * 2, 90) == 6 * 7325 / 88
+    assert rows_per_leaf([LeafItem(1, 16)], 90) == 7325 / 20
+    assert rows_per_leaf([LeafItem(1, 16)] * 367, 90) == 7325 / 20
+    assert rows_per_leaf([LeafItem(3, 40, 16)] * 2, 90) == 6 * 7325 / 88
 
 
 def test_an_item_fits_with_the_eight_bytes_that_a_high_key_may_need() -> None:
     """8,144 less two items of 20 bytes: 8,104 are left, and 8,096 go in."""
-    small = [Item(1, 16)] * 2
+    small = [LeafItem(1, 16)] * 2
     # The first page ends behind the large one, which moves on and is alone on the second.
-    fits = [*small, Item(1, 8096), Item(1, 16), *small]
+    fits = [*small, LeafItem(1, 8096), LeafItem(1, 16), *small]
     assert rows_per_leaf(fits, 100) == 2
-    too_large = [*small, Item(1, 8104), Item(1, 16), *small]
+    too_large = [*small, LeafItem(1, 8104), LeafItem(1, 16), *small]
     assert rows_per_leaf(too_large, 100) == 1
 
 
 def test_what_is_cut_from_a_high_key_counts_as_free() -> None:
     """Behind nine lists of 812 bytes 836 are left, and 784 more of what the ninth lists."""
-    full = Item(130, 808, 784)
+    full = LeafItem(130, 808, 784)
     assert rows_per_leaf([full] * 1000, 82) == 9 * 130
     assert rows_per_leaf([replace(full, truncatable=0)] * 1000, 82) == 8 * 130
     assert rows_per_leaf([full] * 1000, 80) == 8 * 130
@@ -177,5 +177,5 @@ def test_a_leaf_of_bigints_holds_366_rows() -> None:
 
 
 def test_wide_tuples_leave_the_rest_of_the_page_empty() -> None:
-    assert rows_per_leaf([Item(1, 2000)] * 100, 90) == 3
-    assert rows_per_leaf([Item(1, 2000)] * 100, 50) == 2
+    assert rows_per_leaf([LeafItem(1, 2000)] * 100, 90) == 3
+    assert rows_per_leaf([LeafItem(1, 2000)] * 100, 50) == 2

@@ -12,14 +12,14 @@ import pytest
 from bench.table_bloat import GOOD_MEDIAN, GOOD_P90, SHAPES, observe
 from ft_ops.maintenance import TableEstimate, estimate_tables
 from ft_ops.maintenance.tables import table_bloat
-from ft_ops.maintenance.tables.heap import Column, stored_row
+from ft_ops.maintenance.tables.heap import HeapColumn, stored_row
 from ft_ops.maintenance.tables.repack import Means, is_worth_it, means_of, repack_advice
-from ft_ops.maintenance.tables.table_bloat import TableState
+from ft_ops.maintenance.tables.table_bloat import TableFiles
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 
-INTEGER = Column("a", 4, 4, "p")
-TEXT = Column("b", -1, 4, "x")
+INTEGER = HeapColumn("a", 4, 4, "p")
+TEXT = HeapColumn("b", -1, 4, "x")
 
 
 def estimate(connection: Connection, name: str) -> TableEstimate:
@@ -110,8 +110,8 @@ def test_a_row_is_stored_as_the_server_stores_it(
     assert (found.bytes, found.beside) == (size, beside)
 
 
-def state(size: int) -> TableState:
-    return TableState(1, "public", "letters", size, 0, 10**8, 1.0, 100, 2032, 2, (INTEGER, TEXT))
+def state(size: int) -> TableFiles:
+    return TableFiles(1, "public", "letters", size, 0, 10**8, 1.0, 100, 2032, 2, (INTEGER, TEXT))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import psycopg
 
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.disk import HeldLog, Log, ServerFiles, Tablespace, server_files, volumes
+from ft_ops.pg.disk import HeldLog, LogFiles, ServerFiles, Tablespace, server_files, volumes
 from tests.fixtures.postgres import Database
 
 GB = 10**9
@@ -18,7 +18,7 @@ FILES = ServerFiles(
         Tablespace("fast", 15 * GB, 0),
         Tablespace("pg_global", GB, 0),
     ),
-    log=Log(10 * GB, 1, ()),
+    log=LogFiles(10 * GB, 1, ()),
 )
 
 
@@ -51,7 +51,7 @@ def test_a_forgotten_slot_and_its_log_are_named(connection: Connection, database
 
 
 def test_one_volume_holds_everything_and_says_what_fills_it() -> None:
-    log = Log(40 * GB, 300, (HeldLog("forgotten", False, 39 * GB), HeldLog("kept", True, GB)))
+    log = LogFiles(40 * GB, 300, (HeldLog("forgotten", False, 39 * GB), HeldLog("kept", True, GB)))
     [main] = volumes(replace(FILES, log=log), 200 * GB, {})
     assert main.used_bytes == 116 * GB
     assert main.share == 0.58

@@ -8,17 +8,17 @@ import pytest
 
 from ft_ops.archive import add_hold
 from ft_ops.errors import Refused
-from ft_ops.restore import Decisions, Plan
+from ft_ops.restore import Decisions, RestorePlan
 from tests.restore.world import MONTHS, World
 
 MISTAKE = "the family's owner wrote that it was a mistake"
 
 
-def states(plan: Plan, table: str) -> dict[str, int]:
+def states(plan: RestorePlan, table: str) -> dict[str, int]:
     return next(dict(found.states) for found in plan.tables if found.table == table)
 
 
-def reasons(plan: Plan, table: str) -> list[str]:
+def reasons(plan: RestorePlan, table: str) -> list[str]:
     return [r.why for found in plan.tables if found.table == table for r in found.reasons]
 
 

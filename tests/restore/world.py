@@ -13,7 +13,7 @@ from psycopg import sql
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.restore import Decisions, Plan, Side, Subject, restore_subject
+from ft_ops.restore import Decisions, RestorePlan, Side, Subject, restore_subject
 from ft_ops.restore.subject import Kind
 from tests.fixtures.postgres import Database, created
 
@@ -175,7 +175,7 @@ class World:
         apply: bool = True,
         decisions: Decisions | None = None,
         live: Connection | None = None,
-    ) -> Plan:
+    ) -> RestorePlan:
         return restore_subject(
             Side.of(copy),
             live or self.connection,

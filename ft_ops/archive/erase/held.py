@@ -13,7 +13,7 @@ from uuid import UUID
 from ft_ops.archive.hold.holds import LegalHold, active_holds, one_hold
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import all_latest, generations
-from ft_ops.archive.store.content_index import Subject, read_subjects
+from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -21,13 +21,13 @@ from ft_ops.s3.bucket import Bucket
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class HoldScope:
     """One standing hold, with the threads that it holds whole, whoever has written in them."""
 
     hold: LegalHold
     threads: frozenset[UUID]
 
-    def holds(self, subject: Subject, month: Month) -> bool:
+    def holds(self, subject: IndexedSubject, month: Month) -> bool:
         """Whether what an archive of ``month`` has of a subject is held."""
         hold = self.hold
         return (
@@ -38,18 +38,20 @@ class Scope:
         )
 
 
-def standing_scopes(connection: Connection) -> list[Scope]:
+def standing_scopes(connection: Connection) -> list[HoldScope]:
     """Every standing hold with its scope, oldest first."""
     threads: dict[int, set[UUID]] = {}
     for hold_id, thread in connection.execute(statement("archive/held_threads")).fetchall():
         threads.setdefault(hold_id, set()).add(thread)
     return [
-        Scope(hold, frozenset(threads.get(hold.id, ())) | _itself(hold))
+        HoldScope(hold, frozenset(threads.get(hold.id, ())) | _itself(hold))
         for hold in active_holds(connection)
     ]
 
 
-def holding(scopes: Iterable[Scope], subjects: Iterable[Subject], month: Month) -> list[LegalHold]:
+def holding(
+    scopes: Iterable[HoldScope], subjects: Iterable[IndexedSubject], month: Month
+) -> list[LegalHold]:
     """The holds that hold any of the subjects of an archived month, oldest first."""
     known = list(subjects)
     return [

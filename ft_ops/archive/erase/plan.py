@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from ft_ops.archive.erase.held import Scope, holding, standing_scopes
+from ft_ops.archive.erase.held import HoldScope, holding, standing_scopes
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
-from ft_ops.archive.store.content_index import Subject, read_subjects
+from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
 from ft_ops.archive.store.unit_lists import has_unit_lists, proven_ids
 from ft_ops.items import Failed, each
 from ft_ops.months import Month
@@ -130,7 +130,7 @@ def _plan(
     bucket: Bucket,
     month: Month,
     tombstones: Tombstones,
-    scopes: Sequence[Scope],
+    scopes: Sequence[HoldScope],
 ) -> ErasurePlan | None:
     stored = [g for g in generations(connection, month) if g.objects]
     erased = {g.number: _erased(bucket, g, tombstones) for g in stored}
@@ -156,7 +156,7 @@ def _plan(
 class _Erased:
     """What a generation holds of what was erased."""
 
-    subjects: tuple[Subject, ...]
+    subjects: tuple[IndexedSubject, ...]
     single: int
     rows: int
 
@@ -184,7 +184,7 @@ def _erased(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> _
 
 def _erased_subjects(
     bucket: Bucket, generation: Generation, tombstones: Tombstones
-) -> Iterator[Subject]:
+) -> Iterator[IndexedSubject]:
     for subject in read_subjects(bucket, generation):
         if (
             tombstones.of(generation, "user", subject.user_id)
@@ -194,7 +194,9 @@ def _erased_subjects(
             yield subject
 
 
-def _at_stake(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> Iterable[Subject]:
+def _at_stake(
+    bucket: Bucket, generation: Generation, tombstones: Tombstones
+) -> Iterable[IndexedSubject]:
     if any(_may_hold(generation, segment) for segment in tombstones.segments):
         return read_subjects(bucket, generation)
     return _erased_subjects(bucket, generation, tombstones)

@@ -12,7 +12,7 @@ from ft_ops.archive.month.content import (
     ARCHIVED,
     HOT,
     KEYS,
-    Check,
+    CheckConstraint,
     Column,
     Content,
     Hop,
@@ -234,7 +234,8 @@ def _table(row: Mapping[str, Any], paths: tuple[Path, ...]) -> Table:
             for reference in row["references"]
         ),
         checks=tuple(
-            Check(check["name"], check["definition"], check["valid"]) for check in row["checks"]
+            CheckConstraint(check["name"], check["definition"], check["valid"])
+            for check in row["checks"]
         ),
     )
 

@@ -71,7 +71,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckConstraint:
     """A CHECK constraint. One that is not ``valid`` holds for new rows only."""
 
     name: str
@@ -94,7 +94,7 @@ class Table:
     key: tuple[str, ...]
     paths: tuple[Path, ...] = ()
     references: tuple[Reference, ...] = ()
-    checks: tuple[Check, ...] = ()
+    checks: tuple[CheckConstraint, ...] = ()
     first_format: bool = False
     """Archived before the catalog was asked, by the statements of sql/archive/digest.sql."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import describe_table
-from ft_ops.archive.month.content import ARCHIVED, HOT, Check, Table
+from ft_ops.archive.month.content import ARCHIVED, HOT, CheckConstraint, Table
 from ft_ops.archive.month.evolution import becoming, read_evolution
 from ft_ops.archive.month.relation import Relation, named_relation
 from ft_ops.archive.run import Run
@@ -70,7 +70,7 @@ def loosen(run: Run, table: sql.Identifier) -> None:
         )
 
 
-def _not_valid(run: Run) -> list[Check]:
+def _not_valid(run: Run) -> list[CheckConstraint]:
     return [check for check in parent_of_months(run).checks if not check.valid]
 
 

@@ -21,7 +21,7 @@ from ft_ops.archive.month.source import Source, joined
 from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.preflight import due_on
-from ft_ops.archive.run import Rules, Run
+from ft_ops.archive.run import ArchiveRules, Run
 from ft_ops.archive.store.presence import missing_from
 from ft_ops.backups import newest_verified_backup
 from ft_ops.months import Month
@@ -69,13 +69,13 @@ def refreeze_gates(run: Run, generations: Sequence[Generation]) -> list[Gate]:
     ]
 
 
-def _enabled(rules: Rules) -> Gate:
+def _enabled(rules: ArchiveRules) -> Gate:
     is_enabled = rules.purge_enabled
     detail = f"FT_PURGE_ENABLED is {'true' if is_enabled else 'not set to true'}"
     return Gate("enabled", is_enabled, detail)
 
 
-def _still_due(month: Month, rules: Rules, now: datetime) -> Gate:
+def _still_due(month: Month, rules: ArchiveRules, now: datetime) -> Gate:
     """Asked again: whoever raises FT_RETENTION_YEARS means the months that were archived, too."""
     due = due_on(month, rules.retention_years)
     return Gate(
@@ -92,7 +92,7 @@ def _proven(generation: Generation) -> Gate:
     return Gate("proven and frozen", passed, f"{generation.name} is {generation.state}")
 
 
-def _past_grace(generation: Generation, rules: Rules, now: datetime) -> Gate:
+def _past_grace(generation: Generation, rules: ArchiveRules, now: datetime) -> Gate:
     if generation.proven_at is None:
         return Gate("grace", False, "there is no proof whose grace could have passed")
     until = generation.proven_at + rules.grace

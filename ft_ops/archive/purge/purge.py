@@ -24,7 +24,7 @@ from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, purge_gates
 from ft_ops.archive.purge.proven import proven_units, removed_units
 from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, remove_content
-from ft_ops.archive.purge.settle import Settled, settle
+from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
@@ -157,7 +157,7 @@ def purge_month(run: Run, plan: PurgePlan, throttle: Throttle) -> Purge:
 
 
 def _close(
-    run: Run, generation: Generation, removal: Removal, removed: Removed, settled: Settled
+    run: Run, generation: Generation, removal: Removal, removed: Removed, settled: SettledRemoval
 ) -> Purge:
     """Record the end of a purge, in the transaction that drops the table or replaces it."""
     write_audit(

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledRemoval:
     """What became of the table of a removal. ``table``: what is attached now, None: nothing.
 
     ``untouched``: not one segment was removed, and it is the table that it was before.
@@ -42,7 +42,7 @@ def settle(
     run: Run,
     removal: Removal,
     gone: frozenset[int],
-    close: Callable[[Settled], T],
+    close: Callable[[SettledRemoval], T],
     *,
     keeps_table: bool = False,
 ) -> T:
@@ -69,15 +69,15 @@ def settle(
             )
             if copy is None:
                 forget_erased_threads(run.connection, removal.month)
-                return close(Settled(None))
+                return close(SettledRemoval(None))
             attached = rename_archived(run.connection, removal.month, copy)
             attach_archived(run.connection, removal.month, attached)
-            return close(Settled(attached))
+            return close(SettledRemoval(attached))
 
     return with_escalating_lock_timeout(run.connection, removal.what, swap, sleep=run.sleep)
 
 
-def _put_back(run: Run, removal: Removal, close: Callable[[Settled], T]) -> T:
+def _put_back(run: Run, removal: Removal, close: Callable[[SettledRemoval], T]) -> T:
     """Attach the table again, as it is."""
     table = aligned(run, removal.month, removal.table, removal.what)
 
@@ -85,7 +85,7 @@ def _put_back(run: Run, removal: Removal, close: Callable[[Settled], T]) -> T:
         with run.connection.transaction():
             archived = rename_archived(run.connection, removal.month, table)
             attach_archived(run.connection, removal.month, archived)
-            return close(Settled(archived, untouched=True))
+            return close(SettledRemoval(archived, untouched=True))
 
     return with_escalating_lock_timeout(run.connection, removal.what, attach, sleep=run.sleep)
 

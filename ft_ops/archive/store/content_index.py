@@ -40,7 +40,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class IndexedSubject:
     """Segments of one author in one thread of one family; none for who only tagged or narrated."""
 
     family_id: UUID | None
@@ -82,13 +82,13 @@ class SubjectsWriter:
         self._writer.close()
 
 
-def read_subjects(bucket: Bucket, generation: Generation) -> Iterator[Subject]:
+def read_subjects(bucket: Bucket, generation: Generation) -> Iterator[IndexedSubject]:
     """Whose content a generation holds; reads one small STANDARD object."""
     for item in generation.objects:
         if item.table == SUBJECTS:
             table = pq.read_table(io.BytesIO(read_object(bucket, item.stored)))
             for row in table.to_pylist():
-                yield Subject(**row)
+                yield IndexedSubject(**row)
 
 
 def list_object(rows: int, sink: UploadOnce) -> ArchivedObject:

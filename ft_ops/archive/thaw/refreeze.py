@@ -33,7 +33,7 @@ from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, refreeze_gates
 from ft_ops.archive.purge.proven import derive_removed
 from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, has_kept, remove_content
-from ft_ops.archive.purge.settle import Settled, settle
+from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
@@ -125,7 +125,9 @@ def _units(run: Run, thaw: Thaw, table: Relation) -> Iterator[Units]:
     yield units
 
 
-def _close(run: Run, thaw: Thaw, removal: Removal, removed: Removed, settled: Settled) -> Refreeze:
+def _close(
+    run: Run, thaw: Thaw, removal: Removal, removed: Removed, settled: SettledRemoval
+) -> Refreeze:
     """Record the end of a removal, in the transaction that drops the table or replaces it."""
     keeps = removed.stopped != "" or has_kept(run, removal)
     forget_kept(run, removal)

@@ -40,7 +40,7 @@ from ft_ops.backups.provider import (
     LogState,
     ProviderName,
     RestoredCopy,
-    Source,
+    RestoreSource,
     StoredBackup,
     Taken,
     unheard,
@@ -197,9 +197,9 @@ class BarmanProvider:
         )
         return [*fulls, *stored_increments(self.bucket)]
 
-    def source(self, backup: StoredBackup, point: RestorePoint) -> Source:
+    def source(self, backup: StoredBackup, point: RestorePoint) -> RestoreSource:
         """The full itself; the log brings it to any later point."""
-        return Source(backup.name, f"{backup.location} and the log to {point.mark.wal}")
+        return RestoreSource(backup.name, f"{backup.location} and the log to {point.mark.wal}")
 
     @contextmanager
     def restore(

@@ -34,7 +34,7 @@ from ft_ops.backups.points.fingerprint import (
     parts_of,
 )
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import Examined, Finding, Log, RestoredCopy
+from ft_ops.backups.provider import DrillFinding, Examined, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.rows import one_row
@@ -52,9 +52,9 @@ class CheckResult:
     check: str
     unit: str
     examined: int
-    findings: tuple[Finding, ...]
+    findings: tuple[DrillFinding, ...]
     seconds: float
-    undecided: tuple[Finding, ...] = ()
+    undecided: tuple[DrillFinding, ...] = ()
     unsaid: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -153,7 +153,7 @@ def schema(connection: Connection, point: RestorePoint) -> Examined:
     """
     found, locked = schema_digests(connection)
     notes = Notes("schema")
-    notes.undecided += [Finding("schema", name, "it is locked") for name in locked]
+    notes.undecided += [DrillFinding("schema", name, "it is locked") for name in locked]
     for name in sorted(found.keys() | point.schema.keys()):
         if name in locked or f"{SCHEMA}{name}" in point.unread or f"{SCHEMA}*" in point.unread:
             continue
@@ -180,7 +180,7 @@ def extensions(connection: Connection, point: RestorePoint) -> Examined:
             notes.wrong(name, f"version {actual}, at the point it was {version}")
         elif not is_available:
             problem = f"version {version} is not on this server; name one by FT_PG_BIN_DIR"
-            notes.undecided.append(Finding("extensions", name, problem))
+            notes.undecided.append(DrillFinding("extensions", name, problem))
     return notes.examined(len(found))
 
 
@@ -195,7 +195,7 @@ def collations(
     notes = Notes("collations")
     for name, recorded, actual in connection.execute(statement("backups/collations")).fetchall():
         problem = f"made with version {recorded}, this machine has {actual}"
-        notes.undecided.append(Finding("collations", name, problem))
+        notes.undecided.append(DrillFinding("collations", name, problem))
     return notes.examined(1)
 
 
@@ -342,7 +342,7 @@ def _asked(copy: RestoredCopy, url: str, point: RestorePoint, check: Check) -> E
         said = str(error)
     except OpsError as error:
         said = str(error)
-        notes.undecided.append(Finding("server", point.database, said))
+        notes.undecided.append(DrillFinding("server", point.database, said))
     blamed = copy.blamed_on_data(said)
     if blamed is not None:
         notes.wrong(point.database, blamed)

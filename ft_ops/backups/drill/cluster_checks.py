@@ -17,7 +17,7 @@ from ft_ops.backups.drill.notes import Notes
 from ft_ops.backups.points.beside import read_roles, read_sequences
 from ft_ops.backups.points.fingerprint import fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import Examined, Finding
+from ft_ops.backups.provider import DrillFinding, Examined
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
@@ -92,12 +92,14 @@ def _look_into(name: str, url: str) -> Iterator[Examined]:
         yield notes.examined(0)
         return
     except OpsError as error:
-        notes.undecided.append(Finding(DATABASES, name, str(error)))
+        notes.undecided.append(DrillFinding(DATABASES, name, str(error)))
         yield notes.examined(0)
         return
     yield notes.examined(0)
     yield Examined(
         indexes.examined,
-        tuple(Finding(DATABASES, f"{name}: {f.subject}", f.problem) for f in indexes.findings),
-        tuple(Finding(DATABASES, f"{name}: {f.subject}", f.problem) for f in indexes.undecided),
+        tuple(DrillFinding(DATABASES, f"{name}: {f.subject}", f.problem) for f in indexes.findings),
+        tuple(
+            DrillFinding(DATABASES, f"{name}: {f.subject}", f.problem) for f in indexes.undecided
+        ),
     )

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from ft_ops.backups.drill.checks import CheckResult, records, run_checks
-from ft_ops.backups.drill.plan import Plan
+from ft_ops.backups.drill.plan import DrillPlan
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.inventory.inventory import count_again
 from ft_ops.backups.inventory.ledger import Entry, Refuted, Verdict
@@ -23,9 +23,9 @@ from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import (
     BackupProvider,
     ContentError,
-    Finding,
+    DrillFinding,
     Log,
-    Source,
+    RestoreSource,
     StoredBackup,
 )
 from ft_ops.errors import OpsError, mask_secrets
@@ -42,8 +42,8 @@ class Drill:
     ``loss_seconds`` how much would have been lost, had the database been destroyed at the start.
     """
 
-    plan: Plan
-    source: Source
+    plan: DrillPlan
+    source: RestoreSource
     restored_to: datetime
     recovery_seconds: float
     loss_seconds: float
@@ -56,7 +56,7 @@ def run_drill(
     connection: Connection,
     provider: BackupProvider,
     bucket: Bucket,
-    plan: Plan,
+    plan: DrillPlan,
     *,
     now: datetime,
     run_id: str,
@@ -69,7 +69,7 @@ def run_drill(
     drill is being held.
     """
     with only_one(connection, "restore drill"):
-        drill = _Record(connection, bucket, plan, now, run_id, log)
+        drill = _DrillRecord(connection, bucket, plan, now, run_id, log)
         with drill.ending():
             point = _agreed_point(connection, bucket, plan.target)
             stored = _whole(connection, provider, bucket, plan, log)
@@ -98,17 +98,17 @@ def run_drill(
 class _Trial:
     point: RestorePoint
     stored: StoredBackup
-    source: Source
+    source: RestoreSource
     recovery_seconds: float
     evidence: Mapping[str, str]
     checks: tuple[CheckResult, ...]
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[DrillFinding]:
         return [finding for check in self.checks for finding in check.findings]
 
     @property
-    def undecided(self) -> list[Finding]:
+    def undecided(self) -> list[DrillFinding]:
         return [finding for check in self.checks for finding in check.undecided]
 
     @property
@@ -143,23 +143,23 @@ class _NotProven(OpsError):
             )
 
 
-_NOTHING_YET = Source(None, "nothing yet")
+_NOTHING_YET = RestoreSource(None, "nothing yet")
 
 
 @dataclass(slots=True)
-class _Record:
+class _DrillRecord:
     """What the ledger and the bucket are told of one drill."""
 
     connection: Connection
     bucket: Bucket
-    plan: Plan
+    plan: DrillPlan
     now: datetime
     run_id: str
     log: Log
     number: int | None = None
-    source: Source = _NOTHING_YET
+    source: RestoreSource = _NOTHING_YET
 
-    def book(self, source: Source) -> None:
+    def book(self, source: RestoreSource) -> None:
         """From here on a verdict is one about ``source``."""
         self.source = source
         self.number = self._begin(source.backup, source.words)
@@ -283,7 +283,7 @@ def _agreed_point(connection: Connection, bucket: Bucket, target: Entry) -> Rest
 
 
 def _whole(
-    connection: Connection, provider: BackupProvider, bucket: Bucket, plan: Plan, log: Log
+    connection: Connection, provider: BackupProvider, bucket: Bucket, plan: DrillPlan, log: Log
 ) -> StoredBackup:
     """The backup to restore, once it and its target were found whole; else an OpsError."""
     found = None

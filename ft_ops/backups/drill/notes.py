@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-from ft_ops.backups.provider import Examined, Finding
+from ft_ops.backups.provider import DrillFinding, Examined
 
 _OF_THE_DATA: Final[Mapping[str, str]] = {
     "XX000": "internal error: what it read makes no sense to it",
@@ -39,8 +39,8 @@ class Notes:
     """The notes of one check."""
 
     check: str
-    findings: list[Finding] = field(default_factory=list)
-    undecided: list[Finding] = field(default_factory=list)
+    findings: list[DrillFinding] = field(default_factory=list)
+    undecided: list[DrillFinding] = field(default_factory=list)
     unsaid: list[str] = field(default_factory=list)
 
     @property
@@ -50,11 +50,11 @@ class Notes:
 
     def wrong(self, subject: str, problem: str) -> None:
         """Note that ``subject`` is not what it was."""
-        self.findings.append(Finding(self.check, subject, problem))
+        self.findings.append(DrillFinding(self.check, subject, problem))
 
     def failed(self, subject: str, error: psycopg.Error) -> None:
         """Note an error: as a finding if it is about the data, else as what nobody looked at."""
-        note = Finding(self.check, subject, str(error).strip())
+        note = DrillFinding(self.check, subject, str(error).strip())
         (self.findings if is_about_the_data(error) else self.undecided).append(note)
 
     def examined(self, count: int) -> Examined:

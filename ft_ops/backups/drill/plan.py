@@ -11,43 +11,43 @@ from ft_ops.errors import Refused
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DrillPlan:
     """Which full to restore, and to whose point: its own, or a later increment's."""
 
     backup: Entry
     target: Entry
 
 
-def newest_plan(entries: Sequence[Entry], *, by_log: bool = True) -> Plan:
+def newest_plan(entries: Sequence[Entry], *, by_log: bool = True) -> DrillPlan:
     """The newest full, to the newest point behind it; to its own where no log leads from it.
 
     Refused when there is no full.
     """
     newest = _fulls(entries)[-1]
     if not by_log:
-        return Plan(backup=newest, target=newest)
+        return DrillPlan(backup=newest, target=newest)
     points = [entry for entry in entries if _is_usable(entry) and entry.kind != "dump"]
-    return Plan(backup=newest, target=points[-1])
+    return DrillPlan(backup=newest, target=points[-1])
 
 
-def moment_plan(entries: Sequence[Entry]) -> Plan | None:
+def moment_plan(entries: Sequence[Entry]) -> DrillPlan | None:
     """The newest increment, by the provider's own way to that moment; None without one.
 
     For providers that reach no increment from a full: what they restore is no backup of ours.
     """
     increments = [e for e in entries if _is_usable(e) and e.kind == "increment"]
     fulls = [e for e in entries if _is_usable(e) and e.kind == "full"]
-    return Plan(backup=fulls[-1], target=increments[-1]) if increments and fulls else None
+    return DrillPlan(backup=fulls[-1], target=increments[-1]) if increments and fulls else None
 
 
-def older_plan(entries: Sequence[Entry], chance: random.Random) -> Plan:
+def older_plan(entries: Sequence[Entry], chance: random.Random) -> DrillPlan:
     """Any full but the newest, if there is another, to its own point. Refused without a full."""
     fulls = _fulls(entries)
     chosen = chance.choice(fulls[:-1] or fulls)
-    return Plan(backup=chosen, target=chosen)
+    return DrillPlan(backup=chosen, target=chosen)
 
 
-def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> Plan:
+def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> DrillPlan:
     """A full by its name, to its own point; an increment by the last full before it, to that.
 
     Where no log leads from a full, an increment is restored alone.
@@ -61,7 +61,7 @@ def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> P
             next_step="take a name from backup_inventory",
         )
     if not by_log:
-        return Plan(backup=target, target=target)
+        return DrillPlan(backup=target, target=target)
     fulls = [entry for entry in usable[: usable.index(target) + 1] if entry.kind == "full"]
     if not fulls:
         raise Refused(
@@ -69,7 +69,7 @@ def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> P
             cause="the full backups before it are gone",
             next_step="choose a later increment",
         )
-    return Plan(backup=fulls[-1], target=target)
+    return DrillPlan(backup=fulls[-1], target=target)
 
 
 def _is_usable(entry: Entry) -> bool:

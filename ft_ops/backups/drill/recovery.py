@@ -29,7 +29,7 @@ from ft_ops.backups.drill.server_log import (
 from ft_ops.backups.drill.tablespaces import IN_PLACE_SINCE
 from ft_ops.backups.points.coverage import WITHOUT_CHECKSUMS
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import ContentError, Examined, Finding
+from ft_ops.backups.provider import ContentError, DrillFinding, Examined
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
@@ -94,7 +94,9 @@ class ScratchCopy:
             names = _relation_names(self.url)
             pg.stop(self.server)
         except (OpsError, psycopg.Error) as error:
-            return Examined(0, undecided=(Finding(_CHECKSUMS, "the cluster", str(error).strip()),))
+            return Examined(
+                0, undecided=(DrillFinding(_CHECKSUMS, "the cluster", str(error).strip()),)
+            )
         return check_blocks(self.server, names)
 
 
@@ -171,10 +173,10 @@ def check_blocks(server: Server, relations: Mapping[str, str]) -> Examined:
     for path, problem, is_damage in _complaints(done.stderr):
         subject = _relation(path, server, relations)
         (notes.findings if is_damage else notes.undecided).append(
-            Finding(_CHECKSUMS, subject, problem)
+            DrillFinding(_CHECKSUMS, subject, problem)
         )
     if done.returncode != 0 and not notes.subjects:
-        notes.undecided.append(Finding(_CHECKSUMS, "the cluster", done.stderr.strip()))
+        notes.undecided.append(DrillFinding(_CHECKSUMS, "the cluster", done.stderr.strip()))
     scanned = _CHECKED.search(done.stdout)
     return notes.examined(int(scanned[1]) if scanned else 0)
 

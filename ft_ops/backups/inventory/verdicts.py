@@ -153,7 +153,7 @@ def _restore_verdict(
 ) -> None:
     try:
         certificate = read_certificate(bucket, verdict)
-        record = _Record.model_validate(certificate)
+        record = _CertificateFields.model_validate(certificate)
     except (OpsError, ValidationError) as error:
         log(f"{bucket.url(verdict.key)} is no proof: {error}")
         return
@@ -173,7 +173,7 @@ def _restore_verdict(
     log(f"{verdict.backup} was {word} at {verdict.finished_at:%F %T}Z, by its certificate")
 
 
-class _Record(BaseModel):
+class _CertificateFields(BaseModel):
     """What a certificate tells of its drill. Those of dumps name no target."""
 
     target: str | None = None

@@ -230,8 +230,8 @@ class _Tables:
 
 
 def _tables_at_mark(
-    before: _Snapshot,
-    after: _Snapshot,
+    before: _PointSnapshot,
+    after: _PointSnapshot,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> _Tables:
@@ -265,14 +265,14 @@ def _where_both_agree(
 
 
 @dataclass(frozen=True, slots=True)
-class _Snapshot:
+class _PointSnapshot:
     connection: Connection
     moment: datetime
     name: str
 
 
 @contextmanager
-def _snapshot(url: str) -> Iterator[_Snapshot]:
+def _snapshot(url: str) -> Iterator[_PointSnapshot]:
     # Idle while the other one is read, for as long as that takes.
     settings = {"idle_in_transaction_session_timeout": "0"}
     with connect(url, application="backups", settings=settings) as connection:
@@ -280,7 +280,7 @@ def _snapshot(url: str) -> Iterator[_Snapshot]:
         connection.read_only = True
         with connection.transaction():
             row = one_row(connection.execute(statement("backups/moment")))
-            yield _Snapshot(connection, moment=row[0], name=row[1])
+            yield _PointSnapshot(connection, moment=row[0], name=row[1])
 
 
 def _await_writers(

@@ -22,7 +22,7 @@ from ft_ops.backups.provider import (
     LogState,
     ProviderName,
     RestoredCopy,
-    Source,
+    RestoreSource,
     StoredBackup,
     Taken,
     unheard,
@@ -183,11 +183,13 @@ class RdsProvider:
             if (kind := kind_of(snapshot["DBSnapshotIdentifier"])) is not None
         ]
 
-    def source(self, backup: StoredBackup, point: RestorePoint) -> Source:
+    def source(self, backup: StoredBackup, point: RestorePoint) -> RestoreSource:
         """The snapshot for its own point; any other moment is of what RDS itself took."""
         if point.name == backup.name:
-            return Source(backup.name, backup.location)
-        return Source(None, f"the snapshots and the log that RDS itself keeps of {self.instance}")
+            return RestoreSource(backup.name, backup.location)
+        return RestoreSource(
+            None, f"the snapshots and the log that RDS itself keeps of {self.instance}"
+        )
 
     @contextmanager
     def restore(

@@ -6,7 +6,7 @@ import base64
 from datetime import datetime
 from io import BytesIO
 
-from ft_ops.backups.retention.retention import RetentionPlan, Verdict
+from ft_ops.backups.retention.retention import RetentionDecision, RetentionPlan
 
 _ROWS = ("dumps", "increments", "monthly", "weekly", "daily", "fulls")
 _COLOURS = {"verified": "#2a7f3f", "refuted": "#b3261e", "unproven": "#8a8a8a"}
@@ -38,7 +38,7 @@ def ladder_picture(plan: RetentionPlan, now: datetime) -> str:
     return f"![ladder](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
-def _is_in_row(verdict: Verdict, row: str) -> bool:
+def _is_in_row(verdict: RetentionDecision, row: str) -> bool:
     kind = verdict.candidate.kind
     if row in {"dumps", "increments", "fulls"}:
         return f"{kind}s" == row
@@ -51,5 +51,5 @@ def _days(moment: datetime) -> float:
     return moment.timestamp() / 86_400
 
 
-def _colour(verdict: Verdict) -> str:
+def _colour(verdict: RetentionDecision) -> str:
     return _COLOURS[verdict.candidate.trust]

@@ -61,7 +61,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RetentionDecision:
     """Why a backup stays; it goes when nothing speaks for it."""
 
     candidate: Candidate
@@ -76,7 +76,7 @@ class Verdict:
 class RetentionPlan:
     """A verdict for each backup, oldest first. ``refusal`` says why none may be deleted now."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[RetentionDecision, ...]
     refusal: str | None
 
     @property
@@ -140,13 +140,16 @@ def plan_retention(
         reasons[name].append(reason)
     _keep_what_is_needed({candidate.name: candidate for candidate in ordered}, reasons)
     return RetentionPlan(
-        verdicts=tuple(Verdict(c, tuple(reasons[c.name])) for c in ordered),
+        verdicts=tuple(RetentionDecision(c, tuple(reasons[c.name])) for c in ordered),
         refusal=_refusal(verified, kept, rules, now, holes),
     )
 
 
 def _reasons_besides(
-    ordered: Sequence[Candidate], verified: Sequence[Candidate], rules: Rules, now: datetime
+    ordered: Sequence[Candidate],
+    verified: Sequence[Candidate],
+    rules: Rules,
+    now: datetime,
 ) -> Iterator[tuple[str, str]]:
     """What speaks for backups that have no place in the ladder."""
     days = _newest((c for c in ordered if c.kind != "dump"), rules.days + 1, _day)

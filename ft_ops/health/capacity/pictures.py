@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ft_ops.format import human_bytes
 from ft_ops.health.capacity.disk import Outlook
-from ft_ops.health.capacity.sizes import Growth
+from ft_ops.health.capacity.sizes import MonthGrowth
 from ft_ops.standing import Point
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def capacity_picture(outlook: Outlook, limit_bytes: float | None) -> str:
     return _data_url(figure)
 
 
-def growth_picture(growth: Sequence[Growth], projected: int) -> str:
+def growth_picture(growth: Sequence[MonthGrowth], projected: int) -> str:
     """Segments by month as bars, against the projection."""
     from matplotlib.ticker import FuncFormatter
 

@@ -42,7 +42,7 @@ class TableSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class MonthGrowth:
     """What came into being in one month.
 
     ``content_bytes`` is None until it was computed, any other figure while its table is locked.
@@ -66,7 +66,7 @@ class Sizes:
     tables: tuple[TableSize, ...]
     partitions: dict[str, int]
     archive: dict[str, int]
-    growth: tuple[Growth, ...]
+    growth: tuple[MonthGrowth, ...]
     locked: tuple[str, ...] = ()
 
     def samples(self) -> list[Sample]:
@@ -106,7 +106,7 @@ def _tables(connection: Connection, locked: Locked) -> list[TableSize]:
         return cursor.execute(statement("health/table_sizes"), {"locked": locked.oids}).fetchall()
 
 
-def beyond_projection(growth: Sequence[Growth], now: datetime, tolerance: float) -> list[str]:
+def beyond_projection(growth: Sequence[MonthGrowth], now: datetime, tolerance: float) -> list[str]:
     """What the last whole month brought beyond ``tolerance`` times its projection, in words.
 
     Or what of it could not be counted.
@@ -133,7 +133,7 @@ def beyond_projection(growth: Sequence[Growth], now: datetime, tolerance: float)
     return beyond + uncounted
 
 
-def _growth(connection: Connection, now: datetime) -> Iterable[Growth]:
+def _growth(connection: Connection, now: datetime) -> Iterable[MonthGrowth]:
     last = Month.of(now)
     first = last.plus(1 - _GROWTH_MONTHS)
     content = content_bytes(connection, first)
@@ -141,7 +141,7 @@ def _growth(connection: Connection, now: datetime) -> Iterable[Growth]:
         families = _by_month(connection, "families_by_month", first)
         users = _by_month(connection, "users_by_month", first)
         for month in first.until(last):
-            yield Growth(
+            yield MonthGrowth(
                 month=month,
                 segments=_count_segments(connection, month),
                 families=None if families is None else families.get(month, 0),

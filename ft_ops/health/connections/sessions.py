@@ -67,7 +67,7 @@ class PreparedTransaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class StreamingReplica:
     """A streaming replica; lag is 0 when it has caught up."""
 
     name: str
@@ -94,7 +94,7 @@ class Connections:
     usage: Usage
     sessions: tuple[Session, ...]
     prepared: tuple[PreparedTransaction, ...]
-    replicas: tuple[Replica, ...]
+    replicas: tuple[StreamingReplica, ...]
     slots: tuple[Slot, ...]
 
     @property
@@ -131,7 +131,7 @@ def look_at_connections(connection: Connection, app_role: str) -> Connections:
         sessions = cursor.execute(statement("health/sessions")).fetchall()
     with connection.cursor(row_factory=class_row(PreparedTransaction)) as cursor:
         prepared = cursor.execute(statement("health/prepared_transactions")).fetchall()
-    with connection.cursor(row_factory=class_row(Replica)) as cursor:
+    with connection.cursor(row_factory=class_row(StreamingReplica)) as cursor:
         replicas = cursor.execute(statement("health/replicas")).fetchall()
     with connection.cursor(row_factory=class_row(Slot)) as cursor:
         slots = cursor.execute(statement("health/slots")).fetchall()

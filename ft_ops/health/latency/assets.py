@@ -8,7 +8,7 @@ import dagster as dg
 from ft_ops.clock import utc_now
 from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
 from ft_ops.health.latency.queries import screens
-from ft_ops.health.latency.targets import Verdict, judge
+from ft_ops.health.latency.targets import ScreenResult, judge
 from ft_ops.health.samples import Sample, write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
@@ -101,7 +101,7 @@ def _nothing_to_measure() -> dg.MaterializeResult:  # type: ignore[type-arg]
     return dg.MaterializeResult(metadata={"measured as": words}, check_results=[passed])
 
 
-def _latency_samples(latencies: Latencies, verdicts: Iterable[Verdict]) -> list[Sample]:
+def _latency_samples(latencies: Latencies, verdicts: Iterable[ScreenResult]) -> list[Sample]:
     figures = [("screen", v.screen.name, v.percentiles) for v in verdicts]
     figures += [("query", q, Percentiles.of(times)) for q, times in latencies.times_ms.items()]
     return [
@@ -124,7 +124,7 @@ def _rounded(percentiles: Percentiles) -> tuple[float, float, float]:
     return round(percentiles.p50, 2), round(percentiles.p95, 2), round(percentiles.p99, 2)
 
 
-def _plans(verdicts: Iterable[Verdict]) -> dict[str, dg.MetadataValue]:
+def _plans(verdicts: Iterable[ScreenResult]) -> dict[str, dg.MetadataValue]:
     return {
         f"plan of {slow.query}": dg.MetadataValue.md(
             f"{slow.took_ms:.1f} ms at worst; {slow.finding.words}\n\n"
@@ -135,7 +135,7 @@ def _plans(verdicts: Iterable[Verdict]) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _latency_check(verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
+def _latency_check(verdicts: Sequence[ScreenResult]) -> dg.AssetCheckResult:
     missed = [verdict for verdict in verdicts if not verdict.met]
     return dg.AssetCheckResult(
         check_name="latency_within_targets",

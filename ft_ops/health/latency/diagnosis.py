@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from ft_ops.health.latency.plans import Plan
+from ft_ops.health.latency.plans import QueryPlan
 from ft_ops.health.latency.queries import ProductQuery
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
@@ -23,7 +23,7 @@ _COLD_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LikelyCause:
     """One likely cause: what it is about, and what to do."""
 
     cause: Cause
@@ -35,8 +35,8 @@ class Finding:
 
 
 def diagnose(
-    connection: Connection, query: ProductQuery, plan: Plan, measured_ms: float, now: datetime
-) -> Finding:
+    connection: Connection, query: ProductQuery, plan: QueryPlan, measured_ms: float, now: datetime
+) -> LikelyCause:
     """The first finding in the order in which they are worth looking at.
 
     ``measured_ms`` is what the query took when it missed its target. Reads the catalog as the
@@ -46,19 +46,19 @@ def diagnose(
 
 
 def _findings(
-    connection: Connection, query: ProductQuery, plan: Plan, measured_ms: float, now: datetime
-) -> Iterator[Finding]:
+    connection: Connection, query: ProductQuery, plan: QueryPlan, measured_ms: float, now: datetime
+) -> Iterator[LikelyCause]:
     yield from _missing_indexes(connection, query)
     yield from _poor_statistics(connection, query)
     yield from _no_pruning(connection, query, plan, now)
     if plan.was_run and plan.read_bytes >= _COLD_BYTES:
-        yield Finding(
+        yield LikelyCause(
             "cold cache",
             f"{plan.read_bytes / 1e6:.0f} MB came from disk: compare shared_buffers and the "
             "machine's memory with what is in use",
         )
     if plan.was_run and plan.root.total_ms is not None and plan.root.total_ms < measured_ms / 4:
-        yield Finding(
+        yield LikelyCause(
             "busy server",
             f"the same plan took {plan.root.total_ms:.1f} ms when it was explained and "
             f"{measured_ms:.1f} ms before: look at the asset connections for who waits for what",
@@ -69,10 +69,10 @@ def _findings(
         if costliest.removed_rows
         else ""
     )
-    yield Finding("costly step", f"{costliest.words}, {costliest.own_ms:.1f} ms{removed}")
+    yield LikelyCause("costly step", f"{costliest.words}, {costliest.own_ms:.1f} ms{removed}")
 
 
-def _missing_indexes(connection: Connection, query: ProductQuery) -> Iterator[Finding]:
+def _missing_indexes(connection: Connection, query: ProductQuery) -> Iterator[LikelyCause]:
     rows = connection.execute(
         statement("health/missing_indexes"),
         {
@@ -85,14 +85,14 @@ def _missing_indexes(connection: Connection, query: ProductQuery) -> Iterator[Fi
             f"{table}({column})" + (f" in {partitions} partitions" if partitions else "")
             for table, column, partitions in rows
         )
-        yield Finding(
+        yield LikelyCause(
             "missing index",
             f"no valid index leads with {missing}: see the check schema_drift for its name, and "
             "create it CONCURRENTLY",
         )
 
 
-def _poor_statistics(connection: Connection, query: ProductQuery) -> Iterator[Finding]:
+def _poor_statistics(connection: Connection, query: ProductQuery) -> Iterator[LikelyCause]:
     rows = connection.execute(
         statement("health/poor_statistics"),
         {"tables": list(query.tables), "least_bytes": _LEAST_BYTES_FOR_STATISTICS},
@@ -103,12 +103,12 @@ def _poor_statistics(connection: Connection, query: ProductQuery) -> Iterator[Fi
             for table, changed in rows[:_MOST_NAMES]
         )
         more = f" and {len(rows) - _MOST_NAMES} more" if len(rows) > _MOST_NAMES else ""
-        yield Finding("stale statistics", f"{shown}{more}: run ANALYZE on them")
+        yield LikelyCause("stale statistics", f"{shown}{more}: run ANALYZE on them")
 
 
 def _no_pruning(
-    connection: Connection, query: ProductQuery, plan: Plan, now: datetime
-) -> Iterator[Finding]:
+    connection: Connection, query: ProductQuery, plan: QueryPlan, now: datetime
+) -> Iterator[LikelyCause]:
     if query.recent_days is None:
         return
     begin = now - timedelta(days=query.recent_days)
@@ -116,7 +116,7 @@ def _no_pruning(
     old = {p.name for p in partitions if p.upper is not None and p.upper <= begin}
     read = old & plan.partitions_read
     if read:
-        yield Finding(
+        yield LikelyCause(
             "no pruning",
             f"{len(read)} of {len(old)} partitions older than {query.recent_days} days were read: "
             "look at enable_partition_pruning and at the query's bound on created_at",

@@ -65,7 +65,7 @@ class Node(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueryPlan:
     """A query's plan. ``was_run`` is false when running it took too long to be explained.
 
     ``document`` is EXPLAIN's own JSON, without the tags that were searched for.
@@ -101,7 +101,7 @@ def explain(
     *,
     app_role: str,
     timeout_ms: int,
-) -> Plan:
+) -> QueryPlan:
     """The plan of ``query`` as the application gets it, with what running it cost.
 
     Falls back to the plan alone when running it takes longer than ``timeout_ms``.
@@ -117,15 +117,15 @@ def explain(
 
 def _explained(
     connection: Connection, query: ProductQuery, visitor: Parameters, *, run: bool
-) -> Plan:
+) -> QueryPlan:
     options = "ANALYZE, BUFFERS, SETTINGS, FORMAT JSON" if run else "SETTINGS, FORMAT JSON"
     explained = sql.SQL("EXPLAIN ({}) {}").format(
         sql.SQL(options), statement(f"queries/{query.name}")
     )
     with RawCursor(connection) as cursor:
         document = one_row(cursor.execute(explained, query.arguments(visitor)))[0]
-    return Plan(
-        root=Node.model_validate(document[0]["Plan"]),
+    return QueryPlan(
+        root=Node.model_validate(document[0]["QueryPlan"]),
         was_run=run,
         document=_ARRAY_LITERAL.sub("'{…}'", json.dumps(document, indent=1)),
     )

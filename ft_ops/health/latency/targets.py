@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from ft_ops.health.latency.diagnosis import Finding, diagnose
+from ft_ops.health.latency.diagnosis import LikelyCause, diagnose
 from ft_ops.health.latency.measure import Latencies, Percentiles
-from ft_ops.health.latency.plans import Plan, explain
+from ft_ops.health.latency.plans import QueryPlan, explain
 from ft_ops.health.latency.queries import PRODUCT_QUERIES, Screen
 from ft_ops.pg.connect import Connection
 
@@ -19,12 +19,12 @@ class SlowQuery:
 
     query: str
     took_ms: float
-    plan: Plan
-    finding: Finding
+    plan: QueryPlan
+    finding: LikelyCause
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ScreenResult:
     """One screen against its target; ``slow`` explains its queries, the likeliest cause first.
 
     That is the slowest query, but for one that took long only while the server was busy: a moment's
@@ -56,7 +56,7 @@ def judge(
     app_role: str,
     timeout_ms: int,
     now: datetime,
-) -> list[Verdict]:
+) -> list[ScreenResult]:
     """One verdict a screen; where its p95 misses the target, its queries are explained.
 
     An explanation that takes longer than ``timeout_ms`` is a plan that was not run.
@@ -64,7 +64,7 @@ def judge(
     verdicts = []
     for screen in screens:
         percentiles = Percentiles.of(latencies.screen_times(screen))
-        verdict = Verdict(screen, percentiles, ())
+        verdict = ScreenResult(screen, percentiles, ())
         if not verdict.met:
             slow = []
             for name in screen.queries:
@@ -79,6 +79,6 @@ def judge(
                 finding = diagnose(connection, query, plan, took, now)
                 slow.append(SlowQuery(name, took, plan, finding))
             slow.sort(key=lambda item: (item.finding.cause == "busy server", -item.took_ms))
-            verdict = Verdict(screen, percentiles, tuple(slow))
+            verdict = ScreenResult(screen, percentiles, tuple(slow))
         verdicts.append(verdict)
     return verdicts

@@ -18,7 +18,7 @@ OLD_ENOUGH: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AdvisedIndex:
     """One index, or one foreign key without one; ``bytes`` is what dropping it would free."""
 
     schema: str
@@ -35,9 +35,9 @@ class IndexAdvice:
     ``locked`` names tables whose indexes could not be compared.
     """
 
-    unused: tuple[Finding, ...]
-    duplicate: tuple[Finding, ...]
-    unindexed_foreign_keys: tuple[Finding, ...]
+    unused: tuple[AdvisedIndex, ...]
+    duplicate: tuple[AdvisedIndex, ...]
+    unindexed_foreign_keys: tuple[AdvisedIndex, ...]
     locked: tuple[str, ...] = ()
 
 
@@ -83,6 +83,6 @@ def _flush_counters(connection: Connection) -> None:
 
 def _findings(
     connection: Connection, name: str, values: Mapping[str, object]
-) -> tuple[Finding, ...]:
-    with connection.cursor(row_factory=class_row(Finding)) as cursor:
+) -> tuple[AdvisedIndex, ...]:
+    with connection.cursor(row_factory=class_row(AdvisedIndex)) as cursor:
         return tuple(cursor.execute(statement(f"maintenance/{name}"), values).fetchall())

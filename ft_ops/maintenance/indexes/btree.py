@@ -51,7 +51,7 @@ class IndexColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LeafItem:
     """What a leaf page holds for its rows. ``truncatable`` bytes go when it becomes a high key."""
 
     rows: int
@@ -89,14 +89,14 @@ def rows_per_posting(tuple_size: int) -> int:
 
 
 @lru_cache(maxsize=10_000)
-def group_items(tuple_size: int, rows: int) -> tuple[Item, ...]:
+def group_items(tuple_size: int, rows: int) -> tuple[LeafItem, ...]:
     """What deduplication makes of ``rows`` rows that share one key."""
     longest = rows_per_posting(tuple_size)
     items = []
     while rows > 0:
         taken = min(rows, longest)
         size = tuple_size if taken == 1 else _aligned(tuple_size + taken * _TID, 8)
-        items.append(Item(taken, size, size - tuple_size))
+        items.append(LeafItem(taken, size, size - tuple_size))
         rows -= taken
     return tuple(items)
 
@@ -107,7 +107,7 @@ def bytes_per_row(tuple_size: int, rows: int) -> float:
     return sum(item.bytes + _LINE_POINTER for item in group_items(tuple_size, rows)) / rows
 
 
-def rows_per_leaf(items: Iterable[Item], fillfactor: int) -> float:
+def rows_per_leaf(items: Iterable[LeafItem], fillfactor: int) -> float:
     """How many rows a leaf page takes when such items are loaded in this order.
 
     As in _bt_buildadd: a page is full when less than the fill factor's reserve is left on it; its
@@ -117,7 +117,7 @@ def rows_per_leaf(items: Iterable[Item], fillfactor: int) -> float:
     full_pages = 0
     full_rows = 0
     free, count, rows = _LEAF_SPACE, 0, 0
-    last = Item(0, 0)
+    last = LeafItem(0, 0)
     for item in items:
         too_large = free < item.bytes + _HEAP_TID_OF_HIGH_KEY
         if count > 1 and (too_large or free + last.truncatable < reserve):
@@ -162,11 +162,11 @@ def pack_groups(
 
 def pack_rows(sizes: Sequence[int], fillfactor: int, chance: random.Random) -> float:
     """Rows a leaf page for an index that keeps a tuple for every row, from their sizes."""
-    return _pack([[Item(1, size)] for size in sizes], [1.0] * len(sizes), fillfactor, chance)
+    return _pack([[LeafItem(1, size)] for size in sizes], [1.0] * len(sizes), fillfactor, chance)
 
 
 def _pack(
-    drawn: Sequence[Sequence[Item]],
+    drawn: Sequence[Sequence[LeafItem]],
     weights: Sequence[float],
     fillfactor: int,
     chance: random.Random,
@@ -176,7 +176,7 @@ def _pack(
         for items, weight in zip(drawn, weights, strict=True)
     )
     repeats = _PACKED_PAGES * PAGE / bytes_at_weight
-    stream: list[Sequence[Item]] = []
+    stream: list[Sequence[LeafItem]] = []
     owed = 0.0
     # Systematic resampling: every draw comes as often as its weight says, give or take one.
     for items, weight in zip(drawn, weights, strict=True):

@@ -35,7 +35,7 @@ class RebuildRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class RebuildCandidate:
     """An index to rebuild: the bytes to read and write for it, and the seconds that should take.
 
     ``rests_until`` is in the future when it was rebuilt too short a time ago.
@@ -66,7 +66,7 @@ def candidates(
     rules: RebuildRules,
     named: Collection[str],
     now: datetime,
-) -> list[Candidate]:
+) -> list[RebuildCandidate]:
     """The bloated indexes, by bytes reclaimed a predicted second; or those ``named``.
 
     Named ones need be neither bloated nor at rest for long enough; but they must be such as can be
@@ -138,12 +138,14 @@ def _named(estimates: Sequence[Estimate], named: Collection[str]) -> list[Estima
     return list(chosen.values())
 
 
-def _candidate(estimate: Estimate, rate: float, rests_until: datetime | None = None) -> Candidate:
+def _candidate(
+    estimate: Estimate, rate: float, rests_until: datetime | None = None
+) -> RebuildCandidate:
     index = estimate.index
     new_bytes = estimate.estimated_bytes or index.bytes
     # The build and its validation each read the table once; the new index is written and read.
     work = 2 * index.table_bytes + 2 * new_bytes
-    return Candidate(estimate, work, _SECONDS_FOR_WAITS + work / rate, rests_until)
+    return RebuildCandidate(estimate, work, _SECONDS_FOR_WAITS + work / rate, rests_until)
 
 
 def _rate(connection: Connection) -> float:

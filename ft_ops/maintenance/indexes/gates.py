@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ft_ops.maintenance.indexes.candidates import Candidate
+from ft_ops.maintenance.indexes.candidates import RebuildCandidate
 from ft_ops.pg.application import replica_lag
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.disk import server_files, volume_here, volumes
@@ -28,7 +28,7 @@ class Gates:
 
 
 def closed_gates(
-    connection: Connection, candidate: Candidate, gates: Gates, seconds_left: float
+    connection: Connection, candidate: RebuildCandidate, gates: Gates, seconds_left: float
 ) -> list[str]:
     """Why ``candidate`` has to wait; empty when its rebuild may begin now."""
     return [
@@ -59,20 +59,20 @@ def free_disk_of(volume_bytes: int, others: Mapping[str, int] | None = None) -> 
     return free
 
 
-def _rest(candidate: Candidate) -> list[str]:
+def _rest(candidate: RebuildCandidate) -> list[str]:
     if candidate.rests_until is None:
         return []
     return [f"it was rebuilt lately and rests until {candidate.rests_until:%Y-%m-%d}"]
 
 
-def _window(candidate: Candidate, seconds_left: float) -> list[str]:
+def _window(candidate: RebuildCandidate, seconds_left: float) -> list[str]:
     if candidate.predicted_seconds <= seconds_left:
         return []
     needs = f"{candidate.predicted_seconds:,.0f} s predicted"
     return [f"{needs}, {max(0.0, seconds_left):,.0f} s of the window left"]
 
 
-def _blockers(connection: Connection, candidate: Candidate, gates: Gates) -> list[str]:
+def _blockers(connection: Connection, candidate: RebuildCandidate, gates: Gates) -> list[str]:
     rows = connection.execute(
         statement("maintenance/blockers"),
         {"table": candidate.index.table_oid, "seconds": gates.longest_snapshot_seconds},
@@ -80,7 +80,7 @@ def _blockers(connection: Connection, candidate: Candidate, gates: Gates) -> lis
     return [blocker for (blocker,) in rows]
 
 
-def _disk(connection: Connection, candidate: Candidate, gates: Gates) -> list[str]:
+def _disk(connection: Connection, candidate: RebuildCandidate, gates: Gates) -> list[str]:
     needed = _FREE_FACTOR * candidate.new_bytes
     free = gates.free_disk(connection)
     if free is None:

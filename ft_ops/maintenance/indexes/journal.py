@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from ft_ops.maintenance.indexes.candidates import Candidate
+from ft_ops.maintenance.indexes.candidates import RebuildCandidate
 from ft_ops.maintenance.indexes.leftovers import (
     IndexNow,
     InvalidIndex,
@@ -63,7 +63,7 @@ NOT_MEASURED: Final = Measures()
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledRebuild:
     """What became of a rebuild by the catalog's word; ``bytes_after`` of one that succeeded.
 
     It stays "begun" while its table is locked: whose the invalid indexes are can't be told then.
@@ -74,7 +74,9 @@ class Settled:
     error: str | None
 
 
-def begin(connection: Connection, candidate: Candidate, now: IndexNow, run_id: str) -> Rebuild:
+def begin(
+    connection: Connection, candidate: RebuildCandidate, now: IndexNow, run_id: str
+) -> Rebuild:
     """Write down the intent to rebuild an index."""
     index = candidate.index
     before = leftovers_of(
@@ -119,7 +121,7 @@ def settle(
     error: str | None,
     stopped: bool = False,
     measures: Measures = NOT_MEASURED,
-) -> Settled:
+) -> SettledRebuild:
     """Find out from the catalog what a rebuild did, and record that with its leftovers.
 
     An error doesn't mean that it failed: cancelled in its last phases, a rebuild has succeeded and
@@ -129,11 +131,13 @@ def settle(
     invalid = invalid_indexes(connection)
     locked = [index.locked for index in invalid if index.locked and _may_be_left(index, rebuild)]
     if locked:
-        return Settled("begun", None, f"what became of it is seen by the next run: {locked[0]}")
+        return SettledRebuild(
+            "begun", None, f"what became of it is seen by the next run: {locked[0]}"
+        )
     if now is not None and now.is_valid and now.file_node != rebuild.file_node:
-        settled = Settled("rebuilt", now.bytes, None)
+        settled = SettledRebuild("rebuilt", now.bytes, None)
     else:
-        settled = Settled("stopped" if stopped else "failed", None, error)
+        settled = SettledRebuild("stopped" if stopped else "failed", None, error)
     leftovers = [
         leftover.oid
         for leftover in leftovers_of(

@@ -15,12 +15,17 @@ import psycopg
 from ft_ops.errors import OpsError, Refused, explained
 from ft_ops.maintenance.indexes.advice import scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import confirm, estimate_indexes
-from ft_ops.maintenance.indexes.candidates import Candidate, RebuildRules, candidates, is_bloated
+from ft_ops.maintenance.indexes.candidates import (
+    RebuildCandidate,
+    RebuildRules,
+    candidates,
+    is_bloated,
+)
 from ft_ops.maintenance.indexes.gates import Gates, closed_gates
 from ft_ops.maintenance.indexes.journal import (
     NOT_MEASURED,
     Measures,
-    Settled,
+    SettledRebuild,
     begin,
     drop_leftovers,
     settle,
@@ -52,7 +57,7 @@ class RebuildOutcome:
     ``was_felt`` when the canary suffered, even where it was too late to stop the rebuild.
     """
 
-    candidate: Candidate
+    candidate: RebuildCandidate
     result: Result
     detail: str = ""
     bytes_after: int | None = None
@@ -184,7 +189,7 @@ def _alone(connection: Connection, sleep: Callable[[float], None]) -> Iterator[N
 
 
 def _reasons_to_wait(
-    connection: Connection, candidate: Candidate, terms: Terms, seconds_left: float
+    connection: Connection, candidate: RebuildCandidate, terms: Terms, seconds_left: float
 ) -> list[str]:
     index = candidate.index
     now = index_now(connection, index.schema, index.name)
@@ -201,7 +206,7 @@ def _reasons_to_wait(
     ]
 
 
-def _considered(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOutcome:
+def _considered(run: _Run, candidate: RebuildCandidate, *, is_named: bool) -> RebuildOutcome:
     """What becomes of a candidate; an error that a person can cause is its own alone."""
     try:
         with explained(f"rebuild of {candidate.index.qualified_name}"):
@@ -213,7 +218,7 @@ def _considered(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOu
         return RebuildOutcome(candidate, "deferred" if is_locked else "failed", error.cause)
 
 
-def _consider(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOutcome:
+def _consider(run: _Run, candidate: RebuildCandidate, *, is_named: bool) -> RebuildOutcome:
     """Rebuild a candidate unless something speaks against it right now."""
     if not candidate.index.may_maintain:
         return RebuildOutcome(candidate, "failed", f"it belongs to {candidate.index.owner}")
@@ -232,7 +237,7 @@ def _consider(run: _Run, candidate: Candidate, *, is_named: bool) -> RebuildOutc
     return _rebuild(run, replace(candidate, estimate=confirmed))
 
 
-def _rebuild(run: _Run, candidate: Candidate) -> RebuildOutcome:
+def _rebuild(run: _Run, candidate: RebuildCandidate) -> RebuildOutcome:
     index = candidate.index
     now = index_now(run.connection, index.schema, index.name)
     if now is None:
@@ -263,7 +268,7 @@ def _rebuild(run: _Run, candidate: Candidate) -> RebuildOutcome:
     return replace(outcome, was_felt=canary.has_suffered)
 
 
-def _timeouts(candidate: Candidate, seconds_left: float) -> dict[str, str]:
+def _timeouts(candidate: RebuildCandidate, seconds_left: float) -> dict[str, str]:
     longest = _PREDICTION_FACTOR * (candidate.predicted_seconds + LOCK_SECONDS)
     return {
         "statement_timeout": f"{max(1, int(min(longest, seconds_left)))}s",
@@ -272,7 +277,7 @@ def _timeouts(candidate: Candidate, seconds_left: float) -> dict[str, str]:
 
 
 def _outcome(
-    run: _Run, candidate: Candidate, settled: Settled, measures: Measures
+    run: _Run, candidate: RebuildCandidate, settled: SettledRebuild, measures: Measures
 ) -> RebuildOutcome:
     """Clean up after a rebuild, check the new index, and tell."""
     remaining = drop_leftovers(run.connection, run.log)

@@ -20,7 +20,7 @@ from psycopg import sql
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.tables.need import (
     FREEZE_SHARE,
-    Plan,
+    MaintenancePlan,
     TableState,
     named_tables,
     table_states,
@@ -79,9 +79,11 @@ def _old_tables(tables: Sequence[TableState], named: Sequence[str]) -> list[Tabl
     return sorted(old, key=lambda table: (-table.age_share, table.qualified_name))
 
 
-def _plan(table: TableState) -> Plan:
+def _plan(table: TableState) -> MaintenancePlan:
     reason = f"ids at {table.age_share:.0%} of the age that forces a freeze"
-    return Plan(table, vacuum=True, freeze=True, analyze=False, reasons=(reason,), is_urgent=True)
+    return MaintenancePlan(
+        table, vacuum=True, freeze=True, analyze=False, reasons=(reason,), is_urgent=True
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Final
 from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError
-from ft_ops.maintenance.tables.need import Plan, TableState, table_state, table_states
+from ft_ops.maintenance.tables.need import MaintenancePlan, TableState, table_state, table_states
 from ft_ops.maintenance.tables.vacuum import TableOutcome, maintain_tables
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -87,7 +87,7 @@ def freeze_closed_partitions(
     for partition in waiting:
         _see(connection, partition.table, now)
     due = [c.table for c in closed if not c.waits_for and not c.is_done]
-    plans = [Plan(table, True, True, True, ("its month is over",)) for table in due]
+    plans = [MaintenancePlan(table, True, True, True, ("its month is over",)) for table in due]
     outcomes = [
         _settle(connection, outcome, now)
         for outcome in maintain_tables(connection, plans, deadline=deadline, clock=clock, log=log)

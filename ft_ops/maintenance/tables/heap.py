@@ -26,7 +26,7 @@ _CHUNK_OVERHEAD: Final = 24 + 4 + 4 + 4
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class HeapColumn:
     """A column of a table: its length, negative when it varies, its alignment, and its storage."""
 
     name: str
@@ -49,7 +49,7 @@ class StoredRow:
 
 
 def stored_row(
-    columns: Sequence[Column],
+    columns: Sequence[HeapColumn],
     widths: Sequence[int | None],
     *,
     attributes: int,
@@ -122,7 +122,7 @@ def _chunks(sample: Sequence[StoredRow]) -> Iterator[int]:
 
 
 def _tuple_bytes(
-    header: int, columns: Sequence[Column], widths: Sequence[int | None], moved: set[int]
+    header: int, columns: Sequence[HeapColumn], widths: Sequence[int | None], moved: set[int]
 ) -> int:
     offset = header
     for place, (column, width) in enumerate(zip(columns, widths, strict=True)):

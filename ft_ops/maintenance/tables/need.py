@@ -81,7 +81,7 @@ class TableState:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MaintenancePlan:
     """What one table needs, and why; ``reasons`` is empty when it needs nothing.
 
     An urgent freeze leaves the indexes as they are.
@@ -105,7 +105,9 @@ def table_state(connection: Connection, oid: int) -> TableState | None:
     return next(iter(_states(connection, oid)), None)
 
 
-def plan_tables(states: Iterable[TableState], named: Iterable[str], now: datetime) -> list[Plan]:
+def plan_tables(
+    states: Iterable[TableState], named: Iterable[str], now: datetime
+) -> list[MaintenancePlan]:
     """A plan for each table, the most urgent first; with names, for these alone.
 
     A name is that of a table in public, or qualified. A named table is vacuumed and analysed
@@ -157,18 +159,20 @@ def _short(table: TableState) -> str:
     return table.name if table.schema == "public" else table.qualified_name
 
 
-def _plan_named(table: TableState) -> Plan:
-    return Plan(table, vacuum=not table.is_parent, freeze=False, analyze=True, reasons=("named",))
+def _plan_named(table: TableState) -> MaintenancePlan:
+    return MaintenancePlan(
+        table, vacuum=not table.is_parent, freeze=False, analyze=True, reasons=("named",)
+    )
 
 
-def _plan(table: TableState, *, is_main: bool) -> Plan:
+def _plan(table: TableState, *, is_main: bool) -> MaintenancePlan:
     if table.is_parent:
         # Autovacuum never does, and the planner's figures for the whole come from nowhere else.
-        return Plan(table, False, False, True, ("autovacuum never analyses a parent",))
+        return MaintenancePlan(table, False, False, True, ("autovacuum never analyses a parent",))
     aging = _aging(table)
     vacuum = [*aging, *_vacuum_reasons(table, is_main=is_main)]
     analyze = _analyze_reasons(table, is_main=is_main)
-    return Plan(table, bool(vacuum), bool(aging), bool(analyze), (*vacuum, *analyze))
+    return MaintenancePlan(table, bool(vacuum), bool(aging), bool(analyze), (*vacuum, *analyze))
 
 
 def _aging(table: TableState) -> list[str]:
@@ -207,7 +211,7 @@ def _analyze_reasons(table: TableState, *, is_main: bool) -> list[str]:
     return []
 
 
-def _urgency(plan: Plan) -> tuple[bool, float, bool, float]:
+def _urgency(plan: MaintenancePlan) -> tuple[bool, float, bool, float]:
     return (
         not plan.freeze,
         -plan.table.age_share if plan.freeze else 0,

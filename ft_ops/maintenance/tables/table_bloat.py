@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from ft_ops.maintenance.tables.heap import (
     PAGE,
-    Column,
+    HeapColumn,
     StoredRow,
     heap_bytes,
     stored_row,
@@ -35,7 +35,7 @@ _TOO_SMALL: Final = 16 * PAGE
 
 
 @dataclass(frozen=True, slots=True)
-class TableState:
+class TableFiles:
     """One table. ``heap_bytes`` and ``toast_bytes`` are those of the main files alone."""
 
     oid: int
@@ -48,7 +48,7 @@ class TableState:
     fillfactor: int
     toast_target: int
     attributes: int
-    columns: tuple[Column, ...]
+    columns: tuple[HeapColumn, ...]
     locked: str = ""
 
     @property
@@ -67,7 +67,7 @@ class TableEstimate:
     ``problem`` says why nothing is known.
     """
 
-    table: TableState
+    table: TableFiles
     estimated_bytes: int | None
     is_certain: bool = False
     problem: str = ""
@@ -83,7 +83,7 @@ class TableEstimate:
         return self.reclaimable_bytes / self.table.bytes if self.table.bytes else 0.0
 
 
-_COLUMNS = TypeAdapter(tuple[Column, ...])
+_COLUMNS = TypeAdapter(tuple[HeapColumn, ...])
 
 
 def estimate_tables(
@@ -98,10 +98,10 @@ def estimate_tables(
     return sorted(estimates, key=lambda e: (-e.reclaimable_bytes, e.table.qualified_name))
 
 
-def table_states(connection: Connection) -> list[TableState]:
+def table_states(connection: Connection) -> list[TableFiles]:
     """Every table of the database's own, partitions one by one, by schema and name."""
 
-    def read(locked: Locked) -> list[TableState]:
+    def read(locked: Locked) -> list[TableFiles]:
         with connection.cursor(row_factory=kwargs_row(_state)) as cursor:
             found = cursor.execute(
                 statement("maintenance/tables_to_estimate"), {"locked": locked.oids}
@@ -111,7 +111,7 @@ def table_states(connection: Connection) -> list[TableState]:
     return beside_locks(connection, "states of tables", read)
 
 
-def _estimate(connection: Connection, table: TableState, chance: random.Random) -> TableEstimate:
+def _estimate(connection: Connection, table: TableFiles, chance: random.Random) -> TableEstimate:
     if table.locked:
         return TableEstimate(table, None, problem=table.locked)
     if table.bytes <= _TOO_SMALL or not table.columns:
@@ -155,7 +155,7 @@ def _is_certain(sample: Sequence[StoredRow], rows: float, seen: float, pages: fl
 
 
 def _widths(
-    connection: Connection, table: TableState, percent: float, share: float
+    connection: Connection, table: TableFiles, percent: float, share: float
 ) -> list[list[int | None]]:
     query = statement("maintenance/sample_widths").format(
         widths=sql.SQL(", ").join(_width(column) for column in table.columns),
@@ -165,7 +165,7 @@ def _widths(
     return [widths for (widths,) in rows]
 
 
-def _width(column: Column) -> sql.Composable:
+def _width(column: HeapColumn) -> sql.Composable:
     return sql.SQL("pg_column_size({})").format(_escaped(sql.Identifier(column.name)))
 
 
@@ -174,5 +174,5 @@ def _escaped(name: sql.Identifier) -> sql.Composable:
     return sql.SQL(name.as_string().replace("%", "%%"))
 
 
-def _state(*, columns: Sequence[object], **others: object) -> TableState:
-    return TableState(columns=_COLUMNS.validate_python(columns), **others)  # type: ignore[arg-type]
+def _state(*, columns: Sequence[object], **others: object) -> TableFiles:
+    return TableFiles(columns=_COLUMNS.validate_python(columns), **others)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from ft_ops.maintenance.tables.messages import (
 )
 from ft_ops.maintenance.tables.need import (
     FREEZE_SHARE,
-    Plan,
+    MaintenancePlan,
     TableState,
     plan_tables,
     table_state,
@@ -100,11 +100,11 @@ def vacuum_tables(
     The analysis of a parent covers its partitions, so these are judged after it.
     """
 
-    def plans(*, parents: bool) -> list[Plan]:
+    def plans(*, parents: bool) -> list[MaintenancePlan]:
         planned = plan_tables(table_states(connection), named, now)
         return [plan for plan in planned if plan.table.is_parent is parents]
 
-    def maintain(chosen: Sequence[Plan]) -> list[TableOutcome]:
+    def maintain(chosen: Sequence[MaintenancePlan]) -> list[TableOutcome]:
         return maintain_tables(connection, chosen, deadline=deadline, clock=clock, log=log)
 
     return [*maintain(plans(parents=True)), *maintain(plans(parents=False))]
@@ -112,7 +112,7 @@ def vacuum_tables(
 
 def maintain_tables(
     connection: Connection,
-    plans: Sequence[Plan],
+    plans: Sequence[MaintenancePlan],
     *,
     deadline: float,
     clock: Callable[[], float] = time.monotonic,
@@ -135,7 +135,7 @@ def maintain_tables(
     return [outcomes[plan.table.oid] for plan in plans]
 
 
-def planned(plans: Iterable[Plan]) -> list[TableOutcome]:
+def planned(plans: Iterable[MaintenancePlan]) -> list[TableOutcome]:
     """The outcomes of a dry run: what would be done, and why."""
     return [
         TableOutcome(
@@ -170,7 +170,7 @@ def refuse_failed(outcomes: Iterable[TableOutcome]) -> None:
 
 
 def _maintain(
-    connection: Connection, plan: Plan, seconds_left: float, clock: Callable[[], float]
+    connection: Connection, plan: MaintenancePlan, seconds_left: float, clock: Callable[[], float]
 ) -> TableOutcome:
     outcome = TableOutcome(plan.table, "done", _action(plan), plan.reasons)
     if not plan.reasons:
@@ -202,7 +202,9 @@ def _maintain(
     return outcome
 
 
-def _attempt(connection: Connection, plan: Plan, seconds_left: float) -> tuple[Result, str]:
+def _attempt(
+    connection: Connection, plan: MaintenancePlan, seconds_left: float
+) -> tuple[Result, str]:
     try:
         _execute(connection, plan, seconds_left)
     except psycopg.errors.QueryCanceled:
@@ -218,7 +220,7 @@ def _attempt(connection: Connection, plan: Plan, seconds_left: float) -> tuple[R
     return "done", ""
 
 
-def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
+def _execute(connection: Connection, plan: MaintenancePlan, seconds_left: float) -> None:
     options = list(_URGENT if plan.is_urgent else _FREEZE if plan.freeze else _VACUUM)
     name = "maintenance/vacuum"
     if not plan.vacuum:
@@ -238,7 +240,7 @@ def _execute(connection: Connection, plan: Plan, seconds_left: float) -> None:
 
 
 def _judged(
-    connection: Connection, plan: Plan, outcome: TableOutcome, notices: Sequence[Notice]
+    connection: Connection, plan: MaintenancePlan, outcome: TableOutcome, notices: Sequence[Notice]
 ) -> TableOutcome:
     """The outcome by the server's warnings, and by its own record of the table."""
     warned = {notice.meaning: notice.text for notice in notices if notice.meaning is not None}
@@ -286,7 +288,7 @@ def _xmin_holders(connection: Connection) -> str:
     return "; ".join(f"{holder}, {age:,} transactions old" for holder, age in rows)
 
 
-def _action(plan: Plan) -> str:
+def _action(plan: MaintenancePlan) -> str:
     vacuum = "freeze" if plan.freeze else "vacuum"
     return " and ".join(
         [*([vacuum] if plan.vacuum else []), *(["analyze"] if plan.analyze else [])]

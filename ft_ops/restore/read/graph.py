@@ -44,7 +44,7 @@ _HOLDS_OTHERS_CONTENT: Final = frozenset({"public.memory_books", "public.threads
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SubjectColumn:
     """A column as the catalog has it; ``type`` is format_type's spelling."""
 
     name: str
@@ -55,12 +55,12 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SubjectTable:
     """A table, or a partitioned one as a whole; ``key`` is empty without a primary key."""
 
     name: str
     key: tuple[str, ...]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, SubjectColumn]
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -91,7 +91,7 @@ class Catalog:
     ``alone``: months that are no partition; ``waiting_links``: the columns of links that wait.
     """
 
-    tables: Mapping[str, Table]
+    tables: Mapping[str, SubjectTable]
     foreign_keys: tuple[ForeignKey, ...]
     alone: tuple[str, ...]
     waiting_links: frozenset[str]
@@ -103,7 +103,7 @@ class Scope:
 
     subject: Subject
     catalog: Catalog
-    tables: tuple[Table, ...]
+    tables: tuple[SubjectTable, ...]
     owners: Mapping[str, tuple[ForeignKey, ...]]
     without_key: tuple[str, ...]
 
@@ -129,11 +129,13 @@ def read_catalog(connection: Connection) -> Catalog:
         f"{schema}.{name}": tuple(columns)
         for schema, name, columns in connection.execute(statement("restore/primary_keys"))
     }
-    columns: dict[str, dict[str, Column]] = {}
+    columns: dict[str, dict[str, SubjectColumn]] = {}
     for schema, name, *described in connection.execute(statement("restore/columns")):
-        column = Column(*described)
+        column = SubjectColumn(*described)
         columns.setdefault(f"{schema}.{name}", {})[column.name] = column
-    tables = {name: Table(name, keys.get(name, ()), found) for name, found in columns.items()}
+    tables = {
+        name: SubjectTable(name, keys.get(name, ()), found) for name, found in columns.items()
+    }
     with connection.cursor(row_factory=class_row(ForeignKey)) as cursor:
         found = cursor.execute(statement("restore/foreign_keys")).fetchall()
     foreign_keys = (

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.read.graph import Scope, Table
+from ft_ops.restore.read.graph import Scope, SubjectTable
 from ft_ops.restore.read.sides import Ids, Side, with_owners
 
 MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
@@ -21,7 +21,7 @@ MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
 class Copied:
     """The rows that the copy has of one table. ``columns``: those that both sides have."""
 
-    table: Table
+    table: SubjectTable
     rows: sql.Identifier
     columns: tuple[str, ...]
 
@@ -74,7 +74,9 @@ def copy_rows(copy: Side, live: Side, scope: Scope, ids: Ids) -> dict[str, Copie
     }
 
 
-def _load(copy: Side, live: Connection, table: Table, name: str, scope: Scope, ids: Ids) -> Copied:
+def _load(
+    copy: Side, live: Connection, table: SubjectTable, name: str, scope: Scope, ids: Ids
+) -> Copied:
     known = copy.columns(table.name) if copy.has(table.name) else {}
     columns = tuple(
         column.name

@@ -14,10 +14,10 @@ from ft_ops.restore.read.graph import (
     LINKS,
     SEGMENTS,
     Catalog,
-    Column,
     ForeignKey,
     Scope,
-    Table,
+    SubjectColumn,
+    SubjectTable,
     identifier,
     read_catalog,
 )
@@ -43,11 +43,11 @@ class Side:
     def has(self, table: str) -> bool:
         return table in self.catalog.tables
 
-    def columns(self, table: str) -> Mapping[str, Column]:
+    def columns(self, table: str) -> Mapping[str, SubjectColumn]:
         return self.catalog.tables[table].columns
 
     def rows(
-        self, table: Table, columns: Sequence[str], *, waiting: bool = False
+        self, table: SubjectTable, columns: Sequence[str], *, waiting: bool = False
     ) -> sql.Composable:
         """The rows of a table as a relation: of segments, those of every month, wherever it is.
 
@@ -75,7 +75,7 @@ class Side:
             )
         return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(parts))
 
-    def _part(self, name: str, columns: Sequence[str], table: Table) -> sql.Composable:
+    def _part(self, name: str, columns: Sequence[str], table: SubjectTable) -> sql.Composable:
         """A table's columns in one order; one that this table lacks is empty there."""
         return sql.SQL("SELECT {} FROM {}").format(
             _listed(columns, self.columns(name), table), identifier(name)
@@ -100,7 +100,7 @@ class Side:
         return found
 
     def _keys(
-        self, table: Table, scope: Scope, known: Ids, key: tuple[str, ...]
+        self, table: SubjectTable, scope: Scope, known: Ids, key: tuple[str, ...]
     ) -> Iterable[tuple[str, ...]]:
         """Those of the rows that hang on known ones, and on rows of their own table."""
         key = key or table.key
@@ -119,7 +119,7 @@ class Side:
             found |= now
             ids[table.name] = frozenset(found)
 
-    def belongs(self, table: Table, scope: Scope, ids: Ids, alias: str) -> sql.Composable:
+    def belongs(self, table: SubjectTable, scope: Scope, ids: Ids, alias: str) -> sql.Composable:
         """A condition: whether a row is the subject's, by what it hangs on."""
         conditions = [
             among(alias, owner, scope, ids.get(owner.parent, ()))
@@ -152,7 +152,7 @@ def among(
 
 
 def _one_of(
-    alias: str, columns: Sequence[str], parent: Table, ids: Collection[tuple[str, ...]]
+    alias: str, columns: Sequence[str], parent: SubjectTable, ids: Collection[tuple[str, ...]]
 ) -> sql.Composable:
     types = [parent.columns[name].type for name in parent.key]
     lists = [sql.Literal(list(values)) for values in zip(*sorted(ids), strict=True)] or [
@@ -170,13 +170,13 @@ def _one_of(
     )
 
 
-def with_owners(scope: Scope, table: Table, columns: Sequence[str]) -> list[str]:
+def with_owners(scope: Scope, table: SubjectTable, columns: Sequence[str]) -> list[str]:
     """Columns of a table, with those by which its rows hang on others."""
     owning = (name for owner in scope.owners[table.name] for name in owner.columns)
     return list(dict.fromkeys((*columns, *owning)))
 
 
-def _listed(columns: Sequence[str], there: Container[str], table: Table) -> sql.Composable:
+def _listed(columns: Sequence[str], there: Container[str], table: SubjectTable) -> sql.Composable:
     chosen = (
         sql.Identifier(column)
         if column in there

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from psycopg import sql
 
-from ft_ops.restore.read.graph import KEYS, SEGMENTS, ForeignKey, Scope, Table
+from ft_ops.restore.read.graph import KEYS, SEGMENTS, ForeignKey, Scope, SubjectTable
 from ft_ops.restore.read.rows import Copied
 from ft_ops.restore.read.sides import Ids, among
 
@@ -18,14 +18,14 @@ _BOOKS = "public.memory_books"
 _THREADS = "public.threads"
 
 
-def ends_of(scope: Scope, table: Table) -> list[ForeignKey]:
+def ends_of(scope: Scope, table: SubjectTable) -> list[ForeignKey]:
     """The references of a table to the segments of its rows, in the order of its columns."""
     places = list(table.columns)
     ends = [owner for owner in scope.owners[table.name] if owner.parent == KEYS]
     return sorted(ends, key=lambda end: places.index(end.columns[0]))
 
 
-def is_shared(scope: Scope, table: Table) -> bool:
+def is_shared(scope: Scope, table: SubjectTable) -> bool:
     """Whether rows of a table belong to more than one segment."""
     return len(ends_of(scope, table)) > 1
 
