@@ -26,6 +26,7 @@ SHARED = {
     "ops.metric_samples": {"health", "schema"},
 }
 """Relations that more than one room's SQL may name, and those rooms."""
+ROOT = Path(ft_ops.__file__).parent
 NO_ROOMS = {"migrations", "queries", "roles"}
 
 
@@ -58,13 +59,41 @@ def test_no_module_imports_what_imports_it() -> None:
     assert sorted(after) == []
 
 
+def test_a_face_exports_no_name_that_is_also_a_module_of_its_folder() -> None:
+    """``from ft_ops.sandbox import x`` would be the one or the other by the order of imports."""
+    faces = list(ROOT.rglob("__init__.py"))
+    shadowed = {
+        str(face.relative_to(ROOT)): names
+        for face in faces
+        if (names := _exported(face) & {path.stem for path in face.parent.iterdir()})
+    }
+    assert shadowed == {}
+    assert len(faces) > 30
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """What two rooms call the same is taken for the same by who reads one after the other."""
+    places = defaultdict(list)
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+    assert len(places) > 300
+
+
 def test_what_dagster_shows_in_bytes_and_seconds_has_its_unit() -> None:
     """``orchestration.metadata.table`` gives the columns of a table theirs."""
-    root = Path(ft_ops.__file__).parent
-    modules = [path for path in root.rglob("*.py") if "import dagster as dg" in path.read_text()]
-    bare = [f"{path.relative_to(root)}:{line}" for path in modules for line in _bare(path)]
+    modules = [path for path in ROOT.rglob("*.py") if "import dagster as dg" in path.read_text()]
+    bare = [f"{path.relative_to(ROOT)}:{line}" for path in modules for line in _bare(path)]
     assert bare == []
     assert len(modules) > 20
+
+
+def _exported(face: Path) -> set[str]:
+    tree = ast.parse(face.read_text())
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return {name.asname or name.name for node in imports for name in node.names}
 
 
 def _bare(path: Path) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
-from ft_ops.archive.cancel import cancel
+from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.hold.holds import LegalHold, add_hold, list_holds, release_hold
 from ft_ops.archive.hold.lines import hold_lines

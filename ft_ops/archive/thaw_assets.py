@@ -6,7 +6,7 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.archive.cancel import cancel
+from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.month.content import archived_name
 from ft_ops.archive.month.states import TO_LOAD
 from ft_ops.archive.month.thaws import Thaw, open_thaw

@@ -1,5 +1,5 @@
 """The page for the morning, and the same figures for Prometheus."""
 
-from ft_ops.overview.page import Picture, page
+from ft_ops.overview.morning_page import Picture, page
 
 __all__ = ["Picture", "page"]

@@ -20,7 +20,7 @@ from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.orchestration.status import standings as dagsters_standings
-from ft_ops.overview.page import Picture, page
+from ft_ops.overview.morning_page import Picture, page
 from ft_ops.overview.prometheus import STANDING_METRIC, push, registry_of, write_textfile
 from ft_ops.overview.rooms import ask_rooms
 from ft_ops.pg.connect import Connection

@@ -10,9 +10,9 @@ from ft_ops.months import Month
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.partitions.coverage import Coverage, archived_months, coverage, wanted_months
 from ft_ops.partitions.create import PARENTS
 from ft_ops.partitions.ensure import work_on_months
+from ft_ops.partitions.month_coverage import Coverage, archived_months, coverage, wanted_months
 from ft_ops.settings import Settings
 
 ASSET_KEYS = {parent: dg.AssetKey(f"{parent}_partitions") for parent in PARENTS}

@@ -32,7 +32,7 @@ from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class DetachedTable:
     """A relation that bears the name of a month and is not attached to its parent."""
 
     name: str
@@ -40,49 +40,49 @@ class Stray:
     attached_to: str | None
 
 
-def strays_of(connection: Connection, parent: str) -> dict[str, Stray]:
+def detached_tables_of(connection: Connection, parent: str) -> dict[str, DetachedTable]:
     """What stands alone under the name of a month of ``parent``, by name."""
-    with connection.cursor(row_factory=class_row(Stray)) as cursor:
+    with connection.cursor(row_factory=class_row(DetachedTable)) as cursor:
         cursor.execute(statement("partitions/standing_alone"), {"parent": parent})
-        return {stray.name: stray for stray in cursor}
+        return {detached.name: detached for detached in cursor}
 
 
-def attach_stray(
+def attach_detached(
     connection: Connection,
     parent: str,
     month: Month,
-    stray: Stray,
+    detached: DetachedTable,
     *,
     log: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Literal["attached", "replaced"]:
-    """Attach ``stray`` as the partition of ``month``; Refused when that is not provably right.
+    """Attach ``detached`` as the partition of ``month``; Refused when that is not provably right.
 
     An empty table of another shape is replaced. One with rows must have the parent's columns and
     constraints; each row must lie within the month, belong to a living thread and user, have its
     key, and be in no archived month. While that is examined nobody writes to it (a trigger
     refuses), and no lock is held: thread deletions go on and take their keys along.
     """
-    if stray.kind != "table" or stray.attached_to is not None:
-        raise _refusal(stray.name, parent, month, _what_it_is(stray))
-    differences = _shape_differences(connection, parent, stray.name)
-    if differences and is_empty(connection, stray.name):
-        _replace_empty(connection, parent, month, stray.name, sleep=sleep)
-        log(f"replaced {stray.name}, which was empty and of another shape")
+    if detached.kind != "table" or detached.attached_to is not None:
+        raise _refusal(detached.name, parent, month, _what_it_is(detached))
+    differences = _shape_differences(connection, parent, detached.name)
+    if differences and is_empty(connection, detached.name):
+        _replace_empty(connection, parent, month, detached.name, sleep=sleep)
+        log(f"replaced {detached.name}, which was empty and of another shape")
         return "replaced"
     if differences:
-        raise _refusal(stray.name, parent, month, "; ".join(differences))
-    _freeze(connection, parent, stray.name, sleep=sleep)
+        raise _refusal(detached.name, parent, month, "; ".join(differences))
+    _freeze(connection, parent, detached.name, sleep=sleep)
     try:
-        wrong = _why_wrong(connection, parent, month, stray.name, sleep=sleep)
+        wrong = _why_wrong(connection, parent, month, detached.name, sleep=sleep)
         if wrong is not None:
-            raise _refusal(stray.name, parent, month, wrong)
-        orphaned_keys = _delete_orphaned_keys(connection, parent, month, stray.name)
-        _attach(connection, parent, month, stray.name, orphaned_keys, sleep=sleep)
+            raise _refusal(detached.name, parent, month, wrong)
+        orphaned_keys = _delete_orphaned_keys(connection, parent, month, detached.name)
+        _attach(connection, parent, month, detached.name, orphaned_keys, sleep=sleep)
     except Refused:
-        _patiently(connection, stray.name, lambda: _unfreeze(connection, stray.name), sleep)
+        _patiently(connection, detached.name, lambda: _unfreeze(connection, detached.name), sleep)
         raise
-    log(f"attached {stray.name}, which stood alone")
+    log(f"attached {detached.name}, which stood alone")
     return "attached"
 
 
@@ -94,10 +94,10 @@ def _refusal(name: str, parent: str, month: Month, cause: str) -> Refused:
     )
 
 
-def _what_it_is(stray: Stray) -> str:
-    if stray.attached_to is not None:
-        return f"it is a partition of {stray.attached_to}"
-    return f"it is a {stray.kind}"
+def _what_it_is(detached: DetachedTable) -> str:
+    if detached.attached_to is not None:
+        return f"it is a partition of {detached.attached_to}"
+    return f"it is a {detached.kind}"
 
 
 def _shape_differences(connection: Connection, parent: str, name: str) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
-from ft_ops.partitions.coverage import misplaced, months_at_work, pending_detach
 from ft_ops.partitions.create import create_partition, partition_name
-from ft_ops.partitions.detached_tables import attach_stray, strays_of
+from ft_ops.partitions.detached_tables import attach_detached, detached_tables_of
+from ft_ops.partitions.month_coverage import misplaced, months_at_work, pending_detach
 from ft_ops.partitions.realign import months_within, replace_misplaced
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection, takes_statements
@@ -77,7 +77,7 @@ def work_on_months(
     replaced = frozenset(month for found in replacing.results for month in found)
     partitions = partitions_of(connection, parent)
     existing = {p.month: p.name for p in partitions if not p.is_detaching}
-    strays = strays_of(connection, parent)
+    detached = detached_tables_of(connection, parent)
     in_the_way = [p for p in partitions if p.month is None or p.is_detaching]
     left_alone = months_at_work(connection, parent)
     pace = pace_beside_others(connection, SHARE_BESIDE_OTHERS, sleep=sleep)
@@ -87,11 +87,11 @@ def work_on_months(
         if month in existing:
             action: Action = "replaced" if month in replaced else "existing"
             return PartitionOutcome(month, existing[month], action)
-        if name in strays and month in left_alone:
+        if name in detached and month in left_alone:
             return PartitionOutcome(month, name, "left to the archive")
         _refuse_overlap(connection, parent, month, in_the_way)
-        if name in strays:
-            did = attach_stray(connection, parent, month, strays[name], log=log, sleep=sleep)
+        if name in detached:
+            did = attach_detached(connection, parent, month, detached[name], log=log, sleep=sleep)
             return PartitionOutcome(month, name, did)
         create_partition(connection, parent, month, pace=pace, sleep=sleep)
         return PartitionOutcome(month, name, "created")

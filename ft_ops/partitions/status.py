@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
-from ft_ops.partitions.coverage import coverage, wanted_months
 from ft_ops.partitions.create import PARENTS
+from ft_ops.partitions.month_coverage import coverage, wanted_months
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
 from ft_ops.standing import Standing, Status, asked

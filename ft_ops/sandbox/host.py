@@ -30,8 +30,8 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import sql_root, statement
-from ft_ops.sandbox.object_store import object_store
-from ft_ops.sandbox.sandbox import (
+from ft_ops.sandbox.moto_server import object_store
+from ft_ops.sandbox.servers import (
     APPLICATION_DATABASE,
     DAGSTER_DATABASE,
     DAGSTER_ROLE,

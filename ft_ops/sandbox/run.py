@@ -16,7 +16,7 @@ from types import MappingProxyType
 import click
 
 from ft_ops.errors import OpsError
-from ft_ops.sandbox.sandbox import sandbox
+from ft_ops.sandbox.servers import sandbox
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ft_ops.archive.cancel import cancel
+from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.ledger import generations

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from ft_ops.sandbox.object_store import object_store
+from ft_ops.sandbox.moto_server import object_store
 
 BODY = bytes(100_000)
 """Long enough to be kept in a file."""

@@ -74,15 +74,15 @@ def serve() -> None:
     from moto.s3.models import FakeBucket, FakeKey
     from moto.server import ThreadedMotoServer
 
-    class Listed(FakeKey):
+    class ListedVersion(FakeKey):
         """An object's version in a listing, which leaves the version's body alone."""
 
         def dispose(self, garbage: bool = False) -> None:
             pass
 
-    def listed(version: FakeKey, _: object) -> Listed:
+    def listed(version: FakeKey, _: object) -> ListedVersion:
         # Not by FakeKey's own way, which remembers each one for good.
-        twin = object.__new__(Listed)
+        twin = object.__new__(ListedVersion)
         vars(twin).update(vars(version))
         return twin
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.partitions.create import is_empty, partition_name
-from ft_ops.partitions.detached_tables import Stray, strays_of
+from ft_ops.partitions.detached_tables import DetachedTable, detached_tables_of
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -134,22 +134,22 @@ def _findings(
         elif partition.month is None:
             yield misplaced(connection, parent, partition)
     at_work = {partition_name(parent, month) for month in months_at_work(connection, parent)}
-    for stray in strays_of(connection, parent).values():
-        yield _standing_alone(parent, stray, at_work=stray.name in at_work)
+    for detached in detached_tables_of(connection, parent).values():
+        yield _standing_alone(parent, detached, at_work=detached.name in at_work)
 
 
-def _standing_alone(parent: str, stray: Stray, *, at_work: bool) -> PartitionFault:
+def _standing_alone(parent: str, detached: DetachedTable, *, at_work: bool) -> PartitionFault:
     if at_work:
         return PartitionFault(
-            stray.name,
+            detached.name,
             "an archive run detached it and has not ended",
             "materialize archived_content_segments for that month: it goes on where that run "
             "stopped",
         )
     return PartitionFault(
-        stray.name,
-        f"a {stray.kind} of that name stands alone, attached to "
-        f"{stray.attached_to or 'nothing'} instead of {parent}",
+        detached.name,
+        f"a {detached.kind} of that name stands alone, attached to "
+        f"{detached.attached_to or 'nothing'} instead of {parent}",
         f"materialize {parent}_partitions for that month: it is attached if it provably is that "
         "month, and the run says what speaks against it otherwise",
     )
