@@ -233,21 +233,38 @@ def describe(url: str) -> str:
     return f"{user}{parts.get('host') or 'local'}{port}/{parts.get('dbname') or ''}"
 
 
-def place(url: str) -> tuple[str, str, str] | None:
-    """Host, port and database that a connection string names, to be compared; None if unreadable.
+def same_database(one: str, other: str) -> bool:
+    """Whether two connection strings name one database, however each is written.
 
-    Two names of one host are not seen to be one.
+    False for one that can't be read. Two names of one host are not seen to be one.
     """
-    if unreadable(url):
-        return None
-    parts = conninfo.conninfo_to_dict(url)
-    host = str(parts.get("host") or "")
-    database = parts.get("dbname") or parts.get("user") or ""
-    return (
-        ("" if is_local(parts) and not host.startswith("/") else host),
-        str(parts.get("port") or "5432"),
-        str(database),
+    if unreadable(one) or unreadable(other):
+        return False
+    named = [conninfo.conninfo_to_dict(url) for url in (one, other)]
+    databases = {_given(parts, "dbname") or _given(parts, "user") for parts in named}
+    servers = [_servers(parts) for parts in named]
+    return len(databases) == 1 and not servers[0].isdisjoint(servers[1])
+
+
+def _servers(parts: Mapping[str, object]) -> frozenset[tuple[str, str]]:
+    """Host and port of every server that a connection string names."""
+    hosts = (str(parts.get("hostaddr") or "") or _given(parts, "host")).split(",")
+    ports = (_given(parts, "port") or "5432").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    return frozenset(
+        (_host(host.strip()), port or "5432") for host, port in zip(hosts, ports, strict=False)
     )
+
+
+def _host(name: str) -> str:
+    if name.startswith(("/", "@")):
+        return name.rstrip("/")
+    return "" if is_local({"host": name}) else name.lower().rstrip(".")
+
+
+def _given(parts: Mapping[str, object], name: str) -> str:
+    """A part of a connection string, or what libpq takes instead of it."""
+    return str(parts.get(name) or _default(name))
 
 
 def _escaped(value: str) -> str:

@@ -8,11 +8,12 @@ its server process was seen to be its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from ft_ops.errors import OpsError
@@ -34,10 +35,21 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "extra_float_digits": "1",
         "bytea_output": "hex",
         "standard_conforming_strings": "on",
+        # A NULL in an array that a driver sends as text would arrive as the word.
+        "array_nulls": "on",
+        "transform_null_equals": "off",
         # So are the catalog's own texts.
         "quote_all_identifiers": "off",
         # A policy that would hide rows from us is an error, never a shorter archive.
         "row_security": "off",
+        # A limit on what an index finds leaves out rows by chance.
+        "gin_fuzzy_search_limit": "0",
+        # Whoever tries again looks at what the others have done meanwhile, and nothing of ours is
+        # made to be ended by a conflict of two that read.
+        "default_transaction_isolation": "read committed",
+        "default_transaction_deferrable": "off",
+        # What VACUUM did and why it could not is told by its messages.
+        "client_min_messages": "notice",
         "lock_timeout": "5s",
         # A time-out of the role is for the application's short statements. What of ours has to
         # end after a while sets its own.
@@ -57,9 +69,17 @@ SESSION: Mapping[str, str] = MappingProxyType(
 _SINCE: Final[Mapping[int, Mapping[str, str]]] = {170000: {"transaction_timeout": "0"}}
 """Settings that only newer servers know: a server refuses a session that asks for others."""
 
-_AS_IT_IS: Final[Mapping[str, str]] = {"session_replication_role": "origin"}
-"""Only a superuser may set it, and a role may have been given another: no trigger and no foreign
-key would fire."""
+_AS_IT_IS: Final[Mapping[str, str]] = {
+    # No trigger and no foreign key would fire.
+    "session_replication_role": "origin",
+    # A damaged page would be read as an empty one: rows would be missing from an archive that is
+    # proven all the same, as the proof reads them no better, and then be deleted.
+    "zero_damaged_pages": "off",
+    "ignore_checksum_failure": "off",
+    # The catalog itself could be changed by a slip.
+    "allow_system_table_mods": "off",
+}
+"""Only a superuser may set these, and a role or the server may have been given another value."""
 
 _READ_BACK: Final = """
 SELECT
@@ -112,11 +132,58 @@ def require_pinned(connection: Connection, wanted: Mapping[str, str], place: str
     if row[0] != connection.info.backend_pid:
         raise refused_for_pooler(place, "it lends us a session of its own", lost)
     if lost:
-        raise OpsError(
-            f"database {place}",
-            cause=f"the session is not as it was asked for: {'; '.join(lost)}",
-            next_step=f"{_DIRECTLY}; or take back what the server or the role sets instead",
+        raise _refused(place, lost)
+
+
+def differing(wanted: Mapping[str, str]) -> sql.Composed:
+    """A query for the settings that are not as they were asked for, one a row, in words.
+
+    For a driver other than psycopg, whose session can't be given to `require_pinned`. The values
+    are written as the server writes them.
+    """
+    expected = {**wanted, **_AS_IT_IS}
+    return sql.SQL(
+        "SELECT asked.name || ' is ' || coalesce(current_setting(asked.name, true), 'unknown')"
+        " || ', not ' || asked.value FROM (VALUES {}) AS asked (name, value)"
+        " WHERE current_setting(asked.name, true) IS DISTINCT FROM asked.value"
+    ).format(
+        sql.SQL(", ").join(
+            sql.SQL("({}, {})").format(sql.Literal(name), sql.Literal(value))
+            for name, value in expected.items()
         )
+    )
+
+
+LATE: Final = (
+    "SELECT set_config(late.name, late.value, false)"
+    " FROM (VALUES ('transaction_timeout', '0'), ('synchronous_commit', 'on'))"
+    " AS late (name, value)"
+    " JOIN pg_settings AS known ON known.name = late.name"
+    " WHERE late.name <> 'synchronous_commit' OR known.setting = 'off'"
+)
+"""What `require_pinned` sets in a session that has begun, for a driver other than psycopg."""
+
+
+def refuse_lost(place: str, lost: Sequence[str]) -> None:
+    """Refuse a session in which `differing` has found something."""
+    if lost:
+        raise _refused(place, lost)
+
+
+def _refused(place: str, lost: Sequence[str]) -> OpsError:
+    """What is said of a session that is PostgreSQL's own, and not as it was asked for."""
+    forced = [name for name in _AS_IT_IS if any(f"{name} is " in told for told in lost)]
+    reset = " and ".join(f"RESET {name}" for name in forced)
+    return OpsError(
+        f"database {place}",
+        cause=f"the session is not as it was asked for: {'; '.join(lost)}",
+        next_step=(
+            f"see pg_settings for where it is set; then ALTER ROLE or ALTER DATABASE … {reset}, or "
+            "take it out of the server's configuration"
+            if forced
+            else f"{_DIRECTLY}; or take back what the server or the role sets instead"
+        ),
+    )
 
 
 def refused_for_pooler(place: str, why: str, lost: list[str] | None = None) -> OpsError:

@@ -37,6 +37,7 @@ class AlertSettings(RoomSettings):
     alert_repeat_hours: float = Field(
         default=20.0,
         gt=0,
+        le=8_760,
         description="The same failure is not told again within so many hours.",
     )
     heartbeat_url: Annotated[SecretStr, AfterValidator(_web_secret)] | None = Field(

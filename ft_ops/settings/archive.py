@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, RoomSettings, folder
+from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder
 
 
 class ArchiveSettings(RoomSettings):
     """The archive's settings."""
 
-    archive_bucket: str | None = Field(
+    archive_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None, description="The versioned bucket of the archive."
     )
     archive_prefix: Annotated[str, AfterValidator(folder)] = Field(
@@ -26,7 +26,10 @@ class ArchiveSettings(RoomSettings):
         default="DEEP_ARCHIVE", description="Where a month's objects go once it is proven."
     )
     retention_years: int = Field(
-        default=7, ge=1, description="A month is due for the archive this many years after its end."
+        default=7,
+        ge=1,
+        le=100,
+        description="A month is due for the archive this many years after its end.",
     )
     archive_part_bytes: int = Field(
         default=256 << 20,
@@ -49,7 +52,7 @@ class ArchiveSettings(RoomSettings):
         "anyone before its end, not even for an erasure.",
     )
     archive_lock_days: int = Field(
-        default=365, ge=1, description="Days from the proof that an Object Lock lasts."
+        default=365, ge=1, le=36_500, description="Days from the proof that an Object Lock lasts."
     )
     archive_prices_file: Path | None = Field(
         default=None, description="A price list of your own for thaws, as JSON."
@@ -66,30 +69,38 @@ class ArchiveSettings(RoomSettings):
         "its ends.",
     )
     thaw_days: int = Field(
-        default=14, ge=1, description="Days that a thawed month stays in the database."
+        default=14, ge=1, le=3_650, description="Days that a thawed month stays in the database."
     )
     longest_snapshot_seconds: int = Field(
         default=300,
         ge=1,
+        le=604_800,
         description="A transaction open for longer is named as a blocker before a detach.",
     )
     purge_enabled: bool = Field(
         default=False, description="Whether proven months may be removed from the database at all."
     )
     purge_grace_days: int = Field(
-        default=30, ge=0, description="Days between a month's proof and its purge."
+        default=30, ge=0, le=36_500, description="Days between a month's proof and its purge."
     )
     purge_pause_latency_ms: float = Field(
         default=20.0,
         gt=0,
+        le=60_000,
         description="A purge pauses while a small query of the application's kind takes longer, "
         "or five times longer than it did at the start, whichever is more.",
     )
     purge_pause_replication_lag_seconds: float = Field(
-        default=10.0, gt=0, description="A purge pauses while a replica lags further behind."
+        default=10.0,
+        gt=0,
+        le=604_800,
+        description="A purge pauses while a replica lags further behind.",
     )
     purge_longest_pause_seconds: float = Field(
-        default=900.0, ge=0, description="Pauses of one purge, added up, before it gives up."
+        default=900.0,
+        ge=0,
+        le=604_800,
+        description="Pauses of one purge, added up, before it gives up.",
     )
 
     def require_archive_bucket(self) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, RoomSettings, folder
+from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder
 
 
 class BackupSettings(RoomSettings):
@@ -17,7 +17,7 @@ class BackupSettings(RoomSettings):
     backup_provider: Literal["barman", "rds"] | None = Field(
         default=None, description="Who takes the backups: barman-cloud, or Amazon RDS."
     )
-    backup_bucket: str | None = Field(
+    backup_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None,
         description="The versioned bucket of backups, WAL, restore points, dumps, certificates.",
     )
@@ -33,17 +33,22 @@ class BackupSettings(RoomSettings):
     rto_minutes: float | None = Field(
         default=None,
         gt=0,
+        le=525_600,
         description="Within so many minutes a destroyed database must be back (recovery time "
         "objective); drills measure it. Unset: there is no target.",
     )
     rpo_minutes: float | None = Field(
         default=None,
         gt=0,
+        le=525_600,
         description="At most so many of the last minutes may be lost with a destroyed database "
         "(recovery point objective); drills measure it. Unset: there is no target.",
     )
     backup_timeout_minutes: int = Field(
-        default=360, ge=1, description="How long a full backup, a restore or a dump may take."
+        default=360,
+        ge=1,
+        le=10_080,
+        description="How long a full backup, a restore or a dump may take.",
     )
     wal_spool: Path | None = Field(
         default=None,
@@ -51,29 +56,37 @@ class BackupSettings(RoomSettings):
         "Unset where archive_command ships them itself.",
     )
     wal_arrival_seconds: int = Field(
-        default=900, ge=1, description="How long a segment may take to arrive in the bucket."
+        default=900,
+        ge=1,
+        le=604_800,
+        description="How long a segment may take to arrive in the bucket.",
     )
     wal_lag_seconds: int = Field(
         default=900,
         ge=1,
+        le=604_800,
         description="How far the archived log may be behind the server. archive_timeout must be "
         "shorter, or quiet hours look like a lag.",
     )
     backup_keep_days: int = Field(
-        default=7, ge=1, description="Days whose first verified full is kept."
+        default=7, ge=1, le=36_500, description="Days whose first verified full is kept."
     )
     backup_keep_weeks: int = Field(
-        default=4, ge=1, description="ISO weeks whose first verified full is kept."
+        default=4, ge=1, le=5_200, description="ISO weeks whose first verified full is kept."
     )
     backup_keep_months: int = Field(
-        default=12, ge=1, description="Months whose first verified full is kept."
+        default=12, ge=1, le=1_200, description="Months whose first verified full is kept."
     )
     backup_floor: int = Field(
-        default=3, ge=1, description="Verified fulls below which retention deletes nothing."
+        default=3,
+        ge=1,
+        le=1_000,
+        description="Verified fulls below which retention deletes nothing.",
     )
     backup_stale_hours: int = Field(
         default=48,
         ge=1,
+        le=8_760,
         description="Retention deletes nothing while the newest verified full is older.",
     )
     backup_retention_apply: bool = Field(
@@ -90,11 +103,14 @@ class BackupSettings(RoomSettings):
         default=None,
         description="The KMS key there (ARN or alias) for copies of encrypted RDS snapshots.",
     )
-    dr_bucket: str | None = Field(
+    dr_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None, description="The bucket there that the backup bucket is replicated to."
     )
     dr_lag_hours: int = Field(
-        default=26, ge=1, description="How old the newest copy for disaster recovery may be."
+        default=26,
+        ge=1,
+        le=8_760,
+        description="How old the newest copy for disaster recovery may be.",
     )
     drill_folder: Path | None = Field(
         default=None,

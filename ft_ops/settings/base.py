@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
+
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}|arn:[^\s/]+(?:[:/][A-Za-z0-9._-]+)+")
+"""What boto3 takes for a bucket: some are older than today's rules for their names."""
+
+_BETWEEN_NAMES: Final = re.compile(r"\s*,\s*")
+"""A list may be written over several lines."""
+
+_MOST_NAMED: Final = 10_000_000.0
 
 GlacierClass = Literal["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]
 
@@ -28,6 +36,29 @@ class RoomSettings(BaseSettings):
         env_ignore_empty=True,
         allow_inf_nan=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_meant(cls, given: object) -> object:
+        """Without the spaces and the line end that a file or a console has left around a value.
+
+        What is nothing but spaces is as good as none. A ValueError names a variable with a
+        character in it that nobody sees, or one that is no text.
+        """
+        if not isinstance(given, Mapping):
+            return given
+        kept = {
+            name: value.strip() if isinstance(value, str) else value
+            for name, value in given.items()
+        }
+        unseen = [
+            f"FT_{name.upper()}: it holds a character that is no text"
+            for name, value in kept.items()
+            if isinstance(value, str) and not _BETWEEN_NAMES.sub(",", value).isprintable()
+        ]
+        if unseen:
+            raise ValueError("; ".join(unseen))
+        return {name: value for name, value in kept.items() if value != ""}
 
 
 def month(value: object) -> object:
@@ -58,8 +89,11 @@ def named_sizes(value: object) -> object:
             sizes[name] = float(number)
         except ValueError:
             sizes[name] = 0.0
-        if not name or not 0 < sizes[name] < math.inf:
-            raise ValueError(f"it needs a name, an equals sign and a number above 0, not {part!r}")
+        if not name or not 0 < sizes[name] <= _MOST_NAMED:
+            raise ValueError(
+                "it needs a name, an equals sign and a number above 0, to "
+                f"{_MOST_NAMED:.0f}, not {part!r}"
+            )
     return sizes
 
 
@@ -68,6 +102,13 @@ def folder(prefix: str) -> str:
     if prefix != prefix.strip("/"):
         raise ValueError("it begins or ends with a slash")
     return prefix
+
+
+def bucket(name: str) -> str:
+    """A bucket's name or an access point's ARN, or a ValueError."""
+    if not _BUCKET.fullmatch(name):
+        raise ValueError("it is no bucket's name: neither a URL nor a path")
+    return name
 
 
 def url_of(*schemes: str) -> Callable[[str], str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from os.path import abspath
 from typing import Self
 
 from pydantic import ValidationError, model_validator
 
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import place
+from ft_ops.pg.connect import same_database
 from ft_ops.settings.alerting import AlertSettings
 from ft_ops.settings.archive import ArchiveSettings
 from ft_ops.settings.backups import BackupSettings
@@ -36,32 +37,68 @@ class Settings(
     @model_validator(mode="after")
     def _that_must_differ(self) -> Self:
         """What is one where there have to be two, in a ValueError that quotes no URL."""
-        problems = []
-        if self.database_url is not None and self.dagster_database_url is not None:
-            application = place(self.database_url.get_secret_value())
-            dagsters = self.dagster_database_url.get_secret_value().replace("+psycopg2", "", 1)
-            if application is not None and application == place(dagsters):
-                problems.append(
-                    "FT_DAGSTER_DATABASE_URL: it names the database of FT_DATABASE_URL, and "
-                    "Dagster needs one of its own"
-                )
-        if self.evidence_prefix == self.archive_prefix:
-            problems.append(
-                "FT_EVIDENCE_PREFIX: it is the folder of FT_ARCHIVE_PREFIX, and the chain needs "
-                "one of its own"
+        problems = [
+            f"FT_{name.upper()}: it {why}"
+            for name, is_one, why in (
+                (
+                    "dagster_database_url",
+                    self._is_dagsters_database(),
+                    "names the database of FT_DATABASE_URL, and Dagster needs one of its own",
+                ),
+                (
+                    "evidence_prefix",
+                    self.evidence_prefix == self.archive_prefix,
+                    "is the folder of FT_ARCHIVE_PREFIX, and the chain needs one of its own",
+                ),
+                (
+                    "backup_bucket",
+                    _same(self.archive_bucket, self.backup_bucket),
+                    (
+                        "is the bucket of FT_ARCHIVE_BUCKET, whose older versions are never "
+                        "removed by a rule, and a backup bucket's are"
+                    ),
+                ),
+                (
+                    "dr_bucket",
+                    _same(self.dr_bucket, self.backup_bucket),
+                    "is the bucket of FT_BACKUP_BUCKET, and no copy of it elsewhere",
+                ),
+                (
+                    "dr_bucket",
+                    _same(self.dr_bucket, self.archive_bucket),
+                    "is the bucket of FT_ARCHIVE_BUCKET, which takes no copies of backups",
+                ),
+                (
+                    "drill_folder",
+                    self.drill_folder is not None
+                    and self.wal_spool is not None
+                    and _one_in_the_other(*map(abspath, (self.drill_folder, self.wal_spool))),
+                    (
+                        "is the folder of FT_WAL_SPOOL, or one holds the other, and what a drill "
+                        "leaves would be shipped as log"
+                    ),
+                ),
             )
-        if self.archive_bucket is not None and self.archive_bucket == self.backup_bucket:
-            problems.append(
-                "FT_BACKUP_BUCKET: it is the bucket of FT_ARCHIVE_BUCKET, whose older versions are "
-                "never removed by a rule, and a backup bucket's are"
-            )
-        if self.dr_bucket is not None and self.dr_bucket == self.backup_bucket:
-            problems.append(
-                "FT_DR_BUCKET: it is the bucket of FT_BACKUP_BUCKET, and no copy of it elsewhere"
-            )
+            if is_one
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _is_dagsters_database(self) -> bool:
+        if self.database_url is None or self.dagster_database_url is None:
+            return False
+        dagsters = self.dagster_database_url.get_secret_value().replace("+psycopg2", "", 1)
+        return same_database(self.database_url.get_secret_value(), dagsters)
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return one is not None and one == other
+
+
+def _one_in_the_other(one: str, other: str) -> bool:
+    """Whether two folders, written without slashes at their ends, share what is below one."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def load_settings() -> Settings:

@@ -51,6 +51,7 @@ class DeploymentSettings(RoomSettings):
     event_log_keep_days: int = Field(
         default=90,
         ge=7,
+        le=36_500,
         description="Days that events of runs are kept in Dagster's own storage. The newest ones "
         "of each asset, partition and check stay.",
     )

@@ -7,7 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from ft_ops.settings.base import RoomSettings, ending_in
+from ft_ops.settings.base import RoomSettings, ending_in, kept_secret, url_of
+
+_pushgateway = kept_secret(url_of("http", "https"))
 
 
 class HealthSettings(RoomSettings):
@@ -22,49 +24,69 @@ class HealthSettings(RoomSettings):
         default=100, ge=5, le=10_000, description="Executions of each product query in one run."
     )
     latency_budget_seconds: float = Field(
-        default=60.0, gt=0, description="After so long no further execution is begun."
+        default=60.0, gt=0, le=3_600, description="After so long no further execution is begun."
     )
     latency_timeout_ms: int = Field(
-        default=2000, ge=1, description="The time-out of one execution; it counts as that long."
+        default=2000,
+        ge=1,
+        le=600_000,
+        description="The time-out of one execution; it counts as that long.",
     )
     target_thread_ms: float = Field(
-        default=50.0, ge=0, description="p95 of loading a thread with its content."
+        default=50.0, ge=0, le=60_000, description="p95 of loading a thread with its content."
     )
     target_book_list_ms: float = Field(
-        default=100.0, ge=0, description="p95 of listing a family's memory books."
+        default=100.0, ge=0, le=60_000, description="p95 of listing a family's memory books."
     )
-    target_search_ms: float = Field(default=200.0, ge=0, description="p95 of a search by tags.")
+    target_search_ms: float = Field(
+        default=200.0, ge=0, le=60_000, description="p95 of a search by tags."
+    )
     target_dashboard_ms: float = Field(
         default=150.0,
         ge=0,
+        le=60_000,
         description="p95 of a family's dashboard: its storage and its active members.",
     )
     disk_warning_days: int = Field(
-        default=90, ge=1, description="Warn when the space may be used up within so many days."
+        default=90,
+        ge=1,
+        le=3_650,
+        description="Warn when the space may be used up within so many days.",
     )
     growth_tolerance: float = Field(
         default=1.5,
         gt=1,
+        le=1_000,
         description="Warn when a month grew by more than so many times what was projected.",
     )
     metric_keep_days: int = Field(
-        default=400, ge=31, description="Days that samples in ops.metric_samples are kept."
+        default=400,
+        ge=31,
+        le=36_500,
+        description="Days that samples in ops.metric_samples are kept.",
     )
     pool_connections: int = Field(
-        default=25, ge=1, description="The size of the application's connection pool."
+        default=25, ge=1, le=100_000, description="The size of the application's connection pool."
     )
     idle_transaction_seconds: int = Field(
-        default=60, ge=1, description="A session idle in its transaction for longer is stuck."
+        default=60,
+        ge=1,
+        le=604_800,
+        description="A session idle in its transaction for longer is stuck.",
     )
     blocked_seconds: int = Field(
-        default=30, ge=1, description="A session that waits for a lock for longer is stuck."
+        default=30,
+        ge=1,
+        le=604_800,
+        description="A session that waits for a lock for longer is stuck.",
     )
     replication_lag_seconds: float = Field(
-        default=60.0, gt=0, description="How far a replica may lag behind."
+        default=60.0, gt=0, le=604_800, description="How far a replica may lag behind."
     )
     slot_gigabytes: float = Field(
         default=10.0,
         gt=0,
+        le=1_000_000,
         description="Log that a replication slot may hold back, in units of 10^9 bytes.",
     )
     metrics_textfile: Annotated[Path, AfterValidator(ending_in(".prom"))] | None = Field(
@@ -72,6 +94,8 @@ class HealthSettings(RoomSettings):
         examples=["/var/lib/node_exporter/ft_ops.prom"],
         description="Where the figures go as a Prometheus textfile, for the node exporter.",
     )
-    metrics_pushgateway_url: SecretStr | None = Field(
-        default=None, description="A Prometheus Pushgateway that the figures are pushed to."
+    metrics_pushgateway_url: Annotated[SecretStr, AfterValidator(_pushgateway)] | None = Field(
+        default=None,
+        examples=["https://pushgateway.example.org:9091"],
+        description="A Prometheus Pushgateway that the figures are pushed to.",
     )

@@ -25,6 +25,7 @@ class StorageSettings(RoomSettings):
     storage_lock_wait_ms: int = Field(
         default=100,
         ge=1,
+        le=60_000,
         description="How long such a transaction waits for a table lock before it tries again.",
     )
     storage_warn_percent: int = Field(
@@ -36,6 +37,7 @@ class StorageSettings(RoomSettings):
     storage_full_days: int = Field(
         default=8,
         ge=1,
+        le=3_650,
         description="Days after which a full recomputation of storage is called overdue.",
     )
     media_inventory: str | None = Field(

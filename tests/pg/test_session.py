@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 from psycopg.errors import IdleInTransactionSessionTimeout
 
+from ft_ops.archive.store.parquet import arrow_connection
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, connect, connected
 from ft_ops.pg.locks import only_one
@@ -33,6 +34,10 @@ def test_what_the_server_sets_for_the_role_gives_way(database: Database) -> None
             ("lock_timeout", "0"),
             ("search_path", "ops, public"),
             ("DateStyle", "'German'"),
+            ("array_nulls", "off"),
+            ("gin_fuzzy_search_limit", "1"),
+            ("default_transaction_isolation", "serializable"),
+            ("client_min_messages", "error"),
             ("synchronous_commit", "off"),
         ):
             admin.execute(
@@ -52,15 +57,45 @@ def test_a_caller_may_ask_for_other_values_in_any_unit(database: Database) -> No
         assert value(connection, "statement_timeout") == "1min"
 
 
-def test_a_role_whose_triggers_are_switched_off_is_refused(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("session_replication_role", "replica"),
+        ("zero_damaged_pages", "on"),
+        ("ignore_checksum_failure", "on"),
+        ("allow_system_table_mods", "on"),
+    ],
+)
+def test_what_only_a_superuser_could_take_back_is_refused_by_name(
+    database: Database, name: str, value: str
+) -> None:
+    """No trigger would fire, or a damaged page would be archived as one without rows."""
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
         admin.execute(
-            sql.SQL(
-                "ALTER ROLE ft_ops IN DATABASE {} SET session_replication_role = replica"
-            ).format(sql.Identifier(database.name))
+            sql.SQL("ALTER ROLE ft_ops IN DATABASE {} SET {} = {}").format(
+                sql.Identifier(database.name), sql.Identifier(name), sql.Literal(value)
+            )
         )
-    with pytest.raises(OpsError, match="session_replication_role is replica, not origin"):
+    with pytest.raises(OpsError, match=f"{name} is {value}, not ") as refused:
         connect(database.url, application="tests")
+    assert f"RESET {name}" in refused.value.next_step
+    with pytest.raises(OpsError, match=f"{name} is {value}, not "), arrow_connection(database.url):
+        pytest.fail("it was opened")
+
+
+def test_the_other_driver_s_session_is_as_it_was_asked_for(database: Database) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        for name, other in (("TimeZone", "Asia/Kathmandu"), ("synchronous_commit", "off")):
+            admin.execute(
+                sql.SQL("ALTER ROLE ft_ops IN DATABASE {} SET {} = {}").format(
+                    sql.Identifier(database.name), sql.Identifier(name), sql.Literal(other)
+                )
+            )
+    with arrow_connection(database.url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('TimeZone') || ' ' || current_setting('synchronous_commit')"
+        )
+        assert cursor.fetchone() == ("UTC on",)
 
 
 def test_a_schema_that_is_called_like_the_role_gets_no_table_of_ours(

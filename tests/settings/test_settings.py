@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin
 
 import annotated_types
 import pytest
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from ft_ops.errors import OpsError, mask_secrets
@@ -27,14 +28,18 @@ IMPOSSIBLE = {
 
 OF_A_FORM = {
     "alert_webhook_url": "hooks.example.org/hunter2",
+    "archive_bucket": "familytales-archive/",
     "archive_prefix": "archive/",
+    "backup_bucket": "s3://familytales-backups",
     "backup_prefix": "/barman",
     "dagster_database_url": "mysql://dagster:hunter2@host/dagster",
     "dagster_url": "dagster.example.org",
     "database_url": "ft_ops:hunter2@host/familytales",
+    "dr_bucket": "familytales backups",
     "evidence_prefix": "/evidence",
     "heartbeat_url": "ping/hunter2",
     "media_inventory": "familytales-media",
+    "metrics_pushgateway_url": "pushgateway:9091",
     "metrics_textfile": "/var/lib/ft_ops.txt",
     "other_volumes_gb": "fast=plenty",
     "runbook_url": "docs/",
@@ -46,18 +51,14 @@ FREE = {
     "alert_email_from",
     "alert_email_to",
     "app_role",
-    "archive_bucket",
     "archive_prices_file",
-    "backup_bucket",
     "backup_server",
-    "dr_bucket",
     "dr_kms_key",
     "dr_region",
     "drill_folder",
     "ecs_task_role_prefix",
     "evidence_key_file",
     "k8s_service_account_prefix",
-    "metrics_pushgateway_url",
     "pg_bin_dir",
     "rds_instance",
     "require_extensions",
@@ -117,7 +118,8 @@ def test_other_settings_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, n
 
 def test_what_is_accepted_as_an_example_is(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {name: field.examples for name, field in SETTINGS.items() if field.examples}
-    assert shown.keys() == OF_A_FORM.keys() | {"first_month"}
+    buckets = {"archive_bucket", "backup_bucket", "dr_bucket"}
+    assert shown.keys() == OF_A_FORM.keys() - buckets | {"first_month"}
     for name, (example, *_) in shown.items():
         monkeypatch.setenv(f"FT_{name.upper()}", example)
     load_settings()
@@ -132,7 +134,7 @@ def test_every_wrong_setting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
         "FT_BACKUP_PREFIX: it begins or ends with a slash (accepted: text, such as barman); "
         "FT_ARCHIVE_PREFIX: it begins or ends with a slash (accepted: text, such as archive); "
         "FT_RETENTION_YEARS: Input should be a valid integer, unable to parse string as an "
-        "integer (accepted: a whole number from 1); "
+        "integer (accepted: a whole number from 1 to 100); "
         "FT_FIRST_MONTH: expected YYYY-MM or YYYY-MM-01 (accepted: a month, such as 2024-01)"
     )
 
@@ -142,6 +144,50 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     for name in SETTINGS:
         monkeypatch.setenv(f"FT_{name.upper()}", "")
     assert load_settings() == defaults
+
+
+def test_every_number_has_a_least_and_a_most() -> None:
+    """A number without an end of its own ends in a date or a size that there is not."""
+    numbers = {
+        name: field
+        for name, field in SETTINGS.items()
+        if {int, float} & {field.annotation, *get_args(field.annotation)}
+        and get_origin(field.annotation) is not Mapping
+    }
+    assert len(numbers) > 40
+    for name, field in numbers.items():
+        limits = {type(limit).__name__ for limit in field.metadata}
+        assert {"Ge", "Gt"} & limits, f"{name} has no least value"
+        assert "Le" in limits, f"{name} has no most value"
+
+
+def test_what_surrounds_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = {
+        "ARCHIVE_BUCKET": "memories",
+        "DATABASE_URL": "postgresql://ft_ops:a@host/tales",
+        "RETENTION_YEARS": "9",
+        "DRILL_FOLDER": "/srv/drills",
+    }
+    for around in ("{}", "{}\n", " {}\t", "{}\r\n"):
+        for name, value in plain.items():
+            monkeypatch.setenv(f"FT_{name}", around.format(value))
+        monkeypatch.setenv("FT_RDS_INSTANCE", around.format(""))
+        settings = load_settings()
+        assert settings.archive_bucket == "memories"
+        assert settings.require_database_url() == "postgresql://ft_ops:a@host/tales"
+        assert (settings.retention_years, settings.drill_folder) == (9, Path("/srv/drills"))
+        assert settings.rds_instance is None
+
+
+@pytest.mark.parametrize("sign", ["\x00a", "\x1b[31m", "\udcff", "\n", "\N{NO-BREAK SPACE}"])
+def test_what_nobody_sees_is_refused(sign: str) -> None:
+    with pytest.raises(ValidationError, match="FT_APP_ROLE: it holds a character that is no text"):
+        Settings(app_role=f"ft{sign}app")
+
+
+def test_a_list_may_be_written_over_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FT_ALERT_EMAIL_TO", "ada@example.org,\n  grace@example.org\n")
+    assert load_settings().alert_email_to == {"ada@example.org", "grace@example.org"}
 
 
 def test_a_choice_is_told_by_its_words() -> None:
@@ -219,6 +265,25 @@ def test_the_first_month_may_be_any_that_has_begun(
             },
             "FT_DAGSTER_DATABASE_URL",
         ),
+        *(
+            (
+                {
+                    "FT_DATABASE_URL": f"postgresql://ft_ops:hunter2@{one}/tales",
+                    "FT_DAGSTER_DATABASE_URL": f"postgresql://ft_dagster:hunter2@{other}/tales",
+                },
+                "FT_DAGSTER_DATABASE_URL",
+            )
+            for one, other in (
+                ("DB.example.org", "db.example.org:5432"),
+                ("db.example.org.", "db.example.org"),
+                ("localhost", "127.0.0.1"),
+                ("a:5432,b:5433", "b:5433"),
+                ("[::1]:5432", "localhost"),
+                ("", "localhost"),
+            )
+        ),
+        ({"FT_DRILL_FOLDER": "/srv/x", "FT_WAL_SPOOL": "/srv/x/../x/wal"}, "FT_DRILL_FOLDER"),
+        ({"FT_ARCHIVE_BUCKET": "one", "FT_DR_BUCKET": "one"}, "FT_DR_BUCKET"),
         ({"FT_ARCHIVE_BUCKET": "one", "FT_BACKUP_BUCKET": "one"}, "FT_BACKUP_BUCKET"),
         ({"FT_DR_BUCKET": "one", "FT_BACKUP_BUCKET": "one"}, "FT_DR_BUCKET"),
     ],

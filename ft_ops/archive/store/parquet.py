@@ -20,8 +20,9 @@ from adbc_driver_postgresql import StatementOptions
 
 from ft_ops.archive.month.generation import ArchivedObject
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import connection_string
+from ft_ops.pg.connect import SESSION, connection_string, describe
 from ft_ops.pg.pace import Pace
+from ft_ops.pg.session import LATE, differing, refuse_lost
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.upload import UploadOnce
 
@@ -61,6 +62,7 @@ def arrow_connection(url: str, snapshot: str | None = None) -> Iterator[adbc.Con
     conninfo = connection_string(url, application="archive", settings=_SETTINGS)
     try:
         with _connected(conninfo) as connection:
+            _require_pinned(connection, describe(url))
             if snapshot is None:
                 connection.adbc_connection.set_autocommit(True)
             else:
@@ -74,6 +76,16 @@ def arrow_connection(url: str, snapshot: str | None = None) -> Iterator[adbc.Con
             cause=str(error).strip(),
             next_step="see the cause; the month is unchanged, run again",
         ) from error
+
+
+def _require_pinned(connection: adbc.Connection, place: str) -> None:
+    """Refuse a session that is not as it was asked for, as `connect` does."""
+    with connection.cursor() as cursor:
+        cursor.execute(LATE)
+        cursor.fetchall()
+        cursor.execute(differing({**SESSION, **_SETTINGS}).as_string())
+        refuse_lost(place, [str(row[0]) for row in cursor.fetchall()])
+    connection.commit()
 
 
 _database: dict[str, adbc.Connection] = {}
