@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +80,13 @@ def test_a_class_has_a_name_of_its_own() -> None:
                 places[node.name].append(str(path.relative_to(ROOT)))
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
     assert len(places) > 300
+
+
+def test_no_module_and_no_folder_is_too_large_to_be_seen_at_once() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert {path.name: lines for path, lines in lengths.items() if lines >= 350} == {}
+    modules = Counter(path.parent for path in lengths if path.name != "__init__.py")
+    assert {folder.name: number for folder, number in modules.items() if number > 14} == {}
 
 
 def test_what_dagster_shows_in_bytes_and_seconds_has_its_unit() -> None:

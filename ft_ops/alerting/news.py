@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC
 from typing import Final
-
-import dagster as dg
 
 from ft_ops.alerting.messages import Alert, Level
 from ft_ops.alerting.sent_log import News, Refusal
 from ft_ops.orchestration.check_states import CheckState
 from ft_ops.orchestration.deadlines import Late
-from ft_ops.orchestration.failed_runs import name_of_run, section_of_run
-from ft_ops.orchestration.internals import PARTITION_TAG
-from ft_ops.orchestration.runbook import Jobs
+from ft_ops.orchestration.failed_runs import RunFailure, name_of_run
 from ft_ops.settings import Settings, run_link, runbook_link
 from ft_ops.standing import Status
 
 _NO_EVALUATION: Final = "no evaluation of "
 
 
-def of_failed_run(
-    instance: dg.DagsterInstance, settings: Settings, jobs: Jobs, run: dg.DagsterRun
-) -> News:
+def of_failed_run(settings: Settings, failure: RunFailure) -> News:
     """A run that failed, by what its steps say of it."""
-    cause = "; ".join(_causes(instance, run.run_id)) or "it failed outside of its steps"
-    name = name_of_run(run)
-    partition = run.tags.get(PARTITION_TAG)
-    what = f"{name} for {partition}" if partition else name
+    cause = "; ".join(failure.causes) or "it failed outside of its steps"
+    what = f"{failure.name} for {failure.partition}" if failure.partition else failure.name
     alert = Alert(
         # The first words name what failed; what follows may hold numbers that vary.
         identity=f"run {what}: {cause[:80]}",
         level="error",
         title=f"{what} failed",
         detail=cause,
-        link=run_link(settings, run.run_id),
-        runbook=runbook_link(settings, section_of_run(run, jobs)),
+        link=run_link(settings, failure.run_id),
+        runbook=runbook_link(settings, failure.section),
     )
-    return News(alert, run.run_id)
+    return News(alert, failure.run_id)
 
 
 def of_failed_check(settings: Settings, state: CheckState) -> News:
@@ -146,28 +138,3 @@ def _check_alert(settings: Settings, state: CheckState, level: Level, detail: st
 
 def _check_identity(state: CheckState, level: Level) -> str:
     return f"check {state.key.asset_key.to_user_string()} {state.key.name} {level}"
-
-
-def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
-    """What the run's failed steps, or else the run itself, say. No stack traces."""
-    for event_type in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
-        causes = [
-            _cause(record.event_log_entry.dagster_event)
-            for record in instance.get_records_for_run(run_id, of_type=event_type).records
-        ]
-        yield from filter(None, causes)
-        if any(causes):
-            return
-
-
-def _cause(event: dg.DagsterEvent | None) -> str | None:
-    if event is None:
-        return None
-    if not event.is_step_failure:
-        return event.message
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return data.user_failure_data.description
-    if data.error is None:
-        return event.message
-    return (data.error.cause or data.error).message.strip()

@@ -21,7 +21,7 @@ from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError
 from ft_ops.orchestration.check_states import CheckState, check_states
 from ft_ops.orchestration.deadlines import Late, late_schedules
-from ft_ops.orchestration.failed_runs import succeeded_since
+from ft_ops.orchestration.failed_runs import run_failure, succeeded_since
 from ft_ops.orchestration.internals import RemoteRepositoryOrigin, RepositoryDefinition
 from ft_ops.orchestration.resources import as_failure
 from ft_ops.orchestration.runbook import Jobs
@@ -71,7 +71,7 @@ def alert_on_failed_runs(
         fresh = []
         for run in (record.dagster_run for record in records):
             if not all(teller.told.event(channel, run.run_id) for channel in channels):
-                item = news.of_failed_run(context.instance, settings, jobs, run)
+                item = news.of_failed_run(settings, run_failure(context.instance, run, jobs))
                 teller.forget_what_healed(context.instance, run, item)
                 fresh.append(item)
         teller.tell(fresh)

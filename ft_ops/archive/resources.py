@@ -9,8 +9,10 @@ from pydantic import Field
 
 from ft_ops.archive.purge.gates import Gate
 from ft_ops.archive.run import Run, archive_run
+from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.pace import pace_beside_others
@@ -77,3 +79,13 @@ def gates_table(gates: Iterable[Gate]) -> dg.MetadataValue:
     """Gates as a metadata table, closed ones first."""
     ordered = sorted(gates, key=lambda gate: gate.passed)
     return table(["gate", "open", "detail"], ((g.name, g.passed, g.detail) for g in ordered))
+
+
+def refuse_unknown_partition(month: Month) -> None:
+    """Refused for a month before FT_FIRST_MONTH: Dagster has no partition of it."""
+    if not monthly.has_partition_key(month.key):
+        raise Refused(
+            f"month {month}",
+            cause="it is none of Dagster's partitions, which begin with FT_FIRST_MONTH",
+            next_step=f"set FT_FIRST_MONTH to {month} or earlier",
+        )

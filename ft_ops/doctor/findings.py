@@ -24,10 +24,12 @@ class Finding:
 
 
 def failed(name: str, error: OpsError) -> Finding:
-    """An OpsError as a finding; what drivers tell in several lines becomes one."""
-    return Finding(
-        name, "failed", " ".join(f"{error.what}: {error.cause}".split()), error.next_step
-    )
+    """An OpsError as a finding; what drivers tell in several lines becomes one.
+
+    What it is about is left out where ``name`` says so already.
+    """
+    told = error.cause if error.what == name else f"{error.what}: {error.cause}"
+    return Finding(name, "failed", " ".join(told.split()), error.next_step)
 
 
 def asked(name: str, question: Callable[[], Finding]) -> Finding:

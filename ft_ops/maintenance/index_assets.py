@@ -1,4 +1,4 @@
-"""Assets and checks of indexes: their estimated bloat, their rebuilds, and what is wrong."""
+"""Assets of indexes: their estimated bloat, and their rebuilds."""
 
 import random
 import time
@@ -12,21 +12,15 @@ from pydantic import Field
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
-from ft_ops.maintenance.indexes.advice import (
-    AdvisedIndex,
-    IndexAdvice,
-    index_advice,
-    scans_of_our_own,
-)
+from ft_ops.maintenance.index_checks import findings_table
+from ft_ops.maintenance.indexes.advice import IndexAdvice, index_advice, scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import (
     Estimate,
-    accuracy,
     estimate_indexes,
     refuse_unreachable,
 )
 from ft_ops.maintenance.indexes.candidates import RebuildRules, is_bloated
 from ft_ops.maintenance.indexes.gates import Gates, free_disk_here, free_disk_of
-from ft_ops.maintenance.indexes.leftovers import invalid_indexes
 from ft_ops.maintenance.indexes.picture import bloat_picture
 from ft_ops.maintenance.indexes.rebuild import (
     RebuildOutcome,
@@ -44,9 +38,6 @@ from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
 
 MEGABYTE = 1 << 20
-GOOD_MEDIAN_POINTS = 1.0
-GOOD_P90_POINTS = 4.0
-FEWEST_TRUTHS = 5
 
 
 class BloatConfig(dg.Config):
@@ -156,90 +147,6 @@ def rebuilt_indexes(
         )
 
 
-@dg.asset_check(
-    asset=index_bloat,
-    name="estimates_are_accurate",
-    description=(
-        "The estimates of the last 200 rebuilds against the sizes that came of them, in points of "
-        "the size before. Warns above a median of 1 point, or a 90th percentile of 4."
-    ),
-)
-def estimates_are_accurate(database: DatabaseResource) -> dg.AssetCheckResult:
-    with as_failure(), database.connect("estimates") as connection:
-        found = accuracy(connection)
-    is_good = found.median <= GOOD_MEDIAN_POINTS and found.p90 <= GOOD_P90_POINTS
-    return dg.AssetCheckResult(
-        passed=is_good or len(found.errors) < FEWEST_TRUTHS,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"median {found.median:.2f} points, 90th percentile {found.p90:.2f}, "
-        f"of {len(found.errors)} rebuilds",
-        metadata={
-            "median": found.median,
-            "90th percentile": found.p90,
-            "errors": table(
-                ["index", "method", "points"],
-                ((f"{e.schema}.{e.name}", e.method, round(e.points, 2)) for e in found.errors),
-            ),
-        },
-    )
-
-
-@dg.asset_check(
-    asset=index_bloat,
-    name="index_advice",
-    description="Warns of unused and duplicate indexes, and of foreign keys without an index.",
-)
-def index_advice_check(database: DatabaseResource) -> dg.AssetCheckResult:
-    with as_failure(), database.connect("index advice") as connection:
-        advice = index_advice(connection, now=utc_now())
-    counts = {
-        "unused": advice.unused,
-        "duplicate": advice.duplicate,
-        "foreign keys without an index": advice.unindexed_foreign_keys,
-    }
-    told = [f"{len(found)} {what}" for what, found in counts.items()]
-    told += [f"not looked at: {locked}" for locked in advice.locked]
-    return dg.AssetCheckResult(
-        passed=not any(counts.values()) and not advice.locked,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=", ".join(told),
-        metadata={what: _findings(found) for what, found in counts.items()},
-    )
-
-
-@dg.asset_check(
-    asset="rebuilt_indexes",
-    name="no_invalid_indexes",
-    description=(
-        "Every index serves queries. One that doesn't is the leftover of an interrupted rebuild or "
-        "creation: it still slows every write down."
-    ),
-)
-def no_invalid_indexes(database: DatabaseResource) -> dg.AssetCheckResult:
-    with as_failure(), database.connect("invalid indexes") as connection:
-        require_monitoring(connection)
-        invalid = [index for index in invalid_indexes(connection) if not index.is_busy]
-    return dg.AssetCheckResult(
-        passed=not invalid,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{len(invalid)} invalid indexes",
-        metadata={
-            "invalid": table(
-                ["index", "table", "bytes", "to drop it"],
-                (
-                    (
-                        index.qualified_name,
-                        index.table_name,
-                        index.bytes,
-                        f'DROP INDEX CONCURRENTLY "{index.schema}"."{index.name}"',
-                    )
-                    for index in invalid
-                ),
-            )
-        },
-    )
-
-
 def _rules(settings: Settings) -> RebuildRules:
     return RebuildRules(
         min_bytes=settings.reindex_min_mb * MEGABYTE,
@@ -277,9 +184,9 @@ def _bloat_metadata(
         "unknown": sum(estimate.method == "unknown" for estimate in estimates),
         "the largest": dg.MetadataValue.md(bloat_picture(estimates)),
         "indexes": _estimates(estimates, rules),
-        "unused": _findings(advice.unused),
-        "duplicate": _findings(advice.duplicate),
-        "foreign keys without an index": _findings(advice.unindexed_foreign_keys),
+        "unused": findings_table(advice.unused),
+        "duplicate": findings_table(advice.duplicate),
+        "foreign keys without an index": findings_table(advice.unindexed_foreign_keys),
     }
 
 
@@ -306,13 +213,6 @@ def _estimates(estimates: Sequence[Estimate], rules: RebuildRules) -> dg.Metadat
             if e.index.bytes >= MEGABYTE or e.problem
         ),
     )  # fmt: skip
-
-
-def _findings(findings: Sequence[AdvisedIndex]) -> dg.MetadataValue:
-    return table(
-        ["name", "table", "bytes", "finding"],
-        ((f"{f.schema}.{f.name}", f.table_name, f.bytes, f.finding) for f in findings),
-    )
 
 
 def _rebuild_metadata(

@@ -4,12 +4,11 @@ import dagster as dg
 
 from ft_ops.maintenance.assets import frozen_partitions, vacuumed_tables, wraparound_check
 from ft_ops.maintenance.emergency_jobs import vacuum_emergency
-from ft_ops.maintenance.index_assets import (
+from ft_ops.maintenance.index_assets import index_bloat, rebuilt_indexes
+from ft_ops.maintenance.index_checks import (
     estimates_are_accurate,
     index_advice_check,
-    index_bloat,
     no_invalid_indexes,
-    rebuilt_indexes,
 )
 from ft_ops.maintenance.leftover_jobs import drop_rebuild_leftovers
 from ft_ops.maintenance.table_assets import table_bloat

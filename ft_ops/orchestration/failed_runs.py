@@ -28,6 +28,31 @@ class FailedRun:
         return f"{name_of_run(self.run)} for {partition}" if partition else name_of_run(self.run)
 
 
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """What there is to tell of one run that failed.
+
+    ``causes`` are what its steps say, without stack traces; ``section`` is the runbook's.
+    """
+
+    run_id: str
+    name: str
+    partition: str | None
+    causes: tuple[str, ...]
+    section: str
+
+
+def run_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, jobs: Jobs) -> RunFailure:
+    """The failure of a run, by what its steps say of it."""
+    return RunFailure(
+        run.run_id,
+        name_of_run(run),
+        run.tags.get(PARTITION_TAG),
+        tuple(_causes(instance, run.run_id)),
+        section_of_run(run, jobs),
+    )
+
+
 def failed_runs(instance: dg.DagsterInstance, since: datetime) -> list[FailedRun]:
     """Failures that ended since a moment, the newest first, each kind of run once.
 
@@ -97,3 +122,28 @@ def _kind(run: dg.DagsterRun) -> tuple[object, ...]:
         run.asset_check_selection,
         run.tags.get(PARTITION_TAG),
     )
+
+
+def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
+    """What the run's failed steps, or else the run itself, say. No stack traces."""
+    for event_type in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
+        causes = [
+            _cause(record.event_log_entry.dagster_event)
+            for record in instance.get_records_for_run(run_id, of_type=event_type).records
+        ]
+        yield from filter(None, causes)
+        if any(causes):
+            return
+
+
+def _cause(event: dg.DagsterEvent | None) -> str | None:
+    if event is None:
+        return None
+    if not event.is_step_failure:
+        return event.message
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    if data.error is None:
+        return event.message
+    return (data.error.cause or data.error).message.strip()

@@ -12,9 +12,9 @@ from ft_ops.archive.jobs import (
     archive_old_content_monthly,
     finish_archives_daily,
     purge_archived_content_daily,
-    thaws_in_progress,
 )
 from ft_ops.archive.month.ledger import latest
+from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from ft_ops.archive.jobs import archive_old_content_monthly, thaws_in_progress
+from ft_ops.archive.jobs import archive_old_content_monthly
 from ft_ops.archive.month.ledger import generations, latest, supersede
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.run import Lock
+from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource

@@ -19,7 +19,7 @@ from mypy_boto3_s3 import S3Client
 
 import ft_ops
 from ft_ops.archive import latest
-from ft_ops.archive.jobs import thaws_in_progress
+from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import repeat
+from typing import Final
 
 from psycopg import sql
 
@@ -16,18 +18,23 @@ from ft_ops.archive.month.digest import MonthDigests, differences, month_digests
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import enter, month_source, record_proof
 from ft_ops.archive.month.source import Source, scratch_table
-from ft_ops.archive.month.units import Hashes, hash_rows
+from ft_ops.archive.month.units import Hashes, hash_rows, units_query
 from ft_ops.archive.proof.load import drop_scratch, loaded
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import manifest_key, part_key
 from ft_ops.archive.store.leftovers import discard, leftovers
 from ft_ops.archive.store.manifest import build_manifest, software
+from ft_ops.archive.store.parquet import arrow_connection, write_parts
 from ft_ops.archive.store.program import other_values, put_program
-from ft_ops.archive.store.unit_lists import UNIT_LISTS, write_unit_lists
+from ft_ops.archive.store.unit_lists import IDENTITY, SHARED, UNIT_LISTS, UNITS
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connect
+from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import put_once
+
+_WHOLE: Final = 1 << 62
+"""Bytes: a list is never divided."""
 
 
 class RowsDiffer(OpsError):
@@ -60,7 +67,7 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
         found = hash_rows(run.connection, content, copy, hashes, run.pace)
         sha256 = {name: str(digest) for name, digest in values.items()}
         problems = differences(there.result(), found)
-        problems += other_values(generation, sha256)
+        problems += other_values(generation.sha256, sha256)
         if problems:
             raise RowsDiffer(
                 f"proof of {generation.name}",
@@ -70,10 +77,47 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
             )
         for leftover in left:
             discard(run.bucket, leftover)
-        written = write_unit_lists(run, generation, hashes, copy)
+        written = _write_unit_lists(run, generation, hashes, copy)
     program = put_program(run.bucket, run.target.prefix)
     generation = replace(generation, sha256=sha256, objects=(*generation.objects, *written))
     return _certify(run, generation, found, program, started)
+
+
+def _write_unit_lists(
+    run: Run, generation: Generation, hashes: Hashes, copy: Source
+) -> list[ArchivedObject]:
+    """Write both lists of a generation from the hashes of its rows, and from the loaded rows.
+
+    Thread and number of each segment are listed, too: they stay taken while it is in the archive
+    alone, and a database that adopts the archive learns them here without a thaw.
+    """
+    columns = {column.name for column in generation.require_content().segments.stored}
+    identity = [sql.Identifier("s", name) for name in IDENTITY[1:] if name in columns]
+    queries = {
+        UNITS: statement("archive/units_with_identity").format(
+            units=sql.SQL("({})").format(units_query(hashes.rows)),
+            identity=sql.SQL(", ").join([sql.SQL("u.*"), *identity]),
+            segments=copy.segments,
+        ),
+        SHARED: sql.SQL("SELECT table_no, key, low, high FROM {} ORDER BY table_no, key").format(
+            hashes.shared
+        ),
+    }
+    written: list[ArchivedObject] = []
+    with arrow_connection(run.url) as arrow:
+        for name, query in queries.items():
+            key = part_key(run.target.prefix, name, generation.month, generation.number, 0)
+            written += write_parts(
+                arrow,
+                query.as_string(),
+                run.bucket,
+                name,
+                repeat(key, 1),
+                part_bytes=_WHOLE,
+                pace=run.pace,
+                seen=lambda batch: None,
+            )
+    return written
 
 
 def _certify(

@@ -31,11 +31,14 @@ def put_program(bucket: Bucket, prefix: str) -> str:
     return key
 
 
-def other_values(generation: Generation, found: Mapping[str, str]) -> list[str]:
-    """In words, which tables' values are not those that were exported; none were known before."""
+def other_values(known: Mapping[str, str] | None, found: Mapping[str, str]) -> list[str]:
+    """In words, which tables' values are not those that were exported.
+
+    ``known`` is what the export noted of each table, None of an archive by an earlier version.
+    """
     return [
         f"{name}: its values are {found.get(name)}, exported were {exported}"
-        for name, exported in (generation.sha256 or {}).items()
+        for name, exported in (known or {}).items()
         if found.get(name) != exported
     ]
 
@@ -60,7 +63,7 @@ def is_proven_by_values(run: Run, generation: Generation, copy: Source) -> bool:
             for batch in run.pace.steps(cursor.fetch_record_batch()):
                 digest.add(batch)
             found[table.name] = str(digest)
-    problems = other_values(generation, found)
+    problems = other_values(generation.sha256, found)
     for problem in problems:
         run.log(problem)
     return not problems

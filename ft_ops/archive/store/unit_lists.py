@@ -1,4 +1,4 @@
-"""The lists beside a generation of what was proven, one by one; they stay in STANDARD.
+"""The lists beside a generation of what its proof has found, one by one; they stay in STANDARD.
 
 A removal reads them and takes nothing that they don't name; see `ft_ops.archive.month.units`.
 """
@@ -8,21 +8,16 @@ from __future__ import annotations
 import io
 import tempfile
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import pyarrow.parquet as pq
-from psycopg import sql
 
-from ft_ops.archive.month.generation import ArchivedObject, Generation
-from ft_ops.archive.month.source import Source
-from ft_ops.archive.month.units import Hashes, Units, units_query
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.units import Units
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.layout import part_key
-from ft_ops.archive.store.parquet import arrow_connection, read_batches, write_parts
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download, read_object
 
@@ -38,45 +33,6 @@ _COLUMNS: Final = {
     UNITS: ["segment_id", "bucket", "rows", "low", "high"],
     SHARED: ["table_no", "key", "low", "high"],
 }
-_WHOLE: Final = 1 << 62
-"""Bytes: a list is never divided."""
-
-
-def write_unit_lists(
-    run: Run, generation: Generation, hashes: Hashes, copy: Source
-) -> list[ArchivedObject]:
-    """Write both lists of a generation from the hashes of its rows, and from the loaded rows.
-
-    Thread and number of each segment are listed, too: they stay taken while it is in the archive
-    alone, and a database that adopts the archive learns them here without a thaw.
-    """
-    columns = {column.name for column in generation.require_content().segments.stored}
-    identity = [sql.Identifier("s", name) for name in IDENTITY[1:] if name in columns]
-    queries = {
-        UNITS: statement("archive/units_with_identity").format(
-            units=sql.SQL("({})").format(units_query(hashes.rows)),
-            identity=sql.SQL(", ").join([sql.SQL("u.*"), *identity]),
-            segments=copy.segments,
-        ),
-        SHARED: sql.SQL("SELECT table_no, key, low, high FROM {} ORDER BY table_no, key").format(
-            hashes.shared
-        ),
-    }
-    written: list[ArchivedObject] = []
-    with arrow_connection(run.url) as arrow:
-        for name, query in queries.items():
-            key = part_key(run.target.prefix, name, generation.month, generation.number, 0)
-            written += write_parts(
-                arrow,
-                query.as_string(),
-                run.bucket,
-                name,
-                repeat(key, 1),
-                part_bytes=_WHOLE,
-                pace=run.pace,
-                seen=lambda batch: None,
-            )
-    return written
 
 
 def has_unit_lists(generation: Generation) -> bool:

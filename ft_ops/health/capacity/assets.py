@@ -25,7 +25,7 @@ from ft_ops.health.capacity.sizes import (
     beyond_projection,
     measure_sizes,
 )
-from ft_ops.health.defs import problems_check
+from ft_ops.health.checks import problems_check
 from ft_ops.health.samples import forget_samples, write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table

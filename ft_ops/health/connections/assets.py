@@ -4,6 +4,7 @@ import dagster as dg
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
+from ft_ops.health.checks import problems_check
 from ft_ops.health.connections.sessions import (
     Connections,
     headroom_problems,
@@ -12,7 +13,6 @@ from ft_ops.health.connections.sessions import (
     replication_problems,
     stuck_problems,
 )
-from ft_ops.health.defs import problems_check
 from ft_ops.health.samples import write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table

@@ -1,4 +1,4 @@
-"""The verdict that several of the room's checks share."""
+"""The result that several of the room's checks share."""
 
 from __future__ import annotations
 

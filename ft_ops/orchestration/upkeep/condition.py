@@ -1,0 +1,122 @@
+"""What condition Dagster itself is in: its storage, its daemons, and what its clock starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster import DagsterInstance
+from dagster_postgres import PostgresRunStorage
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import SQLAlchemyError
+
+from ft_ops.errors import OpsError
+from ft_ops.orchestration.internals import InstigatorState, InstigatorStatus, TickStatus
+
+__all__ = [
+    "Automation",
+    "Daemons",
+    "DagsterInstance",
+    "RunStorage",
+    "automation",
+    "daemons",
+    "dagster_instance",
+    "run_storage",
+]
+
+_UNREACHABLE = (dg.DagsterError, DagsterPostgresException, SQLAlchemyError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStorage:
+    """Where runs are kept: the class that does it, and the revision of its tables.
+
+    ``revisions`` are the one that is there and the newest one, None where it is not PostgreSQL.
+    ``ends_dead_runs``: Dagster looks for runs whose process has died.
+    """
+
+    kind: str
+    revisions: tuple[object, object] | None
+    ends_dead_runs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Daemons:
+    """How many daemons there are, those without a recent heartbeat, and the oldest heartbeat.
+
+    ``oldest_heartbeat`` is in seconds since 1970, None before the first one.
+    """
+
+    number: int
+    silent: tuple[str, ...]
+    oldest_heartbeat: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Automation:
+    """Schedules and sensors by name: all of them, and those that do not run as they should.
+
+    ``unseen``: the daemon has not switched them on yet.
+    """
+
+    names: frozenset[str]
+    stopped: tuple[str, ...]
+    failing: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+
+@contextmanager
+def dagster_instance() -> Iterator[DagsterInstance]:
+    """The instance of DAGSTER_HOME for a block; an OpsError where it can't be asked.
+
+    Makes Dagster's tables where its database is still empty.
+    """
+    try:
+        with DagsterInstance.get() as instance:
+            yield instance
+    except _UNREACHABLE as error:
+        raise OpsError(
+            "Dagster storage",
+            cause=str(error).strip().splitlines()[0],
+            next_step="check dagster.yaml in DAGSTER_HOME, and that FT_DAGSTER_DATABASE_URL names "
+            "a running database as postgresql+psycopg2://…",
+        ) from error
+
+
+def run_storage(instance: DagsterInstance) -> RunStorage:
+    """Where the instance keeps its runs."""
+    storage = instance.run_storage
+    return RunStorage(
+        type(storage).__name__,
+        storage.alembic_version() if isinstance(storage, PostgresRunStorage) else None,
+        instance.run_monitoring_enabled,
+    )
+
+
+def daemons(instance: DagsterInstance) -> Daemons:
+    """Which daemons the instance has, and when they were last alive."""
+    statuses = instance.get_daemon_statuses()
+    beats = [s.last_heartbeat.timestamp for s in statuses.values() if s.last_heartbeat]
+    silent = sorted(name for name, status in statuses.items() if not status.healthy)
+    return Daemons(len(statuses), tuple(silent), min(beats, default=None))
+
+
+def automation(instance: DagsterInstance, definitions: dg.Definitions) -> Automation:
+    """How the schedules and sensors of ``definitions`` stand."""
+    names = frozenset(
+        item.name
+        for item in (*(definitions.schedules or ()), *(definitions.sensors or ()))
+        if isinstance(item, dg.ScheduleDefinition | dg.SensorDefinition)
+    )
+    states = [state for state in instance.all_instigator_state() if state.name in names]
+    stopped = sorted(s.name for s in states if s.status == InstigatorStatus.STOPPED)
+    failing = sorted(s.name for s in states if _last_tick_failed(instance, s))
+    unseen = sorted(names - {state.name for state in states})
+    return Automation(names, tuple(stopped), tuple(failing), tuple(unseen))
+
+
+def _last_tick_failed(instance: DagsterInstance, state: InstigatorState) -> bool:
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+    return any(tick.status == TickStatus.FAILURE for tick in ticks)
