@@ -56,10 +56,24 @@ def hold_backup(work: Workplace, name: str, *, by: str, reason: str, now: dateti
 
 
 def release_backup(work: Workplace, name: str, *, by: str, reason: str, now: datetime) -> None:
-    """Undo `hold_backup` for one backup; what was held with it stays held."""
-    item = _find(list_backups(work, now), name)
+    """Undo `hold_backup` for one backup; what was held with it stays held.
+
+    Refused while another is held that can't be restored without it.
+    """
+    inventory = list_backups(work, now)
+    item = _find(inventory, name)
     if not item.is_held:
         raise _refused(name, "it is not held", "nothing")
+    by_log = work.provider.recovers_by_log
+    needing = [
+        one.name
+        for one in inventory.items
+        if one.is_held and item in _needed(inventory, one, by_log=by_log)
+    ]
+    if needing:
+        raise _refused(
+            name, f"{', '.join(needing)} is held and needs it", f"release {needing[0]} before it"
+        )
     if item.stored is not None and item.stored.is_held:
         _in_the_providers_way(work, item, hold=False)
     lift_hold(work.bucket, name)

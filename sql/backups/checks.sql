@@ -16,7 +16,15 @@ SELECT
         SELECT array_agg(a.attname ORDER BY k.position)
         FROM unnest(con.confkey) WITH ORDINALITY AS k (number, position)
         JOIN pg_attribute AS a ON a.attrelid = con.confrelid AND a.attnum = k.number
-    )::text[] AS parent_columns
+    )::text[] AS parent_columns,
+    -- Its own operators, whatever else is called = on the way.
+    (
+        SELECT array_agg('OPERATOR(' || quote_ident(n.nspname) || '.' || o.oprname || ')'
+            ORDER BY k.position)
+        FROM unnest(con.conpfeqop) WITH ORDINALITY AS k (operator, position)
+        JOIN pg_operator AS o ON o.oid = k.operator
+        JOIN pg_namespace AS n ON n.oid = o.oprnamespace
+    )::text[] AS operators
 FROM pg_constraint AS con
 JOIN pg_class AS child ON child.oid = con.conrelid
 JOIN pg_namespace AS cn ON cn.oid = child.relnamespace

@@ -54,7 +54,12 @@ SELECT
               AND a.amoppurpose = 's'
         ) AS o
     ) AS keys,
-    pg_get_expr(i.indpred, i.indrelid, true) AS predicate
+    pg_get_expr(i.indpred, i.indrelid, true) AS predicate,
+    -- Sorted by a library of the machine, and not by bytes: 950 and 951 are "C" and "POSIX".
+    EXISTS (
+        SELECT FROM unnest(i.indcollation::oid[]) AS used (collation_id)
+        WHERE used.collation_id NOT IN (0, 950, 951)
+    ) AS is_collated
 FROM pg_index AS i
 JOIN pg_class AS x ON x.oid = i.indexrelid
 JOIN pg_am AS am ON am.oid = x.relam AND am.amname = 'btree'
@@ -92,7 +97,7 @@ SELECT
     count(*),
     coalesce(sum(entry.hash), 0)
 FROM (
-    SELECT hashtextextended({expressions}, 0) AS hash
+    SELECT hashtextextended({expressions}, 0::bigint) AS hash
     FROM ONLY {table}
     WHERE {predicate}
     ORDER BY {ordering}

@@ -19,11 +19,12 @@ WHERE c.relkind IN ('r', 'm')
 ORDER BY n.nspname, c.relname;
 
 -- name: fingerprint
--- One table's rows and the sum of their hashes. ACCESS SHARE; reads every row once. (r.*) is the
--- row even where a column is named r.
+-- One table's rows and the sum of their hashes. ACCESS SHARE; reads every row once. r.* is the row
+-- even where a column is named r. ROW() is of no type that somebody could have made a cast to text
+-- for; 0::bigint leaves no room for a function of another signature.
 SELECT
     count(*),
-    coalesce(sum(hashtextextended((r.*)::text, 0)), 0)
+    coalesce(sum(hashtextextended(ROW(r.*)::text, 0::bigint)), 0)
 FROM ONLY {table} AS r
 WHERE {is_seen};
 
@@ -36,7 +37,7 @@ SELECT
 FROM (
     SELECT
         split_part(ltrim(r.ctid::text, '('), ',', 1)::bigint / {blocks} AS number,
-        hashtextextended((r.*)::text, 0) AS hash
+        hashtextextended(ROW(r.*)::text, 0::bigint) AS hash
     FROM ONLY {table} AS r
     WHERE {is_seen}
 ) AS part

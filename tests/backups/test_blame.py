@@ -38,6 +38,7 @@ def _point() -> RestorePoint:
         extensions={},
         schema={},
         tables={},
+        roles={"ft_ops": "may much"},
     )
 
 
@@ -73,6 +74,14 @@ def test_recovery_fails_by_the_log_or_by_the_machine(
     ("log", "said", "blamed"),
     [
         ("", 'FATAL:  role "ft_ops" does not exist', 'role "ft_ops" does not exist'),
+        (
+            "",
+            'FATAL:  database "familytales" does not exist',
+            'database "familytales" does not exist',
+        ),
+        # Made, or renamed, since the point: no copy of it has them.
+        ("", 'FATAL:  role "ft_ops_2027" does not exist', None),
+        ("", 'FATAL:  database "familytales_2027" does not exist', None),
         ("", "connection refused", None),
         ("PANIC:  corrupted page pointers\n", "server closed", "PANIC:  corrupted page pointers"),
         (
@@ -87,7 +96,7 @@ def test_recovery_fails_by_the_log_or_by_the_machine(
 def test_a_copys_server_goes_down_by_its_data_or_by_its_machine(
     tmp_path: Path, log: str, said: str, blamed: str | None
 ) -> None:
-    copy = ScratchCopy(_server(tmp_path, log), "", "", {})
+    copy = ScratchCopy(_server(tmp_path, log), "", "", {}, _point())
     assert copy.blamed_on_data(said) == blamed
 
 
@@ -99,6 +108,9 @@ def test_a_copys_server_goes_down_by_its_data_or_by_its_machine(
         (psycopg.errors.InternalError_("missing chunk number 0 for toast value 1"), True),
         (psycopg.errors.UndefinedFile('could not open file "base/5/1": No such file'), True),
         (psycopg.errors.UndefinedFile('could not access file "$libdir/vector": No such'), False),
+        (psycopg.errors.InternalError_('could not load library "postgis-3.so": libgeos.so'), False),
+        (psycopg.errors.InternalError_('incompatible library "x.so": version mismatch'), False),
+        (psycopg.errors.InternalError_('could not open collator for locale "de"'), False),
         (psycopg.errors.DiskFull('could not extend file "base/5/1"'), False),
         (psycopg.errors.OutOfMemory("out of memory"), False),
         (psycopg.errors.IoError('could not read block 7 in file "base/5/1": Input/output'), False),

@@ -82,7 +82,9 @@ def test_a_hold_reaches_what_the_held_backup_needs(work: Workplace, standing: St
     assert stored.is_held
     with pytest.raises(Refused, match="it is held already"):
         hold_backup(work, full, **ME, now=now)
-    for name in (full, increment):
+    with pytest.raises(Refused, match=f"{increment} is held and needs it"):
+        release_backup(work, full, **ME, now=now)
+    for name in (increment, full):
         release_backup(work, name, **ME, now=now)
         with pytest.raises(Refused, match="it is not held"):
             release_backup(work, name, **ME, now=now)

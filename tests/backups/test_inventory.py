@@ -19,24 +19,25 @@ from ft_ops.backups.barman.catalog import (
 )
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.inventory.inventory import Inventory, take_inventory
-from ft_ops.backups.points.bucket_records import write_certificate, write_refutation
-from ft_ops.backups.provider import Taken
+from ft_ops.backups.points.bucket_records import (
+    hide_point,
+    write_certificate,
+    write_point,
+    write_refutation,
+)
+from ft_ops.backups.provider import Log, Taken
 from ft_ops.backups.retention.deletion import Deletion, delete_backups
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, open_bucket
-from ft_ops.s3.objects import Listed, delete_version, objects, versions
+from ft_ops.s3.objects import Listed, delete_version, hide, objects, versions
 from tests.backups.world import Standing, World
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def _inventory(world: World) -> Inventory:
+def _inventory(world: World, log: Log = lambda line: None) -> Inventory:
     return take_inventory(
-        world.connection,
-        world.provider,
-        world.bucket,
-        now=datetime.now(UTC),
-        log=lambda line: None,
+        world.connection, world.provider, world.bucket, now=datetime.now(UTC), log=log
     )
 
 
@@ -103,6 +104,36 @@ def test_a_ledger_that_knows_nothing_is_rebuilt_from_the_bucket(
     assert entry is not None
     assert entry.was_verified == (trust != "unproven")
     assert ledger.read_point(world.connection, full.point.name) == full.point
+
+
+def test_two_clusters_in_one_bucket_leave_each_others_points_alone(standing: Standing) -> None:
+    """An increment lies beside the others', whatever folder its cluster has: nobody adopts it."""
+    world = standing.world
+    theirs = replace(standing.increment.point, name="increment-theirs", system_identifier="7")
+    said: list[str] = []
+    write_point(world.bucket, theirs)
+    try:
+        found = _inventory(world, said.append)
+    finally:
+        hide_point(world.bucket, theirs.name)
+    assert theirs.name not in {item.name for item in found.items}
+    assert "left alone: 1 points of another cluster in this bucket" in said
+
+
+def test_a_certificate_of_another_backup_is_no_proof(standing: Standing) -> None:
+    """It lies under a name that it does not tell of: copied by somebody, or of another cluster."""
+    world, name = standing.world, standing.full.point.name
+    record = {"backup": "full-theirs", "restored_to": standing.full.point.at.isoformat()}
+    finished = datetime.now(UTC) + timedelta(days=1)
+    said: list[str] = []
+    key = write_certificate(world.bucket, name, name, finished, record)
+    try:
+        _inventory(world, said.append)
+    finally:
+        hide(world.bucket, key)
+    assert any("is no proof: it is one of full-theirs" in line for line in said)
+    (full,) = [entry for entry in ledger.entries(world.connection) if entry.name == name]
+    assert full.judged_at is None or full.judged_at < finished
 
 
 def test_the_log_of_a_full_is_a_part_of_it(standing: Standing) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervised import confinement
+from ft_ops.pg.supervised import confinement, connects_to_nobody
 
 _SEGMENT = 16 << 20
 _TABLESPACES = 11
@@ -52,6 +53,11 @@ class Original:
     @property
     def archive(self) -> Path:
         return self.home / "archive"
+
+    @property
+    def publisher(self) -> Path:
+        """Where its subscription calls."""
+        return self.home.with_name(f"{self.home.name}-pub") / ".s.PGSQL.5432"
 
     def files(self) -> dict[str, object]:
         """Everything in its folders: what links lead to, what files hold, when they changed."""
@@ -123,9 +129,15 @@ def original() -> Iterator[Original]:
         (home / "archive").mkdir()
         pg.hand_over(home / "archive")
         archive = f'cp "%p" "{home}/archive/%f"'
-        pg.configure(server, {"archive_mode": "on", "archive_command": archive})
+        settings = {"archive_mode": "on", "archive_command": archive}
+        pg.configure(server, {**settings, "max_logical_replication_workers": "0"})
         with pg.running(server), connect(server.url(), application="tests") as connection:
             connection.execute("CREATE TABLE notes AS SELECT generate_series(1, 500) AS id")
+            connection.execute(
+                f"CREATE SUBSCRIPTION taken CONNECTION 'host={home}-pub' PUBLICATION theirs"
+                " WITH (connect = false)"
+            )
+            connection.execute("ALTER SUBSCRIPTION taken ENABLE")
             _back_up(connection, server, home / "copy")
             _move_to_a_tablespace(connection, home)
             point = take_point(server.url(), "here", _mark, cluster=_cluster(connection))
@@ -210,6 +222,43 @@ def test_a_copy_that_leads_to_its_original_is_closed_off(restored: Restored) -> 
         assert fingerprints(connection, restored.original.point).findings == ()
         connection.execute("SELECT pg_switch_wal()")
         connection.execute("CHECKPOINT")
+
+
+def test_a_copy_calls_nobody(restored: Restored) -> None:
+    """Neither to follow a subscription, which would move the slot of the original, nor if told."""
+    restored.close_off()
+    restored.keep_tablespaces_in()
+    publisher = restored.original.publisher
+    publisher.parent.mkdir()
+    publisher.parent.chmod(0o755)
+    call = (
+        f"socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un(q({publisher}))) or print $!"
+    )
+    program = f"perl -MSocket -e '{call}' 2>&1"
+    try:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(publisher))
+            publisher.chmod(0o777)
+            listening.listen()
+            listening.setblocking(False)
+            with (
+                restored.recovered() as copy,
+                connect(copy.admin_url, application="tests") as connection,
+            ):
+                connection.execute("CREATE TEMP TABLE said (line text)")
+                quoted = program.replace("'", "''")
+                connection.execute(f"COPY said FROM PROGRAM '{quoted}'")
+                said = str(connection.execute("SELECT * FROM said").fetchall())
+                workers = connection.execute(
+                    "SELECT backend_type FROM pg_stat_activity WHERE backend_type ~ 'logical'"
+                ).fetchall()
+            assert workers == []
+            if connects_to_nobody():
+                assert "Permission denied" in said
+                with pytest.raises(BlockingIOError):
+                    listening.accept()
+    finally:
+        shutil.rmtree(publisher.parent)
 
 
 @pytest.mark.parametrize("lost", ["base", "global/pg_control", "pg_xact/0000"])

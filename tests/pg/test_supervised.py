@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ft_ops.pg.supervised import Walls, confinement, supervised
+from ft_ops.pg.supervised import Walls, confinement, connects_to_nobody, supervised
 
 held = pytest.mark.skipif(confinement() is None, reason="this kernel has no Landlock")
 
@@ -97,6 +98,73 @@ def test_within_walls_nothing_else_is_changed(tmp_path: Path) -> None:
 def test_without_network_it_signals_nobody_else(tmp_path: Path) -> None:
     script = f"kill -0 {os.getpid()} 2>/dev/null && echo reached; sleep 9 & kill $! && echo own"
     assert _run(script, Walls((tmp_path,), network=False)).stdout == "own\n"
+
+
+_CALLS = """
+import socket, sys
+stream, packet = socket.SOCK_STREAM, socket.SOCK_DGRAM
+file, tcp, udp = sys.argv[1], ("127.0.0.1", int(sys.argv[2])), ("127.0.0.1", int(sys.argv[3]))
+ways = {
+    "file": lambda: socket.socket(socket.AF_UNIX, stream).connect(file),
+    "name": lambda: socket.socket(socket.AF_UNIX, stream).connect("\\0" + file),
+    "tcp": lambda: socket.socket(socket.AF_INET, stream).connect(tcp),
+    "udp": lambda: socket.socket(socket.AF_INET, packet).sendto(b"x", udp),
+    "message": lambda: socket.socket(socket.AF_INET, packet).sendmsg([b"x"], [], 0, udp),
+}
+for name, call in ways.items():
+    try:
+        call()
+        print(name)
+    except PermissionError:
+        pass
+with socket.socket(socket.AF_UNIX, stream) as mine:
+    mine.bind(file + ".mine")
+    mine.listen()
+    print("called", flush=True)
+    other = mine.accept()[0]
+    other.send(b"answered")
+"""
+
+
+@pytest.mark.skipif(not connects_to_nobody(), reason="this kernel has no seccomp for us")
+def test_without_network_it_calls_nobody_and_can_be_called(place: Path) -> None:
+    """A socket that is a file too: the live server listens at one, and lets in whom it knows."""
+    with (
+        socket.socket(socket.AF_UNIX) as file,
+        socket.socket(socket.AF_UNIX) as name,
+        socket.socket() as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        file.bind(f"{place}/s")
+        name.bind(f"\0{place}/s")
+        for listening in (tcp, udp):
+            listening.bind(("127.0.0.1", 0))
+        for listening in (file, name, tcp):
+            listening.listen()
+        ports = [str(listening.getsockname()[1]) for listening in (tcp, udp)]
+        command = [sys.executable, "-c", _CALLS, f"{place}/s", *ports]
+
+        def called(*, network: bool) -> list[str]:
+            walls = Walls((place,), network=network)
+            with subprocess.Popen(
+                supervised(command, walls=walls),
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            ) as process:
+                assert process.stdout is not None
+                said = []
+                while (line := process.stdout.readline().strip()) != "called":
+                    assert line, "it ended before it could be called"
+                    said.append(line)
+                with socket.socket(socket.AF_UNIX) as caller:
+                    caller.connect(f"{place}/s.mine")
+                    assert caller.recv(99) == b"answered"
+            Path(f"{place}/s.mine").unlink()
+            return said
+
+        assert called(network=False) == []
+        assert called(network=True) == ["file", "name", "tcp", "udp", "message"]
 
 
 @held

@@ -14,10 +14,9 @@ That the server starts proves nothing: it does with each of these damages.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 import psycopg
 from psycopg import sql
@@ -25,6 +24,7 @@ from psycopg.rows import class_row
 
 from ft_ops.backups.drill import cluster_checks, index_check
 from ft_ops.backups.drill.notes import Notes
+from ft_ops.backups.drill.session import connect_to_copy, from_catalog
 from ft_ops.backups.points.beside import SCHEMA, schema_digests
 from ft_ops.backups.points.fingerprint import (
     TableFingerprint,
@@ -36,7 +36,7 @@ from ft_ops.backups.points.fingerprint import (
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import DrillFinding, Examined, Log, RestoredCopy
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
@@ -62,17 +62,6 @@ class CheckResult:
         verdict = "; ".join(said) or "nothing wrong"
         return f"{self.check}: {self.examined:,} {self.unit} in {self.seconds:.1f} s: {verdict}"
 
-
-_SESSION: Mapping[str, str] = MappingProxyType(
-    {
-        # A damaged index may lead a scan in circles.
-        "statement_timeout": "2h",
-        # Nobody else uses a copy, so its other cores are ours: PostgreSQL's own default.
-        "max_parallel_workers_per_gather": "2",
-        # Its table is in /dev/shm, of which a container has 64 MB: an error would look like damage.
-        "enable_parallel_hash": "off",
-    }
-)
 
 Check = Callable[[Connection, RestorePoint], Examined]
 
@@ -236,6 +225,7 @@ class _ForeignKey:
     parent: str
     child_columns: list[str]
     parent_columns: list[str]
+    operators: list[str]
 
     @property
     def label(self) -> str:
@@ -311,16 +301,18 @@ def _schema_problem(found: str | None, expected: str | None) -> str:
 
 
 def _orphans(connection: Connection, key: _ForeignKey) -> int:
-    pairs = list(zip(key.child_columns, key.parent_columns, strict=True))
+    columns = list(zip(key.child_columns, key.parent_columns, key.operators, strict=True))
     query = statement("backups/count_orphans").format(
         child=sql.Identifier(key.child_schema, key.child),
         parent=sql.Identifier(key.parent_schema, key.parent),
         is_reference=sql.SQL(" AND ").join(
-            sql.SQL("c.{} IS NOT NULL").format(sql.Identifier(column)) for column, _ in pairs
+            sql.SQL("c.{} IS NOT NULL").format(sql.Identifier(column)) for column, _, _ in columns
         ),
         matches=sql.SQL(" AND ").join(
-            sql.SQL("p.{} = c.{}").format(sql.Identifier(parent), sql.Identifier(child))
-            for child, parent in pairs
+            sql.SQL("p.{} {} c.{}").format(
+                sql.Identifier(parent), from_catalog(operator), sql.Identifier(child)
+            )
+            for child, parent, operator in columns
         ),
     )
     with connection.transaction():
@@ -335,7 +327,7 @@ def _asked(copy: RestoredCopy, url: str, point: RestorePoint, check: Check) -> E
     """Run a check on a connection of its own: a damaged server may have cut the last one."""
     notes = Notes("server")
     try:
-        with connect(url, application="drill", settings=_SESSION) as connection:
+        with connect_to_copy(url) as connection:
             return check(connection, point)
     except psycopg.Error as error:
         notes.failed(point.database, error)

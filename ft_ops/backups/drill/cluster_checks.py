@@ -14,12 +14,13 @@ from psycopg import conninfo
 
 from ft_ops.backups.drill.index_check import check_against_tables
 from ft_ops.backups.drill.notes import Notes
+from ft_ops.backups.drill.session import connect_to_copy
 from ft_ops.backups.points.beside import read_roles, read_sequences
 from ft_ops.backups.points.fingerprint import fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import DrillFinding, Examined
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
 DATABASES = "other databases"
@@ -82,7 +83,7 @@ def other_databases(connection: Connection, point: RestorePoint, admin_url: str 
 def _look_into(name: str, url: str) -> Iterator[Examined]:
     notes = Notes(DATABASES)
     try:
-        with connect(url, application="drill") as connection:
+        with connect_to_copy(url) as connection:
             fingerprint_readable_tables(
                 connection, lambda table, error: notes.failed(f"{name}: {table}", error)
             )

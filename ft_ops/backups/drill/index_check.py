@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
@@ -23,8 +24,9 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.backups.drill.notes import Notes
+from ft_ops.backups.drill.session import connect_to_copy, from_catalog
 from ft_ops.backups.provider import Examined
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
@@ -86,6 +88,7 @@ class _Index:
     table_name: str
     keys: list[dict[str, str | bool]]
     predicate: str | None
+    is_collated: bool
 
     @property
     def columns(self) -> list[_Key]:
@@ -99,7 +102,7 @@ class _Index:
             one, other = f"e.p{number}", f"e.k{number}"
             further = f"{key.is_same(one, other)} AND {found}"
             found = f"({key.is_after(one, other)} OR {further})"
-        return _from_catalog(found)
+        return from_catalog(found)
 
     @property
     def table(self) -> sql.Identifier:
@@ -111,12 +114,12 @@ class _Index:
 
     @property
     def row(self) -> sql.Composed:
-        columns = sql.SQL(", ").join(_from_catalog(key.expression) for key in self.columns)
+        columns = sql.SQL(", ").join(from_catalog(key.expression) for key in self.columns)
         return sql.SQL("(ROW({})::text)").format(columns)
 
     @property
     def condition(self) -> sql.SQL:
-        return _from_catalog(self.predicate or "true")
+        return from_catalog(self.predicate or "true")
 
 
 def check_with_amcheck(connection: Connection) -> Examined:
@@ -128,13 +131,28 @@ def check_with_amcheck(connection: Connection) -> Examined:
         function=sql.Identifier(found[0], "bt_index_check")
     )
     notes = Notes(CHECK)
+    sorts_otherwise = _sorts_otherwise(connection)
     indexes = _indexes(connection)
     for index in indexes:
         try:
             connection.execute(query, {"index_id": index.index_id})
+        except psycopg.errors.IndexCorrupted as error:
+            _note_order(notes, index, str(error).strip(), sorts_otherwise=sorts_otherwise)
         except psycopg.Error as error:
             notes.failed(index.name, error)
     return notes.examined(len(indexes))
+
+
+def _sorts_otherwise(connection: Connection) -> bool:
+    """Whether this machine has another version of a collation than the data were sorted by."""
+    return bool(connection.execute(statement("backups/collations")).fetchall())
+
+
+def _note_order(notes: Notes, index: _Index, problem: str, *, sorts_otherwise: bool) -> None:
+    if sorts_otherwise and index.is_collated:
+        notes.left_open(index.name, f"{problem}; this machine sorts text by another version")
+    else:
+        notes.wrong(index.name, problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +175,10 @@ def check_against_tables(connection: Connection) -> Examined:
         waiting.put(indexes)
     with ExitStack() as stack:
         url = connection.info.dsn
-        others = [
-            stack.enter_context(connect(url, application="drill")) for _ in tables[1:_WORKERS]
-        ]
+        others = [stack.enter_context(connect_to_copy(url)) for _ in tables[1:_WORKERS]]
         pool = stack.enter_context(ThreadPoolExecutor(_WORKERS, thread_name_prefix="index"))
-        looks = [pool.submit(_look, each, waiting) for each in (connection, *others)]
+        look = partial(_look, waiting=waiting, sorts_otherwise=_sorts_otherwise(connection))
+        looks = [pool.submit(look, each) for each in (connection, *others)]
         notes = [look.result() for look in looks]
     return Examined(
         examined=sum(compared for _, compared in notes),
@@ -179,7 +196,9 @@ def _not_looked_at(connection: Connection) -> list[str]:
     ]
 
 
-def _look(connection: Connection, waiting: SimpleQueue[list[_Index]]) -> tuple[Notes, int]:
+def _look(
+    connection: Connection, waiting: SimpleQueue[list[_Index]], *, sorts_otherwise: bool
+) -> tuple[Notes, int]:
     """Look at one table after the other, until none waits; how many indexes could be compared."""
     notes = Notes(CHECK)
     compared = 0
@@ -195,12 +214,21 @@ def _look(connection: Connection, waiting: SimpleQueue[list[_Index]]) -> tuple[N
             continue
         for index, content in zip(indexes, expected, strict=True):
             try:
-                compared += _compare(connection, index, content, notes)
+                compared += _compare(
+                    connection, index, content, notes, sorts_otherwise=sorts_otherwise
+                )
             except psycopg.Error as error:
                 notes.failed(index.name, error)
 
 
-def _compare(connection: Connection, index: _Index, expected: _Expected, notes: Notes) -> bool:
+def _compare(
+    connection: Connection,
+    index: _Index,
+    expected: _Expected,
+    notes: Notes,
+    *,
+    sorts_otherwise: bool,
+) -> bool:
     """Read an index in both ways; whether PostgreSQL reads rows by it at all."""
     keys = _by_index(connection, index, _query_of_keys(index), _THROUGH_THE_INDEX)
     if keys is None:
@@ -215,7 +243,8 @@ def _compare(connection: Connection, index: _Index, expected: _Expected, notes: 
         notes.unsaid.append(f"{index.name}: its pointers, for PostgreSQL does not follow them")
         return True
     if followed[2]:
-        notes.wrong(index.name, f"{followed[2]} of the rows that it leads to are out of its order")
+        problem = f"{followed[2]} of the rows that it leads to are out of its order"
+        _note_order(notes, index, problem, sorts_otherwise=sorts_otherwise)
     elif (int(followed[0]), int(followed[1])) != expected.places:
         notes.wrong(index.name, f"it does not lead to each row of {index.table_label} once")
     return True
@@ -231,7 +260,7 @@ def _read_heap(connection: Connection, indexes: Sequence[_Index]) -> list[_Expec
     columns = [
         sql.SQL(
             "count(*) FILTER (WHERE {condition}),"
-            " coalesce(sum(hashtextextended({row}, 0)) FILTER (WHERE {condition}), 0),"
+            " coalesce(sum(hashtextextended({row}, 0::bigint)) FILTER (WHERE {condition}), 0),"
             " coalesce(sum(hashtid(ctid)) FILTER (WHERE {condition}), 0)"
         ).format(condition=index.condition, row=index.row)
         for index in indexes
@@ -251,7 +280,7 @@ def _query_of_keys(index: _Index) -> sql.Composed:
         expressions=index.row,
         table=index.table,
         predicate=index.condition,
-        ordering=_from_catalog(index.columns[0].ordering),
+        ordering=from_catalog(index.columns[0].ordering),
     )
 
 
@@ -287,7 +316,7 @@ def _by_index(
 
 
 def _listed(parts: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(_from_catalog(part) for part in parts)
+    return sql.SQL(", ").join(from_catalog(part) for part in parts)
 
 
 def _difference(index: _Index, expected: _Content, found: _Content) -> str:
@@ -299,8 +328,3 @@ def _difference(index: _Index, expected: _Content, found: _Content) -> str:
 def _forbid(connection: Connection, ways: Sequence[str]) -> None:
     for way in ways:
         connection.execute("SELECT set_config(%s, 'off', true)", (way,))
-
-
-def _from_catalog(text: str) -> sql.SQL:
-    # Deparsed by the server itself, never input.
-    return sql.SQL(text)

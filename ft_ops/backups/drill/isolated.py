@@ -12,7 +12,7 @@ from typing import Final
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervised import Walls, confinement, supervised
+from ft_ops.pg.supervised import Walls, confinement, connects_to_nobody, supervised
 
 START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
@@ -26,7 +26,7 @@ WHAT_HOLDS_IT: Final = "kept within its folder by"
 
 @contextmanager
 def isolated(server: Server, folder: Path) -> Iterator[None]:
-    """The server, started, for a block; what it writes lies below ``folder``.
+    """The server, started, for a block; what it writes lies below ``folder``, and it calls nobody.
 
     In recovery without hot_standby it takes no connections yet: the caller has to watch. Where the
     kernel holds nothing back, only what `close_off` and `keep_tablespaces_in` did does.
@@ -55,7 +55,8 @@ def isolated(server: Server, folder: Path) -> Iterator[None]:
 
 def what_holds_it() -> str:
     """What keeps a copy's server within its folder on this machine, for a certificate."""
-    return confinement() or "what was looked at before it started: this kernel has no Landlock"
+    folder = confinement() or "what was looked at before it started: this kernel has no Landlock"
+    return f"{folder}; by seccomp it connects to nobody" if connects_to_nobody() else folder
 
 
 def _await_start(server: Server, process: subprocess.Popen[bytes]) -> None:

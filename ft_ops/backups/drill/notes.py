@@ -6,6 +6,7 @@ library, a time-out or a lost connection says nothing about them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,14 +25,17 @@ _OF_THE_DATA: Final[Mapping[str, str]] = {
     "22021": "character not in repertoire",
     "22P05": "untranslatable character",
 }
-_OF_A_LIBRARY: Final = 'could not access file "'
+# An index or a default may call a library, and a collation one of the system's: what this machine
+# lacks has often no SQLSTATE of its own.
+_OF_THE_MACHINE: Final = re.compile(
+    r"could not (?:access file|load library|open collator|create locale|initialize LLVM)"
+    r'|incompatible library "'
+)
 
 
 def is_about_the_data(error: psycopg.Error) -> bool:
     """Whether an error of a copy's server is about what it holds, by its SQLSTATE."""
-    if error.sqlstate not in _OF_THE_DATA:
-        return False
-    return not (error.sqlstate == "58P01" and _OF_A_LIBRARY in str(error))
+    return error.sqlstate in _OF_THE_DATA and _OF_THE_MACHINE.search(str(error)) is None
 
 
 @dataclass(slots=True)
@@ -56,6 +60,10 @@ class Notes:
         """Note an error: as a finding if it is about the data, else as what nobody looked at."""
         note = DrillFinding(self.check, subject, str(error).strip())
         (self.findings if is_about_the_data(error) else self.undecided).append(note)
+
+    def left_open(self, subject: str, problem: str) -> None:
+        """Note that nobody can tell here what ``subject`` is."""
+        self.undecided.append(DrillFinding(self.check, subject, problem))
 
     def examined(self, count: int) -> Examined:
         """The notes, and how many were looked at."""

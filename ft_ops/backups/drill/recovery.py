@@ -49,6 +49,8 @@ _SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
     "archive_mode": "off",
     "hot_standby": "off",
+    # A subscription would take from its publisher what the original has to get.
+    "max_logical_replication_workers": "0",
     # Both must hold two segments, and initdb allows segments of up to 1 GB.
     "min_wal_size": "2GB",
     "max_wal_size": "4GB",
@@ -64,6 +66,8 @@ _SETTINGS: Mapping[str, str] = {
     "timescaledb.max_background_workers": "0",
     "timescaledb.telemetry_level": "off",
 }
+
+_LOGIN_TRIGGERS_SINCE = 170_000
 
 _CHECKSUMS = "checksums"
 
@@ -83,10 +87,11 @@ class ScratchCopy:
     url: str
     admin_url: str
     evidence: Mapping[str, str]
+    point: RestorePoint
 
     def blamed_on_data(self, said: str) -> str | None:
         """A role or database that is gone, or a crash: nobody is refused here, and nobody kills."""
-        return missing_from_copy(said) or crash(self.server)
+        return missing_from_copy(said, self.point) or crash(self.server)
 
     def check_files(self) -> Examined:
         """Stop the server cleanly and verify the checksum of every block of the cluster."""
@@ -124,12 +129,12 @@ def recovered(
     with ExitStack() as stack:
         with _naming_failures(server, point):
             stack.enter_context(isolated(server, folder))
-            url = _url_of_copy(server, operations_url)
+            url = _url_of_copy(server, operations_url, point)
             replayed = _await_recovery(
-                server, url, until=clock() + timeout_seconds, sleep=sleep, clock=clock
+                server, url, point, until=clock() + timeout_seconds, sleep=sleep, clock=clock
             )
         evidence = _evidence(server, point, replayed)
-        yield ScratchCopy(server, url, _admin_url(server, url), evidence)
+        yield ScratchCopy(server, url, _admin_url(server, url), evidence, point)
 
 
 def scratch_settings(point: RestorePoint) -> dict[str, str]:
@@ -138,6 +143,8 @@ def scratch_settings(point: RestorePoint) -> dict[str, str]:
     settings = {**_SETTINGS, "shared_preload_libraries": ", ".join(preloaded)}
     if point.server_version >= IN_PLACE_SINCE:
         settings["allow_in_place_tablespaces"] = "on"
+    if point.server_version >= _LOGIN_TRIGGERS_SINCE:
+        settings["event_triggers"] = "off"
     return settings
 
 
@@ -228,6 +235,7 @@ def _naming_failures(server: Server, point: RestorePoint) -> Iterator[None]:
 def _await_recovery(
     server: Server,
     url: str,
+    point: RestorePoint,
     *,
     until: float,
     sleep: Callable[[float], None],
@@ -245,7 +253,7 @@ def _await_recovery(
                     return str(replayed)
         except psycopg.OperationalError as error:
             # It takes connections when recovery has ended.
-            refuse_what_stays_so(str(error))
+            refuse_what_stays_so(str(error), point)
         if clock() > until:
             raise OpsError(
                 "recovery",
@@ -277,9 +285,10 @@ def _evidence(server: Server, point: RestorePoint, replayed: str) -> dict[str, s
     }
 
 
-def _url_of_copy(server: Server, operations_url: str) -> str:
+def _url_of_copy(server: Server, operations_url: str, point: RestorePoint) -> str:
+    """The database by the name that it had at the point: it may have been renamed since."""
     parts = conninfo.conninfo_to_dict(operations_url)
-    return server.url(str(parts.get("dbname") or ""), user=str(parts.get("user") or "ft_ops"))
+    return server.url(point.database, user=str(parts.get("user") or "ft_ops"))
 
 
 def _admin_url(server: Server, url: str) -> str:

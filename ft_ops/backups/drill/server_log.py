@@ -14,7 +14,13 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
 
-_MISSING = re.compile(r'(?:role|database) "[^"]+" does not exist')
+_MISSING = re.compile(r'(role|database) "([^"]+)" does not exist')
+# Refusals of a login that waiting does not change.
+_REFUSES = re.compile(
+    r"is not permitted to log in|is not currently accepting connections|permission denied for"
+    r"|too many connections for (?:role|database)|locale is incompatible"
+    r"|invalid value for parameter"
+)
 _NO_LIBRARY = 'could not access file "'
 _FATAL = re.compile(r"^(?:FATAL|PANIC):\s+(.*)$", re.MULTILINE)
 _BAD_RECORD = re.compile(r"^LOG:\s+(.* at [0-9A-F]+/[0-9A-F]+.*)$", re.MULTILINE)
@@ -44,22 +50,34 @@ _CRASH = re.compile(
 )
 
 
-def missing_from_copy(said: str) -> str | None:
-    """The role or database that a login did not find, in the server's words.
+def missing_from_copy(said: str, point: RestorePoint) -> str | None:
+    """The role or database that a login did not find and that was there at the point, in words.
 
-    Only where nobody is refused: on a server of our own, everybody is let in.
+    Only where nobody is refused: on a server of our own, everybody is let in. A role that was made
+    after the point is missing in every copy of it.
     """
     found = _MISSING.search(said)
-    return found[0] if found is not None else None
+    if found is None:
+        return None
+    kind, name = found[1], found[2]
+    was_there = name == point.database if kind == "database" else name in point.roles
+    return found[0] if was_there else None
 
 
-def refuse_what_stays_so(said: str) -> None:
+def refuse_what_stays_so(said: str, point: RestorePoint) -> None:
     """Waiting does not help where the login itself is what fails."""
-    if (missing := missing_from_copy(said)) is not None:
+    if (missing := missing_from_copy(said, point)) is not None:
         raise ContentError(
             "restored copy",
             cause=missing,
             next_step="the copy lacks what every session needs: try an older backup",
+        )
+    if _MISSING.search(said) is not None or _REFUSES.search(said) is not None:
+        raise OpsError(
+            "restored copy",
+            cause=f"{said.strip()}: nobody knows that it could at the point {point.name}",
+            next_step="let FT_DATABASE_URL name a role that could log in then, or drill a later "
+            "backup: this says nothing about this one",
         )
     if _NO_LIBRARY in said:
         raise OpsError(

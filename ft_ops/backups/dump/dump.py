@@ -31,6 +31,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.server import Server
+from ft_ops.pg.supervised import Walls
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import (
     StoredObject,
@@ -166,7 +167,7 @@ def _prove(
             _restore(server, rules, point, folder, roles)
             seconds = time.monotonic() - began
             url = server.url(point.database)
-            copy = ScratchCopy(server, url, url, {"restored by": "pg_restore"})
+            copy = ScratchCopy(server, url, url, {"restored by": "pg_restore"}, point)
             checks = tuple(run_checks(copy, point, log))
     _refuse_unproven(point, checks)
     return _Proof(point, checks, seconds)
@@ -205,7 +206,8 @@ def _restore(
     roles_file = folder / ROLES
     roles_file.write_bytes(roles)
     # The superuser exists already: psql goes on after an error here, as it does by default.
-    _run(server, rules, "psql", ["--quiet", "--dbname", server.url(), "--file", str(roles_file)])
+    psql = ["--quiet", "--no-psqlrc", "--dbname", server.url(), "--file", str(roles_file)]
+    _run(server, rules, folder, "psql", psql)
     with connect(server.url(), application="dump") as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(point.database))
@@ -221,11 +223,23 @@ def _restore(
         # the data of its partitions is loaded, and the triggers fire for each row.
         for section in ("pre-data", "data", "post-data"):
             file = str(folder / "dump")
-            _run(server, rules, "pg_restore", [*arguments, f"--section={section}", file])
+            section_of_it = [*arguments, f"--section={section}", file]
+            _run(server, rules, folder, "pg_restore", section_of_it)
 
 
-def _run(server: Server, rules: DumpRules, program: str, arguments: Sequence[str]) -> None:
-    run(str(server.bin_dir / program), arguments, timeout_seconds=rules.timeout_seconds)
+def _run(
+    server: Server, rules: DumpRules, folder: Path, program: str, arguments: Sequence[str]
+) -> None:
+    """Run a client that reads what is stored, where it can write to nothing else.
+
+    psql takes commands to the machine from the very file that holds the roles.
+    """
+    run(
+        str(server.bin_dir / program),
+        arguments,
+        timeout_seconds=rules.timeout_seconds,
+        walls=Walls((folder,)),
+    )
 
 
 @contextmanager

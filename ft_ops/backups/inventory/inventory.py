@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ft_ops.backups.inventory import ledger
@@ -13,7 +13,7 @@ from ft_ops.backups.inventory.store import Store, look
 from ft_ops.backups.inventory.verdicts import restore_verdicts
 from ft_ops.backups.points.bucket_records import read_point, written_verdicts
 from ft_ops.backups.points.coverage import never_compared, newest_points
-from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
+from ft_ops.backups.provider import BackupProvider, Kind, Log, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -140,7 +140,7 @@ def take_inventory(
     """
     store = look(provider, bucket)
     ledger.fail_dead(connection)
-    _adopt_unknown(connection, bucket, provider.name, store, log)
+    store = _adopt_unknown(connection, bucket, provider, store, log)
     _follow(connection, store, log)
     known = {entry.name for entry in ledger.entries(connection)}
     restore_verdicts(
@@ -184,9 +184,13 @@ def count_again(
 
 
 def _adopt_unknown(
-    connection: Connection, bucket: Bucket, provider: ProviderName, store: Store, log: Log
-) -> None:
-    """A point is written last: what has one and is whole only lacks its row in the ledger."""
+    connection: Connection, bucket: Bucket, provider: BackupProvider, store: Store, log: Log
+) -> Store:
+    """A point is written last: what has one and is whole only lacks its row in the ledger.
+
+    Returns the store without what its point says to be another cluster's: a bucket may have two.
+    """
+    foreign = set()
     whole = {backup.name: backup for backup in store.backups if backup.condition == "complete"}
     known = {e.name for e in ledger.entries(connection) if e.state != "failed"}
     for name in sorted((store.points & whole.keys()) - known):
@@ -195,8 +199,14 @@ def _adopt_unknown(
         except OpsError as error:
             log(f"{name} is not adopted: {error}")
             continue
-        ledger.adopt(connection, provider, point, whole[name])
+        if point.system_identifier != provider.cluster:
+            foreign.add(name)
+            continue
+        ledger.adopt(connection, provider.name, point, whole[name])
         log(f"adopted {name}: it is whole, and the ledger did not know it")
+    if foreign:
+        log(f"left alone: {len(foreign)} points of another cluster in this bucket")
+    return replace(store, backups=tuple(b for b in store.backups if b.name not in foreign))
 
 
 def _follow(connection: Connection, store: Store, log: Log, only: str | None = None) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import groupby
 
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ft_ops.backups.inventory.ledger import Refuted
 from ft_ops.backups.points.bucket_records import WrittenVerdict, read_certificate
@@ -157,6 +157,9 @@ def _restore_verdict(
     except (OpsError, ValidationError) as error:
         log(f"{bucket.url(verdict.key)} is no proof: {error}")
         return
+    if record.backup not in {None, verdict.backup}:
+        log(f"{bucket.url(verdict.key)} is no proof: it is one of {record.backup}")
+        return
     if record.run_id in known_runs:
         return
     connection.execute(
@@ -176,6 +179,7 @@ def _restore_verdict(
 class _CertificateFields(BaseModel):
     """What a certificate tells of its drill. Those of dumps name no target."""
 
+    backup: str | None = Field(default=None, exclude=True)
     target: str | None = None
     restored_to: datetime
     recovery_seconds: float = 0

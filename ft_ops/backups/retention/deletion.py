@@ -37,9 +37,12 @@ def deletions(inventory: Inventory, plan: RetentionPlan, rules: Rules) -> list[D
     if plan.refusal is not None:
         return []
     names = {candidate.name for candidate in plan.deletable}
+    known = {i.name for i in inventory.items if i.stored is not None and i.name == i.stored.name}
     oldest = inventory.taken_at - timedelta(days=rules.days)
     found = []
     for item in inventory.items:
+        if item.stored is not None and item.stored.name in known - {item.name}:
+            continue  # what was given up, or left, turned out to be that backup
         reason = _why(item, oldest, is_let_go=item.name in names)
         if reason is not None:
             found.append(Deletion(item, reason))
