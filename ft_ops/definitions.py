@@ -8,6 +8,7 @@ import dagster as dg
 from ft_ops.alerting import sensors as alerting
 from ft_ops.archive import jobs as archive
 from ft_ops.archive.keep import jobs as archive_keep
+from ft_ops.archive.replica import jobs as archive_replica
 from ft_ops.backups import jobs as backups
 from ft_ops.evidence import jobs as evidence
 from ft_ops.health import jobs as health
@@ -31,6 +32,7 @@ defs: dg.Definitions = with_runbook_links(
             partitions.defs,
             archive.defs,
             archive_keep.defs,
+            archive_replica.defs,
             storage.defs,
             maintenance.defs,
             backups.defs,

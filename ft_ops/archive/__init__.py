@@ -16,6 +16,7 @@ from ft_ops.archive.move.preflight import due_months, preflight
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.purge.purge import plan_purge, purge_month
 from ft_ops.archive.reading import hot_digests, stored_digests
+from ft_ops.archive.replica.mend import mend
 from ft_ops.archive.run import ArchiveTarget, Run, archive_run
 from ft_ops.archive.status import standings, stored_bytes
 
@@ -43,6 +44,7 @@ __all__ = [
     "latest",
     "list_holds",
     "living_erased",
+    "mend",
     "month_digests",
     "move_month",
     "plan_purge",

@@ -11,6 +11,7 @@ from ft_ops.archive.erase.superseded import remove_superseded, superseded_object
 from ft_ops.archive.month.ledger import supersede
 from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.archive.replica.compare import remove_returned
 from ft_ops.archive.resources import DryRunOn, one_of_several, paced
 from ft_ops.archive.run import Run, archive_run
 from ft_ops.archive.thaw.retrieval_cost import estimate_thaw, load_prices
@@ -126,9 +127,9 @@ def _collect(
     context: dg.AssetExecutionContext, database: DatabaseResource, settings: Settings
 ) -> Worked[int]:
     with as_failure(), database.connect("superseded archives") as connection:
-        return remove_superseded(
-            archive_run(connection, settings, context.run.run_id, context.log.info)
-        )
+        run = archive_run(connection, settings, context.run.run_id, context.log.info)
+        removed, returned = remove_superseded(run), remove_returned(run)
+    return Worked((*removed.done, *returned.done), (*removed.failed, *returned.failed))
 
 
 def _erase(
@@ -172,7 +173,7 @@ def _renew(run: Run, database: DatabaseResource, plan: ErasurePlan) -> str:
 def _rewrite(run: Run, config: EraseConfig, settings: Settings, plan: ErasurePlan) -> str:
     request = ThawRequest(plan.month, None, tier_of(config.tier, plan.month), 1)
     thaw = begin(run, request, load_prices(settings.archive_prices_file), purpose="erasure")
-    if not is_readable(run.connection, run.bucket, thaw):
+    if not is_readable(run.connection, run.target, thaw):
         return "asked Glacier; the sensor thaws_in_progress goes on from here"
     done = erase_month(run, thaw)
     return f"{done.generation.name} replaces it, without {dict(done.erased)}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Literal
 
 from ft_ops.clock import utc_now
+from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.s3.bucket import Bucket, open_bucket
@@ -22,11 +23,20 @@ from ft_ops.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTarget:
-    """Where and how exports are written. ``part_bytes`` is compressed."""
+    """Where and how exports are written. ``part_bytes`` is compressed.
+
+    ``open_second`` opens the bucket of the second copy, for who needs it; None: there is none.
+    """
 
     bucket: Bucket
     prefix: str
     part_bytes: int
+    open_second: Callable[[], Bucket] | None = None
+
+    @property
+    def second(self) -> Bucket | None:
+        """The bucket of the second copy; an OpsError when there should be one and can't be."""
+        return None if self.open_second is None else self.open_second()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class Run:
 
     ``url`` opens further sessions on the same database. ``open_target`` opens the bucket, for who
     needs it. ``pace`` is asked over another session, so that a step's own may be busy.
+    ``read_elsewhere`` lists what was read from a second copy.
     """
 
     connection: Connection
@@ -79,6 +90,7 @@ class Run:
     pace: Pace = FULL_SPEED
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
+    read_elsewhere: list[str] = field(default_factory=list)
 
     @property
     def target(self) -> ArchiveTarget:
@@ -95,12 +107,17 @@ def archive_run(
     settings: Settings,
     run_id: str,
     log: Callable[[str], None] = lambda line: None,
+    *,
+    from_replica: bool = False,
 ) -> Run:
-    """What steps are given, by the settings of this deployment."""
+    """What steps are given, by the settings of this deployment.
+
+    With ``from_replica`` the second bucket stands for the first, which is lost.
+    """
     return Run(
         connection,
         settings.require_database_url(),
-        cache(lambda: archive_target(settings)),
+        cache(lambda: replica_target(settings) if from_replica else archive_target(settings)),
         rules_of(settings),
         run_id,
         log,
@@ -110,6 +127,25 @@ def archive_run(
 def archive_target(settings: Settings) -> ArchiveTarget:
     """Where exports go."""
     bucket = open_bucket(settings.require_archive_bucket())
+    name, region = settings.archive_replica_bucket, settings.archive_replica_region
+    return ArchiveTarget(
+        bucket,
+        settings.archive_prefix,
+        settings.archive_part_bytes,
+        None if name is None else cache(lambda: open_bucket(name, region=region)),
+    )
+
+
+def replica_target(settings: Settings) -> ArchiveTarget:
+    """The second bucket as if it were the only one."""
+    name = settings.archive_replica_bucket
+    if name is None:
+        raise OpsError(
+            "FT_ARCHIVE_REPLICA_BUCKET",
+            cause="it is not set",
+            next_step="set it to the bucket of the archive's second copy",
+        )
+    bucket = open_bucket(name, region=settings.archive_replica_region)
     return ArchiveTarget(bucket, settings.archive_prefix, settings.archive_part_bytes)
 
 

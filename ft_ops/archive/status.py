@@ -12,6 +12,7 @@ from typing import Final
 from psycopg.rows import class_row
 
 from ft_ops.archive.hold.holds import list_holds
+from ft_ops.archive.month.ledger import months_by_state
 from ft_ops.archive.move.preflight import due_months
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.pg.connect import Connection
@@ -54,6 +55,7 @@ def standings(connection: Connection, settings: Settings, now: datetime) -> list
     """States of the archive, months that are overdue, the oldest that is unproven, thaws."""
     return [
         *asked(_AREA, "months in the archive", partial(_months, connection, now)),
+        *asked(_AREA, "second copy", partial(_second_copy, connection, settings)),
         *asked(
             _AREA,
             "months past their retention",
@@ -89,6 +91,21 @@ def _months(connection: Connection, now: datetime) -> Iterator[Standing]:
     )
     yield _unproven(newest, now)
     yield _stopped(newest)
+
+
+def _second_copy(connection: Connection, settings: Settings) -> Iterator[Standing]:
+    """Where it is to be; whether it is whole, a check of its own says."""
+    purged = len(months_by_state(connection, ("purged",)))
+    name = settings.archive_replica_bucket
+    detail = f"{purged} months are in one bucket alone" if name is None and purged else ""
+    yield Standing(
+        _AREA,
+        "second copy",
+        Status.GOOD,
+        name or "none",
+        detail,
+        section="archive_replica_is_complete",
+    )
 
 
 def _unproven(newest: Sequence[NewestGeneration], now: datetime) -> Standing:

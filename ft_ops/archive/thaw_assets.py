@@ -102,13 +102,16 @@ def thawed_content_segments(
             return
         thaw = begin(run, request, prices, purpose="thaw")
         context.log.info("estimate: %s", dict(thaw.estimate))
-        if thaw.state in TO_LOAD and not is_readable(run.connection, run.bucket, thaw):
+        if thaw.state in TO_LOAD and not is_readable(run.connection, run.target, thaw):
             context.log.info("Glacier was asked; the sensor thaws_in_progress goes on from here")
             return
         thaw = load(run, thaw)
     if config.dry_run:
         return
-    yield dg.MaterializeResult(metadata=_thaw_metadata(thaw))
+    metadata = _thaw_metadata(thaw)
+    if run.read_elsewhere:
+        metadata["read from the second copy"] = dg.MetadataValue.json(run.read_elsewhere)
+    yield dg.MaterializeResult(metadata=metadata)
 
 
 @dg.asset(

@@ -7,7 +7,7 @@ from ft_ops.archive.month.states import TO_LOAD
 from ft_ops.archive.month.thaws import Thaw, open_thaws, record_thaw_error
 from ft_ops.archive.move.preflight import due_on
 from ft_ops.archive.resources import DryRunOn, refuse_unknown_partition
-from ft_ops.archive.run import archive_target
+from ft_ops.archive.run import ArchiveTarget, archive_target
 from ft_ops.archive.thaw.thaw import answer
 from ft_ops.archive.thaw_assets import ThawConfig
 from ft_ops.clock import utc_now
@@ -15,7 +15,6 @@ from ft_ops.items import each
 from ft_ops.orchestration.jobs import asset_job
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.connect import Connection
-from ft_ops.s3.bucket import Bucket
 from ft_ops.settings import Settings
 
 thaw_archived_content = asset_job(
@@ -61,10 +60,10 @@ def thaws_in_progress(
         thaws = open_thaws(connection)
         if not thaws:
             return dg.SkipReason("no month is thawed or asked back")
-        bucket = archive_target(settings).bucket
+        target = archive_target(settings)
 
         def look(thaw: Thaw) -> dg.RunRequest | None:
-            return _next_run(connection, bucket, settings, thaw, f"{thaw.id}-{thaw.state}-{hour}")
+            return _next_run(connection, target, settings, thaw, f"{thaw.id}-{thaw.state}-{hour}")
 
         worked = each(thaws, look, name=lambda thaw: thaw.name, log=context.log.error)
         problems = {failed.name: str(failed) for failed in worked.failed}
@@ -78,7 +77,7 @@ def thaws_in_progress(
 
 
 def _next_run(
-    connection: Connection, bucket: Bucket, settings: Settings, thaw: Thaw, run_key: str
+    connection: Connection, target: ArchiveTarget, settings: Settings, thaw: Thaw, run_key: str
 ) -> dg.RunRequest | None:
     """What is to be done for a thaw now, if anything."""
     refuse_unknown_partition(thaw.month)
@@ -89,7 +88,7 @@ def _next_run(
     if thaw.state == "thawed":
         return None
     # A copy that has expired before it was loaded is asked for again by the same run.
-    if thaw.state in TO_LOAD and answer(connection, bucket, thaw) == "waiting":
+    if thaw.state in TO_LOAD and answer(connection, target, thaw) == "waiting":
         return None
     if thaw.purpose == "erasure":
         return _erase_request(run_key)

@@ -26,14 +26,36 @@ def archive_cancel(month: str) -> None:
         click.echo(cancel(archive_run(connection, load_settings(), "ft-ops", click.echo), parsed))
 
 
+@archive.command("mend")
+@click.option("--month", multiple=True, help="Such as 2017-03; may be given again. Default: all.")
+@click.option("--apply", is_flag=True, help="Do it; without this only what would be done is shown.")
+def archive_mend(month: tuple[str, ...], apply: bool) -> None:
+    """Put back into the archive's bucket what it has lost, from the second copy."""
+    from ft_ops.archive import archive_run, mend
+
+    months = [Month.parse(text) for text in month] or None
+    with database("archive") as connection:
+        done = mend(archive_run(connection, load_settings(), "ft-ops"), months, apply=apply)
+    lines = [line for result in done.results for line in result]
+    for line in lines or ["nothing is missing that can be put back"]:
+        click.echo(line)
+    done.refuse_failures("mending of the archive")
+    if lines and not apply:
+        click.echo("nothing was changed: --apply does it")
+
+
 @archive.command("adopt")
 @click.option("--apply", is_flag=True, help="Do it; without this only what would be done is shown.")
-def archive_adopt(apply: bool) -> None:
+@click.option(
+    "--from-replica", is_flag=True, help="Read the second bucket: the archive's own is lost."
+)
+def archive_adopt(apply: bool, from_replica: bool) -> None:
     """Rebuild ledger, holds and tombstones from the bucket; delete again what was erased."""
     from ft_ops.archive import adopt, archive_run
 
     with database("archive") as connection:
-        done = adopt(archive_run(connection, load_settings(), "ft-ops"), apply=apply)
+        run = archive_run(connection, load_settings(), "ft-ops", from_replica=from_replica)
+        done = adopt(run, apply=apply)
     for line in done.changes or ("database and bucket say the same",):
         click.echo(line)
     done.refuse_problems()

@@ -17,6 +17,9 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         needs_object_lock=settings.archive_lock_mode is not None, keeps_every_version=True
     )
     yield _bucket("archive bucket", settings.require_archive_bucket, purpose)
+    if settings.archive_replica_bucket is not None:
+        second, region = settings.archive_replica_bucket, settings.archive_replica_region
+        yield _bucket("archive's second bucket", lambda: second, purpose, region=region)
     # Retention hides what it lets go, and a rule of the bucket removes that later.
     purpose = Purpose(needs_object_lock=False, keeps_every_version=False)
     yield _bucket("backup bucket", settings.require_backup_bucket, purpose)

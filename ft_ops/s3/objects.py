@@ -128,24 +128,31 @@ def copy_to_class(bucket: Bucket, stored: StoredObject, storage_class: str) -> S
     answer, else of the copy when asked for it, else of what is read back. Unverified when there is
     none of these: then the copy stays beside the original.
     """
+    return copy_version(bucket, stored, bucket, storage_class)
+
+
+def copy_version(
+    source: Bucket, stored: StoredObject, target: Bucket, storage_class: str
+) -> StoredObject:
+    """The same from one bucket into another, in whatever region, under the same key."""
     request: CopyObjectRequestTypeDef = {
-        "Bucket": bucket.name,
+        "Bucket": target.name,
         "Key": stored.key,
-        "CopySource": {"Bucket": bucket.name, "Key": stored.key, "VersionId": stored.version_id},
+        "CopySource": {"Bucket": source.name, "Key": stored.key, "VersionId": stored.version_id},
         "StorageClass": storage_class,  # type: ignore[typeddict-item]  # validated by the settings
         "ChecksumAlgorithm": "SHA256",
         "MetadataDirective": "COPY",
     }
-    with naming(bucket.url(stored.key)):
-        response = bucket.client.copy_object(**request)
+    with naming(target.url(stored.key)):
+        response = target.client.copy_object(**request)
     sha256 = _hex(response["CopyObjectResult"].get("ChecksumSHA256"))
     copy = replace(stored, version_id=response["VersionId"], storage_class=storage_class)
     # AWS answers with a checksum; SeaweedFS tells it only when asked for the copy.
     size = stored.bytes
     if not sha256:
-        found = head(bucket, copy)
+        found = head(target, copy)
         size, sha256 = found.bytes, found.sha256
-    _refuse_other_content(bucket, copy, size, sha256)
+    _refuse_other_content(target, copy, size, sha256)
     return copy
 
 

@@ -68,6 +68,21 @@ class Settings(
                     _same(self.dr_bucket, self.archive_bucket),
                     "is the bucket of FT_ARCHIVE_BUCKET, which takes no copies of backups",
                 ),
+                *(
+                    (
+                        "archive_replica_bucket",
+                        _same(self.archive_replica_bucket, other),
+                        (
+                            f"is the bucket of {name}, and the archive's second copy needs one of "
+                            "its own"
+                        ),
+                    )
+                    for name, other in (
+                        ("FT_ARCHIVE_BUCKET", self.archive_bucket),
+                        ("FT_BACKUP_BUCKET", self.backup_bucket),
+                        ("FT_DR_BUCKET", self.dr_bucket),
+                    )
+                ),
                 (
                     "drill_folder",
                     self.drill_folder is not None

@@ -73,7 +73,7 @@ def test_a_copy_that_expired_before_it_was_loaded_is_asked_for_again(
     monkeypatch.setattr(client, "restore_object", restore_object)
     stuck = open_thaw(world.connection, MONTH)
     assert stuck is not None
-    assert (stuck.state, answer(world.connection, world.bucket, stuck)) == ("loading", "expired")
+    assert (stuck.state, answer(world.connection, world.target, stuck)) == ("loading", "expired")
     assert load(world.run, world.ask()).state == "thawed"
     assert len(requests) == 4
     assert world.rows() == rows

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from psycopg import sql
@@ -61,10 +61,15 @@ class World:
     numbers: dict[int, int] = field(default_factory=dict)
     pace: Pace = FULL_SPEED
     rules: ArchiveRules = RULES
+    second: Bucket | None = None
+    clock: Callable[[], datetime] = utc_now
 
     @property
     def target(self) -> ArchiveTarget:
-        return ArchiveTarget(self.bucket, "archive", 64 << 20)
+        second = self.second
+        return ArchiveTarget(
+            self.bucket, "archive", 64 << 20, None if second is None else lambda: second
+        )
 
     @property
     def run(self) -> Run:
@@ -76,6 +81,7 @@ class World:
             self.rules,
             "test",
             pace=self.pace,
+            clock=self.clock,
             sleep=no_sleep,
         )
 

@@ -64,6 +64,7 @@ def names(world: World) -> dict[str, str]:
     return {
         "ARCHIVE_BUCKET": world.bucket.name,
         "ARCHIVE_PREFIX": "archive",
+        "REPLICA_BUCKET": f"{world.bucket.name}-second",
         "BACKUP_BUCKET": world.bucket.name,
         "BACKUP_PREFIX": "barman",
         "INVENTORY_BUCKET": world.bucket.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ft_ops.archive.copies.second import remove_second
 from ft_ops.archive.erase.plan import holds_on_erasure
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import (
@@ -26,6 +27,7 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, delete_version, versions
+from ft_ops.s3.twins import under
 
 _DONE = frozenset({"frozen", "purging", "purged"})
 
@@ -33,8 +35,9 @@ _DONE = frozenset({"frozen", "purging", "purged"})
 def remove_superseded(run: Run) -> Worked[int]:
     """Remove the objects of every generation that a frozen one replaces, one after the other.
 
-    Manifests and certificates, which hold no content, stay. What can't be removed (a lock or a hold
-    is on it) is named, and the others go. Results are numbers of versions.
+    Their second copies go with them: a generation counts as removed when both buckets are without
+    it. Manifests and certificates, which hold no content, stay. What can't be removed (a lock or a
+    hold is on it) is named, and the others go. Results are numbers of versions.
     """
     replaced = each(
         superseded_objects(run.connection),
@@ -94,19 +97,28 @@ def superseded_objects(connection: Connection) -> list[Generation]:
 
 
 def _remove_objects(run: Run, generation: Generation) -> int:
+    second = run.target.second
     content = _stored_versions(run.bucket, generation, [o.table for o in generation.parts()])
     # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
     # it, which the holds are looked up in.
-    holds = holds_on_erasure(run.connection, run.bucket, [generation]) if content else ()
+    is_any = content or (second is not None and _any_of(second, generation))
+    holds = holds_on_erasure(run.connection, run.bucket, [generation]) if is_any else ()
     if holds:
         raise Refused(
             f"objects of {generation.name}",
             cause="; ".join(holds),
             next_step="they stay until the hold is released; nothing else has what they hold",
         )
-    doomed = [*content, *_stored_versions(run.bucket, generation, (SUBJECTS, *UNIT_LISTS))]
-    for version in doomed:
+    for version in content:
         delete_version(run.bucket, version.key, version.version_id)
+    copies = 0
+    if second is not None:
+        # All of it before the lists in the first go: another run needs them to find the holds.
+        copies = remove_second(second, [item.stored for item in generation.objects])
+    lists = _stored_versions(run.bucket, generation, (SUBJECTS, *UNIT_LISTS))
+    for version in lists:
+        delete_version(run.bucket, version.key, version.version_id)
+    doomed = len(content) + len(lists)
     with run.connection.transaction():
         record_objects(run.connection, generation, ())
         write_audit(
@@ -116,11 +128,17 @@ def _remove_objects(run: Run, generation: Generation) -> int:
             {
                 "month": str(generation.month),
                 "generation": generation.number,
-                "versions": len(doomed),
+                "versions": doomed,
+                "versions of the second copy": copies,
             },
         )
     run.log(f"removed the objects of {generation.name}")
-    return len(doomed)
+    return doomed + copies
+
+
+def _any_of(second: Bucket, generation: Generation) -> bool:
+    """Whether anything lies under the keys of a generation's content in the second bucket."""
+    return any(any(under(second, item.stored.key)) for item in generation.parts())
 
 
 def _stored_versions(

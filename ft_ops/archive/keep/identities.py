@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from ft_ops.archive.copies.read import fetch
 from ft_ops.archive.keep.records import GenerationRecord
 from ft_ops.archive.month.generation import OBJECTS
 from ft_ops.archive.month.source import scratch_table
@@ -16,7 +17,6 @@ from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.store.unit_lists import IDENTITY, UNITS
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.objects import download
 
 
 def adopt_identities(run: Run, record: GenerationRecord) -> None:
@@ -29,7 +29,7 @@ def adopt_identities(run: Run, record: GenerationRecord) -> None:
     for item in lists:
         with tempfile.TemporaryFile(prefix="ft-archive-") as file:
             path = Path(f"/dev/fd/{file.fileno()}")
-            download(run.bucket, item.stored, path)
+            fetch(run, item.stored, path)
             if set(IDENTITY) <= set(pq.read_schema(path).names):
                 _insert(run, record, path)
 

@@ -104,7 +104,9 @@ def read_records(bucket: Bucket, prefix: str) -> Records:
     for found in objects(bucket, _ledger(prefix)):
         newest[found.key.rpartition("/")[0]] = found.key
     with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
-        bodies = {key: pool.submit(_read, bucket, key) for key in (*event_keys, *newest.values())}
+        bodies = {
+            key: pool.submit(read_record, bucket, key) for key in (*event_keys, *newest.values())
+        }
         batches = each(
             event_keys,
             lambda key: list(_parsed_events(bucket, key, bodies[key].result())),
@@ -152,7 +154,7 @@ def _put(bucket: Bucket, stem: str, ending: str, text: str) -> str:
     return key
 
 
-def _read(bucket: Bucket, key: str) -> bytes:
+def read_record(bucket: Bucket, key: str) -> bytes:
     """A record's content; an OpsError unless it is what its name says."""
     body = read_current(bucket, key)
     named = key.rpartition("-")[2].partition(".")[0]

@@ -8,6 +8,7 @@ again, finishes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -202,6 +203,20 @@ def record_objects(
         generation.state,
         {"objects": _json(OBJECTS.dump_python(tuple(objects), mode="json"))},
     )
+
+
+def record_found(
+    connection: Connection, generation: Generation, found: Mapping[str, StoredObject]
+) -> Generation:
+    """Record under which versions objects are found, by key: the same bytes as before."""
+    objects = tuple(
+        replace(o, stored=found.get(o.stored.key, o.stored)) for o in generation.objects
+    )
+    columns = {"objects": _json(OBJECTS.dump_python(objects, mode="json"))}
+    manifest = generation.require_manifest()
+    if manifest.key in found:
+        columns["manifest"] = _json(STORED.dump_python(found[manifest.key], mode="json"))
+    return _update(connection, generation, generation.state, columns)
 
 
 def record_proof(

@@ -13,6 +13,7 @@ import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 from psycopg import sql
 
+from ft_ops.archive.copies.read import fetch
 from ft_ops.archive.month.content import Column, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.source import Source, scratch_source, scratch_table
@@ -21,7 +22,6 @@ from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import download
 
 JSON: Final = frozenset({"json", "jsonb"})
@@ -34,6 +34,7 @@ def loaded(
     *,
     purpose: str,
     as_target: bool = False,
+    exactly: bool = False,
     digests: dict[str, RowDigest] | None = None,
 ) -> Iterator[Source]:
     """The generation's rows in unlogged scratch tables for a block; dropped after it.
@@ -45,7 +46,8 @@ def loaded(
 
     Where ``digests`` are asked for, the values that the files hold are added up by table.
 
-    Every object is read by its version and must have the size and SHA-256 that the ledger knows.
+    Every object must have the size and SHA-256 that the ledger knows. With ``exactly`` it is the
+    version that the ledger names, else its second copy where that one can't be read.
     Scratch tables that a dead process left are dropped first.
     """
     content = generation.require_content()
@@ -64,7 +66,10 @@ def loaded(
             _create(run.connection, names[table.name], table, as_target=as_target)
             if table.name in staged:
                 _create(run.connection, staged[table.name], table, as_target=False)
-        with arrow_connection(run.url) as arrow, closing(_copies(run.bucket, generation)) as copies:
+        with (
+            arrow_connection(run.url) as arrow,
+            closing(_copies(run, generation, exactly=exactly)) as copies,
+        ):
             for item, path in copies:
                 table = content[item.table]
                 order = [column.name for column in table.stored]
@@ -142,7 +147,7 @@ def _cast(connection: Connection, table: Table, staged: str, name: str) -> None:
 
 
 def _copies(
-    bucket: Bucket, generation: Generation
+    run: Run, generation: Generation, *, exactly: bool
 ) -> Generator[tuple[ArchivedObject, Path], None, None]:
     """Each part with a local copy of it, which goes when the next is taken.
 
@@ -155,16 +160,18 @@ def _copies(
         ThreadPoolExecutor(1, thread_name_prefix="download") as pool,
     ):
 
-        def fetch(item: ArchivedObject) -> tuple[IO[bytes], Future[None]]:
+        def start(item: ArchivedObject) -> tuple[IO[bytes], Future[None]]:
             file = files.enter_context(tempfile.TemporaryFile(prefix="ft-archive-"))
-            return file, pool.submit(download, bucket, item.stored, _path(file))
+            if exactly:
+                return file, pool.submit(download, run.bucket, item.stored, _path(file))
+            return file, pool.submit(fetch, run, item.stored, _path(file))
 
-        ahead = [fetch(item) for item in parts[:1]]
+        ahead = [start(item) for item in parts[:1]]
         for item, following in zip(parts, [*parts[1:], None], strict=True):
             file, arrival = ahead.pop()
             arrival.result()
             if following is not None:
-                ahead.append(fetch(following))
+                ahead.append(start(following))
             yield item, _path(file)
             file.close()
 

@@ -58,7 +58,9 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
     values = {table.name: RowDigest() for table in content}
     with (
         ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,
-        loaded(run, generation, purpose="proof", as_target=True, digests=values) as copy,
+        loaded(
+            run, generation, purpose="proof", as_target=True, exactly=True, digests=values
+        ) as copy,
         _hashes(run, generation) as hashes,
     ):
         there = pool.submit(_digests, run, content, source)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from psycopg import sql
 
+from ft_ops.archive.copies.compare import listed, missing_from_second
 from ft_ops.archive.hold.holds import holds_on
 from ft_ops.archive.month.catalog import (
     OtherReference,
@@ -24,6 +25,7 @@ from ft_ops.archive.move.preflight import due_on
 from ft_ops.archive.run import ArchiveRules, Run
 from ft_ops.archive.store.presence import missing_from
 from ft_ops.backups import newest_verified_backup
+from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
@@ -54,6 +56,7 @@ def purge_gates(run: Run, generation: Generation) -> list[Gate]:
         _backed_up(run.connection, generation),
         *_archivable(run.connection, generation),
         *_stored(run.bucket, generation),
+        *_copied(run, generation),
     ]
 
 
@@ -155,3 +158,19 @@ def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:
     if not problems:
         objects = len(generation.objects)
         yield Gate("objects and manifest", True, f"all {objects} are there, as the ledger says")
+
+
+def _copied(run: Run, generation: Generation) -> Iterator[Gate]:
+    """The second copy, where there is to be one: afterwards the bucket has the only rows."""
+    name = "second copy"
+    if run.target.open_second is None:
+        return
+    try:
+        second = run.target.open_second()
+        problems = list(missing_from_second(second, generation, listed(second, generation)))
+    except OpsError as error:
+        problems = [str(error)]
+    for problem in problems:
+        yield Gate(name, False, problem)
+    if not problems:
+        yield Gate(name, True, f"all {len(generation.objects)} are in the second bucket, too")

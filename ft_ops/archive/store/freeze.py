@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+from ft_ops.archive.copies.second import put_second
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import enter, finish, record_leftover, record_objects
 from ft_ops.archive.run import Run
@@ -23,6 +24,7 @@ from ft_ops.s3.objects import (
     retain,
     versions,
 )
+from ft_ops.s3.twins import as_stored
 
 FROZEN: Final = frozenset({"GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"})
 """What is in one of these stays there, although FT_ARCHIVE_STORAGE_CLASS names another by now: it
@@ -33,8 +35,10 @@ def freeze_month(run: Run, generation: Generation) -> Generation:
     """Copy each object to its Glacier class, record the copy, and remove the STANDARD version.
 
     The copy's SHA-256, computed by S3, must be the proven one. Manifest, certificate and lists stay
-    in STANDARD: they have to be readable without a thaw. A STANDARD version that a retention of the
-    bucket's own protects is recorded, and removed when that is over.
+    in STANDARD: they have to be readable without a thaw. Where there is to be a second copy, it is
+    made before the version that can be read goes; without it the freeze does not end. A STANDARD
+    version that a retention of the bucket's own protects is recorded, and removed when that is
+    over.
     """
     if generation.proven_at is None:
         raise Refused(
@@ -54,11 +58,17 @@ def freeze_month(run: Run, generation: Generation) -> Generation:
                 retain(run.bucket, frozen, retention)
             objects = _replaced(generation.objects, item, frozen)
             generation = record_objects(run.connection, generation, objects)
+            # While there is a version that can be read: a frozen one has to be asked for.
+            put_second(run.target, item.stored, frozen.storage_class, retention)
             # By its id, whatever is listed. A lifecycle rule may have frozen the very version.
             if frozen.version_id != item.stored.version_id:
                 generation = _remove(run, generation, item.stored.key, item.stored.version_id)
             run.log(f"{item.stored.key} is in {frozen.storage_class}")
-        generation = _remove_other_versions(run, generation, item)
+        generation = _remove_other_versions(run, generation, item, retention)
+    for item in generation.objects:
+        if item not in generation.parts():
+            put_second(run.target, item.stored, item.stored.storage_class)
+    put_second(run.target, generation.require_manifest(), "STANDARD")
     _write_certificate(run.bucket, run.target.prefix, generation)
     return finish(run.connection, generation, "frozen")
 
@@ -79,13 +89,23 @@ def _frozen_version(bucket: Bucket, stored: StoredObject, storage_class: str) ->
     return copy_to_class(bucket, stored, storage_class)
 
 
-def _remove_other_versions(run: Run, generation: Generation, item: ArchivedObject) -> Generation:
-    """Remove the versions of a recorded object's key that are not the recorded one."""
+def _remove_other_versions(
+    run: Run, generation: Generation, item: ArchivedObject, retention: Retention | None
+) -> Generation:
+    """Remove the versions of a recorded object's key that are not the recorded one.
+
+    A dead run may not have come to its second copy: such a version is what it is made of.
+    """
+    certified: Any = (generation.certificate or {}).get("objects", ())
+    exported = {(entry["key"], entry["version_id"]) for entry in certified}
     current = next(
         o.stored for o in generation.objects if (o.table, o.part) == (item.table, item.part)
     )
     for version in list(versions(run.bucket, current.key)):
         if version.key == current.key and version.version_id != current.version_id:
+            if (version.key, version.version_id) in exported:
+                source = as_stored(current, version)
+                put_second(run.target, source, current.storage_class, retention)
             generation = _remove(run, generation, version.key, version.version_id)
     return generation
 

@@ -23,6 +23,11 @@ def certificate_key(prefix: str, month: Month, generation: int) -> str:
     return f"{_folder(prefix, 'manifest', month, generation)}/certificate.json"
 
 
+def document_prefixes(prefix: str) -> tuple[str, ...]:
+    """The folders of what stays in STANDARD and is small: records, and what is beside manifests."""
+    return (f"{prefix}/records/", f"{prefix}/table=manifest/")
+
+
 def generation_prefixes(
     prefix: str, tables: Iterable[str], month: Month, generation: int
 ) -> list[str]:

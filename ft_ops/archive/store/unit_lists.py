@@ -14,12 +14,13 @@ from uuid import UUID
 
 import pyarrow.parquet as pq
 
+from ft_ops.archive.copies.read import fetch
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.units import Units
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import download, read_object
+from ft_ops.s3.objects import read_object
 
 UNITS: Final = "proven_segments"
 SHARED: Final = "proven_shared_rows"
@@ -48,7 +49,7 @@ def load_unit_lists(run: Run, generation: Generation, units: Units) -> None:
             # Without a name: a process that is killed leaves nothing behind.
             with tempfile.TemporaryFile(prefix="ft-archive-") as file:
                 path = Path(f"/dev/fd/{file.fileno()}")
-                download(run.bucket, item.stored, path)
+                fetch(run, item.stored, path)
                 rows = read_batches(path, _COLUMNS[name], run.pace)
                 with arrow.cursor() as cursor:
                     cursor.adbc_ingest(table, rows, mode="append", db_schema_name="ops")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ft_ops.archive.month.generation import Generation
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.glacier import NEEDS_RESTORE, Tier
+from ft_ops.s3.objects import StoredObject
 
 GB = 1_000_000_000
 
@@ -65,12 +67,15 @@ def estimate_thaw(
     generations: list[Generation], tier: Tier, days: int, prices: Prices
 ) -> ThawEstimate:
     """What it takes to read these generations: retrieval, requests, and the copies' storage."""
-    objects = [
-        item.stored
-        for generation in generations
-        for item in generation.objects
-        if item.stored.storage_class in NEEDS_RESTORE
-    ]
+    stored = [item.stored for generation in generations for item in generation.objects]
+    return estimate_objects(stored, tier, days, prices)
+
+
+def estimate_objects(
+    stored_objects: Iterable[StoredObject], tier: Tier, days: int, prices: Prices
+) -> ThawEstimate:
+    """The same of single objects; those that can be read at once cost nothing."""
+    objects = [o for o in stored_objects if o.storage_class in NEEDS_RESTORE]
     dollars = hours = 0.0
     for stored in objects:
         offers = prices.retrieval[stored.storage_class]

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from ft_ops.archive.copies.read import ask, locate
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import ARCHIVED, archived_name
@@ -36,7 +37,7 @@ from ft_ops.archive.month.thaws import (
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import loosen
 from ft_ops.archive.move.detach import attach_archived
-from ft_ops.archive.run import Run
+from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.thaw.insert import Insertion
 from ft_ops.archive.thaw.merge import drop_merged, merged, plan_becoming
 from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, estimate_thaw
@@ -46,8 +47,7 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.glacier import Tier, availability, request_restore
+from ft_ops.s3.glacier import Tier, availability
 from ft_ops.s3.objects import StoredObject
 
 RESTORE_MARGIN_DAYS = 2
@@ -126,23 +126,24 @@ def begin(run: Run, request: ThawRequest, prices: Prices, *, purpose: Purpose) -
         )
     if thaw.state in TO_LOAD:
         for stored in _objects(run.connection, thaw):
-            found_now = availability(run.bucket, stored)
-            if not found_now.readable and not found_now.requested:
-                days = thaw.days + RESTORE_MARGIN_DAYS
-                request_restore(run.bucket, stored, days=days, tier=thaw.tier)
+            copy = locate(run.target, stored)
+            if copy.instead:
+                run.log(f"{copy.url} is asked for instead: {copy.instead}")
+            ask(copy, days=thaw.days + RESTORE_MARGIN_DAYS, tier=thaw.tier)
     return thaw
 
 
-def is_readable(connection: Connection, bucket: Bucket, thaw: Thaw) -> bool:
+def is_readable(connection: Connection, target: ArchiveTarget, thaw: Thaw) -> bool:
     """Whether Glacier has brought back every object that a thaw needs."""
-    return answer(connection, bucket, thaw) == "readable"
+    return answer(connection, target, thaw) == "readable"
 
 
 def answer(
-    connection: Connection, bucket: Bucket, thaw: Thaw
+    connection: Connection, target: ArchiveTarget, thaw: Thaw
 ) -> Literal["readable", "waiting", "expired"]:
     """What Glacier has made of a request: ``expired`` is what has to be asked for again."""
-    found = [availability(bucket, stored) for stored in _objects(connection, thaw)]
+    copies = [locate(target, stored) for stored in _objects(connection, thaw)]
+    found = [availability(copy.bucket, copy.stored) for copy in copies]
     if any(not one.readable and not one.requested for one in found):
         return "expired"
     return "readable" if all(one.readable for one in found) else "waiting"

@@ -1,0 +1,177 @@
+"""Copies into the second bucket what it lacks: by what the ledger names, and never over anything.
+
+A month's own copies are made while it is frozen. This is for months that were frozen before there
+was a second bucket, or that it has lost; and for records, manifests and programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ft_ops.archive.copies.compare import recorded
+from ft_ops.archive.copies.second import put_second
+from ft_ops.archive.keep.records import read_record
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import generations, months_by_state
+from ft_ops.archive.run import Run
+from ft_ops.archive.store.layout import document_prefixes
+from ft_ops.errors import OpsError, Refused
+from ft_ops.items import Worked, each
+from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.locks import only_one
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.glacier import NEEDS_RESTORE, availability, request_restore
+from ft_ops.s3.objects import StoredObject, objects, put_once, read_current
+from ft_ops.s3.twins import histories
+
+KEPT: Final = ("frozen", "purging", "purged")
+"""A generation in one of these has its second copy, but for the time that it takes."""
+
+_DAYS: Final = 5
+"""Days that Glacier's readable copy of a first stays, to be copied in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """An object that the second bucket lacks; not ``readable``: Glacier has to be asked first."""
+
+    generation: str
+    stored: StoredObject
+    readable: bool
+
+
+def kept_generations(connection: Connection) -> list[Generation]:
+    """The generations that have to be in both buckets, by month."""
+    return [
+        generation
+        for month in months_by_state(connection, KEPT)
+        for generation in generations(connection, month)
+        if generation.state in KEPT
+    ]
+
+
+def require_second(run: Run) -> Bucket:
+    """The second bucket; Refused when there is none."""
+    second = run.target.second
+    if second is None:
+        raise Refused(
+            "second copy of the archive",
+            cause="FT_ARCHIVE_REPLICA_BUCKET is not set",
+            next_step="set it to a versioned bucket in another region or account: docs/archive.md",
+        )
+    return second
+
+
+def lacking(run: Run) -> list[Lacking]:
+    """What the second bucket lacks of the kept generations, by key and size: one listing of it.
+
+    Of what it lacks, whether the first can be read now: one HEAD each.
+    """
+    there = histories(require_second(run), f"{run.target.prefix}/table=")
+    found = []
+    for generation in kept_generations(run.connection):
+        for stored in recorded(generation):
+            history = there.get(stored.key)
+            if history is None or stored.bytes not in {v.bytes for v in history.versions}:
+                readable = stored.storage_class not in NEEDS_RESTORE or _is_readable(run, stored)
+                found.append(Lacking(generation.name, stored, readable))
+    return found
+
+
+def lacking_documents(run: Run) -> list[str]:
+    """Keys of records, manifests, certificates and programs that the second bucket lacks.
+
+    Two listings; what a delete marker hides there is lacking.
+    """
+    second = require_second(run)
+    # Those that the ledger names are copied by their versions.
+    named = {g.manifest.key for g in kept_generations(run.connection) if g.manifest is not None}
+    return [
+        found.key
+        for prefix in document_prefixes(run.target.prefix)
+        for there in [{item.key: item.bytes for item in objects(second, prefix)}]
+        for found in objects(run.bucket, prefix)
+        if found.key not in there and found.key not in named
+    ]
+
+
+def fill(run: Run, *, retrieve: bool) -> Worked[int]:
+    """Copy what is lacking; with ``retrieve``, ask Glacier for what can't be read yet.
+
+    Month by month, under its lock: what is not copied is named, and the others are. Results are
+    numbers of objects.
+    """
+    second = require_second(run)
+    documents = each(
+        lacking_documents(run),
+        lambda key: _copy_document(run.bucket, second, key),
+        name=run.bucket.url,
+        log=run.log,
+    )
+    wanted = {item.stored.key for item in lacking(run)}
+    months = dict.fromkeys(
+        generation.month
+        for generation in kept_generations(run.connection)
+        if wanted & {stored.key for stored in recorded(generation)}
+    )
+    copied = each(
+        months,
+        lambda month: _fill_month(run, month, retrieve=retrieve),
+        name=lambda month: f"second copy of {month}",
+        log=run.log,
+    )
+    return Worked((*documents.done, *copied.done), (*documents.failed, *copied.failed))
+
+
+def _fill_month(run: Run, month: Month, *, retrieve: bool) -> int:
+    """Copy one month's objects; an OpsError names those that Glacier has to bring back first."""
+    with only_one(run.connection, f"archive {month}"):
+        waiting: list[str] = []
+        copied = 0
+        # Asked again under the lock: an erasure may have replaced one meanwhile.
+        for generation in generations(run.connection, month):
+            if generation.state not in KEPT:
+                continue
+            for stored in recorded(generation):
+                if stored.storage_class in NEEDS_RESTORE and not _is_readable(run, stored):
+                    waiting += _asked(run, stored, retrieve=retrieve)
+                else:
+                    copied += put_second(run.target, stored, stored.storage_class)
+    if waiting:
+        raise OpsError(
+            f"second copy of {month}",
+            cause=f"{len(waiting)} objects lie in Glacier and can't be copied: {waiting[0]}",
+            next_step="Glacier was asked for them; run it again when they are readable"
+            if retrieve
+            else "launch copy_archive_to_replica with retrieve: true: its dry run says the cost",
+        )
+    return copied
+
+
+def _asked(run: Run, stored: StoredObject, *, retrieve: bool) -> Iterator[str]:
+    """What has to be waited for, unless the second bucket has it."""
+    second = require_second(run)
+    history = histories(second, stored.key).get(stored.key)
+    if history is not None and stored.bytes in {v.bytes for v in history.versions}:
+        return
+    if retrieve and not availability(run.bucket, stored).requested:
+        request_restore(run.bucket, stored, days=_DAYS, tier="Bulk")
+    yield run.bucket.url(stored.key)
+
+
+def _is_readable(run: Run, stored: StoredObject) -> bool:
+    try:
+        return availability(run.bucket, stored).readable
+    except OpsError:
+        # It is gone: the daily look at the first bucket names it.
+        return False
+
+
+def _copy_document(first: Bucket, second: Bucket, key: str) -> int:
+    """Copy a small object that is written once; a record only if it is what its name says."""
+    is_record = "/records/" in key
+    put_once(second, key, read_record(first, key) if is_record else read_current(first, key))
+    return 1
