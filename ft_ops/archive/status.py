@@ -97,13 +97,13 @@ def _second_copy(connection: Connection, settings: Settings) -> Iterator[Standin
     """Where it is to be; whether it is whole, a check of its own says."""
     purged = len(months_by_state(connection, ("purged",)))
     name = settings.archive_replica_bucket
-    detail = f"{purged} months are in one bucket alone" if name is None and purged else ""
+    is_alone = name is None and purged > 0
     yield Standing(
         _AREA,
         "second copy",
-        Status.GOOD,
+        Status.WARNING if is_alone else Status.GOOD,
         name or "none",
-        detail,
+        f"{purged} purged months are in one bucket alone" if is_alone else "",
         section="archive_replica_is_complete",
     )
 

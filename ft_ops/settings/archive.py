@@ -22,19 +22,19 @@ class ArchiveSettings(RoomSettings):
         examples=["archive"],
         description="The archive's folder in its bucket, without slashes at its ends.",
     )
-    archive_replica_bucket: str | None = Field(
+    archive_replica_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None,
         description="The versioned bucket of the archive's second copy, in another region or "
         "account. Unset: there is none.",
     )
     archive_replica_region: str | None = Field(
         default=None,
-        examples=["eu-west-1"],
         description="The region of the second copy's bucket; unset: the archive's own.",
     )
     archive_replica_lag_hours: int = Field(
         default=24,
         ge=1,
+        le=8_760,
         description="How long something may lie in the archive's bucket alone before a check says "
         "that its second copy is missing.",
     )

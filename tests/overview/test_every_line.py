@@ -119,6 +119,12 @@ FAULTS = [
         "UPDATE ops.archive SET state = 'frozen', error = NULL",
     ),
     Fault(
+        "archive: second copy",
+        Status.WARNING,
+        "UPDATE ops.archive SET state = 'purged' WHERE state = 'frozen'",
+        "UPDATE ops.archive SET state = 'frozen' WHERE state = 'purged'",
+    ),
+    Fault(
         "archive: months asked back",
         Status.BAD,
         "INSERT INTO ops.thaws (month, purpose, state, generations, tier, days, estimate, error)"

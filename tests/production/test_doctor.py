@@ -135,6 +135,21 @@ def test_a_healthy_database_and_bucket_pass_in_one_line_each(
     ]
 
 
+def test_the_second_bucket_is_looked_at_like_the_first(
+    deployment: pytest.MonkeyPatch, second_bucket: Bucket
+) -> None:
+    deployment.setenv("FT_ARCHIVE_REPLICA_BUCKET", second_bucket.name)
+    assert "public access is not blocked" in found()["archive's second bucket"].detail
+    protect(second_bucket)
+    assert found()["archive's second bucket"].state == "ok"
+    second_bucket.client.put_bucket_versioning(
+        Bucket=second_bucket.name, VersioningConfiguration={"Status": "Suspended"}
+    )
+    assert "not versioned" in found()["archive's second bucket"].detail
+    deployment.setenv("FT_ARCHIVE_REPLICA_BUCKET", "there-is-none")
+    assert found()["archive's second bucket"].state == "failed"
+
+
 def test_the_command_fails_and_says_how_to_mend(deployment: pytest.MonkeyPatch) -> None:
     deployment.setenv("FT_DATABASE_URL", "postgresql://ft_ops:hunter2@127.0.0.1:1/familytales")
     deployment.delenv("FT_ARCHIVE_BUCKET")

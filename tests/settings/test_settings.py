@@ -29,6 +29,7 @@ IMPOSSIBLE = {
 OF_A_FORM = {
     "alert_webhook_url": "hooks.example.org/hunter2",
     "archive_bucket": "familytales-archive/",
+    "archive_replica_bucket": "familytales-archive-second/",
     "archive_prefix": "archive/",
     "backup_bucket": "s3://familytales-backups",
     "backup_prefix": "/barman",
@@ -52,6 +53,7 @@ FREE = {
     "alert_email_to",
     "app_role",
     "archive_prices_file",
+    "archive_replica_region",
     "backup_server",
     "dr_kms_key",
     "dr_region",
@@ -118,7 +120,7 @@ def test_other_settings_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, n
 
 def test_what_is_accepted_as_an_example_is(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {name: field.examples for name, field in SETTINGS.items() if field.examples}
-    buckets = {"archive_bucket", "backup_bucket", "dr_bucket"}
+    buckets = {"archive_bucket", "archive_replica_bucket", "backup_bucket", "dr_bucket"}
     assert shown.keys() == OF_A_FORM.keys() - buckets | {"first_month"}
     for name, (example, *_) in shown.items():
         monkeypatch.setenv(f"FT_{name.upper()}", example)
@@ -286,6 +288,14 @@ def test_the_first_month_may_be_any_that_has_begun(
         ({"FT_ARCHIVE_BUCKET": "one", "FT_DR_BUCKET": "one"}, "FT_DR_BUCKET"),
         ({"FT_ARCHIVE_BUCKET": "one", "FT_BACKUP_BUCKET": "one"}, "FT_BACKUP_BUCKET"),
         ({"FT_DR_BUCKET": "one", "FT_BACKUP_BUCKET": "one"}, "FT_DR_BUCKET"),
+        (
+            {"FT_ARCHIVE_REPLICA_BUCKET": "one", "FT_ARCHIVE_BUCKET": "one"},
+            "FT_ARCHIVE_REPLICA_BUCKET",
+        ),
+        (
+            {"FT_ARCHIVE_REPLICA_BUCKET": "one", "FT_BACKUP_BUCKET": "one"},
+            "FT_ARCHIVE_REPLICA_BUCKET",
+        ),
     ],
 )
 def test_what_must_be_two_is_not_one(

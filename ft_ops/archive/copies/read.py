@@ -22,7 +22,7 @@ DAYS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class LocatedCopy:
     """One version in one bucket; ``instead`` says why it is not the one that the ledger names."""
 
     bucket: Bucket
@@ -34,23 +34,23 @@ class Copy:
         return f"{self.bucket.url(self.stored.key)} version {self.stored.version_id}"
 
 
-def locate(target: ArchiveTarget, stored: StoredObject) -> Copy:
+def locate(target: ArchiveTarget, stored: StoredObject) -> LocatedCopy:
     """Where an object can be had, as far as S3 tells without reading it.
 
     The version that the ledger names, else another one of its key that holds the same bytes, else
     the second copy. The OpsError about the first, when there is none.
     """
     problem = _problem(target.bucket, stored)
-    return Copy(target.bucket, stored) if problem is None else other_copy(target, stored, problem)
+    return LocatedCopy(target.bucket, stored) if problem is None else other_copy(target, stored, problem)
 
 
-def other_copy(target: ArchiveTarget, stored: StoredObject, problem: OpsError) -> Copy:
+def other_copy(target: ArchiveTarget, stored: StoredObject, problem: OpsError) -> LocatedCopy:
     """What can be read instead of a version that has a ``problem``; that problem if nothing can."""
     tried = [str(problem)]
     if isinstance(problem, Missing):
         found = _twin(target.bucket, stored, tried)
         if found is not None:
-            return Copy(target.bucket, found, str(problem))
+            return LocatedCopy(target.bucket, found, str(problem))
     try:
         second = target.second
     except OpsError as error:
@@ -59,7 +59,7 @@ def other_copy(target: ArchiveTarget, stored: StoredObject, problem: OpsError) -
     if second is not None:
         found = _twin(second, stored, tried)
         if found is not None:
-            return Copy(second, found, str(problem))
+            return LocatedCopy(second, found, str(problem))
         tried.append(f"{second.url(stored.key)} holds no copy of it")
     if len(tried) == 1:
         raise problem
@@ -90,7 +90,7 @@ def fetch(run: Run, stored: StoredObject, path: Path) -> None:
         run.log(f"{copy.url} was read instead: {copy.instead}")
 
 
-def ask(copy: Copy, *, days: int, tier: Tier) -> None:
+def ask(copy: LocatedCopy, *, days: int, tier: Tier) -> None:
     """Ask Glacier for a copy, unless it is readable or asked for already."""
     found = availability(copy.bucket, copy.stored)
     if not found.readable and not found.requested:

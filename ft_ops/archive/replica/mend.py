@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ft_ops.archive.copies.compare import recorded
-from ft_ops.archive.copies.read import Copy, ask, locate
+from ft_ops.archive.copies.read import LocatedCopy, ask, locate
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, record_found
 from ft_ops.archive.replica.fill import KEPT, kept_generations
@@ -89,7 +89,7 @@ def _mend_generation(
             )
 
 
-def _put_back(run: Run, stored: StoredObject, copy: Copy) -> StoredObject:
+def _put_back(run: Run, stored: StoredObject, copy: LocatedCopy) -> StoredObject:
     if copy.bucket.name == run.bucket.name:
         return copy.stored
     if not availability(copy.bucket, copy.stored).readable:
