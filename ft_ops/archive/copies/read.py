@@ -41,7 +41,11 @@ def locate(target: ArchiveTarget, stored: StoredObject) -> LocatedCopy:
     the second copy. The OpsError about the first, when there is none.
     """
     problem = _problem(target.bucket, stored)
-    return LocatedCopy(target.bucket, stored) if problem is None else other_copy(target, stored, problem)
+    return (
+        LocatedCopy(target.bucket, stored)
+        if problem is None
+        else other_copy(target, stored, problem)
+    )
 
 
 def other_copy(target: ArchiveTarget, stored: StoredObject, problem: OpsError) -> LocatedCopy:
