@@ -70,20 +70,21 @@ def run(context: BenchContext) -> Iterator[Result]:
 def _measure(url: str, people: Sequence[Person]) -> dict[str, list[float]]:
     """Milliseconds by target, one for each person; a first round fills the caches."""
     latencies: dict[str, list[float]] = {name: [] for name in TARGETS}
-    texts = {query: _text(query) for _, queries in TARGETS.values() for query in queries}
+    texts = {query: query_text(query) for _, queries in TARGETS.values() for query in queries}
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.RawCursor) as connection:
         for turn in range(2):
             for person in people:
                 for name, (_, queries) in TARGETS.items():
                     began = time.perf_counter()
                     for query in queries:
-                        _ask(connection, texts[query], person, query)
+                        ask(connection, texts[query], person, query)
                     if turn:
                         latencies[name].append((time.perf_counter() - began) * 1000)
     return latencies
 
 
-def _ask(connection: psycopg.Connection, text: str, person: Person, query: str) -> None:
+def ask(connection: psycopg.Connection, text: str, person: Person, query: str) -> None:
+    """Ask one query as a person, with the transaction in which the application says who asks."""
     user, family, thread = person
     values: dict[str, list[object]] = {
         "thread_with_content": [thread],
@@ -94,5 +95,5 @@ def _ask(connection: psycopg.Connection, text: str, person: Person, query: str) 
         connection.execute(text, values.get(query, [family])).fetchall()
 
 
-def _text(query: str) -> str:
+def query_text(query: str) -> str:
     return (sql_root() / "queries" / f"{query}.sql").read_text(encoding="utf-8")

@@ -184,6 +184,18 @@ class BenchContext:
         finally:
             self._drop(name)
 
+    @contextmanager
+    def sample_database(self, sizes: Sizes) -> Iterator[str]:
+        """The URL, as the operations role, of a database of its own with content of these sizes."""
+        name = f"bench_{next(self._numbers)}"
+        self._create_with_schema(name)
+        try:
+            with connect(self._url(name), application="bench") as connection:
+                self._fill_content(connection, sizes)
+            yield self._url(name)
+        finally:
+            self._drop(name)
+
     def _fill_content(self, connection: Connection, sizes: Sizes) -> Month:
         """Make the sample from the first month on; the last month of it."""
         last = FIRST_MONTH.plus(sizes.months - 1)

@@ -36,9 +36,11 @@ def run_in_sandbox(argv: Sequence[str], settings: Mapping[str, str] = _NO_SETTIN
 def hold_sandbox() -> None:
     """Print what a shell needs to use a new sandbox, and keep it until Ctrl-C or SIGTERM."""
     with sandbox() as box:
+        # Before the first line: a script that has read it may end us, and where a shell has started
+        # us in the background, SIGINT is ignored and lost unless it is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         for name, value in box.environment().items():
             click.echo(f"export {name}={shlex.quote(value)}")
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         click.echo("sandbox: ready; Ctrl-C ends it", err=True)
         signal.sigwait(_ENDING)
 

@@ -2,22 +2,29 @@
 -- One row, or none if there is no such family. Bytes: octets of texts and transcripts, 1,048,576
 -- a recording, 524,288 a photo; deleted segments don't count. breakdown is a JSON array of the
 -- books that hold content, the largest first, and empty when none does.
--- ACCESS SHARE only.
-WITH storage_details AS (
+-- One index probe a segment, however many months there are; ACCESS SHARE only.
+WITH family_threads AS MATERIALIZED (
     SELECT
+        t.id,
         mb.id AS memory_book_id,
-        mb.title,
-        count(*) AS segment_count,
-        coalesce(sum(octet_length(cs.text_content)), 0) AS text_bytes,
-        coalesce(sum(octet_length(cs.audio_transcript)), 0) AS transcript_bytes,
-        count(cs.audio_url) AS audio_count,
-        coalesce(sum(cardinality(cs.photo_urls)), 0) AS photo_count
+        mb.title
     FROM memory_books AS mb
     JOIN threads AS t ON t.memory_book_id = mb.id
-    JOIN content_segments AS cs ON cs.thread_id = t.id
     WHERE mb.family_id = $1
-      AND cs.is_deleted IS NOT TRUE
-    GROUP BY mb.id, mb.title
+),
+
+storage_details AS (
+    SELECT
+        ft.memory_book_id,
+        ft.title,
+        count(*) AS segment_count,
+        sum(cs.text_bytes) AS text_bytes,
+        sum(cs.transcript_bytes) AS transcript_bytes,
+        sum(cs.audio_count) AS audio_count,
+        sum(cs.photo_count) AS photo_count
+    FROM content_sizes(ARRAY(SELECT id FROM family_threads)) AS cs
+    JOIN family_threads AS ft ON ft.id = cs.thread_id
+    GROUP BY ft.memory_book_id, ft.title
 ),
 
 totals AS (

@@ -7,7 +7,6 @@
 WITH hits AS MATERIALIZED (
     SELECT
         k.id,
-        k.created_at,
         mb.title AS memory_book_title,
         t.title AS thread_title
     FROM family_members AS fm
@@ -34,7 +33,5 @@ SELECT
         WHERE ct.content_segment_id = cs.id
     ) AS tags
 FROM hits
-JOIN content_segments AS cs ON cs.id = hits.id AND cs.created_at = hits.created_at
-WHERE cs.is_deleted IS NOT TRUE
-ORDER BY cs.created_at DESC, cs.id
-LIMIT 50;
+JOIN newest_content(ARRAY(SELECT hits.id FROM hits), 50) AS cs ON cs.id = hits.id
+ORDER BY cs.created_at DESC, cs.id;

@@ -1,7 +1,7 @@
 -- Get Thread with Content. $1: thread id.
 -- One row, or none if there is no such thread. segments is a JSON array in the thread's order,
 -- empty when nothing was said yet; deleted segments are left out.
--- One index probe a partition, then one a segment; ACCESS SHARE only.
+-- One index probe a segment, however many months there are; ACCESS SHARE only.
 SELECT
     t.*,
     coalesce(content.segments, '[]'::json) AS segments
@@ -14,7 +14,7 @@ CROSS JOIN LATERAL (
             u.display_name,
             u.avatar_url,
             narrations.photo_narrations
-        FROM content_segments AS cs
+        FROM content_of_thread(t.id) AS cs
         -- Left: whoever has left the family is no longer visible, what he told is.
         LEFT JOIN users AS u ON u.id = cs.user_id
         CROSS JOIN LATERAL (
@@ -29,8 +29,6 @@ CROSS JOIN LATERAL (
             FROM photo_narrations AS pn
             WHERE pn.content_segment_id = cs.id
         ) AS narrations
-        WHERE cs.thread_id = t.id
-          AND cs.is_deleted IS NOT TRUE
     ) AS tc
 ) AS content
 WHERE t.id = $1;

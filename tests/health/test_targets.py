@@ -49,7 +49,6 @@ def test_a_target_that_is_met_needs_no_plan(reader: Connection) -> None:
 @pytest.mark.parametrize(
     ("query", "index", "column"),
     [
-        ("thread_with_content", "idx_content_segments_thread", "content_segments(thread_id)"),
         ("family_memory_books", "idx_memory_books_family", "memory_books(family_id)"),
         ("family_storage", "idx_threads_memory_book", "threads(memory_book_id)"),
         ("search_by_tags", "idx_family_members_user", "family_members(user_id)"),
@@ -66,25 +65,28 @@ def test_a_dropped_index_is_named(
     assert column in found.words
 
 
+def test_a_dropped_key_of_the_registry_is_named(reader: Connection, connection: Connection) -> None:
+    connection.execute(
+        "ALTER TABLE content_segment_keys"
+        " DROP CONSTRAINT content_segment_keys_thread_id_sequence_number_key"
+    )
+    assert "content_segment_keys(thread_id)" in verdict(reader, "thread_with_content").words
+
+
 def test_an_index_that_one_partition_lacks_is_named(
     reader: Connection, connection: Connection
 ) -> None:
     """A partition whose index is invalid drags every query down that visits it."""
-    connection.execute("DROP INDEX idx_content_segments_thread")
-    connection.execute(
-        "CREATE INDEX idx_content_segments_thread ON ONLY content_segments (thread_id)"
-    )
+    connection.execute("DROP INDEX idx_content_segments_user")
+    connection.execute("CREATE INDEX idx_content_segments_user ON ONLY content_segments (user_id)")
     for (name,) in connection.execute(
         "SELECT inhrelid::regclass::text FROM pg_inherits"
         " WHERE inhparent = 'content_segments'::regclass ORDER BY 1 OFFSET 1"
     ).fetchall():
         connection.execute(
-            psycopg.sql.SQL("CREATE INDEX ON {} (thread_id)").format(psycopg.sql.Identifier(name))
+            psycopg.sql.SQL("CREATE INDEX ON {} (user_id)").format(psycopg.sql.Identifier(name))
         )
-    assert (
-        "content_segments(thread_id) in 1 partitions"
-        in verdict(reader, "thread_with_content").words
-    )
+    assert "content_segments(user_id) in 1 partitions" in verdict(reader, "active_members").words
 
 
 def test_missing_statistics_are_named(reader: Connection, sampled: Database) -> None:
@@ -121,6 +123,12 @@ def test_a_plan_that_reads_old_months_for_recent_content_is_named(
 def test_in_a_sound_database_the_costliest_step_is_named(reader: Connection) -> None:
     found = verdict(reader, "family_storage")
     assert found.slow[0].finding.cause in {"costly step", "busy server"}
+
+
+def test_a_costly_function_is_named(reader: Connection) -> None:
+    """What a query reads through a helper function stands in the plan as that function."""
+    [slow] = verdict(reader, "family_storage").slow
+    assert "Function Scan on content_sizes" in {node.words for node in slow.plan.root.walk()}
 
 
 def test_a_moment_of_a_busy_server_does_not_hide_a_missing_index(

@@ -120,6 +120,12 @@ def asking(name: str, parameters: Parameters) -> Deed:
     return ask
 
 
+def product_queries(tenant: Tenant) -> dict[str, Deed]:
+    """What the product shows to the family's owner, by its query."""
+    visitor = Parameters(tenant.thread, tenant.family, tenant.owner, ("a tag",))
+    return {name: asking(name, visitor) for name in PRODUCT_QUERIES}
+
+
 NOT_FOR_READERS = {
     # Content of families whose month is not there to say who may read it.
     "ops.waiting_links",
@@ -147,9 +153,8 @@ def tenant(admin: Connection, connection: Connection) -> Tenant:
 
 def test_the_application_needs_what_it_is_granted(admin: Connection, tenant: Tenant) -> None:
     values = {name: getattr(tenant, name) for name in Tenant.__slots__}
-    visitor = Parameters(tenant.thread, tenant.family, tenant.owner, ("a tag",))
     deeds = {
-        **{name: asking(name, visitor) for name in PRODUCT_QUERIES},
+        **product_queries(tenant),
         **{query: saying(query, values) for query in APPLICATION.split(";\n") if query},
     }
     assert superfluous(admin, "ft_app", deeds) == []
@@ -157,7 +162,10 @@ def test_the_application_needs_what_it_is_granted(admin: Connection, tenant: Ten
 
 def test_readers_need_what_they_are_granted(admin: Connection, tenant: Tenant) -> None:
     tables = {name for (name,) in admin.execute(EVERY_TABLE)} - NOT_FOR_READERS
-    deeds = {name: saying(f"SELECT FROM {name}") for name in tables}
+    deeds = {
+        **product_queries(tenant),
+        **{name: saying(f"SELECT FROM {name}") for name in tables},
+    }
     assert superfluous(admin, "ft_readonly", deeds) == []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -133,6 +134,42 @@ def test_active_members(world: World) -> None:
         return oracle.active_members(tables, family, now)
 
     compare(world, "active_members", [(family.id,) for family in world.tables.families], expected)
+
+
+def test_a_book_in_the_list_has_the_figures_of_the_view(world: World) -> None:
+    """memory_book_stats is the specification's; the list counts all books of a family at once."""
+    figures = "thread_count segment_count contributor_count last_activity photo_count audio_count"
+    listed = 0
+    for connection, tables in world.views():
+        for family in tables.families:
+            for book in ask(connection, "family_memory_books", family.id):
+                with connection.cursor(row_factory=dict_row) as cursor:
+                    seen = cursor.execute(
+                        "SELECT * FROM memory_book_stats WHERE id = %s", [book["id"]]
+                    ).fetchone()
+                assert seen is not None
+                assert {f: book[f] for f in figures.split()} == {
+                    f: seen[f] for f in figures.split()
+                }
+                listed += 1
+    assert listed
+
+
+def test_the_helpers_of_the_queries_show_a_stranger_nothing(world: World) -> None:
+    """They run with the rights of whoever calls them: no thread of another family is read."""
+    threads = [thread.id for thread in world.tables.threads]
+    present = [segment for segment in world.tables.segments if not segment.is_deleted]
+    segments = [segment.id for segment in present]
+    calls: list[tuple[LiteralString, list[object]]] = [
+        ("SELECT id FROM content_of_thread(%s)", [present[0].thread_id]),
+        ("SELECT id FROM newest_content(%s, 50)", [segments]),
+        ("SELECT thread_id FROM content_sizes(%s)", [threads]),
+    ]
+    stranger = str(uuid4())
+    world.application.execute("SELECT set_config('app.current_user_id', %s, false)", [stranger])
+    for call, arguments in calls:
+        assert world.operations.execute(call, arguments).fetchall()
+        assert world.application.execute(call, arguments).fetchall() == []
 
 
 def test_what_does_not_exist_has_no_rows(connection: Connection) -> None:

@@ -29,6 +29,7 @@ class Node(BaseModel):
     kind: str = Field(alias="Node Type")
     relation: str | None = Field(default=None, alias="Relation Name")
     index: str | None = Field(default=None, alias="Index Name")
+    function: str | None = Field(default=None, alias="Function Name")
     plan_rows: float = Field(default=0, alias="Plan Rows")
     actual_rows: float | None = Field(default=None, alias="Actual Rows")
     loops: float | None = Field(default=None, alias="Actual Loops")
@@ -59,7 +60,8 @@ class Node(BaseModel):
 
     @property
     def words(self) -> str:
-        where = f" on {self.relation}" if self.relation else ""
+        subject = self.relation or self.function
+        where = f" on {subject}" if subject else ""
         by = f" by {self.index}" if self.index else ""
         return f"{self.kind}{where}{by}"
 

@@ -55,7 +55,8 @@ class Screen:
 _BOOKS_OF_FAMILY: Final = (
     ("memory_books", "family_id"),
     ("threads", "memory_book_id"),
-    ("content_segments", "thread_id"),
+    ("content_segment_keys", "thread_id"),
+    ("content_segments", "id"),
 )
 
 PRODUCT_QUERIES: Final = {
@@ -66,7 +67,8 @@ PRODUCT_QUERIES: Final = {
             ("thread_id",),
             (
                 ("threads", "id"),
-                ("content_segments", "thread_id"),
+                ("content_segment_keys", "thread_id"),
+                ("content_segments", "id"),
                 ("photo_narrations", "content_segment_id"),
                 ("users", "id"),
             ),
@@ -80,6 +82,7 @@ PRODUCT_QUERIES: Final = {
                 ("memory_books", "family_id"),
                 ("threads", "memory_book_id"),
                 ("content_segment_keys", "thread_id"),
+                ("content_segment_keys", "id"),
                 ("content_tags", "content_segment_id"),
                 ("content_segments", "id"),
             ),

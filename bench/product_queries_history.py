@@ -1,0 +1,163 @@
+"""What seven years of hot months cost a product query, against fewer or no partitions.
+
+The same sample is made over 84 months and over 12; the third database keeps the rows of the second
+in one table without partitions, with the same indexes, policies and views. Each query is asked as
+the application asks it, in turn in the three databases. What counts is the processor time of its
+server process: a latency would measure what else the machine does.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import conninfo, sql
+
+from bench.frame import BenchContext, Result, Samples
+from bench.frame.load import prepare_load
+from bench.product_queries import Person, ask, query_text
+from ft_ops.pg.connect import connect
+from ft_ops.pg.rows import one_row
+
+ROWS: Final = 200_000
+QUICK_ROWS: Final = 8_400
+FAMILIES: Final = 200
+QUICK_FAMILIES: Final = 20
+MONTHS: Final = 84
+A_YEAR: Final = 12
+PLAIN: Final = "one table"
+GOAL: Final = 1.3
+PEOPLE: Final = 100
+ROUNDS: Final = 3
+
+QUERIES: Final = (
+    "thread_with_content",
+    "family_memory_books",
+    "search_by_tags",
+    "family_storage",
+    "active_members",
+)
+
+ONE_TABLE: Final = """
+DO $one_table$
+DECLARE
+    policy record;
+BEGIN
+    ALTER TABLE content_segments RENAME TO content_segments_partitioned;
+    CREATE TABLE content_segments (LIKE content_segments_partitioned INCLUDING ALL);
+    INSERT INTO content_segments OVERRIDING SYSTEM VALUE SELECT * FROM content_segments_partitioned;
+    ALTER TABLE content_segments ENABLE ROW LEVEL SECURITY;
+    GRANT SELECT ON content_segments TO ft_app;
+    FOR policy IN
+        SELECT polname, pg_get_expr(polqual, polrelid) AS condition
+        FROM pg_policy
+        WHERE polrelid = 'content_segments_partitioned'::regclass AND polcmd = 'r'
+    LOOP
+        EXECUTE format(
+            'CREATE POLICY %I ON content_segments FOR SELECT USING (%s)',
+            policy.polname, policy.condition
+        );
+    END LOOP;
+END
+$one_table$
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One way to keep the rows: its name, and the session that asks for them."""
+
+    name: str
+    session: psycopg.Connection
+    people: Sequence[Person]
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    rows = QUICK_ROWS if context.is_quick else ROWS
+    families = QUICK_FAMILIES if context.is_quick else FAMILIES
+    with ExitStack() as stack:
+        shapes = [
+            stack.enter_context(_shape(context, name, months, rows, families))
+            for name, months in (("84 months", MONTHS), ("12 months", A_YEAR), (PLAIN, A_YEAR))
+        ]
+        for query in QUERIES:
+            context.log(query)
+            spent = _measure(shapes, query_text(query), query)
+            for reference in ("12 months", PLAIN):
+                yield Result.comparing(
+                    spent["84 months"],
+                    spent[reference],
+                    name=f"product_queries_history_{query}_{reference.replace(' ', '_')}",
+                    work=f"{query} at {MONTHS} months: processor time",
+                    against=f"the same rows in {reference}",
+                    unit="ms",
+                    goal=GOAL,
+                    size=f"{rows:,} segments of {families:,} families",
+                )
+
+
+@contextmanager
+def _shape(
+    context: BenchContext, name: str, months: int, rows: int, families: int
+) -> Iterator[Shape]:
+    sizes = replace(
+        context.sizes, months=months, segments_per_month=rows // months, families=families
+    )
+    with context.sample_database(sizes) as url:
+        if name == PLAIN:
+            _keep_in_one_table(url)
+        prepare_load(url)
+        with connect(url, application="bench") as operations:
+            people = operations.execute(
+                "SELECT user_id, family_id, thread_id FROM bench.people ORDER BY n LIMIT %s",
+                [PEOPLE],
+            ).fetchall()
+        application = conninfo.make_conninfo(url, user="ft_app")
+        with psycopg.connect(
+            application, autocommit=True, cursor_factory=psycopg.RawCursor
+        ) as session:
+            yield Shape(name, session, people)
+
+
+def _keep_in_one_table(url: str) -> None:
+    """Move the segments into a table without partitions, and let the view read it."""
+    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
+        view = one_row(admin.execute("SELECT pg_get_viewdef('memory_book_stats'::regclass)"))[0]
+        admin.execute(ONE_TABLE)
+        admin.execute(
+            sql.SQL(
+                "CREATE OR REPLACE VIEW memory_book_stats WITH (security_invoker = true) AS {}"
+            ).format(sql.SQL(view))
+        )
+        admin.execute("VACUUM ANALYZE")
+
+
+def _measure(shapes: Sequence[Shape], text: str, query: str) -> dict[str, Samples]:
+    """Milliseconds of the server process by shape, one for each round: the median over people.
+
+    The first round fills the caches, of plans too.
+    """
+    spent: dict[str, list[float]] = {shape.name: [] for shape in shapes}
+    for turn in range(ROUNDS + 1):
+        of_round: dict[str, list[float]] = {shape.name: [] for shape in shapes}
+        for number in range(PEOPLE):
+            for shape in shapes:
+                person = shape.people[number % len(shape.people)]
+                before = _processor_ms(shape.session)
+                ask(shape.session, text, person, query)
+                of_round[shape.name].append(_processor_ms(shape.session) - before)
+        if turn:
+            for name, found in of_round.items():
+                spent[name].append(statistics.median(found))
+    return {name: Samples(tuple(found)) for name, found in spent.items()}
+
+
+def _processor_ms(session: psycopg.Connection) -> float:
+    """What the session's server process has spent on a processor, by the kernel's schedstat."""
+    schedule = Path(f"/proc/{session.info.backend_pid}/schedstat").read_text(encoding="ascii")
+    return int(schedule.split()[0]) / 1e6
