@@ -127,7 +127,7 @@ def _explained(
     with RawCursor(connection) as cursor:
         document = one_row(cursor.execute(explained, query.arguments(visitor)))[0]
     return QueryPlan(
-        root=Node.model_validate(document[0]["QueryPlan"]),
+        root=Node.model_validate(document[0]["Plan"]),
         was_run=run,
         document=_ARRAY_LITERAL.sub("'{…}'", json.dumps(document, indent=1)),
     )
