@@ -186,7 +186,7 @@ class _Teller:
     def forget_what_healed(
         self, instance: dg.DagsterInstance, run: dg.DagsterRun, item: News
     ) -> None:
-        """A failure that was told, and made good since, is told when it comes again."""
+        """A failure that was told, and has succeeded since, is told again when it comes again."""
         for channel in self.channels:
             at = self.told.identity(channel, item.alert.identity)
             if at is not None and succeeded_since(instance, run, datetime.fromtimestamp(at, UTC)):

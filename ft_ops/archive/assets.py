@@ -143,7 +143,7 @@ def content_archive(
     pool=HEAVY_POOL,
     output_required=False,
     description=(
-        "The month's rows, removed from the database once nothing speaks against it: proof, grace, "
+        "The month's rows, removed from the database once every gate is open: proof, grace, "
         "legal holds, a verified backup younger than the proof, and the digest of every row taken "
         "again in the snapshot in which it is deleted."
     ),
@@ -200,7 +200,7 @@ def purged_content_segments(
                 f"purge of {purge.generation.name}",
                 cause=purge.stopped,
                 next_step="what is left of the month is in archived_content_segments again; run "
-                "it again once nothing speaks against it",
+                "it again once every gate is open",
             )
     if config.dry_run:
         return

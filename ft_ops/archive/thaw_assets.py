@@ -164,7 +164,7 @@ def refrozen_content_segments(
                 f"refreeze of {month}",
                 cause=done.stopped,
                 next_step="what is left of the month is in archived_content_segments again; run "
-                "it again once nothing speaks against it",
+                "it again once every gate is open",
             )
     if config.dry_run:
         return

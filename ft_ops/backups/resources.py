@@ -27,7 +27,7 @@ class DrillConfig(dg.Config):
     )
     older: bool = Field(
         default=False,
-        description="Choose any full but the newest by lot. Ignored when a backup is named.",
+        description="Choose a full at random, any but the newest. Ignored when a backup is named.",
     )
 
 

@@ -6,21 +6,16 @@
 
 from ft_ops.evidence.acts import Act, acts_since
 from ft_ops.evidence.chain import Chain, open_chain
-from ft_ops.evidence.measured import Recovery, recoveries
-from ft_ops.evidence.page import Report, report, write_report
-from ft_ops.evidence.verify import CheckedChain, Head, verify_chain
+from ft_ops.evidence.page import report, write_report
+from ft_ops.evidence.verify import CheckedChain, Head
 
 __all__ = [
     "Act",
     "Chain",
     "CheckedChain",
     "Head",
-    "Recovery",
-    "Report",
     "acts_since",
     "open_chain",
-    "recoveries",
     "report",
-    "verify_chain",
     "write_report",
 ]

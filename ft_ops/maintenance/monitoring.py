@@ -9,7 +9,7 @@ from ft_ops.pg.sqlfiles import statement
 
 
 def require_monitoring(connection: Connection) -> None:
-    """OpsError unless this role sees other users' sessions: gates would pass for want of sight."""
+    """OpsError unless this role sees other users' sessions: a gate that sees nothing would pass."""
     if not one_row(connection.execute(statement("maintenance/can_monitor")))[0]:
         raise OpsError(
             f"role {connection.info.user}",

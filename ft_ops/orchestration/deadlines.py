@@ -16,7 +16,7 @@ from typing import Final
 import dagster as dg
 
 from ft_ops.errors import OpsError
-from ft_ops.orchestration.failed_runs import made_good
+from ft_ops.orchestration.failed_runs import succeeded_later
 from ft_ops.orchestration.internals import (
     InstigatorState,
     InstigatorTick,
@@ -254,7 +254,7 @@ def _why_run_is_late(instance: dg.DagsterInstance, run_id: str) -> _Why | None:
         return _Why(f"its run {run_id} is still {run.status.value.lower()}", run_id, True)
     record = instance.get_run_record_by_id(run_id)
     assert record is not None
-    if made_good(instance, record):
+    if succeeded_later(instance, record):
         return None
     return _Why(f"its run {run_id} is {run.status.value.lower()}", run_id)
 

@@ -1,4 +1,4 @@
-"""Runs that failed and were not made good since, and what to call them."""
+"""Runs that failed and have not succeeded since, and what to call them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def run_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, jobs: Jobs) ->
 def failed_runs(instance: dg.DagsterInstance, since: datetime) -> list[FailedRun]:
     """Failures that ended since a moment, the newest first, each kind of run once.
 
-    A later success of the same job on the same assets and partition makes a failure good.
+    A later success of the same job on the same assets and partition cancels a failure.
     """
     return list(_failed(instance, since))
 
@@ -79,7 +79,7 @@ def section_of_run(run: dg.DagsterRun, jobs: Jobs) -> str:
     return job_of_asset(key, jobs) or name
 
 
-def made_good(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+def succeeded_later(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether the same job succeeded later on the same assets and partition."""
     return succeeded_since(instance, record.dagster_run, record.create_timestamp)
 
@@ -107,7 +107,7 @@ def _failed(instance: dg.DagsterInstance, since: datetime) -> Iterator[FailedRun
     told = set()
     for record in sorted(records, key=lambda record: -(record.end_time or 0.0)):
         run = record.dagster_run
-        if _kind(run) in told or made_good(instance, record):
+        if _kind(run) in told or succeeded_later(instance, record):
             continue
         told.add(_kind(run))
         ended_at = record.end_time or record.update_timestamp.timestamp()
@@ -115,7 +115,7 @@ def _failed(instance: dg.DagsterInstance, since: datetime) -> Iterator[FailedRun
 
 
 def _kind(run: dg.DagsterRun) -> tuple[object, ...]:
-    """Equal for two runs of which one can make the other good."""
+    """Equal for two runs of which a success of the later cancels the failure of the earlier."""
     return (
         run.job_name,
         run.asset_selection,

@@ -26,7 +26,7 @@ def standings(
 ) -> list[Standing]:
     """Checks, failed runs, schedules and sensors. The latter two only a launched run can name.
 
-    An earlier failure of the job of ``this_run`` is made good by the page that it is writing.
+    An earlier failure of the job of ``this_run`` counts no more: it is writing the page now.
     """
     origin = this_run.remote_job_origin
     found = [
@@ -84,7 +84,7 @@ def _check(state: CheckState) -> Standing:
 def _runs(
     instance: dg.DagsterInstance, definitions: dg.Definitions, this_job: str, now: datetime
 ) -> Iterator[Standing]:
-    """What failed within a week and was not made good."""
+    """What failed within a week and has not succeeded since."""
     found = failed_runs(instance, now - _RUNS_SINCE)
     failed = [item for item in found if item.run.job_name != this_job]
     jobs: Jobs = {

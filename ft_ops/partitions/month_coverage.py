@@ -151,7 +151,7 @@ def _standing_alone(parent: str, detached: DetachedTable, *, at_work: bool) -> P
         f"a {detached.kind} of that name stands alone, attached to "
         f"{detached.attached_to or 'nothing'} instead of {parent}",
         f"materialize {parent}_partitions for that month: it is attached if it provably is that "
-        "month, and the run says what speaks against it otherwise",
+        "month, and the run says what is in the way otherwise",
     )
 
 

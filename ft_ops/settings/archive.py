@@ -59,8 +59,8 @@ class ArchiveSettings(RoomSettings):
         gt=0,
         le=1,
         description="How much of the time an archive and a purge work while other sessions than "
-        "the operations' are at work in the database, one step at a time; the rest they rest. 1 "
-        "never rests.",
+        "the operations' are at work in the database, one step at a time; the rest of "
+        "the time they pause. 1 never pauses.",
     )
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
         default=None,

@@ -95,11 +95,6 @@ WHERE s.hold_id = %(id)s
   AND s.kind = 'segment'
 ORDER BY month;
 
--- name: ask_of_holds
--- Whether any hold stands. ROW EXCLUSIVE on ops.standing_holds until the transaction ends: none is
--- placed or released before.
-SELECT pg_sequence_last_value('ops.standing_holds') IS DISTINCT FROM 0;
-
 -- name: changes_of_holds
 -- One row.
 SELECT changes

@@ -185,7 +185,7 @@ class Life:
                 backup.is_given_up = False
 
     def _drills(self) -> None:
-        """The newest, and another by lot. Many come to no verdict: nothing changes then."""
+        """The newest, and another at random. Many come to no verdict: nothing changes then."""
         fulls = [b for b in self.store.values() if b.kind == "full" and b.was_completed]
         whole = sorted((b for b in fulls if b.hidden is None), key=lambda backup: backup.at)
         for backup in {

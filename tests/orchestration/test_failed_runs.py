@@ -12,9 +12,9 @@ import pytest
 
 from ft_ops.orchestration.failed_runs import (
     failed_runs,
-    made_good,
     name_of_run,
     section_of_run,
+    succeeded_later,
     succeeded_since,
 )
 
@@ -78,9 +78,9 @@ def test_an_older_success_does_not_excuse_todays_failure(
     assert record is not None
     assert record.end_time is not None
     assert found.ended_at == datetime.fromtimestamp(record.end_time, UTC)
-    assert not made_good(instance, record)
+    assert not succeeded_later(instance, record)
     succeeds()
-    assert made_good(instance, record)
+    assert succeeded_later(instance, record)
     assert failed_runs(instance, LONG_AGO) == []
 
 
@@ -89,7 +89,7 @@ def test_a_later_failure_makes_nothing_good(instance: dg.DagsterInstance, fails:
     fails()
     record = instance.get_run_record_by_id(first.run_id)
     assert record is not None
-    assert not made_good(instance, record)
+    assert not succeeded_later(instance, record)
 
 
 def test_a_success_counts_from_the_moment_after_which_it_was_begun(

@@ -6,8 +6,7 @@ they are placed, released and asked about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, TypeAlias
@@ -202,25 +201,6 @@ def changes_of_holds(connection: Connection) -> int:
     """How often a hold was placed or released so far: whether one was, since it was asked last."""
     [[changes]] = connection.execute(statement("archive/changes_of_holds")).fetchall()
     return int(changes)
-
-
-@contextmanager
-def no_hold_meanwhile(connection: Connection) -> Iterator[None]:
-    """A transaction for a block, in which no hold is placed or released.
-
-    What is asked of holds in it is true until it ends. Whoever wants to place one waits: keep it
-    short.
-    """
-    with connection.transaction():
-        connection.execute(statement("archive/ask_of_holds"))
-        yield
-
-
-def is_refused_for_hold(error: psycopg.Error) -> bool:
-    """Whether the database refused something because a hold stands."""
-    return isinstance(error, psycopg.errors.RestrictViolation) and (
-        error.diag.constraint_name == "legal_hold"
-    )
 
 
 def guard_segments(connection: Connection, table: sql.Identifier) -> None:

@@ -266,10 +266,6 @@ def _parents_apart(connection: Connection) -> Iterator[Obstacle]:
             )
 
 
-def _shape(column: Column) -> tuple[object, ...]:
-    return (column.name, column.type, column.not_null, column.generated)
-
-
 def _oids(connection: Connection, tables: Sequence[Table]) -> list[int]:
     rows = connection.execute(
         statement("archive/oids"),

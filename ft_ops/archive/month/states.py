@@ -53,5 +53,3 @@ TO_LOAD: Final[frozenset[ThawState]] = frozenset({"restoring", "loading"})
 
 TO_REFREEZE: Final[frozenset[ThawState]] = frozenset({"thawed", "refreezing"})
 """A thaw whose rows are in the database, to be taken out when its time is over."""
-
-CLOSED: Final[frozenset[ThawState]] = frozenset({"done", "cancelled"})

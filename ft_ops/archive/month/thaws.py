@@ -16,7 +16,7 @@ from ft_ops.archive.month.content import Content, content_from_json, content_to_
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.relation import Recorded, Relation, require_archived
-from ft_ops.archive.month.states import TO_LOAD, TO_REFREEZE, ThawState
+from ft_ops.archive.month.states import TO_REFREEZE, ThawState
 from ft_ops.archive.month.units import Units
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
@@ -56,11 +56,6 @@ class Thaw:
     def has_units(self) -> bool:
         """Whether it is known, row by row, what was loaded: not of thaws of earlier versions."""
         return self.content is not None and self.state in {"loaded", *TO_REFREEZE}
-
-    @property
-    def is_held_up(self) -> bool:
-        """Whether Glacier's answer is what it waits for."""
-        return self.state in TO_LOAD
 
 
 def open_thaw(connection: Connection, month: Month) -> Thaw | None:

@@ -62,7 +62,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class RetentionDecision:
-    """Why a backup stays; it goes when nothing speaks for it."""
+    """Why a backup stays; it may be deleted when there is no reason."""
 
     candidate: Candidate
     reasons: tuple[str, ...]
@@ -151,7 +151,7 @@ def _reasons_besides(
     rules: Rules,
     now: datetime,
 ) -> Iterator[tuple[str, str]]:
-    """What speaks for backups that have no place in the ladder."""
+    """The reasons to keep backups that have no place in the ladder."""
     days = _newest((c for c in ordered if c.kind != "dump"), rules.days + 1, _day)
     months = _newest((c for c in ordered if c.kind == "dump"), rules.months + 1, _month)
     for candidate in ordered:

@@ -219,7 +219,7 @@ def _considered(run: _Run, candidate: RebuildCandidate, *, is_named: bool) -> Re
 
 
 def _consider(run: _Run, candidate: RebuildCandidate, *, is_named: bool) -> RebuildOutcome:
-    """Rebuild a candidate unless something speaks against it right now."""
+    """Rebuild a candidate unless a gate is closed at this moment."""
     if not candidate.index.may_maintain:
         return RebuildOutcome(candidate, "failed", f"it belongs to {candidate.index.owner}")
     reasons = _reasons_to_wait(run.connection, candidate, run.terms, run.seconds_left)

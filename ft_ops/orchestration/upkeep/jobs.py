@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ft_ops.clock import utc_now
+from ft_ops.orchestration.jobs import schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.orchestration.upkeep.alive import silent_runs
 from ft_ops.orchestration.upkeep.dead_runs import (
@@ -60,13 +61,7 @@ def prune_event_logs() -> None:
     remove_old_events()
 
 
-prune_event_logs_daily = dg.ScheduleDefinition(
-    name="prune_event_logs_daily",
-    job=prune_event_logs,
-    cron_schedule="15 9 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+prune_event_logs_daily = schedule("prune_event_logs_daily", prune_event_logs, "15 9 * * *")
 
 defs = dg.Definitions(
     jobs=[prune_event_logs],
