@@ -39,8 +39,9 @@ def run(context: BenchContext) -> Iterator[Result]:
             lambda: done.append(purge_month(steps, plan_purge(steps, proven), throttle_of(steps)))
         )
         [purge] = done
+        assert not purge.stopped, purge.stopped
         assert purge.next is not None
-        assert purge.kept == viewed
+        assert purge.kept == viewed, f"{purge.kept} segments were kept, {viewed} were viewed"
         again = archive_content(steps, purge.next)
         yield Result(
             name="archive_changed_rows",

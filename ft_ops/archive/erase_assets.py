@@ -106,7 +106,7 @@ def superseded_archive_content(
 ) -> Iterator[dg.MaterializeResult[None]]:
     if config.dry_run:
         with as_failure(), database.connect("superseded archives") as connection:
-            rows = [(g.name, len(g.objects), g.bytes) for g in superseded_objects(connection)]
+            rows = [(g.name, len(g.objects), g.bytes) for g, _ in superseded_objects(connection)]
         show_dry_run(context, {"would be removed": table(["generation", "objects", "bytes"], rows)})
         return
     removed = _collect(context, database, settings)

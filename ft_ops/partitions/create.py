@@ -101,8 +101,9 @@ def _like(parent: str, name: str) -> sql.Composed:
     )
     if parent != KEYED:
         return like
+    own = ("partitions/keep_keys", "partitions/keep_keys_always")
     return sql.SQL(";\n").join(
-        [like, statement("partitions/keep_keys").format(partition=partition)]
+        [like, *(statement(name).format(partition=partition) for name in own)]
     )
 
 

@@ -64,8 +64,19 @@ SELECT
                     'name', a.attname,
                     'type', format_type(a.atttypid, a.atttypmod),
                     'base', a.atttypid::regtype::text,
+                    'collation', (
+                        SELECT a.attcollation::regcollation::text
+                        FROM pg_type AS t
+                        WHERE t.oid = a.atttypid
+                          AND a.attcollation <> t.typcollation
+                    ),
                     'not_null', a.attnotnull,
-                    'default', CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+                    'default', CASE
+                        WHEN a.attidentity <> '' THEN format(
+                            'nextval(%%L)', pg_get_serial_sequence(c.oid::regclass::text, a.attname)
+                        )
+                        WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid)
+                    END,
                     'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END
                 )
                 ORDER BY a.attnum
@@ -143,8 +154,8 @@ WHERE c.oid = ANY (%(tables)s::oid[]);
 
 -- name: content_signature
 -- One value for everything that decides what a deletion of keys takes along, and what of it an
--- archive holds: the cascading foreign keys, and the columns of their tables. Catalog reads only,
--- about a millisecond.
+-- archive holds: the cascading foreign keys, the columns of their tables, and what else happens when a
+-- row of them is deleted. Catalog reads only, about a millisecond.
 WITH RECURSIVE reached AS (
     SELECT con.oid AS key, con.conrelid AS child
     FROM pg_constraint AS con
@@ -178,6 +189,22 @@ SELECT
                 WHERE a.attrelid IN (SELECT child FROM reached)
                   AND a.attnum > 0
                   AND NOT a.attisdropped
+            ),
+            (
+                SELECT string_agg(concat_ws(' ', t.oid, t.tgenabled), ',' ORDER BY t.oid)
+                FROM pg_trigger AS t
+                JOIN pg_proc AS p ON p.oid = t.tgfoid
+                WHERE t.tgrelid IN (SELECT child FROM reached)
+                  AND NOT t.tgisinternal
+                  -- DELETE
+                  AND t.tgtype & 8 <> 0
+                  AND p.pronamespace <> 'ops'::regnamespace
+            ),
+            (
+                SELECT string_agg(r.oid::text, ',' ORDER BY r.oid)
+                FROM pg_rewrite AS r
+                WHERE r.ev_class IN (SELECT child FROM reached)
+                  AND r.ev_type = '4'
             )
         )
     );

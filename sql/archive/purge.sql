@@ -66,14 +66,14 @@ SET thread_id = excluded.thread_id, sequence_number = excluded.sequence_number;
 INSERT INTO {units} (segment_id, bucket, rows, low, high)
 SELECT now.segment_id, now.bucket, now.rows, now.low, now.high
 FROM ({now}) AS now
-WHERE now.bucket = ANY (%(buckets)s);
+WHERE now.bucket = ANY ({buckets});
 
 -- name: derive_shared_units
 -- The shared rows of such a month, of the buckets whose digest is still the proven one.
 INSERT INTO {units} (table_no, key, low, high)
 SELECT now.table_no, now.key, now.low, now.high
 FROM ({now}) AS now
-WHERE now.bucket = ANY (%(buckets)s);
+WHERE now.bucket = ANY ({buckets});
 
 -- name: record_purged
 -- In the transaction that removed the buckets' segments.
@@ -173,5 +173,5 @@ FROM {rows} AS c;
 INSERT INTO {units} (segment_id, bucket, rows, low, high)
 SELECT s.id, get_byte(uuid_send(s.id), 15), 0, 0, 0
 FROM {table} AS s
-WHERE get_byte(uuid_send(s.id), 15) = ANY (%(buckets)s)
+WHERE get_byte(uuid_send(s.id), 15) = ANY ({buckets})
   AND NOT EXISTS (SELECT FROM content_segment_keys AS k WHERE k.id = s.id);

@@ -19,7 +19,7 @@ CREATE TEMPORARY TABLE thaw_verdicts ON COMMIT DROP AS
 SELECT
     s.id,
     CASE
-        WHEN %(family_id)s::uuid IS NOT NULL AND mb.family_id IS DISTINCT FROM %(family_id)s
+        WHEN {family}::uuid IS NOT NULL AND mb.family_id IS DISTINCT FROM {family}
             THEN 'of other families'
         WHEN t.id IS NULL OR erased_thread.id IS NOT NULL THEN 'thread erased'
         WHEN u.id IS NULL OR erased_user.id IS NOT NULL THEN 'author erased'
@@ -27,6 +27,8 @@ SELECT
         WHEN live.id IS NOT NULL THEN 'in the database already'
         WHEN taken.id IS NOT NULL THEN 'sequence number taken by a newer segment'
         WHEN NOT {references} THEN 'what they refer to is gone'
+        WHEN s.id = ANY ({incomplete}::uuid[])
+            THEN 'something that belongs to them can not come back'
         ELSE {violation}
     END AS left_out
 FROM {segments} AS s
@@ -90,10 +92,13 @@ WHERE {references}
 ON CONFLICT DO NOTHING;
 
 -- name: thaw_left_out_rows
--- Which of them did not come back, by reason.
-SELECT found.reason, count(*)
+-- Which of them did not come back, by reason; and their segments, where it is for no reason that would
+-- have deleted them.
+SELECT found.reason, count(*), array_agg(DISTINCT found.id) FILTER (WHERE NOT found.is_gone)
 FROM (
     SELECT
+        s.id,
+        NOT {references} AS is_gone,
         CASE
             WHEN NOT {references}
                 THEN 'whoever made them, or what they belong to, is gone'
@@ -176,6 +181,15 @@ SELECT {values}
 FROM thaw_arrivals AS a
 CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
 ON CONFLICT DO NOTHING;
+
+-- name: thaw_conflicts
+-- How many of them have not come back although nothing is missing: their archive still has them. Probes
+-- of the key for each.
+SELECT 'another row has their key', count(*)
+FROM thaw_arrivals AS a
+CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
+WHERE NOT EXISTS (SELECT FROM {live} AS live WHERE {matches})
+HAVING count(*) > 0;
 
 -- name: thaw_units
 -- What has come back, segment by segment, for the removal that ends the thaw. As large as the units

@@ -22,8 +22,8 @@ VALUES (
 -- One row, matched by the state that the caller has seen.
 UPDATE ops.thaws
 SET {assignments}
-WHERE id = %(id)s
-  AND state = %(seen_state)s
+WHERE id = {id}
+  AND state = {seen_state}
 RETURNING
     id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
     relation_name, content, left_out,

@@ -11,6 +11,10 @@ CREATE TABLE {partition} (
 CREATE TRIGGER keep_keys BEFORE TRUNCATE ON {partition}
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
 
+-- name: keep_keys_always
+-- Also under session_replication_role = replica. SHARE ROW EXCLUSIVE on that same table.
+ALTER TABLE {partition} ENABLE ALWAYS TRIGGER keep_keys;
+
 -- name: attach
 -- SHARE UPDATE EXCLUSIVE on the parent, SHARE ROW EXCLUSIVE on the tables that its foreign keys
 -- reference, for the milliseconds of a catalog change: the partition is empty. The bounds carry

@@ -361,6 +361,8 @@ CROSS JOIN LATERAL (
     WHERE tg.tgrelid = held.oid
       AND (held.is_partition OR tg.tgisinternal)
       AND tg.tgenabled <> coalesce(parent.tgenabled, 'O')
+      -- One of a partition's own that no setting silences.
+      AND (tg.tgisinternal OR tg.tgparentid <> 0 OR tg.tgenabled <> 'A')
     GROUP BY 1
 ) AS off
 UNION ALL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import LiteralString
+from uuid import uuid4
 
 import pytest
 from psycopg import sql
@@ -17,7 +18,9 @@ from ft_ops.archive.month.content import Column
 from ft_ops.archive.month.ledger import generations, latest, supersede
 from ft_ops.archive.month.source import scratch_source, scratch_table
 from ft_ops.archive.store.export import export_month
-from ft_ops.s3.objects import versions
+from ft_ops.pg.connect import connect
+from ft_ops.s3.bucket import open_bucket
+from ft_ops.s3.objects import delete_version, versions
 from tests.archive.world import MONTH, World
 
 _VALUES: Mapping[str, LiteralString] = {
@@ -197,3 +200,44 @@ def _some(column: Column) -> sql.SQL:
     """A value for a column, another one in each row where it is an id."""
     kind = "timestamp" if column.type.startswith("timestamp") else column.type
     return sql.SQL(_VALUES.get(kind, "'x'"))
+
+
+def test_a_tombstone_of_a_transaction_that_began_before_the_export_is_found(world: World) -> None:
+    """It bears the moment of its transaction's begin, which the export did not see the end of."""
+    made = world.fill(segments=8)
+    world.move()
+    with connect(world.database.url, application="a long one") as long, long.transaction():
+        # The last one of its kind: no link of its own tells of it.
+        long.execute("DELETE FROM archived_content_segments WHERE id = %s", (made[3],))
+        world.freeze()
+    world.verified_backup()
+    world.purge()
+    [plan] = plan_erasures(world.connection, world.bucket)
+    assert plan.segments == 1
+    _erase(world)
+    assert plan_erasures(world.connection, world.bucket)[0].generations == ()
+
+
+@pytest.mark.parametrize("what", ["an object of the next is gone", "another bucket"])
+def test_what_may_be_the_only_copy_stays(world: World, what: str) -> None:
+    world.fill(segments=8)
+    world.archive()
+    world.connection.execute("UPDATE archived_content_segments SET view_count = view_count + 1")
+    world.verified_backup()
+    world.purge()
+    following = world.freeze()
+    old = generations(world.connection, MONTH)[0]
+    assert old.state == "superseded"
+    here = world.bucket
+    if what == "another bucket":
+        name = f"another-{uuid4().hex[:12]}"
+        here.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+        world.bucket = open_bucket(name)
+    else:
+        lost = following.objects[0].stored
+        delete_version(here, lost.key, lost.version_id)
+    [failed] = remove_superseded(world.run).failed
+    assert "which replaces it, is not whole" in failed.cause
+    assert generations(world.connection, MONTH)[0].objects == old.objects
+    for item in old.objects:
+        assert [v.version_id for v in versions(here, item.stored.key)] == [item.stored.version_id]

@@ -289,3 +289,152 @@ def test_a_load_that_died_before_its_attach_follows_a_migration(
     done = world.refreeze()
     assert done.next is not None
     assert world.freeze().rows["content_segments"] == 40
+
+
+def test_a_value_that_is_none_of_its_type_any_more_is_named_and_can_be_declared(
+    world: World,
+) -> None:
+    world.connection.execute("CREATE TYPE odd_mood AS ENUM ('calm', 'wild')")
+    _alter(world, "ADD COLUMN mood odd_mood DEFAULT 'calm'")
+    world.fill(segments=4)
+    world.archived_and_purged()
+    world.connection.execute("ALTER TYPE odd_mood RENAME VALUE 'calm' TO 'quiet'")
+    with pytest.raises(Refused, match=r"invalid input value for enum odd_mood: .*change 'value'"):
+        world.thaw()
+    _declare(world, "mood", "value", value="replace(mood::text, 'calm', 'quiet')::odd_mood")
+    assert world.thaw().left_out == {}
+    assert _scalars(world, "SELECT DISTINCT mood FROM archived_content_segments") == ["quiet"]
+
+
+@pytest.mark.parametrize("type_now", ["text", "integer"])
+def test_a_column_that_only_has_the_name_of_an_earlier_one_does_not_get_its_values(
+    world: World, type_now: LiteralString
+) -> None:
+    _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
+    world.fill(segments=4)
+    world.archived_and_purged()
+    _alter(world, "DROP COLUMN mood")
+    _declare(world, "mood", "dropped")
+    _alter(world, f"ADD COLUMN mood {type_now}")
+    world.month(MONTH)
+    late = world.segment()
+    world.connection.execute("UPDATE content_segments SET mood = '7'")
+    world.archived_and_purged()
+    assert world.thaw().left_out == {}
+    rows = world.connection.execute("SELECT id, mood::text FROM archived_content_segments")
+    moods: dict[object, str | None] = dict(rows.fetchall())
+    # What was archived since has its own.
+    assert (moods.pop(late), set(moods.values())) == ("7", {None})
+
+
+@pytest.mark.parametrize("stands", ["alone", "in the archive"])
+def test_another_collation_is_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch, stands: str
+) -> None:
+    world.fill(segments=4)
+    if stands == "alone":
+        with dying(monkeypatch, "move.move._attach"):
+            world.move()
+    else:
+        world.archived_and_purged()
+    _alter(world, 'ALTER COLUMN content_type TYPE varchar(50) COLLATE "C"')
+    if stands == "alone":
+        assert world.move().generation.state == "archived"
+    else:
+        assert world.thaw().left_out == {}
+        assert world.refreeze().next is None
+
+
+def test_a_percent_sign_may_be_in_any_name_and_expression(world: World) -> None:
+    _alter(world, "ADD COLUMN \"100%s\" text DEFAULT '50%'")
+    _alter(world, "ADD CONSTRAINT short CHECK (text_content NOT LIKE '%99%') NOT VALID")
+    _alter(world, "ADD CONSTRAINT \"9%\" CHECK (text_content NOT LIKE '%9%')")
+    world.fill(segments=4)
+    world.archived_and_purged()
+    assert world.thaw().left_out == {}
+    assert _scalars(world, 'SELECT DISTINCT "100%s" FROM archived_content_segments') == ["50%"]
+    assert world.refreeze().next is None
+
+
+@pytest.mark.parametrize("stands", ["alone", "in the archive"])
+def test_a_column_that_became_too_short_cuts_nothing_off(
+    world: World, monkeypatch: pytest.MonkeyPatch, stands: str
+) -> None:
+    _alter(world, "ADD COLUMN mood varchar(20) DEFAULT 'calm'")
+    world.fill(segments=4)
+    world.connection.execute("UPDATE content_segments SET mood = 'calm and collected'")
+    if stands == "alone":
+        with dying(monkeypatch, "move.move._attach"):
+            world.move()
+    else:
+        world.archived_and_purged()
+    _alter(world, "ALTER COLUMN mood TYPE varchar(5)")
+    step = world.move if stands == "alone" else world.thaw
+    with pytest.raises(Refused, match=r"value too long for type character varying\(5\)"):
+        step()
+    if stands == "in the archive":
+        _declare(world, "mood", "value", value="left(mood, 4)")
+        assert world.thaw().left_out == {}
+        assert _scalars(world, "SELECT DISTINCT mood FROM archived_content_segments") == ["calm"]
+
+
+def test_a_table_that_came_again_under_its_name_is_another_one(world: World) -> None:
+    world.fill(segments=4)
+    world.archived_and_purged()
+    world.connection.execute("DROP TABLE content_tags CASCADE")
+    world.connection.execute(
+        "INSERT INTO ops.column_changes (table_name, column_name, change)"
+        " VALUES ('content_tags', '', 'dropped')"
+    )
+    world.connection.execute(
+        "CREATE TABLE content_tags (id uuid PRIMARY KEY, content_segment_id uuid NOT NULL"
+        " REFERENCES content_segment_keys (id) ON DELETE CASCADE, tag_name text)"
+    )
+    assert world.thaw().left_out == {}
+    assert world.count("content_tags") == 0
+
+
+def test_a_column_that_numbers_itself_numbers_what_was_archived_before(world: World) -> None:
+    world.fill(segments=8)
+    world.archived_and_purged()
+    world.connection.execute(
+        "ALTER TABLE content_tags ADD COLUMN place bigint GENERATED ALWAYS AS IDENTITY"
+    )
+    assert world.thaw().left_out == {}
+    assert _scalars(world, "SELECT place FROM content_tags ORDER BY 1") == [1, 2, 3]
+
+
+def test_a_trigger_that_comes_during_a_purge_ends_it_at_the_next_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that returns NULL would leave tags behind whose segment is gone."""
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    throttle = world.throttle()
+    batches = 0
+
+    def migrate() -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            world.connection.execute(
+                "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql"
+                " AS 'BEGIN RETURN NULL; END'"
+            )
+            world.connection.execute(
+                "CREATE TRIGGER keep BEFORE DELETE ON content_tags"
+                " FOR EACH ROW EXECUTE FUNCTION keep()"
+            )
+
+    monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
+    monkeypatch.setattr(type(throttle), "wait", lambda self: migrate())
+    purge = purge_month(world.run, world.plan(), throttle)
+    assert "a migration has added or changed one of them" in purge.stopped
+    assert 0 < purge.segments < 40
+    assert world.count("archived_content_segments") == 40 - purge.segments
+    assert _scalars(
+        world,
+        "SELECT count(*) FROM content_tags AS t WHERE NOT EXISTS"
+        " (SELECT FROM content_segment_keys AS k WHERE k.id = t.content_segment_id)",
+    ) == [0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 import pytest
 
@@ -235,3 +236,79 @@ def test_a_refreeze_refuses_while_the_archive_is_not_whole(world: World) -> None
     with pytest.raises(Refused, match="table=content_segments"):
         world.refreeze()
     assert world.count("archived_content_segments") == 40
+
+
+@pytest.mark.parametrize(
+    ("rule", "undone", "reason"),
+    [
+        (
+            "ALTER TABLE content_tags ADD CONSTRAINT dull CHECK (tag_name <> 'summer')",
+            "ALTER TABLE content_tags DROP CONSTRAINT dull",
+            {"tags: they do not meet the CHECK dull": 3},
+        ),
+        (
+            "CREATE UNIQUE INDEX dull ON content_tags (tag_name)",
+            "DROP INDEX dull",
+            {"tags: another row has their key": 2},
+        ),
+    ],
+)
+def test_a_segment_comes_back_with_all_that_belongs_to_it_or_not_at_all(
+    world: World, rule: LiteralString, undone: LiteralString, reason: dict[str, int]
+) -> None:
+    """Else the next view of the segment would make a newer version of it, without its tag."""
+    world.fill(segments=8)
+    world.archived_and_purged()
+    world.connection.execute(rule)
+    [stay] = reason.values()
+    assert world.thaw().left_out == reason | {
+        "segments: something that belongs to them can not come back": stay
+    }
+    assert world.count("archived_content_segments") == 8 - stay
+    world.connection.execute("UPDATE archived_content_segments SET view_count = view_count + 1")
+    world.refreeze()
+    world.archived_and_purged()
+    world.connection.execute(undone)
+    assert world.thaw().left_out == {}
+    assert [world.count(t) for t in ("archived_content_segments", "content_tags")] == [8, 3]
+
+
+def test_a_row_under_another_ones_key_is_not_taken_for_it(world: World) -> None:
+    made = world.fill(segments=8)
+    [[tag]] = world.connection.execute(
+        "SELECT id FROM content_tags WHERE content_segment_id = %s", (made[0],)
+    ).fetchall()
+    [[link]] = world.connection.execute(
+        "SELECT id FROM content_links WHERE source_segment_id = %s", (made[4],)
+    ).fetchall()
+    world.archived_and_purged()
+    other = world.fill(MONTH.plus(1), segments=8)
+    world.connection.execute(
+        "INSERT INTO content_tags (id, content_segment_id, tag_name, tagged_by)"
+        " VALUES (%s, %s, 'again', %s)",
+        (tag, other[1], world.users[0]),
+    )
+    world.connection.execute(
+        "INSERT INTO content_links (id, source_segment_id, target_segment_id, link_type,"
+        " created_by) VALUES (%s, %s, %s, 'reply', %s)",
+        (link, other[5], other[7], world.users[0]),
+    )
+    assert world.thaw().left_out == {
+        "tags: another row has their key": 1,
+        "segments: something that belongs to them can not come back": 1,
+        "links: another row has their key": 1,
+    }
+
+
+def test_the_newest_version_of_a_segment_is_told_by_no_clock(world: World) -> None:
+    """The server's clock may be set back between two exports."""
+    world.fill(segments=4)
+    world.archived_and_purged()
+    world.connection.execute("UPDATE ops.archive SET as_of = as_of + interval '1 hour'")
+    world.thaw()
+    world.connection.execute("UPDATE archived_content_segments SET text_content = 'newer'")
+    world.refreeze()
+    world.archived_and_purged()
+    world.thaw()
+    found = world.connection.execute("SELECT DISTINCT text_content FROM archived_content_segments")
+    assert found.fetchall() == [("newer",)]

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from ft_ops.pg.connect import connect
 from ft_ops.schema import load_migrations, revert_migration, run_migrations
+from tests.archive.test_identity import dying
 from tests.archive.world import MONTH, World
 
 ROWS = {
@@ -146,3 +147,18 @@ def test_an_id_that_was_in_use_again_before_is_told_apart(world: World) -> None:
         "SELECT id, used_again FROM ops.erasures WHERE kind = 'thread'"
     ).fetchall()
     assert set(found) == {(erased, True), (gone, False)}
+
+
+def test_what_is_deleted_from_a_month_that_stands_alone_does_not_come_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.fill(segments=8)
+    world.archive()
+    world.verified_backup()
+    with dying(monkeypatch, "purge.purge.remove_content"):
+        world.purge()
+    world.connection.execute(
+        "DELETE FROM archived_content_segments_2017_03 WHERE id = %s", (made[2],)
+    )
+    world.purge()
+    assert world.thaw().left_out == {"segments: segment erased": 1}

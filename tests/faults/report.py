@@ -47,8 +47,7 @@ random statement or request of a step. After each step every row that can be rea
 the bytes of all of its columns and for each user, with what a few sets of Python say. At the end of
 a life everything is brought back.
 
-From seed {first} to {last}: {steps:,} steps; no row was lost, doubled, revived or shown to a
-stranger.
+{steps:,} steps, of the seeds {seeds}: no row was lost, doubled, revived or shown to a stranger.
 The same again: `FT_MODEL_SEED={first} make chaos ARGS=tests/model`.
 """
 
@@ -68,9 +67,9 @@ def add(strike: Strike, worker: str) -> None:
 
 
 def add_lives(lives: dict[str, Any]) -> None:
-    """Keep what the model has lived through, if FT_FAULTS_REPORT asks for it."""
+    """Keep what the model has lived through so far, if FT_FAULTS_REPORT asks for it."""
     if _REPORT:
-        path = Path(_REPORT) / "model.json"
+        path = Path(_REPORT) / f"model-{lives['seeds'][0]}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(lives), encoding="utf-8")
 
@@ -87,10 +86,13 @@ def main(folder: str) -> None:
     if lines:
         document = ",\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
         results.write_text(f"[\n{document}\n]\n", encoding="utf-8")
-    lives, kept = Path(folder) / "model.json", _ROOT / "bench" / "model.json"
-    if lives.exists():
-        document = json.dumps(json.loads(lives.read_text(encoding="utf-8")), indent=1)
-        kept.write_text(f"{document}\n", encoding="utf-8")
+    parts = [
+        json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).glob("model-*.json")
+    ]
+    kept = _ROOT / "bench" / "model.json"
+    if parts:
+        parts.sort(key=lambda part: part["seeds"])
+        kept.write_text(f"{json.dumps(parts, indent=1)}\n", encoding="utf-8")
     page = _ROOT / "docs" / "faults.md"
     page.parent.mkdir(exist_ok=True)
     sections = [_page(json.loads(results.read_text(encoding="utf-8")))]
@@ -100,12 +102,18 @@ def main(folder: str) -> None:
     sys.stdout.write(f"{len(lines)} faults: {results}, {page}\n")
 
 
-def _lives(lives: dict[str, Any]) -> str:
+def _lives(parts: list[dict[str, Any]]) -> str:
     """The section of the model: what it has lived through, from bench/model.json."""
-    first, last = lives["seeds"]
+    outcomes: Counter[str] = Counter()
+    for part in parts:
+        outcomes.update(part["outcomes"])
+    seeds = [f"{first:,} to {last:,}" for first, last in (part["seeds"] for part in parts)]
+    head = _LIVES.format(
+        steps=outcomes.total(), seeds=" and ".join(seeds), first=parts[0]["seeds"][0]
+    )
     table = ["| what came of a step | steps |", "|---|---|"]
-    table += [f"| {outcome} | {count:,} |" for outcome, count in sorted(lives["outcomes"].items())]
-    return "\n".join([_LIVES.format(first=first, last=last, steps=lives["steps"]), *table, ""])
+    table += [f"| {outcome} | {count:,} |" for outcome, count in sorted(outcomes.items())]
+    return "\n".join([head, *table, ""])
 
 
 def _page(lines: list[dict[str, Any]]) -> str:

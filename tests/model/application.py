@@ -53,7 +53,7 @@ class Application(Writer):
             "text_content = %s, is_edited = true, edited_at = now()",
             self.new_word(b),
         ):
-            self.refuse_held("an edit", [(SEGMENTS, segment)])
+            self.refuse_held("an edit", [(SEGMENTS, segment)], alone=True)
 
     def view(self, a: int, b: int, c: int) -> None:
         segment = self.a_segment(a)
@@ -152,7 +152,7 @@ class Application(Writer):
         query = "UPDATE photo_narrations SET narration_text = %s WHERE id = %s RETURNING *"
         arguments = (self.new_word(b), narration[1])
         if self.write_row(self.by_somebody(c), query, arguments, "photo_narrations"):
-            self.refuse_held("the change of a narration", [narration])
+            self.refuse_held("the change of a narration", [narration], alone=True)
 
     def tag(self, a: int, b: int, c: int) -> None:
         segment = self.a_segment(a)

@@ -42,6 +42,9 @@ _STEPS: Final = (
     "erase",
     "collect",
 )
+_COURSE: Final = ("move", "archive", "purge", "thaw", "thaw", "refreeze", "reopen")
+"""What usually happens to a month, and then from the beginning."""
+
 _VALUES: Final = (
     ("FT_RETENTION_YEARS", "100"),
     ("FT_RETENTION_YEARS", "1"),
@@ -71,11 +74,12 @@ _others: st.SearchStrategy[Step] = st.one_of(
     st.sampled_from([("set", *value) for value in _VALUES]),
     st.just(("backup",)),
 )
+_point = st.one_of(st.integers(1, 15), st.integers(1, 60), st.integers(1, 200))
+"""At which statement or request: some steps have few of them, an archive has two hundred."""
+
 _faults = st.one_of(
-    st.tuples(st.sampled_from(KINDS[:4]), st.integers(1, 90), st.none()),
-    st.tuples(
-        st.sampled_from(KINDS[4:]), st.integers(1, 90), st.one_of(_actions, _operations, _others)
-    ),
+    st.tuples(st.sampled_from(KINDS[:4]), _point, st.none()),
+    st.tuples(st.sampled_from(KINDS[4:]), _point, st.one_of(_actions, _operations, _others)),
 )
 
 COUNTED: Counter[str] = Counter()
@@ -93,9 +97,12 @@ class Lives(RuleBasedStateMachine):
         self._stack = ExitStack()
         self._life: Life | None = None
         self._is_over = False
+        self._courses = [0, 0, 0]
 
+    # A step takes four times as long through Dagster.
     @initialize(
-        naming=st.sampled_from(range(len(NAMINGS))), through_dagster=st.sampled_from((0, 0, 0, 1))
+        naming=st.sampled_from(range(len(NAMINGS))),
+        through_dagster=st.sampled_from((0,) * 9 + (1,)),
     )
     def begins(self, naming: int, through_dagster: int) -> None:
         begun = life(
@@ -122,6 +129,27 @@ class Lives(RuleBasedStateMachine):
     @rule(operation=_operations, fault=_faults)
     def disturbed_operation(self, operation: Step, fault: Any) -> None:
         self._do((*operation, fault))
+
+    @rule(month=_month)
+    def a_month_goes_on(self, month: int) -> None:
+        self._go_on(month)
+        self._courses[month] += 1
+
+    @rule(month=_month, fault=_faults)
+    def a_month_is_disturbed(self, month: int, fault: Any) -> None:
+        """And is given another try next time."""
+        self._go_on(month, fault)
+
+    @rule(month=_month, faults=st.lists(_faults, min_size=4, max_size=4))
+    def a_month_has_bad_luck(self, month: int, faults: list[Any]) -> None:
+        """Each step of its way is disturbed, and tried again."""
+        for step, fault in zip(("move", "archive", "purge", "thaw"), faults, strict=True):
+            if step == "purge":
+                self._do(("backup",))
+            for disturbance in ((fault,), ()):
+                if step == "thaw":
+                    self._do(("time", 2))
+                self._do(("ops", step, month, 0, *disturbance))
 
     @rule(other=_others)
     def other(self, other: Step) -> None:
@@ -150,8 +178,16 @@ class Lives(RuleBasedStateMachine):
                 end(self._life, chance, full=chance.random() < 0.5)
         finally:
             if self._life is not None:
-                COUNTED.update(outcome.split(":")[0] for _, outcome in self._life.done)
+                COUNTED.update(_summary(outcome) for _, outcome in self._life.done)
             self._stack.close()
+
+    def _go_on(self, month: int, *fault: Any) -> None:
+        step = _COURSE[self._courses[month] % len(_COURSE)]
+        if step == "purge":
+            self._do(("backup",))
+        if step == "thaw":
+            self._do(("time", 2))
+        self._do(("ops", step, month, 0, *fault))
 
     def _do(self, step: Step) -> None:
         assert self._life is not None
@@ -159,3 +195,11 @@ class Lives(RuleBasedStateMachine):
         self._is_over = True
         self._life.do(step)
         self._is_over = False
+
+
+def _summary(outcome: str) -> str:
+    """What came of a step, in a word or two."""
+    kind = {"Failure": "refused by the operations", "refused": "refused by the database"}
+    what = outcome.split(":", maxsplit=1)[0].removesuffix(" (struck)")
+    struck = " under a fault" if outcome.endswith("(struck)") else ""
+    return f"{kind.get(what, what)}{struck}"

@@ -241,7 +241,7 @@ def _context(
         partition_keys=[month.key] if month else [],
         has_partition_key=month is not None,
         asset_key=asset.key,
-        run=SimpleNamespace(run_id="model"),
+        run=SimpleNamespace(run_id="model", tags={}),
         run_id="model",
         log=SimpleNamespace(info=log, warning=log, error=log, debug=log),
         log_event=ignore,

@@ -43,6 +43,16 @@ FOUND: Final[dict[str, Sequence[Step]]] = {
         *[("app", "reuse_segment", segment, segment, 1) for segment in range(10, 15)],
         *_comes_back(2),
     ],
+    "a check with a percent sign in it": [
+        ("schema", "check of new rows"),
+        *_leaves(1),
+        *_comes_back(1),
+    ],
+    "a book at the other end of a held link": [
+        ("hold", "family", 0),
+        *[("app", "move_book", book, family, 3) for book in range(4) for family in range(3)],
+        *[("app", "move_thread", thread, book, 3) for thread in range(5) for book in range(4)],
+    ],
     "a held row of a table that a later migration brought": [
         ("schema", "child table"),
         *[("app", "react", segment, 0, 1) for segment in range(0, 15, 3)],

@@ -20,7 +20,9 @@ _SEED: Final = 7
 """Of the lives that every run of the tests lives through: always the same ones."""
 
 _STEPS_A_LIFE: Final = 25
-_LIVES_AT_ONCE: Final = 10
+_LIVES_AT_ONCE: Final = 3
+_PARTS: Final = 2
+_SEEDS_OF_A_PART: Final = 1_000_000
 
 
 @pytest.mark.timeout(1200)
@@ -30,18 +32,23 @@ def test_some_lives_end_well(small: Database, aws: str) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(0)
-def test_many_lives_end_well(small: Database, aws: str) -> None:
-    """FT_MODEL_STEPS of them, from FT_MODEL_SEED on, which is another one each time."""
-    first = int(os.environ.get("FT_MODEL_SEED", time.time_ns() % 1_000_000))
-    wanted = int(os.environ.get("FT_MODEL_STEPS", "10000"))
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_many_lives_end_well(part: int, small: Database, aws: str) -> None:
+    """FT_MODEL_STEPS in all, from FT_MODEL_SEED on, which is another one each time.
+
+    In parts, for as many processes of the tests; each has seeds of its own.
+    """
+    first = _SEEDS_OF_A_PART * part + int(
+        os.environ.get("FT_MODEL_SEED", time.time_ns() % _SEEDS_OF_A_PART)
+    )
+    wanted = int(os.environ.get("FT_MODEL_STEPS", "10000")) / _PARTS
     COUNTED.clear()
     number = first
     while COUNTED.total() < wanted:
         sys.stderr.write(f"seed {number}: {COUNTED.total():,} steps so far\n")
         _live(small, number=number, lives=_LIVES_AT_ONCE)
+        add_lives({"seeds": [first, number], "outcomes": dict(COUNTED)})
         number += 1
-        lives = {"seeds": [first, number - 1], "steps": COUNTED.total(), "outcomes": dict(COUNTED)}
-        add_lives(lives)
 
 
 def _live(template: Database, *, number: int, lives: int) -> None:

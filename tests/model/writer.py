@@ -117,9 +117,13 @@ class Writer:
     def thread_of(self, segment: str) -> str:
         return text(self.oracle.rows[SEGMENTS, segment]["thread_id"])
 
-    def refuse_held(self, what: str, keys: Iterable[Key]) -> None:
-        """A finding when the database let somebody touch what a hold holds."""
-        held = self.oracle.below(keys) & self.oracle.held_keys()
+    def refuse_held(self, what: str, keys: Iterable[Key], *, alone: bool = False) -> None:
+        """A finding when the database let somebody touch what a hold holds.
+
+        With ``alone`` only these rows were touched, and not what belongs to them.
+        """
+        touched = set(keys) if alone else self.oracle.below(keys)
+        held = touched & self.oracle.held_keys()
         if held:
             raise Finding(f"{what} was granted although held: {min(held)}")
 

@@ -197,15 +197,18 @@ def _erased_subjects(
 def _at_stake(
     bucket: Bucket, generation: Generation, tombstones: Tombstones
 ) -> Iterable[IndexedSubject]:
-    if any(_may_hold(generation, segment) for segment in tombstones.segments):
+    if _erased(bucket, generation, tombstones).single:
         return read_subjects(bucket, generation)
     return _erased_subjects(bucket, generation, tombstones)
 
 
 def _may_hold(generation: Generation, segment: ErasedSegment) -> bool:
-    """Whether a segment was deleted after the rows of a generation were read."""
-    return (
-        segment.month == generation.month
-        and generation.as_of is not None
-        and segment.erased_at > generation.as_of
+    """Whether a generation may hold a segment that was deleted.
+
+    Where there is no list of its segments: if it was deleted after the rows were read. A tombstone
+    bears the moment at which its transaction began, which may be long before, and by another clock.
+    """
+    return segment.month == generation.month and (
+        has_unit_lists(generation)
+        or (generation.as_of is not None and segment.erased_at > generation.as_of)
     )

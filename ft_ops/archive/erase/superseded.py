@@ -20,6 +20,7 @@ from ft_ops.archive.month.ledger import (
 )
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.content_index import SUBJECTS
+from ft_ops.archive.store.presence import missing_from
 from ft_ops.archive.store.unit_lists import UNIT_LISTS
 from ft_ops.errors import Refused
 from ft_ops.items import Worked, each
@@ -41,8 +42,8 @@ def remove_superseded(run: Run) -> Worked[int]:
     """
     replaced = each(
         superseded_objects(run.connection),
-        lambda generation: _remove_objects(run, generation),
-        name=lambda generation: f"objects of {generation.name}",
+        lambda replaced: _remove_objects(run, *replaced),
+        name=lambda replaced: f"objects of {replaced[0].name}",
         log=run.log,
     )
     left = each(
@@ -79,8 +80,8 @@ def replacing(generation: Generation, known: Sequence[Generation]) -> Generation
     return current
 
 
-def superseded_objects(connection: Connection) -> list[Generation]:
-    """The superseded generations whose objects are there and that a frozen one replaces."""
+def superseded_objects(connection: Connection) -> list[tuple[Generation, Generation]]:
+    """The superseded generations with objects, each with the frozen one that replaces it."""
     found = []
     for month in months_by_state(connection, ("superseded",)):
         known = generations(connection, month)
@@ -92,11 +93,12 @@ def superseded_objects(connection: Connection) -> list[Generation]:
                 and by is not None
                 and by.state in _DONE
             ):
-                found.append(generation)
+                found.append((generation, by))
     return found
 
 
-def _remove_objects(run: Run, generation: Generation) -> int:
+def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
+    _refuse_only_copy(run, generation, by)
     second = run.target.second
     content = _stored_versions(run.bucket, generation, [o.table for o in generation.parts()])
     # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
@@ -139,6 +141,22 @@ def _remove_objects(run: Run, generation: Generation) -> int:
 def _any_of(second: Bucket, generation: Generation) -> bool:
     """Whether anything lies under the keys of a generation's content in the second bucket."""
     return any(any(under(second, item.stored.key)) for item in generation.parts())
+
+
+def _refuse_only_copy(run: Run, generation: Generation, by: Generation) -> None:
+    """Refused unless all that replaces it lies in this very bucket.
+
+    Its rows may have left the database by then: what is gone or damaged of the other generation is
+    whole in this one only. In another bucket neither of them is, and nothing was removed there.
+    """
+    problems = list(missing_from(run.bucket, by))
+    if problems:
+        raise Refused(
+            f"objects of {generation.name}",
+            cause=f"{by.name}, which replaces it, is not whole: {problems[0]}",
+            next_step="they may be the only copy, and stay. Bring back what is missing; or, if "
+            "FT_ARCHIVE_BUCKET has changed, name the bucket that has them",
+        )
 
 
 def _stored_versions(

@@ -218,6 +218,7 @@ def _table(row: Mapping[str, Any], paths: tuple[Path, ...]) -> Table:
                 column["default"],
                 column["generated"],
                 as_text=column["base"] not in KEPT_BY_ARROW,
+                collation=column["collation"],
             )
             for column in row["columns"]
         ),
@@ -250,10 +251,8 @@ def _parents_apart(connection: Connection) -> Iterator[Obstacle]:
         (by_oid[hot], by_oid[archived], HOT),
         (by_oid[archived], by_oid[hot], ARCHIVED),
     ):
-        theirs = {(c.name, c.type, c.not_null, c.generated) for c in other.columns}
-        apart = [
-            c.name for c in own.columns if (c.name, c.type, c.not_null, c.generated) not in theirs
-        ]
+        theirs = {_shape(column) for column in other.columns}
+        apart = [column.name for column in own.columns if _shape(column) not in theirs]
         apart += sorted(
             {f"the CHECK {check.name}" for check in own.checks}
             - {f"the CHECK {check.name}" for check in other.checks}
@@ -264,6 +263,10 @@ def _parents_apart(connection: Connection) -> Iterator[Obstacle]:
                 f"{', '.join(apart)}: its other parent has none like it",
                 f"let a migration change {HOT} and {ARCHIVED} alike",
             )
+
+
+def _shape(column: Column) -> tuple[object, ...]:
+    return (column.name, column.type, column.collation, column.not_null, column.generated)
 
 
 def _oids(connection: Connection, tables: Sequence[Table]) -> list[int]:

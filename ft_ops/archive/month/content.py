@@ -31,7 +31,8 @@ class Column:
 
     ``generated`` is the expression of a generated column, which is not archived: the server makes
     its value again. ``as_text``: Parquet holds the text of its values, because Arrow has no type
-    that keeps them.
+    that keeps them. ``collation`` is the column's where it is not its type's: it decides how values
+    compare, and not what they are.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Column:
     default: str | None = None
     generated: str | None = None
     as_text: bool = False
+    collation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ for one that they don't have.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +41,8 @@ class Evolution:
     """What migrations have declared, by table and column."""
 
     renamed: Mapping[tuple[str, str], str]
-    dropped: frozenset[tuple[str, str]]
+    dropped: Mapping[tuple[str, str], datetime]
+    """With the moment of the declaration: a column of that name which came later is another."""
     added: frozenset[tuple[str, str]]
     values: Mapping[tuple[str, str], Value]
 
@@ -68,7 +70,8 @@ class Evolution:
 def read_evolution(connection: Connection) -> Evolution:
     """What ops.column_changes holds: a few rows for the whole life of a schema."""
     renamed: dict[tuple[str, str], str] = {}
-    marked: dict[str, set[tuple[str, str]]] = {"dropped": set(), "added": set()}
+    dropped: dict[tuple[str, str], datetime] = {}
+    added: set[tuple[str, str]] = set()
     values: dict[tuple[str, str], Value] = {}
     for table, column, change, new_name, value, declared_at in connection.execute(
         statement("archive/column_changes")
@@ -77,9 +80,11 @@ def read_evolution(connection: Connection) -> Evolution:
             renamed[table, column] = new_name
         elif change == "value":
             values[table, column] = Value(value, declared_at)
+        elif change == "dropped":
+            dropped[table, column] = declared_at
         else:
-            marked[change].add((table, column))
-    return Evolution(renamed, frozenset(marked["dropped"]), frozenset(marked["added"]), values)
+            added.add((table, column))
+    return Evolution(renamed, dropped, frozenset(added), values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,11 @@ def becoming(
     nobody has named. It says what to declare.
     """
     has = frozenset(column.name for column in archived.stored)
-    called = {evolution.column_today(today.name, name, has): name for name in has}
+    called = {
+        evolution.column_today(today.name, name, has): name
+        for name in has
+        if not _is_another(evolution.dropped.get((today.name, name)), as_of)
+    }
     by_name = {column.name: column for column in archived.stored}
     columns: dict[str, sql.Composable] = {}
     missing: list[Column] = []
@@ -125,6 +134,11 @@ def becoming(
     return Becoming(today, tuple(columns), tuple(columns.values()))
 
 
+def _is_another(dropped_at: datetime | None, as_of: datetime) -> bool:
+    """Whether today's column, if there is one, only has the name of the one that was archived."""
+    return dropped_at is not None and as_of < dropped_at
+
+
 def declaration(table: str, column: str, change: str, value: str) -> str:
     """What a migration writes into ops.column_changes, as a message shows it."""
     named = {"renamed": "new_name", "value": "value"}.get(change)
@@ -133,12 +147,14 @@ def declaration(table: str, column: str, change: str, value: str) -> str:
 
 
 def table_becoming(
-    archived: Table, today: Content, evolution: Evolution, *, what: str
+    archived: Table, today: Content, evolution: Evolution, as_of: datetime, *, what: str
 ) -> Table | None:
-    """Today's table for an archived one; None when a migration has declared that it was dropped.
+    """Today's table for one archived at a moment; None when it was declared as dropped since.
 
     Refused when it is not there and nobody has said what became of it.
     """
+    if _is_another(evolution.dropped.get((archived.name, NO_COLUMN)), as_of):
+        return None
     name = evolution.table_today(archived.name)
     if name in today:
         return today[name]
@@ -185,4 +201,13 @@ def _as_today(archived: Column, today: Column) -> sql.Composable:
     value = sql.Identifier("c", archived.name)
     if archived.type == today.type and not archived.as_text:
         return value
-    return sql.SQL("{}::{}").format(value, sql.SQL(today.type))
+    return sql.SQL("{}::{}").format(value, cast_type(today.type))
+
+
+def cast_type(name: str) -> sql.SQL:
+    """What a value is cast to before it is stored in a column of this type.
+
+    A cast to a shorter character type cuts the value off; storing a longer one is an error.
+    """
+    is_text = re.match(r"character( varying)?\b", name) is not None
+    return sql.SQL(("text[]" if name.endswith("[]") else "text") if is_text else name)

@@ -52,6 +52,28 @@ def latest(connection: Connection, month: Month) -> Generation | None:
     return found[-1] if found else None
 
 
+def newest_first(connection: Connection, some: Sequence[Generation]) -> list[Generation]:
+    """Some generations of one month, those with the newest rows first.
+
+    By their numbers, which no clock sets back. An erasure's holds the rows of those that it has
+    replaced, though it was written later than others.
+    """
+    if not some:
+        return []
+    known = generations(connection, some[0].month)
+
+    def rank(generation: Generation) -> int:
+        made_of = [
+            rank(other)
+            for other in known
+            if other.replaced_by == generation.number and other.number < generation.number
+        ]
+        is_rewritten = generation.origin == "erasure" and made_of
+        return max(made_of) if is_rewritten else generation.number
+
+    return sorted(some, key=rank, reverse=True)
+
+
 def in_database(connection: Connection, month: Month) -> Generation | None:
     """The generation of a month whose rows are in the database; there is one at most."""
     return next((g for g in reversed(generations(connection, month)) if g.is_in_database), None)
@@ -295,15 +317,14 @@ def _update(
         sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in columns.items()
     ]
     with connection.cursor(row_factory=kwargs_row(generation_of_row)) as cursor:
+        # Without parameters: beside them a % in a name, an expression or an error would be one.
         cursor.execute(
             statement("archive/update_generation").format(
-                assignments=sql.SQL(", ").join(assignments)
-            ),
-            {
-                "month": generation.month.first_day,
-                "generation": generation.number,
-                "seen_state": generation.state,
-            },
+                assignments=sql.SQL(", ").join(assignments),
+                month=sql.Literal(generation.month.first_day),
+                generation=sql.Literal(generation.number),
+                seen_state=sql.Literal(generation.state),
+            )
         )
         updated = cursor.fetchone()
     if updated is None:

@@ -111,8 +111,12 @@ def enter_thaw(
     ]
     with connection.cursor(row_factory=kwargs_row(_thaw)) as cursor:
         cursor.execute(
-            statement("archive/update_thaw").format(assignments=sql.SQL(", ").join(assignments)),
-            {"id": thaw.id, "seen_state": thaw.state},
+            # Without parameters: beside them a % in a name or an expression would be one.
+            statement("archive/update_thaw").format(
+                assignments=sql.SQL(", ").join(assignments),
+                id=sql.Literal(thaw.id),
+                seen_state=sql.Literal(thaw.state),
+            )
         )
         updated = cursor.fetchone()
     if updated is None:

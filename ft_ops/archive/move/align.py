@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import LiteralString
@@ -13,7 +13,7 @@ from psycopg import sql
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import HOT, Column, Table
-from ft_ops.archive.month.evolution import Evolution, declaration, read_evolution
+from ft_ops.archive.month.evolution import Evolution, cast_type, declaration, read_evolution
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.move.copy import copy_alone, parent_of_months
 from ft_ops.archive.move.detach import rename_archived
@@ -135,7 +135,7 @@ def _refuse_unclear(
         )
 
 
-def _missing(one: Table, other: Table, declared: frozenset[tuple[str, str]]) -> list[str]:
+def _missing(one: Table, other: Table, declared: Collection[tuple[str, str]]) -> list[str]:
     """The stored columns of one that the other has not, and of which nobody has said why."""
     names = {column.name for column in other.columns}
     return [c.name for c in one.stored if c.name not in names and (HOT, c.name) not in declared]
@@ -186,8 +186,10 @@ def _changes(mine: Column, theirs: Column) -> Iterator[sql.Composed]:
         yield _action("DROP COLUMN {}", name)
         yield _action("ADD COLUMN {}", _definition(theirs))
         return
-    if mine.type != theirs.type:
-        yield _action("ALTER COLUMN {0} TYPE {1} USING {0}::{1}", name, sql.SQL(theirs.type))
+    if (mine.type, mine.collation) != (theirs.type, theirs.collation):
+        yield _action(
+            "ALTER COLUMN {0} TYPE {2} USING {0}::{1}", name, cast_type(theirs.type), _type(theirs)
+        )
     if mine.not_null and not theirs.not_null:
         yield _action("ALTER COLUMN {} DROP NOT NULL", name)
     if theirs.not_null and not mine.not_null:
@@ -196,7 +198,7 @@ def _changes(mine: Column, theirs: Column) -> Iterator[sql.Composed]:
 
 def _definition(column: Column) -> sql.Composed:
     # Types and expressions are the catalog's own spelling.
-    parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(column.type)]
+    parts: list[sql.Composable] = [sql.Identifier(column.name), _type(column)]
     if column.generated is not None:
         parts.append(sql.SQL(f"GENERATED ALWAYS AS ({column.generated}) STORED"))
     elif column.default is not None:
@@ -204,6 +206,10 @@ def _definition(column: Column) -> sql.Composed:
     if column.not_null:
         parts.append(sql.SQL("NOT NULL"))
     return sql.SQL(" ").join(parts)
+
+
+def _type(column: Column) -> sql.SQL:
+    return sql.SQL(column.type + (f" COLLATE {column.collation}" if column.collation else ""))
 
 
 def _action(what: LiteralString, *names: sql.Composable) -> sql.Composed:

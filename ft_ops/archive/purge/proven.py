@@ -62,8 +62,9 @@ def _scratch(run: Run, generation: Generation) -> Iterator[Units]:
 def derive_removed(run: Run, units: Units, table: Relation, buckets: frozenset[int]) -> None:
     """Note what earlier runs have removed: of the buckets that they recorded, what has no key."""
     run.connection.execute(
-        statement("archive/derive_removed").format(units=units.segments, table=table.identifier),
-        {"buckets": sorted(buckets)},
+        statement("archive/derive_removed").format(
+            units=units.segments, table=table.identifier, buckets=sql.Literal(sorted(buckets))
+        )
     )
 
 
@@ -89,15 +90,17 @@ def _derive(run: Run, generation: Generation, table: Relation, units: Units) -> 
     whole = sorted(set.intersection(*(set(alike[name]) for name in own)))
     units_now = units_query(sql.SQL("({})").format(hashed(content, source)))
     run.connection.execute(
-        statement("archive/derive_units").format(units=units.segments, now=units_now),
-        {"buckets": whole},
+        statement("archive/derive_units").format(
+            units=units.segments, now=units_now, buckets=sql.Literal(whole)
+        )
     )
     derive_removed(run, units, table, generation.purged_buckets)
     for number, shared in enumerate(content):
         if shared.is_shared:
             run.connection.execute(
                 statement("archive/derive_shared_units").format(
-                    units=units.shared, now=hashed_shared(number, shared, source)
-                ),
-                {"buckets": alike[shared.name]},
+                    units=units.shared,
+                    now=hashed_shared(number, shared, source),
+                    buckets=sql.Literal(alike[shared.name]),
+                )
             )

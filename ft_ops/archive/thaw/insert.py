@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
-from psycopg import sql
+from psycopg import Rollback, sql
 
 from ft_ops.archive.month.content import KEYS, Content, Table, column_list
 from ft_ops.archive.month.relation import Relation
@@ -59,11 +60,13 @@ class Insertion:
     def insert(self) -> dict[str, int]:
         """Insert parents before children, and note for the thaw's end what came back, by id.
 
+        A segment comes back with all that belongs to it, but for what was deleted since, or not at
+        all: without it, the first change would make a newer version of the segment that lacks it.
         Returns the rows that stay out, by table and reason.
         """
-        self._segments()
-        for table in self.merged.content.belongings:
-            self._belongings(table)
+        incomplete: set[UUID] = set()
+        while found := self._rows(incomplete):
+            incomplete |= found
         units = units_of(self.thaw)
         self._execute("archive/create_thaw_shared", units=units.shared)
         for number, table in enumerate(self.merged.content):
@@ -78,15 +81,29 @@ class Insertion:
         index_units(self.run.connection, units)
         return self.left_out
 
-    def _segments(self) -> None:
+    def _rows(self, incomplete: Set[UUID]) -> Set[UUID]:
+        """Insert the segments but these, with what belongs to each alone.
+
+        The segments of which something can't come back: then nothing was inserted.
+        """
+        found: set[UUID] = set()
+        with self.run.connection.transaction() as attempt:
+            self._segments(incomplete)
+            for table in self.merged.content.belongings:
+                found |= self._belongings(table)
+            if found:
+                raise Rollback(attempt)
+        return found
+
+    def _segments(self, incomplete: Set[UUID]) -> None:
         table, segments = self.merged.content.segments, self.merged.source.segments
-        self.run.connection.execute(
-            statement("archive/thaw_verdicts").format(
-                segments=segments,
-                references=references_hold(table, "s"),
-                violation=violation(table, "s", unless_not_valid=self.is_alone),
-            ),
-            {"family_id": self.thaw.family_id},
+        self._execute(
+            "archive/thaw_verdicts",
+            segments=segments,
+            family=sql.Literal(self.thaw.family_id),
+            incomplete=sql.Literal(sorted(incomplete)),
+            references=references_hold(table, "s"),
+            violation=violation(table, "s", unless_not_valid=self.is_alone),
         )
         for reason, rows in self.run.connection.execute(statement("archive/thaw_left_out")):
             self.left_out[f"segments: {reason}"] = rows
@@ -101,7 +118,8 @@ class Insertion:
         if self.is_alone:
             self._execute("archive/thaw_keys", archived=self.table.identifier)
 
-    def _belongings(self, table: Table) -> None:
+    def _belongings(self, table: Table) -> Set[UUID]:
+        """Insert a table's rows; the segments to which one belongs that can't come back."""
         names = {
             "live": table.identifier,
             "rows": rows_of(table, self.merged.source),
@@ -113,8 +131,17 @@ class Insertion:
         self._execute(
             "archive/thaw_rows", columns=_names(table), values=values_of(table, "c"), **names
         )
-        key = matches("c", table.key, "live", table.key)
-        self._count(table, "archive/thaw_left_out_rows", matches=key, **names)
+        # Another row may have the same key, and belong to something else.
+        own = list(dict.fromkeys([*table.key, *table.paths[0][0].columns]))
+        incomplete: set[UUID] = set()
+        for reason, rows, segments in self.run.connection.execute(
+            statement("archive/thaw_left_out_rows").format(
+                matches=matches("c", own, "live", own), **names
+            )
+        ):
+            self._leave_out(table, reason, rows, again=segments is None)
+            incomplete.update(segments or ())
+        return incomplete
 
     def _shared(self, number: int, table: Table, units: Units) -> None:
         """Let the rows wait, and insert those that no longer have to, from whatever month."""
@@ -152,6 +179,15 @@ class Insertion:
         )
         self._execute(
             "archive/thaw_arrivals", columns=_names(table), values=values_of(table, "c"), **names
+        )
+        own = list(
+            dict.fromkeys([*table.key, *(c for path in table.paths for c in path[0].columns)])
+        )
+        self._count(
+            table,
+            "archive/thaw_conflicts",
+            live=table.identifier,
+            matches=matches("c", own, "live", own),
         )
         self._note_shared(number, table, units, names)
         self._execute("archive/forget_arrivals", table=names["table"])
@@ -196,9 +232,13 @@ class Insertion:
         self.run.connection.execute(statement(name).format(**names))
 
     def _count(self, counted: Table, name: str, **names: sql.Composable) -> None:
-        label = _SHORT.get(counted.name, counted.name)
         for reason, rows in self.run.connection.execute(statement(name).format(**names)):
-            self.left_out[f"{label}: {reason}"] = rows
+            self._leave_out(counted, reason, rows)
+
+    def _leave_out(self, counted: Table, reason: str, rows: int, *, again: bool = True) -> None:
+        """Count rows: ``again``, in place of an earlier attempt's, or besides those."""
+        label = f"{_SHORT.get(counted.name, counted.name)}: {reason}"
+        self.left_out[label] = rows + (0 if again else self.left_out.get(label, 0))
 
 
 def _own_parents_hold(table: Table, content: Content) -> sql.Composable:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import read_content
@@ -23,14 +24,17 @@ from ft_ops.archive.month.evolution import (
     Becoming,
     Evolution,
     becoming,
+    declaration,
     read_evolution,
     table_becoming,
 )
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import newest_first
 from ft_ops.archive.month.source import Source, matches, rows_of, scratch_source, scratch_table
 from ft_ops.archive.proof.load import drop_scratch, loaded
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.program import is_proven_by_values
+from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -69,7 +73,7 @@ def merged(run: Run, generations: Sequence[Generation], *, purpose: str) -> Iter
     try:
         for number, table in enumerate(content):
             _create(run.connection, scratch_table(purpose, month, _MERGED, number), table)
-        for generation in sorted(generations, key=Generation.require_as_of, reverse=True):
+        for generation in newest_first(run.connection, generations):
             plan = plan_becoming(generation, content, evolution)
             with loaded(run, generation, purpose=purpose) as copy:
                 _refuse_unproven(run, generation, copy)
@@ -95,11 +99,11 @@ def plan_becoming(
     what = f"archive of {generation.name}"
     plan: list[tuple[Table, Becoming | None]] = []
     for archived in generation.require_content():
-        table = table_becoming(archived, today, evolution, what=what)
+        as_of = generation.require_as_of()
+        table = table_becoming(archived, today, evolution, as_of, what=what)
         if table is None:
             plan.append((archived, None))
             continue
-        as_of = generation.require_as_of()
         plan.append((archived, becoming(archived, table, evolution, as_of, what=what)))
     return plan
 
@@ -157,11 +161,29 @@ def _add(
             if becomes is None:
                 run.log(f"{archived.name} was dropped: its rows stay in {generation.name}")
                 continue
-            run.connection.execute(_addition(target, generation, archived, becomes, copy))
+            with _explained(generation, becomes.table):
+                run.connection.execute(_addition(target, generation, archived, becomes, copy))
     for table in target.content:
         run.connection.execute(
             statement("archive/analyze_units").format(units=target.source[table.name])
         )
+
+
+@contextmanager
+def _explained(generation: Generation, today: Table) -> Iterator[None]:
+    """Refused where an archived value is none of today's type, with what to declare."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise Refused(
+            f"archive of {generation.name}",
+            cause=f"a value of {today.name} is none of its column's type now: "
+            f"{str(error).splitlines()[0]}",
+            next_step="let a migration declare in ops.column_changes what such values become: "
+            f"{declaration(today.name, '…', 'value', '…an SQL expression…')}; or, if today's "
+            "column only has the name of an earlier one, "
+            f"{declaration(today.name, '…', 'dropped', '')}",
+        ) from error
 
 
 def _addition(
