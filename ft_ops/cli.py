@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,21 +17,45 @@ from ft_ops.commands.backups import backup, restore
 from ft_ops.commands.holds import hold
 from ft_ops.commands.migrations import migrate
 from ft_ops.commands.sandbox import demo, sample, sandbox
+from ft_ops.commands.terminal import require_text, take_output
 from ft_ops.errors import OpsError, explained, mask_secrets
 from ft_ops.settings import load_settings
+
+_INTERRUPTED: Final = 130
+"""As a shell says of a program that Ctrl-C has ended."""
 
 
 def main() -> None:
     """Run the command; whatever a person can cause is one line on standard error, and status 1."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not sys.warnoptions:
         # Dagster tells its authors' plans by warnings: they are no news to who runs a command.
         warnings.simplefilter("ignore")
+    take_output()
     try:
         with explained("ft-ops"):
-            commands(prog_name="ft-ops")
+            require_text(sys.argv[1:])
+            status = commands.main(prog_name="ft-ops", standalone_mode=False)
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except OpsError as error:
-        click.echo(f"ft-ops: {mask_secrets(' '.join(str(error).split()))}", err=True)
-        sys.exit(1)
+        _say(" ".join(str(error).split()))
+        status = 1
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted: what it had not finished is not done. Next: run it again")
+        status = _INTERRUPTED
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(words: str) -> None:
+    with suppress(OSError):
+        click.echo(f"ft-ops: {mask_secrets(words)}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

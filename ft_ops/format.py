@@ -30,3 +30,8 @@ def human_duration(seconds: float) -> str:
     if span < timedelta(days=2):
         return f"{seconds / 3600:.1f} h"
     return f"{span.days} days"
+
+
+def one_line(text: str) -> str:
+    """A person's text without line breaks, and without what nobody sees."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from ft_ops.commands.session import person
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection
@@ -189,6 +192,95 @@ def test_a_pooler_is_told_in_one_line(database: Database, place: Path) -> None:
     with pooled(database, place, mode="transaction", ignore="options") as url:
         done = _run("hold", "list", FT_DATABASE_URL=url)
     _is_one_line(done, "a connection pooler answers instead of PostgreSQL", "the server itself")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "cause"),
+    [("> /dev/full", "No space left on device"), ("| true", "whoever read it has closed it")],
+)
+def test_what_takes_no_output_is_told_as_that(redirected: str, cause: str) -> None:
+    """And not as an error of the database, or of the work."""
+    command = f'{sys.executable} -c "{_START}" settings {redirected}'
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False, text=True
+    )
+    _is_one_line(done, f"standard output: {cause}", "")
+
+
+_START = "import ft_ops.start; ft_ops.start.main()"
+
+
+def test_an_interruption_is_one_line_or_none(database: Database) -> None:
+    """Whether the command's parts are loaded yet or not: nobody sees a stack trace."""
+    for seconds in (0.4, 6.0):
+        with psycopg.connect(database.admin_url) as holder:
+            holder.execute("LOCK TABLE ops.legal_holds")
+            with subprocess.Popen(
+                [sys.executable, "-c", _START, "hold", "list"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "FT_DATABASE_URL": database.url},
+            ) as process:
+                time.sleep(seconds)
+                process.send_signal(signal.SIGINT)
+                _, told = process.communicate(timeout=60)
+        assert "Traceback" not in told
+        assert process.returncode in {-signal.SIGINT, 130, 1}
+        assert len(told.strip().splitlines()) <= 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [("lawsuit\nby a family", "a line break"), ("lawsuit \udcff", "no text in this terminal")],
+)
+def test_a_reason_that_is_no_line_of_text_is_told_in_one_line(
+    database: Database, reason: str, cause: str
+) -> None:
+    add = ("hold", "add", "--month", "2017-03", "--force", "--reason", reason)
+    _is_one_line(_run(*add, FT_DATABASE_URL=database.url), cause, "write it in")
+
+
+def test_text_that_would_move_the_cursor_is_shown_without_its_power(
+    database: Database, connection: Connection
+) -> None:
+    connection.execute(
+        "INSERT INTO ops.legal_holds (month, reason, placed_by) VALUES ('2017-03-01', %s, 'ada')",
+        ("a lawsuit\n    2  month 2099-01\x1b[2K of M\u00fcller",),
+    )
+    listed = _run("hold", "list", FT_DATABASE_URL=database.url).stdout
+    assert "\x1b" not in listed
+    assert "a lawsuit 2 month 2099-01 [2K of M\u00fcller" in listed
+
+
+@pytest.mark.parametrize("report", ["nowhere/report.json", "/proc/report.json"])
+def test_a_demo_is_not_begun_for_a_report_that_could_not_be_written(
+    report: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _is_one_line(_run("demo", "--report", report), f"report {report}", "a folder that exists")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_months_than_there_are_is_refused() -> None:
+    assert "1<=x<=1200" in _run("sample", "--months", "1201").stderr
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "minio"])
+def test_an_endpoint_that_is_no_url_is_told_in_one_line(database: Database, endpoint: str) -> None:
+    settings = {"FT_DATABASE_URL": database.url, "FT_ARCHIVE_BUCKET": "memories"}
+    done = _run("archive", "adopt", AWS_ENDPOINT_URL_S3=endpoint, **settings)
+    _is_one_line(done, f"Invalid endpoint: {endpoint}", "http:// or https://")
+
+
+def test_a_user_without_a_name_may_place_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run as any number."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert person().startswith(f"uid {os.getuid()}@")
 
 
 def _is_one_line(done: subprocess.CompletedProcess[str], cause: str, next_step: str) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import boto3
-
 from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.dump.dump import DumpRules
 from ft_ops.backups.provider import BackupProvider
@@ -20,7 +18,7 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket, naming, open_bucket
+from ft_ops.s3.bucket import Bucket, client_of, naming, open_bucket
 from ft_ops.settings import Settings
 
 
@@ -109,8 +107,8 @@ def _rds(settings: Settings) -> RdsProvider:
             next_step="set it to the identifier of the instance",
         )
     with naming("RDS"):
-        client = boto3.client("rds")
-        copies = boto3.client("rds", region_name=settings.dr_region) if settings.dr_region else None
+        client = client_of("rds")
+        copies = client_of("rds", region_name=settings.dr_region) if settings.dr_region else None
     return RdsProvider(
         url=settings.require_database_url(),
         instance=settings.rds_instance,

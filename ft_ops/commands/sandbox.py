@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import click
 
 from ft_ops.commands.session import database
+from ft_ops.errors import OpsError
 from ft_ops.months import Month
+
+_MOST: Final = 10_000_000
+_MONTHS: Final = 1200
+"""A hundred years: FT_FIRST_MONTH may be no earlier than 1900."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -24,17 +31,17 @@ def sandbox(command: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.option("--families", type=click.IntRange(1), default=70, show_default=True)
+@click.option("--families", type=click.IntRange(1, _MOST), default=70, show_default=True)
 @click.option(
     "--months",
-    type=click.IntRange(1),
+    type=click.IntRange(1, _MONTHS),
     default=96,
     show_default=True,
     help="Months of content, counted back from the current one.",
 )
 @click.option(
     "--segments",
-    type=click.IntRange(1),
+    type=click.IntRange(1, _MOST),
     default=1100,
     show_default=True,
     help="Segments a month.",
@@ -72,9 +79,9 @@ def sample(families: int, months: int, segments: int, seed: int) -> None:
     show_default=True,
     help="The port of --ui.",
 )
-@click.option("--families", type=click.IntRange(1), default=70, show_default=True)
-@click.option("--months", type=click.IntRange(86), default=96, show_default=True)
-@click.option("--segments", type=click.IntRange(1), default=1050, show_default=True)
+@click.option("--families", type=click.IntRange(1, _MOST), default=70, show_default=True)
+@click.option("--months", type=click.IntRange(86, _MONTHS), default=96, show_default=True)
+@click.option("--segments", type=click.IntRange(1, _MOST), default=1050, show_default=True)
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option(
     "--report",
@@ -89,6 +96,7 @@ def demo(
     """Run a month's life and the daily and weekly jobs in a disposable sandbox, and report."""
     from ft_ops.sandbox import run_in_sandbox
 
+    _require_writable(Path(report))
     first = Month.of(datetime.now(UTC)).plus(1 - months)
     arguments = [str(families), str(months), str(segments), str(seed), report]
     arguments += [str(port)] if ui else []
@@ -103,3 +111,19 @@ def demo(
             },
         )
     )
+
+
+def _require_writable(report: Path) -> None:
+    """Refuse a report that could not be written, before the minutes that it is about."""
+    existed = report.exists()
+    try:
+        with report.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise OpsError(
+            f"report {report}",
+            cause=error.strerror or str(error),
+            next_step="let --report name a file in a folder that exists and takes new files",
+        ) from error
+    if not existed:
+        report.unlink()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import boto3
 import psycopg
 from psycopg.rows import class_row
 
@@ -21,7 +20,7 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import embedded_binaries, major_version
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import naming
+from ft_ops.s3.bucket import client_of, naming
 from ft_ops.settings import Settings
 
 
@@ -94,7 +93,7 @@ def _rds(settings: Settings) -> Finding:
         mend = "set FT_RDS_INSTANCE to the instance's identifier"
         return Finding(name, "failed", "rds: FT_RDS_INSTANCE is not set", mend)
     with naming(f"RDS instance {settings.rds_instance}"):
-        (instance,) = boto3.client("rds").describe_db_instances(
+        (instance,) = client_of("rds").describe_db_instances(
             DBInstanceIdentifier=settings.rds_instance
         )["DBInstances"]
     days = instance["BackupRetentionPeriod"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from ft_ops.doctor.findings import Finding, failed
@@ -32,12 +34,23 @@ def examine_dagster(now: datetime) -> Iterator[Finding]:
         )
         return
     try:
-        with dagster_instance() as instance:
+        with _quietly(), dagster_instance() as instance:
             yield _storage(run_storage(instance))
             yield _daemon(daemons(instance), now)
             yield _schedules(instance)
     except OpsError as error:
         yield failed("Dagster storage", error)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what Dagster logs of each time that it tries again."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _storage(storage: RunStorage) -> Finding:

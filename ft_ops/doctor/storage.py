@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from ft_ops.doctor.findings import Finding, asked
+from ft_ops.evidence import open_chain
 from ft_ops.s3.bucket import Bucket, naming, open_bucket, open_foreign_bucket
 from ft_ops.s3.posture import BucketPosture, Purpose, bucket_posture, weaknesses
 from ft_ops.settings import Settings
@@ -27,6 +28,7 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         name = settings.dr_bucket
         yield _bucket("recovery bucket", lambda: name, purpose, region=settings.dr_region)
     yield asked("media sizes", lambda: _media(settings.media_inventory))
+    yield asked("evidence", lambda: _evidence(settings))
 
 
 def _bucket(
@@ -60,6 +62,13 @@ def _media(location: str | None) -> Finding:
         mend = "correct FT_MEDIA_INVENTORY, or wait for the first inventory to be delivered"
         return Finding(name, "failed", f"{location} holds nothing", mend)
     return Finding(name, "ok", location)
+
+
+def _evidence(settings: Settings) -> Finding:
+    if settings.evidence_key_file is None:
+        return Finding("evidence", "ok", "no chain, because FT_EVIDENCE_KEY_FILE is not set")
+    chain = open_chain(settings)
+    return Finding("evidence", "ok", f"a chain in {chain.bucket.url(chain.prefix)}")
 
 
 def _told(posture: BucketPosture) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, mask_secrets
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -78,9 +78,22 @@ def open_foreign_bucket(name: str, *, region: str | None = None) -> Bucket:
         max_pool_connections=16,
     )
     with naming(f"bucket {name}"):
-        bucket = Bucket(name, boto3.client("s3", region_name=region, config=config))
+        bucket = Bucket(name, client_of("s3", region_name=region, config=config))
         bucket.client.head_bucket(Bucket=name)
     return bucket
+
+
+def client_of(service: Literal["s3", "rds"], **options: Any) -> Any:
+    """A client of boto3, or an OpsError about what its own settings hold."""
+    try:
+        return boto3.client(service, **options)
+    except ValueError as error:
+        raise OpsError(
+            f"boto3's settings for {service}",
+            cause=mask_secrets(str(error)),
+            next_step="write AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_S3 with http:// or https://, "
+            "and see AWS_REGION and the profile",
+        ) from error
 
 
 @contextmanager

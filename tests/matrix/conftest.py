@@ -82,7 +82,7 @@ def folder(place: Path) -> Path:
     return place
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def purgeable(box: Sandbox) -> None:
     """Months that are proven, and a backup after them that was restored: nothing keeps a purge."""
     with dg.DagsterInstance.ephemeral() as instance:

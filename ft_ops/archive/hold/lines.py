@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ft_ops.archive.hold.holds import LegalHold, held_months
 from ft_ops.archive.hold.subjects import called
+from ft_ops.format import one_line
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 
@@ -17,13 +18,13 @@ def hold_lines(connection: Connection, hold: LegalHold) -> list[str]:
     """What is held, since when, by whom and why; the months; and how it ended, if it did."""
     name = called(connection, hold.kind, hold.subject_id) if hold.subject_id is not None else ""
     lines = [
-        f"{hold.id:>5}  {hold.subject}" + (f" ({name})" if name else ""),
-        f"       placed {_when(hold.placed_at)} by {hold.placed_by}: {hold.reason}",
+        f"{hold.id:>5}  {hold.subject}" + (f" ({one_line(name)})" if name else ""),
+        f"       placed {_when(hold.placed_at)} by {hold.placed_by}: {one_line(hold.reason)}",
     ]
     if hold.released_at is not None:
         lines.append(
             f"       released {_when(hold.released_at)} by {hold.released_by}: "
-            f"{hold.release_reason or 'no reason was given'}"
+            f"{one_line(hold.release_reason or 'no reason was given')}"
         )
         return lines
     lines.append(f"       in the database: {_months(held_months(connection, hold))}")
