@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 
 from ft_ops.backups import newest_verified_backup
@@ -91,6 +93,16 @@ def test_a_dump_that_came_back_wrong_is_named_and_does_not_count(
     (entry,) = entries(world.connection)
     assert entry.state == "failed"
     assert [dump.condition for dump in stored_dumps(world.bucket)] == ["unfinished"]
+
+
+def test_a_table_that_stays_locked_ends_the_dump_and_is_named(
+    world: World, rules: DumpRules, box: Sandbox
+) -> None:
+    with psycopg.connect(box.admin_url) as holder:
+        holder.execute("LOCK TABLE users")
+        with pytest.raises(OpsError, match=r"users locked by session \d+") as refused:
+            _dump(world, replace(rules, lock_wait_ms=200))
+    assert "end it" in refused.value.next_step
 
 
 def test_a_program_that_fails_half_way_fails_the_reading(world: World) -> None:

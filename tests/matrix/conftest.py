@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,10 +83,20 @@ def folder(place: Path) -> Path:
 
 
 @pytest.fixture(scope="package")
+def backed_up(box: Sandbox) -> None:
+    """A full backup, for a drill to restore."""
+    _ended_well([("take_full_backup", None)])
+
+
+@pytest.fixture(scope="package")
 def purgeable(box: Sandbox) -> None:
     """Months that are proven, and a backup after them that was restored: nothing keeps a purge."""
+    months = [("archive_old_content", FIRST.plus(number).key) for number in range(8)]
+    _ended_well([*months, ("take_full_backup", None), ("drill_restore", None)])
+
+
+def _ended_well(jobs: Sequence[tuple[str, str | None]]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        jobs = [("archive_old_content", FIRST.plus(number).key) for number in range(8)]
-        for job, month in [*jobs, ("take_full_backup", None), ("drill_restore", None)]:
+        for job, month in jobs:
             ended = run(instance, job, dg.RunRequest(partition_key=month))
             assert ended.success, ended.words

@@ -159,6 +159,31 @@ def locked(admin_url: str, relation: str, mode: str = "ACCESS EXCLUSIVE") -> Ite
 
 
 @contextmanager
+def gone(admin_url: str, relation: str) -> Iterator[None]:
+    """Somebody has given a table another name."""
+    schema, _, name = relation.rpartition(".")
+    hidden = f"{name}_elsewhere"
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(f"ALTER TABLE {relation} RENAME TO {hidden}".encode())
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER TABLE {schema or 'public'}.{hidden} RENAME TO {name}".encode())
+
+
+@contextmanager
+def revoked(admin_url: str, relation: str) -> Iterator[None]:
+    """A table belongs to somebody else, and we may not read it any more."""
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(f"ALTER TABLE {relation} OWNER TO postgres".encode())
+        admin.execute(f"REVOKE ALL ON {relation} FROM ft_ops".encode())
+        try:
+            yield
+        finally:
+            admin.execute(f"ALTER TABLE {relation} OWNER TO ft_ops".encode())
+
+
+@contextmanager
 def tables_coming_and_going(url: str) -> Iterator[None]:
     """Somebody makes tables with indexes and drops them again, all the time."""
     done = threading.Event()

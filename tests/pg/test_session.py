@@ -15,7 +15,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, connect, connected
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.session import SESSION, stay_open
-from tests.fixtures.pgbouncer import needs_pgbouncer, pooled
+from tests.fixtures.pgbouncer import PoolMode, needs_pgbouncer, pooled
 from tests.fixtures.postgres import Database
 
 
@@ -124,12 +124,12 @@ def test_what_holds_a_snapshot_for_others_outlives_the_idle_time_out(database: D
 
 
 @needs_pgbouncer
-@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
 @pytest.mark.parametrize("ignore", ["", "options", "options, extra_float_digits"])
 def test_a_pooler_is_refused_by_name(
-    database: Database, place: Path, mode: str, ignore: str
+    database: Database, place: Path, mode: PoolMode, ignore: str
 ) -> None:
-    with pooled(database, place, mode=mode, ignore=ignore) as url:  # type: ignore[arg-type]
+    with pooled(database, place, mode=mode, ignore=ignore) as url:
         with pytest.raises(OpsError, match="pooler") as refused:
             connect(url, application="tests")
         assert "name the server itself" in refused.value.next_step

@@ -29,7 +29,7 @@ from ft_ops.backups.provider import Log, ProviderName, Taken
 from ft_ops.backups.take.commands import run, streaming, without_password
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
-from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.connect import Connection, connect, locked_now
 from ft_ops.pg.server import Server
 from ft_ops.pg.supervised import Walls
 from ft_ops.s3.bucket import Bucket
@@ -46,6 +46,8 @@ from ft_ops.s3.upload import UploadOnce, abort_upload, half_uploads
 PART_BYTES: Final = 1 << 30
 _CHUNK_BYTES: Final = 1 << 20
 _JOBS: Final = 2
+_NO_LOCK: Final = "LOCK TABLE"
+"""What pg_dump's error quotes when the statement by which it locks all tables has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class DumpRules:
     storage_class: str
     timeout_seconds: float
     part_bytes: int = PART_BYTES
+    lock_wait_ms: int = 30_000
 
 
 def take_dump(
@@ -116,17 +119,47 @@ def _dump(
     parts: list[StoredObject] = []
 
     def dump(snapshot: str) -> None:
-        with streaming(
-            str(rules.bin_dir / "pg_dump"),
-            ["--format=custom", f"--snapshot={snapshot}", "--dbname", target],
-            timeout_seconds=rules.timeout_seconds,
-            environment=environment,
-        ) as output:
+        arguments = [
+            "--format=custom",
+            f"--snapshot={snapshot}",
+            # It takes no lock_timeout of ours, and would wait for a locked table for ever.
+            f"--lock-wait-timeout={rules.lock_wait_ms}",
+            "--dbname",
+            target,
+        ]
+        with (
+            _saying_who_locks(url),
+            streaming(
+                str(rules.bin_dir / "pg_dump"),
+                arguments,
+                timeout_seconds=rules.timeout_seconds,
+                environment=environment,
+            ) as output,
+        ):
             parts.extend(_upload(bucket, name, output, rules.part_bytes))
 
     point = exported_point(url, name, cluster=cluster, use=dump)
     log(f"{len(parts)} parts, {sum(part.bytes for part in parts):,} bytes")
     return point, parts
+
+
+@contextmanager
+def _saying_who_locks(url: str) -> Iterator[None]:
+    """For a dump that could not lock every table: its error names which are locked, and by whom."""
+    try:
+        yield
+    except OpsError as error:
+        if _NO_LOCK not in error.cause:
+            raise
+        with connect(url, application="dump") as connection:
+            locked = locked_now(connection)
+        if " locked by session " not in locked:
+            raise  # It may not lock one, or one was dropped: the program's own words say which.
+        raise OpsError(
+            error.what,
+            cause=f"not every table could be locked for reading: {locked}",
+            next_step="wait for that session to end, or end it, then run again",
+        ) from error
 
 
 def _upload(

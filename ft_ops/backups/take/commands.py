@@ -155,7 +155,10 @@ def without_password(url: str) -> tuple[str, dict[str, str]]:
 
 def credential_caches() -> list[Path]:
     """Where the AWS libraries store sessions that they renew: a program may have to write there."""
-    aws = Path.home() / ".aws"
+    try:
+        aws = Path.home() / ".aws"
+    except RuntimeError:  # a container may run as a number that has neither name nor home
+        return []
     return [folder for name in ("sso/cache", "cli/cache") if (folder := aws / name).is_dir()]
 
 
