@@ -96,9 +96,9 @@ def test_a_dump_that_came_back_wrong_is_named_and_does_not_count(
 
 
 def test_a_table_that_stays_locked_ends_the_dump_and_is_named(
-    world: World, rules: DumpRules, box: Sandbox
+    world: World, rules: DumpRules
 ) -> None:
-    with psycopg.connect(box.admin_url) as holder:
+    with psycopg.connect(world.url) as holder:
         holder.execute("LOCK TABLE users")
         with pytest.raises(OpsError, match=r"users locked by session \d+") as refused:
             _dump(world, replace(rules, lock_wait_ms=200))
