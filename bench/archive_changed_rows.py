@@ -20,7 +20,8 @@ from ft_ops.pg.connect import connect
 
 GOAL = 0.05
 VIEWED = (
-    "UPDATE archived_content_segments SET view_count = view_count + 1"
+    # Some have none, and stay as they are by adding to it.
+    "UPDATE archived_content_segments SET view_count = coalesce(view_count, 0) + 1"
     " WHERE mod(hashtext(id::text), 100) = 0"
 )
 

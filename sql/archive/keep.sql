@@ -42,3 +42,39 @@ FROM (
       AND a.state IN ('proven', 'frozen', 'purged', 'superseded')
       AND s.updated_at IS DISTINCT FROM a.updated_at
 ) AS w;
+
+-- name: records_folder
+-- Where records have been shipped to so far: one row, or none before the first of them.
+SELECT bucket, prefix
+FROM ops.records_folder;
+
+-- name: record_folder
+-- The one row, by its primary key.
+INSERT INTO ops.records_folder (bucket, prefix)
+VALUES (%(bucket)s, %(prefix)s)
+ON CONFLICT (is_current) DO UPDATE
+SET bucket = excluded.bucket, prefix = excluded.prefix, used_since = clock_timestamp();
+
+-- name: record_everything_again
+-- All tombstones, withdrawals and holds as they stand, at the moments at which they were made: some
+-- thousands of rows. Nobody waits for them.
+INSERT INTO ops.unshipped_records (kind, record, recorded_at)
+SELECT again.kind, again.record, again.made_at
+FROM (
+    SELECT 'erasure' AS kind, to_jsonb(e) AS record, e.erased_at AS made_at
+    FROM ops.erasures AS e
+    UNION ALL
+    SELECT 'erased_row', to_jsonb(e), e.erased_at
+    FROM ops.erased_rows AS e
+    UNION ALL
+    SELECT 'withdrawn_erasure', to_jsonb(w), w.withdrawn_at
+    FROM ops.withdrawn_erasures AS w
+    UNION ALL
+    SELECT 'hold', to_jsonb(h), coalesce(h.released_at, h.placed_at)
+    FROM ops.legal_holds AS h
+) AS again
+ORDER BY again.made_at;
+
+-- name: forget_shipped_generations
+-- In the same transaction: no generation is recorded there yet. A few hundred rows.
+DELETE FROM ops.shipped_generations;

@@ -20,6 +20,7 @@ from ft_ops.archive.keep.ship import ship_records, unshipped
 from ft_ops.archive.month.ledger import generations
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import objects
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
@@ -342,3 +343,32 @@ def test_shipping_twice_or_after_a_death_adds_nothing(
     assert len(list(objects(world.bucket, "archive/records/"))) == keys
     assert read_records(world.bucket, "archive") == first
     assert {event.kind for event in first.events} == {"erasure"}
+
+
+@pytest.mark.parametrize("changed", ["bucket", "prefix"])
+def test_another_folder_gets_all_that_was_recorded_before(
+    world: World, template: Database, changed: str
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    released = add_hold(world.connection, reason="a case", user_id=world.users[2])
+    add_hold(world.connection, reason="another", user_id=world.users[3])
+    release_hold(world.connection, released.id, "closed")
+    ship(world)
+    target = world.target
+    if changed == "bucket":
+        name = f"{world.bucket.name}-next"
+        world.bucket.client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+        target = replace(target, bucket=open_bucket(name))
+    else:
+        target = replace(target, prefix="another/folder")
+    run = replace(world.run, open_target=lambda: target)
+    ship_records(run)
+    assert ship_records(run).events == 0
+    recorded = read_records(target.bucket, target.prefix)
+    assert [(month, number) for month, number in recorded.generations] == [(MONTH, 1)]
+    with anew(world, template) as new:
+        adopt(replace(new.run, open_target=lambda: target), apply=True)
+        for query in (TOMBSTONES, HOLDS):
+            assert rows(new, query) == rows(world, query)

@@ -47,7 +47,7 @@ CREATE TABLE content_quotes (
     place int4range NOT NULL,
     PRIMARY KEY (quoting, place)
 );
-SELECT ops.track_shared_rows('content_quotes', '{quoting,place}')
+SELECT ops.guard_content()
 """
 
 

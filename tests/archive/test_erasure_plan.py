@@ -349,7 +349,7 @@ def test_a_month_that_cannot_be_looked_at_is_told_in_its_place(archive: Archive)
 
 def test_tombstones_are_told_apart_by_their_kind() -> None:
     class Rows:
-        """Answers the first question by subjects and segments, and the second by shared rows."""
+        """Answers by subjects and segments, then by shared rows, then by renamed tables."""
 
         def __init__(self) -> None:
             self.answers: list[list[tuple[object, ...]]] = [
@@ -359,7 +359,8 @@ def test_tombstones_are_told_apart_by_their_kind() -> None:
                     ("family", FAMILY, None, AS_OF, True),
                     ("user", OTHER_AUTHOR, None, AS_OF, False),
                 ],
-                [("content_links", "a-b")],
+                [("content_links", "a-b"), ("links", "c-d")],
+                [("content_links", "", "renamed", "links", None, AS_OF)],
             ]
 
         def execute(self, statement: object) -> Rows:
@@ -372,5 +373,5 @@ def test_tombstones_are_told_apart_by_their_kind() -> None:
     assert read_tombstones(cast(Connection, Rows())) == Tombstones(
         {("user", AUTHOR): None, ("family", FAMILY): AS_OF, ("user", OTHER_AUTHOR): None},
         (ErasedSegment(SEGMENT, MARCH, AS_OF),),
-        frozenset({("content_links", "a-b")}),
+        frozenset({("links", "a-b"), ("links", "c-d")}),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import LiteralString
 from uuid import UUID
 
 import pytest
 
+from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.month.ledger import generations
 from ft_ops.months import Month
 from tests.archive.world import MONTH, World
@@ -210,3 +212,68 @@ def test_a_link_into_a_month_that_is_not_archived_leaves_and_comes_with_its_end(
     assert _links(world) == {}
     world.thaw(MONTH)
     assert set(_links(world)) == {link}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE content_links RENAME TO references_between",
+        "ALTER TABLE content_links RENAME COLUMN id TO link_id",
+    ],
+)
+@pytest.mark.parametrize("deleted", ["before", "after"])
+def test_a_link_that_was_deleted_stays_deleted_whatever_it_is_called(
+    world: World, change: LiteralString, deleted: str
+) -> None:
+    world.fill(segments=8)
+    world.archived_and_purged()
+    world.thaw()
+
+    def delete(table: LiteralString, key: LiteralString) -> None:
+        world.connection.execute(
+            f"DELETE FROM {table} WHERE {key} = (SELECT min({key}::text)::uuid FROM {table})"
+        )
+
+    if deleted == "before":
+        delete("content_links", "id")
+    world.connection.execute(change)
+    is_table = "RENAME TO" in change
+    world.connection.execute(
+        "INSERT INTO ops.column_changes (table_name, column_name, change, new_name)"
+        " VALUES ('content_links', %s, 'renamed', %s)",
+        ("", "references_between") if is_table else ("id", "link_id"),
+    )
+    table: LiteralString = "references_between" if is_table else "content_links"
+    if deleted == "after":
+        delete(table, "id" if is_table else "link_id")
+    world.refreeze()
+    world.archived_and_purged()
+    [plan] = plan_erasures(world.connection, world.bucket)
+    assert plan.generations
+    world.thaw()
+    assert world.count(table) == 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "partitioned"])
+def test_a_later_table_of_shared_rows_needs_nobody_to_name_it(world: World, kind: str) -> None:
+    world.connection.execute(
+        "CREATE TABLE quotes (id uuid, source uuid REFERENCES content_segment_keys (id)"
+        " ON DELETE CASCADE, target uuid REFERENCES content_segment_keys (id) ON DELETE CASCADE,"
+        " PRIMARY KEY (id))" + (" PARTITION BY HASH (id)" if kind == "partitioned" else "")
+    )
+    if kind == "partitioned":
+        world.connection.execute(
+            "CREATE TABLE quotes_all PARTITION OF quotes FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+        )
+    world.connection.execute("SELECT ops.guard_content()")
+    made = world.fill(segments=8)
+    for target in made[1:3]:
+        world.connection.execute(
+            "INSERT INTO quotes VALUES (uuid_generate_v4(), %s, %s)", (made[0], target)
+        )
+    world.archived_and_purged()
+    world.thaw()
+    world.connection.execute("DELETE FROM quotes WHERE target = %s", (made[1],))
+    assert world.refreeze().next is None
+    world.thaw()
+    assert world.connection.execute("SELECT target FROM quotes").fetchall() == [(made[2],)]

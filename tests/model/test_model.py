@@ -16,6 +16,11 @@ from tests.fixtures.postgres import Database
 from tests.model.conftest import MONTHS
 from tests.model.machine import COUNTED, Lives
 
+pytestmark = pytest.mark.filterwarnings(
+    # Whoever plays dead closes no connection.
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 _SEED: Final = 7
 """Of the lives that every run of the tests lives through: always the same ones."""
 

@@ -8,12 +8,13 @@ database has to be exported again, and one that another replaces only has to go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from ft_ops.archive.erase.held import HoldScope, holding, standing_scopes
+from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
@@ -45,7 +46,9 @@ class Tombstones:
     subjects: Mapping[tuple[str, UUID], datetime | None]
     segments: tuple[ErasedSegment, ...]
     rows: frozenset[tuple[str, str]]
-    """Shared rows that were deleted by themselves: table and key."""
+    """Shared rows that were deleted by themselves: what their table is called today, and key."""
+    today: Callable[[str], str] = field(default=str, compare=False)
+    """What a table of an archive is called today."""
 
     def of(self, generation: Generation, kind: str, subject: UUID | None) -> bool:
         """Whether a subject of a generation was erased."""
@@ -122,7 +125,13 @@ def read_tombstones(connection: Connection) -> Tombstones:
         else:
             subjects[kind, erased_id] = erased_at if used_again else None
     rows = connection.execute(statement("archive/erased_rows")).fetchall()
-    return Tombstones(subjects, tuple(segments), frozenset((table, key) for table, key in rows))
+    today = read_evolution(connection).table_today
+    return Tombstones(
+        subjects,
+        tuple(segments),
+        frozenset((today(table), key) for table, key in rows),
+        today,
+    )
 
 
 def _plan(
@@ -174,7 +183,7 @@ def _erased(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> _
     single = {s.id for s in tombstones.segments if _may_hold(generation, s)}
     if not has_unit_lists(generation):
         return _Erased(subjects, len(single), 0)
-    tables = generation.require_content().names
+    tables = [tombstones.today(name) for name in generation.require_content().names]
     rows = {(tables.index(table), key) for table, key in tombstones.rows if table in tables}
     if not single and not rows:
         return _Erased(subjects, 0, 0)

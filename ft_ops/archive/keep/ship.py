@@ -43,7 +43,28 @@ class Unshipped:
 def ship_records(run: Run) -> Shipped:
     """Write what is not in the bucket yet; one run at a time."""
     with only_one(run.connection, "archive records"):
+        _begin_folder(run)
         return Shipped(_ship_events(run), tuple(_ship_generations(run)))
+
+
+def _begin_folder(run: Run) -> None:
+    """Let everything be shipped again where the bucket or its folder is another one than before.
+
+    What was shipped is in the one before, which nobody may look into when this is the one that is
+    named. Where nothing was noted (records of earlier versions) it is this one.
+    """
+    here = (run.bucket.name, run.target.prefix)
+    with run.connection.transaction():
+        known = run.connection.execute(statement("archive/records_folder")).fetchone()
+        if known == here:
+            return
+        if known is not None:
+            run.log(f"records were in {known[0]}, below {known[1]}, so far: all of them come here")
+            run.connection.execute(statement("archive/record_everything_again"))
+            run.connection.execute(statement("archive/forget_shipped_generations"))
+        run.connection.execute(
+            statement("archive/record_folder"), {"bucket": here[0], "prefix": here[1]}
+        )
 
 
 def unshipped(connection: Connection) -> Unshipped:

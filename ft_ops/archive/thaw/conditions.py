@@ -55,9 +55,10 @@ def ends_deleted(table: Table, alias: str) -> sql.Composable:
 
 
 def is_deleted(table: Table, alias: str) -> sql.Composed:
-    """Whether the row itself was deleted since it was archived."""
+    """Whether the row itself was deleted since it was archived, whatever its table was called."""
     return sql.SQL(
-        "EXISTS (SELECT FROM ops.erased_rows AS e WHERE e.table_name = {} AND e.key = {})"
+        "EXISTS (SELECT FROM ops.erased_rows AS e WHERE e.key = {1}"
+        " AND e.table_name IN (SELECT ops.names_of({0})))"
     ).format(sql.Literal(table.name), key_text(table, alias))
 
 
