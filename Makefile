@@ -176,11 +176,11 @@ RESOLVE = build/uv/bin/uv pip compile --quiet --no-annotate --generate-hashes \
 PART = $(RESOLVE) --constraint requirements.lock
 
 lock: build/uv/bin/uv
-	$(RESOLVE) $(if $(UPGRADE),--upgrade) --extra sandbox --extra deploy --extra dev \
+	$(RESOLVE) $(if $(UPGRADE),--upgrade) --extra sandbox --extra deploy --extra otel --extra dev \
 	  pyproject.toml --output-file requirements.lock
 	$(RESOLVE) $(if $(UPGRADE),--upgrade) --group tools --output-file requirements-tools.lock
 	$(PART) --extra sandbox pyproject.toml --output-file requirements-demo.lock
-	$(PART) --extra deploy pyproject.toml --output-file deploy/requirements.lock
+	$(PART) --extra deploy --extra otel pyproject.toml --output-file deploy/requirements.lock
 	$(PART) --group build --output-file requirements-build.lock
 
 build/uv/bin/uv: Makefile

@@ -3,11 +3,15 @@
 from ft_ops.alerting.channels import Mail, Webhook, alert_channels, call_heartbeat
 from ft_ops.alerting.messages import Alert, known_secrets
 from ft_ops.alerting.sent_log import News, Told, tell
+from ft_ops.alerting.services import Opsgenie, PagerDuty, Teams
 
 __all__ = [
     "Alert",
     "Mail",
     "News",
+    "Opsgenie",
+    "PagerDuty",
+    "Teams",
     "Told",
     "Webhook",
     "alert_channels",

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import smtplib
 import ssl
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from ft_ops.alerting.http import TIMEOUT_SECONDS, request
 from ft_ops.alerting.messages import Alert, mail, slack_message
+from ft_ops.alerting.services import Opsgenie, PagerDuty, Teams
 from ft_ops.errors import OpsError
-from ft_ops.settings import Settings
-
-_TIMEOUT_SECONDS = 10
+from ft_ops.settings import Settings, Severity
 
 
 class Channel(Protocol):
@@ -25,6 +22,10 @@ class Channel(Protocol):
     @property
     def name(self) -> str:
         """Which channel it is; alerts are told once on each."""
+
+    @property
+    def severity(self) -> Severity:
+        """The least that is told there."""
 
     def send(self, alert: Alert) -> None:
         """Send, or raise an OpsError when it was not accepted."""
@@ -35,11 +36,12 @@ class Webhook:
     """Posts JSON in the format of Slack's incoming webhooks."""
 
     url: str
+    severity: Severity = "warning"
     name: str = "webhook"
 
     def send(self, alert: Alert) -> None:
         body = json.dumps(slack_message(alert)).encode()
-        _request(self.url, "FT_ALERT_WEBHOOK_URL", body)
+        request(self.url, "FT_ALERT_WEBHOOK_URL", body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Mail:
     url: str
     sender: str
     recipients: frozenset[str]
+    severity: Severity = "warning"
     name: str = "mail"
 
     def send(self, alert: Alert) -> None:
@@ -68,11 +71,18 @@ class Mail:
             ) from error
 
 
+def takes(channel: Channel, alert: Alert) -> bool:
+    """Whether an alert is severe enough for a channel. A recovery goes where its failure went."""
+    return alert.level != "warning" or channel.severity == "warning"
+
+
 def alert_channels(settings: Settings) -> list[Channel]:
     """The channels that are configured, perhaps none."""
     found: list[Channel] = []
     if settings.alert_webhook_url is not None:
-        found.append(Webhook(settings.alert_webhook_url.get_secret_value()))
+        found.append(
+            Webhook(settings.alert_webhook_url.get_secret_value(), settings.alert_webhook_severity)
+        )
     if settings.alert_email_to:
         if settings.smtp_url is None:
             raise OpsError(
@@ -85,6 +95,35 @@ def alert_channels(settings: Settings) -> list[Channel]:
                 settings.smtp_url.get_secret_value(),
                 settings.alert_email_from,
                 settings.alert_email_to,
+                settings.alert_email_severity,
+            )
+        )
+    return [*found, *_services(settings)]
+
+
+def _services(settings: Settings) -> list[Channel]:
+    found: list[Channel] = []
+    deployment = settings.dagster_url or ""
+    if settings.alert_pagerduty_key is not None:
+        found.append(
+            PagerDuty(
+                settings.alert_pagerduty_key.get_secret_value(),
+                settings.alert_pagerduty_region,
+                deployment,
+                settings.alert_pagerduty_severity,
+            )
+        )
+    if settings.alert_teams_url is not None:
+        found.append(
+            Teams(settings.alert_teams_url.get_secret_value(), settings.alert_teams_severity)
+        )
+    if settings.alert_opsgenie_key is not None:
+        found.append(
+            Opsgenie(
+                settings.alert_opsgenie_key.get_secret_value(),
+                settings.alert_opsgenie_region,
+                deployment,
+                settings.alert_opsgenie_severity,
             )
         )
     return found
@@ -92,48 +131,17 @@ def alert_channels(settings: Settings) -> list[Channel]:
 
 def call_heartbeat(url: str) -> None:
     """Tell whoever watches that everything scheduled was on time, by a GET of ``url``."""
-    _request(url, "FT_HEARTBEAT_URL")
-
-
-def _request(url: str, setting: str, body: bytes | None = None) -> None:
-    """GET ``url``, or POST ``body`` to it; an OpsError that names ``setting`` unless it is a 2xx.
-
-    A redirect is an answer like any other: following it could hand the body to somebody else.
-    """
-    if urlsplit(url).scheme not in {"http", "https"}:
-        raise OpsError(setting, cause="it is no http or https URL", next_step="correct it")
-    asked = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    try:
-        with urllib.request.build_opener(_NoRedirects).open(asked, timeout=_TIMEOUT_SECONDS):
-            return
-    except urllib.error.HTTPError as error:
-        error.close()
-        cause = f"HTTP {error.code} {error.reason}"
-    except OSError as error:
-        cause = f"{type(error).__name__}: {getattr(error, 'reason', error)}"
-    except HTTPException as error:
-        cause = type(error).__name__
-    # The library's own exception may quote the URL: it is neither told nor chained.
-    raise OpsError(
-        f"the address in {setting}",
-        cause=cause,
-        next_step=f"check {setting} and whether its host can be reached; it is tried again",
-    )
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
+    request(url, "FT_HEARTBEAT_URL")
 
 
 def _mail_server(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     if scheme == "smtps":
         return smtplib.SMTP_SSL(
-            host, port or 465, timeout=_TIMEOUT_SECONDS, context=ssl.create_default_context()
+            host, port or 465, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
         )
     if scheme != "smtp":
         raise OpsError("FT_SMTP_URL", cause="it is no smtp or smtps URL", next_step="correct it")
-    server = smtplib.SMTP(host, port or 587, timeout=_TIMEOUT_SECONDS)
+    server = smtplib.SMTP(host, port or 587, timeout=TIMEOUT_SECONDS)
     server.ehlo()
     if server.has_extn("starttls"):
         server.starttls(context=ssl.create_default_context())

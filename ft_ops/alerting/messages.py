@@ -26,6 +26,7 @@ class Alert:
     """One thing to tell. ``identity`` is equal for two alerts that tell the same.
 
     ``link`` leads to the run or the schedule, ``runbook`` to the section on what to do.
+    ``incident`` is equal for a failure and its recovery; empty, it is the identity.
     """
 
     identity: str
@@ -34,6 +35,7 @@ class Alert:
     detail: str
     link: str | None
     runbook: str | None
+    incident: str = ""
 
     def masked(self, secrets: Collection[str]) -> Alert:
         """The same alert without passwords in URLs, and without any of ``secrets``."""
@@ -49,6 +51,7 @@ class Alert:
             identity=mask(self.identity),
             title=mask(self.title),
             detail=mask(self.detail),
+            incident=mask(self.incident),
         )
 
 
@@ -95,7 +98,7 @@ def slack_message(alert: Alert) -> dict[str, object]:
             "type": "section",
             "text": {
                 "type": "mrkdwn",
-                "text": _within(f"{title}\n{_escaped(_short(alert.detail))}"),
+                "text": _within(f"{title}\n{_escaped(plain_text(alert.detail))}"),
             },
         }
     ]
@@ -113,15 +116,16 @@ def mail(alert: Alert, sender: str, recipients: Iterable[str]) -> EmailMessage:
     message["Subject"] = " ".join(f"[FamilyTales] {alert.level}: {alert.title}".split())
     message["From"] = sender
     message["To"] = ", ".join(sorted(recipients))
-    lines = [alert.title, "", _short(alert.detail), ""]
+    lines = [alert.title, "", plain_text(alert.detail), ""]
     lines += [f"Run: {alert.link}"] if alert.link else []
     lines += [f"What to do: {alert.runbook}"] if alert.runbook else []
     message.set_content("\n".join(lines))
     return message
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_DETAIL else f"{text[:_LONGEST_DETAIL]} …"
+def plain_text(text: str, longest: int = _LONGEST_DETAIL) -> str:
+    """A text of at most so many characters, and a sign that there was more."""
+    return text if len(text) <= longest else f"{text[:longest]} …"
 
 
 def _within(text: str) -> str:

@@ -80,6 +80,7 @@ def of_evaluated_again(settings: Settings, job: str, event: str) -> News:
         detail="what they found is told by itself",
         link=None,
         runbook=runbook_link(settings, job),
+        incident=crashed_identity(job),
     )
     return News(alert, event)
 
@@ -133,6 +134,7 @@ def _check_alert(settings: Settings, state: CheckState, level: Level, detail: st
         detail=detail,
         link=run_link(settings, state.run_id) if state.run_id else None,
         runbook=runbook_link(settings, state.key.name),
+        incident=f"check {state.key.asset_key.to_user_string()} {state.key.name}",
     )
 
 

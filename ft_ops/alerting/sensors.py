@@ -37,7 +37,7 @@ other."""
 _KEY: Final = "ft-ops alerts: {}"
 _SENSORS: Final = ("runs", "checks", "schedules")
 
-_NO_CHANNEL: Final = "neither FT_ALERT_WEBHOOK_URL nor FT_ALERT_EMAIL_TO is set"
+_NO_CHANNEL: Final = "no channel is set: FT_ALERT_WEBHOOK_URL, FT_ALERT_EMAIL_TO or another"
 
 
 @dg.sensor(

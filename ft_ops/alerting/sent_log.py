@@ -12,11 +12,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from ft_ops.alerting.channels import Channel
+from ft_ops.alerting.channels import Channel, takes
+from ft_ops.alerting.deadline import within
 from ft_ops.alerting.messages import Alert
 from ft_ops.errors import OpsError
 
 _HEALTH_KEY: Final = "ft-ops alerts: channels"
+_DEADLINE_SECONDS: Final = 10.0
+"""What a channel may take for one alert, however it spends it. All five may hang at once, and the
+sensor still ends within the minute that Dagster gives it: a channel that failed is left alone for
+the rest of a call."""
 
 
 class TextStore(Protocol):
@@ -167,7 +172,7 @@ def tell(
     failure: OpsError | None = None
     for channel in channels:
         refused: OpsError | None = None
-        for item in [*told.waiting(channel), *items]:
+        for item in [*told.waiting(channel), *(i for i in items if takes(channel, i.alert))]:
             if told.event(channel, item.event):
                 told.drop_waiting(channel, item)
                 continue
@@ -192,7 +197,7 @@ def tell(
 def _send(channel: Channel, alert: Alert, store: TextStore, now: datetime) -> OpsError | None:
     """Send; what the channel said when it did not take it, which is remembered either way."""
     try:
-        channel.send(alert)
+        within(_DEADLINE_SECONDS, f"alerts by {channel.name}", lambda: channel.send(alert))
     except OpsError as error:
         known = refusals(store)
         since = known[channel.name].since if channel.name in known else now

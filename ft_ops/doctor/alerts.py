@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ft_ops.alerting import alert_channels
+from ft_ops.alerting import Teams, alert_channels
 from ft_ops.doctor.findings import Finding, asked
 from ft_ops.settings import Settings
 
@@ -13,15 +13,26 @@ def examine_alerts(settings: Settings) -> Finding:
 
 
 def _alerts(settings: Settings) -> Finding:
-    channels = [channel.name for channel in alert_channels(settings)]
+    channels = alert_channels(settings)
+    for channel in channels:
+        if isinstance(channel, Teams):
+            channel.examine()
     if not channels:
         return Finding(
             "alerts",
             "limited",
             "nobody is told of a failure: it only shows in the Dagster UI",
-            "set FT_ALERT_WEBHOOK_URL, or FT_ALERT_EMAIL_TO with FT_SMTP_URL",
+            "set FT_ALERT_WEBHOOK_URL, FT_ALERT_TEAMS_URL, FT_ALERT_PAGERDUTY_KEY or "
+            "FT_ALERT_OPSGENIE_KEY, or FT_ALERT_EMAIL_TO with FT_SMTP_URL",
         )
-    told = " and ".join(channels)
+    told = " and ".join(channel.name for channel in channels)
+    if all(channel.severity == "error" for channel in channels):
+        return Finding(
+            "alerts",
+            "limited",
+            f"errors by {told}, and warnings to nobody",
+            "add a channel that takes warnings, or set FT_ALERT_…_SEVERITY of one to warning",
+        )
     if settings.heartbeat_url is None:
         return Finding(
             "alerts",

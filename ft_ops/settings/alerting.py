@@ -6,10 +6,19 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from ft_ops.settings.base import RoomSettings, kept_secret, names, url_of
+from ft_ops.settings.base import (
+    Region,
+    RoomSettings,
+    Severity,
+    kept_secret,
+    key_without_space,
+    names,
+    url_of,
+)
 
 _web = url_of("http", "https")
 _web_secret = kept_secret(_web)
+_Key = Annotated[SecretStr, AfterValidator(key_without_space)]
 
 
 class AlertSettings(RoomSettings):
@@ -20,11 +29,49 @@ class AlertSettings(RoomSettings):
         examples=["https://hooks.example.org/operations"],
         description="Where alerts are posted, as JSON that Slack understands.",
     )
+    alert_webhook_severity: Severity = Field(
+        default="warning", description="The least that is posted there: warnings, or errors alone."
+    )
     alert_email_to: Annotated[frozenset[str], BeforeValidator(names)] = Field(
         default=frozenset(), description="Addresses, comma separated, that alerts are mailed to."
     )
     alert_email_from: str = Field(
         default="ft-ops@localhost", description="The sender of mailed alerts."
+    )
+    alert_email_severity: Severity = Field(
+        default="warning", description="The least that is mailed: warnings, or errors alone."
+    )
+    alert_pagerduty_key: _Key | None = Field(
+        default=None,
+        description="The integration key of a PagerDuty service (events API v2). A failure opens "
+        "an incident there, and its recovery resolves it.",
+    )
+    alert_pagerduty_region: Region = Field(
+        default="us", description="Where PagerDuty keeps the account."
+    )
+    alert_pagerduty_severity: Severity = Field(
+        default="error", description="The least that opens an incident: warnings, or errors alone."
+    )
+    alert_teams_url: Annotated[SecretStr, AfterValidator(kept_secret(url_of("https")))] | None = (
+        Field(
+            default=None,
+            description="The HTTP POST URL of a Teams workflow that posts to a channel when a "
+            "webhook request is received, with its signature.",
+        )
+    )
+    alert_teams_severity: Severity = Field(
+        default="warning", description="The least that is posted there: warnings, or errors alone."
+    )
+    alert_opsgenie_key: _Key | None = Field(
+        default=None,
+        description="The key of an Opsgenie API integration. A failure opens an alert there, and "
+        "its recovery closes it.",
+    )
+    alert_opsgenie_region: Region = Field(
+        default="us", description="Where Opsgenie keeps the account."
+    )
+    alert_opsgenie_severity: Severity = Field(
+        default="error", description="The least that opens an alert: warnings, or errors alone."
     )
     smtp_url: Annotated[SecretStr, AfterValidator(kept_secret(url_of("smtp", "smtps")))] | None = (
         Field(

@@ -22,6 +22,10 @@ _BETWEEN_NAMES: Final = re.compile(r"\s*,\s*")
 _MOST_NAMED: Final = 10_000_000.0
 
 GlacierClass = Literal["GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]
+Region = Literal["us", "eu"]
+"""Where a service keeps what it is sent: its addresses differ."""
+Severity = Literal["warning", "error"]
+"""The least severe that is told: from a warning up, which is everything, or errors alone."""
 
 
 class RoomSettings(BaseSettings):
@@ -131,6 +135,14 @@ def kept_secret(admit: Callable[[str], str]) -> Callable[[SecretStr], SecretStr]
         return secret
 
     return admit_secret
+
+
+def key_without_space(secret: SecretStr) -> SecretStr:
+    """A key of a service, which holds neither spaces nor line breaks; it is never quoted."""
+    text = secret.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text or "://" in text:
+        raise ValueError("it is a key of letters and digits, not an address, and has no spaces")
+    return secret
 
 
 def ending_in(suffix: str) -> Callable[[Path], Path]:

@@ -11,6 +11,7 @@ import pytest
 from ft_ops.alerting import Alert, News, Told, tell
 from ft_ops.alerting.sent_log import Refusal, forget_refusal, refusals
 from ft_ops.errors import OpsError
+from ft_ops.settings import Severity
 
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -34,6 +35,7 @@ class Ears:
     """A channel that remembers what it was told, and can be deaf."""
 
     name: str = "ears"
+    severity: Severity = "warning"
     is_deaf: bool = False
     heard: list[str] = field(default_factory=list)
 

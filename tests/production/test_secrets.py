@@ -22,7 +22,10 @@ from tests.production.traces import leaks, written
 
 SECRETS = {
     name: f"Planted{name.title().replace('_', '')}81c4"
-    for name in ("database", "dagster", "aws", "session", "webhook", "mail", "heartbeat", "push")
+    for name in (
+        *("database", "dagster", "aws", "session", "webhook", "mail", "heartbeat", "push"),
+        *("pagerduty", "teams", "opsgenie"),
+    )
 }
 
 
@@ -42,6 +45,10 @@ def planted(environment: Mapping[str, str]) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": SECRETS["aws"],
         "AWS_SESSION_TOKEN": SECRETS["session"],
         # Nobody listens there: whatever is sent fails, and the failure is told.
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+        "FT_ALERT_PAGERDUTY_KEY": SECRETS["pagerduty"],
+        "FT_ALERT_OPSGENIE_KEY": SECRETS["opsgenie"],
+        "FT_ALERT_TEAMS_URL": f"https://127.0.0.1:1/workflows/x?sig={SECRETS['teams']}",
         "FT_ALERT_WEBHOOK_URL": f"http://127.0.0.1:1/services/{SECRETS['webhook']}",
         "FT_ALERT_EMAIL_TO": "operations@example.org",
         "FT_SMTP_URL": f"smtp://ft:{SECRETS['mail']}@127.0.0.1:1",
