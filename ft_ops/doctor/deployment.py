@@ -13,6 +13,7 @@ from ft_ops.doctor.orchestration import examine_dagster
 from ft_ops.doctor.storage import examine_storage
 from ft_ops.errors import OpsError
 from ft_ops.settings import Settings, load_settings
+from ft_ops.spans import endpoint_variable, is_installed
 
 
 def examine(now: datetime) -> Iterator[Finding]:
@@ -27,6 +28,19 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield from examine_storage(settings)
     yield from examine_dagster(now)
     yield examine_alerts(settings)
+    yield from _spans()
+
+
+def _spans() -> Iterator[Finding]:
+    """A collector that is named and gets nothing; where none is named there is nothing to say."""
+    variable = endpoint_variable()
+    if variable is not None and not is_installed():
+        yield Finding(
+            "spans",
+            "failed",
+            f"{variable} is set, and the packages of OpenTelemetry are not installed",
+            "install ft-ops[otel], or unset it",
+        )
 
 
 def _settings() -> Finding:

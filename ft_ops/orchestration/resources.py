@@ -13,6 +13,7 @@ from ft_ops.orchestration.internals import RawMetadataValue
 from ft_ops.orchestration.metadata import table
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.settings import Settings, load_settings
+from ft_ops.spans import Step, within_step
 
 
 @dg.resource(description="The settings of this deployment, read from FT_* when a run begins.")
@@ -32,6 +33,15 @@ class DatabaseResource(dg.ConfigurableResource[Connection]):
             yield connection
 
 
+def _step_here() -> Step | None:
+    """The step that this process is at; None outside of one."""
+    try:
+        context = dg.OpExecutionContext.get()
+    except dg.DagsterInvariantViolationError:
+        return None
+    return Step(context.run_id, str(context.op_handle))
+
+
 @contextmanager
 def as_failure() -> Iterator[None]:
     """Turn an OpsError into a dagster.Failure that names what failed, why, and what to do.
@@ -41,7 +51,7 @@ def as_failure() -> Iterator[None]:
     run.
     """
     try:
-        with explained("this step"):
+        with within_step(_step_here()), explained("this step"):
             yield
     except OpsError as error:
         metadata: dict[str, RawMetadataValue] = {

@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from ft_ops.errors import OpsError, explained, explanation
 from ft_ops.pg.session import SESSION, Connection, refused_for_pooler, require_pinned
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.spans import are_wanted
 
 __all__ = ["SESSION", "Connection", "connect", "connected", "connection_string", "describe"]
 
@@ -65,7 +66,7 @@ def connect(url: str, *, application: str, settings: Mapping[str, str] | None = 
     """
     target = connection_string(url, application=application, settings=settings)
     try:
-        connection = psycopg.connect(target, autocommit=True)
+        connection = _open(target)
     except psycopg.OperationalError as error:
         raise _unreachable(url, error) from error
     try:
@@ -74,6 +75,16 @@ def connect(url: str, *, application: str, settings: Mapping[str, str] | None = 
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _open(target: str) -> Connection:
+    if not are_wanted():
+        return psycopg.connect(target, autocommit=True)
+    from ft_ops.pg.traced import TracedCursor, TracedServerCursor
+
+    connection = psycopg.connect(target, autocommit=True, cursor_factory=TracedCursor)
+    connection.server_cursor_factory = TracedServerCursor
     return connection
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from psycopg import sql
 
@@ -25,6 +25,30 @@ def sql_root() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "sql"
 
 
+class _Named(sql.SQL):
+    """A statement that knows its name."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+    def format(self, *args: Any, **kwargs: Any) -> sql.Composed:
+        return _NamedWhole(super().format(*args, **kwargs), self.name)
+
+
+class _NamedWhole(sql.Composed):
+    """A statement with its identifiers in it, which still knows its name."""
+
+    def __init__(self, parts: sql.Composed, name: str) -> None:
+        super().__init__(list(parts))
+        self.name = name
+
+
+def name_of(query: object) -> str | None:
+    """The name of a statement that came from `statement`; None of any other."""
+    return query.name if isinstance(query, _Named | _NamedWhole) else None
+
+
 @cache
 def statement(name: str) -> sql.SQL:
     """A statement of `sql/`, where ``name`` is ``<room>/<name>``; a KeyError when there is none.
@@ -33,7 +57,7 @@ def statement(name: str) -> sql.SQL:
     hold psycopg's ``{identifier}`` and ``%(value)s``.
     """
     room, _, statement_name = name.partition("/")
-    return sql.SQL(_without_header(texts(room)[statement_name]))
+    return _Named(_without_header(texts(room)[statement_name]), name)
 
 
 @cache

@@ -25,6 +25,7 @@ from ft_ops.pg.pace import Pace
 from ft_ops.pg.session import LATE, differing, refuse_lost
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.upload import UploadOnce
+from ft_ops.spans import of_statement
 
 COMPRESSION_LEVEL = 1
 """Smaller than pg_dump's gzip in a fraction of its time; level 3 takes a third longer for a
@@ -130,7 +131,8 @@ def write_parts(
     with connection.cursor() as cursor:
         cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(STEP_BYTES)})
         began = pace.clock()
-        cursor.execute(query)
+        with of_statement("archive/read_for_export", {"db.collection.name": table}):
+            cursor.execute(query)
         pace.rest_since(began)
         reader = cursor.fetch_record_batch()
         groups = map(_without_json, _row_groups(pace.steps(reader)))

@@ -1,4 +1,4 @@
-"""The sensor that ends dead runs, and the job that removes old events."""
+"""The sensors that end dead runs and send spans, and the job that removes old events."""
 
 from datetime import timedelta
 
@@ -14,7 +14,9 @@ from ft_ops.orchestration.upkeep.dead_runs import (
     silences_to_json,
 )
 from ft_ops.orchestration.upkeep.event_log import prune
+from ft_ops.orchestration.upkeep.run_spans import export_ended_runs
 from ft_ops.settings import Settings
+from ft_ops.spans import endpoint_variable
 
 
 @dg.sensor(
@@ -34,6 +36,26 @@ def end_dead_runs(context: dg.SensorEvaluationContext, database: DatabaseResourc
         )
     context.update_cursor(silences_to_json(silent))
     return dg.SkipReason(f"{len(ended)} runs ended, {len(silent)} are silent")
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends a span of each run that ended, and of each of its steps, to the collector "
+    "of OpenTelemetry that OTEL_EXPORTER_OTLP_ENDPOINT names. The statements' spans come from the "
+    "runs themselves.",
+)
+def export_spans(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Look at the runs that have ended since the last tick, a day back at most."""
+    variable = endpoint_variable()
+    if variable is None:
+        return dg.SkipReason("no collector: OTEL_EXPORTER_OTLP_ENDPOINT is not set")
+    with as_failure():
+        sent, cursor = export_ended_runs(
+            context.instance, variable, context.cursor, utc_now().timestamp()
+        )
+    context.update_cursor(cursor)
+    return dg.SkipReason(f"{sent} runs told")
 
 
 @dg.op(
@@ -66,5 +88,5 @@ prune_event_logs_daily = schedule("prune_event_logs_daily", prune_event_logs, "1
 defs = dg.Definitions(
     jobs=[prune_event_logs],
     schedules=[prune_event_logs_daily],
-    sensors=[end_dead_runs],
+    sensors=[end_dead_runs, export_spans],
 )
