@@ -225,7 +225,12 @@ def test_that_file_reaches_every_service_and_run_on_kubernetes() -> None:
         assert {"name": "ft-ops-settings"} in part["envConfigMaps"]
         set_here = {entry["name"] for entry in part.get("env", [])}
         assert set_here & SETTINGS <= {"FT_K8S_SERVICE_ACCOUNT_PREFIX"}
-    assert deployment["includeConfigInLaunchedRuns"]["enabled"] is True
+    # Runs are told by the launcher; a deployment's own resources would replace theirs.
+    assert deployment["includeConfigInLaunchedRuns"]["enabled"] is False
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    assert {"name": "ft-ops-settings"} in launcher["envConfigMaps"]
+    assert launcher["envSecrets"] == deployment["envSecrets"]
+    assert launcher["envVars"] == [f"{one['name']}={one['value']}" for one in deployment["env"]]
 
 
 def test_that_file_reaches_every_service_and_run_on_ecs() -> None:
@@ -301,12 +306,10 @@ def test_every_job_with_a_policy_has_an_account_on_kubernetes() -> None:
 def test_no_container_on_kubernetes_writes_to_its_image() -> None:
     values = helm_values()
     (deployment,) = values["dagster-user-deployments"]["deployments"]
-    for part in (deployment, values["dagsterWebserver"], values["dagsterDaemon"]):
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    for part in (deployment, values["dagsterWebserver"], values["dagsterDaemon"], launcher):
         assert part["securityContext"]["readOnlyRootFilesystem"] is True
         assert [mount["mountPath"] for mount in part["volumeMounts"]] == ["/tmp"]
-    # Runs get the deployment's volumes with its environment, and the launcher's context.
-    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
-    assert launcher["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_what_surrounds_the_chart_is_known_to_kubernetes() -> None:
