@@ -21,8 +21,17 @@ module "archive" {
   partition    = data.aws_partition.here.partition
   object_lock  = true
   key_arn      = local.key_arn
-  replica_arn  = var.archive_replica
   replica_role = "${var.role_prefix}replicate-archive"
+
+  # S3 does not replicate what lies in Glacier: the job copy_archive_to_replica does.
+  replica_arn = var.archive_replica_bucket == "" ? "" : join(":", [
+    "arn", data.aws_partition.here.partition, "s3", "", "", var.archive_replica_bucket,
+  ])
+  replicated = {
+    records   = "${var.archive_prefix}/records/"
+    manifests = "${var.archive_prefix}/table=manifest/"
+  }
+
   deleting_roles = [
     for job in ["archive_old_content", "erase_archived_content", "remove_superseded_content"] :
     "*/${var.role_prefix}${job}"
@@ -40,6 +49,8 @@ module "backups" {
   deleted_version_days = var.deleted_version_days
   replica_arn          = var.backup_replica
   replica_role         = "${var.role_prefix}replicate-backups"
+  replicated           = { everything = "" }
+
   deleting_roles = [
     for job in ["retain_backups", "take_monthly_dump"] : "*/${var.role_prefix}${job}"
   ]

@@ -10,6 +10,7 @@ module "policies" {
   backup_prefix    = var.backup_prefix
   inventory_bucket = var.inventory_bucket
   inventory_prefix = var.inventory_prefix
+  replica_bucket   = var.archive_replica_bucket
   rds_instance     = var.rds_instance
   dr_region        = var.dr_region
   objects_key      = var.objects_key

@@ -97,8 +97,8 @@ variable "deleted_version_days" {
   default     = 30
 }
 
-variable "archive_replica" {
-  description = "The ARN of a versioned bucket, in another region, that the archive is copied to; empty for none."
+variable "archive_replica_bucket" {
+  description = "FT_ARCHIVE_REPLICA_BUCKET, which exists already in another region; empty for none. S3 copies records and manifests there, the operations the content."
   type        = string
   default     = ""
 }

@@ -43,6 +43,7 @@ class AlertSettings(RoomSettings):
     )
     alert_pagerduty_key: _Key | None = Field(
         default=None,
+        examples=["R01ABCDEFGHIJKLMNOPQRSTUVWXYZ012"],
         description="The integration key of a PagerDuty service (events API v2). A failure opens "
         "an incident there, and its recovery resolves it.",
     )
@@ -55,6 +56,7 @@ class AlertSettings(RoomSettings):
     alert_teams_url: Annotated[SecretStr, AfterValidator(kept_secret(url_of("https")))] | None = (
         Field(
             default=None,
+            examples=["https://prod-07.westus.logic.azure.com/workflows/0a1b/triggers/manual/…"],
             description="The HTTP POST URL of a Teams workflow that posts to a channel when a "
             "webhook request is received, with its signature.",
         )
@@ -64,6 +66,7 @@ class AlertSettings(RoomSettings):
     )
     alert_opsgenie_key: _Key | None = Field(
         default=None,
+        examples=["01234567-89ab-cdef-0123-456789abcdef"],
         description="The key of an Opsgenie API integration. A failure opens an alert there, and "
         "its recovery closes it.",
     )

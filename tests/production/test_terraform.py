@@ -36,6 +36,7 @@ NAMES = {
     "BACKUP_PREFIX": "barman",
     "INVENTORY_BUCKET": "familytales-inventories",
     "INVENTORY_PREFIX": "media",
+    "REPLICA_BUCKET": "familytales-archive-second",
     "DR_REGION": "eu-west-1",
     "RDS_INSTANCE": "familytales",
 }
@@ -220,7 +221,45 @@ def test_terraform_makes_the_policies_of_deploy_iam(provider: str, tmp_path: Pat
         for key in key_policies(policy):
             key_policy = job_policy(f"kms/{key}", every)
             assert statements(json.loads(made.pop(f"{key}/{job}"))["Statement"]) == key_policy
+    for job in sorted(path.stem for path in (IAM / "replica").glob("*.json")):
+        policy = job_policy(f"replica/{job}", {**NAMES, "ACCOUNT_ID": ACCOUNT})
+        assert statements(json.loads(made.pop(f"replica/{job}"))["Statement"]) == policy
     assert made == {}
+
+
+@needs_terraform
+def test_what_a_deployment_has_not_gets_no_policy(tmp_path: Path) -> None:
+    made = render(
+        tmp_path,
+        account=ACCOUNT,
+        archive_bucket="familytales-archive",
+        archive_prefix="archive",
+        backup_bucket="familytales-backups",
+        backup_prefix="barman",
+    )
+    assert {"recompute_storage", "check_archive_replica", "copy_archive_to_replica"}.isdisjoint(
+        made
+    )
+    assert not any("/" in name for name in made)
+    assert not re.search(r"\b(?:[A-Z]+_)+[A-Z]+\b", "".join(made.values()))
+
+
+def test_what_s3_copies_is_what_the_template_has_it_copy() -> None:
+    theirs = load_template(TEMPLATE)["Resources"]
+    configuration = theirs["Bucket"]["Properties"]["ReplicationConfiguration"]["Fn::If"][1]
+    prefixes = {
+        rule["Id"]: rule["Filter"]["Prefix"]["Fn::Sub"].replace(
+            "ArchivePrefix", "var.archive_prefix"
+        )
+        for rule in configuration["Rules"]
+    }
+    text = (MODULE / "buckets.tf").read_text(encoding="utf-8")
+    assert dict(re.findall(r'^    (\w+) += "(\$\{.*/)"$', text, flags=re.MULTILINE)) == prefixes
+    policy = theirs["ReplicationRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    allowed = {action for one in policy["Statement"] for action in one["Action"]}
+    replication = (MODULE / "bucket" / "replication.tf").read_text(encoding="utf-8")
+    assert set(re.findall(r'"(s3:\w+)"', replication)) == allowed
+    assert "ReplicateDelete" not in replication
 
 
 @needs_terraform

@@ -27,6 +27,9 @@ IMPOSSIBLE = {
 }
 
 OF_A_FORM = {
+    "alert_opsgenie_key": "hunter2 hunter2",
+    "alert_pagerduty_key": "https://hunter2.example.org",
+    "alert_teams_url": "http://hunter2.example.org/workflows",
     "alert_webhook_url": "hooks.example.org/hunter2",
     "archive_bucket": "familytales-archive/",
     "archive_replica_bucket": "familytales-archive-second/",

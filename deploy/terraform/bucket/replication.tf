@@ -1,5 +1,5 @@
-# A copy of every version in a bucket that exists already, in another region. What is deleted here stays
-# there: delete markers are not copied, and a version that is removed by name never is.
+# Copies of versions in a bucket that exists already, in another region. What is deleted here stays there:
+# delete markers are not copied, a version that is removed by name never is, and the role could not.
 
 resource "aws_iam_role" "replication" {
   count = var.replica_arn == "" ? 0 : 1
@@ -32,15 +32,14 @@ resource "aws_iam_role_policy" "replication" {
       {
         Effect = "Allow"
         Action = [
-          "s3:GetObjectLegalHold", "s3:GetObjectRetention", "s3:GetObjectVersionAcl",
-          "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging",
+          "s3:GetObjectVersionAcl", "s3:GetObjectVersionForReplication", "s3:GetObjectVersionTagging",
         ]
-        Resource = "${aws_s3_bucket.this.arn}/*"
+        Resource = [for prefix in values(var.replicated) : "${aws_s3_bucket.this.arn}/${prefix}*"]
       },
       {
         Effect   = "Allow"
         Action   = ["s3:ReplicateObject", "s3:ReplicateTags"]
-        Resource = "${var.replica_arn}/*"
+        Resource = [for prefix in values(var.replicated) : "${var.replica_arn}/${prefix}*"]
       },
     ]
   })
@@ -60,18 +59,26 @@ resource "aws_s3_bucket_replication_configuration" "this" {
     }
   }
 
-  rule {
-    id     = "everything"
-    status = "Enabled"
+  dynamic "rule" {
+    for_each = keys(var.replicated)
 
-    filter {}
+    content {
+      id       = rule.value
+      status   = "Enabled"
+      priority = rule.key + 1
 
-    delete_marker_replication {
-      status = "Disabled"
-    }
+      filter {
+        prefix = var.replicated[rule.value]
+      }
 
-    destination {
-      bucket = var.replica_arn
+      delete_marker_replication {
+        status = "Disabled"
+      }
+
+      destination {
+        bucket        = var.replica_arn
+        storage_class = "STANDARD"
+      }
     }
   }
 }

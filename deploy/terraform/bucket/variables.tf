@@ -46,3 +46,9 @@ variable "replica_role" {
   type    = string
   default = ""
 }
+
+variable "replicated" {
+  description = "The prefixes that are copied, by the names of their rules."
+  type        = map(string)
+  default     = {}
+}

@@ -4,14 +4,16 @@
 locals {
   folder = "${path.module}/../../iam"
 
-  plain = { for path in fileset(local.folder, "*.json") : trimsuffix(path, ".json") => file("${local.folder}/${path}") }
-  rds   = { for path in fileset("${local.folder}/rds", "*.json") : trimsuffix(path, ".json") => file("${local.folder}/rds/${path}") }
-  keys  = { for path in fileset("${local.folder}/kms", "*.json") : trimsuffix(path, ".json") => file("${local.folder}/kms/${path}") }
+  plain  = { for path in fileset(local.folder, "*.json") : trimsuffix(path, ".json") => file("${local.folder}/${path}") }
+  rds    = { for path in fileset("${local.folder}/rds", "*.json") : trimsuffix(path, ".json") => file("${local.folder}/rds/${path}") }
+  second = { for path in fileset("${local.folder}/replica", "*.json") : trimsuffix(path, ".json") => file("${local.folder}/replica/${path}") }
+  keys   = { for path in fileset("${local.folder}/kms", "*.json") : trimsuffix(path, ".json") => file("${local.folder}/kms/${path}") }
 
   # On RDS the jobs of the backups have another policy, instead of the one for barman.
   own = {
     for job, text in merge(local.plain, var.rds_instance == "" ? {} : local.rds) : job => text
     if !(strcontains(text, "INVENTORY_BUCKET") && var.inventory_bucket == "")
+    && !(strcontains(text, "REPLICA_BUCKET") && var.replica_bucket == "")
   }
   writes = { for job, text in local.own : job => strcontains(text, "\"s3:PutObject\"") }
   reads  = { for job, text in local.own : job => length(regexall("\"s3:GetObject(Version)?\"", text)) > 0 }
@@ -19,6 +21,7 @@ locals {
   # Which key's policy a role gets besides follows from its own, as docs/operations.md says.
   wanted = merge(
     local.own,
+    { for job, text in local.second : "replica/${job}" => text if var.replica_bucket != "" },
     { for job, does in local.writes : "write_objects/${job}" => local.keys.write_objects if does && var.objects_key != "" },
     { for job, does in local.reads : "read_objects/${job}" => local.keys.read_objects if does && !local.writes[job] && var.objects_key != "" },
     {
@@ -38,7 +41,8 @@ locals {
   step_4 = { for key, text in local.step_3 : key => replace(text, "BACKUP_PREFIX", var.backup_prefix) }
   step_5 = { for key, text in local.step_4 : key => replace(text, "INVENTORY_BUCKET", var.inventory_bucket) }
   step_6 = { for key, text in local.step_5 : key => replace(text, "INVENTORY_PREFIX", var.inventory_prefix) }
-  step_7 = { for key, text in local.step_6 : key => replace(text, "RDS_INSTANCE", var.rds_instance) }
+  step_r = { for key, text in local.step_6 : key => replace(text, "REPLICA_BUCKET", var.replica_bucket) }
+  step_7 = { for key, text in local.step_r : key => replace(text, "RDS_INSTANCE", var.rds_instance) }
   step_8 = { for key, text in local.step_7 : key => replace(text, "DR_REGION", var.dr_region == "" ? "none" : var.dr_region) }
   step_9 = { for key, text in local.step_8 : key => replace(text, "ACCOUNT_ID", var.account) }
   keys_1 = { for key, text in local.step_9 : key => replace(text, "OBJECTS_KEY", var.objects_key) }

@@ -56,6 +56,16 @@ variable "inventory_prefix" {
   default = ""
 }
 
+variable "replica_bucket" {
+  type    = string
+  default = ""
+
+  validation {
+    condition     = can(regex("^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$", var.replica_bucket))
+    error_message = "It is no name of a bucket."
+  }
+}
+
 variable "rds_instance" {
   type    = string
   default = ""
