@@ -289,3 +289,36 @@ def _is_one_line(done: subprocess.CompletedProcess[str], cause: str, next_step: 
     said, _, after = line.partition("Next: ")
     assert cause in said
     assert next_step in after
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "nonsense"),
+        ("AWS_ENDPOINT_URL", "http://"),
+        ("AWS_MAX_ATTEMPTS", "many"),
+        ("AWS_RETRY_MODE", "sometimes"),
+        ("AWS_CONFIG_FILE", __file__),
+        ("AWS_CA_BUNDLE", "/nope.pem"),
+    ],
+)
+def test_a_variable_of_awss_that_is_none_is_one_line(
+    database: Database, variable: str, value: str
+) -> None:
+    environment = {
+        "FT_DATABASE_URL": database.url,
+        "FT_ARCHIVE_BUCKET": "familytales-archive",
+        "AWS_ENDPOINT_URL_S3": "https://127.0.0.1:1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_REGION": "us-east-1",
+        variable: value,
+    }
+    if variable == "AWS_ENDPOINT_URL":
+        del environment["AWS_ENDPOINT_URL_S3"]
+    done = _run("archive", "adopt", **environment)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "bucket familytales-archive" in done.stderr
+    assert "Next: " in done.stderr

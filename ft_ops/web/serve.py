@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from ft_ops.errors import OpsError
 from ft_ops.settings import load_settings
 from ft_ops.web.doors import Doors
 
+_UNSET = re.compile(r'environment variable "\w+" which is not set')
 _MAKE = "create_app_from_workspace_process_context"
 
 
 def serve(arguments: Sequence[str]) -> None:
     """Be Dagster's web server until a signal ends it. ``arguments`` are its command line's."""
     try:
+        from dagster import DagsterError
         from dagster_webserver import cli
     except ImportError as error:
         raise OpsError(
@@ -37,5 +41,32 @@ def serve(arguments: Sequence[str]) -> None:
         return Doors(make(*positional, **named), hosts)
 
     setattr(cli, _MAKE, make_guarded)
-    sys.argv[:] = ["dagster-webserver", *arguments]
-    cli.main()  # type: ignore[no-untyped-call]
+    _require_a_port(arguments)
+    sys.argv[:] = ["ft-ops web", *arguments]
+    try:
+        cli.main()  # type: ignore[no-untyped-call]
+    except DagsterError as error:
+        raise OpsError(
+            "web server",
+            cause=_in_short(str(error)),
+            next_step="set DAGSTER_HOME and FT_DAGSTER_DATABASE_URL as docs/first-day.md shows, "
+            "then start it again",
+        ) from error
+
+
+def _in_short(text: str) -> str:
+    """What Dagster says of a configuration is a page long; what matters in it is a sentence."""
+    unset = _UNSET.search(text)
+    return unset[0] if unset else " ".join(text.partition(". ")[0].split())[:200]
+
+
+def _require_a_port(arguments: Sequence[str]) -> None:
+    """Dagster's server takes any number, loads for a minute, and ends without a word."""
+    given = dict(pairwise(arguments))
+    text = given.get("--port") or given.get("-p") or ""
+    if text.isdigit() and not 0 < int(text) < 65536:
+        raise OpsError(
+            f"port {text}",
+            cause="it must lie between 1 and 65535",
+            next_step="choose another, or leave it out for 3000",
+        )

@@ -114,3 +114,35 @@ def test_a_websocket_of_another_page_is_not_opened(port: int) -> None:
     with connect(address, origin=own, subprotocols=protocols, proxy=None) as opened:
         opened.send(json.dumps({"type": "connection_init", "payload": {}}))
         assert json.loads(opened.recv(timeout=30))["type"] == "connection_ack"
+
+
+@pytest.mark.parametrize(
+    ("home", "arguments", "said"),
+    [
+        ("", ["-p", "99999"], "between 1 and 65535"),
+        ("", ["--port", "0"], "between 1 and 65535"),
+        ("nowhere", ["--empty-workspace"], "is not a directory"),
+        ("unset", ["--empty-workspace"], "FT_DAGSTER_DATABASE_URL"),
+    ],
+)
+def test_what_keeps_the_server_from_starting_is_one_line(
+    tmp_path: Path, home: str, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "unset").mkdir()
+    (tmp_path / "unset" / "dagster.yaml").write_text(
+        "storage:\n  postgres:\n    postgres_url: {env: FT_DAGSTER_DATABASE_URL}\n"
+    )
+    given = {k: v for k, v in os.environ.items() if not k.startswith(("FT_", "DAGSTER_"))}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ft-ops")), "web", *arguments],
+        cwd=tmp_path,
+        env={**given, "DAGSTER_HOME": str(tmp_path / home), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("ft-ops: ")
