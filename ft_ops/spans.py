@@ -60,7 +60,7 @@ def are_wanted() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TracedStep:
     """A step of a run, or with an empty key the run itself."""
 
     run_id: str
@@ -83,11 +83,11 @@ class Step:
         return SpanContext(self.trace_id, self.span_id, is_remote=True, trace_flags=sampled)
 
 
-_step: ContextVar[Step | None] = ContextVar("step", default=None)
+_step: ContextVar[TracedStep | None] = ContextVar("step", default=None)
 
 
 @contextmanager
-def within_step(step: Step | None) -> Iterator[None]:
+def within_step(step: TracedStep | None) -> Iterator[None]:
     """Statements of the block belong to that step; None leaves it as it is."""
     if step is None:
         yield
@@ -179,7 +179,7 @@ def resource() -> Any:
 class Ended:
     """A run or a step that ended, in seconds since 1970; ``error`` is empty when it did well."""
 
-    step: Step
+    step: TracedStep
     name: str
     began: float
     ended: float
@@ -206,7 +206,7 @@ def _span_of(one: Ended) -> ReadableSpan:
     return ReadableSpan(
         name=one.name,
         context=one.step.context(),
-        parent=Step(one.step.run_id).context() if one.step.key else None,
+        parent=TracedStep(one.step.run_id).context() if one.step.key else None,
         resource=resource(),
         attributes=dict(one.attributes),
         kind=SpanKind.INTERNAL,

@@ -13,7 +13,7 @@ from ft_ops.orchestration.internals import RawMetadataValue
 from ft_ops.orchestration.metadata import table
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.settings import Settings, load_settings
-from ft_ops.spans import Step, within_step
+from ft_ops.spans import TracedStep, within_step
 
 
 @dg.resource(description="The settings of this deployment, read from FT_* when a run begins.")
@@ -33,13 +33,13 @@ class DatabaseResource(dg.ConfigurableResource[Connection]):
             yield connection
 
 
-def _step_here() -> Step | None:
+def _step_here() -> TracedStep | None:
     """The step that this process is at; None outside of one."""
     try:
         context = dg.OpExecutionContext.get()
     except dg.DagsterInvariantViolationError:
         return None
-    return Step(context.run_id, str(context.op_handle))
+    return TracedStep(context.run_id, str(context.op_handle))
 
 
 @contextmanager

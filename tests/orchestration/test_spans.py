@@ -20,7 +20,7 @@ from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.orchestration.upkeep.run_spans import export_ended_runs
 from ft_ops.pg.connect import connect, connected
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.spans import Step, of_statement
+from ft_ops.spans import TracedStep, of_statement
 from tests.fixtures.collector import Collector
 from tests.fixtures.postgres import Database
 
@@ -108,7 +108,7 @@ def test_no_span_holds_a_statement_a_parameter_or_an_errors_text(
 
 
 def test_a_step_that_is_none_leaves_statements_where_they_were() -> None:
-    outer = Step("6a1c5c0e-0d4c-4f5e-9d0b-3d8c2a7d1b11", "outer")
+    outer = TracedStep("6a1c5c0e-0d4c-4f5e-9d0b-3d8c2a7d1b11", "outer")
     with spans.within_step(outer), spans.within_step(None):
         assert spans._step.get() == outer
     assert spans._step.get() is None

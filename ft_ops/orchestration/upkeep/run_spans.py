@@ -15,7 +15,7 @@ import dagster as dg
 from ft_ops.errors import OpsError
 from ft_ops.orchestration.failed_runs import name_of_run
 from ft_ops.orchestration.internals import PARTITION_TAG
-from ft_ops.spans import Ended, Step, export, is_installed
+from ft_ops.spans import Ended, TracedStep, export, is_installed
 
 _LOOK_BACK_SECONDS: Final = 24 * 3600
 _MOST_RUNS: Final = 50
@@ -80,13 +80,13 @@ def _spans_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator[En
         attributes["dagster.partition"] = run.tags[PARTITION_TAG]
     # A status alone: what a failure says may quote values.
     failed = "" if run.status is dg.DagsterRunStatus.SUCCESS else run.status.value
-    yield Ended(Step(run.run_id), name_of_run(run), began, ended, failed, attributes)
+    yield Ended(TracedStep(run.run_id), name_of_run(run), began, ended, failed, attributes)
     for step in instance.get_run_step_stats(run.run_id):
         if step.start_time is None:
             continue
         status = step.status.value if step.status else "UNKNOWN"
         yield Ended(
-            Step(run.run_id, step.step_key),
+            TracedStep(run.run_id, step.step_key),
             step.step_key,
             step.start_time,
             step.end_time or ended,
