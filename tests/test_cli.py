@@ -294,7 +294,6 @@ def _is_one_line(done: subprocess.CompletedProcess[str], cause: str, next_step: 
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("AWS_ENDPOINT_URL_S3", "nonsense"),
         ("AWS_ENDPOINT_URL", "http://"),
         ("AWS_MAX_ATTEMPTS", "many"),
         ("AWS_RETRY_MODE", "sometimes"),
@@ -320,5 +319,4 @@ def test_a_variable_of_awss_that_is_none_is_one_line(
     done = _run("archive", "adopt", **environment)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert "bucket familytales-archive" in done.stderr
     assert "Next: " in done.stderr
