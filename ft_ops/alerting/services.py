@@ -13,7 +13,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -167,8 +167,10 @@ class Opsgenie:
 def _workflow(url: str) -> dict[str, Any]:
     from apprise.plugins.workflows import NotifyWorkflows
 
+    # The library leaves this one without types.
+    read: Callable[[str], dict[str, Any] | None] = NotifyWorkflows.parse_native_url
     with _overheard():
-        found: dict[str, Any] | None = NotifyWorkflows.parse_native_url(url)  # type: ignore[no-untyped-call]
+        found = read(url)
     if not found or urlsplit(url).scheme != "https":
         raise OpsError(
             "FT_ALERT_TEAMS_URL",
