@@ -88,6 +88,37 @@ def worst(standings: dict[str, Standing]) -> dict[str, Status]:
     return {name: s.status for name, s in standings.items() if s.status != Status.GOOD}
 
 
+TURNED = {
+    "checks: checks not evaluated yet",
+    "checks: months: whole",
+    "runs: move",
+    "schedules: move_daily",
+    "schedules: schedules",
+    "sensors: look",
+}
+"""The lines that a fault of these tests turns."""
+
+
+def test_each_line_turns_by_a_fault_of_its_own_and_is_green_again(
+    instance: dg.DagsterInstance,
+) -> None:
+    seen = worst(page(instance)).keys()
+    run(instance, fails=True)
+    looked(instance, TickStatus.FAILURE, 2)
+    broken = page(instance)
+    from_here = standings(instance, DEFS, dg.DagsterRun(job_name="make_overview"), PAGE_AT)
+    unseen = {f"{s.area}: {s.what}" for s in from_here if s.status == Status.UNKNOWN}
+    assert seen | worst(broken).keys() | unseen == TURNED
+    counts = ("checks: checks", "schedules: schedules on time", "sensors: sensors at work")
+    assert [broken[name].figure for name in counts] == ["0 of 1 passed", "0 of 1", "0 of 1"]
+    assert "runs: failed runs" not in broken
+    ticked(instance, TickStatus.SUCCESS, run(instance))
+    looked(instance, TickStatus.SKIPPED, 1)
+    whole = page(instance)
+    assert worst(whole) == {}
+    assert [whole[name].figure for name in counts] == ["1 of 1 passed", "1 of 1", "1 of 1"]
+
+
 def test_a_morning_on_which_everything_went_well(instance: dg.DagsterInstance) -> None:
     ticked(instance, TickStatus.SUCCESS, run(instance))
     assert worst(page(instance)) == {}
