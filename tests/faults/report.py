@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from tests.faults.chaos import Strike
@@ -47,8 +48,9 @@ random statement or request of a step. After each step every row that can be rea
 the bytes of all of its columns and for each user, with what a few sets of Python say. At the end of
 a life everything is brought back.
 
-{steps:,} steps, of the seeds {seeds}: no row was lost, doubled, revived or shown to a stranger.
-The same again: `FT_MODEL_SEED={first} make chaos ARGS=tests/model`.
+{steps:,} steps; no row was lost, doubled, revived or shown to a stranger. The seeds were
+{seeds}.
+From the first of them on once more: `FT_MODEL_SEED={first} make chaos ARGS=tests/model`.
 """
 
 
@@ -107,9 +109,9 @@ def _lives(parts: list[dict[str, Any]]) -> str:
     outcomes: Counter[str] = Counter()
     for part in parts:
         outcomes.update(part["outcomes"])
-    seeds = [f"{first:,} to {last:,}" for first, last in (part["seeds"] for part in parts)]
+    seeds = [f"{first} to {last}" for first, last in (part["seeds"] for part in parts)]
     head = _LIVES.format(
-        steps=outcomes.total(), seeds=" and ".join(seeds), first=parts[0]["seeds"][0]
+        steps=outcomes.total(), seeds=fill(", ".join(seeds), 100), first=parts[0]["seeds"][0]
     )
     table = ["| what came of a step | steps |", "|---|---|"]
     table += [f"| {outcome} | {count:,} |" for outcome, count in sorted(outcomes.items())]
