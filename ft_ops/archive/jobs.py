@@ -1,7 +1,6 @@
 """Jobs and schedules of the archive: what runs when, for which months."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import dagster as dg
 
@@ -20,7 +19,9 @@ from ft_ops.archive.month.ledger import all_in_database
 from ft_ops.archive.month.states import UNFINISHED
 from ft_ops.archive.month.thaws import open_thaws
 from ft_ops.archive.move.preflight import due_months
+from ft_ops.archive.purge.gates import grace_ends
 from ft_ops.archive.resources import DryRunOn, refuse_unknown_partition
+from ft_ops.archive.run import rules_of
 from ft_ops.archive.thaw_assets import (
     refrozen_content_segments,
     thawed_content_segments,
@@ -158,8 +159,8 @@ def purge_archived_content_daily(
     The latter also when FT_PURGE_ENABLED is false by now: what is left of them is put back. A month
     that is asked back waits.
     """
+    rules = rules_of(settings)
     with as_failure(), database.connect("purge schedule") as connection:
-        proven_before = context.scheduled_execution_time - timedelta(days=settings.purge_grace_days)
         busy = {thaw.month for thaw in open_thaws(connection)}
         standing = all_in_database(connection)
     begun = [g.month for g in standing if g.state == "purging"]
@@ -173,8 +174,8 @@ def purge_archived_content_daily(
             settings.purge_enabled
             and g.state == "frozen"
             and g.month not in busy
-            and g.proven_at is not None
-            and g.proven_at <= proven_before
+            and (ends := grace_ends(g, rules)) is not None
+            and ends <= context.scheduled_execution_time
         )
     ]
     if not months:

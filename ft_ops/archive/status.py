@@ -13,7 +13,8 @@ from psycopg.rows import class_row
 
 from ft_ops.archive.hold.holds import list_holds
 from ft_ops.archive.month.ledger import months_by_state
-from ft_ops.archive.move.preflight import due_months
+from ft_ops.archive.month.states import STORED
+from ft_ops.archive.move.preflight import due_months, due_on
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -23,7 +24,7 @@ from ft_ops.standing import Standing, Status, asked
 _AREA: Final = "archive"
 _PATIENCE: Final = timedelta(days=3)
 """How long a month may be due, or archived and unproven, before it is no longer just at work."""
-_DONE: Final = frozenset({"frozen", "purging", "purged", "superseded"})
+_DONE: Final = STORED | {"superseded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def _stopped(newest: Sequence[NewestGeneration]) -> Standing:
 
 def _due(connection: Connection, settings: Settings, now: datetime) -> Iterator[Standing]:
     due = sorted(due_months(connection, settings.retention_years, now))
-    ends = [(month.plus(12 * settings.retention_years).end, month) for month in due]
+    ends = [(due_on(month, settings.retention_years), month) for month in due]
     overdue = [(end, month) for end, month in ends if end < now - _PATIENCE]
     yield Standing(
         _AREA,

@@ -18,6 +18,7 @@ from ft_ops.archive.month.ledger import (
     months_with_leftovers,
     record_objects,
 )
+from ft_ops.archive.month.states import STORED
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.content_index import SUBJECTS
 from ft_ops.archive.store.presence import missing_from
@@ -29,8 +30,6 @@ from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, delete_version, versions
 from ft_ops.s3.twins import under
-
-_DONE = frozenset({"frozen", "purging", "purged"})
 
 
 def remove_superseded(run: Run) -> Worked[int]:
@@ -73,7 +72,7 @@ def replacing(generation: Generation, known: Sequence[Generation]) -> Generation
                 g
                 for g in known
                 if (g.number == number if number is not None else g.number > current.number)
-                and (number is not None or g.state in _DONE)
+                and (number is not None or g.state in STORED)
             ),
             None,
         )
@@ -91,7 +90,7 @@ def superseded_objects(connection: Connection) -> list[tuple[Generation, Generat
                 generation.state == "superseded"
                 and generation.objects
                 and by is not None
-                and by.state in _DONE
+                and by.state in STORED
             ):
                 found.append((generation, by))
     return found

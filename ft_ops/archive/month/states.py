@@ -48,6 +48,9 @@ TO_PROVE: Final[frozenset[State]] = frozenset({"exported", "proving"})
 TO_FREEZE: Final[frozenset[State]] = frozenset({"proven", "freezing"})
 TO_PURGE: Final[frozenset[State]] = frozenset({"frozen", "purging"})
 
+STORED: Final[frozenset[State]] = TO_PURGE | {"purged"}
+"""Its objects are in their cold class, and no other generation replaces it."""
+
 TO_LOAD: Final[frozenset[ThawState]] = frozenset({"restoring", "loading"})
 """A thaw whose objects have to be readable."""
 

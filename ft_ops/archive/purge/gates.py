@@ -95,10 +95,15 @@ def _proven(generation: Generation) -> Gate:
     return Gate("proven and frozen", passed, f"{generation.name} is {generation.state}")
 
 
+def grace_ends(generation: Generation, rules: ArchiveRules) -> datetime | None:
+    """The moment from which on the grace is no reason to wait; None before the proof."""
+    return None if generation.proven_at is None else generation.proven_at + rules.grace
+
+
 def _past_grace(generation: Generation, rules: ArchiveRules, now: datetime) -> Gate:
-    if generation.proven_at is None:
+    until = grace_ends(generation, rules)
+    if until is None:
         return Gate("grace", False, "there is no proof whose grace could have passed")
-    until = generation.proven_at + rules.grace
     return Gate("grace", now >= until, f"until {until:%Y-%m-%d %H:%M} UTC")
 
 

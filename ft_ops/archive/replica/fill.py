@@ -15,6 +15,7 @@ from ft_ops.archive.copies.second import put_second
 from ft_ops.archive.keep.records import read_record
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
+from ft_ops.archive.month.states import STORED
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import document_prefixes
 from ft_ops.errors import OpsError, Refused
@@ -26,9 +27,6 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import NEEDS_RESTORE, availability, request_restore
 from ft_ops.s3.objects import StoredObject, objects, put_once, read_current
 from ft_ops.s3.twins import histories
-
-KEPT: Final = ("frozen", "purging", "purged")
-"""A generation in one of these has its second copy, but for the time that it takes."""
 
 _DAYS: Final = 5
 """Days that Glacier's readable copy of a first stays, to be copied in."""
@@ -47,9 +45,9 @@ def kept_generations(connection: Connection) -> list[Generation]:
     """The generations that have to be in both buckets, by month."""
     return [
         generation
-        for month in months_by_state(connection, KEPT)
+        for month in months_by_state(connection, STORED)
         for generation in generations(connection, month)
-        if generation.state in KEPT
+        if generation.state in STORED
     ]
 
 
@@ -133,7 +131,7 @@ def _fill_month(run: Run, month: Month, *, retrieve: bool) -> int:
         copied = 0
         # Asked again under the lock: an erasure may have replaced one meanwhile.
         for generation in generations(run.connection, month):
-            if generation.state not in KEPT:
+            if generation.state not in STORED:
                 continue
             for stored in recorded(generation):
                 if stored.storage_class in NEEDS_RESTORE and not _is_readable(run, stored):

@@ -12,7 +12,8 @@ from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.read import LocatedCopy, ask, locate
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, record_found
-from ft_ops.archive.replica.fill import KEPT, kept_generations
+from ft_ops.archive.month.states import STORED
+from ft_ops.archive.replica.fill import kept_generations
 from ft_ops.archive.run import Run
 from ft_ops.errors import OpsError
 from ft_ops.items import Worked, each
@@ -46,7 +47,7 @@ def _mend_month(run: Run, month: Month, *, apply: bool) -> list[str]:
     problems: list[OpsError] = []
     with only_one(run.connection, f"archive {month}"):
         for generation in generations(run.connection, month):
-            if generation.state in KEPT:
+            if generation.state in STORED:
                 _mend_generation(run, generation, lines, problems, apply=apply)
     for line in lines:
         run.log(line)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
+from ft_ops.archive.month.states import STORED
 from ft_ops.archive.store.manifest import refuse_other_manifest
 from ft_ops.errors import OpsError, explained
 from ft_ops.pg.connect import Connection
@@ -43,9 +44,9 @@ def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
 def missing(connection: Connection, bucket: Bucket) -> dict[str, list[str]]:
     """The generations of which something is missing, by name, of all that are frozen or purged."""
     found = {}
-    for month in months_by_state(connection, ("frozen", "purging", "purged")):
+    for month in months_by_state(connection, STORED):
         for generation in generations(connection, month):
-            if generation.state in {"frozen", "purging", "purged"}:
+            if generation.state in STORED:
                 with explained(f"objects of {generation.name}"):
                     problems = list(missing_from(bucket, generation))
                 if problems:
