@@ -62,19 +62,19 @@ class Chain:
         nothing is added to a chain that somebody has changed. Two runs at once: the later one is
         Refused by the link that it would have written, and its acts are chained by the next run.
         """
-        verdict = self.read()
-        if verdict.problems:
+        checked = self.read()
+        if checked.problems:
             raise OpsError(
                 f"chain of evidence {self.bucket.url(self.prefix)}",
-                cause="; ".join(verdict.problems[:5]),
+                cause="; ".join(checked.problems[:5]),
                 next_step="somebody changed it, or the key: look at the versions of these objects, "
                 "and put the original ones back; FT_EVIDENCE_KEY_FILE must be the key that signed",
             )
-        chained = from_entries(verdict.entries)
+        chained = from_entries(checked.entries)
         newest = max((act.created_at for act in chained), default=datetime(1970, 1, 1, tzinfo=UTC))
         known = {act.id for act in chained}
         fresh = [act for act in acts(newest - LATE if chained else newest) if act.id not in known]
-        head = verdict.head
+        head = checked.head
         for begin in range(0, len(fresh), ENTRIES):
             head = self._add(head, fresh[begin : begin + ENTRIES], now)
             log(f"link {head.number}: {min(begin + ENTRIES, len(fresh))} of {len(fresh)} acts")

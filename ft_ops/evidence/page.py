@@ -122,7 +122,7 @@ class Report:
 
 
 def report(
-    verdict: CheckedChain,
+    checked: CheckedChain,
     since: datetime,
     until: datetime,
     *,
@@ -130,7 +130,7 @@ def report(
     rpo_minutes: float | None,
 ) -> Report:
     """What a chain tells of [since, until). Its problems are told with it: then believe nothing."""
-    acts = [act for act in from_entries(verdict.entries) if since <= act.created_at < until]
+    acts = [act for act in from_entries(checked.entries) if since <= act.created_at < until]
     acts.sort(key=lambda act: act.created_at)
     sections: dict[str, list[Act]] = {name: [] for name in SECTIONS}
     for act in acts:
@@ -138,8 +138,8 @@ def report(
     return Report(
         since,
         until,
-        verdict.head,
-        verdict.problems,
+        checked.head,
+        checked.problems,
         {name: tuple(found) for name, found in sections.items()},
         tuple(recoveries(acts)),
         rto_minutes,
@@ -156,7 +156,7 @@ class WrittenReport:
 
 
 def write_report(
-    verdict: CheckedChain, since: datetime, until: datetime, settings: Settings, folder: Path
+    checked: CheckedChain, since: datetime, until: datetime, settings: Settings, folder: Path
 ) -> WrittenReport:
     """Write a report as HTML and as JSON into ``folder``, which is made where it is missing."""
     if since >= until:
@@ -166,7 +166,7 @@ def write_report(
             next_step="name a later day as its end",
         )
     told = report(
-        verdict, since, until, rto_minutes=settings.rto_minutes, rpo_minutes=settings.rpo_minutes
+        checked, since, until, rto_minutes=settings.rto_minutes, rpo_minutes=settings.rpo_minutes
     )
     folder.mkdir(parents=True, exist_ok=True)
     name = f"evidence-{since:%Y-%m-%d}-{until:%Y-%m-%d}"

@@ -173,8 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--head", help="NUMBER:SHA256 of a head that you have kept")
     given = parser.parse_args(arguments)
     files = {path.name: path.read_bytes() for path in given.folder.iterdir() if path.is_file()}
-    verdict = verify_chain(files, [read_key(path) for path in given.keys])
-    problems = list(verdict.problems)
+    checked = verify_chain(files, [read_key(path) for path in given.keys])
+    problems = list(checked.problems)
     if given.head is not None:
         number, _, sha256 = given.head.partition(":")
         kept = files.get(link_name(int(number)), b"")
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         sys.stdout.write(f"{problem}\n")
     if not problems:
-        sys.stdout.write(f"whole: {len(verdict.entries)} entries, head {verdict.head}\n")
+        sys.stdout.write(f"whole: {len(checked.entries)} entries, head {checked.head}\n")
     return 1 if problems else 0
 
 

@@ -109,7 +109,7 @@ def _disk(
     settings: Settings,
     now: datetime,
 ) -> Standing:
-    verdict = judge_disk(
+    state = judge_disk(
         used.subject,
         used.value,
         None if size is None else size.value,
@@ -121,9 +121,9 @@ def _disk(
     return Standing(
         "capacity",
         "disk" if used.subject == MAIN else f"disk of {used.subject}",
-        max(verdict.status, Status.UNKNOWN) if since else verdict.status,
-        verdict.figure,
-        f"{verdict.reason}{_age_words(used, now, since)}",
+        max(state.status, Status.UNKNOWN) if since else state.status,
+        state.figure,
+        f"{state.reason}{_age_words(used, now, since)}",
         since=since,
         section="disk_headroom",
         history=ahead.history,

@@ -32,7 +32,7 @@ class Picture:
     source: str
 
 
-def verdict(standings: Iterable[Standing]) -> str:
+def summary(standings: Iterable[Standing]) -> str:
     """The whole page in one sentence."""
     counts = _things_by_status(standings)
     unknown = counts[Status.UNKNOWN]
@@ -68,7 +68,7 @@ def page(
     ordered = sorted(standings, key=lambda standing: -standing.status)
     urgent = [standing for standing in ordered if standing.status != Status.GOOD]
     calm = [standing for standing in ordered if standing.status == Status.GOOD]
-    parts = [f"{verdict(standings)} As of {now:%Y-%m-%d %H:%M} UTC.", ""]
+    parts = [f"{summary(standings)} As of {now:%Y-%m-%d %H:%M} UTC.", ""]
     if urgent:
         parts += ["### Needs somebody", "", *_table(urgent, settings), ""]
     if calm:

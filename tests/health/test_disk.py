@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ft_ops.health import Sample, outlook, volume_size, write_samples
-from ft_ops.health.capacity.disk import DiskVerdict, judge_disk, measure_volumes, volume_samples
+from ft_ops.health.capacity.disk import DiskState, judge_disk, measure_volumes, volume_samples
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
@@ -25,7 +25,7 @@ def growing(a_day: float, last: float) -> Forecast:
     return found
 
 
-def verdict(used: float, ahead: Forecast | None = None, days: int = 90) -> DiskVerdict:
+def verdict(used: float, ahead: Forecast | None = None, days: int = 90) -> DiskState:
     return judge_disk("server", used, 1000.0, ahead, today=TODAY, warning_days=days)
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.health.capacity.disk import (
-    DiskVerdict,
+    DiskState,
     Outlook,
     judge_disk,
     measure_volumes,
@@ -106,13 +106,13 @@ def capacity(
 class _Disk:
     volume: Volume
     ahead: Outlook
-    verdict: DiskVerdict
+    state: DiskState
 
     @property
     def words(self) -> str:
         """How it is, and what fills it."""
         fills = ", ".join(self.volume.words)
-        return f"{self.verdict.words}; {fills}" if fills else self.verdict.words
+        return f"{self.state.words}; {fills}" if fills else self.state.words
 
 
 def _growth_table(sizes: Sizes) -> dg.MetadataValue:
@@ -136,7 +136,7 @@ def _verdicts(
     disks = []
     for volume in found:
         ahead = outlook(connection, now, volume.name)
-        verdict = judge_disk(
+        state = judge_disk(
             volume.name,
             volume.used_bytes,
             volume.size_bytes,
@@ -144,12 +144,12 @@ def _verdicts(
             today=now.date(),
             warning_days=settings.disk_warning_days,
         )
-        disks.append(_Disk(volume, ahead, verdict))
-    return sorted(disks, key=lambda disk: disk.verdict.status, reverse=True)
+        disks.append(_Disk(volume, ahead, state))
+    return sorted(disks, key=lambda disk: disk.state.status, reverse=True)
 
 
 def _disk_check(disks: Sequence[_Disk]) -> dg.AssetCheckResult:
-    worst = disks[0].verdict.status
+    worst = disks[0].state.status
     return dg.AssetCheckResult(
         check_name="disk_headroom",
         passed=worst == Status.GOOD,
@@ -161,7 +161,7 @@ def _disk_check(disks: Sequence[_Disk]) -> dg.AssetCheckResult:
 def _forecasts(disks: Sequence[_Disk]) -> dg.MetadataValue:
     return dg.MetadataValue.md(
         "\n\n".join(
-            f"{disk.verdict.words}\n\n![]({capacity_picture(disk.ahead, disk.volume.size_bytes)})"
+            f"{disk.state.words}\n\n![]({capacity_picture(disk.ahead, disk.volume.size_bytes)})"
             for disk in disks
         )
     )

@@ -38,7 +38,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class DiskVerdict:
+class DiskState:
     """How a volume is, in a word or two, and why."""
 
     volume: str
@@ -107,12 +107,12 @@ def judge_disk(
     *,
     today: date,
     warning_days: int,
-) -> DiskVerdict:
+) -> DiskState:
     """Whether a volume has room, now and for the next ``warning_days``."""
     growth = _growth_words(ahead)
     if size_bytes is None:
         used = f"{human_bytes(used_bytes)} used"
-        return DiskVerdict(volume, Status.UNKNOWN, used, f"{UNKNOWN_SIZE}; {growth}")
+        return DiskState(volume, Status.UNKNOWN, used, f"{UNKNOWN_SIZE}; {growth}")
     expected = ahead.reaches(size_bytes) if ahead is not None else None
     earliest = ahead.may_reach(size_bytes) if ahead is not None else None
     share = used_bytes / size_bytes
@@ -122,7 +122,7 @@ def judge_disk(
     if share >= FULL or _within(expected, today, SOON):
         status = Status.BAD
     figure = f"{share:.0%} of {human_bytes(size_bytes)} used"
-    return DiskVerdict(volume, status, figure, f"{growth}{_full_words(expected, earliest)}")
+    return DiskState(volume, status, figure, f"{growth}{_full_words(expected, earliest)}")
 
 
 def _within(day: date | None, today: date, span: timedelta) -> bool:

@@ -57,15 +57,15 @@ def judge(
     timeout_ms: int,
     now: datetime,
 ) -> list[ScreenResult]:
-    """One verdict a screen; where its p95 misses the target, its queries are explained.
+    """One result a screen; where its p95 misses the target, its queries are explained.
 
     An explanation that takes longer than ``timeout_ms`` is a plan that was not run.
     """
-    verdicts = []
+    results = []
     for screen in screens:
         percentiles = Percentiles.of(latencies.screen_times(screen))
-        verdict = ScreenResult(screen, percentiles, ())
-        if not verdict.met:
+        result = ScreenResult(screen, percentiles, ())
+        if not result.met:
             slow = []
             for name in screen.queries:
                 query, took = PRODUCT_QUERIES[name], max(latencies.times_ms[name])
@@ -79,6 +79,6 @@ def judge(
                 finding = diagnose(connection, query, plan, took, now)
                 slow.append(SlowQuery(name, took, plan, finding))
             slow.sort(key=lambda item: (item.finding.cause == "busy server", -item.took_ms))
-            verdict = ScreenResult(screen, percentiles, tuple(slow))
-        verdicts.append(verdict)
-    return verdicts
+            result = ScreenResult(screen, percentiles, tuple(slow))
+        results.append(result)
+    return results
