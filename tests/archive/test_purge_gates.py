@@ -39,6 +39,8 @@ RULES = ArchiveRules(
     limits=Limits(1, 1, 1),
 )
 SECOND = timedelta(seconds=1)
+CONNECTION = cast(Connection, SimpleNamespace())
+BUCKET = cast(Bucket, SimpleNamespace())
 MANIFEST = StoredObject("archive/2017/03/1/manifest.json", "m", 3, "cc", "STANDARD")
 
 
@@ -95,6 +97,7 @@ class Surroundings:
     references: list[OtherReference] = field(default_factory=list)
     referencing: bool = True
     asked_of: list[Month] = field(default_factory=list)
+    compared: list[Generation] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -110,15 +113,26 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         bucket="archive",
     )
 
+    def asked(connection: Connection, answer: Any) -> Any:
+        assert connection is CONNECTION
+        return answer
+
+    def month_source(connection: Connection, generation: Generation, content: Content) -> None:
+        assert (connection, content) == (CONNECTION, GENERATION.content)
+        around.compared.append(generation)
+
     def holds_on(connection: Connection, month: Month) -> list[str]:
+        assert connection is CONNECTION
         around.asked_of.append(month)
         return around.holds
 
     def open_thaw(connection: Connection, month: Month) -> Any:
+        assert connection is CONNECTION
         around.asked_of.append(month)
         return around.thaw and SimpleNamespace(name=around.thaw, state="loading")
 
     def head(bucket: Bucket, item: StoredObject) -> StoredObject:
+        assert bucket is BUCKET
         if item.key in around.missing:
             raise OpsError(item.key, cause="this version is gone", next_step="find out who")
         return around.changed.get(item.key, item)
@@ -128,21 +142,29 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         return around.manifest
 
     monkeypatch.setattr(gates, "holds_on", holds_on)
-    monkeypatch.setattr(gates, "newest_verified_backup", lambda connection: around.backup)
+    monkeypatch.setattr(
+        gates, "newest_verified_backup", lambda connection: asked(connection, around.backup)
+    )
     monkeypatch.setattr(gates, "open_thaw", open_thaw)
-    monkeypatch.setattr(gates, "obstacles", lambda connection: around.obstacles)
-    monkeypatch.setattr(gates, "read_content", lambda connection: GENERATION.content)
-    monkeypatch.setattr(gates, "month_source", lambda connection, generation, content: None)
-    monkeypatch.setattr(gates, "other_references", lambda *about: around.references)
-    monkeypatch.setattr(gates, "_has_rows", lambda *about: around.referencing)
+    monkeypatch.setattr(gates, "obstacles", lambda connection: asked(connection, around.obstacles))
+    monkeypatch.setattr(
+        gates, "read_content", lambda connection: asked(connection, GENERATION.content)
+    )
+    monkeypatch.setattr(gates, "month_source", month_source)
+    monkeypatch.setattr(
+        gates, "other_references", lambda connection, content: asked(connection, around.references)
+    )
+    monkeypatch.setattr(
+        gates, "has_rows_of", lambda connection, *of: asked(connection, around.referencing)
+    )
     monkeypatch.setattr(presence, "head", head)
     monkeypatch.setattr(presence, "read_object", read_object)
     return around
 
 
 def run(rules: ArchiveRules, now: datetime) -> Run:
-    target = ArchiveTarget(cast(Bucket, None), "archive", 1)
-    return Run(cast(Connection, None), "", lambda: target, rules, "run", clock=lambda: now)
+    target = ArchiveTarget(BUCKET, "archive", 1)
+    return Run(CONNECTION, "", lambda: target, rules, "run", clock=lambda: now)
 
 
 def found(
@@ -174,6 +196,7 @@ def test_where_nothing_is_in_the_way_each_gate_says_why(around: Surroundings) ->
         Gate("objects and manifest", True, "all 4 are there, as the ledger says"),
     ]
     assert around.asked_of == [Month(2017, 3), Month(2017, 3)]
+    assert around.compared == [GENERATION]
 
 
 def test_everything_in_the_way_is_told_at_once(around: Surroundings) -> None:
@@ -282,20 +305,23 @@ def test_another_manifest_or_none_shuts_the_gate(around: Surroundings) -> None:
 def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings) -> None:
     """No grace and no younger backup: those were needed once, and the archive is still whole."""
     around.backup = None
-    second = replace(GENERATION, number=2, month=Month(2017, 3))
+    # Those of one month; the newest says which month that is and what is compared.
+    others = [replace(GENERATION, number=n, month=Month(2017, 2)) for n in (1, 2)]
+    thawed = [*others, replace(GENERATION, number=3)]
 
     def refused(rules: ArchiveRules = RULES) -> list[str]:
-        both = refreeze_gates(run(rules, NOW), [GENERATION, second])
-        return [gate.name for gate in both if not gate.passed]
+        gates = refreeze_gates(run(rules, NOW), thawed)
+        return [gate.name for gate in gates if not gate.passed]
 
     assert refused() == []
-    assert len(refreeze_gates(run(RULES, NOW), [GENERATION, second])) == 6
+    assert (around.asked_of, around.compared) == ([Month(2017, 3)], [thawed[-1]])
+    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 7
     assert refused(replace(RULES, purge_enabled=False, retention_years=8)) == [
         "enabled",
         "still due",
     ]
     around.holds, around.missing = ["hold 1"], {stored("tags").key}
-    assert refused() == ["legal holds", *["objects and manifest"] * 2]
+    assert refused() == ["legal holds", *["objects and manifest"] * 3]
 
 
 @pytest.mark.parametrize(

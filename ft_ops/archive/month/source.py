@@ -13,6 +13,8 @@ from psycopg import sql
 
 from ft_ops.archive.month.content import HOT, KEYS, Content, Path, Table, hot_name
 from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +147,12 @@ def key_text_of_ends(table: Table) -> sql.Composed:
 def named_keys(table: Table) -> sql.Composed:
     """``k1, k2``."""
     return sql.SQL(", ").join(map(sql.Identifier, key_names(table)))
+
+
+def has_rows_of(connection: Connection, table: Table, source: Source) -> bool:
+    """Whether a table has a row that belongs to one of the segments, by any of its paths."""
+    rows = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT FROM {}").format(joined(table.identifier, path, source))
+        for path in table.paths
+    )
+    return bool(one_row(connection.execute(sql.SQL("SELECT EXISTS ({})").format(rows)))[0])

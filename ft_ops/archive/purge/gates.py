@@ -6,19 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg import sql
-
 from ft_ops.archive.copies.compare import listed, missing_from_second
 from ft_ops.archive.hold.holds import holds_on
 from ft_ops.archive.month.catalog import (
-    OtherReference,
     obstacles,
     other_references,
     read_content,
 )
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import month_source
-from ft_ops.archive.month.source import Source, joined
+from ft_ops.archive.month.source import has_rows_of
 from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.preflight import due_on
@@ -129,21 +126,12 @@ def _archivable(connection: Connection, generation: Generation) -> Iterator[Gate
     found += [
         str(other)
         for other in other_references(connection, content)
-        if _has_rows(connection, other, source)
+        if has_rows_of(connection, other.table, source)
     ]
     if found:
         yield from (Gate(name, False, detail) for detail in found)
     else:
         yield Gate(name, True, ", ".join(content.names))
-
-
-def _has_rows(connection: Connection, other: OtherReference, source: Source) -> bool:
-    rows = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT FROM {}").format(joined(other.table.identifier, path, source))
-        for path in other.table.paths
-    )
-    [[has_any]] = connection.execute(sql.SQL("SELECT EXISTS ({})").format(rows)).fetchall()
-    return bool(has_any)
 
 
 def _backed_up(connection: Connection, generation: Generation) -> Gate:
