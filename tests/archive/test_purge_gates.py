@@ -204,6 +204,7 @@ def test_everything_in_the_way_is_told_at_once(around: Surroundings) -> None:
     around.missing = {stored("tags").key}
     unproven = replace(GENERATION, proven_at=None, certificate=None, state="exported")
     rules = replace(RULES, purge_enabled=False, retention_years=8)
+    assert {gate.passed for gate in found(unproven, rules)} == {True, False}
     assert shut(unproven, rules) == {
         "enabled": "FT_PURGE_ENABLED is not set to true",
         "still due": "not before 2025-04-01, by FT_RETENTION_YEARS=8",
@@ -300,6 +301,59 @@ def test_another_manifest_or_none_shuts_the_gate(around: Surroundings) -> None:
     around.manifest = json.dumps(document).encode()
     assert "the ledger disagree about the objects" in shut()["objects and manifest"]
     assert "names no manifest" in shut(replace(GENERATION, manifest=None))["objects and manifest"]
+
+
+SECOND_BUCKET = cast(Bucket, SimpleNamespace())
+
+
+def with_second(
+    monkeypatch: pytest.MonkeyPatch, problems: list[str], broken: OpsError | None = None
+) -> Run:
+    """A run of an archive that has a second copy, of which something may be missing."""
+
+    def open_second() -> Bucket:
+        if broken is not None:
+            raise broken
+        return SECOND_BUCKET
+
+    def listed(bucket: Bucket, generation: Generation) -> str:
+        assert (bucket, generation) == (SECOND_BUCKET, GENERATION)
+        return "listed"
+
+    def missing(bucket: Bucket, generation: Generation, there: Any) -> list[str]:
+        assert (bucket, generation, there) == (SECOND_BUCKET, GENERATION, "listed")
+        return problems
+
+    monkeypatch.setattr(gates, "listed", listed)
+    monkeypatch.setattr(gates, "missing_from_second", missing)
+    target = replace(run(RULES, NOW).target, open_second=open_second)
+    return replace(run(RULES, NOW), open_target=lambda: target)
+
+
+def test_a_second_copy_that_is_whole_opens_the_gate(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = purge_gates(with_second(monkeypatch, []), GENERATION)
+    assert found[-1] == Gate("second copy", True, "all 4 are in the second bucket, too")
+    assert all(gate.passed is True for gate in found)
+
+
+def test_what_the_second_copy_lacks_shuts_the_gate_by_name(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = purge_gates(with_second(monkeypatch, ["tags is gone", "links is gone"]), GENERATION)
+    assert [gate for gate in found if gate.name == "second copy"] == [
+        Gate("second copy", False, "tags is gone"),
+        Gate("second copy", False, "links is gone"),
+    ]
+
+
+def test_a_second_bucket_that_can_not_be_reached_shuts_the_gate(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = OpsError("bucket second", cause="it is not there", next_step="make it")
+    found = purge_gates(with_second(monkeypatch, [], error), GENERATION)
+    assert found[-1] == Gate("second copy", False, str(error))
 
 
 def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings) -> None:
