@@ -29,7 +29,7 @@ ends its server; what is left after that is killed."""
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _VERSION: Final = 1
 _PATH_BENEATH: Final = 1
-_SET_DEATH_SIGNAL, _SET_NO_NEW_PRIVS = 1, 38  # prctl(2)
+_SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 36, 38  # prctl(2)
 
 # Rights of linux/landlock.h that change something, by the version that brought them.
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
@@ -86,8 +86,9 @@ def supervised(
 ) -> list[str]:
     """The command that runs ``command`` under supervision of the process that starts it.
 
-    Start it in a session of its own: at the end its whole process group is killed. Without
-    ``walls`` it is not confined.
+    Start it in a session of its own: at the end its whole process group is killed, and on Linux
+    whatever it started in sessions of their own too, as pg_ctl does. Without ``walls`` it is not
+    confined.
     """
     arguments = [f"--parent={os.getpid()}", f"--on-death={on_death}"]
     if walls is not None:
@@ -238,6 +239,7 @@ def _supervise(child: int, parent: int, on_death: str) -> int:
                 if os.waitpid(child, os.WNOHANG) != (0, 0):
                     break
                 time.sleep(_POLL_SECONDS / 20)
+        _end_descendants()
         os.killpg(0, signal.SIGKILL)
 
     def look(*_: object) -> None:
@@ -250,7 +252,38 @@ def _supervise(child: int, parent: int, on_death: str) -> int:
     signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
     _prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
     look()
-    return os.waitpid(child, 0)[1]
+    status = os.waitpid(child, 0)[1]
+    _end_descendants()
+    return status
+
+
+def _end_descendants() -> None:
+    """Kill what lives below us, group by group of orphans: they are ours since their parents died."""
+    while children := _children_of(os.getpid()):
+        waiting = list(children)
+        while waiting:
+            pid = waiting.pop()
+            waiting += _children_of(pid)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            except PermissionError:
+                return  # another user's: a program that was given another identity
+        for pid in children:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                continue
+
+
+def _children_of(pid: int) -> list[int]:
+    """Whom a process has started or taken over; empty where the kernel does not tell."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:  # noqa: PTH123
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
 
 
 def _main(arguments: Sequence[str]) -> NoReturn:
@@ -259,6 +292,7 @@ def _main(arguments: Sequence[str]) -> NoReturn:
     folders = [value for name, _, value in named if name == "write"]
     given = {name: value for name, _, value in named}
     me = os.getpid()
+    _prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
         _run(

@@ -66,6 +66,29 @@ def test_a_program_and_its_children_end_with_whoever_started_it() -> None:
         time.sleep(0.02)
 
 
+_STARTS_A_DAEMON = _STARTS_TWO.replace("sleep 600 & echo", "setsid sleep 600 & sleep 0.2; echo")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone hands orphans over")
+def test_what_it_started_in_a_session_of_its_own_ends_with_it_too() -> None:
+    """As pg_ctl starts a server."""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", _STARTS_A_DAEMON], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    with starter.stdout:
+        daemon = int(starter.stdout.readline().split()[0])
+        assert _lives(daemon)
+        starter.kill()
+        starter.wait()
+    until = time.monotonic() + 10
+    while _lives(daemon) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _lives(daemon)
+    left = _run("setsid sleep 600 >&- 2>&- & echo $!; sleep 0.2")
+    assert not _lives(int(left.stdout))
+
+
 @held
 def test_within_walls_nothing_else_is_changed(tmp_path: Path) -> None:
     mine, other = tmp_path / "mine", tmp_path / "other"
