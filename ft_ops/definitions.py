@@ -20,6 +20,7 @@ from ft_ops.orchestration.upkeep import jobs as upkeep
 from ft_ops.orchestration.upkeep.executor import watched_in_process_executor
 from ft_ops.overview import jobs as overview
 from ft_ops.partitions import jobs as partitions
+from ft_ops.rehearsal import jobs as rehearsal
 from ft_ops.restore import jobs as restore
 from ft_ops.schema import jobs as schema
 from ft_ops.settings import load_settings
@@ -37,6 +38,7 @@ defs: dg.Definitions = with_runbook_links(
             maintenance.defs,
             backups.defs,
             restore.defs,
+            rehearsal.defs,
             health.defs,
             evidence.defs,
             overview.definitions(lambda: defs),

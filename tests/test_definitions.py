@@ -53,6 +53,7 @@ def test_asset_keys_by_group() -> None:
             "backup_retention",
         },
         "restore": {"restored_family"},
+        "rehearsal": {"upgrade_rehearsal"},
         "maintenance": {
             "vacuumed_tables",
             "frozen_partitions",
@@ -99,6 +100,7 @@ def test_jobs() -> None:
         "drill_restore",
         "retain_backups",
         "restore_family",
+        "rehearse_upgrade",
         "vacuum_analyze",
         "freeze_closed_partitions",
         "rebuild_bloated_indexes",

@@ -1,5 +1,7 @@
 """Backups that are proven by restoring them."""
 
+from ft_ops.backups.drill.checks import fingerprints as compare_with_point
+from ft_ops.backups.drill.isolated import isolated, what_holds_it
 from ft_ops.backups.holding import (
     acknowledge_backup,
     discard_pieces,
@@ -10,23 +12,45 @@ from ft_ops.backups.holding import (
 )
 from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.inventory.verified import VerifiedBackup, newest_verified_backup
+from ft_ops.backups.points.beside import Beside, read_beside
+from ft_ops.backups.points.bucket_records import write_rehearsal
+from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
+from ft_ops.backups.points.points import RestorePoint
+from ft_ops.backups.provider import Examined
 from ft_ops.backups.providers import Workplace, open_workplace
-from ft_ops.backups.restored import RestoredCopyAt, restored_copy
+from ft_ops.backups.restored import (
+    RestoredCopyAt,
+    RestoredServer,
+    restored_copy,
+    restored_server,
+)
 from ft_ops.backups.status import standings
 
 __all__ = [
+    "Beside",
+    "Examined",
+    "RestorePoint",
     "RestoredCopyAt",
+    "RestoredServer",
+    "TableFingerprint",
     "VerifiedBackup",
     "Workplace",
     "acknowledge_backup",
+    "compare_with_point",
     "discard_pieces",
+    "fingerprint_readable_tables",
     "hold_backup",
     "is_stale",
+    "isolated",
     "list_backups",
     "needs_a_look",
     "newest_verified_backup",
     "open_workplace",
+    "read_beside",
     "release_backup",
     "restored_copy",
+    "restored_server",
     "standings",
+    "what_holds_it",
+    "write_rehearsal",
 ]

@@ -80,6 +80,25 @@ def backup_discard(provider_id: str, reason: str) -> None:
     click.echo(f"given up as {name}")
 
 
+@backup.command("rehearse")
+@click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
+def backup_rehearse(at: str) -> None:
+    """Upgrade a copy to the next major version, and say what the real upgrade would do."""
+    from ft_ops.rehearsal import Rules, rehearsal_lines, rehearse_upgrade
+
+    with workplace() as work:
+        settings = work.settings
+        rules = Rules(
+            settings.upgrade_bin_dir, settings.app_role, settings.backup_timeout_minutes * 60
+        )
+        found, address = rehearse_upgrade(work, at, rules, lambda line: click.echo(line, err=True))
+    for line in rehearsal_lines(found):
+        click.echo(line)
+    click.echo(f"certificate: {address}")
+    if found.verdict != "works":
+        raise SystemExit(1)
+
+
 @click.command()
 @click.option("--family", type=click.UUID, help="Everything of a family.")
 @click.option("--book", type=click.UUID, help="Everything in a memory book.")

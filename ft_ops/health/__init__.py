@@ -11,6 +11,7 @@ from ft_ops.health.capacity.sizes import (
 )
 from ft_ops.health.connections.sessions import Connections, look_at_connections
 from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
+from ft_ops.health.latency.plans import Plan, explain
 from ft_ops.health.latency.queries import PRODUCT_QUERIES, Parameters, Screen, screens
 from ft_ops.health.latency.targets import ScreenResult, SlowQuery, judge
 from ft_ops.health.samples import (
@@ -32,6 +33,7 @@ __all__ = [
     "Outlook",
     "Parameters",
     "Percentiles",
+    "Plan",
     "Sample",
     "Screen",
     "ScreenResult",
@@ -41,6 +43,7 @@ __all__ = [
     "beyond_projection",
     "capacity_picture",
     "current_samples",
+    "explain",
     "forecast",
     "forget_samples",
     "judge",

@@ -258,7 +258,7 @@ def _supervise(child: int, parent: int, on_death: str) -> int:
 
 
 def _end_descendants() -> None:
-    """Kill what lives below us, group by group of orphans: they are ours since their parents died."""
+    """Kill what lives below us, generation by generation: orphans become our own children."""
     while children := _children_of(os.getpid()):
         waiting = list(children)
         while waiting:

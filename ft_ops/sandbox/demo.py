@@ -186,6 +186,9 @@ def _back_up(stage: Stage) -> None:
         family = {"family_id": row[0] if row is not None else ""}
         stage.run("restore_family", ops={"restored_family": family})
         tell("one family compared with the backup, as a dry run")
+    with stage.step("rehearse_upgrade") as tell:
+        stage.run("rehearse_upgrade")
+        tell("the copy through pg_upgrade to the next major version, in a folder of its own")
     with stage.step("verify_backups") as tell:
         stage.run("verify_backups")
         tell("inventory taken")

@@ -123,6 +123,12 @@ class BackupSettings(RoomSettings):
         "and with its extensions. The embedded ones when unset.",
     )
 
+    upgrade_bin_dir: Path | None = Field(
+        default=None,
+        description="The programs of the next major version, with its extensions, for rehearsals "
+        "of an upgrade. The embedded ones of version 18 when unset.",
+    )
+
     def require_backup_bucket(self) -> str:
         """The bucket of the backups, or an OpsError that says how to name one."""
         if self.backup_bucket is None:

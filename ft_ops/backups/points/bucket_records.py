@@ -19,6 +19,7 @@ CERTIFICATES: Final = "certificates"
 REFUTATIONS: Final = "refutations"
 MOMENTS: Final = "moments"
 HOLDS: Final = "holds"
+REHEARSALS: Final = "rehearsals"
 
 _AT = "%Y%m%dT%H%M%S%fZ"
 
@@ -80,6 +81,13 @@ def write_refutation(
 ) -> str:
     """Store what a drill found wrong; returns its key."""
     return _write_verdict(bucket, REFUTATIONS, backup, finished_at, certificate)
+
+
+def write_rehearsal(
+    bucket: Bucket, point: str, finished_at: datetime, certificate: Mapping[str, object]
+) -> str:
+    """Store what an upgrade of the copy at ``point`` came to; returns its address."""
+    return bucket.url(_write_verdict(bucket, REHEARSALS, point, finished_at, certificate))
 
 
 def written_verdicts(bucket: Bucket) -> list[WrittenVerdict]:

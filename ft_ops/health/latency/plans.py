@@ -45,6 +45,12 @@ class Node(BaseModel):
         for child in self.children:
             yield from child.walk()
 
+    def with_depths(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
+        """The same, each with how deep it is below this one."""
+        yield depth, self
+        for child in self.children:
+            yield from child.with_depths(depth + 1)
+
     @property
     def own_ms(self) -> float:
         """Milliseconds spent in this node itself, over all loops."""

@@ -1,0 +1,228 @@
+"""What of a cluster stands in the way of a newer version, by its catalog and the live server.
+
+pg_upgrade's own check stops at the first of some of these. Here all of them are named at once, with
+what it passes over: what is lost, invalid, deprecated, or must be made anew afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg.rows import class_row
+
+from ft_ops.pg.connect import Connection, connected
+from ft_ops.pg.rows import one_row
+from ft_ops.pg.server import Server
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.rehearsal.findings import Finding, Weight
+from ft_ops.rehearsal.known import Known, LiveSetting
+
+_NUMBERS_OF_OBJECTS: Final = (
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regproc",
+    "regprocedure",
+)
+"""Types that store the number of an object, which has another one afterwards. Those of regclass,
+regrole and regtype stay."""
+
+INVALID_INDEX: Final = "invalid index"
+
+_ACL_CHANGED: Final = 16
+_SLOTS_KEPT_SINCE: Final = 17
+_MD5_DEPRECATED_SINCE: Final = 18
+
+_KINDS: Final[tuple[tuple[str, Weight, str, str], ...]] = (
+    (
+        "columns_of_catalogs",
+        "refuses",
+        "rows of the catalog",
+        "it stores {}, whose form each version changes: make it text or jsonb",
+    ),
+    (
+        "unlogged",
+        "note",
+        "unlogged table",
+        "{} here: no backup has its rows, so they were not rehearsed. The real upgrade keeps them",
+    ),
+    (
+        "hash_indexes",
+        "note",
+        "hash index",
+        "it is carried over as it is, and amcheck does not look at it: REINDEX it if in doubt",
+    ),
+    (
+        "invalid_indexes",
+        "work",
+        INVALID_INDEX,
+        "of {}: the upgrade leaves it out. Rebuild it first if it is wanted, or drop it",
+    ),
+    (
+        "subscriptions",
+        "work",
+        "subscription",
+        "it is {}: disable it before the upgrade, and enable it when the publisher was seen",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What only the live server tells: no backup has its slots, standbys and files of settings."""
+
+    slots: tuple[tuple[str, str, str], ...]
+    standbys: tuple[str, ...]
+    settings: tuple[LiveSetting, ...]
+
+    @property
+    def planners(self) -> Mapping[str, str]:
+        """The settings by which the live server plans its queries."""
+        return {s.name: f"{s.setting}{s.unit_word}" for s in self.settings if s.is_planners}
+
+
+def look_at_live(connection: Connection) -> Live:
+    """Ask the live server; nothing is locked."""
+    with connection.cursor(row_factory=class_row(LiveSetting)) as cursor:
+        settings = cursor.execute(statement("rehearsal/settings")).fetchall()
+    slots = connection.execute(statement("rehearsal/slots")).fetchall()
+    standbys = connection.execute(statement("rehearsal/standbys")).fetchall()
+    return Live(
+        tuple((name, kind, plugin) for name, kind, plugin in slots),
+        tuple(name for (name,) in standbys),
+        tuple(settings),
+    )
+
+
+def look_at_cluster(server: Server, superuser: str, database: str, known: Known) -> list[Finding]:
+    """Everything that the catalog of a running copy says of an upgrade to what is ``known``."""
+    found: list[Finding] = []
+    with connected(server.url(database, user=superuser), application="rehearsal") as connection:
+        databases = connection.execute(statement("rehearsal/databases")).fetchall()
+        found += _of_the_cluster(connection, known)
+    for name, is_open in databases:
+        if not is_open:
+            found.append(
+                Finding(
+                    "refuses",
+                    "closed database",
+                    name,
+                    "pg_upgrade must get in: ALTER DATABASE … ALLOW_CONNECTIONS true, or drop it",
+                )
+            )
+            continue
+        url = server.url(name, user=superuser)
+        with connected(url, application="rehearsal") as connection:
+            prefix = "" if name == database else f"{name}: "
+            found += (
+                Finding(f.weight, f.kind, prefix + f.subject, f.words)
+                for f in _of_a_database(connection, known)
+            )
+    return found
+
+
+def look_after(connection: Connection, known: Known) -> Iterator[Finding]:
+    """What is left to do in one database of the new version."""
+    rows = connection.execute(statement("rehearsal/collations_changed")).fetchall()
+    for index, why in rows:
+        yield Finding("work", "collation", index, f"{why}: REINDEX it before anybody relies on it")
+    if known.major >= _MD5_DEPRECATED_SINCE:
+        for index, operators in connection.execute(statement("rehearsal/text_search_indexes")):
+            words = f"its {operators} follow the database's collation from 18 on: REINDEX it"
+            yield Finding("work", "text search", index, words)
+
+
+def of_live(live: Live, known: Known) -> Iterator[Finding]:
+    """What the live server would lose, or could not start with."""
+    for name, kind, plugin in live.slots:
+        if kind == "logical" and known.major >= _SLOTS_KEPT_SINCE <= known.old_major:
+            words = f"of {plugin}: it is carried over if its reader has caught up"
+            yield Finding("work", "logical slot", name, words)
+        elif kind == "logical":
+            words = (
+                f"of {plugin}: it is lost. Stop what it reads, let it catch up, make it anew "
+                "before anybody writes"
+            )
+            yield Finding("work", "logical slot", name, words)
+        else:
+            words = "it is lost: make it anew, and its standby from a new base backup"
+            yield Finding("work", "physical slot", name, words)
+    for standby in live.standbys:
+        words = "it can't follow an upgraded primary: make it anew, or rsync as the manual says"
+        yield Finding("work", "standby", standby, words)
+    for setting in live.settings:
+        problem = known.problem_with(setting.name, setting.setting)
+        if problem is not None:
+            yield Finding("work", "setting", setting.name, f"{problem}, or the server won't start")
+
+
+def _of_the_cluster(connection: Connection, known: Known) -> Iterator[Finding]:
+    for gid, whose in connection.execute(statement("rehearsal/prepared")).fetchall():
+        words = f"{whose}: COMMIT PREPARED or ROLLBACK PREPARED before the upgrade"
+        yield Finding("refuses", "prepared transaction", gid, words)
+    for name, location in connection.execute(statement("rehearsal/tablespaces")).fetchall():
+        if location.startswith("/"):
+            words = "the new version makes a folder of its own in it: see its rights and its room"
+            yield Finding("note", "tablespace", name, words)
+        else:
+            words = (
+                "it was made after the full backup, so its copy lies where pg_upgrade can't take "
+                "it from: take a full, and rehearse from that"
+            )
+            yield Finding("unknown", "tablespace", name, words)
+    for name, setting, whose in connection.execute(statement("rehearsal/kept_settings")).fetchall():
+        problem = known.problem_with(name, setting)
+        if problem is not None:
+            words = f"set for {whose}: {problem}. pg_upgrade fails on it: RESET it there"
+            yield Finding("refuses", "setting", name, words)
+    if known.major >= _MD5_DEPRECATED_SINCE:
+        for role, _ in connection.execute(statement("rehearsal/md5_passwords")).fetchall():
+            words = "its password is kept as MD5, which is deprecated: set it anew as SCRAM"
+            yield Finding("note", "password", role, words)
+
+
+def _of_a_database(connection: Connection, known: Known) -> Iterator[Finding]:
+    yield from _by_type(
+        connection,
+        _NUMBERS_OF_OBJECTS,
+        "number of an object",
+        "it stores {}, whose numbers change: make it text",
+    )
+    if known.old_major < _ACL_CHANGED <= known.major:
+        words = "it stores {}, whose form has changed: make it text"
+        yield from _by_type(connection, ("aclitem",), "changed type", words)
+    used = {name for (name,) in connection.execute(statement("rehearsal/types_in_use"))}
+    words = "it stores {}, which the new version does not know: change its type"
+    yield from _by_type(connection, sorted(used - known.types), "removed type", words)
+    for name, weight, kind, words in _KINDS:
+        for subject, detail in connection.execute(statement(f"rehearsal/{name}")).fetchall():
+            yield Finding(weight, kind, subject, words.format(detail))
+    for name, version in connection.execute(statement("rehearsal/extensions")).fetchall():
+        offered = known.extensions.get(name)
+        if offered is None:
+            words = f"version {version} is installed, and the new version's programs lack it"
+            yield Finding("refuses", "extension", name, f"{words}: install it there, or drop it")
+        elif offered != version:
+            words = f"{version} here, {offered} there: ALTER EXTENSION {name} UPDATE afterwards"
+            yield Finding("work", "extension", name, words)
+
+
+def _by_type(
+    connection: Connection, types: Iterable[str], kind: str, words: str
+) -> Iterator[Finding]:
+    asked = list(types)
+    if not asked:
+        return
+    rows = connection.execute(statement("rehearsal/columns_of_types"), {"types": asked})
+    for column, shown in rows.fetchall():
+        yield Finding("refuses", kind, column, words.format(shown))
+
+
+def size_of(connection: Connection) -> int:
+    """Bytes of the connection's database."""
+    return int(one_row(connection.execute(statement("rehearsal/size")))[0])

@@ -1,0 +1,325 @@
+"""An upgrade of last night's copy to the next major version, from the first byte to a certificate.
+
+The copy is restored and recovered as a drill does it, upgraded by hard links within its own folder,
+started by the new version's programs, and held against what it was. The live server is asked for
+its settings, slots and standbys, and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import psycopg
+from psycopg import conninfo
+
+from ft_ops.backups import (
+    Beside,
+    Examined,
+    RestoredServer,
+    TableFingerprint,
+    Workplace,
+    compare_with_point,
+    fingerprint_readable_tables,
+    isolated,
+    read_beside,
+    restored_server,
+    what_holds_it,
+    write_rehearsal,
+)
+from ft_ops.health import Parameters, sample_parameters
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import Connection, connected
+from ft_ops.pg.server import Server
+from ft_ops.rehearsal.certificate import Rehearsal, Seconds, Sizes, certificate
+from ft_ops.rehearsal.findings import Finding
+from ft_ops.rehearsal.known import (
+    Known,
+    KnownSetting,
+    changed_defaults,
+    read_known,
+    read_settings,
+    version_of,
+)
+from ft_ops.rehearsal.look import (
+    INVALID_INDEX,
+    Live,
+    look_after,
+    look_at_cluster,
+    look_at_live,
+    of_live,
+    size_of,
+)
+from ft_ops.rehearsal.measure import Measured, changes, measure
+from ft_ops.rehearsal.programs import new_programs
+from ft_ops.rehearsal.upgrade import Upgrade
+
+SPARE_BYTES: Final = 1 << 30
+"""Room beside the copy: the new version's catalog and log, and pg_upgrade's own files."""
+
+_VISITORS: Final = 20
+_SEED: Final = 1
+_PATIENCE: Final = {"statement_timeout": "2h", "enable_parallel_hash": "off"}
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How it is done: ``bin_dir`` holds the new version's programs, None for the embedded ones."""
+
+    bin_dir: Path | None
+    app_role: str
+    timeout_seconds: float
+
+
+def rehearse_upgrade(work: Workplace, at: str, rules: Rules, log: Log) -> tuple[Rehearsal, str]:
+    """Rehearse on the copy at a point; returns what it came to, and the certificate's address.
+
+    ``at`` is a backup's name, a moment, or empty for the newest. An OpsError, and no certificate,
+    where something kept it from being held: that says nothing about the upgrade.
+    """
+    new_programs(rules.bin_dir, work.connection.info.server_version // 10_000)
+    live = look_at_live(work.connection)
+    with restored_server(work, at, log, spare_bytes=SPARE_BYTES) as copy:
+        rehearsal = rehearse_on(copy, live, rules, log)
+    now = datetime.now(UTC)
+    address = write_rehearsal(work.bucket, rehearsal.point, now, certificate(rehearsal))
+    log(rehearsal.sentence)
+    return rehearsal, address
+
+
+def rehearse_on(copy: RestoredServer, live: Live, rules: Rules, log: Log) -> Rehearsal:
+    """The same on a copy that runs; it is stopped, and its files are the new version's then."""
+    old_major = copy.point.server_version // 10_000
+    programs = new_programs(rules.bin_dir, old_major)
+    new = Server(
+        bin_dir=pg.reachable_binaries(programs, copy.folder / "programs"),
+        data_dir=copy.folder / "upgraded",
+        socket_dir=copy.folder / "u",
+    )
+    names = conninfo.conninfo_to_dict(copy.admin_url)
+    places = _Places(
+        copy,
+        new,
+        database=str(names["dbname"]),
+        superuser=str(names["user"]),
+        operations=str(conninfo.conninfo_to_dict(copy.url)["user"]),
+    )
+    upgrade = Upgrade(
+        copy.server, new, copy.folder, places.superuser, copy.control, rules.timeout_seconds
+    )
+    upgrade.make_new(copy.settings)
+    known = _known(places, old_major)
+    log(f"the new version is {known.version}")
+    before = _see(places, live, known, rules)
+    findings = [*before.findings, *of_live(live, known)]
+    return _upgraded(places, upgrade, known, before, findings, live, rules, log)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Both servers, and the names by which they are entered."""
+
+    copy: RestoredServer
+    new: Server
+    database: str
+    superuser: str
+    operations: str
+
+    def of_new(self, *, as_superuser: bool = False) -> str:
+        return self.new.url(self.database, user=self.superuser if as_superuser else self.operations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of the old version before it was stopped."""
+
+    version: str
+    settings: Mapping[str, KnownSetting]
+    beside: Beside
+    tables: Mapping[str, TableFingerprint]
+    visitors: list[Parameters]
+    measured: Mapping[str, Measured]
+    bytes: int
+    findings: list[Finding]
+
+
+def _known(places: _Places, old_major: int) -> Known:
+    with (
+        isolated(places.new, places.copy.folder),
+        connected(
+            places.new.url("postgres", user=places.superuser), application="rehearsal"
+        ) as connection,
+    ):
+        known = read_known(connection, old_major)
+        pg.stop(places.new)
+    return known
+
+
+def _see(places: _Places, live: Live, known: Known, rules: Rules) -> _Seen:
+    copy = places.copy
+    findings = look_at_cluster(copy.server, places.superuser, places.database, known)
+    with connected(copy.url, application="rehearsal", settings=_PATIENCE) as connection:
+        return _Seen(
+            version=version_of(connection),
+            settings=read_settings(connection),
+            beside=read_beside(connection),
+            tables=_not_known_at_the_point(connection, copy),
+            visitors=(visitors := sample_parameters(connection, _VISITORS, Random(_SEED))),
+            measured=_measured(copy.url, visitors, live, known, rules),
+            bytes=size_of(connection),
+            findings=findings,
+        )
+
+
+def _upgraded(
+    places: _Places,
+    upgrade: Upgrade,
+    known: Known,
+    before: _Seen,
+    findings: list[Finding],
+    live: Live,
+    rules: Rules,
+    log: Log,
+) -> Rehearsal:
+    copy = places.copy
+    own = {setting.name for setting in live.settings}
+    refused = Rehearsal(
+        old_version=before.version,
+        new_version=known.version,
+        point=copy.point.name,
+        source=copy.source,
+        findings=tuple(findings),
+        held_by=what_holds_it(),
+        defaults=tuple(changed_defaults(before.settings, known.settings, own)),
+    )
+    stop = _took(lambda: pg.stop(copy.server))
+    findings += upgrade.check()
+    if any(finding.weight in {"refuses", "unknown"} for finding in findings):
+        return _replaced(refused, findings)
+    seconds, failed = upgrade.run()
+    if failed:
+        return _replaced(refused, [*findings, *failed])
+    log(f"pg_upgrade took {seconds:.1f} s")
+    began = time.monotonic()
+    with isolated(places.new, copy.folder), _connected(places.of_new()) as connection:
+        connection.execute("SELECT 1")
+        start = time.monotonic() - began
+        first = _measured(places.of_new(), before.visitors, live, known, rules)
+        findings += look_after(connection, known)
+        examined = compare_with_point(connection, copy.point)
+        findings += _of_content(examined)
+        findings += _of_other_tables(before, _not_known_at_the_point(connection, copy))
+        findings += _of_what_is_beside(before, read_beside(connection))
+        analyze = _took(lambda: _analyze(places))
+        after = _measured(places.of_new(), before.visitors, live, known, rules)
+        bytes_after = size_of(connection)
+        pg.stop(places.new)
+    return _replaced(
+        refused,
+        findings,
+        queries=changes(before.measured, first, after),
+        seconds=Seconds(stop, seconds, start, analyze),
+        sizes=Sizes(before.bytes, bytes_after),
+        tables=examined.examined,
+        rows=copy.point.rows + sum(found.rows for found in before.tables.values()),
+    )
+
+
+def _replaced(rehearsal: Rehearsal, findings: list[Finding], **values: object) -> Rehearsal:
+    return replace(rehearsal, findings=tuple(findings), **values)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    with connected(url, application="rehearsal", settings=_PATIENCE) as connection:
+        yield connection
+
+
+def _measured(
+    url: str, visitors: list[Parameters], live: Live, known: Known, rules: Rules
+) -> Mapping[str, Measured]:
+    """With the live server's own settings of the planner, as far as the new version takes them."""
+    if not visitors:
+        return {}
+    settings = {
+        name: value
+        for name, value in live.planners.items()
+        if known.problem_with(name, value) is None
+    }
+    settings["default_transaction_read_only"] = "on"
+    with connected(url, application="rehearsal", settings=settings) as connection:
+        return measure(connection, visitors, rules.app_role)
+
+
+def _not_known_at_the_point(
+    connection: Connection, copy: RestoredServer
+) -> dict[str, TableFingerprint]:
+    """Tables that the point has no fingerprint of: they are compared with what they were before."""
+    point = copy.point
+    known = {name for name, found in point.tables.items() if found is not None}
+    if known >= point.tables.keys() and not point.unread:
+        return {}
+    failed: list[tuple[str, psycopg.Error]] = []
+    found = fingerprint_readable_tables(
+        connection, lambda name, error: failed.append((name, error))
+    )
+    return {name: fingerprint for name, fingerprint in found.items() if name not in known}
+
+
+def _of_content(examined: Examined) -> Iterator[Finding]:
+    for found in examined.findings:
+        yield Finding("differs", "rows", found.subject, f"{found.problem}, after the upgrade")
+    for found in examined.undecided:
+        yield Finding("unknown", "rows", found.subject, found.problem)
+
+
+def _of_other_tables(before: _Seen, after: Mapping[str, TableFingerprint]) -> Iterator[Finding]:
+    for name in sorted({*before.tables, *after}):
+        if before.tables.get(name) != after.get(name):
+            words = "its rows are not those before the upgrade"
+            yield Finding("differs", "rows", name, words)
+
+
+def _of_what_is_beside(seen: _Seen, after: Beside) -> Iterator[Finding]:
+    before = seen.beside
+    left_out = tuple(
+        f"index {finding.subject.partition('.')[2]} of "
+        for finding in seen.findings
+        if finding.kind == INVALID_INDEX
+    )
+    for name in sorted(before.schema.keys() | after.schema.keys()):
+        if name in after.schema and before.schema.get(name) != after.schema[name]:
+            words = "the new version describes it otherwise: see `ft-ops migrate drift` afterwards"
+            yield Finding("note", "definition", name, words)
+        elif left_out and name.startswith(left_out):
+            continue
+        elif name not in after.schema and f"schema: {name}" not in after.unread:
+            yield Finding("differs", "definition", name, "it is missing after the upgrade")
+    for name, (at, *_) in before.sequences.items():
+        found = after.sequences.get(name)
+        if found is None or found[0] != at:
+            words = f"it is at {found[0] if found else 'nothing'}, and was at {at}"
+            yield Finding("differs", "sequence", name, words)
+    for name in sorted(before.roles.keys() | after.roles.keys()):
+        if before.roles.get(name) != after.roles.get(name):
+            yield Finding("differs", "role", name, "it may do something else after the upgrade")
+
+
+def _analyze(places: _Places) -> None:
+    with connected(places.of_new(as_superuser=True), application="rehearsal") as connection:
+        connection.execute("SET statement_timeout = '2h'")
+        connection.execute("ANALYZE")
+
+
+def _took(step: Callable[[], None]) -> float:
+    began = time.monotonic()
+    step()
+    return time.monotonic() - began

@@ -1,0 +1,258 @@
+"""An upgrade of a copy to 18 in its own folder: what works, and what each obstacle says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.health import sample_parameters
+from ft_ops.pg.connect import connect
+from ft_ops.pg.server import embedded_binaries
+from ft_ops.pg.supervised import confinement
+from ft_ops.rehearsal.certificate import certificate, rehearsal_lines
+from ft_ops.rehearsal.known import Known, KnownSetting, LiveSetting
+from ft_ops.rehearsal.look import Live
+from ft_ops.rehearsal.measure import changes, measure
+from ft_ops.rehearsal.programs import new_programs, run_within
+from ft_ops.rehearsal.rehearsal import rehearse_on
+from tests.rehearsal.conftest import QUIET, RULES, Copy
+
+
+def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Copy) -> None:
+    copy.execute(
+        "CREATE UNLOGGED TABLE fleeting (id int)",
+        "CREATE TABLE looked_up (id int, name text)",
+        "CREATE INDEX by_hash ON looked_up USING hash (name)",
+        "INSERT INTO looked_up VALUES (1, 'a'), (2, 'b')",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'by_hash'::regclass",
+        "SET password_encryption = md5",
+        "CREATE ROLE old_fashioned LOGIN PASSWORD 'secret'",
+        "CREATE SEQUENCE counted START 41",
+        "SELECT nextval('counted')",
+    )
+    spaces = copy.folder / "space"
+    spaces.mkdir(mode=0o700)
+    os.chown(spaces, copy.server.data_dir.stat().st_uid, copy.server.data_dir.stat().st_gid)
+    copy.execute(
+        f"CREATE TABLESPACE aside LOCATION '{spaces}'",
+        "CREATE TABLE moved_aside TABLESPACE aside AS SELECT generate_series(1, 9) AS n",
+    )
+    live = Live(
+        slots=(("to_warehouse", "logical", "pgoutput"), ("standby_1", "physical", "")),
+        standbys=("standby_1",),
+        settings=(
+            LiveSetting("old_snapshot_threshold", "-1", "integer", False, "min"),
+            LiveSetting("random_page_cost", "1.1", "real", True, None),
+            LiveSetting("effective_cache_size", "524288", "integer", True, "8kB"),
+        ),
+    )
+
+    found = copy.rehearse(live)
+
+    assert found.verdict == "works", list(rehearsal_lines(found))
+    assert found.seconds is not None
+    assert found.seconds.down > found.seconds.upgrade > 0
+    assert found.sentence.startswith("16.14 → 18.")
+    assert ": works, " in found.sentence
+    assert " down, " in found.sentence
+    assert {(f.weight, f.kind, f.subject) for f in found.findings} >= {
+        ("note", "unlogged table", "public.fleeting"),
+        ("note", "hash index", "public.by_hash"),
+        ("work", "invalid index", "public.by_hash"),
+        ("note", "password", "old_fashioned"),
+        ("note", "tablespace", "aside"),
+        ("work", "logical slot", "to_warehouse"),
+        ("work", "physical slot", "standby_1"),
+        ("work", "standby", "standby_1"),
+        ("work", "setting", "old_snapshot_threshold"),
+    }
+    assert not found.weighing("refuses", "differs", "unknown")
+    assert len(found.queries) == 5
+    assert {query.plan for query in found.queries} <= {"same", "other", "better"}
+    assert found.rows > 500
+    assert any(name == "io_method" or before != after for name, before, after in found.defaults)
+    record = certificate(found)
+    assert record["verdict"] == "works"
+    # Nothing is left of what ran.
+    assert not _processes_of(copy.folder)
+
+
+def test_every_obstacle_is_named_at_once(copy: Copy) -> None:
+    copy.execute(
+        "CREATE TABLE pointers (id int, callee regproc)",
+        "CREATE DOMAIN callee AS regprocedure",
+        "CREATE TABLE wrapped (callees callee[])",
+        "CREATE TABLE keeps_catalog (was pg_class)",
+        "CREATE TABLE two_phase (id int)",
+        "CREATE ROLE kept",
+        "INSERT INTO pg_db_role_setting VALUES (0, 'kept'::regrole, '{db_user_namespace=off}')",
+        "CREATE DATABASE closed",
+        "ALTER DATABASE closed ALLOW_CONNECTIONS false",
+        "CREATE DATABASE another",
+        "INSERT INTO pg_extension VALUES (99999, 'vanished', 10, 2200, false, '1.0', NULL, NULL)",
+    )
+    copy.execute("CREATE TABLE also (callee regproc)", database="another")
+    copy.execute("BEGIN; INSERT INTO two_phase VALUES (1); PREPARE TRANSACTION 'half done'")
+
+    found = copy.rehearse()
+
+    assert found.verdict == "refuted"
+    assert {(f.kind, f.subject) for f in found.weighing("refuses")} >= {
+        ("number of an object", "public.pointers.callee"),
+        ("number of an object", "public.wrapped.callees"),
+        ("number of an object", "another: public.also.callee"),
+        ("rows of the catalog", "public.keeps_catalog.was"),
+        ("prepared transaction", "half done"),
+        ("closed database", "closed"),
+        ("extension", "vanished"),
+        ("setting", "db_user_namespace"),
+    }
+    assert found.seconds is None
+    assert found.sentence.startswith("16.14 → 18.4: refused, ")
+
+
+def test_what_only_pg_upgrade_finds_is_told_in_its_words(copy: Copy) -> None:
+    """A library that the new version lacks."""
+    copy.execute(
+        "CREATE FUNCTION gone() RETURNS trigger LANGUAGE c"
+        " AS '$libdir/plpgsql', 'plpgsql_validator'",
+        "UPDATE pg_proc SET probin = '$libdir/vanished' WHERE proname = 'gone'",
+    )
+    found = copy.rehearse()
+    assert found.verdict == "refuted"
+    (listed, *_) = found.weighing("refuses")
+    assert listed.kind == "loadable libraries"
+    assert "$libdir/vanished" in listed.subject
+
+
+def test_rows_that_come_out_otherwise_refute_it(copy: Copy) -> None:
+    restored = copy.restored()
+    copy.execute("UPDATE families SET name = name || '!'")
+    found = rehearse_on(restored, QUIET, RULES, lambda line: None)
+    assert found.verdict == "refuted"
+    assert [(f.kind, f.subject) for f in found.weighing("differs")] == [("rows", "public.families")]
+    assert "refuted, one thing came out otherwise" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "problem"),
+    [
+        ("work_mem", "4096", None),
+        ("work_mem", "64MB", None),
+        ("work_mem", "12", "out of range"),
+        ("wal_level", "logical", None),
+        ("wal_level", "archive", "does not take"),
+        ("db_user_namespace", "off", "does not know it"),
+        ("timescaledb.license", "apache", None),
+    ],
+)
+def test_a_setting_is_held_against_what_the_new_version_takes(
+    name: str, setting: str, problem: str | None
+) -> None:
+    settings = {
+        "work_mem": KnownSetting("work_mem", "integer", "64", "2147483647", None, "4096", "kB"),
+        "wal_level": KnownSetting(
+            "wal_level", "enum", None, None, ["minimal", "replica", "logical"], "replica", None
+        ),
+    }
+    known = Known("18.4", 16, settings, frozenset(), {})
+    said = known.problem_with(name, setting)
+    assert (said is None) if problem is None else (said is not None and problem in said)
+
+
+def test_only_a_newer_and_whole_set_of_programs_is_taken(tmp_path: Path) -> None:
+    assert new_programs(None, 16) == embedded_binaries(18)
+    with pytest.raises(Refused, match="no newer version"):
+        new_programs(embedded_binaries(16), 16)
+    with pytest.raises(Refused, match="no newer version's programs are here"):
+        new_programs(None, 18)
+    with pytest.raises(Refused, match="it lacks initdb"):
+        new_programs(tmp_path, 16)
+
+
+@pytest.mark.skipif(confinement() is None, reason="this kernel has no Landlock")
+def test_what_it_runs_writes_nowhere_else_and_ends_in_time(tmp_path: Path, place: Path) -> None:
+    place.chmod(0o777)
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o777)
+    command = ["/bin/sh", "-c", f"echo in > {place}/in; echo out > {outside}/out"]
+    done = run_within(command, place, at=place, timeout_seconds=10)
+    assert done.status != 0
+    assert (place / "in").read_text() == "in\n"
+    assert list(outside.iterdir()) == []
+    with pytest.raises(OpsError, match="did not end within"):
+        run_within(["/bin/sleep", "60"], place, at=place, timeout_seconds=0.2)
+
+
+_REHEARSES = """
+import sys
+from pathlib import Path
+from ft_ops.rehearsal.programs import run_within
+place = Path(sys.argv[1])
+run_within(
+    ["/bin/sh", "-c", "setsid sleep 600 & echo $! > started; wait"],
+    place, at=place, timeout_seconds=600,
+)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone hands orphans over")
+def test_killed_it_leaves_no_server_behind(place: Path) -> None:
+    place.chmod(0o777)
+    process = subprocess.Popen([sys.executable, "-c", _REHEARSES, str(place)])
+    started = place / "started"
+    until = time.monotonic() + 10
+    while not (started.exists() and started.read_text().strip()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    child = Path(f"/proc/{started.read_text().strip()}")
+    while child.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_plan_that_flips_is_worse_and_says_how(copy: Copy) -> None:
+    url = copy.restored().url
+    with connect(url, application="tests") as connection:
+        visitors = sample_parameters(connection, 5, Random(1))
+        before = measure(connection, visitors, "ft_app")
+        assert {change.plan for change in changes(before, before, before)} == {"same"}
+        copy.execute(
+            "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+            " SELECT content_segment_id, tag_name || n, tagged_by FROM content_tags,"
+            " generate_series(1, 200) AS n",
+            "ANALYZE content_tags",
+        )
+        first = measure(connection, visitors, "ft_app")
+        copy.execute(
+            "DO $$ DECLARE i text; BEGIN FOR i IN SELECT indexrelid::regclass FROM pg_index WHERE"
+            " indrelid = 'content_tags'::regclass AND NOT indisprimary LOOP"
+            " EXECUTE 'ALTER TABLE content_tags DROP CONSTRAINT IF EXISTS ' || i;"
+            " EXECUTE 'DROP INDEX IF EXISTS ' || i; END LOOP; END $$"
+        )
+        after = measure(connection, visitors, "ft_app")
+    flipped = {change.query: change for change in changes(first, first, after)}
+    assert flipped["search_by_tags"].plan == "worse"
+    assert "content_tags" in flipped["search_by_tags"].words
+    assert flipped["family_storage"].plan == "same"
+
+
+def _processes_of(folder: Path) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
