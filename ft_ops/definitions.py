@@ -24,6 +24,7 @@ from ft_ops.rehearsal import jobs as rehearsal
 from ft_ops.restore import jobs as restore
 from ft_ops.schema import jobs as schema
 from ft_ops.settings import load_settings
+from ft_ops.staging import jobs as staging
 from ft_ops.storage import jobs as storage
 
 defs: dg.Definitions = with_runbook_links(
@@ -39,6 +40,7 @@ defs: dg.Definitions = with_runbook_links(
             backups.defs,
             restore.defs,
             rehearsal.defs,
+            staging.defs,
             health.defs,
             evidence.defs,
             overview.definitions(lambda: defs),

@@ -54,6 +54,7 @@ def test_asset_keys_by_group() -> None:
         },
         "restore": {"restored_family"},
         "rehearsal": {"upgrade_rehearsal"},
+        "staging": {"masked_copy"},
         "maintenance": {
             "vacuumed_tables",
             "frozen_partitions",
@@ -101,6 +102,7 @@ def test_jobs() -> None:
         "retain_backups",
         "restore_family",
         "rehearse_upgrade",
+        "mask_copy",
         "vacuum_analyze",
         "freeze_closed_partitions",
         "rebuild_bloated_indexes",

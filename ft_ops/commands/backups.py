@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import click
@@ -84,11 +85,11 @@ def backup_discard(provider_id: str, reason: str) -> None:
 @click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
 def backup_rehearse(at: str) -> None:
     """Upgrade a copy to the next major version, and say what the real upgrade would do."""
-    from ft_ops.rehearsal import Rules, rehearsal_lines, rehearse_upgrade
+    from ft_ops.rehearsal import RehearsalRules, rehearsal_lines, rehearse_upgrade
 
     with workplace() as work:
         settings = work.settings
-        rules = Rules(
+        rules = RehearsalRules(
             settings.upgrade_bin_dir, settings.app_role, settings.backup_timeout_minutes * 60
         )
         found, address = rehearse_upgrade(work, at, rules, lambda line: click.echo(line, err=True))
@@ -97,6 +98,19 @@ def backup_rehearse(at: str) -> None:
     click.echo(f"certificate: {address}")
     if found.verdict != "works":
         raise SystemExit(1)
+
+
+@backup.command("mask")
+@click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="The dump's file.")
+def backup_mask(at: str, to: Path) -> None:
+    """Write a masked dump of a copy for developers: pg_restore reads it."""
+    from ft_ops.staging import dump_lines, into_file, mask_copy
+
+    with workplace() as work:
+        found = mask_copy(work, at, into_file(to), lambda line: click.echo(line, err=True))
+    for line in dump_lines(found):
+        click.echo(line)
 
 
 @click.command()

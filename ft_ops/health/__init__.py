@@ -11,7 +11,7 @@ from ft_ops.health.capacity.sizes import (
 )
 from ft_ops.health.connections.sessions import Connections, look_at_connections
 from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
-from ft_ops.health.latency.plans import Plan, explain
+from ft_ops.health.latency.plans import QueryPlan, explain
 from ft_ops.health.latency.queries import PRODUCT_QUERIES, Parameters, Screen, screens
 from ft_ops.health.latency.targets import ScreenResult, SlowQuery, judge
 from ft_ops.health.samples import (
@@ -33,7 +33,7 @@ __all__ = [
     "Outlook",
     "Parameters",
     "Percentiles",
-    "Plan",
+    "QueryPlan",
     "Sample",
     "Screen",
     "ScreenResult",

@@ -5,6 +5,6 @@ it against what it was. `findings.verdict_of` decides whether it works.
 """
 
 from ft_ops.rehearsal.certificate import Rehearsal, rehearsal_lines
-from ft_ops.rehearsal.rehearsal import Rules, rehearse_upgrade
+from ft_ops.rehearsal.rehearsal import RehearsalRules, rehearse_upgrade
 
-__all__ = ["Rehearsal", "Rules", "rehearsal_lines", "rehearse_upgrade"]
+__all__ = ["Rehearsal", "RehearsalRules", "rehearsal_lines", "rehearse_upgrade"]

@@ -8,7 +8,7 @@ from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.rehearsal.certificate import QUERIES, Rehearsal, finding_rows, query_rows
-from ft_ops.rehearsal.rehearsal import Rules, rehearse_upgrade
+from ft_ops.rehearsal.rehearsal import RehearsalRules, rehearse_upgrade
 from ft_ops.settings import Settings
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
@@ -50,7 +50,9 @@ def upgrade_rehearsal(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    rules = Rules(settings.upgrade_bin_dir, settings.app_role, settings.backup_timeout_minutes * 60)
+    rules = RehearsalRules(
+        settings.upgrade_bin_dir, settings.app_role, settings.backup_timeout_minutes * 60
+    )
     with as_failure(), database.connect("rehearsal") as connection:
         work = open_workplace(settings, connection)
         rehearsal, address = rehearse_upgrade(work, config.at, rules, context.log.info)

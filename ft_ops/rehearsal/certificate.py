@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from ft_ops.format import human_bytes, human_duration
-from ft_ops.rehearsal.findings import Finding, Verdict, Weight, verdict_of
+from ft_ops.rehearsal.findings import RehearsalFinding, Verdict, Weight, verdict_of
 from ft_ops.rehearsal.measure import QueryChange
 
 _NUMBERS: Final = ("no", "one", "two", "three", "four", "five")
@@ -29,7 +29,7 @@ class Seconds:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class SizeChange:
     """Bytes of the application's database, before and after."""
 
     before: int
@@ -48,12 +48,12 @@ class Rehearsal:
     new_version: str
     point: str
     source: str
-    findings: tuple[Finding, ...]
+    findings: tuple[RehearsalFinding, ...]
     held_by: str
     defaults: tuple[tuple[str, str, str], ...] = ()
     queries: tuple[QueryChange, ...] = ()
     seconds: Seconds | None = None
-    sizes: Sizes | None = None
+    sizes: SizeChange | None = None
     tables: int = 0
     rows: int = 0
 
@@ -72,7 +72,7 @@ class Rehearsal:
             parts.append(f"{_counted(worse, 'plan')} worse")
         return f"{self.old_version} → {self.new_version}: {', '.join(parts)}"
 
-    def weighing(self, *weights: Weight) -> list[Finding]:
+    def weighing(self, *weights: Weight) -> list[RehearsalFinding]:
         """The findings of some weights, in order."""
         return [finding for finding in self.findings if finding.weight in weights]
 

@@ -17,7 +17,7 @@ _REFUTES: Final = frozenset({"refuses", "differs"})
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RehearsalFinding:
     """One thing, by its name in the database; ``words`` say why it matters and what to do."""
 
     weight: Weight
@@ -29,7 +29,7 @@ class Finding:
         return f"{self.kind}: {self.subject}: {self.words}"
 
 
-def verdict_of(findings: Iterable[Finding]) -> Verdict:
+def verdict_of(findings: Iterable[RehearsalFinding]) -> Verdict:
     """What all of them come to."""
     weights = {finding.weight for finding in findings}
     if weights & _REFUTES:

@@ -16,7 +16,7 @@ from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import Server
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.rehearsal.findings import Finding, Weight
+from ft_ops.rehearsal.findings import RehearsalFinding, Weight
 from ft_ops.rehearsal.known import Known, LiveSetting
 
 _NUMBERS_OF_OBJECTS: Final = (
@@ -99,16 +99,18 @@ def look_at_live(connection: Connection) -> Live:
     )
 
 
-def look_at_cluster(server: Server, superuser: str, database: str, known: Known) -> list[Finding]:
+def look_at_cluster(
+    server: Server, superuser: str, database: str, known: Known
+) -> list[RehearsalFinding]:
     """Everything that the catalog of a running copy says of an upgrade to what is ``known``."""
-    found: list[Finding] = []
+    found: list[RehearsalFinding] = []
     with connected(server.url(database, user=superuser), application="rehearsal") as connection:
         databases = connection.execute(statement("rehearsal/databases")).fetchall()
         found += _of_the_cluster(connection, known)
     for name, is_open in databases:
         if not is_open:
             found.append(
-                Finding(
+                RehearsalFinding(
                     "refuses",
                     "closed database",
                     name,
@@ -120,73 +122,77 @@ def look_at_cluster(server: Server, superuser: str, database: str, known: Known)
         with connected(url, application="rehearsal") as connection:
             prefix = "" if name == database else f"{name}: "
             found += (
-                Finding(f.weight, f.kind, prefix + f.subject, f.words)
+                RehearsalFinding(f.weight, f.kind, prefix + f.subject, f.words)
                 for f in _of_a_database(connection, known)
             )
     return found
 
 
-def look_after(connection: Connection, known: Known) -> Iterator[Finding]:
+def look_after(connection: Connection, known: Known) -> Iterator[RehearsalFinding]:
     """What is left to do in one database of the new version."""
     rows = connection.execute(statement("rehearsal/collations_changed")).fetchall()
     for index, why in rows:
-        yield Finding("work", "collation", index, f"{why}: REINDEX it before anybody relies on it")
+        yield RehearsalFinding(
+            "work", "collation", index, f"{why}: REINDEX it before anybody relies on it"
+        )
     if known.major >= _MD5_DEPRECATED_SINCE:
         for index, operators in connection.execute(statement("rehearsal/text_search_indexes")):
             words = f"its {operators} follow the database's collation from 18 on: REINDEX it"
-            yield Finding("work", "text search", index, words)
+            yield RehearsalFinding("work", "text search", index, words)
 
 
-def of_live(live: Live, known: Known) -> Iterator[Finding]:
+def of_live(live: Live, known: Known) -> Iterator[RehearsalFinding]:
     """What the live server would lose, or could not start with."""
     for name, kind, plugin in live.slots:
         if kind == "logical" and known.major >= _SLOTS_KEPT_SINCE <= known.old_major:
             words = f"of {plugin}: it is carried over if its reader has caught up"
-            yield Finding("work", "logical slot", name, words)
+            yield RehearsalFinding("work", "logical slot", name, words)
         elif kind == "logical":
             words = (
                 f"of {plugin}: it is lost. Stop what it reads, let it catch up, make it anew "
                 "before anybody writes"
             )
-            yield Finding("work", "logical slot", name, words)
+            yield RehearsalFinding("work", "logical slot", name, words)
         else:
             words = "it is lost: make it anew, and its standby from a new base backup"
-            yield Finding("work", "physical slot", name, words)
+            yield RehearsalFinding("work", "physical slot", name, words)
     for standby in live.standbys:
         words = "it can't follow an upgraded primary: make it anew, or rsync as the manual says"
-        yield Finding("work", "standby", standby, words)
+        yield RehearsalFinding("work", "standby", standby, words)
     for setting in live.settings:
         problem = known.problem_with(setting.name, setting.setting)
         if problem is not None:
-            yield Finding("work", "setting", setting.name, f"{problem}, or the server won't start")
+            yield RehearsalFinding(
+                "work", "setting", setting.name, f"{problem}, or the server won't start"
+            )
 
 
-def _of_the_cluster(connection: Connection, known: Known) -> Iterator[Finding]:
+def _of_the_cluster(connection: Connection, known: Known) -> Iterator[RehearsalFinding]:
     for gid, whose in connection.execute(statement("rehearsal/prepared")).fetchall():
         words = f"{whose}: COMMIT PREPARED or ROLLBACK PREPARED before the upgrade"
-        yield Finding("refuses", "prepared transaction", gid, words)
+        yield RehearsalFinding("refuses", "prepared transaction", gid, words)
     for name, location in connection.execute(statement("rehearsal/tablespaces")).fetchall():
         if location.startswith("/"):
             words = "the new version makes a folder of its own in it: see its rights and its room"
-            yield Finding("note", "tablespace", name, words)
+            yield RehearsalFinding("note", "tablespace", name, words)
         else:
             words = (
                 "it was made after the full backup, so its copy lies where pg_upgrade can't take "
                 "it from: take a full, and rehearse from that"
             )
-            yield Finding("unknown", "tablespace", name, words)
+            yield RehearsalFinding("unknown", "tablespace", name, words)
     for name, setting, whose in connection.execute(statement("rehearsal/kept_settings")).fetchall():
         problem = known.problem_with(name, setting)
         if problem is not None:
             words = f"set for {whose}: {problem}. pg_upgrade fails on it: RESET it there"
-            yield Finding("refuses", "setting", name, words)
+            yield RehearsalFinding("refuses", "setting", name, words)
     if known.major >= _MD5_DEPRECATED_SINCE:
         for role, _ in connection.execute(statement("rehearsal/md5_passwords")).fetchall():
             words = "its password is kept as MD5, which is deprecated: set it anew as SCRAM"
-            yield Finding("note", "password", role, words)
+            yield RehearsalFinding("note", "password", role, words)
 
 
-def _of_a_database(connection: Connection, known: Known) -> Iterator[Finding]:
+def _of_a_database(connection: Connection, known: Known) -> Iterator[RehearsalFinding]:
     yield from _by_type(
         connection,
         _NUMBERS_OF_OBJECTS,
@@ -201,26 +207,28 @@ def _of_a_database(connection: Connection, known: Known) -> Iterator[Finding]:
     yield from _by_type(connection, sorted(used - known.types), "removed type", words)
     for name, weight, kind, words in _KINDS:
         for subject, detail in connection.execute(statement(f"rehearsal/{name}")).fetchall():
-            yield Finding(weight, kind, subject, words.format(detail))
+            yield RehearsalFinding(weight, kind, subject, words.format(detail))
     for name, version in connection.execute(statement("rehearsal/extensions")).fetchall():
         offered = known.extensions.get(name)
         if offered is None:
             words = f"version {version} is installed, and the new version's programs lack it"
-            yield Finding("refuses", "extension", name, f"{words}: install it there, or drop it")
+            yield RehearsalFinding(
+                "refuses", "extension", name, f"{words}: install it there, or drop it"
+            )
         elif offered != version:
             words = f"{version} here, {offered} there: ALTER EXTENSION {name} UPDATE afterwards"
-            yield Finding("work", "extension", name, words)
+            yield RehearsalFinding("work", "extension", name, words)
 
 
 def _by_type(
     connection: Connection, types: Iterable[str], kind: str, words: str
-) -> Iterator[Finding]:
+) -> Iterator[RehearsalFinding]:
     asked = list(types)
     if not asked:
         return
     rows = connection.execute(statement("rehearsal/columns_of_types"), {"types": asked})
     for column, shown in rows.fetchall():
-        yield Finding("refuses", kind, column, words.format(shown))
+        yield RehearsalFinding("refuses", kind, column, words.format(shown))
 
 
 def size_of(connection: Connection) -> int:

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ft_ops.health import PRODUCT_QUERIES, Parameters, Percentiles, Plan, explain, measure_latency
+from ft_ops.health import (
+    PRODUCT_QUERIES,
+    Parameters,
+    Percentiles,
+    QueryPlan,
+    explain,
+    measure_latency,
+)
 from ft_ops.pg.connect import Connection
 
 TIMEOUT_MS: Final = 30_000
@@ -97,7 +104,7 @@ def change(before: Measured, after: Measured) -> Change:
     return "better" if _is_worse(after.blocks, before.blocks) else "other"
 
 
-def shape_of(plan: Plan) -> tuple[str, ...]:
+def shape_of(plan: QueryPlan) -> tuple[str, ...]:
     """The nodes of a plan in order, indented by their depth."""
     return tuple(f"{'  ' * depth}{node.words}" for depth, node in plan.root.with_depths())
 
@@ -108,5 +115,5 @@ def _is_worse(before: int | None, after: int | None) -> bool:
     return after > before * WORSE_FACTOR and after - before > WORSE_BLOCKS
 
 
-def _blocks(plan: Plan) -> int | None:
+def _blocks(plan: QueryPlan) -> int | None:
     return plan.root.hit_blocks + plan.root.read_blocks if plan.was_run else None

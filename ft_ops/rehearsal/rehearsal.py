@@ -37,8 +37,8 @@ from ft_ops.health import Parameters, sample_parameters
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.server import Server
-from ft_ops.rehearsal.certificate import Rehearsal, Seconds, Sizes, certificate
-from ft_ops.rehearsal.findings import Finding
+from ft_ops.rehearsal.certificate import Rehearsal, Seconds, SizeChange, certificate
+from ft_ops.rehearsal.findings import RehearsalFinding
 from ft_ops.rehearsal.known import (
     Known,
     KnownSetting,
@@ -71,7 +71,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RehearsalRules:
     """How it is done: ``bin_dir`` holds the new version's programs, None for the embedded ones."""
 
     bin_dir: Path | None
@@ -79,7 +79,9 @@ class Rules:
     timeout_seconds: float
 
 
-def rehearse_upgrade(work: Workplace, at: str, rules: Rules, log: Log) -> tuple[Rehearsal, str]:
+def rehearse_upgrade(
+    work: Workplace, at: str, rules: RehearsalRules, log: Log
+) -> tuple[Rehearsal, str]:
     """Rehearse on the copy at a point; returns what it came to, and the certificate's address.
 
     ``at`` is a backup's name, a moment, or empty for the newest. An OpsError, and no certificate,
@@ -95,7 +97,7 @@ def rehearse_upgrade(work: Workplace, at: str, rules: Rules, log: Log) -> tuple[
     return rehearsal, address
 
 
-def rehearse_on(copy: RestoredServer, live: Live, rules: Rules, log: Log) -> Rehearsal:
+def rehearse_on(copy: RestoredServer, live: Live, rules: RehearsalRules, log: Log) -> Rehearsal:
     """The same on a copy that runs; it is stopped, and its files are the new version's then."""
     old_major = copy.point.server_version // 10_000
     programs = new_programs(rules.bin_dir, old_major)
@@ -148,7 +150,7 @@ class _Seen:
     visitors: list[Parameters]
     measured: Mapping[str, Measured]
     bytes: int
-    findings: list[Finding]
+    findings: list[RehearsalFinding]
 
 
 def _known(places: _Places, old_major: int) -> Known:
@@ -163,7 +165,7 @@ def _known(places: _Places, old_major: int) -> Known:
     return known
 
 
-def _see(places: _Places, live: Live, known: Known, rules: Rules) -> _Seen:
+def _see(places: _Places, live: Live, known: Known, rules: RehearsalRules) -> _Seen:
     copy = places.copy
     findings = look_at_cluster(copy.server, places.superuser, places.database, known)
     with connected(copy.url, application="rehearsal", settings=_PATIENCE) as connection:
@@ -184,9 +186,9 @@ def _upgraded(
     upgrade: Upgrade,
     known: Known,
     before: _Seen,
-    findings: list[Finding],
+    findings: list[RehearsalFinding],
     live: Live,
-    rules: Rules,
+    rules: RehearsalRules,
     log: Log,
 ) -> Rehearsal:
     copy = places.copy
@@ -227,13 +229,15 @@ def _upgraded(
         findings,
         queries=changes(before.measured, first, after),
         seconds=Seconds(stop, seconds, start, analyze),
-        sizes=Sizes(before.bytes, bytes_after),
+        sizes=SizeChange(before.bytes, bytes_after),
         tables=examined.examined,
         rows=copy.point.rows + sum(found.rows for found in before.tables.values()),
     )
 
 
-def _replaced(rehearsal: Rehearsal, findings: list[Finding], **values: object) -> Rehearsal:
+def _replaced(
+    rehearsal: Rehearsal, findings: list[RehearsalFinding], **values: object
+) -> Rehearsal:
     return replace(rehearsal, findings=tuple(findings), **values)  # type: ignore[arg-type]
 
 
@@ -244,7 +248,7 @@ def _connected(url: str) -> Iterator[Connection]:
 
 
 def _measured(
-    url: str, visitors: list[Parameters], live: Live, known: Known, rules: Rules
+    url: str, visitors: list[Parameters], live: Live, known: Known, rules: RehearsalRules
 ) -> Mapping[str, Measured]:
     """With the live server's own settings of the planner, as far as the new version takes them."""
     if not visitors:
@@ -274,21 +278,25 @@ def _not_known_at_the_point(
     return {name: fingerprint for name, fingerprint in found.items() if name not in known}
 
 
-def _of_content(examined: Examined) -> Iterator[Finding]:
+def _of_content(examined: Examined) -> Iterator[RehearsalFinding]:
     for found in examined.findings:
-        yield Finding("differs", "rows", found.subject, f"{found.problem}, after the upgrade")
+        yield RehearsalFinding(
+            "differs", "rows", found.subject, f"{found.problem}, after the upgrade"
+        )
     for found in examined.undecided:
-        yield Finding("unknown", "rows", found.subject, found.problem)
+        yield RehearsalFinding("unknown", "rows", found.subject, found.problem)
 
 
-def _of_other_tables(before: _Seen, after: Mapping[str, TableFingerprint]) -> Iterator[Finding]:
+def _of_other_tables(
+    before: _Seen, after: Mapping[str, TableFingerprint]
+) -> Iterator[RehearsalFinding]:
     for name in sorted({*before.tables, *after}):
         if before.tables.get(name) != after.get(name):
             words = "its rows are not those before the upgrade"
-            yield Finding("differs", "rows", name, words)
+            yield RehearsalFinding("differs", "rows", name, words)
 
 
-def _of_what_is_beside(seen: _Seen, after: Beside) -> Iterator[Finding]:
+def _of_what_is_beside(seen: _Seen, after: Beside) -> Iterator[RehearsalFinding]:
     before = seen.beside
     left_out = tuple(
         f"index {finding.subject.partition('.')[2]} of "
@@ -298,19 +306,21 @@ def _of_what_is_beside(seen: _Seen, after: Beside) -> Iterator[Finding]:
     for name in sorted(before.schema.keys() | after.schema.keys()):
         if name in after.schema and before.schema.get(name) != after.schema[name]:
             words = "the new version describes it otherwise: see `ft-ops migrate drift` afterwards"
-            yield Finding("note", "definition", name, words)
+            yield RehearsalFinding("note", "definition", name, words)
         elif left_out and name.startswith(left_out):
             continue
         elif name not in after.schema and f"schema: {name}" not in after.unread:
-            yield Finding("differs", "definition", name, "it is missing after the upgrade")
+            yield RehearsalFinding("differs", "definition", name, "it is missing after the upgrade")
     for name, (at, *_) in before.sequences.items():
         found = after.sequences.get(name)
         if found is None or found[0] != at:
             words = f"it is at {found[0] if found else 'nothing'}, and was at {at}"
-            yield Finding("differs", "sequence", name, words)
+            yield RehearsalFinding("differs", "sequence", name, words)
     for name in sorted(before.roles.keys() | after.roles.keys()):
         if before.roles.get(name) != after.roles.get(name):
-            yield Finding("differs", "role", name, "it may do something else after the upgrade")
+            yield RehearsalFinding(
+                "differs", "role", name, "it may do something else after the upgrade"
+            )
 
 
 def _analyze(places: _Places) -> None:

@@ -13,8 +13,8 @@ from typing import Final
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.rehearsal.findings import Finding
-from ft_ops.rehearsal.programs import Ended, run_within
+from ft_ops.pg.within import Ended, run_within
+from ft_ops.rehearsal.findings import RehearsalFinding
 
 _REPORTS: Final = "pg_upgrade_output.d"
 _LISTED: Final = 100
@@ -63,11 +63,11 @@ class Upgrade:
             )
         pg.configure(self.new, settings)
 
-    def check(self) -> list[Finding]:
+    def check(self) -> list[RehearsalFinding]:
         """What pg_upgrade's own check refuses; empty where it agrees. The old server is stopped."""
         return list(self._refusals(self._pg_upgrade("--check")))
 
-    def run(self) -> tuple[float, list[Finding]]:
+    def run(self) -> tuple[float, list[RehearsalFinding]]:
         """Upgrade by hard links: the seconds that took, and what it failed on."""
         began = time.monotonic()
         done = self._pg_upgrade()
@@ -96,7 +96,7 @@ class Upgrade:
             command, self.folder, at=self._place, timeout_seconds=self.timeout_seconds
         )
 
-    def _refusals(self, done: Ended) -> Iterator[Finding]:
+    def _refusals(self, done: Ended) -> Iterator[RehearsalFinding]:
         if done.status == 0:
             return
         reports = list(self._reports())
@@ -109,7 +109,9 @@ class Upgrade:
                 "says nothing about the upgrade",
             )
         listed = [
-            Finding("refuses", path.stem.replace("_", " "), line.strip(), "pg_upgrade lists it")
+            RehearsalFinding(
+                "refuses", path.stem.replace("_", " "), line.strip(), "pg_upgrade lists it"
+            )
             for path, text in reports
             if path.suffix == ".txt"
             for line in text.splitlines()[:_LISTED]
@@ -118,7 +120,7 @@ class Upgrade:
         yield from listed
         logged = "\n".join(text for path, text in reports if path.suffix == ".log")
         words = _tail("\n".join([*_complaints(logged), *_complaints(done.said)]) or done.said)
-        yield Finding("refuses", "pg_upgrade", "the cluster", words)
+        yield RehearsalFinding("refuses", "pg_upgrade", "the cluster", words)
 
     def _reports(self) -> Iterator[tuple[Path, str]]:
         """What it wrote down, if nobody has led its files out of the folder meanwhile."""

@@ -81,6 +81,10 @@ def _once(
 ) -> RestorePlan:
     with live.transaction():
         live.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        # Every row is found by its key. The planner guesses at lists of ids and at rows of several
+        # tables, and would at times read whole tables for one family.
+        for way in ("enable_hashjoin", "enable_mergejoin"):
+            live.execute("SELECT set_config(%s, 'off', true)", (way,))
         side = Side.of(live)
         scope = scope_of(side.catalog, subject)
         ids = side.ids(scope)

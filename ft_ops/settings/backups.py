@@ -129,6 +129,16 @@ class BackupSettings(RoomSettings):
         "of an upgrade. The embedded ones of version 18 when unset.",
     )
 
+    staging_bucket: str | None = Field(
+        default=None,
+        description="The bucket that developers take masked dumps from: none of our own.",
+    )
+    staging_salt_file: Path | None = Field(
+        default=None,
+        description="A file of 32 random bytes or more. With it a value becomes the same in every "
+        "masked dump; it never leaves. Unset: a salt is made for each dump, and forgotten.",
+    )
+
     def require_backup_bucket(self) -> str:
         """The bucket of the backups, or an OpsError that says how to name one."""
         if self.backup_bucket is None:

@@ -17,13 +17,22 @@ from ft_ops.health import sample_parameters
 from ft_ops.pg.connect import connect
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.supervised import confinement
+from ft_ops.pg.within import run_within
+from ft_ops.rehearsal import Rehearsal, RehearsalRules
 from ft_ops.rehearsal.certificate import certificate, rehearsal_lines
 from ft_ops.rehearsal.known import Known, KnownSetting, LiveSetting
 from ft_ops.rehearsal.look import Live
 from ft_ops.rehearsal.measure import changes, measure
-from ft_ops.rehearsal.programs import new_programs, run_within
+from ft_ops.rehearsal.programs import new_programs
 from ft_ops.rehearsal.rehearsal import rehearse_on
-from tests.rehearsal.conftest import QUIET, RULES, Copy
+from tests.fixtures.copies import Copy
+
+QUIET = Live((), (), ())
+RULES = RehearsalRules(None, "ft_app", 300)
+
+
+def rehearse(copy: Copy, live: Live = QUIET) -> Rehearsal:
+    return rehearse_on(copy.restored(), live, RULES, lambda line: None)
 
 
 def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Copy) -> None:
@@ -55,7 +64,7 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         ),
     )
 
-    found = copy.rehearse(live)
+    found = rehearse(copy, live)
 
     assert found.verdict == "works", list(rehearsal_lines(found))
     assert found.seconds is not None
@@ -102,7 +111,7 @@ def test_every_obstacle_is_named_at_once(copy: Copy) -> None:
     copy.execute("CREATE TABLE also (callee regproc)", database="another")
     copy.execute("BEGIN; INSERT INTO two_phase VALUES (1); PREPARE TRANSACTION 'half done'")
 
-    found = copy.rehearse()
+    found = rehearse(copy)
 
     assert found.verdict == "refuted"
     assert {(f.kind, f.subject) for f in found.weighing("refuses")} >= {
@@ -126,7 +135,7 @@ def test_what_only_pg_upgrade_finds_is_told_in_its_words(copy: Copy) -> None:
         " AS '$libdir/plpgsql', 'plpgsql_validator'",
         "UPDATE pg_proc SET probin = '$libdir/vanished' WHERE proname = 'gone'",
     )
-    found = copy.rehearse()
+    found = rehearse(copy)
     assert found.verdict == "refuted"
     (listed, *_) = found.weighing("refuses")
     assert listed.kind == "loadable libraries"
@@ -195,7 +204,7 @@ def test_what_it_runs_writes_nowhere_else_and_ends_in_time(tmp_path: Path, place
 _REHEARSES = """
 import sys
 from pathlib import Path
-from ft_ops.rehearsal.programs import run_within
+from ft_ops.pg.within import run_within
 place = Path(sys.argv[1])
 run_within(
     ["/bin/sh", "-c", "setsid sleep 600 & echo $! > started; wait"],

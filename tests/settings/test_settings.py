@@ -67,6 +67,9 @@ FREE = {
     "pg_bin_dir",
     "rds_instance",
     "require_extensions",
+    "staging_bucket",
+    "staging_salt_file",
+    "upgrade_bin_dir",
     "wal_spool",
 }
 """Any text may be one of these; whether it is right shows where it is used."""

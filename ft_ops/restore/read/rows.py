@@ -114,5 +114,6 @@ def _load(
     ):
         for block in out:
             into.write(block)
+    live.execute(sql.SQL("CREATE INDEX ON {} ({})").format(copied.rows, listed(copied.table.key)))
     live.execute(sql.SQL("ANALYZE {}").format(copied.rows))
     return copied

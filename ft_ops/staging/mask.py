@@ -1,0 +1,229 @@
+"""Masks a copy in place, column by column, by its rules: on its own server, as its superuser."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from ft_ops.errors import Refused
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.schema import load_migrations
+from ft_ops.staging.rules import MaskedColumn, MaskingRules, Rule, problems, read_columns
+
+_KNOWN_ROLES: Final = ("ft_ops", "ft_app", "ft_readonly")
+_LEAST_CHARACTERS: Final = 8
+_DIGITS: Final = 24
+_SHORT: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the salt becomes in a digest: without it, nobody can try what a value may have been."""
+
+    inner: bytes
+    outer: bytes
+
+    @classmethod
+    def of(cls, salt: bytes) -> Keys:
+        return cls(
+            hashlib.sha256(b"inner" + salt).digest(), hashlib.sha256(b"outer" + salt).digest()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A table, how many rows of it were masked, and in which columns."""
+
+    table: str
+    rows: int
+    columns: tuple[str, ...]
+
+
+def refuse_unruled(connection: Connection, rules: MaskingRules) -> list[MaskedColumn]:
+    """Every column of the copy; Refused where the rules don't say what becomes of one."""
+    columns = read_columns(connection, rules.schemas)
+    found = list(problems(rules, columns))
+    if found:
+        raise Refused(
+            "a masked copy",
+            cause="; ".join(found),
+            next_step="write a rule for each into sql/staging/rules.toml",
+        )
+    return columns
+
+
+def personal_texts(
+    connection: Connection, rules: MaskingRules, columns: Sequence[MaskedColumn]
+) -> dict[str, str]:
+    """Some of what must not be in the dump, each with its column: to be looked for there."""
+    found: dict[str, str] = {}
+    for column, rule in _ruled(rules, columns):
+        if rule.kind in {"checked", "constant"}:
+            continue
+        name = "staging/texts_of_json" if rule.kind == "json" else "staging/texts_of"
+        identifier = sql.Identifier(column.name)
+        value = sql.SQL("unnest(c.{})::text" if column.is_array else "c.{}::text")
+        query = statement(name).format(
+            column=identifier, table=_identifier(column.table_name), value=value.format(identifier)
+        )
+        kept = {*rule.words, *rule.keys}
+        for (text,) in connection.execute(query):
+            if text is not None and text not in kept and _can_be_found(text):
+                found[text] = str(column)
+    return found
+
+
+def mask(
+    connection: Connection,
+    rules: MaskingRules,
+    columns: Sequence[MaskedColumn],
+    keys: Keys,
+    log: Callable[[str], None],
+) -> list[Masked]:
+    """Mask every ruled column. Tables without rows are emptied first: holds would refuse the rest.
+
+    ``connection`` is the superuser's of a copy that nobody else uses.
+    """
+    connection.execute("SET session_replication_role = replica")
+    connection.execute("SET statement_timeout = 0")
+    for name in ("create_digest", "create_filler", "create_json"):
+        connection.execute(statement(f"staging/{name}"))
+    _empty(connection, rules)
+    masked = []
+    by_table: dict[str, list[tuple[MaskedColumn, Rule]]] = {}
+    for column, rule in _ruled(rules, columns):
+        by_table.setdefault(column.table_name, []).append((column, rule))
+    for table, ruled in by_table.items():
+        changed = [(column, rule) for column, rule in ruled if rule.kind != "checked"]
+        if changed:
+            rows = _update(connection, table, changed, keys)
+            masked.append(Masked(table, rows, tuple(column.name for column, _ in changed)))
+            log(f"{table}: {rows:,} rows masked")
+    _write_migrations(connection, rules)
+    _rename_roles(connection, keys)
+    # Triggers that always fire have noted the changes.
+    _empty(connection, rules)
+    return masked
+
+
+def _ruled(
+    rules: MaskingRules, columns: Sequence[MaskedColumn]
+) -> Iterator[tuple[MaskedColumn, Rule]]:
+    for column in columns:
+        rule = (rules.of(column.table_name) or {}).get(column.name)
+        if rule is not None and column.needs_a_rule:
+            yield column, rule
+
+
+def _empty(connection: Connection, rules: MaskingRules) -> None:
+    query = statement("staging/tables_of")
+    tables = connection.execute(query, {"schemas": list(rules.schemas_without_rows)}).fetchall()
+    if tables:
+        listed = sql.SQL(", ").join(sql.Identifier(schema, name) for schema, name in tables)
+        connection.execute(sql.SQL("TRUNCATE {}").format(listed))
+
+
+def _update(
+    connection: Connection, table: str, ruled: Sequence[tuple[MaskedColumn, Rule]], keys: Keys
+) -> int:
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(column.name), _masked(column, rule))
+        for column, rule in ruled
+    )
+    query = sql.SQL("UPDATE {} AS c SET {}").format(_identifier(table), assignments)
+    return connection.execute(query, {"inner": keys.inner, "outer": keys.outer}).rowcount
+
+
+def _masked(column: MaskedColumn, rule: Rule) -> sql.Composable:
+    value = sql.Identifier("c", column.name)
+    if rule.kind == "empty":
+        return sql.SQL("NULL")
+    if not column.is_array:
+        return _expression(rule, column, value)
+    # An empty array stays one: it has no dimensions, and array_agg would make it NULL.
+    return sql.SQL(
+        "CASE WHEN cardinality({value}) = 0 THEN {value} ELSE (SELECT array_agg({masked} ORDER BY"
+        " e.n) FROM unnest({value}) WITH ORDINALITY AS e (v, n)) END"
+    ).format(value=value, masked=_expression(rule, column, sql.SQL("e.v")))
+
+
+def _expression(rule: Rule, column: MaskedColumn, value: sql.Composable) -> sql.Composable:
+    if rule.kind == "json":
+        return sql.SQL("pg_temp.ft_json({}::jsonb, {}, %(inner)s, %(outer)s)::{}").format(
+            value, sql.Literal(list(rule.keys)), sql.Identifier(column.type)
+        )
+    if rule.kind == "text":
+        return sql.SQL("pg_temp.ft_filler({}::text, %(inner)s, %(outer)s)").format(value)
+    if rule.kind == "constant":
+        return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(
+            value, sql.Literal(rule.value)
+        )
+    if rule.kind == "address":
+        digest = _digest("address", value, 2)
+        return sql.SQL("('192.0.2.' || ('x' || {})::bit(8)::integer)::inet").format(digest)
+    if rule.kind == "vocabulary":
+        length = column.length
+        digits = _DIGITS if length is None else min(_DIGITS, length)
+        return sql.SQL("CASE WHEN {} = ANY ({}) THEN {} ELSE {} END").format(
+            value, sql.Literal(list(rule.words)), value, _digest("word", value, digits)
+        )
+    before, digits, after = _FORMS[rule.kind]
+    return sql.SQL("{} || {} || {}").format(
+        sql.Literal(before), _digest(rule.kind, value, digits), sql.Literal(after)
+    )
+
+
+_FORMS: Final[Mapping[str, tuple[str, int, str]]] = {
+    "word": ("m", _DIGITS, ""),
+    "name": ("Name ", _SHORT, ""),
+    "email": ("", _DIGITS, "@example.invalid"),
+    "url": ("https://masked.invalid/", _DIGITS, ""),
+}
+
+
+def _digest(kind: str, value: sql.Composable, digits: int) -> sql.Composable:
+    return sql.SQL("left(pg_temp.ft_digest({}, {}::text, %(inner)s, %(outer)s), {})").format(
+        sql.Literal(kind), value, sql.Literal(digits)
+    )
+
+
+def _write_migrations(connection: Connection, rules: MaskingRules) -> None:
+    """Nothing of the ledger's own text or bytes stays."""
+    table = _identifier(rules.migrations)
+    known = {migration.version: migration for migration in load_migrations()}
+    connection.execute(
+        sql.SQL("DELETE FROM {} WHERE version <> ALL (%s)").format(table), (list(known),)
+    )
+    for migration in known.values():
+        connection.execute(
+            sql.SQL("UPDATE {} SET description = %s, checksum = %s WHERE version = %s").format(
+                table
+            ),
+            (migration.description, migration.checksum, migration.version),
+        )
+
+
+def _rename_roles(connection: Connection, keys: Keys) -> None:
+    """A grant names roles, and a role may be called like a person."""
+    query = statement("staging/other_roles")
+    for (role,) in connection.execute(query, {"known": list(_KNOWN_ROLES)}).fetchall():
+        digest = hashlib.sha256(keys.outer + keys.inner + role.encode()).hexdigest()
+        connection.execute(
+            sql.SQL("ALTER ROLE {} RENAME TO {}").format(
+                sql.Identifier(role), sql.Identifier(f"role_{digest[:_SHORT]}")
+            )
+        )
+
+
+def _can_be_found(text: str) -> bool:
+    """Whether it is long enough to be no accident, and is written in a dump as it is."""
+    return len(text) >= _LEAST_CHARACTERS and text.isprintable() and "\\" not in text
+
+
+def _identifier(table: str) -> sql.Identifier:
+    return sql.Identifier(*table.split(".", 1))

@@ -1,0 +1,160 @@
+-- name: columns
+-- Every column of every table that a dump has rows of (of a materialized view it has none), with the base type of what it holds: a domain's, an
+-- array's elements'. A partition is its table's. Catalog reads only.
+WITH RECURSIVE base AS (
+    SELECT oid AS type, oid AS base, false AS is_array FROM pg_type
+    UNION
+    SELECT
+        b.type,
+        CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+        b.is_array OR t.typtype <> 'd'
+    FROM base AS b
+    JOIN pg_type AS t ON t.oid = b.base
+    WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)
+)
+
+SELECT
+    format('%%s.%%s', n.nspname, c.relname) AS table_name,
+    a.attname::text AS name,
+    t.typname::text AS type,
+    t.typtype::text AS typtype,
+    b.is_array,
+    a.attnotnull AS not_null,
+    a.attgenerated <> '' AS is_generated,
+    CASE WHEN a.atttypmod > 4 AND t.typname = 'varchar' THEN a.atttypmod - 4 END AS length,
+    EXISTS (
+        SELECT FROM pg_constraint AS k
+        WHERE k.conrelid = c.oid
+          AND k.contype = 'c'
+          AND k.convalidated
+          AND k.conkey = ARRAY[a.attnum]
+          AND pg_get_constraintdef(k.oid) ~ '^CHECK \(\(+[^()]*\)?(::text)? = ANY \(+ARRAY\['
+    ) AS is_checked
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN base AS b ON b.type = a.atttypid
+JOIN pg_type AS t
+    ON t.oid = b.base AND t.typtype <> 'd' AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
+WHERE c.relkind IN ('r', 'p', 'f')
+  AND NOT c.relispartition
+  AND n.nspname = ANY (%(schemas)s::text[])
+ORDER BY n.nspname, c.relname, a.attnum;
+
+-- name: tables_of
+-- The tables of some schemas, partitions by their parents.
+SELECT n.nspname::text, c.relname::text
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY (%(schemas)s::text[])
+  AND c.relkind IN ('r', 'p')
+  AND NOT c.relispartition
+ORDER BY 1, 2;
+
+-- name: other_roles
+-- Roles that somebody has made besides the operations' own.
+SELECT rolname::text
+FROM pg_roles
+WHERE rolname <> ALL (%(known)s::text[])
+  AND rolname !~ '^pg_'
+  AND oid <> 10
+ORDER BY rolname;
+
+-- name: create_digest
+-- A keyed digest of a text: without the two keys nobody can tell what it was, nor try guesses. This
+-- session's alone.
+CREATE FUNCTION pg_temp.ft_digest(kind text, value text, inner_key bytea, outer_key bytea)
+RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$
+SELECT encode(
+    sha256(outer_key || sha256(inner_key || convert_to(kind || chr(31) || value, 'UTF8'))), 'hex'
+)
+$$;
+
+-- name: create_filler
+-- As many characters as a text has. This session's alone.
+CREATE FUNCTION pg_temp.ft_filler(value text, inner_key bytea, outer_key bytea)
+RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$
+SELECT left(
+    repeat(
+        left(pg_temp.ft_digest('text', value, inner_key, outer_key), 7) || ' ',
+        char_length(value) / 8 + 1
+    ),
+    char_length(value)
+)
+$$;
+
+-- name: create_json
+-- JSON of the same form, with other strings, numbers and keys. This session's alone.
+CREATE FUNCTION pg_temp.ft_json(value jsonb, kept text[], inner_key bytea, outer_key bytea)
+RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+    CASE jsonb_typeof(value)
+        WHEN 'object' THEN
+            RETURN coalesce(
+                (
+                    SELECT jsonb_object_agg(
+                        CASE
+                            WHEN e.key = ANY (kept) THEN e.key
+                            ELSE 'k' || left(
+                                pg_temp.ft_digest('key', e.key, inner_key, outer_key), 24
+                            )
+                        END,
+                        pg_temp.ft_json(e.value, kept, inner_key, outer_key)
+                    )
+                    FROM jsonb_each(value) AS e
+                ),
+                '{}'
+            );
+        WHEN 'array' THEN
+            RETURN coalesce(
+                (
+                    SELECT jsonb_agg(pg_temp.ft_json(e.v, kept, inner_key, outer_key) ORDER BY e.n)
+                    FROM jsonb_array_elements(value) WITH ORDINALITY AS e (v, n)
+                ),
+                '[]'
+            );
+        WHEN 'string' THEN
+            RETURN to_jsonb(
+                'm' || left(pg_temp.ft_digest('word', value #>> '{}', inner_key, outer_key), 24)
+            );
+        WHEN 'number' THEN
+            RETURN to_jsonb(
+                ('x' || left(pg_temp.ft_digest('number', value #>> '{}', inner_key, outer_key), 4))
+                ::bit(16)::integer
+            );
+        ELSE RETURN value;
+    END CASE;
+END
+$$;
+
+-- name: texts_of_json
+-- The strings and keys of some documents.
+WITH RECURSIVE parts AS (
+    SELECT {column}::jsonb AS part FROM {table} WHERE {column} IS NOT NULL LIMIT 200
+), walked AS (
+    SELECT p.part FROM parts AS p
+    UNION ALL
+    SELECT inner_part.part
+    FROM walked AS w
+    CROSS JOIN LATERAL (
+        SELECT e.value AS part FROM jsonb_each(
+            CASE WHEN jsonb_typeof(w.part) = 'object' THEN w.part ELSE '{{}}' END
+        ) AS e
+        UNION ALL
+        SELECT to_jsonb(e.key) FROM jsonb_each(
+            CASE WHEN jsonb_typeof(w.part) = 'object' THEN w.part ELSE '{{}}' END
+        ) AS e
+        UNION ALL
+        SELECT e.value FROM jsonb_array_elements(
+            CASE WHEN jsonb_typeof(w.part) = 'array' THEN w.part ELSE '[]' END
+        ) AS e
+    ) AS inner_part
+)
+
+SELECT DISTINCT part #>> '{{}}' FROM walked WHERE jsonb_typeof(part) = 'string' LIMIT 100;
+
+-- name: texts_of
+-- Some values of a column.
+SELECT DISTINCT v.value
+FROM (SELECT {value} AS value FROM {table} AS c WHERE {column} IS NOT NULL LIMIT 2000) AS v
+LIMIT 100;

@@ -1,0 +1,264 @@
+"""A masked dump: nobody's words are in its bytes, and everything that refers still does."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+import psycopg
+import pytest
+
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg import server as pg
+from ft_ops.pg.connect import Connection
+from ft_ops.settings import Settings
+from ft_ops.staging.rules import (
+    MaskedColumn,
+    MaskingRules,
+    load_rules,
+    problems,
+    read_columns,
+    rules_of,
+)
+from ft_ops.staging.staging import MaskedDump, dump_lines, into_bucket, into_file, mask_on
+from tests.fixtures.copies import DATABASE, Copy
+
+SALT = b"0123456789abcdef0123456789abcdef"
+
+
+def mask(copy: Copy, target: Path, rules: MaskingRules | None = None) -> MaskedDump:
+    return mask_on(
+        copy.restored(), rules or load_rules(), SALT, into_file(target), lambda line: None, 300
+    )
+
+
+def columns_of(connection: Connection) -> list[MaskedColumn]:
+    return read_columns(connection, load_rules().schemas)
+
+
+def test_every_column_of_text_json_or_bytes_has_a_rule(connection: Connection) -> None:
+    assert list(problems(load_rules(), columns_of(connection))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("ALTER TABLE users ADD nickname text", "public.users.nickname (text) has no rule"),
+        ("ALTER TABLE users ADD faces text[][]", "public.users.faces (text) has no rule"),
+        ("ALTER TABLE users ADD face bytea", "public.users.face (bytea) has no rule"),
+        ("ALTER TABLE users ADD words tsvector", "public.users.words (tsvector) has no rule"),
+        (
+            "CREATE DOMAIN phone AS text; ALTER TABLE users ADD phones phone[]",
+            "public.users.phones (text) has no rule",
+        ),
+        ("CREATE TABLE notes (note varchar(9))", "public.notes.note (varchar) has no rule"),
+        (
+            "ALTER TABLE content_links DROP CONSTRAINT content_links_link_type_check",
+            "public.content_links.link_type: no validated CHECK",
+        ),
+        (
+            "ALTER TABLE family_invites ALTER email TYPE varchar(20)",
+            "public.family_invites.email: email has 40 characters, and 20 are allowed",
+        ),
+    ],
+)
+def test_a_column_without_a_fitting_rule_is_named(
+    connection: Connection, change: str, named: str
+) -> None:
+    connection.execute(change)
+    (said,) = problems(load_rules(), columns_of(connection))
+    assert said.startswith(named)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "ALTER TABLE users ADD born date",
+        "CREATE TYPE mood AS ENUM ('good'); ALTER TABLE users ADD moods mood[]",
+        "ALTER TABLE users ADD shouted text GENERATED ALWAYS AS (upper(email)) STORED",
+        "CREATE TABLE ops.diary (entry text)",
+        "CREATE SCHEMA elsewhere CREATE TABLE diary (entry text)",
+        "CREATE MATERIALIZED VIEW mails AS SELECT email FROM users",
+    ],
+)
+def test_what_holds_nobodys_words_or_is_left_out_needs_no_rule(
+    connection: Connection, harmless: str
+) -> None:
+    connection.execute(harmless)
+    assert list(problems(load_rules(), columns_of(connection))) == []
+
+
+def plant(copy: Copy, marker: str) -> None:
+    """A different string with the marker in every column that can hold one, and beside columns."""
+    copy.execute(
+        "INSERT INTO audit_log (user_id, action, table_name, old_values, new_values, ip_address,"
+        " user_agent) SELECT id, 'a', 'b', '{}', '{}', '10.1.2.3', 'c' FROM users",
+        "INSERT INTO family_invites (family_id, email, invited_by, invite_code, expires_at)"
+        " SELECT id, owner_id::text, owner_id, id::text, now() FROM families",
+        "INSERT INTO content_links (source_segment_id, target_segment_id, link_type, created_by)"
+        " SELECT min(id::text)::uuid, max(id::text)::uuid, 'reply', (SELECT owner_id FROM families"
+        " LIMIT 1) FROM content_segment_keys",
+        "UPDATE content_segments SET photo_urls = '{a,b}' WHERE content_type = 'photo'",
+    )
+    value = f"'{marker}' || md5(random()::text)"
+    document = (
+        f"jsonb_build_object({value}, jsonb_build_array({value}, jsonb_build_object('k', {value})),"
+        f" 'n', 4915112345678)"
+    )
+    with psycopg.connect(copy.server.url(DATABASE), autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        rules = load_rules()
+        for column in read_columns(connection, rules.schemas):
+            rule = (rules.of(column.table_name) or {}).get(column.name)
+            if rule is None or rule.kind in {"checked", "address"}:
+                continue
+            planted = document if rule.kind == "json" else value
+            if column.is_array:
+                planted = f"ARRAY[{value}, {value}]"
+            if column.length is not None and column.length < 40:
+                planted = f"left('{marker}', {column.length})"
+            connection.execute(
+                f"UPDATE {column.table_name} SET {column.name} = {planted}"
+                + (f" WHERE {column.name} IS NOT NULL" if column.is_array else "")
+            )
+    copy.execute(
+        f"UPDATE _sqlx_migrations SET description = '{marker}' WHERE version = 1",
+        f"UPDATE _sqlx_migrations SET checksum = '{marker}'::bytea WHERE version = 2",
+        f"COMMENT ON TABLE users IS '{marker} founded it'",
+        f'CREATE ROLE "{marker}" LOGIN',
+        f'GRANT SELECT ON users TO "{marker}"',
+        f"CREATE SCHEMA aside CREATE TABLE notes AS SELECT '{marker}'::text AS note",
+        f"SELECT lo_from_bytea(0, '{marker}'::bytea)",
+        "CREATE MATERIALIZED VIEW mails AS SELECT email FROM users",
+        f"INSERT INTO ops.erased_rows (table_name, key) VALUES ('{marker}', '{marker}')",
+        "ALTER TABLE ops.legal_holds DISABLE TRIGGER USER",
+        f"INSERT INTO ops.legal_holds (family_id, reason, placed_by)"
+        f" SELECT id, '{marker}', '{marker}' FROM families LIMIT 1",
+        "ALTER TABLE ops.legal_holds ENABLE TRIGGER USER",
+    )
+
+
+def read(copy: Copy, dump: Path) -> bytes:
+    """The whole dump as SQL."""
+    done = subprocess.run(
+        [copy.server.bin_dir / "pg_restore", "--file=-", dump], capture_output=True, check=True
+    )
+    return done.stdout
+
+
+def test_planted_strings_are_nowhere_in_the_dump_and_it_can_be_restored(
+    copy: Copy, place: Path
+) -> None:
+    marker = f"Ada{token_hex(4)}"
+    plant(copy, marker)
+    copy.execute("UPDATE family_invites SET email = (SELECT email FROM users LIMIT 1)")
+    counts = list(rows_of(copy, DATABASE))
+    ids = keys_of(copy, DATABASE)
+    dump = place / "masked.dump"
+
+    found = mask(copy, dump)
+
+    assert found.looked_for > 100
+    assert found.bytes == dump.stat().st_size
+    assert dump.stat().st_mode & 0o077 == 0
+    text = read(copy, dump)
+    assert marker.encode() not in text
+    assert marker.lower().encode() not in text.lower()
+    assert b"10.1.2.3" not in text
+    assert b"4915112345678" not in text
+    assert SALT not in text
+    assert b"@example.invalid" in text
+
+    copy.execute("CREATE DATABASE staging")
+    restored = pg.run_program(
+        copy.server,
+        "pg_restore",
+        [
+            "--exit-on-error",
+            f"--dbname={copy.server.url('staging')}",
+            str(copy.folder / "masked/masked.dump"),
+        ],
+    )
+    # The schema public and plpgsql are in every new database.
+    assert restored.returncode == 0, restored.stderr
+    assert list(rows_of(copy, "staging")) == counts
+    assert keys_of(copy, "staging") == ids
+    with psycopg.connect(copy.server.url("staging")) as connection:
+        same = connection.execute(
+            "SELECT count(*) FROM family_invites AS i JOIN users AS u USING (email)"
+        ).fetchone()
+        assert same == (counts_of(counts, "family_invites"),)
+        empty = connection.execute("SELECT count(*) FROM ops.legal_holds").fetchone()
+        assert empty == (0,)
+    assert not any(marker in line for line in dump_lines(found))
+
+
+def test_a_rule_that_keeps_somebodys_words_is_found_in_the_dumps_bytes(
+    copy: Copy, place: Path
+) -> None:
+    """The rules are one thing, what was handed out another."""
+    copy.execute("UPDATE families SET description = 'The Lovelaces of Ockham Park'")
+    rules = load_rules()
+    # Said to be a vocabulary, and every word of it is one that is kept.
+    lax = replace(
+        rules,
+        tables={
+            **rules.tables,
+            "public.memory_books": {
+                **rules.tables["public.memory_books"],
+                "title": rules_of(
+                    {
+                        "tables": {
+                            "t": {
+                                "c": {"kind": "constant", "value": "The Lovelaces of Ockham Park"}
+                            }
+                        },
+                        "schemas_without_rows": [],
+                        "migrations": "",
+                    }
+                ).tables["t"]["c"],
+            },
+        },
+    )
+    with pytest.raises(Refused, match=r"1 texts of public\.families\.description are in it"):
+        mask(copy, place / "masked.dump", lax)
+    assert not (place / "masked.dump").exists()
+
+
+def test_a_dump_is_never_written_over_another_nor_into_a_bucket_of_our_own(
+    place: Path,
+) -> None:
+    (place / "there").touch()
+    with pytest.raises(Refused, match="it exists"):
+        into_file(place / "there")
+    settings = Settings(staging_bucket="backups", backup_bucket="backups")
+    from datetime import UTC, datetime
+
+    with pytest.raises(Refused, match="which nobody who develops may read"):
+        into_bucket(settings, datetime.now(UTC))
+    with pytest.raises(OpsError, match="FT_STAGING_BUCKET: it is not set"):
+        into_bucket(Settings(), datetime.now(UTC))
+
+
+def rows_of(copy: Copy, database: str) -> Iterator[tuple[str, int]]:
+    with psycopg.connect(copy.server.url(database)) as connection:
+        for table in load_rules().tables:
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+            assert row is not None
+            yield table, row[0]
+
+
+def keys_of(copy: Copy, database: str) -> Sequence[object]:
+    """What refers to what: ids alone."""
+    with psycopg.connect(copy.server.url(database)) as connection:
+        return connection.execute(
+            "SELECT id, thread_id, user_id, created_at, char_length(text_content)"
+            " FROM content_segments ORDER BY id"
+        ).fetchall()
+
+
+def counts_of(counts: Sequence[tuple[str, int]], table: str) -> int:
+    return dict(counts)[f"public.{table}"]
