@@ -56,12 +56,14 @@ class Walls:
     """What a program is kept within: it writes below ``folders`` only, as ``user`` (uid, gid).
 
     Without ``network`` it connects to nobody, by whatever kind of socket, and can signal nobody but
-    its own children; others may connect to it.
+    its own children; others may connect to it. With ``own_servers`` it may connect by sockets that
+    are files, as pg_upgrade does with the servers that it starts, and still by no other kind.
     """
 
     folders: tuple[Path, ...]
     network: bool = True
     user: tuple[int, int] | None = None
+    own_servers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def supervised(
     if walls is not None:
         arguments += [f"--write={folder}" for folder in walls.folders]
         arguments += [] if walls.network else ["--no-network"]
+        arguments += ["--own-servers"] if walls.own_servers else []
         if walls.user is not None:
             arguments.append("--user={}:{}".format(*walls.user))
     return [sys.executable, "-I", "-S", __file__, *arguments, "--", *command]
@@ -205,6 +208,7 @@ def _run(
     user: str | None,
     *,
     network: bool,
+    own_servers: bool,
     on_death: str,
     supervisor: int,
 ) -> NoReturn:
@@ -217,7 +221,7 @@ def _run(
             os.setuid(uid)
         if folders:
             _confine(folders, network=network)
-        if not network:
+        if not network and not own_servers:
             _connect_to_nobody()
         # It is cleared when the user changes, so it comes after that.
         _prctl(_SET_DEATH_SIGNAL, signal.SIGQUIT if on_death == "quit" else signal.SIGKILL)
@@ -300,6 +304,7 @@ def _main(arguments: Sequence[str]) -> NoReturn:
             folders,
             given.get("user"),
             network="no-network" not in given,
+            own_servers="own-servers" in given,
             on_death=given["on-death"],
             supervisor=me,
         )

@@ -29,10 +29,11 @@ def run_within(
 ) -> Ended:
     """Run a program in the folder ``at``, so that it can write below ``folder`` only.
 
-    What it starts ends with it, and with us: servers too. An OpsError when it takes too long.
+    It reaches servers by sockets that are files, and no network. What it starts ends with it, and with us: servers too. An OpsError when it takes too long.
     """
     user = pg.server_user()
-    walls = Walls((folder,), network=False, user=(user.pw_uid, user.pw_gid) if user else None)
+    identity = (user.pw_uid, user.pw_gid) if user else None
+    walls = Walls((folder,), network=False, user=identity, own_servers=True)
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             supervised(list(map(str, command)), walls=walls),

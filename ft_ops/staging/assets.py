@@ -5,6 +5,7 @@ from pydantic import Field
 
 from ft_ops.backups import open_workplace
 from ft_ops.clock import utc_now
+from ft_ops.format import human_bytes
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
@@ -46,7 +47,7 @@ def masked_copy(
     return dg.MaterializeResult(
         metadata={
             "dump": found.address,
-            "bytes": found.bytes,
+            "bytes": human_bytes(found.bytes),
             "point": f"{found.point} ({found.source})",
             "masked": table(
                 ["table", "rows", "columns"],

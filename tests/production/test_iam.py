@@ -109,8 +109,8 @@ def assert_exact(guarded: Gateway, world: World, role: str) -> None:
 
 
 def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
-    # The restores use it through the backups.
-    rooms = {"restore"}
+    # The rooms of copies use it through the backups.
+    rooms = {"restore", "rehearsal"}
     rooms |= {p.parent.name for p in PACKAGE.glob("*/*.py") if "ft_ops.s3" in p.read_text()}
     groups = {spec.key: spec.group_name for spec in defs.resolve_all_asset_specs()}
     jobs = set()
