@@ -29,7 +29,8 @@ def run_within(
 ) -> Ended:
     """Run a program in the folder ``at``, so that it can write below ``folder`` only.
 
-    It reaches servers by sockets that are files, and no network. What it starts ends with it, and with us: servers too. An OpsError when it takes too long.
+    It reaches servers by sockets that are files, and no network. What it starts ends with it, and
+    with us: servers too. An OpsError when it takes too long.
     """
     user = pg.server_user()
     identity = (user.pw_uid, user.pw_gid) if user else None

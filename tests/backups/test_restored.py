@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,7 +15,9 @@ from ft_ops.backups.restored import plan_for, restored_copy
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import connect
 from ft_ops.pg.locks import only_one
+from ft_ops.rehearsal import RehearsalRules, rehearsal_lines, rehearse_upgrade
 from ft_ops.settings import load_settings
+from ft_ops.staging import into_file, mask_copy
 from tests.backups.world import Standing
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -115,3 +118,30 @@ def test_no_copy_is_restored_beside_a_drill(standing: Standing) -> None:
         restored_copy(work, "", lambda line: None),
     ):
         pass
+
+
+@pytest.mark.chaos
+def test_a_backup_is_upgraded_to_the_next_version_and_has_its_certificate(
+    standing: Standing,
+) -> None:
+    standing.believe()
+    world = standing.world
+    work = Workplace(world.connection, world.provider, world.bucket, load_settings())
+    name = standing.full.point.name
+    rules = RehearsalRules(None, "ft_app", 600)
+    found, address = rehearse_upgrade(work, name, rules, lambda line: None)
+    assert found.verdict == "works", list(rehearsal_lines(found))
+    assert f"rehearsals/{name}/" in address
+    assert found.seconds is not None
+    assert found.seconds.down < 120
+
+
+@pytest.mark.chaos
+def test_a_backup_is_masked(standing: Standing, tmp_path: Path) -> None:
+    standing.believe()
+    world = standing.world
+    work = Workplace(world.connection, world.provider, world.bucket, load_settings())
+    target = tmp_path / "masked.dump"
+    found = mask_copy(work, standing.full.point.name, into_file(target), lambda line: None)
+    assert found.looked_for > 100
+    assert target.stat().st_size == found.bytes
