@@ -62,6 +62,8 @@ def personal_texts(
 ) -> dict[str, str]:
     """Some of what must not be in the dump, each with its column: to be looked for there."""
     found: dict[str, str] = {}
+    # The dump's own words: each table's rows follow a line with its name and its columns'.
+    heads = "\n".join(f"{column.table_name} {column.name}" for column in columns)
     for column, rule in _ruled(rules, columns):
         if rule.kind in {"checked", "constant"}:
             continue
@@ -73,7 +75,7 @@ def personal_texts(
         )
         kept = {*rule.words, *rule.keys}
         for (text,) in connection.execute(query):
-            if text is not None and text not in kept and _can_be_found(text):
+            if text and text not in kept and text not in heads and _can_be_found(text):
                 found[text] = str(column)
     return found
 
