@@ -8,6 +8,7 @@ module "policies" {
   archive_prefix   = var.archive_prefix
   backup_bucket    = var.backup_bucket
   backup_prefix    = var.backup_prefix
+  staging_bucket   = var.staging_bucket
   inventory_bucket = var.inventory_bucket
   inventory_prefix = var.inventory_prefix
   replica_bucket   = var.archive_replica_bucket

@@ -20,6 +20,12 @@ variable "backup_prefix" {
   default     = "barman"
 }
 
+variable "staging_bucket" {
+  description = "FT_STAGING_BUCKET; empty where mask_copy hands out nothing."
+  type        = string
+  default     = ""
+}
+
 variable "inventory_bucket" {
   description = "The bucket of FT_MEDIA_INVENTORY; empty where recompute_storage reads none."
   type        = string

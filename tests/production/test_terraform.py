@@ -35,6 +35,7 @@ NAMES = {
     "BACKUP_BUCKET": "familytales-backups",
     "BACKUP_PREFIX": "barman",
     "INVENTORY_BUCKET": "familytales-inventories",
+    "STAGING_BUCKET": "familytales-masked",
     "INVENTORY_PREFIX": "media",
     "REPLICA_BUCKET": "familytales-archive-second",
     "DR_REGION": "eu-west-1",

@@ -13,6 +13,7 @@ locals {
   own = {
     for job, text in merge(local.plain, var.rds_instance == "" ? {} : local.rds) : job => text
     if !(strcontains(text, "INVENTORY_BUCKET") && var.inventory_bucket == "")
+    && !(strcontains(text, "STAGING_BUCKET") && var.staging_bucket == "")
     && !(strcontains(text, "REPLICA_BUCKET") && var.replica_bucket == "")
   }
   writes = { for job, text in local.own : job => strcontains(text, "\"s3:PutObject\"") }
@@ -41,7 +42,8 @@ locals {
   step_4 = { for key, text in local.step_3 : key => replace(text, "BACKUP_PREFIX", var.backup_prefix) }
   step_5 = { for key, text in local.step_4 : key => replace(text, "INVENTORY_BUCKET", var.inventory_bucket) }
   step_6 = { for key, text in local.step_5 : key => replace(text, "INVENTORY_PREFIX", var.inventory_prefix) }
-  step_r = { for key, text in local.step_6 : key => replace(text, "REPLICA_BUCKET", var.replica_bucket) }
+  step_s = { for key, text in local.step_6 : key => replace(text, "STAGING_BUCKET", var.staging_bucket) }
+  step_r = { for key, text in local.step_s : key => replace(text, "REPLICA_BUCKET", var.replica_bucket) }
   step_7 = { for key, text in local.step_r : key => replace(text, "RDS_INSTANCE", var.rds_instance) }
   step_8 = { for key, text in local.step_7 : key => replace(text, "DR_REGION", var.dr_region == "" ? "none" : var.dr_region) }
   step_9 = { for key, text in local.step_8 : key => replace(text, "ACCOUNT_ID", var.account) }

@@ -46,6 +46,11 @@ variable "backup_prefix" {
   }
 }
 
+variable "staging_bucket" {
+  type    = string
+  default = ""
+}
+
 variable "inventory_bucket" {
   type    = string
   default = ""
