@@ -25,10 +25,12 @@ from ft_ops.backups.restored import (
     restored_server,
 )
 from ft_ops.backups.status import standings
+from ft_ops.backups.within import ProgramEnd, run_within
 
 __all__ = [
     "Beside",
     "Examined",
+    "ProgramEnd",
     "RestorePoint",
     "RestoredCopyAt",
     "RestoredServer",
@@ -50,6 +52,7 @@ __all__ = [
     "release_backup",
     "restored_copy",
     "restored_server",
+    "run_within",
     "standings",
     "what_holds_it",
     "write_rehearsal",

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ft_ops.backups import ProgramEnd, run_within
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.pg.within import Ended, run_within
 from ft_ops.rehearsal.findings import RehearsalFinding
 
 _REPORTS: Final = "pg_upgrade_output.d"
@@ -81,7 +81,7 @@ class Upgrade:
     def _sockets(self) -> Path:
         return self.folder / "sockets"
 
-    def _pg_upgrade(self, *besides: str) -> Ended:
+    def _pg_upgrade(self, *besides: str) -> ProgramEnd:
         # Shared memory in the data folders: /dev/shm has the live server's too.
         memory = "-c dynamic_shared_memory_type=mmap"
         old, new = self.old, self.new
@@ -91,12 +91,12 @@ class Upgrade:
         arguments += ["--jobs", str(os.cpu_count() or 1)]
         return self._run([new.bin_dir / "pg_upgrade", *arguments, *besides])
 
-    def _run(self, command: Sequence[str | Path]) -> Ended:
+    def _run(self, command: Sequence[str | Path]) -> ProgramEnd:
         return run_within(
             command, self.folder, at=self._place, timeout_seconds=self.timeout_seconds
         )
 
-    def _refusals(self, done: Ended) -> Iterator[RehearsalFinding]:
+    def _refusals(self, done: ProgramEnd) -> Iterator[RehearsalFinding]:
         if done.status == 0:
             return
         reports = list(self._reports())

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ft_ops.backups import run_within
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.pg.within import run_within
 from ft_ops.staging.rules import MaskingRules
 
 _OPTIONS: Final = (

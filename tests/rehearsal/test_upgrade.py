@@ -12,12 +12,12 @@ from random import Random
 
 import pytest
 
+from ft_ops.backups.within import run_within
 from ft_ops.errors import OpsError, Refused
 from ft_ops.health import sample_parameters
 from ft_ops.pg.connect import connect
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.supervised import confinement
-from ft_ops.pg.within import run_within
 from ft_ops.rehearsal import Rehearsal, RehearsalRules
 from ft_ops.rehearsal.certificate import certificate, rehearsal_lines
 from ft_ops.rehearsal.known import Known, KnownSetting, LiveSetting
@@ -204,7 +204,7 @@ def test_what_it_runs_writes_nowhere_else_and_ends_in_time(tmp_path: Path, place
 _REHEARSES = """
 import sys
 from pathlib import Path
-from ft_ops.pg.within import run_within
+from ft_ops.backups.within import run_within
 place = Path(sys.argv[1])
 run_within(
     ["/bin/sh", "-c", "setsid sleep 600 & echo $! > started; wait"],

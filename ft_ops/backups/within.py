@@ -17,7 +17,7 @@ _STOP_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProgramEnd:
     """How a program ended, and all that it said."""
 
     status: int
@@ -26,7 +26,7 @@ class Ended:
 
 def run_within(
     command: Sequence[str | Path], folder: Path, *, at: Path, timeout_seconds: float
-) -> Ended:
+) -> ProgramEnd:
     """Run a program in the folder ``at``, so that it can write below ``folder`` only.
 
     It reaches servers by sockets that are files, and no network. What it starts ends with it, and
@@ -56,7 +56,7 @@ def run_within(
         finally:
             _end(process)
         said.seek(0)
-        return Ended(process.returncode, said.read().decode(errors="replace"))
+        return ProgramEnd(process.returncode, said.read().decode(errors="replace"))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
