@@ -131,6 +131,7 @@ def test_a_healthy_database_and_bucket_pass_in_one_line_each(
         "archive bucket",
         "backup bucket",
         "media sizes",
+        "evidence",
         "alerts",
     ]
 
@@ -259,6 +260,15 @@ def test_a_drill_needs_the_servers_own_version(
     deployment.delenv("FT_PG_BIN_DIR")
     deployment.setenv("FT_DRILL_FOLDER", str(tmp_path / "missing"))
     assert "drills can't write" in found()["restore programs"].detail
+
+
+def test_an_evidence_key_that_can_not_be_read_is_named(deployment: pytest.MonkeyPatch) -> None:
+    assert found()["evidence"].state == "ok"
+    deployment.setenv("FT_EVIDENCE_KEY_FILE", "/nowhere/key.pem")
+    finding = found()["evidence"]
+    assert finding.state == "failed"
+    assert "FT_EVIDENCE_KEY_FILE /nowhere/key.pem" in finding.detail
+    assert "openssl genpkey" in finding.mend
 
 
 def test_an_inventory_that_is_not_there_is_named(
