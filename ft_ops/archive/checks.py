@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from ft_ops.archive.store.presence import missing
+from ft_ops.archive.store.presence import look
+from ft_ops.clock import utc_now
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
@@ -44,7 +45,8 @@ def archive_bucket_is_safe(settings: dg.ResourceParam[Settings]) -> dg.AssetChec
     description=(
         "Every object of every frozen or purged generation lies in the bucket, as the version, "
         "size, SHA-256 and class that the ledger has, and each manifest says what the ledger says. "
-        "Of a purged month that is the only copy. Fails when one is gone, whoever removed it."
+        "Of a purged month that is the only copy. All are listed; single ones are asked for within "
+        "FT_ARCHIVE_CHECK_REQUESTS a day. Fails when one is gone, whoever removed it."
     ),
 )
 def archived_objects_are_there(
@@ -52,10 +54,15 @@ def archived_objects_are_there(
 ) -> dg.AssetCheckResult:
     with as_failure(), database.connect("archived objects") as connection:
         bucket = open_bucket(settings.require_archive_bucket())
-        found = missing(connection, bucket)
+        found = look(connection, bucket, requests=settings.archive_check_requests, now=utc_now())
+    problems = found.problems
     return dg.AssetCheckResult(
-        passed=not found,
-        description="; ".join(f"{name}: {problems[0]}" for name, problems in found.items())
-        or "every recorded object is there",
-        metadata={"missing": dg.MetadataValue.json(found)},
+        passed=not problems,
+        description="; ".join(f"{name}: {lines[0]}" for name, lines in problems.items())
+        or f"all {found.listed:,} objects are there; {found.asked_for:,} were asked for",
+        metadata={
+            "missing": dg.MetadataValue.json(dict(problems)),
+            "objects": found.listed,
+            "asked for one by one": found.asked_for,
+        },
     )

@@ -17,6 +17,7 @@ from typing import Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
 from ft_ops.archive.keep.records import GenerationRecord, Records, read_records
@@ -80,6 +81,7 @@ def adopt(run: Run, *, apply: bool) -> Adoption:
         applied = apply_events(
             run.connection, records.events, are_all=not records.unread_events, apply=apply
         )
+        held, read = adopt_drills(run.connection, run.bucket, run.target.prefix, apply=apply)
         lost = list(_ship_again(run.connection, records, apply=apply))
         worked = each(
             sorted({month for month, _ in records.generations} - records.unread_months.keys()),
@@ -87,6 +89,8 @@ def adopt(run: Run, *, apply: bool) -> Adoption:
             name=lambda month: f"adoption of {month}",
             log=run.log,
         )
+        if held:
+            lost.append(f"{held} drills of the archive are adopted")
         changes = [*applied.changes, *lost, *(line for lines in worked.results for line in lines)]
         if apply and changes:
             write_audit(run.connection, "archive.adopt", "ops.archive", {"changes": len(changes)})
@@ -95,6 +99,7 @@ def adopt(run: Run, *, apply: bool) -> Adoption:
     problems = (
         *records.unread_events,
         *records.unread_months.values(),
+        *read.failed,
         *applied.erased.failed,
         *worked.failed,
     )

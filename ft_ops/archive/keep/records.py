@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -96,6 +96,24 @@ def put_generation(bucket: Bucket, prefix: str, record: GenerationRecord) -> str
     return _put(bucket, f"{folder}/{at}-{record.row['state']}", "json", body)
 
 
+def put_drill(
+    bucket: Bucket, prefix: str, record: Mapping[str, Any], there: Collection[str]
+) -> bool:
+    """Write how a drill of the archive ended, unless its key is ``there``; whether it was not."""
+    body = json.dumps(record, ensure_ascii=False, sort_keys=True)
+    at = datetime.fromisoformat(record["finished_at"])
+    stem = f"{_drills(prefix)}{str(record['month'])[:7]}/{at:%Y%m%dT%H%M%S}-{record['state']}"
+    is_new = _key(stem, "json", body.encode()) not in there
+    if is_new:
+        _put(bucket, stem, "json", body)
+    return is_new
+
+
+def drill_keys(bucket: Bucket, prefix: str) -> list[str]:
+    """The keys of the records of drills, by month."""
+    return [found.key for found in objects(bucket, _drills(prefix))]
+
+
 def read_records(bucket: Bucket, prefix: str) -> Records:
     """Read every record; one that can't be read, or is not what we wrote, is in the result."""
     event_keys = [found.key for found in objects(bucket, _events(prefix))]
@@ -145,9 +163,17 @@ def _ledger(prefix: str) -> str:
     return f"{prefix}/records/ledger/"
 
 
+def _drills(prefix: str) -> str:
+    return f"{prefix}/records/drills/"
+
+
+def _key(stem: str, ending: str, body: bytes) -> str:
+    return f"{stem}-{hashlib.sha256(body).hexdigest()[:32]}.{ending}"
+
+
 def _put(bucket: Bucket, stem: str, ending: str, text: str) -> str:
     body = text.encode()
-    key = f"{stem}-{hashlib.sha256(body).hexdigest()[:32]}.{ending}"
+    key = _key(stem, ending, body)
     # A run has died after it had written it. Its name is its content's: each reader compares.
     with suppress(Refused):
         put_once(bucket, key, body)

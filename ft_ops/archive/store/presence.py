@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
 
+from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.month.states import STORED
 from ft_ops.archive.store.manifest import refuse_other_manifest
-from ft_ops.errors import OpsError, explained
+from ft_ops.errors import OpsError
+from ft_ops.items import each
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import head, read_object
+from ft_ops.s3.objects import StoredObject, head, read_object
+from ft_ops.s3.twins import KeyHistory, histories
+
+_NOTHING: Final = KeyHistory((), hidden=False)
+_BEFORE_TABLES: Final = "/table="
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at every generation found, by its name; how many objects it listed and asked for.
+
+    ``asked_for`` is smaller than ``listed`` when there are more objects than the budget allows.
+    """
+
+    problems: Mapping[str, list[str]]
+    listed: int
+    asked_for: int
 
 
 def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
@@ -43,12 +63,88 @@ def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
 
 def missing(connection: Connection, bucket: Bucket) -> dict[str, list[str]]:
     """The generations of which something is missing, by name, of all that are frozen or purged."""
-    found = {}
-    for month in months_by_state(connection, STORED):
-        for generation in generations(connection, month):
-            if generation.state in STORED:
-                with explained(f"objects of {generation.name}"):
-                    problems = list(missing_from(bucket, generation))
-                if problems:
-                    found[generation.name] = problems
-    return found
+    return dict(look(connection, bucket).problems)
+
+
+def look(
+    connection: Connection,
+    bucket: Bucket,
+    *,
+    requests: int = 1 << 30,
+    now: datetime | None = None,
+) -> Look:
+    """Look at every generation that is frozen or purged.
+
+    All are held against a listing of the bucket, which tells versions, sizes, classes and delete
+    markers, at one request for a thousand versions. Single objects are asked for only as far as
+    ``requests`` go, some generations each day of ``now``, in turn. A generation that can't be
+    looked at is among the problems, and does not stop the others.
+    """
+    known = [
+        generation
+        for month in months_by_state(connection, STORED)
+        for generation in generations(connection, month)
+        if generation.state in STORED
+    ]
+    roots = {stored.key.partition(_BEFORE_TABLES)[0] for g in known for stored in recorded(g)}
+    there: dict[str, KeyHistory] = {}
+    for root in sorted(roots):
+        there |= histories(bucket, f"{root}{_BEFORE_TABLES}")
+    today = set(_todays(known, requests, now))
+    worked = each(
+        known,
+        lambda g: _problems(bucket, g, there, asks=g.name in today),
+        name=lambda g: g.name,
+    )
+    problems = {name: found for name, found in worked.done if found}
+    problems |= {failed.name: [failed.cause] for failed in worked.failed}
+    return Look(
+        problems,
+        sum(len(recorded(g)) for g in known),
+        sum(len(recorded(g)) for g in known if g.name in today),
+    )
+
+
+def _todays(known: list[Generation], requests: int, now: datetime | None) -> Iterator[str]:
+    """The generations whose objects are asked for today: all, or each once in so many days."""
+    turns = -(-sum(len(recorded(g)) for g in known) // requests)
+    day = 0 if now is None else now.toordinal()
+    for number, generation in enumerate(known):
+        if turns <= 1 or number % turns == day % turns:
+            yield generation.name
+
+
+def _problems(
+    bucket: Bucket, generation: Generation, there: Mapping[str, KeyHistory], *, asks: bool
+) -> list[str]:
+    """What the listing shows to be other than it is recorded; what only asking shows, besides."""
+    listed = {
+        stored.key: problem
+        for stored in recorded(generation)
+        if (problem := _listed_problem(generation, stored, there.get(stored.key, _NOTHING)))
+    }
+    asked = missing_from(bucket, generation) if asks else ()
+    return [
+        *(f"{key}: {problem}" for key, problem in listed.items()),
+        *(line for line in asked if not any(key in line for key in listed)),
+    ]
+
+
+def _listed_problem(
+    generation: Generation, stored: StoredObject, history: KeyHistory
+) -> str | None:
+    if history.hidden:
+        return "a delete marker hides it from whoever reads without a version's id"
+    found = {version.version_id: version for version in history.versions}
+    if stored.version_id not in found:
+        return f"version {stored.version_id} is not there"
+    mine = found[stored.version_id]
+    if mine.bytes != stored.bytes:
+        return f"it has {mine.bytes:,} bytes, recorded are {stored.bytes:,}"
+    if mine.storage_class != stored.storage_class:
+        return f"its class is {mine.storage_class}, recorded is {stored.storage_class}"
+    newest = history.versions[0]
+    known = {stored.version_id, *(version for _, version in generation.leftovers)}
+    if newest.version_id not in known:
+        return f"version {newest.version_id} of {newest.bytes:,} bytes was put above it"
+    return None

@@ -1,0 +1,1 @@
+"""The archive's own drill: each month one archived month is retrieved, loaded beside and proven."""
