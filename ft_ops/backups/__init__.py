@@ -11,19 +11,24 @@ from ft_ops.backups.holding import (
     release_backup,
 )
 from ft_ops.backups.inventory.ages import is_stale
-from ft_ops.backups.inventory.verified import VerifiedBackup, newest_verified_backup
+from ft_ops.backups.inventory.verified import (
+    VerifiedBackup,
+    newest_verified_backup,
+    oldest_point,
+)
 from ft_ops.backups.points.beside import Beside, read_beside
 from ft_ops.backups.points.bucket_records import write_rehearsal
 from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Examined
-from ft_ops.backups.providers import Workplace, open_workplace
+from ft_ops.backups.providers import Workplace, open_workplace, retention_rules
 from ft_ops.backups.restored import (
     RestoredCopyAt,
     RestoredServer,
     restored_copy,
     restored_server,
 )
+from ft_ops.backups.retention.retention import kept_at_most_until
 from ft_ops.backups.status import standings
 from ft_ops.backups.within import ProgramEnd, run_within
 
@@ -44,14 +49,17 @@ __all__ = [
     "hold_backup",
     "is_stale",
     "isolated",
+    "kept_at_most_until",
     "list_backups",
     "needs_a_look",
     "newest_verified_backup",
+    "oldest_point",
     "open_workplace",
     "read_beside",
     "release_backup",
     "restored_copy",
     "restored_server",
+    "retention_rules",
     "run_within",
     "standings",
     "what_holds_it",

@@ -73,18 +73,21 @@ class ArchiveSettings(RoomSettings):
     archive_drill_dollars: float = Field(
         default=5.0,
         ge=0,
+        le=1_000_000,
         description="What the retrieval of one month by the archive's drill may cost at most, by "
         "the estimate.",
     )
     archive_oldest_proof_days: int = Field(
         default=3650,
         ge=1,
+        le=36_500,
         description="How old the newest proof of a purged month may be before a check fails. A "
         "drill a month proves twelve months a year.",
     )
     archive_check_requests: int = Field(
         default=20_000,
         ge=1,
+        le=100_000_000,
         description="Requests by which the daily look asks for single objects, for their checksum "
         "and key; where there are more objects, it takes turns. All of them are listed each day.",
     )

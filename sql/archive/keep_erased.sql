@@ -280,3 +280,79 @@ WHERE NOT EXISTS (
       FROM ops.unshipped_records AS u
       WHERE u.kind = 'hold' AND (u.record ->> 'id')::bigint = h.id
   );
+
+-- name: erased_rows_left
+-- What tombstones name, or what belongs to it, by table. Scans of the content and of the tombstones: for
+-- a restored copy that nobody else uses.
+WITH erased AS (
+    SELECT kind, id FROM ops.erasures WHERE NOT used_again
+)
+
+SELECT 'families', count(*)
+FROM public.families AS t
+JOIN erased AS e ON e.kind = 'family' AND e.id = t.id
+UNION ALL
+SELECT 'memory_books', count(*)
+FROM public.memory_books AS t
+WHERE EXISTS (SELECT FROM erased AS e WHERE e.kind = 'book' AND e.id = t.id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'family' AND e.id = t.family_id)
+UNION ALL
+SELECT 'threads', count(*)
+FROM public.threads AS t
+WHERE EXISTS (SELECT FROM erased AS e WHERE e.kind = 'thread' AND e.id = t.id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'book' AND e.id = t.memory_book_id)
+UNION ALL
+SELECT 'users', count(*)
+FROM public.users AS t
+JOIN erased AS e ON e.kind = 'user' AND e.id = t.id
+UNION ALL
+SELECT 'content_segment_keys', count(*)
+FROM public.content_segment_keys AS t
+WHERE EXISTS (SELECT FROM erased AS e WHERE e.kind = 'segment' AND e.id = t.id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'thread' AND e.id = t.thread_id)
+UNION ALL
+SELECT 'content_segments', count(*)
+FROM public.content_segments AS t
+WHERE EXISTS (SELECT FROM erased AS e WHERE e.kind = 'segment' AND e.id = t.id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'thread' AND e.id = t.thread_id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'user' AND e.id = t.user_id)
+UNION ALL
+SELECT 'archived_content_segments', count(*)
+FROM public.archived_content_segments AS t
+WHERE EXISTS (SELECT FROM erased AS e WHERE e.kind = 'segment' AND e.id = t.id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'thread' AND e.id = t.thread_id)
+   OR EXISTS (SELECT FROM erased AS e WHERE e.kind = 'user' AND e.id = t.user_id);
+
+-- name: rows_by_erased
+-- Rows of content that name an erased user as their maker. One scan of a restored copy.
+SELECT count(*)
+FROM {rows} AS c
+WHERE EXISTS (
+    SELECT FROM ops.erasures AS e WHERE e.kind = 'user' AND e.id = {maker} AND NOT e.used_again
+);
+
+-- name: record_rehearsal
+-- One row.
+INSERT INTO ops.erasure_rehearsals (
+    point, point_at, verdict, tombstones, newest, deleted, rows_left, problem, run_id
+)
+VALUES (
+    %(point)s, %(point_at)s, %(verdict)s, %(tombstones)s, %(newest)s, %(deleted)s, %(left)s,
+    %(problem)s, %(run_id)s
+);
+
+-- name: newest_rehearsal
+-- One row a week; the newest by the primary key.
+SELECT point, point_at, held_at, verdict, tombstones, newest, deleted, rows_left, problem
+FROM ops.erasure_rehearsals
+ORDER BY id DESC
+LIMIT 1;
+
+-- name: newest_erasure
+-- Reads all tombstones: a few rows a day.
+SELECT max(erased_at)
+FROM (
+    SELECT erased_at FROM ops.erasures
+    UNION ALL
+    SELECT erased_at FROM ops.erased_rows
+) AS erased;

@@ -271,3 +271,9 @@ FROM ops.verified_backups
 WHERE kind = 'full'
 ORDER BY restored_to DESC, verified_at DESC
 LIMIT 1;
+
+-- name: oldest_point
+-- Of every backup that exists, dumps among them. Reads a few hundred rows.
+SELECT min(point_at)
+FROM ops.backups
+WHERE state IN ('complete', 'missing', 'deleting');

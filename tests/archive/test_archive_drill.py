@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ft_ops.archive.drill.choose import Proof, drawn_place, ranked
 from ft_ops.archive.drill.drills import is_due, newest_drill, open_drill
-from ft_ops.archive.drill.hold import Held, hold_drill, plan_drill
+from ft_ops.archive.drill.hold import HeldDrill, hold_drill, plan_drill
 from ft_ops.archive.drill.standing import LONGEST_WITHOUT, judge
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.keep.drills import ship_drills
@@ -20,7 +18,8 @@ from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version, versions
+from ft_ops.s3.glacier import Availability
+from ft_ops.s3.objects import delete_version
 from tests.archive.test_adopt import anew
 from tests.archive.world import MONTH, PRICES, World
 from tests.fixtures.postgres import Database
@@ -29,16 +28,21 @@ NOW = datetime(2026, 11, 3, 8, 40, tzinfo=UTC)
 FIRST_TURN = datetime(2026, 12, 3, tzinfo=UTC)
 
 
-def held(world: World, *, month: Month | None = None) -> Held:
+def held(world: World, *, month: Month | None = None) -> HeldDrill:
     found = hold_drill(world.run, PRICES, dollars=5, month=month)
     assert found is not None
     return found
 
 
-def drilled(world: World, *, month: Month | None = None) -> Held:
-    """Both runs: the one that asks Glacier, and the one that reads."""
-    assert held(world, month=month).state == "asked"
-    return held(world)
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that asks, while Glacier has not answered; the tests' endpoint answers at once."""
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "ft_ops.archive.drill.hold.availability",
+            lambda bucket, stored: Availability(readable=False, requested=True, until=None),
+        )
+        assert held(world).state == "asked"
+        assert held(world).state == "asked"
 
 
 def proofs(*drilled_at: datetime | None) -> list[Proof]:
@@ -68,7 +72,9 @@ def test_both_buckets_have_their_turn() -> None:
     assert {drawn_place(month, has_second=False) for month in months} == {"first"}
 
 
-def test_a_month_is_retrieved_loaded_beside_and_proven(world: World) -> None:
+def test_a_month_is_retrieved_loaded_beside_and_proven(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.fill(segments=12)
     assert hold_drill(world.run, PRICES, dollars=5) is None
     assert not is_due(world.connection, utc_now())
@@ -77,7 +83,9 @@ def test_a_month_is_retrieved_loaded_beside_and_proven(world: World) -> None:
         "SELECT relname FROM pg_class WHERE relkind = 'r' ORDER BY 1"
     ).fetchall()
     assert is_due(world.connection, utc_now())
-    done = drilled(world)
+    asked(world, monkeypatch)
+    assert is_due(world.connection, utc_now())
+    done = held(world)
     assert (done.state, done.error) == ("proven", None)
     assert done.certificate is not None
     assert str(purged.number) in str(done.certificate["generations"])
@@ -103,13 +111,6 @@ def test_what_costs_more_than_the_limit_is_not_asked_for(world: World) -> None:
     assert open_drill(world.connection) is None
 
 
-@contextmanager
-def lost(bucket: Bucket, key: str) -> Iterator[None]:
-    for version in list(versions(bucket, key)):
-        delete_version(bucket, version.key, version.version_id)
-    yield
-
-
 def test_what_can_not_be_read_back_is_refuted_and_stays_so_until_it_is_proven(
     world: World, second_bucket: Bucket
 ) -> None:
@@ -119,7 +120,6 @@ def test_what_can_not_be_read_back_is_refuted_and_stays_so_until_it_is_proven(
     world.fill(segments=12)
     purged = world.archived_and_purged()
     stored = purged.parts()[1].stored
-    assert held(world).state == "asked"
     delete_version(world.bucket, stored.key, stored.version_id)
     done = held(world)
     assert done.state == "refuted"
@@ -128,7 +128,7 @@ def test_what_can_not_be_read_back_is_refuted_and_stays_so_until_it_is_proven(
     assert any("refuted" in problem and str(MONTH) in problem for problem in found.problems)
     # The other copy is whole, and its proof takes nothing away from that.
     world.clock = lambda: NOW
-    assert drilled(world, month=MONTH).state == "proven"
+    assert held(world, month=MONTH).state == "proven"
     assert judge(world.connection, utc_now(), oldest_days=3650).problems == found.problems
 
 
@@ -137,7 +137,6 @@ def test_a_drill_that_could_not_be_held_is_unknown_and_held_again(
 ) -> None:
     world.fill(segments=12)
     world.archived_and_purged()
-    assert held(world).state == "asked"
 
     def full(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
@@ -152,10 +151,12 @@ def test_a_drill_that_could_not_be_held_is_unknown_and_held_again(
     assert judge(world.connection, utc_now(), oldest_days=3650).problems == ()
 
 
-def test_a_month_that_was_erased_meanwhile_is_no_refutation(world: World) -> None:
+def test_a_month_that_was_erased_meanwhile_is_no_refutation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.fill(segments=12)
     world.archived_and_purged()
-    assert held(world).state == "asked"
+    asked(world, monkeypatch)
     world.connection.execute("UPDATE ops.archive SET state = 'superseded'")
     done = held(world)
     assert done.state == "unknown"
@@ -167,7 +168,7 @@ def test_the_age_of_the_last_drill_and_of_the_oldest_proof_have_their_limits(
 ) -> None:
     world.fill(segments=12)
     world.archived_and_purged()
-    drilled(world)
+    held(world)
     newest = newest_drill(world.connection)
     assert newest is not None
     assert newest.finished_at is not None
@@ -186,7 +187,7 @@ def test_the_age_of_the_last_drill_and_of_the_oldest_proof_have_their_limits(
 def test_the_drills_come_back_from_the_bucket(world: World, template: Database) -> None:
     world.fill(segments=12)
     world.archived_and_purged()
-    drilled(world)
+    held(world)
     ship_records(world.run)
     assert ship_drills(world.connection, world.bucket, "archive") == 1
     assert ship_drills(world.connection, world.bucket, "archive") == 0

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
+from botocore.exceptions import ClientError
 
-from ft_ops.archive.store.presence import missing
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.store.presence import look, missing
+from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
-from ft_ops.s3.objects import delete_version
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.glacier import request_restore
+from ft_ops.s3.objects import StoredObject, copy_to_class, delete_version
 from tests.archive.world import MONTH, World
+
+NOW = datetime(2026, 11, 3, tzinfo=UTC)
 
 
 def test_nothing_is_missing_from_a_whole_archive(world: World) -> None:
@@ -69,3 +78,91 @@ def test_what_was_removed_is_named(
     ]
     assert not found.passed
     assert purged.name in str(found.description)
+
+
+def hide(bucket: Bucket, stored: StoredObject) -> None:
+    bucket.client.delete_object(Bucket=bucket.name, Key=stored.key)
+
+
+def put_above(bucket: Bucket, stored: StoredObject) -> None:
+    """Somebody edits a manifest, or swaps an object: what he writes lies above ours."""
+    bucket.client.put_object(Bucket=bucket.name, Key=stored.key, Body=b"{}")
+
+
+def truncate(bucket: Bucket, stored: StoredObject) -> None:
+    delete_version(bucket, stored.key, stored.version_id)
+    put_above(bucket, stored)
+
+
+def move_by_a_rule(bucket: Bucket, stored: StoredObject) -> None:
+    request_restore(bucket, stored, days=1, tier="Bulk")
+    copy_to_class(bucket, stored, "GLACIER")
+    delete_version(bucket, stored.key, stored.version_id)
+
+
+DAMAGES: dict[str, tuple[Callable[[Bucket, StoredObject], None], str]] = {
+    "content_segments": (move_by_a_rule, "is not there"),
+    "content_links": (truncate, "is not there"),
+    "content_tags": (put_above, "2 bytes was put above it"),
+    "photo_narrations": (hide, "a delete marker hides it"),
+    "manifest": (put_above, "2 bytes was put above it"),
+}
+
+
+def test_each_damage_is_named_by_a_listing_alone(world: World) -> None:
+    """Whatever the budget of requests is: with one request a day most objects are listed only."""
+    world.fill(segments=12)
+    purged = world.archived_and_purged()
+    for table, (harm, _) in DAMAGES.items():
+        harm(world.bucket, stored_as(purged, table))
+    found = look(world.connection, world.bucket, requests=1, now=utc_now())
+    problems = found.problems[purged.name]
+    for table, (_, words) in DAMAGES.items():
+        told = [line for line in problems if f"table={table}/" in line]
+        assert len(told) == 1, (table, problems)
+        assert words in told[0]
+
+
+def test_a_key_that_was_disabled_is_named_by_the_object_that_it_hides(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(segments=12)
+    purged = world.archived_and_purged()
+    client: Any = world.bucket.client
+    head = client.head_object
+
+    def head_object(**names: Any) -> Any:
+        if "table=content_tags" in names["Key"]:
+            raise ClientError(
+                {"Error": {"Code": "403", "Message": "KMS key is disabled"}}, "HeadObject"
+            )
+        return head(**names)
+
+    monkeypatch.setattr(client, "head_object", head_object)
+    [problem] = missing(world.connection, world.bucket)[purged.name]
+    assert "table=content_tags/" in problem
+    assert "KMS key is disabled" in problem
+
+
+def test_beyond_the_budget_each_generation_has_its_turn(world: World) -> None:
+    world.fill(segments=4)
+    other = MONTH.plus(1)
+    world.fill(other, segments=4)
+    for month in (MONTH, other):
+        world.archived_and_purged(month)
+    listed = look(world.connection, world.bucket).listed
+    assert listed == 16
+    assert look(world.connection, world.bucket, requests=16, now=NOW).asked_for == 16
+    for requests in (15, 8):
+        asked = [
+            look(world.connection, world.bucket, requests=requests, now=NOW + timedelta(days=n))
+            for n in range(2)
+        ]
+        assert [found.asked_for for found in asked] == [8, 8]
+
+
+def stored_as(generation: Generation, table: str) -> StoredObject:
+    return next(
+        (item.stored for item in generation.objects if item.table == table),
+        generation.require_manifest(),
+    )

@@ -222,6 +222,15 @@ def test_the_bucket_check_needs_what_it_is_granted(
     assert_exact(guarded, world, "check_archive_bucket")
 
 
+def test_the_drill_of_the_archive_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.archived_and_purged(OLD)
+    for _ in ("asks", "reads"):
+        assert run("drill_archive", monkeypatch).success
+    assert_exact(guarded, world, "drill_archive")
+
+
 def test_the_chain_of_evidence_needs_what_it_is_granted(
     guarded: Gateway, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,11 @@ def test_each_job_needs_what_it_is_granted(
     one = {"restored_family": {"config": {"user_id": user}}}
     assert run("restore_family", monkeypatch, one).success
     assert_exact(guarded, "restore_family")
+    with connect(box.database_url, application="tests") as connection:
+        connection.execute("DELETE FROM users WHERE id = %s", (user,))
+    for job in ("ship_archive_records", "rehearse_erasures"):
+        assert run(job, monkeypatch).success, job
+        assert_exact(guarded, job)
     leave_a_refutation(box, monkeypatch)
     for job in ("ship_wal", "verify_backups"):
         leave_a_segment(box)

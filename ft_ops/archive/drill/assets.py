@@ -6,7 +6,7 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from ft_ops.archive.drill.hold import Held, hold_drill, plan_drill
+from ft_ops.archive.drill.hold import HeldDrill, hold_drill, plan_drill
 from ft_ops.archive.keep.drills import ship_drills
 from ft_ops.archive.run import archive_run
 from ft_ops.archive.thaw.retrieval_cost import load_prices
@@ -79,7 +79,7 @@ def archive_drill(
     )
 
 
-def _refuse_unproven(held: Held) -> None:
+def _refuse_unproven(held: HeldDrill) -> None:
     if held.state != "proven":
         raise OpsError(
             held.drill.name,

@@ -39,7 +39,7 @@ _DAYS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class DrillPlan:
+class ArchiveDrillPlan:
     """What a drill would take: a month's generations from one bucket, and what that costs.
 
     ``too_dear`` names the months that come before it and cost more than the limit.
@@ -53,7 +53,7 @@ class DrillPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldDrill:
     """How far a drill is; ``certificate`` once it was proven."""
 
     drill: ArchiveDrill
@@ -64,7 +64,7 @@ class Held:
 
 def plan_drill(
     run: Run, prices: Prices, *, dollars: float, month: Month | None = None
-) -> DrillPlan | None:
+) -> ArchiveDrillPlan | None:
     """This month's choice, or the ``month`` that is wanted; None while nothing is purged.
 
     Refused when every month costs more than ``dollars``, or the one that is wanted.
@@ -85,7 +85,7 @@ def plan_drill(
         estimate = estimate_thaw(list(found), _TIER, _DAYS, prices)
         if estimate.dollars <= dollars:
             place = drawn_place(now, has_second=run.target.open_second is not None)
-            return DrillPlan(candidate, found, place, estimate, tuple(too_dear))
+            return ArchiveDrillPlan(candidate, found, place, estimate, tuple(too_dear))
         too_dear.append(f"{candidate} costs {estimate.dollars:.2f}")
     if not order:
         return None
@@ -98,7 +98,7 @@ def plan_drill(
 
 def hold_drill(
     run: Run, prices: Prices, *, dollars: float, month: Month | None = None
-) -> Held | None:
+) -> HeldDrill | None:
     """Go on with the drill that waits, or begin this month's; None while there is nothing to drill.
 
     A drill never ends in an exception once it was begun: how it ended is in the ledger.
@@ -121,14 +121,14 @@ def hold_drill(
             return _go_on(run, drill)
 
 
-def _go_on(run: Run, drill: ArchiveDrill) -> Held:
+def _go_on(run: Run, drill: ArchiveDrill) -> HeldDrill:
     try:
         with explained(drill.name):
             place = replace(run, open_target=lambda: _place(run.target, drill.copy))
             found = _still_purged(run, drill)
             if not _readable(place, found, named=drill.copy == "first"):
                 run.log("Glacier was asked; the next run looks again")
-                return Held(drill, "asked")
+                return HeldDrill(drill, "asked")
             certificate = _prove(place, drill, found)
     except (WrongContent, Missing) as error:
         return _ended(run, drill, "refuted", None, str(error))
@@ -191,7 +191,7 @@ def _prove(place: Run, drill: ArchiveDrill, found: list[Generation]) -> dict[str
             problems = differences(generation.require_digests(), digests)
             if problems and is_proven_by_values(place, generation, copy):
                 problems = []
-        problems += other_values(generation, {name: str(v) for name, v in values.items()})
+        problems += other_values(generation.sha256, {name: str(v) for name, v in values.items()})
         if problems:
             raise WrongContent(
                 f"archive of {generation.name}",
@@ -221,7 +221,7 @@ def _ended(
     state: DrillState,
     certificate: Mapping[str, object] | None,
     error: str | None,
-) -> Held:
+) -> HeldDrill:
     with run.connection.transaction():
         end_drill(run.connection, drill, state, certificate, error)
         write_audit(
@@ -231,4 +231,4 @@ def _ended(
             {"month": str(drill.month), "copy": drill.copy, "verdict": state, "error": error},
         )
     run.log(f"{drill.name}: {state}" + (f": {error}" if error else ""))
-    return Held(drill, state, certificate, error)
+    return HeldDrill(drill, state, certificate, error)

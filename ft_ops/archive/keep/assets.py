@@ -1,13 +1,68 @@
-"""The asset of what lies in the bucket beside the archive: tombstones, holds, the ledger's rows."""
+"""Assets of what lies in the bucket beside the archive, and of what becomes of it in a recovery."""
 
 import dagster as dg
+from pydantic import Field
 
+from ft_ops.archive.keep.rehearsal import (
+    point_to_rehearse,
+    record_rehearsal,
+    refuse_unproven,
+    rehearse_erasures,
+)
 from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.run import archive_run
-from ft_ops.orchestration.jobs import OWNERS
+from ft_ops.backups import open_workplace, restored_copy
+from ft_ops.format import human_duration
+from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
+
+
+class RehearsalConfig(dg.Config):
+    """Launch config of the rehearsal."""
+
+    at: str = Field(
+        default="",
+        description="A backup's name, or a moment such as 2026-11-24T18:00Z: the newest point "
+        "before it. Empty: the newest one that was taken before the newest erasure.",
+    )
+
+
+@dg.asset(
+    deps=["archive_records", "restore_drill"],
+    group_name="archive",
+    kinds={"postgres", "s3"},
+    owners=OWNERS,
+    pool=HEAVY_POOL,
+    description=(
+        "The step of a recovery that lets nobody back in, done on a copy: a backup from before the "
+        "newest erasure is restored in isolation, the bucket's tombstones are applied to it, and "
+        "every table is asked for what they name."
+    ),
+)
+def erasure_rehearsal(
+    context: dg.AssetExecutionContext,
+    config: RehearsalConfig,
+    database: DatabaseResource,
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[None]:
+    with as_failure(), database.connect("erasure rehearsal") as connection:
+        run = archive_run(connection, settings, context.run.run_id, context.log.info)
+        work = open_workplace(settings, connection)
+        with restored_copy(work, config.at or point_to_rehearse(connection), run.log) as copy:
+            found = rehearse_erasures(copy.connection, run.bucket, run.target.prefix)
+            record_rehearsal(connection, copy.point, copy.at, found, run.run_id)
+        refuse_unproven(found, copy.point)
+    return dg.MaterializeResult(
+        metadata={
+            "restored to": copy.point,
+            "everything committed before": f"{copy.at:%F %T}Z",
+            "tombstones": found.tombstones,
+            "deleted from the copy": found.deleted,
+            "newest tombstone": f"{found.newest:%F %T}Z" if found.newest else "none",
+        }
+    )
 
 
 @dg.asset(
@@ -31,6 +86,7 @@ def archive_records(
     return dg.MaterializeResult(
         metadata={
             "tombstones and holds": shipped.events,
+            "the oldest had waited": human_duration(shipped.waited_seconds),
             "generations": table(["generation"], [(name,) for name in shipped.generations]),
         }
     )

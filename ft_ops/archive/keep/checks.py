@@ -3,8 +3,10 @@
 import dagster as dg
 
 from ft_ops.archive.keep.adopt import adopt
+from ft_ops.archive.keep.rehearsal import newest_erasure, newest_rehearsal, weaknesses_of
 from ft_ops.archive.keep.ship import LONGEST_WAIT, unshipped
 from ft_ops.archive.run import archive_run
+from ft_ops.backups import kept_at_most_until, oldest_point, retention_rules
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
@@ -49,4 +51,41 @@ def archive_agrees_with_bucket(
         passed=not differences,
         description="; ".join(differences[:5]) or "database and bucket say the same",
         metadata={"differences": differences},
+    )
+
+
+@dg.asset_check(
+    asset="erasure_rehearsal",
+    description=(
+        "A backup from before an erasure was restored within the last fortnight, the tombstones "
+        "were applied to it, and none of the erased was left. Says until when backups hold what "
+        "was erased."
+    ),
+)
+def erasures_survive_a_restore(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("erasure rehearsal") as connection:
+        erased, held = newest_erasure(connection), newest_rehearsal(connection)
+        oldest = oldest_point(connection)
+    problems = weaknesses_of(erased, held, utc_now())
+    until = "nothing was erased"
+    if erased is not None:
+        month = kept_at_most_until(erased, retention_rules(settings))
+        until = (
+            "no backup holds it"
+            if oldest is None or oldest > erased
+            else f"{month}, by the retention's ladder"
+            if settings.backup_retention_apply
+            else "for ever: FT_BACKUP_RETENTION_APPLY is false"
+        )
+    return dg.AssetCheckResult(
+        passed=not problems,
+        description="; ".join(problems)
+        or ("nothing was erased" if held is None else f"proven on a copy of {held.point}"),
+        metadata={
+            "the newest erasure": f"{erased:%F %T}Z" if erased else "none",
+            "backups hold it until": until,
+            "in no backup is what was erased before": f"{oldest:%F %T}Z" if oldest else "any time",
+        },
     )

@@ -2,8 +2,12 @@
 
 import dagster as dg
 
-from ft_ops.archive.keep.assets import archive_records
-from ft_ops.archive.keep.checks import archive_agrees_with_bucket, archive_records_are_shipped
+from ft_ops.archive.keep.assets import archive_records, erasure_rehearsal
+from ft_ops.archive.keep.checks import (
+    archive_agrees_with_bucket,
+    archive_records_are_shipped,
+    erasures_survive_a_restore,
+)
 from ft_ops.orchestration.jobs import asset_job, schedule
 
 ship_archive_records = asset_job(
@@ -15,17 +19,31 @@ ship_archive_records = asset_job(
 
 check_archive_records = asset_job(
     "check_archive_records",
-    dg.AssetSelection.checks(archive_records_are_shipped, archive_agrees_with_bucket),
+    dg.AssetSelection.checks(
+        archive_records_are_shipped, archive_agrees_with_bucket, erasures_survive_a_restore
+    ),
     "Holds the database's ledger, tombstones and holds against the bucket's.",
     identity=True,
 )
 
+rehearse_erasures = asset_job(
+    "rehearse_erasures",
+    dg.AssetSelection.assets("erasure_rehearsal").without_checks(),
+    "Restores a backup from before an erasure, and proves that nobody who was erased comes back.",
+    identity=True,
+)
+
 defs = dg.Definitions(
-    assets=[archive_records],
-    asset_checks=[archive_records_are_shipped, archive_agrees_with_bucket],
-    jobs=[ship_archive_records, check_archive_records],
+    assets=[archive_records, erasure_rehearsal],
+    asset_checks=[
+        archive_records_are_shipped,
+        archive_agrees_with_bucket,
+        erasures_survive_a_restore,
+    ],
+    jobs=[ship_archive_records, check_archive_records, rehearse_erasures],
     schedules=[
         schedule("ship_archive_records_quarter_hourly", ship_archive_records, "*/15 * * * *"),
+        schedule("rehearse_erasures_weekly", rehearse_erasures, "10 10 * * 6"),
         schedule("check_archive_records_daily", check_archive_records, "12 6 * * *"),
     ],
 )

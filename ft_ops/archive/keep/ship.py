@@ -26,10 +26,15 @@ LONGEST_WAIT: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """What a run has written to the bucket."""
+    """What a run has written to the bucket.
+
+    ``waited_seconds``: for how long the oldest of it was in this database alone. A disaster in that
+    time would have brought back what was erased.
+    """
 
     events: int
     generations: tuple[str, ...]
+    waited_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,10 @@ def ship_records(run: Run) -> Shipped:
     """Write what is not in the bucket yet; one run at a time."""
     with only_one(run.connection, "archive records"):
         _begin_folder(run)
-        return Shipped(_ship_events(run), tuple(_ship_generations(run)))
+        since = unshipped(run.connection).since
+        events, rows = _ship_events(run), tuple(_ship_generations(run))
+    waited = 0.0 if since is None else (run.clock() - since).total_seconds()
+    return Shipped(events, rows, max(waited, 0.0))
 
 
 def _begin_folder(run: Run) -> None:

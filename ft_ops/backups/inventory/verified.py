@@ -24,6 +24,13 @@ class VerifiedBackup:
     verified_at: datetime
 
 
+def oldest_point(connection: Connection) -> datetime | None:
+    """The moment of the oldest backup that exists: what was erased before is in none; UTC."""
+    [[oldest]] = connection.execute(statement("backups/oldest_point")).fetchall()
+    found: datetime | None = oldest
+    return found
+
+
 def newest_verified_backup(connection: Connection) -> VerifiedBackup | None:
     """The verified backup that reaches furthest, None when there is none."""
     with connection.cursor(row_factory=class_row(VerifiedBackup)) as cursor:

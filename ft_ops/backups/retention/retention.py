@@ -19,6 +19,7 @@ from typing import Literal
 
 from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.provider import Kind
+from ft_ops.months import Month
 
 Trust = Literal["verified", "refuted", "unproven"]
 """By the last drill that came to a verdict about the content; ``unproven`` if none has."""
@@ -101,6 +102,14 @@ def tiers(rules: Rules) -> tuple[Tier, ...]:
         ("week", rules.weeks, lambda moment: f"{moment:%G-W%V}"),
         ("month", rules.months, _month),
     )
+
+
+def kept_at_most_until(taken_at: datetime, rules: Rules) -> Month:
+    """The month with whose end a full goes at the latest, when each month has one and no one holds.
+
+    The ladder's longest rung is the month's: its first full stays while that is among the newest.
+    """
+    return Month.of(taken_at).plus(rules.months)
 
 
 def firsts(

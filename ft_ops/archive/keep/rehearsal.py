@@ -1,0 +1,188 @@
+"""Rehearses the step of a recovery that lets nobody back in: on the copy that a drill has restored.
+
+The bucket's tombstones are applied to the copy as `ft-ops archive adopt --apply` applies them to a
+recovered database, and then every table is asked for what they name. It says nothing about the
+backup: that the erased are in one that was taken before is how it must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ft_ops.archive.keep.erased import apply_events
+from ft_ops.archive.keep.records import Event, Records, read_records
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.backups import oldest_point
+from ft_ops.errors import OpsError, explained
+from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.s3.bucket import Bucket
+from ft_ops.schema import load_migrations, migration_states, run_migrations
+
+LONGEST_WITHOUT_REHEARSAL: Final = timedelta(days=15)
+"""Two weekly runs, and a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What became of the erased in a restored copy.
+
+    ``tombstones`` were applied, ``deleted`` says what was there and went, ``left`` counts by table
+    what they name and is there all the same. ``newest`` is the moment of the newest tombstone: what
+    was erased later, nobody has rehearsed.
+    """
+
+    verdict: Literal["proven", "refuted", "unknown"]
+    tombstones: int
+    newest: datetime | None
+    deleted: int
+    left: Mapping[str, int]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRehearsal:
+    """The last rehearsal, and the point in whose copy it was held."""
+
+    point: str
+    point_at: datetime
+    held_at: datetime
+    found: Rehearsed
+
+
+def record_rehearsal(
+    connection: Connection, point: str, point_at: datetime, found: Rehearsed, run_id: str
+) -> None:
+    """Keep how a rehearsal ended."""
+    connection.execute(
+        statement("archive/record_rehearsal"),
+        {
+            **asdict(found),
+            "left": Jsonb(dict(found.left)),
+            "point": point,
+            "point_at": point_at,
+            "run_id": run_id,
+        },
+    )
+
+
+def newest_rehearsal(connection: Connection) -> KeptRehearsal | None:
+    """The last rehearsal, None before the first."""
+    row = connection.execute(statement("archive/newest_rehearsal")).fetchone()
+    if row is None:
+        return None
+    point, point_at, held_at, *found = row
+    return KeptRehearsal(point, point_at, held_at, Rehearsed(*found))
+
+
+def newest_erasure(connection: Connection) -> datetime | None:
+    """When something was erased last, by this database's tombstones; None: nothing was."""
+    [[newest]] = connection.execute(statement("archive/newest_erasure")).fetchall()
+    found: datetime | None = newest
+    return found
+
+
+def rehearse_erasures(copy: Connection, bucket: Bucket, prefix: str) -> Rehearsed:
+    """Apply the bucket's tombstones to a copy, and look for what they name in every table.
+
+    An error is *unknown*, and says why; what is still there is *refuted*. Migrations that the copy
+    lacks are applied first, as a recovery does. Everything happens in the copy.
+    """
+    records: Records | None = None
+    try:
+        with explained("erasures in a restored copy"):
+            records = read_records(bucket, prefix)
+            if records.unread_events:
+                raise OpsError(
+                    "tombstones",
+                    cause="; ".join(map(str, records.unread_events)),
+                    next_step="see the runbook on check_archive_records",
+                )
+            copy.execute("SET default_transaction_read_only = off")
+            return _rehearsed(copy, records.events)
+    except OpsError as error:
+        erased = _erasures(records.events) if records else []
+        return Rehearsed("unknown", len(erased), _newest(erased), 0, {}, str(error))
+
+
+def weaknesses_of(erased: datetime | None, held: KeptRehearsal | None, now: datetime) -> list[str]:
+    """Why it is not known that an erasure survives a restore, in words; empty: it is.
+
+    An erasure of the last fortnight need not be rehearsed yet, unless the last rehearsal failed.
+    """
+    if held is not None and held.found.verdict != "proven":
+        left = ", ".join(f"{rows} rows of {name}" for name, rows in held.found.left.items())
+        said = "; ".join(filter(None, (left, held.found.problem)))
+        return [f"the rehearsal on a copy of {held.point} ended {held.found.verdict}: {said}"]
+    if erased is None or now - erased <= LONGEST_WITHOUT_REHEARSAL:
+        return []
+    if held is None:
+        return ["no restored copy was ever asked for what was erased"]
+    if now - held.held_at > LONGEST_WITHOUT_REHEARSAL:
+        return [f"the last rehearsal was held {(now - held.held_at).days} days ago"]
+    return []
+
+
+def point_to_rehearse(connection: Connection) -> str:
+    """The moment of the newest erasure: a backup from before it has who was erased; empty: none."""
+    newest = newest_erasure(connection)
+    oldest = oldest_point(connection)
+    return newest.isoformat() if newest and oldest and oldest <= newest else ""
+
+
+def refuse_unproven(found: Rehearsed, point: str) -> None:
+    """An OpsError unless the erased stayed out of a copy."""
+    if found.verdict != "proven":
+        left = ", ".join(f"{rows} rows of {name}" for name, rows in found.left.items())
+        raise OpsError(
+            f"erasures in a copy of {point}",
+            cause=f"{found.verdict}: {'; '.join(filter(None, (left, found.problem)))}",
+            next_step="see the runbook on erasures_survive_a_restore",
+        )
+
+
+def _rehearsed(copy: Connection, events: tuple[Event, ...]) -> Rehearsed:
+    migrations = load_migrations()
+    if any(state.state == "pending" for state in migration_states(copy, migrations)):
+        run_migrations(copy, migrations)
+    applied = apply_events(copy, events, are_all=True, apply=True)
+    left = erased_rows_left(copy)
+    erased = _erasures(events)
+    return Rehearsed(
+        verdict="refuted" if left else "proven",
+        tombstones=len(erased),
+        newest=_newest(erased),
+        deleted=len(applied.erased.done),
+        left=left,
+        problem="; ".join(map(str, applied.erased.failed)),
+    )
+
+
+def erased_rows_left(connection: Connection) -> dict[str, int]:
+    """By table, the rows that a tombstone names or that belong to what one names; empty: none."""
+    found: dict[str, int] = dict(
+        connection.execute(statement("archive/erased_rows_left")).fetchall()
+    )
+    for table in read_content(connection).belongings:
+        for maker in table.makers:
+            query = statement("archive/rows_by_erased").format(
+                rows=table.identifier, maker=sql.Identifier("c", maker)
+            )
+            [[rows]] = connection.execute(query).fetchall()
+            found[table.name] = found.get(table.name, 0) + rows
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def _erasures(events: tuple[Event, ...]) -> list[Event]:
+    return [event for event in events if event.kind in {"erasure", "erased_row"}]
+
+
+def _newest(erased: list[Event]) -> datetime | None:
+    moments = (datetime.fromisoformat(event.record["erased_at"]) for event in erased)
+    return max(moments, default=None)
