@@ -1,4 +1,4 @@
-"""What a month is, by its digests: in the database, and in the bucket."""
+"""What a month is, by its digests, and how others read it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.run import Run
+from ft_ops.archive.store.ddl import Engine, statements_for
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 
@@ -25,3 +26,11 @@ def stored_digests(run: Run, generation: Generation) -> MonthDigests:
     """
     with loaded(run, generation, purpose="read") as source:
         return month_digests(run.connection, generation.require_content(), source)
+
+
+def archive_statements(connection: Connection, engine: Engine, location: str) -> list[str]:
+    """The statements by which another engine reads the archive of today's tables.
+
+    ``location`` is the archive's folder, such as s3://bucket/archive.
+    """
+    return statements_for(engine, read_content(connection), location)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from ft_ops.commands.session import database
@@ -24,6 +26,22 @@ def archive_cancel(month: str) -> None:
     parsed = Month.parse(month)
     with database("archive") as connection, only_one(connection, f"archive {parsed}"):
         click.echo(cancel(archive_run(connection, load_settings(), "ft-ops", click.echo), parsed))
+
+
+@archive.command("tables")
+@click.option("--engine", type=click.Choice(["athena", "duckdb"]), required=True)
+@click.option(
+    "--location", help="Where the archive lies: a folder, or s3://… Default: this deployment's."
+)
+def archive_tables(engine: Literal["athena", "duckdb"], location: str | None) -> None:
+    """Print the statements by which another engine reads the archive."""
+    from ft_ops.archive import archive_statements
+
+    settings = load_settings()
+    where = location or f"s3://{settings.require_archive_bucket()}/{settings.archive_prefix}"
+    with database("archive") as connection:
+        for statement in archive_statements(connection, engine, where):
+            click.echo(statement)
 
 
 @archive.command("mend")

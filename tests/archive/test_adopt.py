@@ -44,22 +44,26 @@ def anew(world: World, template: Database) -> Iterator[World]:
         created(other, sql.Identifier(template.name)),
         connect(other.url, application="tests") as connection,
     ):
-        for table in map(sql.Identifier, PEOPLE):
-            given = sql.SQL("CREATE TEMPORARY TABLE given (LIKE {})").format(table)
-            connection.execute(given)
-            with (
-                world.connection.cursor() as source,
-                connection.cursor() as target,
-                source.copy(sql.SQL("COPY {} TO STDOUT").format(table)) as found,
-                target.copy("COPY given FROM STDIN") as into,
-            ):
-                for row in found:
-                    into.write(row)
-            connection.execute(
-                sql.SQL("INSERT INTO {} SELECT * FROM given ON CONFLICT DO NOTHING").format(table)
-            )
-            connection.execute("DROP TABLE given")
+        copy_people(world.connection, connection)
         yield replace(world, database=other, connection=connection)
+
+
+def copy_people(source: Connection, target: Connection) -> None:
+    """The users, families, books and threads of one database into another."""
+    for table in map(sql.Identifier, PEOPLE):
+        target.execute(sql.SQL("CREATE TEMPORARY TABLE given (LIKE {})").format(table))
+        with (
+            source.cursor() as reading,
+            target.cursor() as writing,
+            reading.copy(sql.SQL("COPY {} TO STDOUT").format(table)) as found,
+            writing.copy("COPY given FROM STDIN") as into,
+        ):
+            for row in found:
+                into.write(row)
+        target.execute(
+            sql.SQL("INSERT INTO {} SELECT * FROM given ON CONFLICT DO NOTHING").format(table)
+        )
+        target.execute("DROP TABLE given")
 
 
 @contextmanager

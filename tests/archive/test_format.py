@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import adbc_driver_postgresql.dbapi
@@ -21,6 +24,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from pyarrow import fs
 
+from ft_ops.archive import archive_statements
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.proof.proof import prove_month
 from ft_ops.archive.run import ArchiveTarget
@@ -244,3 +248,53 @@ def test_the_documented_restore_gives_the_documented_digest(world: World, tmp_pa
         ).fetchone()
         assert row is not None
         assert entry["digest"] == f"{row[0]}:{int(row[1]):x}:{int(row[2]):x}"
+
+
+def test_the_printed_statements_read_a_thawed_archive(world: World, tmp_path: Path) -> None:
+    """DuckDB by its views; Athena's columns are those that the files have."""
+    world.fill(segments=12)
+    generation = world.archive()
+    for item in generation.parts():
+        request_restore(world.bucket, item.stored, days=1, tier="Bulk")
+        path = tmp_path / item.stored.key
+        path.parent.mkdir(parents=True)
+        download(world.bucket, item.stored, path)
+    duck = duckdb.connect()
+    for line in archive_statements(world.connection, "duckdb", str(tmp_path / "archive")):
+        duck.execute(line)
+    live = world.rows(segments="archived_content_segments_2017_03")
+    for table, rows in live.items():
+        assert duck.execute(f"SELECT count(*) FROM {table}").fetchall() == [(len(rows),)], table
+    texts = "SELECT id, thread_id, text_content, created_at FROM {} ORDER BY id"
+    in_duckdb = duck.execute(texts.format("content_segments")).fetchall()
+    in_database = world.connection.execute(
+        texts.format("archived_content_segments").encode()
+    ).fetchall()
+    assert in_duckdb == in_database
+    numbers = duck.execute("SELECT DISTINCT metadata->>'n' FROM photo_narrations").fetchall()
+    assert numbers == [("1.1",)]
+    athena = archive_statements(world.connection, "athena", "s3://bucket/archive")
+    for statement, item in zip(athena, generation.parts(), strict=True):
+        schema = pq.read_schema(tmp_path / item.stored.key)
+        columns = re.findall(r"^    `(\w+)` (\S+?),?$", statement, flags=re.MULTILINE)
+        assert [name for name, _ in columns] == schema.names
+        for name, kind in columns:
+            assert fits(schema.field(name).type, kind), (name, kind)
+        assert "'read_restored_glacier_objects' = 'true'" in statement
+        assert f"'s3://bucket/archive/table={item.table}/'" in statement
+
+
+def fits(kind: pa.DataType, athena: str) -> bool:
+    """Whether Athena reads a column of a Parquet file as that."""
+    if isinstance(kind, pa.ExtensionType):
+        return athena == "binary"
+    if pa.types.is_list(kind):
+        return athena == f"array<{'string' if pa.types.is_string(kind.value_type) else '?'}>"
+    tests: dict[str, Callable[[Any], bool]] = {
+        "string": pa.types.is_string,
+        "timestamp": pa.types.is_timestamp,
+        "boolean": pa.types.is_boolean,
+        "int": lambda k: pa.types.is_int32(k) or pa.types.is_int16(k),
+        "double": pa.types.is_float64,
+    }
+    return bool(tests[athena](kind))
