@@ -1,7 +1,8 @@
 """Whatever happens in whatever order before a disaster: nobody erased comes back, nothing is lost.
 
-Random sequences of writes, deletions, archives, erasures, shipments and backups, then a recovery to
-any of the backups and an adoption. The oracle is a list of what was written and what was erased.
+Random sequences of writes, deletions, archives, erasures, shipments, backups and losses of objects
+in the first bucket, then a recovery to any of the backups and an adoption. The oracle is a list of
+what was written and what was erased.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from psycopg import sql
 
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.plan import plan_erasures
+from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.keep.erased import living_erased
 from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.ledger import generations
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import delete_version, versions
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
 
-pytestmark = pytest.mark.chaos
-
 MONTHS = (MONTH, MONTH.plus(1))
-STEPS = 10
 
 
 @dataclass(slots=True)
@@ -88,16 +89,50 @@ class History:
         )
         self.backups.append((copy, set(self.written)))
 
+    def collect(self) -> None:
+        remove_superseded(self.world.run).refuse_failures("collection")
+
+    def lose(self) -> None:
+        """The first bucket loses an object of content: the second has it."""
+        kept = [
+            g
+            for month in self.purged
+            for g in generations(self.world.connection, month)
+            if g.state == "purged"
+        ]
+        if kept:
+            stored = self.chance.choice(self.chance.choice(kept).parts()).stored
+            delete_version(self.world.bucket, stored.key, stored.version_id)
+
+    def content_of_the_erased(self) -> set[str]:
+        """Keys below which either bucket has what a superseded generation held."""
+        second = self.world.second
+        assert second is not None
+        gone = [
+            g
+            for month in self.purged
+            for g in generations(self.world.connection, month)
+            if g.state == "superseded"
+        ]
+        folders = {f"/month={g.month.month:02d}/gen={g.number}/" for g in gone}
+        return {
+            version.key
+            for bucket in (self.world.bucket, second)
+            for version in versions(bucket, "archive/table=")
+            if "/table=manifest/" not in version.key
+            and any(folder in version.key for folder in folders)
+        }
+
     @property
     def standing(self) -> set[UUID]:
         return {s for s, (_, thread) in self.written.items() if thread not in self.erased_threads}
 
-    def live(self) -> None:
+    def live(self, number: int) -> None:
         steps = [
             *(self.write, self.write, self.erase_thread, self.archive, self.archive),
-            *(self.rewrite, self.ship, self.back_up),
+            *(self.rewrite, self.ship, self.back_up, self.collect, self.lose),
         ]
-        for _ in range(STEPS):
+        for _ in range(number):
             step = self.chance.choice(steps)
             self.done.append(step.__name__)
             step()
@@ -122,16 +157,24 @@ def bring_back(world: World) -> set[UUID]:
     return set(found)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("seed", "steps"),
+    [(0, 5), *(pytest.param(seed, 12, marks=pytest.mark.chaos) for seed in range(1, 9))],
+)
 def test_a_recovery_to_any_backup_keeps_what_stands_and_nothing_that_was_erased(
-    world: World, seed: int
+    world: World, second_bucket: Bucket, seed: int, steps: int
 ) -> None:
+    world.second = second_bucket
     with ExitStack() as stack:
         history = History(world, random.Random(seed), stack)
         history.write()
         history.back_up()
-        history.live()
+        history.live(steps)
         history.ship()
+        history.rewrite()
+        history.collect()
+        history.ship()
+        assert history.content_of_the_erased() == set(), history.done
         for moment, known in history.backups:
             with recovered(history, moment) as restored:
                 adopted = adopt(restored.run, apply=True)
