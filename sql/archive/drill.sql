@@ -51,13 +51,13 @@ FROM ops.archive_drills AS d
 WHERE d.state <> 'asked'
 ORDER BY d.finished_at;
 
--- name: adopt_drills
--- Those of the bucket that this database does not know.
+-- name: adopt_drill
+-- One of the bucket's, unless this database knows it.
 INSERT INTO ops.archive_drills (
     month, generations, copy, state, estimate, asked_at, finished_at, certificate, error
 )
 SELECT r.month, r.generations, r.copy, r.state, r.estimate, r.asked_at, r.finished_at, r.certificate, r.error
-FROM jsonb_populate_recordset(NULL::ops.archive_drills, %(records)s) AS r
+FROM jsonb_populate_record(NULL::ops.archive_drills, %(record)s) AS r
 ON CONFLICT (month, finished_at) DO NOTHING;
 
 -- name: refuted_drills

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import Availability
-from ft_ops.s3.objects import delete_version
+from ft_ops.s3.objects import delete_version, put_once
 from tests.archive.test_adopt import anew
 from tests.archive.world import MONTH, PRICES, World
 from tests.fixtures.postgres import Database
@@ -192,8 +193,14 @@ def test_the_drills_come_back_from_the_bucket(world: World, template: Database) 
     assert ship_drills(world.connection, world.bucket, "archive") == 1
     assert ship_drills(world.connection, world.bucket, "archive") == 0
     assert adopt(world.run, apply=False).changes == ()
+    # Whoever may write there may write what is none: it is named, and stops nothing else.
+    body = b'{"month": null}'
+    name = hashlib.sha256(body).hexdigest()[:32]
+    forged = put_once(world.bucket, f"archive/records/drills/2011-01/x-{name}.json", body)
     with anew(world, template) as new:
-        adopt(new.run, apply=True).refuse_problems()
+        [problem] = adopt(new.run, apply=True).problems
+        assert forged.key in problem.name
+        delete_version(world.bucket, forged.key, forged.version_id)
         assert kept(new.connection) == kept(world.connection)
         assert adopt(new.run, apply=True).changes == ()
 

@@ -311,6 +311,40 @@ def test_what_was_erased_leaves_both_buckets(copied: World) -> None:
     assert generations(copied.connection, MONTH)[0].objects == ()
 
 
+def test_an_unreachable_second_bucket_keeps_no_erased_content_in_the_first(
+    copied: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied.fill(segments=12)
+    copied.archived_and_purged()
+    copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
+    erase_month(copied.run, copied.ask(purpose="erasure"))
+
+    def unreachable() -> Bucket:
+        raise OpsError("second bucket", cause="no answer", next_step="wait")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(World, "target", replace(copied.target, open_second=unreachable))
+        [failed] = remove_superseded(copied.run).failed
+    assert "no answer" in failed.cause
+    old = {key for key in content_in(copied.bucket) if "/gen=1/" in key}
+    assert {key for key in old if "/table=content_segments/" in key} == set()
+    remove_superseded(copied.run).refuse_failures("test")
+    for bucket in (copied.bucket, second(copied)):
+        assert {key for key in content_in(bucket) if "/gen=1/" in key} == set()
+
+
+@pytest.mark.chaos
+def test_records_of_another_archive_in_the_second_bucket_are_named(copied: World) -> None:
+    copied.fill(segments=12)
+    copied.archived_and_purged()
+    ship_records(copied.run)
+    fill_all(copied)
+    assert compared(copied).wrong == {}
+    put_once(second(copied), "archive/records/ledger/2011-01/gen=1/x-purged-0.json", b"{}")
+    [problems] = compared(copied).wrong.values()
+    assert "1 records are not in the first bucket" in problems[0]
+
+
 @pytest.mark.chaos
 def test_a_hold_keeps_the_second_copy_too(copied: World) -> None:
     copied.fill(segments=12)

@@ -98,22 +98,19 @@ def superseded_objects(connection: Connection) -> list[tuple[Generation, Generat
 
 def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     _refuse_only_copy(run, generation, by)
-    second = run.target.second
     content = _stored_versions(run.bucket, generation, [o.table for o in generation.parts()])
     # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
     # it, which the holds are looked up in.
-    is_any = content or (second is not None and _any_of(second, generation))
-    holds = holds_on_erasure(run.connection, run.bucket, [generation]) if is_any else ()
-    if holds:
-        raise Refused(
-            f"objects of {generation.name}",
-            cause="; ".join(holds),
-            next_step="they stay until the hold is released; nothing else has what they hold",
-        )
+    if content:
+        _refuse_held(run, generation)
     for version in content:
         delete_version(run.bucket, version.key, version.version_id)
     copies = 0
+    # Asked for only now: that it can't be reached keeps nothing in the first.
+    second = run.target.second
     if second is not None:
+        if not content and _any_of(second, generation):
+            _refuse_held(run, generation)
         # All of it before the lists in the first go: another run needs them to find the holds.
         copies = remove_second(second, [item.stored for item in generation.objects])
     lists = _stored_versions(run.bucket, generation, (SUBJECTS, *UNIT_LISTS))
@@ -135,6 +132,16 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
         )
     run.log(f"removed the objects of {generation.name}")
     return doomed + copies
+
+
+def _refuse_held(run: Run, generation: Generation) -> None:
+    holds = holds_on_erasure(run.connection, run.bucket, [generation])
+    if holds:
+        raise Refused(
+            f"objects of {generation.name}",
+            cause="; ".join(holds),
+            next_step="they stay until the hold is released; nothing else has what they hold",
+        )
 
 
 def _any_of(second: Bucket, generation: Generation) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -23,18 +22,18 @@ def ship_drills(connection: Connection, bucket: Bucket, prefix: str) -> int:
 
 def adopt_drills(
     connection: Connection, bucket: Bucket, prefix: str, *, apply: bool
-) -> tuple[int, Worked[Any]]:
+) -> tuple[int, Worked[int]]:
     """Bring the bucket's records of drills into this database.
 
-    How many it did not know, and those that can't be read.
+    How many it did not know, and those that can't be read or are no such records.
     """
-    read = each(
-        drill_keys(bucket, prefix),
-        lambda key: json.loads(read_record(bucket, key)),
-        name=bucket.url,
-    )
-    with connection.transaction(force_rollback=not apply):
-        found = connection.execute(
-            statement("archive/adopt_drills"), {"records": Jsonb(read.results)}
-        )
-    return found.rowcount, read
+
+    def take(key: str) -> int:
+        record = json.loads(read_record(bucket, key))
+        with connection.transaction(force_rollback=not apply):
+            return connection.execute(
+                statement("archive/adopt_drill"), {"record": Jsonb(record)}
+            ).rowcount
+
+    taken = each(drill_keys(bucket, prefix), take, name=bucket.url)
+    return sum(taken.results), taken

@@ -12,7 +12,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.replica.fill import kept_generations, require_second
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.layout import document_prefixes
+from ft_ops.archive.store.layout import document_prefixes, records_prefix
 from ft_ops.errors import explained
 from ft_ops.items import Worked, each
 from ft_ops.s3.objects import StoredObject, objects
@@ -77,6 +77,18 @@ def _compare_documents(
             else:
                 continue
             (waiting if found.last_modified > since else wrong)[found.key] = [problem]
+    first = {found.key for found in objects(run.bucket, records_prefix(run.target.prefix))}
+    strange = [
+        key
+        for key in there
+        if key.startswith(records_prefix(run.target.prefix)) and key not in first
+    ]
+    if strange:
+        problem = (
+            f"{len(strange)} records are not in the first bucket: it has lost them, or the second "
+            "is another archive's, too"
+        )
+        wrong[strange[0]] = [problem]
     return number
 
 

@@ -25,7 +25,12 @@ def certificate_key(prefix: str, month: Month, generation: int) -> str:
 
 def document_prefixes(prefix: str) -> tuple[str, ...]:
     """The folders of what stays in STANDARD and is small: records, and what is beside manifests."""
-    return (f"{prefix}/records/", f"{prefix}/table=manifest/")
+    return (records_prefix(prefix), f"{prefix}/table=manifest/")
+
+
+def records_prefix(prefix: str) -> str:
+    """The folder of tombstones, holds, the ledger's rows and drills."""
+    return f"{prefix}/records/"
 
 
 def generation_prefixes(
