@@ -157,7 +157,8 @@ def leave_verdicts(world: World, name: str) -> None:
 
 
 def test_every_job_of_the_backups_has_a_policy_for_rds() -> None:
-    assert {schedule.job_name for schedule in schedules} | {"restore_family"} == set(JOBS)
+    others = {"restore_family", "rehearse_erasures"}
+    assert {schedule.job_name for schedule in schedules} | others == set(JOBS)
 
 
 def test_a_backup_needs_what_it_is_granted(
