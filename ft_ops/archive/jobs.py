@@ -10,6 +10,7 @@ from ft_ops.archive.assets import (
     purged_content_segments,
 )
 from ft_ops.archive.checks import archive_bucket_is_safe, archived_objects_are_there
+from ft_ops.archive.drill.checks import archive_is_proven
 from ft_ops.archive.erase_assets import (
     erased_archive_content,
     superseded_archive_content,
@@ -64,8 +65,8 @@ remove_superseded_content = asset_job(
 
 check_archive_bucket = asset_job(
     "check_archive_bucket",
-    dg.AssetSelection.checks(archive_bucket_is_safe, archived_objects_are_there),
-    "Reads the settings of the archive's bucket, and looks for every object of the archive.",
+    dg.AssetSelection.checks(archive_bucket_is_safe, archived_objects_are_there, archive_is_proven),
+    "Reads the settings of the archive's bucket, looks for every object, and judges the drills.",
     identity=True,
 )
 

@@ -158,7 +158,11 @@ def test_the_check_fails_until_the_bucket_is_protected(
         with dg.DagsterInstance.ephemeral() as instance:
             result = job.execute_in_process(instance=instance)
         found = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
-        assert found == {"archive_bucket_is_safe": passed, "archived_objects_are_there": True}
+        assert found == {
+            "archive_bucket_is_safe": passed,
+            "archived_objects_are_there": True,
+            "archive_is_proven": True,
+        }
         protect(bucket)
 
 

@@ -1,4 +1,4 @@
-"""The job and the schedules of the archive's drill."""
+"""The job and the schedule of the archive's drill."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from ft_ops.archive.drill.assets import archive_drill
 from ft_ops.archive.drill.checks import archive_is_proven
 from ft_ops.archive.drill.drills import is_due
 from ft_ops.clock import utc_now
-from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.jobs import asset_job
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 drill_archive = asset_job(
@@ -14,12 +14,6 @@ drill_archive = asset_job(
     dg.AssetSelection.assets("archive_drill").without_checks(),
     "Retrieves one archived month, loads it beside and proves it.",
     identity=True,
-)
-
-check_archive_drill = asset_job(
-    "check_archive_drill",
-    dg.AssetSelection.checks(archive_is_proven),
-    "Judges the archive's drills and the age of its proofs.",
 )
 
 
@@ -43,9 +37,6 @@ def drill_archive_daily(
 defs = dg.Definitions(
     assets=[archive_drill],
     asset_checks=[archive_is_proven],
-    jobs=[drill_archive, check_archive_drill],
-    schedules=[
-        drill_archive_daily,
-        schedule("check_archive_drill_daily", check_archive_drill, "50 9 * * *"),
-    ],
+    jobs=[drill_archive],
+    schedules=[drill_archive_daily],
 )
