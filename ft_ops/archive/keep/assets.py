@@ -19,7 +19,7 @@ from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
 
 
-class RehearsalConfig(dg.Config):
+class ErasureRehearsalConfig(dg.Config):
     """Launch config of the rehearsal."""
 
     at: str = Field(
@@ -43,7 +43,7 @@ class RehearsalConfig(dg.Config):
 )
 def erasure_rehearsal(
     context: dg.AssetExecutionContext,
-    config: RehearsalConfig,
+    config: ErasureRehearsalConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
