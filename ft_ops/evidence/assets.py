@@ -24,7 +24,7 @@ from ft_ops.settings import Settings
         "the archive bucket: every purge, erasure, drill, hold and deletion, from the operations' "
         "own rows of the audit log. `verify.py` beside the chain verifies it without database or "
         "network; `ft-ops evidence` makes a page of it for an auditor. Nothing is chained until "
-        "FT_EVIDENCE_KEY_FILE is set."
+        "FT_EVIDENCE_KEY_FILE or FT_EVIDENCE_KMS_KEY is set."
     ),
 )
 def evidence_chain(
@@ -33,8 +33,10 @@ def evidence_chain(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Verify the chain, and add what was done since; fails when the chain is not whole."""
-    if settings.evidence_key_file is None:
-        context.log.info("FT_EVIDENCE_KEY_FILE is not set: nothing is chained")
+    if settings.evidence_key_file is None and settings.evidence_kms_key is None:
+        context.log.info(
+            "neither FT_EVIDENCE_KEY_FILE nor FT_EVIDENCE_KMS_KEY is set: nothing is chained"
+        )
         return
     with as_failure(), database.connect("evidence") as connection:
         chain = open_chain(settings)

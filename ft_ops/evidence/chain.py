@@ -9,17 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.evidence import verify
 from ft_ops.evidence.acts import Act, from_entries, to_entry
-from ft_ops.evidence.verify import HEAD, CheckedChain, Head, canonical, link_name
+from ft_ops.evidence.signers import Signer, former_keys, open_signer
+from ft_ops.evidence.verify import HEAD, CheckedChain, Head, PublicKey, canonical, link_name
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import objects, put_once, read_current, replace_current
 from ft_ops.settings import Settings
@@ -37,18 +33,22 @@ PROGRAM: Final = "verify.py"
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain in a bucket, below ``prefix``, and the key that signs it."""
+    """A chain in a bucket, below ``prefix``, and the key that signs it.
+
+    ``former`` are the public keys that signed before it, oldest first.
+    """
 
     bucket: Bucket
     prefix: str
-    key: Ed25519PrivateKey
+    key: Signer
+    former: tuple[PublicKey, ...] = ()
 
     def read(self) -> CheckedChain:
         """The whole chain, verified by this key. An empty one has no problem and no head."""
         files = self._files()
         if not files:
             return CheckedChain((), (), None)
-        return verify.verify_chain(files, [self.key.public_key()])
+        return verify.verify_chain(files, [*self.former, self.key.public_key()])
 
     def append(
         self,
@@ -68,7 +68,8 @@ class Chain:
                 f"chain of evidence {self.bucket.url(self.prefix)}",
                 cause="; ".join(checked.problems[:5]),
                 next_step="somebody changed it, or the key: look at the versions of these objects, "
-                "and put the original ones back; FT_EVIDENCE_KEY_FILE must be the key that signed",
+                "and put the original ones back; FT_EVIDENCE_KEY_FILE must be the key that signed; "
+                "of one that was replaced, FT_EVIDENCE_FORMER_KEYS names the public half",
             )
         chained = from_entries(checked.entries)
         newest = max((act.created_at for act in chained), default=datetime(1970, 1, 1, tzinfo=UTC))
@@ -141,18 +142,6 @@ def open_chain(settings: Settings) -> Chain:
     return Chain(
         open_bucket(settings.require_archive_bucket()),
         settings.evidence_prefix,
-        _private_key(settings.evidence_key_file),
+        open_signer(settings),
+        tuple(former_keys(settings.evidence_former_keys)),
     )
-
-
-def _private_key(path: Path | None) -> Ed25519PrivateKey:
-    how = "make one by `openssl genpkey -algorithm ed25519 -out FILE`, readable by you alone"
-    if path is None:
-        raise OpsError("chain of evidence", cause="FT_EVIDENCE_KEY_FILE is not set", next_step=how)
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise OpsError(f"FT_EVIDENCE_KEY_FILE {path}", cause=str(error), next_step=how) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise OpsError(f"FT_EVIDENCE_KEY_FILE {path}", cause="it is no Ed25519 key", next_step=how)
-    return key

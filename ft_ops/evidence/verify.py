@@ -1,14 +1,13 @@
 """Verifies a chain of evidence offline: python verify.py FOLDER KEY.pem.
 
 FOLDER holds the chain as it lies in the bucket: 00000001.json and so on, and head.json. KEY.pem
-is the public key, Ed25519; name several where the key has changed. The program needs Python and the
-package `cryptography`: no database, no network, and nothing else of this project.
+is the public key, Ed25519 or ECDSA on P-256; name several, oldest first, where the key has changed:
+none signs after a later one. The program needs Python and the package `cryptography`, and no more.
 
-A link is one file, {"link": {…}, "signature": "…"} as canonical JSON. Each link has its number and
-the SHA-256 of the file before it, and is signed; head.json names the newest link. So a changed
-byte, a missing link and two links in each other's place are found. One thing alone can't be found:
-that the newest links and the head were put back to an earlier state together. Compare the head with
-one that you have kept, by --head NUMBER:SHA256.
+A link is one file, {"link": {…}, "signature": "…"} as canonical JSON, with its number and the
+SHA-256 of the file before it; head.json names the newest. A changed byte, a missing link and two in
+each other's place are found. What is not: that the newest links and the head were put back to an
+earlier state together. Compare the head with one that you have kept, by --head NUMBER:SHA256.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 HEAD = "head.json"
-_LINK = re.compile(r"\d{8}\.json")
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
+PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey
+_Keys = Mapping[str, PublicKey]
+_LINK = re.compile(r"(?!0{8})[0-9]{8}\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class CheckedChain:
-    """What was found wrong, in sentences; the entries of the links; and the newest link.
-
-    Entries are to be believed only where ``problems`` is empty.
-    """
+    """What is wrong, in sentences; entries, to be believed where nothing is; the newest link."""
 
     problems: tuple[str, ...]
     entries: tuple[Mapping[str, object], ...]
@@ -68,12 +65,14 @@ def link_name(number: int) -> str:
     return f"{number:08d}.json"
 
 
-def key_name(key: Ed25519PublicKey) -> str:
-    """How links call the key that signed them: the SHA-256 of its 32 bytes."""
-    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+def key_name(key: PublicKey) -> str:
+    """How links call the key that signed them: the SHA-256 of its bytes, or of its point."""
+    raw, point = (Encoding.Raw, PublicFormat.Raw), (Encoding.X962, PublicFormat.UncompressedPoint)
+    form = raw if isinstance(key, Ed25519PublicKey) else point
+    return hashlib.sha256(key.public_bytes(*form)).hexdigest()
 
 
-def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -> CheckedChain:
+def verify_chain(files: Mapping[str, bytes], keys: Sequence[PublicKey]) -> CheckedChain:
     """Examine the files of a chain by their names. One without any link is no chain: a problem."""
     by_name = {key_name(key): key for key in keys}
     numbers = sorted(int(name[:8]) for name in files if _LINK.fullmatch(name))
@@ -85,7 +84,7 @@ def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -
     if not numbers:
         problems.append("there is no link")
     entries: list[Mapping[str, object]] = []
-    previous = ""
+    previous, newest_key = "", 0
     for number in range(1, numbers[-1] + 1 if numbers else 1):
         name = link_name(number)
         if name not in files:
@@ -97,6 +96,10 @@ def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -
         if link is not None:
             if link.get("number") != number:
                 problems.append(f"{name} says that it is number {link.get('number')}")
+            rank = [*by_name].index(str(link["key"])) if link.get("key") in by_name else 0
+            if rank < newest_key:
+                problems.append(f"{name} is signed by a key that a later one has replaced")
+            newest_key = max(rank, newest_key)
             if link.get("previous") != previous:
                 problems.append(f"{name} does not follow the link before it")
             listed = link.get("entries")
@@ -107,10 +110,8 @@ def verify_chain(files: Mapping[str, bytes], keys: Sequence[Ed25519PublicKey]) -
     return CheckedChain(tuple(problems), tuple(entries), newest)
 
 
-def _about_head(
-    files: Mapping[str, bytes], numbers: Sequence[int], keys: Mapping[str, Ed25519PublicKey]
-) -> list[str]:
-    """What is wrong with head.json. A link after it was written before the head could follow."""
+def _about_head(files: Mapping[str, bytes], numbers: Sequence[int], keys: _Keys) -> list[str]:
+    """What is wrong with head.json. One link may follow it: a writer died before the head."""
     if HEAD not in files:
         return [f"{HEAD} is missing"]
     head, problems = _opened(HEAD, files[HEAD], "head", keys)
@@ -127,12 +128,12 @@ def _about_head(
 
 
 def _opened(
-    name: str, content: bytes, what: str, keys: Mapping[str, Ed25519PublicKey]
+    name: str, content: bytes, what: str, keys: _Keys
 ) -> tuple[Mapping[str, object] | None, list[str]]:
     """The document in a file, and what is wrong with the file."""
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, [f"{name} is no JSON"]
     inner = document.get(what) if isinstance(document, dict) else None
     if not isinstance(inner, dict) or document.keys() != {what, "signature"}:
@@ -147,22 +148,30 @@ def _opened(
     return inner, []
 
 
-def _is_signed(content: bytes, signature: str, key: Ed25519PublicKey) -> bool:
+def _is_signed(content: bytes, signature: str, key: PublicKey) -> bool:
     try:
         raw = bytes.fromhex(signature)
-        key.verify(raw, content)
+        if isinstance(key, Ed25519PublicKey):
+            key.verify(raw, content)
+        else:
+            r, s = utils.decode_dss_signature(raw)  # of two that verify, the smaller is ours
+            if s > ORDER // 2 or utils.encode_dss_signature(r, s) != raw:
+                return False
+            key.verify(raw, hashlib.sha256(content).digest(), ec.ECDSA(SHA256()))
     except (InvalidSignature, ValueError):
         return False
     # fromhex() reads capitals and blanks, too.
     return raw.hex() == signature
 
 
-def read_key(path: Path) -> Ed25519PublicKey:
+def read_key(path: Path) -> PublicKey:
     """A public key in PEM; a ValueError when it is none, or of another kind."""
     key = load_pem_public_key(path.read_bytes())
-    if not isinstance(key, Ed25519PublicKey):
-        raise ValueError(f"{path} holds no Ed25519 key")  # noqa: TRY004  the content is wrong
-    return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+        return key
+    if isinstance(key, Ed25519PublicKey):
+        return key
+    raise ValueError(f"{path} holds no key of Ed25519 or of P-256")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

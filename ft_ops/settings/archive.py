@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder
+from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder, paths
 
 
 class ArchiveSettings(RoomSettings):
@@ -98,6 +98,17 @@ class ArchiveSettings(RoomSettings):
         default=None,
         description="The private Ed25519 key in PEM that signs the chain of evidence. Unset: no "
         "chain is written.",
+    )
+    evidence_kms_key: str | None = Field(
+        default=None,
+        description="A key of AWS KMS (id, ARN or alias; ECC_NIST_P256) that signs the chain of "
+        "evidence instead of a key file.",
+    )
+    evidence_former_keys: Annotated[tuple[Path, ...], BeforeValidator(paths)] = Field(
+        default=(),
+        examples=["/etc/ft-ops/2025.pem"],
+        description="Public keys in PEM that signed the chain before, oldest first, comma "
+        "separated.",
     )
     evidence_prefix: Annotated[str, AfterValidator(folder)] = Field(
         default="evidence",

@@ -82,6 +82,13 @@ def names(value: object) -> object:
     return value
 
 
+def paths(value: object) -> object:
+    """Files from comma separated text, in its order; anything else is left to the validation."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
 def named_sizes(value: object) -> object:
     """Positive numbers by name from text, fast=200, slow=50; anything else is left as it is."""
     if not isinstance(value, str):

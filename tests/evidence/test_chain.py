@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import boto3
 import dagster as dg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError, Refused
 from ft_ops.evidence import Act, Chain, acts_since
 from ft_ops.evidence import chain as module
-from ft_ops.evidence.verify import HEAD, link_name
+from ft_ops.evidence.signers import open_kms
+from ft_ops.evidence.verify import HEAD, ORDER, canonical, link_name, read_key, verify_chain
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.s3.bucket import Bucket
@@ -257,3 +266,84 @@ def test_a_measurement_of_last_week_is_none(
         "ft_ops.evidence.assets.utc_now", lambda: datetime.now(UTC) + timedelta(days=8)
     )
     assert not outcomes(run())["recovery_time_within_target"]
+
+
+def kms_key(spec: str = "ECC_NIST_P256") -> str:
+    made = boto3.client("kms").create_key(KeySpec=spec, KeyUsage="SIGN_VERIFY")
+    return str(made["KeyMetadata"]["KeyId"])
+
+
+def test_a_key_of_kms_signs_a_chain_that_is_verified_without_kms(
+    bucket: Bucket, connection: Connection, tmp_path: Path
+) -> None:
+    chain = Chain(bucket, "evidence", open_kms(kms_key(), boto3.client("kms")))
+    for number in range(1, 6):
+        act(connection, number)
+        assert append(chain, connection) == number
+    assert chained(chain) == [1, 2, 3, 4, 5]
+    for found in objects(bucket, "evidence/"):
+        (tmp_path / Path(found.key).name).write_bytes(read_current(bucket, found.key))
+    (key,) = tmp_path.glob("*.pem")
+    key = key.rename(tmp_path.with_suffix(".pem"))
+    program = (tmp_path / "verify.py").rename(tmp_path.with_suffix(".py"))
+
+    def verified() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, program, tmp_path, key], capture_output=True, check=False, text=True
+        )
+
+    assert verified().stdout.startswith("whole: 5 entries")
+    name = tmp_path / link_name(3)
+    whole = name.read_bytes()
+    for place in range(0, len(whole), 7):
+        name.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        files = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+        assert verify_chain(files, [read_key(key)]).problems, place
+    assert verified().returncode == 1
+    # The other signature that verifies for the same document is another byte all the same.
+    document = json.loads(whole)
+    r, s = decode_dss_signature(bytes.fromhex(document["signature"]))
+    document["signature"] = encode_dss_signature(r, ORDER - s).hex()
+    files[link_name(3)] = canonical(document)
+    assert (
+        f"the signature of {link_name(3)} is wrong" in verify_chain(files, [read_key(key)]).problems
+    )
+
+
+def test_a_chain_goes_on_under_another_key_and_never_back_under_the_former(
+    bucket: Bucket, connection: Connection
+) -> None:
+    first = Chain(bucket, "evidence", KEY)
+    act(connection, 1)
+    append(first, connection)
+    second = open_kms(kms_key(), boto3.client("kms"))
+    act(connection, 2)
+    with pytest.raises(OpsError, match="FT_EVIDENCE_FORMER_KEYS names the public half"):
+        append(Chain(bucket, "evidence", second), connection)
+    rotated = Chain(bucket, "evidence", second, (KEY.public_key(),))
+    assert append(rotated, connection) == 2
+    assert chained(rotated) == [1, 2]
+    # Whoever still has the former key can't go on with it.
+    act(connection, 3)
+    behind = Chain(bucket, "evidence", KEY, (second.public_key(),))
+    append(behind, connection)
+    (problem,) = rotated.read().problems
+    assert problem == f"{link_name(3)} is signed by a key that a later one has replaced"
+
+
+def test_a_key_of_kms_that_is_none_or_of_another_kind_is_named(bucket: Bucket) -> None:
+    client = boto3.client("kms")
+    with pytest.raises(OpsError, match="FT_EVIDENCE_KMS_KEY nobody"):
+        open_kms("nobody", client)
+    with pytest.raises(OpsError, match="it is no ECC_NIST_P256 key"):
+        open_kms(kms_key("ECC_NIST_P384"), client)
+
+
+def test_a_key_of_kms_is_enough_for_a_run(
+    deployed: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FT_EVIDENCE_KEY_FILE")
+    monkeypatch.setenv("FT_EVIDENCE_KMS_KEY", kms_key())
+    act(connection, 1)
+    (event,) = run().get_asset_materialization_events()
+    assert event.step_materialization_data.materialization.metadata["links"].value == 1

@@ -164,3 +164,15 @@ def test_the_program_is_short_enough_to_be_read() -> None:
     lines = Path(program.__file__).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 200
     assert not [line for line in lines if "ft_ops" in line]
+
+
+def test_a_link_before_the_first_is_no_part_of_the_chain() -> None:
+    """Nothing would look into it, and a page might."""
+    assert problems({**WHOLE, "00000000.json": WHOLE[link_name(1)]}) == (
+        "00000000.json is no part of a chain",
+    )
+
+
+def test_a_document_that_is_nested_without_end_is_found() -> None:
+    endless = b"[" * 200_000
+    assert f"{link_name(2)} is no JSON" in problems({**WHOLE, link_name(2): endless})

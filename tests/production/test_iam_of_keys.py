@@ -65,6 +65,9 @@ def test_a_role_gets_the_rights_to_the_keys_of_what_it_touches(
         ("snapshots", "kms:DescribeKey", "INSTANCE_KEY", {}, False),
         ("copies", "kms:CreateGrant", "DR_KEY", FOR_RDS, True),
         ("copies", "kms:Decrypt", "DR_KEY", RDS, False),
+        ("sign_evidence", "kms:Sign", "EVIDENCE_KEY", {}, True),
+        ("sign_evidence", "kms:Sign", "OBJECTS_KEY", {}, False),
+        ("sign_evidence", "kms:ScheduleKeyDeletion", "EVIDENCE_KEY", {}, False),
     ],
 )
 def test_a_key_is_used_by_its_service_for_its_purpose(
