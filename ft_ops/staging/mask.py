@@ -125,8 +125,9 @@ def _ruled(
 def _empty(connection: Connection, rules: MaskingRules) -> None:
     query = statement("staging/tables_of")
     tables = connection.execute(query, {"schemas": list(rules.schemas_without_rows)}).fetchall()
-    if tables:
-        listed = sql.SQL(", ").join(sql.Identifier(schema, name) for schema, name in tables)
+    emptied = [pair for pair in tables if not rules.keeps_rows(".".join(pair))]
+    if emptied:
+        listed = sql.SQL(", ").join(sql.Identifier(schema, name) for schema, name in emptied)
         connection.execute(sql.SQL("TRUNCATE {}").format(listed))
 
 

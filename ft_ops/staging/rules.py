@@ -66,6 +66,7 @@ class MaskingRules:
 
     tables: Mapping[str, Mapping[str, Rule]]
     schemas_without_rows: tuple[str, ...]
+    kept: tuple[str, ...]
     migrations: str
 
     @property
@@ -77,6 +78,10 @@ class MaskingRules:
         """The rules of a table; a month that stands alone has those of its parent."""
         month = _MONTH.fullmatch(table)
         return self.tables.get(month[1] if month else table)
+
+    def keeps_rows(self, table: str) -> bool:
+        """Whether a masked copy has rows of a table."""
+        return table.partition(".")[0] not in self.schemas_without_rows or table in self.kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ def rules_of(document: Mapping[str, object]) -> MaskingRules:
             for table, columns in tables.items()
         },
         tuple(cast("list[str]", document["schemas_without_rows"])),
+        tuple(cast("list[str]", document.get("kept", []))),
         str(document["migrations"]),
     )
 
@@ -131,8 +137,7 @@ def read_columns(connection: Connection, schemas: Iterable[str]) -> list[MaskedC
 def problems(rules: MaskingRules, columns: Iterable[MaskedColumn]) -> Iterator[str]:
     """Why these columns can't be masked by these rules: one sentence for each."""
     for column in columns:
-        schema = column.table_name.partition(".")[0]
-        if schema in rules.schemas_without_rows or column.table_name == rules.migrations:
+        if not rules.keeps_rows(column.table_name) or column.table_name == rules.migrations:
             continue
         if not column.needs_a_rule:
             continue

@@ -80,6 +80,8 @@ class Judge:
         withdrawn = self._withdrawn(tombstones)
         for copied in self.copied.values():
             self._keep_out_erased(copied, withdrawn)
+            if copied.table.name == self.scope.subject.root:
+                self._keep_out_others(copied)
             if copied.table.name == SEGMENTS:
                 place_segments(self.connection, copied)
             if is_shared(self.scope, copied.table):
@@ -157,6 +159,17 @@ class Judge:
             sql.SQL("c.ft_state = 'missing' AND {} AND NOT c.id = ANY ({}::uuid[])").format(
                 _is_erased(kind, sql.SQL("c.id")),
                 sql.Literal([str(t.id) for t in withdrawn if t.kind == kind]),
+            ),
+        )
+
+    def _keep_out_others(self, copied: Copied) -> None:
+        """What the copy says is the subject's, and is another: it hangs on nothing that tells."""
+        self.keep_out(
+            copied,
+            "conflict",
+            "it is not what was asked for",
+            sql.SQL("c.{} <> {}").format(
+                sql.Identifier(copied.table.key[0]), sql.Literal(self.scope.subject.id)
             ),
         )
 

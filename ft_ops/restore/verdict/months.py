@@ -103,10 +103,13 @@ def keep_reservations(copy: Connection, live: Connection, copied: Mapping[str, C
     back = live.execute(
         sql.SQL("SELECT id FROM {} WHERE ft_writes AND ft_state = 'missing'").format(threads.rows)
     ).fetchall()
-    reserved = copy.execute(
+    threads_back = {row[0] for row in back}
+    told = copy.execute(
         "SELECT id, thread_id, sequence_number FROM ops.purged_segments WHERE thread_id = ANY (%s)",
-        ([row[0] for row in back],),
+        (list(threads_back),),
     ).fetchall()
+    # A copy is asked, and not believed: what it says of other threads would close their numbers.
+    reserved = [row for row in told if row[1] in threads_back]
     if reserved:
         ids, of_threads, numbers = (list(column) for column in zip(*reserved, strict=True))
         live.execute(
