@@ -17,6 +17,7 @@ module "policies" {
   objects_key      = var.objects_key
   instance_key     = var.instance_key
   dr_key           = var.dr_key
+  evidence_key     = var.evidence_key
   account          = data.aws_caller_identity.here.account_id
 }
 

@@ -91,6 +91,12 @@ variable "instance_key" {
   default     = ""
 }
 
+variable "evidence_key" {
+  description = "The id of the KMS key that signs the chain of evidence; empty where a file does."
+  type        = string
+  default     = ""
+}
+
 variable "dr_key" {
   description = "The id of FT_DR_KMS_KEY, a key in the other region; empty without one."
   type        = string

@@ -17,7 +17,6 @@ KEYS: Mapping[str, str] = {
     "OBJECTS_KEY": "of-the-objects",
     "INSTANCE_KEY": "of-the-instance",
     "DR_KEY": "of-its-copies",
-    "EVIDENCE_KEY": "of-the-chain",
 }
 """The names of KMS keys in deploy/iam/kms, and what the tests put there."""
 

@@ -65,9 +65,6 @@ def test_a_role_gets_the_rights_to_the_keys_of_what_it_touches(
         ("snapshots", "kms:DescribeKey", "INSTANCE_KEY", {}, False),
         ("copies", "kms:CreateGrant", "DR_KEY", FOR_RDS, True),
         ("copies", "kms:Decrypt", "DR_KEY", RDS, False),
-        ("sign_evidence", "kms:Sign", "EVIDENCE_KEY", {}, True),
-        ("sign_evidence", "kms:Sign", "OBJECTS_KEY", {}, False),
-        ("sign_evidence", "kms:ScheduleKeyDeletion", "EVIDENCE_KEY", {}, False),
     ],
 )
 def test_a_key_is_used_by_its_service_for_its_purpose(
@@ -75,6 +72,14 @@ def test_a_key_is_used_by_its_service_for_its_purpose(
 ) -> None:
     granted = job_policy(f"kms/{policy}", NAMES)
     assert is_allowed(granted, Action(action, key_arn(key, "eu-west-1")), context) == allowed
+
+
+def test_the_key_of_the_chain_signs_and_no_more() -> None:
+    granted = job_policy("kms/sign_evidence", {**NAMES, "EVIDENCE_KEY": "of-the-chain"})
+    key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/of-the-chain"
+    assert is_allowed(granted, Action("kms:Sign", key))
+    assert not is_allowed(granted, Action("kms:ScheduleKeyDeletion", key))
+    assert not is_allowed(granted, Action("kms:Sign", key_arn("OBJECTS_KEY", "eu-west-1")))
 
 
 @pytest.mark.parametrize("job", ["archive_old_content", "purge_archived_content"])

@@ -210,6 +210,7 @@ def test_terraform_makes_the_policies_of_deploy_iam(provider: str, tmp_path: Pat
         account=ACCOUNT,
         **{name.lower(): value for name, value in names.items()},
         **{name.lower(): value for name, value in KEYS.items()},
+        evidence_key="of-the-chain",
         **(on_rds if provider == "rds" else {}),
     )
     for job in sorted(path.stem for path in IAM.glob("*.json")):
@@ -225,6 +226,10 @@ def test_terraform_makes_the_policies_of_deploy_iam(provider: str, tmp_path: Pat
     for job in sorted(path.stem for path in (IAM / "replica").glob("*.json")):
         policy = job_policy(f"replica/{job}", {**NAMES, "ACCOUNT_ID": ACCOUNT})
         assert statements(json.loads(made.pop(f"replica/{job}"))["Statement"]) == policy
+    signing = job_policy(
+        "kms/sign_evidence", {"ACCOUNT_ID": ACCOUNT, "EVIDENCE_KEY": "of-the-chain"}
+    )
+    assert statements(json.loads(made.pop("sign_evidence/chain_evidence"))["Statement"]) == signing
     assert made == {}
 
 

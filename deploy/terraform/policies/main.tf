@@ -29,6 +29,7 @@ locals {
       for job, text in local.own : "snapshots/${job}" => local.keys.snapshots
       if length(regexall("\"rds:(CreateDBSnapshot|RestoreDBInstance)", text)) > 0 && var.instance_key != ""
     },
+    { for job, text in local.own : "sign_evidence/${job}" => local.keys.sign_evidence if job == "chain_evidence" && var.evidence_key != "" },
     {
       for job, text in local.own : "copies/${job}" => local.keys.copies
       if strcontains(text, "\"rds:CopyDBSnapshot\"") && var.dr_key != ""
@@ -50,4 +51,5 @@ locals {
   keys_1 = { for key, text in local.step_9 : key => replace(text, "OBJECTS_KEY", var.objects_key) }
   keys_2 = { for key, text in local.keys_1 : key => replace(text, "INSTANCE_KEY", var.instance_key) }
   keys_3 = { for key, text in local.keys_2 : key => replace(text, "DR_KEY", var.dr_key) }
+  keys_4 = { for key, text in local.keys_3 : key => replace(text, "EVIDENCE_KEY", var.evidence_key) }
 }

@@ -5,5 +5,5 @@ output "jobs" {
 
 output "documents" {
   description = "Every policy, by its job; those of keys by what they are for and the job: snapshots/drill_restore."
-  value       = local.keys_3
+  value       = local.keys_4
 }

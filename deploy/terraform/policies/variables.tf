@@ -96,6 +96,11 @@ variable "instance_key" {
   default = ""
 }
 
+variable "evidence_key" {
+  type    = string
+  default = ""
+}
+
 variable "dr_key" {
   type    = string
   default = ""
