@@ -106,7 +106,6 @@ class ArchiveSettings(RoomSettings):
     )
     evidence_former_keys: Annotated[tuple[Path, ...], BeforeValidator(paths)] = Field(
         default=(),
-        examples=["/etc/ft-ops/2025.pem"],
         description="Public keys in PEM that signed the chain before, oldest first, comma "
         "separated.",
     )

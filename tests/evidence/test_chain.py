@@ -325,8 +325,8 @@ def test_a_chain_goes_on_under_another_key_and_never_back_under_the_former(
     assert chained(rotated) == [1, 2]
     # Whoever still has the former key can't go on with it.
     act(connection, 3)
-    behind = Chain(bucket, "evidence", KEY, (second.public_key(),))
-    append(behind, connection)
+    acts = acts_since(connection, NOW - timedelta(days=9999))
+    first._add(rotated.read().head, acts[-1:], NOW)
     (problem,) = rotated.read().problems
     assert problem == f"{link_name(3)} is signed by a key that a later one has replaced"
 

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.restore import Decisions, Side, Subject, restore_subject
-from ft_ops.restore.read.graph import Scope, Table
+from ft_ops.restore.read.graph import Scope, SubjectTable
 from ft_ops.restore.read.sides import Ids
 from tests.fixtures.postgres import Database
 from tests.restore.test_restore import states
@@ -16,7 +16,7 @@ from tests.restore.world import World, as_administrator
 class Liar(Side):
     """Says of every row of every family that it is the subject's."""
 
-    def belongs(self, table: Table, scope: Scope, ids: Ids, alias: str) -> sql.Composable:
+    def belongs(self, table: SubjectTable, scope: Scope, ids: Ids, alias: str) -> sql.Composable:
         return sql.SQL("true")
 
 
