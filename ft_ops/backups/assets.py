@@ -124,7 +124,7 @@ def wal_archive(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with at_work(database, settings) as work:
         work.provider.ship_log(work.connection, context.log.info)
-        since = first_wal(ledger.entries(work.connection))
+        since = first_wal(ledger.entries(work.connection), work.provider.name)
         state = work.provider.log_state(work.connection, since)
     return dg.MaterializeResult(
         metadata={

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from ft_ops.backups.drill.drill import Drill, run_drill
-from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.drill.plan import (
+    DrillPlan,
+    files_plan,
+    moment_plan,
+    named_plan,
+    newest_plan,
+    older_plan,
+)
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import follow, take_inventory
 from ft_ops.backups.providers import Workplace, retention_rules
@@ -121,14 +128,14 @@ def _plans(work: Workplace, config: DrillConfig) -> Sequence[DrillPlan]:
     if config.older:
         return [older_plan(entries, random.SystemRandom())]
     newest = newest_plan(entries, by_log=by_log)
-    moment = None if by_log else moment_plan(entries)
-    return [newest] if moment is None else [newest, moment]
+    besides = files_plan(entries) if by_log else moment_plan(entries)
+    return [newest] if besides is None else [newest, besides]
 
 
 def _drill_metadata(
     drills: Sequence[Drill],
 ) -> dict[str, dg.MetadataValue | str | int | float]:
-    """What the first drill showed; on RDS the second is the way to a moment."""
+    """What the first drill showed; the second is of an increment, where that needs one."""
     drill = drills[0]
     return {
         "backup": drill.source.backup or drill.plan.target.name,

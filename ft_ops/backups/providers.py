@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.dump.dump import DumpRules
+from ft_ops.backups.pgbackrest.provider import PgBackRestProvider
+from ft_ops.backups.pgbackrest.repository import Repository
 from ft_ops.backups.provider import BackupProvider
 from ft_ops.backups.rds.instances import Patience
 from ft_ops.backups.rds.provider import RdsProvider
@@ -47,12 +49,14 @@ def open_provider(settings: Settings, connection: Connection, bucket: Bucket) ->
     """The provider that FT_BACKUP_PROVIDER names, for the cluster of ``connection``."""
     if settings.backup_provider == "barman":
         return _barman(settings, connection, bucket)
+    if settings.backup_provider == "pgbackrest":
+        return _pgbackrest(settings, connection, bucket)
     if settings.backup_provider == "rds":
         return _rds(settings)
     raise OpsError(
         "FT_BACKUP_PROVIDER",
         cause="it is not set",
-        next_step="set it to barman, or to rds on Amazon RDS",
+        next_step="set it to barman or pgbackrest, or to rds on Amazon RDS",
     )
 
 
@@ -71,7 +75,7 @@ def replicates(settings: Settings) -> bool:
     """Whether copies are kept in another region."""
     if settings.backup_provider == "rds":
         return settings.dr_region is not None
-    return settings.dr_bucket is not None
+    return settings.backup_provider == "barman" and settings.dr_bucket is not None
 
 
 def replica_lag(settings: Settings) -> timedelta:
@@ -126,6 +130,24 @@ def _copy_bucket(settings: Settings) -> Bucket | None:
     if settings.dr_bucket is None:
         return None
     return open_bucket(settings.dr_bucket, region=settings.dr_region)
+
+
+def _pgbackrest(settings: Settings, connection: Connection, bucket: Bucket) -> PgBackRestProvider:
+    row = one_row(connection.execute(statement("backups/cluster")))
+    return PgBackRestProvider(
+        url=settings.require_database_url(),
+        bucket=bucket,
+        repository=Repository(
+            settings.pgbackrest_config, settings.pgbackrest_stanza, settings.pgbackrest_repository
+        ),
+        system_identifier=row[0],
+        segment_bytes=row[1],
+        drill_folder=drill_folder(settings),
+        bin_dir=server_programs(settings),
+        timeout_seconds=settings.backup_timeout_minutes * 60,
+        arrival_seconds=settings.wal_arrival_seconds,
+        lag_seconds=settings.wal_lag_seconds,
+    )
 
 
 def _barman(settings: Settings, connection: Connection, bucket: Bucket) -> BarmanProvider:

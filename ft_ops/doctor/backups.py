@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg.rows import class_row
 
-from ft_ops.backups import is_stale, newest_verified_backup
+from ft_ops.backups import is_stale, newest_verified_backup, open_workplace
 from ft_ops.doctor.findings import Finding, asked
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
@@ -43,6 +44,8 @@ def _provider(connection: Connection, settings: Settings) -> Finding:
     match settings.backup_provider:
         case "barman":
             return _barman(connection, settings)
+        case "pgbackrest":
+            return _pgbackrest(connection, settings)
         case "rds":
             return _rds(settings)
         case None:
@@ -50,7 +53,7 @@ def _provider(connection: Connection, settings: Settings) -> Finding:
                 "backup provider",
                 "failed",
                 "FT_BACKUP_PROVIDER is not set, so nobody takes backups",
-                "set it to barman, or to rds on Amazon RDS",
+                "set it to barman or pgbackrest, or to rds on Amazon RDS",
             )
 
 
@@ -60,22 +63,8 @@ def _barman(connection: Connection, settings: Settings) -> Finding:
     if not command.exists():
         mend = "install what requirements.lock names"
         return Finding(name, "failed", f"barman: there is no {command}", mend)
-    with connection.cursor(row_factory=class_row(_Archiving)) as cursor:
-        archiving = one_row(cursor.execute(statement("doctor/archiving")))
-    if archiving.mode not in {"on", "always"}:
-        return Finding(
-            name,
-            "failed",
-            f"barman: the server's archive_mode is {archiving.mode}",
-            "set archive_mode and archive_command as docs/operations.md shows, and restart it",
-        )
-    if archiving.is_failing:
-        return Finding(
-            name,
-            "failed",
-            f"barman: archive_command failed last at {archiving.last_failed_time:%F %T}Z",
-            "read the server's log: it says what archive_command answered",
-        )
+    if (problem := _archiving(connection, "barman")) is not None:
+        return problem
     if settings.wal_spool is not None and not settings.wal_spool.is_dir():
         return Finding(
             name,
@@ -85,6 +74,45 @@ def _barman(connection: Connection, settings: Settings) -> Finding:
             "ships segments itself",
         )
     return Finding(name, "ok", "barman, and the server archives its log")
+
+
+def _pgbackrest(connection: Connection, settings: Settings) -> Finding:
+    """Asked by the provider itself: its answer is what everything here builds on."""
+    name = "backup provider"
+    if shutil.which("pgbackrest") is None:
+        mend = "install pgBackRest 2.41 or newer where this runs: the server's machine"
+        return Finding(name, "failed", "pgbackrest: there is no such program on PATH", mend)
+    if (problem := _archiving(connection, "pgbackrest")) is not None:
+        return problem
+    provider = open_workplace(settings, connection).provider
+    others = [b.name for b in provider.stored_backups() if b.condition == "foreign"]
+    if others:
+        detail = f"pgbackrest: {len(others)} backups of its stanza are of another cluster"
+        mend = "let FT_PGBACKREST_STANZA name the stanza of this server"
+        return Finding(name, "failed", detail, mend)
+    return Finding(name, "ok", "pgbackrest, and the server archives its log")
+
+
+def _archiving(connection: Connection, provider: str) -> Finding | None:
+    """What is wrong with how the server archives its log, None where nothing is."""
+    name = "backup provider"
+    with connection.cursor(row_factory=class_row(_Archiving)) as cursor:
+        archiving = one_row(cursor.execute(statement("doctor/archiving")))
+    if archiving.mode not in {"on", "always"}:
+        return Finding(
+            name,
+            "failed",
+            f"{provider}: the server's archive_mode is {archiving.mode}",
+            "set archive_mode and archive_command as docs/operations.md shows, and restart it",
+        )
+    if archiving.is_failing:
+        return Finding(
+            name,
+            "failed",
+            f"{provider}: archive_command failed last at {archiving.last_failed_time:%F %T}Z",
+            "read the server's log: it says what archive_command answered",
+        )
+    return None
 
 
 def _rds(settings: Settings) -> Finding:

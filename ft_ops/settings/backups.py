@@ -14,8 +14,9 @@ from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder
 class BackupSettings(RoomSettings):
     """The backups' part of the policy."""
 
-    backup_provider: Literal["barman", "rds"] | None = Field(
-        default=None, description="Who takes the backups: barman-cloud, or Amazon RDS."
+    backup_provider: Literal["barman", "pgbackrest", "rds"] | None = Field(
+        default=None,
+        description="Who takes the backups: barman-cloud, pgBackRest, or Amazon RDS.",
     )
     backup_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None,
@@ -29,6 +30,20 @@ class BackupSettings(RoomSettings):
     )
     backup_server: str = Field(
         default="familytales", description="The server's name in barman-cloud's commands."
+    )
+    pgbackrest_stanza: str = Field(
+        default="main", description="The stanza of this server in pgBackRest's configuration."
+    )
+    pgbackrest_config: Path | None = Field(
+        default=None,
+        description="pgBackRest's configuration file; its own default when unset. It says where "
+        "the repository and the server are.",
+    )
+    pgbackrest_repository: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="The number of the repository there: the N of repoN-path.",
     )
     rto_minutes: float | None = Field(
         default=None,

@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.drill.plan import (
+    DrillPlan,
+    files_plan,
+    moment_plan,
+    named_plan,
+    newest_plan,
+    older_plan,
+)
 from ft_ops.backups.inventory.ledger import Entry, State
 from ft_ops.backups.provider import Kind
 from ft_ops.errors import Refused
@@ -68,6 +75,17 @@ def test_a_name_is_restored_by_the_last_full_before_it() -> None:
 
 def test_a_name_is_restored_alone_where_no_log_leads_from_a_full() -> None:
     assert named_plan(STOCK, "increment-1", by_log=False) == DrillPlan(POINT_1, POINT_1)
+
+
+def test_an_increment_with_files_of_its_own_is_restored_by_those() -> None:
+    """The log from a full leads to its point as well, and shows nothing of its files."""
+    own = replace(entry("increment-3", 36), needs=("full-2",))
+    stock = [*STOCK, own, replace(entry("increment-4", 42, "missing"), needs=("full-2",))]
+    assert files_plan(stock) == DrillPlan(own, own)
+    assert files_plan(STOCK) is None
+    assert named_plan(stock, "increment-3") == DrillPlan(own, own)
+    assert named_plan(stock, "increment-2") == DrillPlan(FULL_2, POINT_2)
+    assert newest_plan(stock) == DrillPlan(FULL_2, own)
 
 
 @pytest.mark.parametrize("name", ["dump-1", "full-failed", "increment-lost", "full-9"])

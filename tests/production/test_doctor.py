@@ -242,6 +242,9 @@ def test_a_server_that_does_not_archive_has_no_backups(
     deployment.setenv("FT_BACKUP_PROVIDER", "barman")
     finding = found()["backup provider"]
     assert (finding.state == "ok") == (row[0] == "on"), finding
+    deployment.setenv("FT_BACKUP_PROVIDER", "pgbackrest")
+    deployment.setenv("PATH", "/nowhere")
+    assert found()["backup provider"].detail == "pgbackrest: there is no such program on PATH"
     deployment.delenv("FT_BACKUP_PROVIDER")
     assert found()["backup provider"].detail == (
         "FT_BACKUP_PROVIDER is not set, so nobody takes backups"

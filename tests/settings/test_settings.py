@@ -67,6 +67,8 @@ FREE = {
     "evidence_kms_key",
     "k8s_service_account_prefix",
     "pg_bin_dir",
+    "pgbackrest_config",
+    "pgbackrest_stanza",
     "rds_instance",
     "require_extensions",
     "staging_bucket",

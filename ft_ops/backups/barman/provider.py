@@ -33,6 +33,7 @@ from ft_ops.backups.drill.recovery import recovered
 from ft_ops.backups.drill.restored_folder import close_off
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
 from ft_ops.backups.drill.tablespaces import keep_tablespaces_in
+from ft_ops.backups.points.mark import mark_log
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.backups.provider import (
     Began,
@@ -50,7 +51,6 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
-from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.pg.supervised import Walls
 from ft_ops.s3.bucket import Bucket
@@ -129,9 +129,7 @@ class BarmanProvider:
 
     def mark_log(self, connection: Connection, name: str) -> Mark:
         """Write a named restore point, then complete its segment so that it is archived."""
-        row = one_row(connection.execute(statement("backups/create_restore_point"), {"name": name}))
-        connection.execute(statement("backups/switch_wal"))
-        return Mark(lsn=row[0], wal=row[1])
+        return mark_log(connection, name)
 
     def await_segment(self, wal: str, log: Log) -> None:
         """Ship the spool, if there is one, and wait until the segment is in the bucket."""

@@ -40,6 +40,15 @@ def moment_plan(entries: Sequence[Entry]) -> DrillPlan | None:
     return DrillPlan(backup=fulls[-1], target=increments[-1]) if increments and fulls else None
 
 
+def files_plan(entries: Sequence[Entry]) -> DrillPlan | None:
+    """The newest increment that has files of its own, by those; None without one.
+
+    The log leads to its point from a full as well, and shows nothing of them.
+    """
+    found = [e for e in entries if _is_usable(e) and e.kind == "increment" and e.needs]
+    return DrillPlan(backup=found[-1], target=found[-1]) if found else None
+
+
 def older_plan(entries: Sequence[Entry], chance: random.Random) -> DrillPlan:
     """Any full but the newest, if there is another, to its own point. Refused without a full."""
     fulls = _fulls(entries)
@@ -50,7 +59,8 @@ def older_plan(entries: Sequence[Entry], chance: random.Random) -> DrillPlan:
 def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> DrillPlan:
     """A full by its name, to its own point; an increment by the last full before it, to that.
 
-    Where no log leads from a full, an increment is restored alone.
+    Where no log leads from a full, or where it has files of its own, an increment is restored
+    itself.
     """
     usable = [entry for entry in entries if _is_usable(entry)]
     target = next((entry for entry in usable if entry.name == name), None)
@@ -60,7 +70,7 @@ def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> D
             cause="there is no complete full backup or increment of that name",
             next_step="take a name from backup_inventory",
         )
-    if not by_log:
+    if not by_log or target.needs:
         return DrillPlan(backup=target, target=target)
     fulls = [entry for entry in usable[: usable.index(target) + 1] if entry.kind == "full"]
     if not fulls:

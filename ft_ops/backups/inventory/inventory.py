@@ -13,7 +13,7 @@ from ft_ops.backups.inventory.store import Store, look
 from ft_ops.backups.inventory.verdicts import restore_verdicts
 from ft_ops.backups.points.bucket_records import read_point, written_verdicts
 from ft_ops.backups.points.coverage import never_compared, newest_points
-from ft_ops.backups.provider import BackupProvider, Kind, Log, Replica, StoredBackup
+from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -102,19 +102,15 @@ class Inventory:
     def candidates(self) -> list[Candidate]:
         return [c for item in self.items if (c := item.candidate) is not None]
 
-    @property
-    def first_wal(self) -> str | None:
-        """Where the log has to begin: at the oldest full that nobody has given up."""
-        return first_wal(item.entry for item in self.items if item.entry is not None)
 
-
-def first_wal(entries: Iterable[Entry]) -> str | None:
-    """Where the log has to begin for the oldest full that nobody has given up."""
+def first_wal(entries: Iterable[Entry], provider: ProviderName) -> str | None:
+    """Where the provider's log has to begin: at its oldest full that nobody has given up."""
     return min(
         (
             entry.first_wal
             for entry in entries
             if entry.kind == "full"
+            and entry.provider == provider
             and entry.first_wal is not None
             and entry.state in {"complete", "missing"}
             and not (entry.state == "missing" and entry.is_acknowledged)
@@ -161,7 +157,7 @@ def take_inventory(
         now,
         tuple(sorted(items, key=lambda item: (item.taken_at or now, item.name))),
         copy_gaps=copy.gaps if copy is not None else (),
-        holes=_holes(store, first_wal(entries)),
+        holes=_holes(store, first_wal(entries, provider.name)),
         uncompared=never_compared(points),
         databases=points[0].databases if points else (),
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ft_ops.backups.dump.objects import stored_dumps
 from ft_ops.backups.inventory.ledger import Entry
 from ft_ops.backups.points.bucket_records import held_names, point_names
-from ft_ops.backups.provider import ArchivedLog, BackupProvider, StoredBackup
+from ft_ops.backups.provider import ArchivedLog, BackupProvider, ProviderName, StoredBackup
 from ft_ops.s3.bucket import Bucket
 
 
@@ -19,6 +19,7 @@ from ft_ops.s3.bucket import Bucket
 class Store:
     """The provider's list, the dumps, the points, the holds and the log, listed once."""
 
+    provider: ProviderName
     backups: tuple[StoredBackup, ...]
     points: frozenset[str]
     held: frozenset[str]
@@ -47,6 +48,8 @@ class Store:
         ``entries`` are all of the ledger: an increment is as whole as a full before it.
         """
         stored = self.find(entry)
+        if self.is_out_of_sight(entry):
+            return f"{entry.provider} took it, and FT_BACKUP_PROVIDER is {self.provider} now"
         if stored is None:
             return "it is not there any more, and these operations did not delete it"
         if stored.condition != "complete":
@@ -57,6 +60,10 @@ class Store:
         if entry.name not in self.points:
             return f"its point points/{entry.name}.json is missing: nobody knows where to stop"
         return self._log_problem(entry, stored, entries)
+
+    def is_out_of_sight(self, entry: Entry) -> bool:
+        """Whether another provider took it, whose store nobody looks into: nothing is known."""
+        return entry.kind != "dump" and entry.provider != self.provider
 
     def _log_problem(
         self, entry: Entry, stored: StoredBackup, entries: Sequence[Entry]
@@ -74,6 +81,8 @@ class Store:
         assert entry.mark_wal is not None
         nearest = None
         for full in reversed(_fulls_before(entry, entries)):
+            if self.is_out_of_sight(full):
+                continue
             stored = self.find(full)
             first = full.first_wal or (stored.begins_at_wal if stored is not None else None)
             if stored is None or first is None or stored.condition != "complete":
@@ -89,6 +98,7 @@ class Store:
 def look(provider: BackupProvider, bucket: Bucket) -> Store:
     """List everything once."""
     return Store(
+        provider=provider.name,
         backups=(*provider.stored_backups(), *stored_dumps(bucket)),
         points=frozenset(point_names(bucket)),
         held=frozenset(held_names(bucket)),

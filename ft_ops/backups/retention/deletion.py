@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -46,7 +46,13 @@ def deletions(inventory: Inventory, plan: RetentionPlan, rules: Rules) -> list[D
         reason = _why(item, oldest, is_let_go=item.name in names)
         if reason is not None:
             found.append(Deletion(item, reason))
-    return found
+    needs = {item.name: item.needs for item in inventory.items}
+    return sorted(found, key=lambda one: -_depth(one.item.name, needs))
+
+
+def _depth(name: str, needs: Mapping[str, Sequence[str]]) -> int:
+    """On how many others, one upon the other, a backup stands: it goes before those."""
+    return 1 + max((_depth(needed, needs) for needed in needs.get(name, ())), default=-1)
 
 
 def must_be_looked_at(item: Item) -> bool:
