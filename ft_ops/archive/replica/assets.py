@@ -46,6 +46,9 @@ def archive_replica(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
+    if config.dry_run and settings.archive_replica_bucket is None:
+        show_dry_run(context, {"second bucket": "FT_ARCHIVE_REPLICA_BUCKET is not set"})
+        return
     with as_failure(), database.connect("second copy") as connection:
         run = archive_run(connection, settings, context.run.run_id, context.log.info)
         if config.dry_run:
