@@ -117,6 +117,24 @@ def test_without_its_second_copy_a_month_is_neither_frozen_nor_purged(
     assert copied.purge().generation.number == frozen.number
 
 
+def test_an_object_that_is_gone_keeps_no_other_from_being_copied(
+    world: World, second_bucket: Bucket
+) -> None:
+    """Nobody says of it that it lies in Glacier, either."""
+    world.fill(segments=12)
+    frozen = world.archive()
+    gone, *others = [part.stored for part in frozen.parts()]
+    delete_version(world.bucket, gone.key, gone.version_id)
+    for stored in others:
+        request_restore(world.bucket, stored, days=1, tier="Bulk")
+    late = replace(world, second=second_bucket)
+    [failed] = fill(late.run, retrieve=False).failed
+    assert gone.key in failed.cause
+    assert "lie in Glacier" not in failed.cause
+    assert others
+    assert all(twin(second_bucket, stored) is not None for stored in others)
+
+
 @pytest.mark.chaos
 def test_a_freeze_that_was_killed_before_its_second_copy_makes_it(
     copied: World, monkeypatch: pytest.MonkeyPatch

@@ -154,8 +154,10 @@ def _rehearsed(copy: Connection, events: tuple[Event, ...]) -> Rehearsed:
     applied = apply_events(copy, events, are_all=True, apply=True)
     left = erased_rows_left(copy)
     erased = _erasures(events)
+    # A deletion that failed, and whose rows are gone all the same, is not understood.
+    unhindered: Literal["proven", "unknown"] = "unknown" if applied.erased.failed else "proven"
     return Rehearsed(
-        verdict="refuted" if left else "proven",
+        verdict="refuted" if left else unhindered,
         tombstones=len(erased),
         newest=_newest(erased),
         deleted=len(applied.erased.done),

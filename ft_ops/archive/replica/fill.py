@@ -125,37 +125,53 @@ def fill(run: Run, *, retrieve: bool) -> Worked[int]:
 
 
 def _fill_month(run: Run, month: Month, *, retrieve: bool) -> int:
-    """Copy one month's objects; an OpsError names those that Glacier has to bring back first."""
+    """Copy one month's objects; an OpsError names those that could not be copied, and why.
+
+    The others are copied all the same.
+    """
     with only_one(run.connection, f"archive {month}"):
         waiting: list[str] = []
+        problems: list[OpsError] = []
         copied = 0
         # Asked again under the lock: an erasure may have replaced one meanwhile.
         for generation in generations(run.connection, month):
             if generation.state not in STORED:
                 continue
             for stored in recorded(generation):
-                if stored.storage_class in NEEDS_RESTORE and not _is_readable(run, stored):
-                    waiting += _asked(run, stored, retrieve=retrieve)
-                else:
-                    copied += put_second(run.target, stored, stored.storage_class)
+                try:
+                    if stored.storage_class in NEEDS_RESTORE and not _is_readable(run, stored):
+                        waiting += _asked(run, stored, retrieve=retrieve)
+                    else:
+                        copied += put_second(run.target, stored, stored.storage_class)
+                except OpsError as error:
+                    problems.append(error)
     if waiting:
+        problems.append(
+            OpsError(
+                f"second copy of {month}",
+                cause=f"{len(waiting)} objects lie in Glacier and can't be copied: {waiting[0]}",
+                next_step="Glacier was asked for them; run it again when they are readable"
+                if retrieve
+                else "launch copy_archive_to_replica with retrieve: true: a dry run says the cost",
+            )
+        )
+    if problems:
         raise OpsError(
             f"second copy of {month}",
-            cause=f"{len(waiting)} objects lie in Glacier and can't be copied: {waiting[0]}",
-            next_step="Glacier was asked for them; run it again when they are readable"
-            if retrieve
-            else "launch copy_archive_to_replica with retrieve: true: its dry run says the cost",
-        )
+            cause="; ".join(f"{problem.what}: {problem.cause}" for problem in problems),
+            next_step="; ".join(dict.fromkeys(problem.next_step for problem in problems)),
+        ) from problems[0]
     return copied
 
 
 def _asked(run: Run, stored: StoredObject, *, retrieve: bool) -> Iterator[str]:
-    """What has to be waited for, unless the second bucket has it."""
+    """What has to be waited for, unless the second bucket has it; an OpsError if it is gone."""
     second = require_second(run)
     history = histories(second, stored.key).get(stored.key)
     if history is not None and stored.bytes in {v.bytes for v in history.versions}:
         return
-    if retrieve and not availability(run.bucket, stored).requested:
+    found = availability(run.bucket, stored)
+    if retrieve and not found.requested:
         request_restore(run.bucket, stored, days=_DAYS, tier="Bulk")
     yield run.bucket.url(stored.key)
 
@@ -164,7 +180,7 @@ def _is_readable(run: Run, stored: StoredObject) -> bool:
     try:
         return availability(run.bucket, stored).readable
     except OpsError:
-        # It is gone: the daily look at the first bucket names it.
+        # It is gone, or nobody may look at it: whoever asks for it is told.
         return False
 
 
