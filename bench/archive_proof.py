@@ -1,7 +1,7 @@
 """Proving a month, against exporting it.
 
 The proof downloads every object by its version, checks its SHA-256, loads it into scratch tables
-by the path of a thaw, takes the digest of every row on both sides, and writes the manifest.
+as a thaw does, takes the digest of every row on both sides, and writes the manifest.
 """
 
 from __future__ import annotations
