@@ -4,21 +4,31 @@ The copy is the filled database itself; the live one is a clone of it in which a
 segments were deleted. What is measured is the whole of `restore_subject`: reading the copy,
 comparing, inserting, and holding the server's count against the chosen rows. The goal is the
 person's patience, so there is no reference; the same in a third of the history shows what grows.
+
+Then the application works on the live one, and what it notices of the restore is held against quiet
+windows. The copy is on the same server here, which a restored one never is.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import UUID
 
+from psycopg import conninfo
+
+from bench._disturbance import Job, disturb, disturbance
 from bench.frame import BenchContext, Result, Samples, seconds
-from ft_ops.months import Month
-from ft_ops.partitions import partition_name
+from bench.frame.context import Template
+from bench.frame.load import application_load
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.restore import Decisions, Side, Subject, restore_subject
+from ft_ops.pg.rows import one_row
+from ft_ops.restore import Decisions, RestorePlan, Side, Subject, restore_subject
 
 GOAL = 10.0
-GROWTH_GOAL = 1.5
+LOAD_GOAL = 1.5
+LOAD_REPETITIONS = 5
 LONGER = 3
 
 _FAMILY = """
@@ -36,8 +46,11 @@ _DELETE = """
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
-    long, rows = _restored(context, months=None)
-    short, _ = _restored(context, months=max(1, template.months // LONGER))
+    fewer = replace(context.sizes, months=max(1, template.months // LONGER))
+    long, rows = _restored(context, template)
+    with context.sample_database(fewer) as url:
+        name = str(conninfo.conninfo_to_dict(url)["dbname"])
+        short, _ = _restored(context, replace(template, name=name, url=url))
     size = f"{template.size}; {rows:,} rows brought back"
     yield Result(
         name="restore_family",
@@ -59,48 +72,70 @@ def run(context: BenchContext) -> Iterator[Result]:
         goal=None,
         size=size,
     )
+    yield from _noticed(context, size)
 
 
-def _restored(context: BenchContext, months: int | None) -> tuple[Samples, int]:
-    """How long it takes in the whole history, or in its last ``months``, and how many rows."""
+def _noticed(context: BenchContext, size: str) -> Iterator[Result]:
+    """What the application notices, over several restores of the same family."""
     template = context.template
+    job = Job("restore_family_load", "while a family is restored", size, goal=LOAD_GOAL)
+    with (
+        context.clone(template) as copy_url,
+        connect(copy_url, application="bench") as copy,
+        context.clone(template) as url,
+        connect(url, application="bench") as live,
+    ):
+        family = _largest_family(copy)
+
+        def lose() -> None:
+            live.execute(_DELETE, (family,))
+
+        lose()
+        live.execute("ANALYZE")
+        # What cloning has left the kernel to write, half a minute later, is not the job's doing.
+        os.sync()
+        with application_load(context.sandbox, context.work_dir, url) as load:
+            quiet, busy = disturb(
+                context,
+                load,
+                lambda: _restore(copy, live, family),
+                repetitions=LOAD_REPETITIONS,
+                prepare=lose,
+            )
+    yield from disturbance(job, load, quiet, busy)
+
+
+def _largest_family(copy: Connection) -> UUID:
+    family: UUID = one_row(copy.execute(_FAMILY))[0]
+    return family
+
+
+def _restore(copy: Connection, live: Connection, family: UUID) -> RestorePlan:
+    return restore_subject(
+        Side.of(copy),
+        live,
+        Subject("family", family),
+        source="the bench",
+        as_of=None,
+        decisions=Decisions(),
+        apply=True,
+        run_id="bench",
+    )
+
+
+def _restored(context: BenchContext, template: Template) -> tuple[Samples, int]:
+    """How long it takes in a database like this one, and how many rows came back."""
     times, rows = [], 0
     with context.clone(template) as copy_url, connect(copy_url, application="bench") as copy:
-        if months is not None:
-            _forget_all_but(copy, template.first.until(template.last), months)
-        row = copy.execute(_FAMILY).fetchone()
-        assert row is not None
-        family: UUID = row[0]
+        family = _largest_family(copy)
         for _ in range(context.sizes.repetitions):
             with context.clone(template) as url, connect(url, application="bench") as live:
-                if months is not None:
-                    _forget_all_but(live, template.first.until(template.last), months)
                 live.execute(_DELETE, (family,))
                 live.execute("ANALYZE")
 
                 def restore(live: Connection = live) -> None:
                     nonlocal rows
-                    plan = restore_subject(
-                        Side.of(copy),
-                        live,
-                        Subject("family", family),
-                        source="the bench",
-                        as_of=None,
-                        decisions=Decisions(),
-                        apply=True,
-                        run_id="bench",
-                    )
-                    rows = plan.inserts
+                    rows = _restore(copy, live, family).inserts
 
                 times.append(seconds(restore))
     return Samples(tuple(times)), rows
-
-
-def _forget_all_but(connection: Connection, months: Iterator[Month], newest: int) -> None:
-    for month in list(months)[:-newest]:
-        connection.execute(f"TRUNCATE {partition_name('content_segments', month)}")
-        connection.execute(
-            "DELETE FROM content_segment_keys WHERE created_at >= %s AND created_at < %s",
-            (month.start, month.end),
-        )
-    connection.execute("ANALYZE")

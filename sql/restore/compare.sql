@@ -1,11 +1,12 @@
 -- name: create_rows
 -- A temporary table for what the copy has of one table; its own transaction's. What the copy lacks gets
--- today's default, what is generated is generated again.
+-- today's default, what is generated is generated again. ft_families: whose the copy says that a row is.
 CREATE TEMPORARY TABLE {rows} (
     LIKE {table} INCLUDING DEFAULTS INCLUDING GENERATED,
     ft_state text NOT NULL DEFAULT 'missing',
     ft_why text,
     ft_place text,
+    ft_families uuid[],
     ft_writes boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 

@@ -259,6 +259,25 @@ def test_a_users_content_comes_back_and_nobody_elses(world: World) -> None:
         } == after["content_segments"]
 
 
+def test_what_a_user_has_put_on_others_content_comes_back_with_him(world: World) -> None:
+    segment, author = world.segments[0], world.users[1]
+    for table, column in (("content_tags", "tagged_by"), ("photo_narrations", "created_by")):
+        world.execute(
+            f"UPDATE {table} SET {column} = %s WHERE content_segment_id = %s", author, segment
+        )
+    before = world.family(0)
+    with world.copied() as copy:
+        for table in ("content_tags", "photo_narrations"):
+            world.execute(
+                f"DELETE FROM {table} WHERE content_segment_id IN (%s, %s)",
+                segment,
+                world.segments[2],
+            )
+        assert world.restore(copy, kind="user", subject=author).inserts == 2
+        assert world.restore(copy, kind="user", subject=world.users[0]).inserts == 2
+        assert world.family(0) == before
+
+
 def test_one_thread_comes_back_and_its_neighbour_stays_as_it_is(world: World) -> None:
     with world.copied() as copy:
         for thread in world.threads[:2]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.subject import Subject
 
@@ -22,6 +23,7 @@ ARCHIVED: Final = "public.archived_content_segments"
 KEYS: Final = "public.content_segment_keys"
 LINKS: Final = "public.content_links"
 USERS: Final = "public.users"
+FAMILIES: Final = "public.families"
 
 _WRITTEN_BY_TRIGGERS: Final = frozenset({ARCHIVED, KEYS})
 """Segments are one table here, wherever their months are, and their keys follow them."""
@@ -84,17 +86,23 @@ class ForeignKey:
     on_delete: str
 
 
+Way: TypeAlias = tuple[ForeignKey, ...]
+"""References from a row to its family, one after the other; the last one's column names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The tables and foreign keys of one database.
 
     ``alone``: months that are no partition; ``waiting_links``: the columns of links that wait.
+    ``reserves``: whether it knows the keys of segments that are in the archive alone.
     """
 
     tables: Mapping[str, SubjectTable]
     foreign_keys: tuple[ForeignKey, ...]
     alone: tuple[str, ...]
     waiting_links: frozenset[str]
+    reserves: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +152,8 @@ def read_catalog(connection: Connection) -> Catalog:
         ForeignKey("key_of_thread", KEYS, "public.threads", ("thread_id",), ("id",), "c"),
     )
     waiting = frozenset(row[0] for row in connection.execute(statement("restore/waiting_links")))
-    return Catalog(tables, foreign_keys, alone, waiting)
+    reserves = one_row(connection.execute("SELECT to_regclass('ops.purged_segments') IS NOT NULL"))
+    return Catalog(tables, foreign_keys, alone, waiting, bool(reserves[0]))
 
 
 def scope_of(catalog: Catalog, subject: Subject) -> Scope:

@@ -10,7 +10,8 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.read.graph import Scope, SubjectTable
+from ft_ops.restore.read.families import families_of, ways_of
+from ft_ops.restore.read.graph import Scope, SubjectTable, Way
 from ft_ops.restore.read.sides import Ids, Side, with_owners
 
 MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
@@ -19,11 +20,15 @@ MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The rows that the copy has of one table. ``columns``: those that both sides have."""
+    """The rows that the copy has of one table. ``columns``: those that both sides have.
+
+    ``ways``: how its rows lead to families, in the order of what the copy says they are.
+    """
 
     table: SubjectTable
     rows: sql.Identifier
     columns: tuple[str, ...]
+    ways: tuple[Way, ...]
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -83,7 +88,8 @@ def _load(
         for column in table.columns.values()
         if column.name in known and not column.is_generated
     )
-    copied = Copied(table, sql.Identifier("pg_temp", name), columns)
+    ways = ways_of(scope.catalog, table.name)
+    copied = Copied(table, sql.Identifier("pg_temp", name), columns, ways)
     live.execute(
         statement("restore/create_rows").format(rows=sql.Identifier(name), table=table.identifier)
     )
@@ -100,12 +106,14 @@ def _load(
     )
     if not columns:
         return copied
-    source = sql.SQL("COPY (SELECT {} FROM {} AS r WHERE {}) TO STDOUT").format(
+    leading = (column for way in ways for column in way[0].columns)
+    source = sql.SQL("COPY (SELECT {}, {} FROM {} AS r WHERE {}) TO STDOUT").format(
         listed(columns, "r"),
-        copy.rows(table, with_owners(scope, table, columns), waiting=True),
+        families_of(copy, ways, "r"),
+        copy.rows(table, with_owners(scope, table, (*columns, *leading)), waiting=True),
         copy.belongs(table, scope, ids, "r"),
     )
-    target = sql.SQL("COPY {} ({}) FROM STDIN").format(copied.rows, listed(columns))
+    target = sql.SQL("COPY {} ({}, ft_families) FROM STDIN").format(copied.rows, listed(columns))
     with (
         copy.connection.cursor() as reading,
         live.cursor() as writing,

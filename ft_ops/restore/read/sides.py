@@ -18,6 +18,7 @@ from ft_ops.restore.read.graph import (
     Scope,
     SubjectColumn,
     SubjectTable,
+    Way,
     identifier,
     read_catalog,
 )
@@ -26,6 +27,8 @@ Ids = Mapping[str, frozenset[tuple[str, ...]]]
 """Table → the keys of the subject's rows in it, as text; of the tables that others hang on."""
 
 _WAITING = "ops.waiting_links"
+_RESERVED = frozenset({"id", "thread_id", "sequence_number"})
+"""What is known of a segment that is in the archive alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,51 @@ class Side:
         return sql.SQL("SELECT {} FROM {}").format(
             _listed(columns, self.columns(name), table), identifier(name)
         )
+
+    def family_of(self, way: Way, alias: str) -> sql.Composable:
+        """An expression: the family of the row ``alias`` by one way; NULL where that is broken."""
+        first, *others = way
+        if not others:
+            return sql.Identifier(alias, first.columns[0])
+        before, places, pairs = alias, [], []
+        for number, (key, following) in enumerate(zip(way, others, strict=False)):
+            columns = tuple(dict.fromkeys((*key.referenced, *following.columns)))
+            place = self._place(key.parent, columns)
+            if place is None:
+                return sql.SQL("NULL::uuid")
+            now = f"{alias}{number}"
+            places.append(sql.SQL("{} AS {}").format(place, sql.Identifier(now)))
+            pairs += [
+                sql.SQL("{} = {}").format(sql.Identifier(now, there), sql.Identifier(before, here))
+                for here, there in zip(key.columns, key.referenced, strict=True)
+            ]
+            before = now
+        return sql.SQL("(SELECT {} FROM {} WHERE {} LIMIT 1)").format(
+            sql.Identifier(before, others[-1].columns[0]),
+            sql.SQL(", ").join(places),
+            sql.SQL(" AND ").join(pairs),
+        )
+
+    def _place(self, table: str, columns: Sequence[str]) -> sql.Composable | None:
+        """The rows of a table that rows hang on, as a relation; None where it has no such columns.
+
+        The key of a segment that is in the archive alone is reserved, and tells its thread.
+        """
+        name = SEGMENTS if table == KEYS and not self.has(KEYS) else table
+        if not self.has(name) or not set(columns) <= self.columns(name).keys():
+            return None
+        parts = [self.rows(self.catalog.tables[name], columns)]
+        if table == KEYS and self.catalog.reserves and set(columns) <= _RESERVED:
+            casts = (
+                sql.SQL("{0}::{1} AS {0}").format(
+                    sql.Identifier(column), sql.SQL(self.columns(name)[column].type)
+                )
+                for column in columns
+            )
+            parts.append(
+                sql.SQL("(SELECT {} FROM ops.purged_segments)").format(sql.SQL(", ").join(casts))
+            )
+        return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(parts))
 
     def ids(self, scope: Scope) -> Ids:
         """The keys of the subject's rows in each table that others hang on."""

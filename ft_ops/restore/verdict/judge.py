@@ -17,12 +17,13 @@ from psycopg.rows import class_row
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.read.families import others_now
 from ft_ops.restore.read.graph import KEYS, SEGMENTS, USERS, ForeignKey, Scope, identifier
 from ft_ops.restore.read.rows import Copied
 from ft_ops.restore.read.sides import Ids, Side, among, with_owners
 from ft_ops.restore.subject import Decisions
 from ft_ops.restore.verdict.constraints import keep_out_held, keep_out_refused, keep_out_rivals
-from ft_ops.restore.verdict.keep_out import keep_out
+from ft_ops.restore.verdict.keep_out import keep_out, keep_out_each
 from ft_ops.restore.verdict.months import place_segments
 from ft_ops.restore.verdict.shared import foreign_links, is_shared
 
@@ -82,6 +83,7 @@ class Judge:
             self._keep_out_erased(copied, withdrawn)
             if copied.table.name == self.scope.subject.root:
                 self._keep_out_others(copied)
+            self._keep_out_of_other_families(copied)
             if copied.table.name == SEGMENTS:
                 place_segments(self.connection, copied)
             if is_shared(self.scope, copied.table):
@@ -173,6 +175,27 @@ class Judge:
             ),
         )
 
+    def _keep_out_of_other_families(self, copied: Copied) -> None:
+        """What leads to another family now than it did in the copy: nobody shows it to that one."""
+        columns = (*copied.table.key, *(name for way in copied.ways for name in way[0].columns))
+        live = sql.SQL("SELECT FROM {} AS l WHERE {}").format(
+            self.live.rows(copied.table, tuple(dict.fromkeys(columns))), copied.same_key()
+        )
+        keep_out_each(
+            self.connection,
+            copied,
+            "conflict",
+            [
+                (
+                    "it is another family's now than in the copy"
+                    if len(way) == 1
+                    else f"its {_called_parent(way[0])} is another family's now than in the copy",
+                    others_now(self.live, way, number, live),
+                )
+                for number, way in enumerate(copied.ways, start=1)
+            ],
+        )
+
     def _keep_out_orphans(self, copied: Copied) -> None:
         """Rows that refer to what is not here and is not brought back either."""
         for key in self.live.catalog.foreign_keys:
@@ -189,9 +212,7 @@ class Judge:
         lives = self._refers(sql.SQL("{} AS p").format(identifier(key.parent)), key)
         here = sql.SQL("EXISTS ({})").format(lives)
         if key in self.scope.owners[copied.table.name] and not is_shared(self.scope, copied.table):
-            here = sql.SQL("({} AND {})").format(
-                here, among("c", key, self.scope, self.ids.get(key.parent, ()))
-            )
+            here = sql.SQL("({} AND {})").format(here, self._is_of_subject(copied, key))
         comes: sql.Composable = sql.SQL("false")
         if brought is not None:
             comes = sql.SQL("EXISTS ({} AND p.ft_writes AND p.ft_state = 'missing')").format(
@@ -226,6 +247,19 @@ class Judge:
             )
         why = f"its {_called(parent)} is in neither database"
         return out + self.keep_out(copied, "blocked", why, nowhere)
+
+    def _is_of_subject(self, copied: Copied, key: ForeignKey) -> sql.Composable:
+        """A condition: what a row hangs on by this reference is the subject's.
+
+        What a user has put on others' content is his, and hangs on what is not.
+        """
+        makers = (o for o in self.scope.owners[copied.table.name] if o.parent == USERS)
+        owners = dict.fromkeys((key, *makers))
+        return sql.SQL("({})").format(
+            sql.SQL(" OR ").join(
+                among("c", owner, self.scope, self.ids.get(owner.parent, ())) for owner in owners
+            )
+        )
 
     def _any(self, copied: Copied, condition: sql.Composable) -> bool:
         query = sql.SQL("SELECT EXISTS (SELECT FROM {} AS c WHERE c.ft_writes AND {})")
@@ -262,6 +296,10 @@ _REASONS: Final = {
 
 def _is_erased(kind: str, column: sql.Composable) -> sql.Composable:
     return statement("restore/is_erased").format(kind=sql.Literal(kind), id=column)
+
+
+def _called_parent(key: ForeignKey) -> str:
+    return _called(SEGMENTS if key.parent == KEYS else key.parent)
 
 
 def _called(table: str) -> str:
