@@ -2,6 +2,7 @@
 
 from ft_ops.backups.drill.checks import fingerprints as compare_with_point
 from ft_ops.backups.drill.isolated import isolated, what_holds_it
+from ft_ops.backups.drill.session import Aftermath, NextStep, ProvenCopy
 from ft_ops.backups.holding import (
     acknowledge_backup,
     discard_pieces,
@@ -20,8 +21,8 @@ from ft_ops.backups.points.beside import Beside, read_beside
 from ft_ops.backups.points.bucket_records import write_rehearsal
 from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import Examined
-from ft_ops.backups.providers import Workplace, open_workplace, retention_rules
+from ft_ops.backups.provider import Examined, Log
+from ft_ops.backups.providers import AfterDrill, Workplace, open_workplace, retention_rules
 from ft_ops.backups.restored import (
     RestoredCopyAt,
     RestoredServer,
@@ -33,9 +34,14 @@ from ft_ops.backups.status import standings
 from ft_ops.backups.within import ProgramEnd, run_within
 
 __all__ = [
+    "AfterDrill",
+    "Aftermath",
     "Beside",
     "Examined",
+    "Log",
+    "NextStep",
     "ProgramEnd",
+    "ProvenCopy",
     "RestorePoint",
     "RestoredCopyAt",
     "RestoredServer",

@@ -16,18 +16,23 @@ from ft_ops.backups.drill.plan import (
 )
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import follow, take_inventory
-from ft_ops.backups.providers import Workplace, retention_rules
-from ft_ops.backups.resources import DrillConfig, RetentionConfig, at_work, plan_table
+from ft_ops.backups.providers import AfterDrill, Workplace, retention_rules
+from ft_ops.backups.resources import (
+    DrillConfig,
+    RetentionConfig,
+    at_work,
+    plan_table,
+)
 from ft_ops.backups.retention.deletion import delete_backups, deletions
 from ft_ops.backups.retention.picture import ladder_picture
 from ft_ops.backups.retention.retention import plan_retention
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
-from ft_ops.items import each
+from ft_ops.items import Failed, Worked, each
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
-from ft_ops.orchestration.resources import DatabaseResource
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.locks import only_one
 from ft_ops.settings import Settings
 
@@ -40,7 +45,8 @@ from ft_ops.settings import Settings
     pool=HEAVY_POOL,
     description=(
         "A backup restored on a server of its own, recovered to a named point, and checked row by "
-        "row, index by index and block by block. Its certificate is what makes a backup verified."
+        "row, index by index and block by block. Its certificate is what makes a backup verified. "
+        "Then what was erased is deleted from the copy again, and nobody may be left in it."
     ),
 )
 def restore_drill(
@@ -48,7 +54,8 @@ def restore_drill(
     config: DrillConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+    after_drill: dg.ResourceParam[AfterDrill],
+) -> Iterator[dg.MaterializeResult[None]]:
     with at_work(database, settings) as work:
         follow(work.connection, work.provider, work.bucket, context.log.info)
 
@@ -61,6 +68,9 @@ def restore_drill(
                 now=utc_now(),
                 run_id=context.run.run_id,
                 log=context.log.info,
+                next_step=after_drill(
+                    work.connection, settings, context.run.run_id, context.log.info
+                ),
             )
 
         plans = _plans(work, config)
@@ -70,7 +80,10 @@ def restore_drill(
             held = each(plans, hold, name=lambda plan: f"drill of {plan.target.name}")
             held.refuse_failures("restore drills")
             drills = held.results
-    return dg.MaterializeResult(metadata=_drill_metadata(drills))
+    # The backups are proven, whatever became of the erased in their copies.
+    yield dg.MaterializeResult(metadata=_drill_metadata(drills))
+    with as_failure():
+        _refuse_problems(drills)
 
 
 @dg.asset(
@@ -132,6 +145,14 @@ def _plans(work: Workplace, config: DrillConfig) -> Sequence[DrillPlan]:
     return [newest] if besides is None else [newest, besides]
 
 
+def _refuse_problems(drills: Sequence[Drill]) -> None:
+    problems = [d.aftermath.problem for d in drills if d.aftermath and d.aftermath.problem]
+    failed = tuple(Failed(problem.what, problem.cause, problem.next_step) for problem in problems)
+    Worked(tuple((d.plan.target.name, d) for d in drills), failed).refuse_failures(
+        "what follows a drill"
+    )
+
+
 def _drill_metadata(
     drills: Sequence[Drill],
 ) -> dict[str, dg.MetadataValue | str | int | float]:
@@ -160,5 +181,6 @@ def _drill_metadata(
             ),
         ),
         "certificate": drill.certificate,
+        **{f"after {d.plan.target.name}": d.aftermath.words for d in drills if d.aftermath},
         **{f"besides, to {d.plan.target.name}": d.certificate for d in drills[1:]},
     }

@@ -163,6 +163,12 @@ class RestoredCopy(Protocol):
     def check_files(self) -> Examined:
         """Stop the server and check the files. Nothing can be asked of ``url`` after it."""
 
+    def reopened(self) -> AbstractContextManager[str]:
+        """The application's database once more, after everything was checked, for a block.
+
+        What is written there from now on says nothing about the backup.
+        """
+
 
 class BackupProvider(Protocol):
     """Takes, lists, restores and deletes backups. Every wait in it ends; errors are OpsError."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from ft_ops.backups.barman.provider import BarmanProvider
+from ft_ops.backups.drill.session import NextStep
 from ft_ops.backups.dump.dump import DumpRules
 from ft_ops.backups.pgbackrest.provider import PgBackRestProvider
 from ft_ops.backups.pgbackrest.repository import Repository
-from ft_ops.backups.provider import BackupProvider
+from ft_ops.backups.provider import BackupProvider, Log
 from ft_ops.backups.rds.instances import Patience
 from ft_ops.backups.rds.provider import RdsProvider
 from ft_ops.backups.retention.retention import Rules
@@ -22,6 +25,12 @@ from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket, client_of, naming, open_bucket
 from ft_ops.settings import Settings
+
+AfterDrill: TypeAlias = Callable[[Connection, Settings, str, Log], NextStep | None]
+"""Makes what a drill does in its proven copy, of the database, the settings, the run and its log.
+
+Dagster's resource ``after_drill``: another room brings it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from psycopg import sql
 
 from ft_ops.archive.keep.rehearsal import (
     LONGEST_WITHOUT_REHEARSAL,
     KeptRehearsal,
+    Rehearsals,
     Rehearsed,
     erased_rows_left,
     newest_erasure,
-    newest_rehearsal,
+    newest_rehearsals,
     point_to_rehearse,
     record_rehearsal,
-    refuse_unproven,
+    rehearsal_in_drill,
     rehearse_erasures,
+    unproven,
     weaknesses_of,
 )
 from ft_ops.archive.keep.ship import ship_records
+from ft_ops.backups import ProvenCopy
 from ft_ops.backups.inventory.verified import oldest_point
 from ft_ops.backups.retention.retention import Rules, kept_at_most_until
+from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
@@ -77,9 +80,11 @@ def test_nobody_who_was_erased_after_the_backup_is_left_in_its_copy(world: World
             # The patient is as it was.
             assert live.count("families") == 1
         record_rehearsal(live.connection, "full-1", NOW, found, "test")
-        kept = newest_rehearsal(live.connection)
-        assert kept is not None
-        assert kept.found == found
+        held = newest_rehearsals(live.connection)
+        assert held.newest is not None
+        assert held.newest.found == found
+        # Somebody was in the copy who had been erased since.
+        assert held.telling == held.newest
 
 
 def test_what_could_not_be_deleted_is_refuted_by_table(world: World) -> None:
@@ -99,8 +104,7 @@ def test_what_could_not_be_deleted_is_refuted_by_table(world: World) -> None:
         assert found.left["threads"] == 1
         assert found.left["content_segments"] == 3
         assert "it stays" in found.problem
-        with pytest.raises(OpsError, match="3 rows of content_segments"):
-            refuse_unproven(found, "full-1")
+        assert "3 rows of content_segments" in str(unproven(found, "full-1"))
 
 
 def test_what_could_not_be_asked_is_unknown_and_says_why(world: World) -> None:
@@ -142,19 +146,66 @@ def kept(verdict: str, held_at: datetime) -> KeptRehearsal:
     )
 
 
+def only(held: KeptRehearsal) -> Rehearsals:
+    return Rehearsals(held, held)
+
+
+NEVER = Rehearsals(None, None)
+
+
 def test_it_is_not_known_when_nobody_looked_for_a_fortnight() -> None:
     limit, instant = LONGEST_WITHOUT_REHEARSAL, timedelta(seconds=1)
-    assert weaknesses_of(None, None, NOW) == []
-    assert weaknesses_of(NOW - limit, None, NOW) == []
-    assert "no restored copy" in weaknesses_of(NOW - limit - instant, None, NOW)[0]
+    assert weaknesses_of(None, None, NEVER, NOW) == []
+    assert weaknesses_of(NOW - limit, None, NEVER, NOW) == []
+    assert "no restored copy" in weaknesses_of(NOW - limit - instant, None, NEVER, NOW)[0]
     long_ago = NOW - timedelta(days=90)
-    assert weaknesses_of(long_ago, kept("proven", NOW - limit), NOW) == []
-    [problem] = weaknesses_of(long_ago, kept("proven", NOW - limit - instant), NOW)
+    assert weaknesses_of(long_ago, long_ago, only(kept("proven", NOW - limit)), NOW) == []
+    late = only(kept("proven", NOW - limit - instant))
+    [problem] = weaknesses_of(long_ago, long_ago, late, NOW)
     assert "15 days ago" in problem
     for verdict in ("refuted", "unknown"):
-        [problem] = weaknesses_of(NOW, kept(verdict, NOW), NOW)
+        [problem] = weaknesses_of(NOW, None, only(kept(verdict, NOW)), NOW)
         assert verdict in problem
         assert "2 rows of threads" in problem
+
+
+def test_a_drill_in_whose_copy_nobody_could_stay_answers_for_no_older_backup() -> None:
+    """The daily drill restores what is younger than the erasure; an older backup still has him."""
+    erased, instant = NOW - timedelta(days=90), timedelta(seconds=1)
+    daily = Rehearsals(kept("proven", NOW), None)
+    for oldest in (erased, erased - instant):
+        assert "no restored copy" in weaknesses_of(erased, oldest, daily, NOW)[0]
+    for younger in (erased + instant, None):
+        assert weaknesses_of(erased, younger, daily, NOW) == []
+    refuted = kept("refuted", NOW - timedelta(days=3))
+    [problem] = weaknesses_of(erased, NOW, Rehearsals(daily.newest, refuted), NOW)
+    assert "2 rows of threads" in problem
+
+
+def test_each_drill_deletes_the_erased_from_its_copy_and_says_what_it_found(world: World) -> None:
+    world.fill(segments=12)
+    with copy_of(world) as (live, copy):
+        live.connection.execute("DELETE FROM threads WHERE id = %s", (live.threads[0],))
+        ship_records(live.run)
+        step = rehearsal_in_drill(live.run)
+        before = ProvenCopy("full-1", NOW, lambda: opened(copy))
+        aftermath = step(before)
+        assert aftermath.problem is None
+        assert "1 deleted again" in aftermath.words
+        # In the copy of a later point there is nobody left to delete.
+        assert "0 deleted again" in step(replace(before, point="full-2", at=utc_now())).words
+        held = newest_rehearsals(live.connection)
+        assert held.newest is not None
+        assert held.telling is not None
+        assert (held.newest.point, held.telling.point) == ("full-2", "full-1")
+
+        def unreachable() -> AbstractContextManager[Connection]:
+            raise OpsError("the copy", cause="its server did not start", next_step="see its log")
+
+        assert "its server did not start" in str(step(replace(before, open=unreachable)).problem)
+        newest = newest_rehearsals(live.connection).newest
+        assert newest is not None
+        assert newest.found.verdict == "unknown"
 
 
 def test_backups_hold_what_was_erased_until_the_ladders_last_rung() -> None:

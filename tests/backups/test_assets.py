@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 import pytest
 
-from ft_ops.backups import newest_verified_backup
+from ft_ops.backups import Aftermath, newest_verified_backup
 from ft_ops.backups.assets import CHECKS, LOG_CHECKS
 from ft_ops.definitions import defs
+from ft_ops.errors import OpsError
 from tests.backups.world import Standing, World
 
 
@@ -73,6 +74,23 @@ def test_a_full_is_drilled_to_its_own_point(
     # The increment's rows are not there: recovery stopped where it was told to.
     assert drill["dagster/row_count"] == full.rows
     assert full.rows < standing_bucket.increment.point.rows
+
+
+@pytest.mark.chaos
+def test_a_proven_backup_is_shown_though_somebody_erased_stayed_in_its_copy(
+    standing_bucket: Standing, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = OpsError("erasures in a copy", cause="refuted: 2 rows of threads", next_step="mend")
+    monkeypatch.setattr(
+        "ft_ops.archive.keep.assets._after_drill",
+        lambda *_: lambda copy: Aftermath(f"{copy.point}: refuted", problem),
+    )
+    full = standing_bucket.full.point.name
+    launched = _run(instance, "drill_restore", {"restore_drill": {"backup": full}})
+    assert "2 rows of threads" in _failure(launched)
+    (event,) = launched.asset_materializations_for_node("restore_drill")
+    assert event.metadata[f"after {full}"].value == f"{full}: refuted"
+    assert newest_verified_backup(standing_bucket.world.connection) is not None
 
 
 @pytest.mark.chaos

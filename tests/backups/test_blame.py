@@ -96,7 +96,7 @@ def test_recovery_fails_by_the_log_or_by_the_machine(
 def test_a_copys_server_goes_down_by_its_data_or_by_its_machine(
     tmp_path: Path, log: str, said: str, blamed: str | None
 ) -> None:
-    copy = ScratchCopy(_server(tmp_path, log), "", "", {}, _point())
+    copy = ScratchCopy(_server(tmp_path, log), "", "", {}, _point(), tmp_path)
     assert copy.blamed_on_data(said) == blamed
 
 

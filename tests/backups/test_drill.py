@@ -22,6 +22,7 @@ from ft_ops.backups import newest_verified_backup
 from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.drill.drill import Drill, run_drill
 from ft_ops.backups.drill.plan import DrillPlan, moment_plan, named_plan, newest_plan, older_plan
+from ft_ops.backups.drill.session import Aftermath, NextStep, ProvenCopy
 from ft_ops.backups.inventory import verdicts
 from ft_ops.backups.inventory.inventory import follow
 from ft_ops.backups.inventory.ledger import Entry, State, entries
@@ -47,7 +48,9 @@ def _what_a_killed_drill_left(world: World) -> Path:
     return left
 
 
-def _drill(standing: Standing, plan: DrillPlan | None = None) -> Drill:
+def _drill(
+    standing: Standing, plan: DrillPlan | None = None, next_step: NextStep | None = None
+) -> Drill:
     world = standing.world
     return run_drill(
         world.connection,
@@ -57,6 +60,7 @@ def _drill(standing: Standing, plan: DrillPlan | None = None) -> Drill:
         now=datetime.now(UTC),
         run_id="tests",
         log=lambda line: None,
+        next_step=next_step,
     )
 
 
@@ -64,7 +68,7 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
     world, point = standing.world, standing.increment.point
     left = _what_a_killed_drill_left(world)
     before = _keys(world)
-    drill = _drill(standing)
+    drill = _drill(standing, next_step=_delete_a_family)
     assert drill.plan.backup.name == standing.full.point.name
     assert drill.restored_to == point.at
     verified = newest_verified_backup(world.connection)
@@ -86,7 +90,27 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
     assert _keys(world) - before == {certificate}
     stopped = f'recovery stopping at restore point \\"{point.name}\\"'.encode()
     assert stopped in world.body(certificate)
+    # The checks had passed by then, and the live database has it still.
+    assert drill.aftermath == Aftermath(f"{point.name}: 1 of 2 families deleted")
     assert not left.exists()
+
+
+def _delete_a_family(copy: ProvenCopy) -> Aftermath:
+    """What may be done in a copy once it is proven: whatever, for nobody has it afterwards."""
+    with copy.open() as connection:
+        families = connection.execute("SELECT id FROM families").fetchall()
+        gone = connection.execute("DELETE FROM families WHERE id = %s", families[0]).rowcount
+    return Aftermath(f"{copy.point}: {gone} of {len(families)} families deleted")
+
+
+def test_what_fails_after_the_proof_takes_nothing_from_it(standing: Standing) -> None:
+    def fail(copy: ProvenCopy) -> Aftermath:
+        raise OpsError("the step after it", cause="no bucket", next_step="look for it")
+
+    with pytest.raises(OpsError, match="no bucket"):
+        _drill(standing, next_step=fail)
+    assert _verdict(standing) == ("proven", None)
+    assert newest_verified_backup(standing.world.connection) is not None
 
 
 def _verdict(standing: Standing) -> tuple[str | None, str | None]:

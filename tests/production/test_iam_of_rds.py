@@ -195,7 +195,9 @@ def test_each_job_needs_what_it_is_granted(
     (increment,) = backups(world, "increment")
     alone = config("restore_drill", backup=increment)
     assert not run("drill_restore", monkeypatch, alone).success
-    needs("drill_restore", "rds:ModifyDBInstance", "s3:PutObject", "kms:GenerateDataKey")
+    verdict = ("s3:PutObject", "kms:GenerateDataKey")
+    erased = ("s3:GetBucketVersioning", "s3:ListBucket", "s3:GetObject")
+    needs("drill_restore", "rds:ModifyDBInstance", *verdict, *erased)
     for point in (full, increment):
         one = config("restored_family", user_id=str(uuid4()), at=point)
         assert not run("restore_family", monkeypatch, one).success

@@ -6,17 +6,36 @@ from pydantic import Field
 from ft_ops.archive.keep.rehearsal import (
     point_to_rehearse,
     record_rehearsal,
-    refuse_unproven,
+    rehearsal_in_drill,
     rehearse_erasures,
+    unproven,
 )
 from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.run import archive_run
-from ft_ops.backups import open_workplace, restored_copy
+from ft_ops.backups import AfterDrill, Log, NextStep, open_workplace, restored_copy
 from ft_ops.format import human_duration
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
+
+
+@dg.resource(
+    description="What a restore drill does in its copy once that is proven: the tombstones are "
+    "applied to it, and nobody who was erased may be left. Nothing without FT_ARCHIVE_BUCKET."
+)
+def after_drill(_context: dg.InitResourceContext) -> AfterDrill:
+    """The backups' drill gets it from here: it must not know of the archive."""
+    return _after_drill
+
+
+def _after_drill(
+    connection: Connection, settings: Settings, run_id: str, log: Log
+) -> NextStep | None:
+    if settings.archive_bucket is None:
+        return None
+    return rehearsal_in_drill(archive_run(connection, settings, run_id, log))
 
 
 class ErasureRehearsalConfig(dg.Config):
@@ -53,7 +72,9 @@ def erasure_rehearsal(
         with restored_copy(work, config.at or point_to_rehearse(connection), run.log) as copy:
             found = rehearse_erasures(copy.connection, run.bucket, run.target.prefix)
             record_rehearsal(connection, copy.point, copy.at, found, run.run_id)
-        refuse_unproven(found, copy.point)
+        problem = unproven(found, copy.point)
+        if problem is not None:
+            raise problem
     return dg.MaterializeResult(
         metadata={
             "restored to": copy.point,

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ft_ops.archive.keep.adopt import adopt
-from ft_ops.archive.keep.rehearsal import newest_erasure, newest_rehearsal, weaknesses_of
+from ft_ops.archive.keep.rehearsal import newest_erasure, newest_rehearsals, weaknesses_of
 from ft_ops.archive.keep.ship import LONGEST_WAIT, unshipped
 from ft_ops.archive.run import archive_run
 from ft_ops.backups import kept_at_most_until, oldest_point, retention_rules
@@ -66,9 +66,10 @@ def erasures_survive_a_restore(
     database: DatabaseResource, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
     with as_failure(), database.connect("erasure rehearsal") as connection:
-        erased, held = newest_erasure(connection), newest_rehearsal(connection)
+        erased, held = newest_erasure(connection), newest_rehearsals(connection)
         oldest = oldest_point(connection)
-    problems = weaknesses_of(erased, held, utc_now())
+    problems = weaknesses_of(erased, oldest, held, utc_now())
+    shown = held.telling or held.newest
     until = "nothing was erased"
     if erased is not None:
         month = kept_at_most_until(erased, retention_rules(settings))
@@ -82,7 +83,7 @@ def erasures_survive_a_restore(
     return dg.AssetCheckResult(
         passed=not problems,
         description="; ".join(problems)
-        or ("nothing was erased" if held is None else f"proven on a copy of {held.point}"),
+        or ("nothing was erased" if shown is None else f"proven on a copy of {shown.point}"),
         metadata={
             "the newest erasure": f"{erased:%F %T}Z" if erased else "none",
             "backups hold it until": until,

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ft_ops.archive.keep.assets import archive_records, erasure_rehearsal
+from ft_ops.archive.keep.assets import after_drill, archive_records, erasure_rehearsal
 from ft_ops.archive.keep.checks import (
     archive_agrees_with_bucket,
     archive_records_are_shipped,
@@ -40,6 +40,7 @@ defs = dg.Definitions(
         archive_agrees_with_bucket,
         erasures_survive_a_restore,
     ],
+    resources={"after_drill": after_drill},
     jobs=[ship_archive_records, check_archive_records, rehearse_erasures],
     schedules=[
         schedule("ship_archive_records_quarter_hourly", ship_archive_records, "*/15 * * * *"),

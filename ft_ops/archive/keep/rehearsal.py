@@ -1,4 +1,7 @@
-"""Rehearses the step of a recovery that lets nobody back in: on the copy that a drill has restored.
+"""Rehearses the step of a recovery that lets nobody back in: on a copy that was restored.
+
+Every drill does it in its own copy, once that is proven. Such a copy is mostly younger than the
+newest erasure, so that nobody is in it who could stay; once a week a backup from before is taken.
 
 The bucket's tombstones are applied to the copy as `ft-ops archive adopt --apply` applies them to a
 recovered database, and then every table is asked for what they name. It says nothing about the
@@ -10,15 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.records import Event, Records, read_records
 from ft_ops.archive.month.catalog import read_content
-from ft_ops.backups import oldest_point
+from ft_ops.archive.run import Run
+from ft_ops.backups import Aftermath, NextStep, ProvenCopy, oldest_point
 from ft_ops.errors import OpsError, explained
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -27,6 +32,8 @@ from ft_ops.schema import load_migrations, migration_states, run_migrations
 
 LONGEST_WITHOUT_REHEARSAL: Final = timedelta(days=15)
 """Two weekly runs, and a day."""
+
+_NEXT: Final = "see the runbook on erasures_survive_a_restore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,18 @@ class KeptRehearsal:
     found: Rehearsed
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsals:
+    """The ``newest`` rehearsal of all, and the newest ``telling`` one.
+
+    One tells something if it was refuted, or held in a copy from before the newest tombstone. Only
+    another telling one answers a refutation: in a younger copy there is nobody who could stay.
+    """
+
+    newest: KeptRehearsal | None
+    telling: KeptRehearsal | None
+
+
 def record_rehearsal(
     connection: Connection, point: str, point_at: datetime, found: Rehearsed, run_id: str
 ) -> None:
@@ -72,9 +91,17 @@ def record_rehearsal(
     )
 
 
-def newest_rehearsal(connection: Connection) -> KeptRehearsal | None:
-    """The last rehearsal, None before the first."""
-    row = connection.execute(statement("archive/newest_rehearsal")).fetchone()
+def newest_rehearsals(connection: Connection) -> Rehearsals:
+    """The last rehearsal, and the last that tells something."""
+    newest, telling = (
+        _kept(connection.execute(statement("archive/newest_rehearsal"), {"telling": only}))
+        for only in (False, True)
+    )
+    return Rehearsals(newest, telling)
+
+
+def _kept(rows: psycopg.Cursor[tuple[Any, ...]]) -> KeptRehearsal | None:
+    row = rows.fetchone()
     if row is None:
         return None
     point, point_at, held_at, *found = row
@@ -111,21 +138,26 @@ def rehearse_erasures(copy: Connection, bucket: Bucket, prefix: str) -> Rehearse
         return Rehearsed("unknown", len(erased), _newest(erased), 0, {}, str(error))
 
 
-def weaknesses_of(erased: datetime | None, held: KeptRehearsal | None, now: datetime) -> list[str]:
+def weaknesses_of(
+    erased: datetime | None, oldest: datetime | None, held: Rehearsals, now: datetime
+) -> list[str]:
     """Why it is not known that an erasure survives a restore, in words; empty: it is.
 
-    An erasure of the last fortnight need not be rehearsed yet, unless the last rehearsal failed.
+    An erasure of the last fortnight need not be rehearsed yet, unless a rehearsal failed. While a
+    backup from before it is kept (``oldest`` is the oldest point), only a telling one counts.
     """
-    if held is not None and held.found.verdict != "proven":
-        left = ", ".join(f"{rows} rows of {name}" for name, rows in held.found.left.items())
-        said = "; ".join(filter(None, (left, held.found.problem)))
-        return [f"the rehearsal on a copy of {held.point} ended {held.found.verdict}: {said}"]
-    if erased is None or now - erased <= LONGEST_WITHOUT_REHEARSAL:
-        return []
-    if held is None:
+    failed = {
+        f"the rehearsal on a copy of {kept.point} ended {kept.found.verdict}: {_said(kept.found)}"
+        for kept in (held.newest, held.telling)
+        if kept is not None and kept.found.verdict != "proven"
+    }
+    if failed or erased is None or now - erased <= LONGEST_WITHOUT_REHEARSAL:
+        return sorted(failed)
+    counts = held.telling if oldest is not None and oldest <= erased else held.newest
+    if counts is None:
         return ["no restored copy was ever asked for what was erased"]
-    if now - held.held_at > LONGEST_WITHOUT_REHEARSAL:
-        return [f"the last rehearsal was held {(now - held.held_at).days} days ago"]
+    if now - counts.held_at > LONGEST_WITHOUT_REHEARSAL:
+        return [f"the last rehearsal was held {(now - counts.held_at).days} days ago"]
     return []
 
 
@@ -136,15 +168,37 @@ def point_to_rehearse(connection: Connection) -> str:
     return newest.isoformat() if newest and oldest and oldest <= newest else ""
 
 
-def refuse_unproven(found: Rehearsed, point: str) -> None:
-    """An OpsError unless the erased stayed out of a copy."""
-    if found.verdict != "proven":
-        left = ", ".join(f"{rows} rows of {name}" for name, rows in found.left.items())
-        raise OpsError(
-            f"erasures in a copy of {point}",
-            cause=f"{found.verdict}: {'; '.join(filter(None, (left, found.problem)))}",
-            next_step="see the runbook on erasures_survive_a_restore",
-        )
+def unproven(found: Rehearsed, point: str) -> OpsError | None:
+    """What is wrong unless the erased stayed out of a copy."""
+    if found.verdict == "proven":
+        return None
+    return OpsError(
+        f"erasures in a copy of {point}",
+        cause=f"{found.verdict}: {_said(found)}",
+        next_step=_NEXT,
+    )
+
+
+def rehearsal_in_drill(run: Run) -> NextStep:
+    """The rehearsal as a step of a drill, which records what became of it."""
+
+    def rehearse(copy: ProvenCopy) -> Aftermath:
+        try:
+            with explained("the drill's copy"), copy.open() as connection:
+                found = rehearse_erasures(connection, run.bucket, run.target.prefix)
+        except OpsError as error:
+            found = Rehearsed("unknown", 0, None, 0, {}, str(error))
+        with explained(f"rehearsal on a copy of {copy.point}"):
+            record_rehearsal(run.connection, copy.point, copy.at, found, run.run_id)
+        words = f"{found.verdict}: {found.tombstones:,} tombstones, {found.deleted:,} deleted again"
+        return Aftermath(f"erasures in the copy: {words}", unproven(found, copy.point))
+
+    return rehearse
+
+
+def _said(found: Rehearsed) -> str:
+    left = ", ".join(f"{rows} rows of {name}" for name, rows in found.left.items())
+    return "; ".join(filter(None, (left, found.problem)))
 
 
 def _rehearsed(copy: Connection, events: tuple[Event, ...]) -> Rehearsed:

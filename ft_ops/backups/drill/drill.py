@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 from ft_ops.backups.drill.checks import CheckResult, records, run_checks
 from ft_ops.backups.drill.plan import DrillPlan
+from ft_ops.backups.drill.session import Aftermath, NextStep, proven_copy
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.inventory.inventory import count_again
 from ft_ops.backups.inventory.ledger import Entry, Refuted, Verdict
@@ -50,6 +51,7 @@ class Drill:
     rows: int
     checks: tuple[CheckResult, ...]
     certificate: str
+    aftermath: Aftermath | None = None
 
 
 def run_drill(
@@ -61,13 +63,15 @@ def run_drill(
     now: datetime,
     run_id: str,
     log: Log,
+    next_step: NextStep | None = None,
 ) -> Drill:
     """Restore by ``plan`` in a place of its own, check the copy, and record a certificate.
 
     An OpsError when it is not proven. Only when the content is refuted, the backup is not verified
     from then on; it is booked on what was restored, whatever the plan named. Refused when another
-    drill is being held.
+    drill is being held. ``next_step`` is taken in the copy when every check has passed.
     """
+    aftermath: Aftermath | None = None
     with only_one(connection, "restore drill"):
         drill = _DrillRecord(connection, bucket, plan, now, run_id, log)
         with drill.ending():
@@ -81,7 +85,10 @@ def run_drill(
                 log(f"recovered in {seconds:.1f} s")
                 checks = tuple(run_checks(copy, point, log))
                 trial = _Trial(point, stored, drill.source, seconds, copy.evidence, checks)
-            key = drill.conclude(trial)
+                key = drill.conclude(trial)
+                if next_step is not None:
+                    aftermath = next_step(proven_copy(copy, point))
+                    log(aftermath.words)
     return Drill(
         plan=plan,
         source=trial.source,
@@ -91,6 +98,7 @@ def run_drill(
         rows=point.rows,
         checks=checks,
         certificate=bucket.url(key),
+        aftermath=aftermath,
     )
 
 
@@ -158,6 +166,7 @@ class _DrillRecord:
     log: Log
     number: int | None = None
     source: RestoreSource = _NOTHING_YET
+    is_proven: bool = False
 
     def book(self, source: RestoreSource) -> None:
         """From here on a verdict is one about ``source``."""
@@ -166,17 +175,19 @@ class _DrillRecord:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Record how a block ended that did not conclude."""
+        """Record how a block ended that did not conclude; a proof stands, whatever comes after."""
         try:
             yield
         except _NotProven as error:
             self._end(error.verdict, error, error.certificate)
             raise
         except ContentError as error:
-            self._end("refuted", error, None, self._refutes(error))
+            if not self.is_proven:
+                self._end("refuted", error, None, self._refutes(error))
             raise
         except Exception as error:
-            self._end("unknown", error, None)
+            if not self.is_proven:
+                self._end("unknown", error, None)
             raise
 
     def conclude(self, trial: _Trial) -> str:
@@ -196,6 +207,7 @@ class _DrillRecord:
             loss_seconds=trial.loss_seconds(self.now),
             certificate=certificate,
         )
+        self.is_proven = True
         self.log(f"proven: {self.source.words}")
         return key
 

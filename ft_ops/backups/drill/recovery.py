@@ -88,6 +88,7 @@ class ScratchCopy:
     admin_url: str
     evidence: Mapping[str, str]
     point: RestorePoint
+    folder: Path
 
     def blamed_on_data(self, said: str) -> str | None:
         """A role or database that is gone, or a crash: nobody is refused here, and nobody kills."""
@@ -103,6 +104,12 @@ class ScratchCopy:
                 0, undecided=(DrillFinding(_CHECKSUMS, "the cluster", str(error).strip()),)
             )
         return check_blocks(self.server, names)
+
+    @contextmanager
+    def reopened(self) -> Iterator[str]:
+        """The server started once more, as isolated as before: recovery has ended for good."""
+        with isolated(self.server, self.folder):
+            yield self.url
 
 
 @contextmanager
@@ -134,7 +141,7 @@ def recovered(
                 server, url, point, until=clock() + timeout_seconds, sleep=sleep, clock=clock
             )
         evidence = _evidence(server, point, replayed)
-        yield ScratchCopy(server, url, _admin_url(server, url), evidence, point)
+        yield ScratchCopy(server, url, _admin_url(server, url), evidence, point, folder)
 
 
 def scratch_settings(point: RestorePoint) -> dict[str, str]:

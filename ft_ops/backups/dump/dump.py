@@ -200,7 +200,7 @@ def _prove(
             _restore(server, rules, point, folder, roles)
             seconds = time.monotonic() - began
             url = server.url(point.database)
-            copy = ScratchCopy(server, url, url, {"restored by": "pg_restore"}, point)
+            copy = ScratchCopy(server, url, url, {"restored by": "pg_restore"}, point, folder)
             checks = tuple(run_checks(copy, point, log))
     _refuse_unproven(point, checks)
     return _Proof(point, checks, seconds)

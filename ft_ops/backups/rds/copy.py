@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
@@ -38,6 +39,11 @@ class RdsCopy:
     def check_files(self) -> Examined:
         """Nothing: RDS shows its files to nobody."""
         return Examined(0, unsaid=("RDS shows its files to nobody; it verifies their checksums",))
+
+    @contextmanager
+    def reopened(self) -> Iterator[str]:
+        """The instance runs on: nobody has stopped it."""
+        yield self.url
 
 
 class Shape(TypedDict, total=False):
