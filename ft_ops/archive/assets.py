@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from ft_ops.archive.cost.keeping import cost_of_keeping
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name, hot_name
 from ft_ops.archive.month.digest import total
 from ft_ops.archive.month.generation import Generation
@@ -289,6 +291,13 @@ def _generation_metadata(
         "state": generation.state,
         "dagster/partition_row_count": rows.get("content_segments", 0),
         "bytes in the bucket": human_bytes(generation.bytes),
+        "cost": str(
+            cost_of_keeping(
+                (item.stored for item in generation.objects),
+                load_prices(settings.archive_prices_file),
+            )
+            or "unknown: the price list has no `storage` for its classes"
+        ),
         "rows": table(
             ["table", "rows", "digest"],
             ((name, rows.get(name, 0), str(total(digests[name]))) for name in digests),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.plan import ErasurePlan, plan_erasures
 from ft_ops.archive.erase.superseded import remove_superseded, superseded_objects
@@ -14,7 +15,7 @@ from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.replica.compare import remove_returned
 from ft_ops.archive.resources import DryRunOn, one_of_several, paced
 from ft_ops.archive.run import Run, archive_run
-from ft_ops.archive.thaw.retrieval_cost import estimate_thaw, load_prices
+from ft_ops.archive.thaw.retrieval_cost import estimate_thaw
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable
 from ft_ops.archive.thaw_assets import tier_of
 from ft_ops.errors import Refused

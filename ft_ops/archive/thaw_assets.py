@@ -7,13 +7,13 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.cancellation import cancel
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.month.content import archived_name
 from ft_ops.archive.month.states import TO_LOAD
 from ft_ops.archive.month.thaws import Thaw, open_thaw
 from ft_ops.archive.purge.throttle import throttle_of
 from ft_ops.archive.resources import DryRunOn, gates_table, month_at_work
 from ft_ops.archive.thaw.refreeze import plan_refreeze, refreeze
-from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, is_readable, load, plan_thaw
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month

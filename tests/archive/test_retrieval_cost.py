@@ -9,14 +9,8 @@ from typing import Any
 
 import pytest
 
-from ft_ops.archive.thaw.retrieval_cost import (
-    GB,
-    Prices,
-    Retrieval,
-    ThawEstimate,
-    estimate_thaw,
-    load_prices,
-)
+from ft_ops.archive.cost.prices import GB, Prices, Retrieval, load_prices
+from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_thaw
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.objects import StoredObject
 

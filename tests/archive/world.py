@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import TABLES, archived_name
 from ft_ops.archive.month.digest import MonthDigests, month_digests
@@ -24,7 +25,6 @@ from ft_ops.archive.purge.purge import Purge, PurgePlan, plan_purge, purge_month
 from ft_ops.archive.purge.throttle import Throttle, throttle_of
 from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Run
 from ft_ops.archive.thaw.refreeze import Refreeze, refreeze
-from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.clock import utc_now
 from ft_ops.months import Month

@@ -11,6 +11,7 @@ from datetime import timedelta
 import boto3
 from botocore.config import Config
 
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.erase.superseded import remove_superseded
@@ -23,7 +24,6 @@ from ft_ops.archive.purge.purge import plan_purge, purge_month
 from ft_ops.archive.purge.throttle import throttle_of
 from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Lock, Run
 from ft_ops.archive.thaw.refreeze import refreeze as refreeze_month
-from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.months import Month
 from ft_ops.pg.connect import connected

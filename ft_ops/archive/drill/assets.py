@@ -6,10 +6,10 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.drill.hold import HeldDrill, hold_drill, plan_drill
 from ft_ops.archive.keep.drills import ship_drills
 from ft_ops.archive.run import archive_run
-from ft_ops.archive.thaw.retrieval_cost import load_prices
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.orchestration.dry_run import show_dry_run

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ft_ops.archive.copies.read import ask, locate
+from ft_ops.archive.cost.prices import Prices
 from ft_ops.archive.drill.choose import Place, begin_of_month, drawn_place, ranked
 from ft_ops.archive.drill.drills import (
     ArchiveDrill,
@@ -25,7 +26,7 @@ from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.store.manifest import refuse_other_manifest, software
 from ft_ops.archive.store.program import is_proven_by_values, other_values
 from ft_ops.archive.store.verify_archive import RowDigest
-from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, estimate_thaw
+from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_thaw
 from ft_ops.errors import OpsError, Refused, explained
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.replica.fill import Lacking, fill, lacking, lacking_documents
 from ft_ops.archive.run import archive_run
-from ft_ops.archive.thaw.retrieval_cost import estimate_objects, load_prices
+from ft_ops.archive.thaw.retrieval_cost import estimate_objects
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table

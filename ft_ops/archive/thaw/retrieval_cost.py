@@ -1,41 +1,15 @@
-"""What a retrieval costs and how long it takes, by configuration with a date."""
+"""What a retrieval costs and how long it takes, by a price list with a date."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from ft_ops.archive.cost.prices import GB, Prices
 from ft_ops.archive.month.generation import Generation
-from ft_ops.errors import OpsError, Refused
+from ft_ops.errors import Refused
 from ft_ops.s3.glacier import NEEDS_RESTORE, Tier
 from ft_ops.s3.objects import StoredObject
-
-GB = 1_000_000_000
-
-
-class Retrieval(BaseModel):
-    """One tier of one storage class, in US dollars; ``hours`` is the longest usual wait."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    per_gb: float
-    per_1000_requests: float
-    hours: float
-
-
-class Prices(BaseModel):
-    """A price list: where and when it was read, and what it says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    as_of: str
-    region: str
-    standard_per_gb_month: float
-    retrieval: dict[str, dict[str, Retrieval]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +22,6 @@ class ThawEstimate:
     longest_hours: float
     dollars: float
     prices_as_of: str
-
-
-def load_prices(path: Path | None = None) -> Prices:
-    """The price list that comes along, or the deployment's own (FT_ARCHIVE_PRICES_FILE)."""
-    path = path or Path(__file__).with_name("prices.json")
-    try:
-        return Prices.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
-        raise OpsError(
-            f"price list {path}",
-            cause=str(error),
-            next_step="copy ft_ops/archive/thaw/prices.json and correct its figures",
-        ) from error
 
 
 def estimate_thaw(

@@ -14,6 +14,7 @@ from uuid import UUID
 from psycopg import sql
 
 from ft_ops.archive.copies.read import ask, locate
+from ft_ops.archive.cost.prices import Prices
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import ARCHIVED, archived_name
@@ -40,7 +41,7 @@ from ft_ops.archive.move.detach import attach_archived
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.thaw.insert import Insertion
 from ft_ops.archive.thaw.merge import drop_merged, merged, plan_becoming
-from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, estimate_thaw
+from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_thaw
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit

@@ -1,0 +1,1 @@
+"""What the archive costs, by a price list with a date."""
