@@ -138,6 +138,20 @@ def test_a_thaw_is_cancelled_from_any_state_and_the_month_can_be_thawed_again(
     assert world.rows() == rows
 
 
+def test_a_month_that_a_dead_run_was_taking_out_is_not_said_to_be_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table stands alone: nobody reads it, and a thaw of it has nothing to do."""
+    rows = _purged(world)
+    _refreezing(world, monkeypatch)
+    assert world.rows() != rows
+    with pytest.raises(Refused, match="is being taken out of the database"):
+        world.thaw()
+    world.refreeze()
+    world.thaw()
+    assert world.rows() == rows
+
+
 def test_what_is_not_under_way_can_not_be_cancelled(world: World) -> None:
     _purged(world)
     with pytest.raises(Refused, match="neither a thaw nor an erasure"):

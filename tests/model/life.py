@@ -67,6 +67,8 @@ class Life:
     backups: int = 0
     asked: dict[Month, str | None] = field(default_factory=dict)
     """The months that were asked back, with the family of which, if not whole."""
+    removing: list[Month] = field(default_factory=list)
+    """The months whose removal is under way: more than one, where one begins within another."""
 
     def do(self, step: Step) -> str:
         """Perform a step and look at everything; a Finding when something is not as it must be."""
@@ -110,10 +112,9 @@ class Life:
         allowed = dict(self.operations.variables)
         before = self.readable()
         at_work = _at_work(step, month, before, self.oracle)
-        self._announce(step, month)
         interruption = self._interruption(fault)
         try:
-            with interrupted(interruption):
+            with self._announced(step, month), interrupted(interruption):
                 finished = self.operations.run(step, month, family)
         except (Died, *REFUSED) as error:
             outcome = f"{type(error).__name__}: {error}"
@@ -128,6 +129,8 @@ class Life:
             self.oracle.export(month)
         after = self.readable()
         self.oracle.is_seen(after.rows)
+        for removed in self.removing:
+            self.oracle.may_leave(removed)
         if step in REMOVALS:
             left = before.rows.keys() & self.oracle.rows.keys() - after.rows.keys()
             self._refuse_removal(step, left, allowed)
@@ -138,11 +141,20 @@ class Life:
         """By its place among those that there are, or by its id: it may be gone by now."""
         return which if isinstance(which, str) else chosen(sorted(self.oracle.families), which)
 
-    def _announce(self, step: str, month: Month) -> None:
+    @contextmanager
+    def _announced(self, step: str, month: Month) -> Iterator[None]:
+        """For a block, what the step may do. What is seen meanwhile may still leave afterwards."""
         if step == "archive":
             self.oracle.export(month)
-        if step in REMOVALS:
-            self.oracle.may_leave(month)
+        if step not in REMOVALS:
+            yield
+            return
+        self.oracle.may_leave(month)
+        self.removing.append(month)
+        try:
+            yield
+        finally:
+            self.removing.pop()
 
     def _believe(self, step: str, month: Month, family: str | None, *, finished: bool) -> None:
         """A step has ended well, and says whether it has done all that it is for."""

@@ -125,6 +125,12 @@ def begin(run: Run, request: ThawRequest, prices: Prices, *, purpose: Purpose) -
             next_step="wait until it is done, or end it: ft-ops archive cancel --month "
             f"{request.month}; one thaw of a month at a time",
         )
+    elif thaw.state == "refreezing":
+        raise Refused(
+            f"{purpose} of {request.month}",
+            cause=f"{thaw.name} is being taken out of the database, and its table stands alone",
+            next_step="let refreeze_thawed_content end that, then thaw the month again",
+        )
     if thaw.state in TO_LOAD:
         for stored in _objects(run.connection, thaw):
             copy = locate(run.target, stored)
