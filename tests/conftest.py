@@ -13,7 +13,12 @@ from tests.quick import needs_a_server
 SLOW_TO_MAKE = ("box", "sampled", "session_chaos")
 """Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
 
-pytest_plugins = ["tests.fixtures.http", "tests.fixtures.internet", "tests.fixtures.collector"]
+pytest_plugins = [
+    "tests.fixtures.http",
+    "tests.fixtures.mail",
+    "tests.fixtures.internet",
+    "tests.fixtures.collector",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,8 @@
 """Alerts: who is told of what, once, on each channel."""
 
-from ft_ops.alerting.channels import Mail, Webhook, alert_channels, call_heartbeat
-from ft_ops.alerting.messages import Alert, known_secrets
+from ft_ops.alerting.channels import Mail, Webhook, alert_channels, call_heartbeat, send_mail
+from ft_ops.alerting.deadline import within
+from ft_ops.alerting.messages import Alert, known_secrets, masked_text
 from ft_ops.alerting.sent_log import News, Told, tell
 from ft_ops.alerting.services import Opsgenie, PagerDuty, Teams
 
@@ -17,5 +18,8 @@ __all__ = [
     "alert_channels",
     "call_heartbeat",
     "known_secrets",
+    "masked_text",
+    "send_mail",
     "tell",
+    "within",
 ]

@@ -6,6 +6,7 @@ import json
 import smtplib
 import ssl
 from dataclasses import dataclass
+from email.message import EmailMessage
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -55,20 +56,28 @@ class Mail:
     name: str = "mail"
 
     def send(self, alert: Alert) -> None:
-        parts = urlsplit(self.url)
-        try:
-            with _mail_server(parts.scheme, parts.hostname or "", parts.port) as server:
-                if parts.username and parts.password:
-                    _require_encryption(server)
-                    server.login(unquote(parts.username), unquote(parts.password))
-                server.send_message(mail(alert, self.sender, self.recipients))
-        except (OSError, smtplib.SMTPException) as error:
-            raise OpsError(
-                "mail server of FT_SMTP_URL",
-                cause=f"{type(error).__name__} from {parts.hostname}",
-                next_step="check FT_SMTP_URL, FT_ALERT_EMAIL_FROM and FT_ALERT_EMAIL_TO; the "
-                "alert is tried again",
-            ) from error
+        send_mail(self.url, mail(alert, self.sender, self.recipients))
+
+
+def send_mail(url: str, message: EmailMessage) -> tuple[str, ...]:
+    """Send by the server of ``url``: the addresses that it refused, perhaps none.
+
+    An OpsError when it took the message for nobody.
+    """
+    parts = urlsplit(url)
+    try:
+        with _mail_server(parts.scheme, parts.hostname or "", parts.port) as server:
+            if parts.username and parts.password:
+                _require_encryption(server)
+                server.login(unquote(parts.username), unquote(parts.password))
+            return tuple(server.send_message(message))
+    except (OSError, smtplib.SMTPException) as error:
+        raise OpsError(
+            "mail server of FT_SMTP_URL",
+            cause=f"{type(error).__name__} from {parts.hostname}",
+            next_step="check FT_SMTP_URL, FT_ALERT_EMAIL_FROM and the addresses that it is sent "
+            "to; it is tried again",
+        ) from error
 
 
 def takes(channel: Channel, alert: Alert) -> bool:

@@ -39,20 +39,20 @@ class Alert:
 
     def masked(self, secrets: Collection[str]) -> Alert:
         """The same alert without passwords in URLs, and without any of ``secrets``."""
-        known = sorted(secrets, key=len, reverse=True)
-
-        def mask(text: str) -> str:
-            for secret in known:
-                text = text.replace(secret, "***")
-            return mask_secrets(text)
-
         return replace(
             self,
-            identity=mask(self.identity),
-            title=mask(self.title),
-            detail=mask(self.detail),
-            incident=mask(self.incident),
+            identity=masked_text(self.identity, secrets),
+            title=masked_text(self.title, secrets),
+            detail=masked_text(self.detail, secrets),
+            incident=masked_text(self.incident, secrets),
         )
+
+
+def masked_text(text: str, secrets: Collection[str]) -> str:
+    """The text without passwords in URLs, and without any of ``secrets``."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return mask_secrets(text)
 
 
 def known_secrets(settings: Settings, environment: Iterable[tuple[str, str]]) -> frozenset[str]:

@@ -12,6 +12,7 @@ make_overview = asset_job(
     "make_overview",
     ["overview", "exported_metrics"],
     "Writes the overview and exports the figures.",
+    identity=True,
 )
 
 make_overview_daily = schedule(

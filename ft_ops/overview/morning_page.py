@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from ft_ops.health import sparkline
+from ft_ops.overview.causes import causes
 from ft_ops.settings import Settings, runbook_link
 from ft_ops.standing import Standing, Status
 
@@ -20,6 +21,8 @@ _STATE: Final = {
 }
 """In words: a coloured sign is an empty box where its font is missing, and nothing to many eyes."""
 _LONGEST_DETAIL: Final = 240
+ENOUGH_POINTS: Final = 5
+"""Fewer measurements are no course of anything, and are not drawn."""
 _UNBROKEN: Final = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 """A figure that is broken into lines is hard to read."""
 
@@ -33,8 +36,8 @@ class Picture:
 
 
 def summary(standings: Iterable[Standing]) -> str:
-    """The whole page in one sentence."""
-    counts = _things_by_status(standings)
+    """The whole page in one sentence, which counts causes."""
+    counts = Counter(cause.status for cause in causes(standings))
     unknown = counts[Status.UNKNOWN]
     dark = f"{'one is' if unknown == 1 else f'{unknown} are'} not known" if unknown else ""
     if counts[Status.BAD]:
@@ -50,15 +53,6 @@ def summary(standings: Iterable[Standing]) -> str:
     if counts[Status.WARNING]:
         return f"Nothing is broken, {_things(counts[Status.WARNING])} a look."
     return "All is well."
-
-
-def _things_by_status(standings: Iterable[Standing]) -> Counter[Status]:
-    """How many things stand how. Lines that one section of the runbook mends are one thing."""
-    worst: dict[str | int, Status] = {}
-    for number, standing in enumerate(standings):
-        thing = standing.section or number
-        worst[thing] = max(standing.status, worst.get(thing, Status.GOOD))
-    return Counter(worst.values())
 
 
 def page(
@@ -81,7 +75,8 @@ def page(
 def _table(standings: Iterable[Standing], settings: Settings) -> list[str]:
     rows = ["| state | area | what | figure | |", "|---|---|---|---|---|"]
     for standing in standings:
-        history = sparkline(standing.history, standing.limit) if standing.history else None
+        is_drawn = len(standing.history) >= ENOUGH_POINTS
+        history = sparkline(standing.history, standing.limit) if is_drawn else None
         cells = [
             _STATE[standing.status].translate(_UNBROKEN),
             _cell(standing.area),

@@ -51,6 +51,18 @@ class Settings(
                     "is the folder of FT_ARCHIVE_PREFIX, and the chain needs one of its own",
                 ),
                 (
+                    "overview_prefix",
+                    self.overview_prefix is not None
+                    and any(
+                        _one_in_the_other(self.overview_prefix, other)
+                        for other in (self.archive_prefix, self.evidence_prefix)
+                    ),
+                    (
+                        "is the folder of FT_ARCHIVE_PREFIX or of FT_EVIDENCE_PREFIX, or one "
+                        "holds the other, and the pages need one of their own"
+                    ),
+                ),
+                (
                     "backup_bucket",
                     _same(self.archive_bucket, self.backup_bucket),
                     (

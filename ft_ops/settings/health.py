@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from ft_ops.settings.base import RoomSettings, ending_in, kept_secret, url_of
+from ft_ops.settings.base import RoomSettings, ending_in, folder, kept_secret, names, url_of
 
 _pushgateway = kept_secret(url_of("http", "https"))
 
@@ -98,4 +98,20 @@ class HealthSettings(RoomSettings):
         default=None,
         examples=["https://pushgateway.example.org:9091"],
         description="A Prometheus Pushgateway that the figures are pushed to.",
+    )
+    overview_file: Annotated[Path, AfterValidator(ending_in(".html"))] | None = Field(
+        default=None,
+        examples=["/srv/www/ft-ops/overview.html"],
+        description="Where the morning's page is written, as one HTML file.",
+    )
+    overview_prefix: Annotated[str, AfterValidator(folder)] | None = Field(
+        default=None,
+        examples=["overview"],
+        description="A folder of FT_ARCHIVE_BUCKET that the morning's page is written to, under "
+        "its day's name and as latest.html.",
+    )
+    overview_email_to: Annotated[frozenset[str], BeforeValidator(names)] = Field(
+        default=frozenset(),
+        description="Addresses, comma separated, that the morning's page is mailed to, by "
+        "FT_SMTP_URL and from FT_ALERT_EMAIL_FROM.",
     )

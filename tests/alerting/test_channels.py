@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
-from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +11,7 @@ from ft_ops.alerting import Alert, Mail, Webhook, alert_channels, call_heartbeat
 from ft_ops.errors import OpsError
 from ft_ops.settings import Settings
 from tests.fixtures.http import Inbox
+from tests.fixtures.mail import MailServer
 
 ALERT = Alert(
     identity="run archive_old_content: bucket",
@@ -112,52 +110,3 @@ def test_a_mail_password_is_not_sent_in_the_clear(mail_server: MailServer) -> No
 def test_mail_without_a_server_is_refused() -> None:
     with pytest.raises(OpsError, match="FT_SMTP_URL is not set"):
         alert_channels(Settings(alert_email_to=frozenset({"a@example.org"})))
-
-
-class MailServer(socketserver.ThreadingTCPServer):
-    """As much of SMTP as one message needs. It offers neither TLS nor authentication."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Session)
-        self.commands: list[str] = []
-        self.messages: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.server_address[1]}"
-
-
-class _Session(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        assert isinstance(self.server, MailServer)
-        self._say("220 ready")
-        while command := self.rfile.readline().decode().strip():
-            self.server.commands.append(command)
-            verb = command.split()[0].upper()
-            if verb == "DATA":
-                self._say("354 go on")
-                self.server.messages.append(self._data())
-            self._say("221 bye" if verb == "QUIT" else "250 ok")
-            if verb == "QUIT":
-                return
-
-    def _data(self) -> str:
-        lines = []
-        while (line := self.rfile.readline().decode().rstrip("\r\n")) != ".":
-            lines.append(line)
-        return "\n".join(lines)
-
-    def _say(self, line: str) -> None:
-        self.wfile.write(f"{line}\r\n".encode())
-
-
-@pytest.fixture
-def mail_server() -> Iterator[MailServer]:
-    with MailServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
