@@ -22,13 +22,20 @@ from ft_ops.errors import OpsError, explained, mask_secrets
 from ft_ops.settings import load_settings
 
 _INTERRUPTED: Final = 130
-"""As a shell says of a program that Ctrl-C has ended."""
+_TERMINATED: Final = 143
+"""As a shell says of a program that Ctrl-C, or SIGTERM, has ended."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has arrived: what was begun is taken back as after Ctrl-C, copies on disk too."""
 
 
 def main() -> None:
     """Run the command; whatever a person can cause is one line on standard error, and status 1."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     if not sys.warnoptions:
         # Dagster tells its authors' plans by warnings: they are no news to who runs a command.
         warnings.simplefilter("ignore")
@@ -45,12 +52,21 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         status = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted: what it had not finished is not done. Next: run it again")
-        status = _INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        was_told = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
+        how, status = ("ended", _TERMINATED) if was_told else ("interrupted", _INTERRUPTED)
+        _say(f"{how}: what it had not finished is not done. Next: run it again")
+    if signal.getsignal(signal.SIGTERM) is _terminate:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminate(*_: object) -> None:
+    # Once is enough: what cleans up goes on.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
 
 
 def _say(words: str) -> None:

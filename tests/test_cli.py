@@ -230,6 +230,33 @@ def test_an_interruption_is_one_line_or_none(database: Database) -> None:
         assert len(told.strip().splitlines()) <= 1
 
 
+def test_a_command_that_is_ended_cleans_up_and_says_so_in_one_line(
+    database: Database, connection: Connection
+) -> None:
+    """SIGTERM is how a service manager ends a command, which may have restored a copy."""
+    waiting = (
+        "SELECT FROM pg_stat_activity WHERE application_name = 'ft-ops hold'"
+        " AND wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with psycopg.connect(database.admin_url) as holder:
+        holder.execute("LOCK TABLE ops.legal_holds")
+        with subprocess.Popen(
+            [sys.executable, "-c", _START, "hold", "list"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "FT_DATABASE_URL": database.url},
+        ) as process:
+            while process.poll() is None and connection.execute(waiting).fetchone() is None:
+                time.sleep(0.01)
+            process.terminate()
+            _, told = process.communicate(timeout=60)
+        assert connection.execute(waiting).fetchone() is None
+    assert process.returncode == 143
+    [line] = told.strip().splitlines()
+    assert line.startswith("ft-ops: ended: what it had not finished is not done. Next: ")
+
+
 @pytest.mark.parametrize(
     ("reason", "cause"),
     [("lawsuit\nby a family", "a line break"), ("lawsuit \udcff", "no text in this terminal")],

@@ -7,14 +7,18 @@ import smtplib
 import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
 
+from ft_ops.alerting.deadline import within
 from ft_ops.alerting.http import TIMEOUT_SECONDS, request
 from ft_ops.alerting.messages import Alert, mail, slack_message
 from ft_ops.alerting.services import Opsgenie, PagerDuty, Teams
 from ft_ops.errors import OpsError
 from ft_ops.settings import Settings, Severity
+
+_HEARTBEAT_SECONDS: Final = 10.0
+"""A host that drips would else keep a thread of the code server with every tick."""
 
 
 class Channel(Protocol):
@@ -140,7 +144,7 @@ def _services(settings: Settings) -> list[Channel]:
 
 def call_heartbeat(url: str) -> None:
     """Tell whoever watches that everything scheduled was on time, by a GET of ``url``."""
-    request(url, "FT_HEARTBEAT_URL")
+    within(_HEARTBEAT_SECONDS, "heartbeat", lambda: request(url, "FT_HEARTBEAT_URL"))
 
 
 def _mail_server(scheme: str, host: str, port: int | None) -> smtplib.SMTP:

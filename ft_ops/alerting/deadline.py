@@ -1,40 +1,28 @@
-"""An end for what a library gives none: each of its waits may be short, and all of them endless."""
+"""An end for what a library gives none, told as what it is."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
+from ft_ops.deadline import NoEnd, call_one_within
 from ft_ops.errors import OpsError
 
 
 def within(seconds: float, what: str, work: Callable[[], None]) -> None:
     """Do ``work``; an OpsError about ``what`` when it failed, or has not ended by then.
 
-    What hangs is left behind in its thread, which keeps no process alive. Whether it gets through
-    later is not known: what was told may then be told twice, and is never taken for told.
+    Whether what hangs gets through later is not known: what was told may then be told twice, and
+    is never taken for told. While it hangs, nothing more is begun under the same name.
     """
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001  it is raised again, in the caller's thread
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name=what, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+    try:
+        call_one_within(seconds, what, work)
+    except OpsError:
+        raise
+    except NoEnd as error:
         raise OpsError(
-            what,
-            cause=f"no end after {seconds:g} seconds",
-            next_step="see whether its host answers; it is tried again",
-        )
-    for error in failure:
-        if isinstance(error, OpsError) or not isinstance(error, Exception):
-            raise error
-        # Its text may quote an address, which is a secret.
+            what, cause=str(error), next_step="see whether its host answers; it is tried again"
+        ) from None
+    except Exception as error:  # noqa: BLE001  of whatever it is, its text may quote a secret
         raise OpsError(
             what,
             cause=type(error).__name__,

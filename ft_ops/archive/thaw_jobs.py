@@ -14,6 +14,7 @@ from ft_ops.clock import utc_now
 from ft_ops.items import each
 from ft_ops.orchestration.jobs import asset_job
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.orchestration.ticks import ending
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
 
@@ -46,6 +47,7 @@ erase_archived_content = asset_job(
     description="Waits for Glacier: loads thaws and erasures that have become readable, and takes "
     "thawed months whose time to live is over out of the database again.",
 )
+@ending
 def thaws_in_progress(
     context: dg.SensorEvaluationContext,
     database: DatabaseResource,

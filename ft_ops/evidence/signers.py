@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ft_ops.errors import OpsError
 from ft_ops.evidence.verify import ORDER, PublicKey, read_key
+from ft_ops.s3.bucket import client_of
 from ft_ops.settings import Settings
 
 _HOW_FILE: Final = (
@@ -74,7 +74,7 @@ class KmsSigner:
 def open_signer(settings: Settings) -> Signer:
     """The signer of this deployment; an OpsError when a setting is missing or no such key."""
     if settings.evidence_kms_key is not None:
-        return open_kms(settings.evidence_kms_key, boto3.client("kms"))
+        return open_kms(settings.evidence_kms_key, client_of("kms"))
     return _private_key(settings.evidence_key_file)
 
 

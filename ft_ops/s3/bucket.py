@@ -5,26 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, mask_secrets
+from ft_ops.format import human_duration
+from ft_ops.s3.bounded import bound
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_BUSY = "it is the service's own trouble, or too many requests at once: run again later"
+_KEY = "see AWS_ACCESS_KEY_ID, its secret and the profile: this endpoint does not know them"
+_TOKEN = "renew the session (aws sso login, or a new token) and see AWS_SESSION_TOKEN"
+_REGION = "set AWS_REGION to the bucket's own region"
+_CLOCK = "set this machine's clock, and let NTP keep it, then run again"
 
 _NEXT_STEPS = {
     "NoSuchBucket": "create the bucket, or correct its name",
     "404": "look for the bucket, the object and its versions; somebody may have removed it",
     "NoSuchKey": "look for the object's versions; somebody may have removed it",
     "NoSuchVersion": "look for the object's versions; somebody may have removed it",
-    "403": "grant the role that runs this what deploy/iam lists, and check the bucket's owner",
+    "403": "grant the role that runs this what deploy/iam lists, and check the bucket's owner; S3 "
+    "says the same to an access key that it does not know",
     "AccessDenied": "grant the role that runs this what deploy/iam lists",
     "InvalidObjectState": "the object is in Glacier: thaw its month first",
+    **dict.fromkeys(("SlowDown", "503", "ServiceUnavailable"), _BUSY),
+    **dict.fromkeys(("InternalError", "500"), _BUSY),
+    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch"), _KEY),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "InvalidToken", "400"), _TOKEN),
+    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "301"), _REGION),
+    "RequestTimeTooSkewed": _CLOCK,
+    "DBInstanceNotFound": "let FT_RDS_INSTANCE name an instance of this account and AWS_REGION",
 }
+
+_MOST_SKEW_SECONDS = 15 * 60
+"""Of a request that is dated otherwise, S3 says that it is too skewed."""
 
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
 _DENIED = frozenset({"403", "AccessDenied"})
@@ -83,10 +104,10 @@ def open_foreign_bucket(name: str, *, region: str | None = None) -> Bucket:
     return bucket
 
 
-def client_of(service: Literal["s3", "rds"], **options: Any) -> Any:
-    """A client of boto3, or an OpsError about what its own settings hold."""
+def client_of(service: Literal["s3", "rds", "kms"], **options: Any) -> Any:
+    """A client of boto3 whose requests end; or an OpsError about what its own settings hold."""
     try:
-        return boto3.client(service, **options)
+        return _session().client(service, **options)
     except ValueError as error:
         raise OpsError(
             f"boto3's settings for {service}",
@@ -94,6 +115,16 @@ def client_of(service: Literal["s3", "rds"], **options: Any) -> Any:
             next_step="write AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_S3 with http:// or https://, "
             "and see AWS_REGION and the profile",
         ) from error
+
+
+def _session() -> boto3.Session:
+    """boto3's own for this process, which reads its files once."""
+    if boto3.DEFAULT_SESSION is None:
+        boto3.setup_default_session()
+    session = boto3.DEFAULT_SESSION
+    assert session is not None
+    session.events.register("creating-client-class", bound, unique_id="ft-ops bounded")
+    return session
 
 
 @contextmanager
@@ -105,14 +136,28 @@ def naming(what: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         message = error.response.get("Error", {}).get("Message", "")
         kind = Missing if code in _MISSING else Denied if code in _DENIED else OpsError
-        raise kind(
-            what,
-            cause=f"{error.operation_name} was refused: {code} {message}".rstrip(),
-            next_step=_NEXT_STEPS.get(code, "see the cause; if it passes, run again"),
-        ) from error
+        cause = f"{error.operation_name} was refused: {code} {message}".rstrip()
+        next_step = _NEXT_STEPS.get(code, "see the cause; if it passes, run again")
+        if kind is Denied and (skew := _clock_skew(error)) is not None:
+            # To a HEAD, S3 answers with a number alone.
+            kind, next_step = OpsError, _CLOCK
+            cause += f"; the clock here and that of S3 differ by {human_duration(skew)}"
+        raise kind(what, cause=cause, next_step=next_step) from error
     except BotoCoreError as error:
         raise OpsError(
             what,
             cause=str(error),
             next_step="check the endpoint, the network and the credentials, then run again",
         ) from error
+
+
+def _clock_skew(error: ClientError) -> float | None:
+    """By how many seconds the clocks differ, when that is more than S3 takes; else None."""
+    said = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    if said is None:
+        return None
+    try:
+        skew = abs((parsedate_to_datetime(said) - utc_now()).total_seconds())
+    except (TypeError, ValueError):
+        return None
+    return skew if skew > _MOST_SKEW_SECONDS else None

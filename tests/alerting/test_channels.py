@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from pydantic import SecretStr
 
-from ft_ops.alerting import Alert, Mail, Webhook, alert_channels, call_heartbeat, known_secrets
+from ft_ops.alerting import (
+    Alert,
+    Mail,
+    Webhook,
+    alert_channels,
+    call_heartbeat,
+    channels,
+    known_secrets,
+)
 from ft_ops.errors import OpsError
 from ft_ops.settings import Settings
 from tests.fixtures.http import Inbox
 from tests.fixtures.mail import MailServer
+from tests.fixtures.slow import answering, headed, trickle
 
 ALERT = Alert(
     identity="run archive_old_content: bucket",
@@ -110,3 +120,16 @@ def test_a_mail_password_is_not_sent_in_the_clear(mail_server: MailServer) -> No
 def test_mail_without_a_server_is_refused() -> None:
     with pytest.raises(OpsError, match="FT_SMTP_URL is not set"):
         alert_channels(Settings(alert_email_to=frozenset({"a@example.org"})))
+
+
+def test_a_heartbeat_whose_host_drips_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(channels, "_HEARTBEAT_SECONDS", 0.5)
+    began = time.monotonic()
+    with answering(trickle(headed(0) * 9)) as url:
+        with pytest.raises(OpsError, match=r"no end after 0\.5 seconds") as refused:
+            call_heartbeat(f"{url}/secret")
+        with pytest.raises(OpsError, match="has not ended yet"):
+            call_heartbeat(f"{url}/secret")
+    assert time.monotonic() - began < 4
+    assert "secret" not in str(refused.value)

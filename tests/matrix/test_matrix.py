@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.definitions import defs
 from tests.fixtures.pgbouncer import PoolMode, needs_pgbouncer, pooled
 from tests.fixtures.postgres import Database
 from tests.matrix.conftest import LAST
@@ -251,7 +252,6 @@ def test_behind_a_pooler_nothing_is_begun_and_the_word_is_said(
 
 def _anything(schedule: str) -> dg.RunRequest | None:
     """A request for one month where the job works on months."""
-    job = SCHEDULES[schedule].job
-    is_partitioned = getattr(job, "partitions_def", None) is not None
+    job = defs.resolve_job_def(SCHEDULES[schedule].job_name)
     month = LAST.plus(-14).key
-    return dg.RunRequest(partition_key=month) if is_partitioned else None
+    return dg.RunRequest(partition_key=month) if job.partitions_def is not None else None

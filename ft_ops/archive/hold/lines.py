@@ -12,6 +12,9 @@ from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 
 _MONTHS_SHOWN = 24
+_NOT_SEARCHED = (
+    "       in the archive: not searched yet: FT_ARCHIVE_BUCKET was not set, or could not be opened"
+)
 
 
 def hold_lines(connection: Connection, hold: LegalHold) -> list[str]:
@@ -29,7 +32,7 @@ def hold_lines(connection: Connection, hold: LegalHold) -> list[str]:
         return lines
     lines.append(f"       in the database: {_months(held_months(connection, hold))}")
     if hold.archived_months is None:
-        lines.append("       in the archive: not searched yet, FT_ARCHIVE_BUCKET was not set")
+        lines.append(_NOT_SEARCHED)
     else:
         searched = f", searched {_when(hold.archives_read_at)}" if hold.archives_read_at else ""
         lines.append(

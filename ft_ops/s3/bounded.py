@@ -1,0 +1,67 @@
+"""An end for every request of boto3: its time-outs are for each wait, and bytes may trickle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from botocore.client import BaseClient
+from botocore.exceptions import HTTPClientError
+from botocore.response import StreamingBody
+
+from ft_ops.deadline import NoEnd, call_within
+
+T = TypeVar("T")
+
+LONGEST_SECONDS: Final = 600.0
+"""What a request may take, with all attempts of boto3 at it: five, of a minute's silence each."""
+STALLED_SECONDS: Final = 120.0
+"""What a piece of a body may take to arrive: 9 kB a second."""
+PIECE_BYTES: Final = 1 << 20
+
+
+class TooSlow(HTTPClientError):
+    """Nothing was silent for long enough to be a time-out, and still there was no end."""
+
+    fmt = "{operation} had no end after {seconds:g} seconds: its bytes trickle or stand still"
+
+
+class Body(StreamingBody):
+    """The content of an answer, each piece of which comes in time or is TooSlow."""
+
+    def __init__(self, body: StreamingBody, operation: str) -> None:
+        # The body within counts its bytes and compares its checksum.
+        super().__init__(body, None)  # type: ignore[arg-type]  # as boto3 itself makes it
+        self._body, self._operation = body, operation
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As many bytes, or fewer; all of them when it is not said how many."""
+        if amt is None:
+            return b"".join(self.iter_chunks(PIECE_BYTES))
+        # One that is late is not closed, for that would wait for whoever reads it.
+        return _ended(
+            self._operation, STALLED_SECONDS, lambda: self._body.read(min(amt, PIECE_BYTES))
+        )
+
+
+class Bounded(BaseClient):
+    """What a client of boto3 is made of besides, so that each of its requests has an end."""
+
+    def _make_api_call(self, operation_name: str, api_params: Any) -> Any:
+        call = super()._make_api_call  # type: ignore[misc]  # what moto replaces, too
+        answer = _ended(operation_name, LONGEST_SECONDS, lambda: call(operation_name, api_params))
+        if isinstance(answer.get("Body"), StreamingBody):
+            answer["Body"] = Body(answer["Body"], operation_name)
+        return answer
+
+
+def bound(base_classes: list[type], **_: object) -> None:
+    """A handler of boto3's event creating-client-class."""
+    base_classes.insert(0, Bounded)
+
+
+def _ended(operation: str, seconds: float, work: Callable[[], T]) -> T:
+    try:
+        return call_within(seconds, work)
+    except NoEnd as error:
+        raise TooSlow(operation=operation, seconds=seconds, error=error) from error

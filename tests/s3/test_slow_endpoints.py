@@ -1,0 +1,91 @@
+"""An endpoint whose bytes trickle, or that says nothing, ends a request and not the run's time."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from ft_ops.errors import OpsError
+from ft_ops.s3 import bounded
+from ft_ops.s3.bucket import Bucket, Denied, client_of
+from ft_ops.s3.objects import StoredObject, objects, read_current, read_object, told
+from tests.fixtures.slow import Say, answering, headed, silent, trickle, trickled_body
+
+STORED = StoredObject("memory", "v1", 10, "00", "STANDARD")
+SECONDS = 0.5
+
+
+@pytest.fixture(autouse=True)
+def impatient(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "LONGEST_SECONDS", SECONDS)
+    monkeypatch.setattr(bounded, "STALLED_SECONDS", SECONDS)
+
+
+@contextmanager
+def endpoint(say: Say) -> Iterator[Bucket]:
+    """A bucket at a server that answers so."""
+    with answering(say) as url:
+        yield Bucket("memories", client_of("s3", endpoint_url=url))
+
+
+@pytest.mark.parametrize("say", [silent, trickle(headed(0) * 9), trickled_body])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda bucket: list(objects(bucket, "")),
+        lambda bucket: read_current(bucket, "memory"),
+        lambda bucket: read_object(bucket, STORED),
+    ],
+    ids=["a listing", "an object", "a version"],
+)
+def test_a_request_ends_although_no_wait_of_it_is_long(
+    say: Say, ask: Callable[[Bucket], object]
+) -> None:
+    began = time.monotonic()
+    with (
+        endpoint(say) as bucket,
+        pytest.raises(OpsError, match=r"had no end after 0\.5 seconds") as refused,
+    ):
+        ask(bucket)
+    assert time.monotonic() - began < 4 * SECONDS
+    assert "endpoint" in refused.value.next_step
+
+
+def test_a_body_that_comes_steadily_may_last_longer() -> None:
+    content = bytes(range(256)) * (3 * bounded.PIECE_BYTES // 256)
+
+    def say(taken: socket.socket) -> None:
+        taken.sendall(headed(len(content)))
+        for start in range(0, len(content), bounded.PIECE_BYTES):
+            time.sleep(0.6 * SECONDS)
+            taken.sendall(content[start : start + bounded.PIECE_BYTES])
+
+    with endpoint(say) as bucket:
+        assert read_current(bucket, "memory") == content
+
+
+@pytest.mark.parametrize(
+    ("minutes", "kind", "next_step"),
+    [(14, Denied, "grant"), (16, OpsError, "set this machine's clock")],
+)
+def test_a_clock_that_is_wrong_is_no_missing_right(
+    minutes: int, kind: type[OpsError], next_step: str
+) -> None:
+    """To a HEAD, S3 says 403 and not a word."""
+    date = format_datetime(datetime.now(UTC) - timedelta(minutes=minutes), usegmt=True)
+
+    def say(taken: socket.socket) -> None:
+        taken.sendall(
+            f"HTTP/1.1 403 Forbidden\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+
+    with endpoint(say) as bucket, pytest.raises(OpsError) as refused:
+        told(bucket, STORED)
+    assert type(refused.value) is kind
+    assert next_step in refused.value.next_step
