@@ -63,6 +63,11 @@ _MIGRATE: Final = (
     "it (ft-ops migrate drift)"
 )
 
+_USED_UP: Final = (
+    "see the limit that it names, such as temp_file_limit of this role, and the memory of the "
+    "server; then run again"
+)
+
 _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (
         psycopg.errors.LockNotAvailable,
@@ -117,6 +122,33 @@ _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         psycopg.errors.QueryCanceled,
         "the statement was ended: {}",
         "see which statement_timeout applies, or who cancelled it, then run again",
+    ),
+    *(
+        (kind, "the server, or what this role may use of it, is used up: {}", _USED_UP)
+        for kind in (
+            psycopg.errors.OutOfMemory,
+            psycopg.errors.ConfigurationLimitExceeded,
+            psycopg.errors.InsufficientResources,
+        )
+    ),
+    *(
+        (
+            kind,
+            "the server can't use its own files: {}",
+            "see the server's log and its disks before anything else is run",
+        )
+        for kind in (psycopg.errors.IoError, psycopg.errors.UndefinedFile)
+    ),
+    # Of the server's other refusals, which psycopg calls operational too, the connection outlives.
+    *(
+        (kind, "{}", "see the cause and the server's log, then run again")
+        for kind in (
+            psycopg.errors.SerializationFailure,
+            psycopg.errors.ObjectInUse,
+            psycopg.errors.ObjectNotInPrerequisiteState,
+            psycopg.errors.ProgramLimitExceeded,
+            psycopg.errors.StatementTooComplex,
+        )
     ),
     (
         psycopg.OperationalError,

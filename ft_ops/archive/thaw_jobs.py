@@ -14,7 +14,7 @@ from ft_ops.clock import utc_now
 from ft_ops.items import each
 from ft_ops.orchestration.jobs import asset_job
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.orchestration.ticks import ending
+from ft_ops.orchestration.upkeep.ticks import ending
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
 

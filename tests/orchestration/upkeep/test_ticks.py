@@ -8,8 +8,8 @@ import time
 import dagster as dg
 import pytest
 
-from ft_ops.orchestration import ticks
-from ft_ops.orchestration.ticks import ending
+from ft_ops.orchestration.upkeep import ticks
+from ft_ops.orchestration.upkeep.ticks import ending
 
 
 def test_a_tick_that_hangs_fails_and_so_does_the_next_at_once(
