@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
-from ft_ops.orchestration.internals import PARTITION_TAG
+from ft_ops.orchestration.internals import PARTITION_TAG, SerializableErrorInfo
 from ft_ops.orchestration.runbook import Jobs, job_of_asset
 
 _MOST_RUNS: Final = 1000
@@ -125,25 +125,52 @@ def _kind(run: dg.DagsterRun) -> tuple[object, ...]:
 
 
 def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
-    """What the run's failed steps, or else the run itself, say. No stack traces."""
-    for event_type in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
+    """What the run's failed steps, or else its process or the run itself, say. No stack traces."""
+    for event_type, told in _TELLERS:
         causes = [
-            _cause(record.event_log_entry.dagster_event)
+            told(record.event_log_entry.dagster_event)
             for record in instance.get_records_for_run(run_id, of_type=event_type).records
+            if record.event_log_entry.dagster_event is not None
         ]
-        yield from filter(None, causes)
+        yield from dict.fromkeys(filter(None, causes))
         if any(causes):
             return
 
 
-def _cause(event: dg.DagsterEvent | None) -> str | None:
-    if event is None:
-        return None
-    if not event.is_step_failure:
-        return event.message
+def _of_step(event: dg.DagsterEvent) -> str | None:
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description
-    if data.error is None:
-        return event.message
-    return (data.error.cause or data.error).message.strip()
+    return event.message if data.error is None else _words(data.error)
+
+
+def _of_process(event: dg.DagsterEvent) -> str | None:
+    """How the run's process was killed, or why it could not begin.
+
+    Of both, the run itself says only that it is marked as failed from outside.
+    """
+    error = event.engine_event_data.error
+    if error is not None:
+        return _words(error)
+    message = event.message or ""
+    return message if _KILLED in message else None
+
+
+def _of_run(event: dg.DagsterEvent) -> str | None:
+    error = event.job_failure_data.error if event.is_job_failure else None
+    return event.message if error is None else _words(error)
+
+
+def _words(error: SerializableErrorInfo) -> str:
+    first = error.cause or error
+    message = first.message.strip()
+    # Of a refusal of ours, the words alone.
+    return message.partition(": ")[2] if first.cls_name == dg.Failure.__name__ else message
+
+
+_KILLED: Final = "Run execution process"
+_TELLERS: Final[tuple[tuple[dg.DagsterEventType, Callable[[dg.DagsterEvent], str | None]], ...]] = (
+    (dg.DagsterEventType.STEP_FAILURE, _of_step),
+    (dg.DagsterEventType.ENGINE_EVENT, _of_process),
+    (dg.DagsterEventType.RUN_FAILURE, _of_run),
+)

@@ -37,6 +37,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
 from dagster_postgres import PostgresEventLogStorage as ConsolidatedEventLog
+from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
     "BACKFILL_TAG",
@@ -59,6 +60,7 @@ __all__ = [
     "RepositoryDefinition",
     "RetryMode",
     "ScheduleInstigatorData",
+    "SerializableErrorInfo",
     "SqlEventLogStorageTable",
     "TickStatus",
     "UnresolvedAssetJobDefinition",

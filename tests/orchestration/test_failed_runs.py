@@ -9,14 +9,17 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData, JobFailureData
 
 from ft_ops.orchestration.failed_runs import (
     failed_runs,
     name_of_run,
+    run_failure,
     section_of_run,
     succeeded_later,
     succeeded_since,
 )
+from ft_ops.orchestration.internals import SerializableErrorInfo
 
 PARTITION = "dagster/partition"
 MARCH, APRIL = {PARTITION: "2017-03-01"}, {PARTITION: "2017-04-01"}
@@ -174,3 +177,46 @@ def test_the_runbooks_section_is_the_jobs_that_makes_the_asset_or_the_name_itsel
     # A check of an asset's name is no asset.
     assert section_of_run(on_check, jobs) == "months"
     assert section_of_run(dg.DagsterRun(job_name="purge"), jobs) == "purge"
+
+
+KILLED = "[DagsterApiServer] Run execution process for 7 was terminated by signal 9 (SIGKILL)."
+OUTSIDE = "This run has been marked as failed from outside the execution context."
+REFUSED = "it works on months, and this launch names none. Next: choose one: tags"
+
+
+@pytest.mark.parametrize(
+    ("process", "ended", "told"),
+    [
+        ((KILLED, None), (OUTSIDE, None), KILLED),
+        (
+            ("Could not load job definition.", ("ImportError: no module x", "ImportError")),
+            (OUTSIDE, None),
+            "ImportError: no module x",
+        ),
+        (
+            ("Process for run exited (pid: 7).", None),
+            ("An exception was thrown.", (f"dagster.Failure: {REFUSED}", "Failure")),
+            REFUSED,
+        ),
+        (("Process for run exited (pid: 7).", None), (OUTSIDE, None), OUTSIDE),
+    ],
+    ids=["it was killed", "it could not begin", "it was refused", "nobody knows"],
+)
+def test_a_run_that_died_before_its_steps_says_why(
+    instance: dg.DagsterInstance,
+    process: tuple[str, tuple[str, str] | None],
+    ended: tuple[str, tuple[str, str] | None],
+    told: str,
+) -> None:
+    run = dg.DagsterRun(job_name="move", run_id=str(uuid4()))
+    instance.add_run(run)
+    for kind, (message, error), data in (
+        (dg.DagsterEventType.ENGINE_EVENT, process, EngineEventData),
+        (dg.DagsterEventType.RUN_FAILURE, ended, JobFailureData),
+    ):
+        info = error and SerializableErrorInfo(f"{error[0]}\n", [], error[1])
+        event = dg.DagsterEvent(
+            kind.value, "move", message=message, event_specific_data=data(error=info)
+        )
+        instance.report_dagster_event(event, run_id=run.run_id)
+    assert run_failure(instance, run, {}).causes == (told,)
