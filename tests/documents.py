@@ -36,6 +36,20 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def section(page: Path, title: str) -> list[Block]:
+    """The fenced blocks below a heading, up to the next one."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    fenced = {
+        number
+        for block in blocks(page)
+        for number in range(block.line, block.line + block.text.count("\n") + 2)
+    }
+    begins = [n for n, line in enumerate(lines, 1) if line.startswith("#") and n not in fenced]
+    (start,) = (n for n in begins if lines[n - 1].lstrip("#").strip() == title)
+    end = min((n for n in begins if n > start), default=len(lines) + 1)
+    return [block for block in blocks(page) if start < block.line < end]
+
+
 def prose(page: Path) -> str:
     """A page without its fenced blocks."""
     return _FENCED.sub("", page.read_text(encoding="utf-8"))

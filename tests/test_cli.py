@@ -41,6 +41,10 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         ("", "FT_DATABASE_URL: it is not set"),
         ("ft_ops:hunter2@host/db", "FT_DATABASE_URL: "),
         ("postgresql://ft_ops:hunter2@127.0.0.1:1/nowhere", "ft_ops@127.0.0.1:1/nowhere"),
+        (
+            "postgresql://ft_ops:hunter2@127.0.0.1:1/nowhere?connect_timeout=soon",
+            "FT_DATABASE_URL: its connect_timeout is no number",
+        ),
     ],
 )
 def test_an_unusable_database_is_one_line(url: str, said: str) -> None:

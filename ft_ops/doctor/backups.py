@@ -148,7 +148,39 @@ def _programs(connection: Connection, settings: Settings) -> Finding:
     if not os.access(folder, os.W_OK | os.X_OK):
         mend = "let FT_DRILL_FOLDER name a folder with room for the database and its log"
         return Finding(name, "failed", f"drills can't write to {folder}", mend)
+    if lacking := _lacking_extensions(connection, settings, bin_dir, found):
+        detail = f"{bin_dir} has not this database's extensions {', '.join(lacking)}"
+        mend = "set FT_PG_BIN_DIR to programs that have them: without, a drill proves nothing"
+        return Finding(name, "failed", detail, mend)
     return Finding(name, "ok", f"PostgreSQL {found}; drills restore to {folder}")
+
+
+def _lacking_extensions(
+    connection: Connection, settings: Settings, bin_dir: Path, version: int
+) -> list[str]:
+    """The database's extensions that these programs can't load.
+
+    Nothing where drills restore by other programs, or where it can't be told.
+    """
+    if settings.backup_provider not in {"barman", "pgbackrest"}:
+        return []
+    offered = _offered_extensions(bin_dir, version)
+    installed = {name for (name,) in connection.execute(statement("doctor/installed_extensions"))}
+    return sorted(installed - offered) if offered else []
+
+
+def _offered_extensions(bin_dir: Path, version: int) -> set[str]:
+    """By the places in which packagers keep them, beside the programs; nothing if it is another."""
+    home = bin_dir.resolve().parent
+    folders = (
+        home / "share" / "extension",
+        home / "share" / "postgresql" / "extension",
+        # Debian's, beside /usr/lib/postgresql/16.
+        home.parents[2] / "share" / "postgresql" / str(version) / "extension"
+        if len(home.parents) > 2
+        else home,
+    )
+    return {path.stem for folder in folders for path in folder.glob("*.control")}
 
 
 def _verified(connection: Connection, settings: Settings, now: datetime) -> Finding:

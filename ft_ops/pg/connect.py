@@ -221,6 +221,9 @@ def unreadable(url: str) -> str | None:
         "its port is no number": not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")),
         "its host holds an @": "@" in str(parts.get("host") or ""),
         "its database's name holds an @": "@" in path,
+        "its connect_timeout is no number": not re.fullmatch(
+            r"\d*", str(parts.get("connect_timeout") or "")
+        ),
     }
     return next((problem for problem, is_so in wrong.items() if is_so), None)
 

@@ -106,3 +106,7 @@ SELECT wanted.name, a.default_version, a.installed_version
 FROM unnest(%(names)s::text[]) AS wanted (name)
 LEFT JOIN pg_available_extensions AS a ON a.name = wanted.name
 ORDER BY wanted.name;
+
+-- name: installed_extensions
+-- The extensions of this database. Reads the catalog only.
+SELECT extname FROM pg_extension;

@@ -265,6 +265,25 @@ def test_a_drill_needs_the_servers_own_version(
     assert "drills can't write" in found()["restore programs"].detail
 
 
+@pytest.mark.parametrize("share", ["share/extension", "share/postgresql/extension"])
+def test_a_drill_needs_the_databases_extensions(
+    deployment: pytest.MonkeyPatch, tmp_path: Path, share: str
+) -> None:
+    """Without them a drill could not look at everything, and nothing would ever be proven."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "postgres").symlink_to(embedded_binaries() / "postgres")
+    (tmp_path / share).mkdir(parents=True)
+    (tmp_path / share / "plpgsql.control").touch()
+    deployment.setenv("FT_BACKUP_PROVIDER", "barman")
+    assert found()["restore programs"].state == "ok"
+    deployment.setenv("FT_PG_BIN_DIR", str(tmp_path / "bin"))
+    finding = found()["restore programs"]
+    assert finding.state == "failed"
+    assert "has not this database's extensions vector" in finding.detail
+    (tmp_path / share / "vector.control").touch()
+    assert found()["restore programs"].state == "ok"
+
+
 def test_an_evidence_key_that_can_not_be_read_is_named(deployment: pytest.MonkeyPatch) -> None:
     assert found()["evidence"].state == "ok"
     deployment.setenv("FT_EVIDENCE_KEY_FILE", "/nowhere/key.pem")

@@ -14,17 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ft_ops.settings import Settings
 from tests.production.policies import REPOSITORY
+from tests.production.services import entries
 
 SYSTEMD = REPOSITORY / "deploy" / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
 CODE = SYSTEMD / "ft-ops-code.service"
-
-
-def entries(unit: Path, name: str) -> list[str]:
-    """The values that a unit gives to a name, in order."""
-    lines = unit.read_text(encoding="utf-8").splitlines()
-    return [line.partition("=")[2] for line in lines if line.partition("=")[0] == name]
 
 
 @pytest.fixture
@@ -86,12 +82,51 @@ def test_the_services_find_the_code_server() -> None:
     assert f"--port {location['grpc_server']['port']} " in command
 
 
-def test_the_command_has_the_settings_and_the_secrets_of_the_services(
+def test_every_secret_setting_has_a_file_that_the_code_server_gets() -> None:
+    secret = {
+        f"ft_{name}"
+        for name, described in Settings.model_fields.items()
+        if "SecretStr" in str(described.annotation)
+    }
+    keys = {"aws_access_key_id", "aws_secret_access_key"}
+    loaded = [entry.partition(":")[0] for entry in entries(CODE, "LoadCredential")]
+    assert set(loaded) == secret | keys
+    assert len(loaded) == len(set(loaded))
+
+
+def test_settings_are_read_as_systemd_reads_them_and_not_as_a_script(
     root: Path, programs: Path
 ) -> None:
-    (root / "etc/ft-ops/ft-ops.env").write_text("FT_ARCHIVE_BUCKET=mine\n#FT_BACKUP_BUCKET=no\n")
-    (root / "etc/ft-ops/secrets/ft_database_url").write_text("postgresql://x\n")
-    shown = subprocess.run(
+    lines = {
+        "FT_ALERT_EMAIL_TO": "a@example.org, b@example.org",
+        "FT_ARCHIVE_PREFIX": "$HOME/`id` $(id)",
+        "FT_BACKUP_PREFIX": '"in quotes"',
+        "FT_BACKUP_SERVER": "'in single ones'",
+        "AWS_REGION": "it's here",
+    }
+    path = root / "etc/ft-ops/ft-ops.env"
+    path.write_text("# a comment\n\n" + "".join(f"{n}={v}\n" for n, v in lines.items()))
+    shown = started(root, programs)
+    _, found = json.loads(shown.stdout)
+    wanted = {**lines, "FT_BACKUP_PREFIX": "in quotes", "FT_BACKUP_SERVER": "in single ones"}
+    assert {name: found[name] for name in lines} == wanted
+
+
+@pytest.mark.parametrize("line", ["FT_ARCHIVE_BUCKET", "export FT_ARCHIVE_BUCKET=x", "=x", "2X=y"])
+def test_a_line_that_is_no_setting_is_told_by_its_number(
+    root: Path, programs: Path, line: str
+) -> None:
+    (root / "etc/ft-ops/ft-ops.env").write_text(f"# first\n{line}\n")
+    shown = started(root, programs)
+    assert shown.returncode == 1
+    assert f"{root}/etc/ft-ops/ft-ops.env, line 2: " in shown.stderr
+    assert shown.stderr.count("\n") == 1
+    assert "Next: " in shown.stderr
+
+
+def started(root: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    """The command as it was installed below ``root``, before programs that tell what they got."""
+    return subprocess.run(
         [str(root / "usr/local/bin/ft-ops"), "doctor"],
         env={
             "PATH": os.environ["PATH"],
@@ -99,10 +134,17 @@ def test_the_command_has_the_settings_and_the_secrets_of_the_services(
             "PROGRAMS_DIR": str(programs),
         },
         capture_output=True,
-        check=True,
+        check=False,
         text=True,
     )
-    given, found = json.loads(shown.stdout)
+
+
+def test_the_command_has_the_settings_and_the_secrets_of_the_services(
+    root: Path, programs: Path
+) -> None:
+    (root / "etc/ft-ops/ft-ops.env").write_text("FT_ARCHIVE_BUCKET=mine\n#FT_BACKUP_BUCKET=no\n")
+    (root / "etc/ft-ops/secrets/ft_database_url").write_text("postgresql://x\n")
+    given, found = json.loads(started(root, programs).stdout)
     assert given == ["doctor"]
     assert (found["FT_ARCHIVE_BUCKET"], found["FT_DATABASE_URL"]) == ("mine", "postgresql://x")
     assert "FT_BACKUP_BUCKET" not in found

@@ -79,6 +79,30 @@ def test_what_runs_as_its_owner_looks_nothing_up_in_public(connection: Connectio
     assert {path for _, path in paths} == {"search_path=pg_catalog, pg_temp"}
 
 
+@pytest.mark.parametrize("role", ["ft_app", "ft_readonly"])
+def test_nobody_attaches_the_operations_triggers_to_a_table_of_his_own(
+    database: Database, connection: Connection, role: str
+) -> None:
+    """They believe their row: a deleted row of a temporary table would delete somebody's segment."""
+    functions = connection.execute(
+        "SELECT p.oid::regproc::text FROM pg_proc AS p"
+        " WHERE p.prorettype = 'trigger'::regtype AND p.proowner = 'ft_ops'::regrole"
+    ).fetchall()
+    assert {"forget_segment_key", "ops.release_hold"} <= {name for (name,) in functions}
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO {role}")
+        admin.execute(f"GRANT USAGE ON SCHEMA ops TO {role}")
+    url = database.app_url if role == "ft_app" else database.readonly_url
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("CREATE TEMPORARY TABLE mine (id uuid, created_at timestamptz)")
+        for (function,) in functions:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                other.execute(
+                    "CREATE TRIGGER believed AFTER DELETE ON mine"
+                    f" FOR EACH ROW EXECUTE FUNCTION {function}()"
+                )
+
+
 def test_no_operator_in_public_runs_as_who_owns_a_function(
     database: Database, connection: Connection
 ) -> None:
