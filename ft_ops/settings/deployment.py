@@ -31,7 +31,16 @@ def _host_names(value: object) -> object:
     return frozenset(name.strip("[]").lower().rstrip(".") for name in found)
 
 
-_dagsters = kept_secret(url_of("postgresql", "postgresql+psycopg2"))
+_of_postgresql = url_of("postgresql", "postgresql+psycopg2")
+
+
+def _of_dagster(url: str) -> str:
+    """What SQLAlchemy can't read either, it tells page by page, with parts of the password."""
+    _readable(_of_postgresql(url).replace("postgresql+psycopg2://", "postgresql://", 1))
+    return url
+
+
+_dagsters = kept_secret(_of_dagster)
 
 
 class DeploymentSettings(RoomSettings):

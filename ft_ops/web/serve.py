@@ -21,6 +21,8 @@ def serve(arguments: Sequence[str]) -> None:
     try:
         from dagster import DagsterError
         from dagster_webserver import cli
+
+        from ft_ops.orchestration.upkeep.condition import STORAGE_ERRORS, unreachable
     except ImportError as error:
         raise OpsError(
             "web server",
@@ -45,6 +47,8 @@ def serve(arguments: Sequence[str]) -> None:
     sys.argv[:] = ["ft-ops web", *arguments]
     try:
         cli.main()  # type: ignore[no-untyped-call]
+    except STORAGE_ERRORS as error:
+        raise unreachable(error) from error
     except DagsterError as error:
         raise OpsError(
             "web server",

@@ -83,7 +83,7 @@ def test_what_runs_as_its_owner_looks_nothing_up_in_public(connection: Connectio
 def test_nobody_attaches_the_operations_triggers_to_a_table_of_his_own(
     database: Database, connection: Connection, role: str
 ) -> None:
-    """They believe their row: a deleted row of a temporary table would delete somebody's segment."""
+    """They believe their row: that of a temporary table could delete somebody's segment."""
     functions = connection.execute(
         "SELECT p.oid::regproc::text FROM pg_proc AS p"
         " WHERE p.prorettype = 'trigger'::regtype AND p.proowner = 'ft_ops'::regrole"

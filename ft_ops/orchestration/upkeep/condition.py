@@ -16,6 +16,7 @@ from ft_ops.errors import OpsError
 from ft_ops.orchestration.internals import InstigatorState, InstigatorStatus, TickStatus
 
 __all__ = [
+    "STORAGE_ERRORS",
     "Automation",
     "Daemons",
     "DagsterInstance",
@@ -24,9 +25,12 @@ __all__ = [
     "daemons",
     "dagster_instance",
     "run_storage",
+    "unreachable",
 ]
 
-_UNREACHABLE = (dg.DagsterError, DagsterPostgresException, SQLAlchemyError, OSError)
+STORAGE_ERRORS = (DagsterPostgresException, SQLAlchemyError)
+"""What Dagster raises where its database can't be reached."""
+_UNREACHABLE = (dg.DagsterError, *STORAGE_ERRORS, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,19 @@ def dagster_instance() -> Iterator[DagsterInstance]:
         with DagsterInstance.get() as instance:
             yield instance
     except _UNREACHABLE as error:
-        raise OpsError(
-            "Dagster storage",
-            cause=str(error).strip().splitlines()[0],
-            next_step="check dagster.yaml in DAGSTER_HOME, and that FT_DAGSTER_DATABASE_URL names "
-            "a running database as postgresql+psycopg2://…",
-        ) from error
+        raise unreachable(error) from error
+
+
+def unreachable(error: BaseException) -> OpsError:
+    """The OpsError for an error of Dagster's storage: Dagster itself says how often it tried."""
+    while isinstance(error, STORAGE_ERRORS) and error.__cause__ is not None:
+        error = error.__cause__
+    return OpsError(
+        "Dagster storage",
+        cause=str(error).strip().splitlines()[0],
+        next_step="check dagster.yaml in DAGSTER_HOME, and that FT_DAGSTER_DATABASE_URL names "
+        "a running database as postgresql+psycopg2://…",
+    )
 
 
 def run_storage(instance: DagsterInstance) -> RunStorage:
