@@ -112,11 +112,15 @@ def folder(prefix: str) -> str:
     """A prefix whose keys are made by a slash and nothing more, or a ValueError."""
     if prefix != prefix.strip("/"):
         raise ValueError("it begins or ends with a slash")
+    if prefix and {"", ".", ".."} & set(prefix.split("/")):
+        raise ValueError("a part of it is empty, . or .., which other programs read as a path")
     return prefix
 
 
 def bucket(name: str) -> str:
     """A bucket's name or an access point's ARN, or a ValueError."""
+    if name.startswith("arn:") and name.split(":")[2:3] == ["s3"] and ":::" in name:
+        raise ValueError("it is the bucket's ARN: write its name, which comes after the colons")
     if not _BUCKET.fullmatch(name):
         raise ValueError("it is no bucket's name: neither a URL nor a path")
     return name

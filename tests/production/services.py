@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 PROGRAMS = Path(sys.executable).parent
 """Where the packages of the lock are installed, as the page installs them."""
 
-_SECONDS = 240
+_SECONDS = 600
 _LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {

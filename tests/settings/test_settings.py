@@ -350,3 +350,24 @@ def test_two_things_that_must_differ_are_compared(
         load_settings()
     monkeypatch.setenv(f"FT_{other}", apart)
     load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("FT_ARCHIVE_PREFIX", "archive/../evidence", "a part of it is empty, . or .."),
+        ("FT_BACKUP_PREFIX", "barman//main", "a part of it is empty, . or .."),
+        ("FT_ARCHIVE_BUCKET", "arn:aws:s3:::familytales-archive", "it is the bucket's ARN"),
+        ("FT_BACKUP_BUCKET", "arn:aws:s3:eu-west-1:111122223333:accesspoint/backups", ""),
+        ("FT_ARCHIVE_PREFIX", "operations/archive", ""),
+    ],
+)
+def test_a_place_in_s3_is_written_as_its_programs_write_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    if problem:
+        with pytest.raises(OpsError, match=f"{name}: {problem}"):
+            load_settings()
+    else:
+        assert value in {load_settings().archive_prefix, load_settings().backup_bucket}
