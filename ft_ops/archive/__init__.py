@@ -13,6 +13,7 @@ from ft_ops.archive.reading import archive_statements, hot_digests, stored_diges
 from ft_ops.archive.replica.mend import mend
 from ft_ops.archive.run import archive_run
 from ft_ops.archive.status import standings, stored_bytes
+from ft_ops.archive.thaw.retrieval_cost import load_prices
 
 __all__ = [
     "TABLES",
@@ -29,6 +30,7 @@ __all__ = [
     "hot_digests",
     "latest",
     "list_holds",
+    "load_prices",
     "mend",
     "record_archived",
     "release_hold",

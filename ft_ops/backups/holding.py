@@ -112,7 +112,9 @@ def discard_pieces(
         (i for i in items if i.stored is not None and i.stored.provider_id == provider_id), None
     )
     if found is None or found.stored is None:
-        raise _refused(provider_id, "nothing of that name is in the store", "see `backup list`")
+        raise _refused(
+            provider_id, "nothing of that name is in the store", "see `ft-ops backup list`"
+        )
     if found.state is not None:
         raise _refused(provider_id, f"it is {found.name}, which the ledger knows", "acknowledge it")
     if found.stored.condition == "foreign":

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ft_ops.commands.session import database
+from ft_ops.errors import explained
 
 
 @click.group()
@@ -71,5 +72,7 @@ def migrate_fingerprint(file: Path) -> None:
     from ft_ops.schema import fingerprint_json, read_whole_fingerprint
 
     with database("migrate") as connection:
-        file.write_text(fingerprint_json(read_whole_fingerprint(connection)), encoding="utf-8")
+        text = fingerprint_json(read_whole_fingerprint(connection))
+    with explained(f"file {file}"):
+        file.write_text(text, encoding="utf-8")
     click.echo(f"wrote {file}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from ft_ops.backups import is_stale, newest_verified_backup, open_workplace
-from ft_ops.doctor.findings import Finding, asked
+from ft_ops.doctor.findings import Finding, asked, can_write_to
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import embedded_binaries, major_version
@@ -145,7 +144,7 @@ def _programs(connection: Connection, settings: Settings) -> Finding:
         detail = f"{bin_dir} is of PostgreSQL {found}, the server of {server}"
         return Finding(name, "failed", detail, mend)
     folder = settings.drill_folder or Path(tempfile.gettempdir())
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not can_write_to(folder):
         mend = "let FT_DRILL_FOLDER name a folder with room for the database and its log"
         return Finding(name, "failed", f"drills can't write to {folder}", mend)
     if lacking := _lacking_extensions(connection, settings, bin_dir, found):

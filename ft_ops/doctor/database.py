@@ -78,7 +78,7 @@ def examine_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield asked("database", lambda: _server(_session(connection), describe(url)))
         yield asked("encryption", lambda: _encryption(connection, url))
         yield asked("migrations", lambda: _migrations(connection))
-        yield asked("roles", lambda: _roles(connection, _session(connection)))
+        yield asked("roles", lambda: _roles(connection, _session(connection), settings.app_role))
         yield asked("privileges", lambda: _privileges(connection))
         yield asked("extensions", lambda: _extensions(connection, settings))
         yield from examine_backups(connection, settings, now)
@@ -145,8 +145,8 @@ def _migrations(connection: Connection) -> Finding:
     return Finding("migrations", "ok", f"all {len(states)} applied")
 
 
-def _roles(connection: Connection, session: _Session) -> Finding:
-    problems = list(_role_problems(connection, session))
+def _roles(connection: Connection, session: _Session, application: str) -> Finding:
+    problems = list(_role_problems(connection, session, application))
     if problems:
         return Finding("roles", "failed", "; ".join(problems), BOOTSTRAP)
     return Finding(
@@ -157,7 +157,7 @@ def _roles(connection: Connection, session: _Session) -> Finding:
     )
 
 
-def _role_problems(connection: Connection, session: _Session) -> Iterator[str]:
+def _role_problems(connection: Connection, session: _Session, application: str) -> Iterator[str]:
     if session.is_superuser:
         yield f"{session.role} is a superuser: connect as ft_ops"
     if session.bypasses_policies:
@@ -168,7 +168,7 @@ def _role_problems(connection: Connection, session: _Session) -> Iterator[str]:
     if foreign:
         yield f"{session.role} does not own {', '.join(foreign)}"
     with connection.cursor(row_factory=class_row(_TenantRole)) as cursor:
-        for role in cursor.execute(statement("doctor/tenant_roles")):
+        for role in cursor.execute(statement("doctor/tenant_roles"), {"application": application}):
             if not role.is_there:
                 yield f"{role.name} does not exist"
             if role.passes_policies:

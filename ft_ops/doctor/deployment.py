@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 
+from ft_ops.archive import load_prices
 from ft_ops.doctor.alerts import examine_alerts
 from ft_ops.doctor.database import examine_database
-from ft_ops.doctor.findings import Finding, failed
+from ft_ops.doctor.findings import Finding, can_write_to, failed
 from ft_ops.doctor.orchestration import examine_dagster
 from ft_ops.doctor.storage import examine_storage
 from ft_ops.errors import OpsError
@@ -29,6 +30,25 @@ def examine(now: datetime) -> Iterator[Finding]:
     yield from examine_dagster(now)
     yield examine_alerts(settings)
     yield from _spans()
+    yield from _files(settings)
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    """Files that the settings name and that a job needs only some day; of the rest, nothing."""
+    if settings.archive_prices_file is not None:
+        try:
+            load_prices(settings.archive_prices_file)
+        except OpsError as error:
+            yield failed("FT_ARCHIVE_PRICES_FILE", error)
+    textfile = settings.metrics_textfile
+    if textfile is not None and not can_write_to(textfile.parent):
+        yield Finding(
+            "FT_METRICS_TEXTFILE",
+            "failed",
+            f"no file can be made in {textfile.parent}",
+            "let it name a file in the node exporter's folder, and give ft-ops the right to write "
+            "there",
+        )
 
 
 def _spans() -> Iterator[Finding]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 from ft_ops.errors import EXPLAINED, OpsError, explanation
@@ -45,3 +47,12 @@ def asked(name: str, question: Callable[[], Finding]) -> Finding:
     except EXPLAINED as error:
         told = explanation(name, error)
         return Finding(name, "unknown", " ".join(told.cause.split()), told.next_step)
+
+
+def can_write_to(folder: Path) -> bool:
+    """Whether a file can be made there, by making one: rights alone don't tell it."""
+    try:
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

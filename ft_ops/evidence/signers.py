@@ -26,7 +26,8 @@ from ft_ops.s3.bucket import client_of
 from ft_ops.settings import Settings
 
 _HOW_FILE: Final = (
-    "make one by `openssl genpkey -algorithm ed25519 -out FILE`, readable by you alone"
+    "make one by `openssl genpkey -algorithm ed25519 -out FILE`, readable by you alone, and let "
+    "FT_EVIDENCE_KEY_FILE name it"
 )
 _HOW_KMS: Final = (
     "make one in AWS KMS of the spec ECC_NIST_P256 for SIGN_VERIFY, and let the job use it "

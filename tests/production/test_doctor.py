@@ -284,6 +284,26 @@ def test_a_drill_needs_the_databases_extensions(
     assert found()["restore programs"].state == "ok"
 
 
+def test_what_a_job_needs_only_some_day_is_looked_at_today(
+    deployment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = {"FT_ARCHIVE_PRICES_FILE", "FT_METRICS_TEXTFILE"}
+    assert not here & found().keys()
+    deployment.setenv("FT_ARCHIVE_PRICES_FILE", str(tmp_path / "prices.json"))
+    deployment.setenv("FT_METRICS_TEXTFILE", str(tmp_path / "nowhere" / "ft_ops.prom"))
+    deployment.setenv("FT_APP_ROLE", "nobody_here")
+    deployment.setenv("FT_DRILL_FOLDER", "/proc")
+    said = found()
+    assert {said[name].state for name in here} == {"failed"}
+    assert "prices.json" in said["FT_ARCHIVE_PRICES_FILE"].detail
+    assert said["FT_METRICS_TEXTFILE"].detail == f"no file can be made in {tmp_path}/nowhere"
+    assert said["roles"].detail == "nobody_here does not exist"
+    assert "drills can't write" in said["restore programs"].detail
+    shutil.copy(REPOSITORY / "ft_ops/archive/thaw/prices.json", tmp_path)
+    (tmp_path / "nowhere").mkdir()
+    assert not here & found().keys()
+
+
 def test_an_evidence_key_that_can_not_be_read_is_named(deployment: pytest.MonkeyPatch) -> None:
     assert found()["evidence"].state == "ok"
     deployment.setenv("FT_EVIDENCE_KEY_FILE", "/nowhere/key.pem")
