@@ -1,6 +1,7 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
 from ft_ops.archive.cancellation import cancel
+from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
 from ft_ops.archive.hold.lines import hold_lines
@@ -13,7 +14,6 @@ from ft_ops.archive.reading import archive_statements, hot_digests, stored_diges
 from ft_ops.archive.replica.mend import mend
 from ft_ops.archive.run import archive_run
 from ft_ops.archive.status import standings, stored_bytes
-from ft_ops.archive.thaw.retrieval_cost import load_prices
 
 __all__ = [
     "TABLES",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +11,6 @@ from ft_ops.errors import OpsError
 from ft_ops.settings import load_settings
 from ft_ops.web.doors import Doors
 
-_UNSET = re.compile(r'environment variable "\w+" which is not set')
 _MAKE = "create_app_from_workspace_process_context"
 
 
@@ -47,21 +45,8 @@ def serve(arguments: Sequence[str]) -> None:
     sys.argv[:] = ["ft-ops web", *arguments]
     try:
         cli.main()  # type: ignore[no-untyped-call]
-    except STORAGE_ERRORS as error:
+    except (DagsterError, *STORAGE_ERRORS) as error:
         raise unreachable(error) from error
-    except DagsterError as error:
-        raise OpsError(
-            "web server",
-            cause=_in_short(str(error)),
-            next_step="set DAGSTER_HOME and FT_DAGSTER_DATABASE_URL as docs/first-day.md shows, "
-            "then start it again",
-        ) from error
-
-
-def _in_short(text: str) -> str:
-    """What Dagster says of a configuration is a page long; what matters in it is a sentence."""
-    unset = _UNSET.search(text)
-    return unset[0] if unset else " ".join(text.partition(". ")[0].split())[:200]
 
 
 def _require_a_port(arguments: Sequence[str]) -> None:

@@ -378,6 +378,11 @@ def test_dagsters_database_out_of_reach_is_told_without_its_password(
     finding = found()["Dagster storage"]
     assert finding.state == "failed"
     assert "hunter2" not in finding.detail
+    assert "Connection refused" in finding.detail
+    deployment.delenv("FT_DAGSTER_DATABASE_URL")
+    assert found()["Dagster storage"].detail == (
+        'environment variable "FT_DAGSTER_DATABASE_URL" which is not set'
+    )
 
 
 def test_the_daemon_and_the_schedules_are_heard(dagster_home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ = [
 
 STORAGE_ERRORS = (DagsterPostgresException, SQLAlchemyError)
 """What Dagster raises where its database can't be reached."""
+_UNSET = re.compile(r'environment variable "\w+" which is not set')
 _UNREACHABLE = (dg.DagsterError, *STORAGE_ERRORS, OSError)
 
 
@@ -85,12 +87,14 @@ def dagster_instance() -> Iterator[DagsterInstance]:
 
 
 def unreachable(error: BaseException) -> OpsError:
-    """The OpsError for an error of Dagster's storage: Dagster itself says how often it tried."""
+    """The OpsError for an error of Dagster's instance: Dagster itself says how often it tried."""
     while isinstance(error, STORAGE_ERRORS) and error.__cause__ is not None:
         error = error.__cause__
+    # What Dagster says of a configuration is a page long; what matters in it is a sentence.
+    unset = _UNSET.search(str(error))
     return OpsError(
         "Dagster storage",
-        cause=str(error).strip().splitlines()[0],
+        cause=unset[0] if unset else str(error).strip().splitlines()[0],
         next_step="check dagster.yaml in DAGSTER_HOME, and that FT_DAGSTER_DATABASE_URL names "
         "a running database as postgresql+psycopg2://…",
     )
