@@ -299,7 +299,8 @@ def test_what_a_job_needs_only_some_day_is_looked_at_today(
     assert said["FT_METRICS_TEXTFILE"].detail == f"no file can be made in {tmp_path}/nowhere"
     assert said["roles"].detail == "nobody_here does not exist"
     assert "drills can't write" in said["restore programs"].detail
-    shutil.copy(REPOSITORY / "ft_ops/archive/thaw/prices.json", tmp_path)
+    (prices,) = (REPOSITORY / "ft_ops" / "archive").rglob("prices.json")
+    shutil.copy(prices, tmp_path)
     (tmp_path / "nowhere").mkdir()
     assert not here & found().keys()
 
