@@ -50,6 +50,8 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "default_transaction_deferrable": "off",
         # What VACUUM did and why it could not is told by its messages.
         "client_min_messages": "notice",
+        # One table that can't be had would end the session, and with it all the others.
+        "exit_on_error": "off",
         "lock_timeout": "5s",
         # A time-out of the role is for the application's short statements. What of ours has to
         # end after a while sets its own.

@@ -153,11 +153,16 @@ WHERE l.locktype = 'transactionid'
   AND (a.datname IS NULL OR a.datname = current_database());
 
 -- name: server_facts
--- What a copy of this database needs to be read.
+-- What a copy of this database needs to be read. Asked about a database that is gone,
+-- pg_database_size fails, and the question about its privileges says NULL.
 SELECT
     current_database() AS database,
     current_setting('server_version_num')::integer AS server_version,
-    (SELECT sum(pg_database_size(oid))::bigint FROM pg_database) AS cluster_bytes,
+    (
+        SELECT sum(pg_database_size(d.oid))::bigint
+        FROM pg_database AS d
+        WHERE has_database_privilege(d.oid, 'CONNECT') IS NOT NULL
+    ) AS cluster_bytes,
     current_setting('shared_preload_libraries') AS preloaded,
     current_setting('data_checksums') = 'on' AS has_checksums,
     (SELECT jsonb_object_agg(extname, extversion) FROM pg_extension) AS extensions;

@@ -3,16 +3,18 @@
 SELECT current_setting('data_directory');
 
 -- name: database_sizes
--- Bytes of every database, in all of its tablespaces; nothing of one that is dropped meanwhile. Needs
--- pg_monitor; looks at every file, and waits for nobody.
+-- Bytes of every database, in all of its tablespaces; none of one that is dropped meanwhile: of that,
+-- the question about its privileges says NULL, where pg_database_size fails. Needs pg_monitor; looks
+-- at every file, and waits for nobody.
 SELECT d.datname AS name, coalesce(pg_database_size(d.oid), 0)::bigint AS bytes
 FROM pg_database AS d
+WHERE has_database_privilege(d.oid, 'CONNECT') IS NOT NULL
 ORDER BY bytes DESC, name;
 
 -- name: tablespace_sizes
 -- Bytes of every tablespace, and of the temporary files in it, which spilled sorts write. The shared
 -- catalogs are pg_global; temporary files of other sessions go when their statements end. Needs
--- pg_monitor; looks at every file.
+-- pg_monitor; looks at every file. One that is dropped meanwhile is left out likewise.
 SELECT
     t.spcname AS name,
     coalesce(pg_tablespace_size(t.oid), 0)::bigint AS bytes,
@@ -21,6 +23,7 @@ SELECT
         ELSE (SELECT coalesce(sum(f.size), 0) FROM pg_ls_tmpdir(t.oid) AS f)
     END::bigint AS temporary_bytes
 FROM pg_tablespace AS t
+WHERE has_tablespace_privilege(t.oid, 'CREATE') IS NOT NULL
 ORDER BY bytes DESC, name;
 
 -- name: log_size

@@ -112,6 +112,7 @@ ORDER BY 1;
 SELECT spcname, pg_tablespace_location(oid)
 FROM pg_tablespace
 WHERE oid >= 16384
+  AND has_tablespace_privilege(oid, 'CREATE') IS NOT NULL
 ORDER BY spcname;
 
 -- name: kept_settings

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import psycopg
+import pytest
+from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.disk import HeldLog, LogFiles, ServerFiles, Tablespace, server_files, volumes
+from ft_ops.pg.sqlfiles import statement
 from tests.fixtures.postgres import Database
 
 GB = 10**9
@@ -34,6 +37,31 @@ def test_all_databases_and_the_log_are_measured(connection: Connection) -> None:
     assert len(found.databases) >= min(count, 3)
     assert found.bytes > sum(found.databases.values())
     assert found.log.bytes >= 16 << 20
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pg/database_sizes", "pg/tablespace_sizes", "backups/server_facts", "rehearsal/tablespaces"],
+)
+def test_what_is_dropped_while_it_is_measured_is_left_out(
+    connection: Connection, database: Database, name: str
+) -> None:
+    """A database for tests comes and goes: no backup may fail because of that."""
+    name_of_it = f"passing_{connection.info.dbname}"
+    passing = sql.Identifier(name_of_it)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(passing))
+        admin.execute("SET allow_in_place_tablespaces = on")
+        admin.execute(sql.SQL("CREATE TABLESPACE {} LOCATION ''").format(passing))
+        with connection.transaction():
+            # What this snapshot has seen is what a statement has seen that is at work.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.execute("SELECT")
+            admin.execute(sql.SQL("DROP DATABASE {}").format(passing))
+            admin.execute(sql.SQL("DROP TABLESPACE {}").format(passing))
+            found = connection.execute(statement(name)).fetchall()
+    assert name == "rehearsal/tablespaces" or found
+    assert name_of_it not in str(found)
 
 
 def test_a_forgotten_slot_and_its_log_are_named(connection: Connection, database: Database) -> None:

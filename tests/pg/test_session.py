@@ -36,6 +36,7 @@ def test_what_the_server_sets_for_the_role_gives_way(database: Database) -> None
             ("DateStyle", "'German'"),
             ("array_nulls", "off"),
             ("gin_fuzzy_search_limit", "1"),
+            ("exit_on_error", "on"),
             ("default_transaction_isolation", "serializable"),
             ("client_min_messages", "error"),
             ("synchronous_commit", "off"),
