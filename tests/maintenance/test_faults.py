@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import psycopg
 import pytest
 
 from ft_ops.maintenance.indexes.leftovers import invalid_indexes, leftovers_of
+from ft_ops.maintenance.indexes.rebuild import finish_interrupted
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import make_letters
@@ -119,25 +121,29 @@ def test_a_leftover_with_another_definition_or_stem_is_not_ours(
     assert left_by("letters_senders") == []
 
 
-def test_killed_at_random_twice(connection: Connection, database: Database) -> None:
+def test_struck_at_random_twice(connection: Connection, database: Database) -> None:
     survive(connection, database, strikes=2, rows=15_000, chance=random.Random(16))
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
-def test_killed_at_random_fifty_times(connection: Connection, database: Database) -> None:
+def test_struck_at_random_fifty_times(connection: Connection, database: Database) -> None:
     survive(connection, database, strikes=50, rows=60_000, chance=random.Random())
 
 
 SUBJECTS = ("audit_log_2024_06_pkey", "audit_log_2024_06_user_id_idx")
 """Of a partition, so that their leftovers are somebody's children; one is a constraint's."""
 
+TABLE = "audit_log_2024_06"
+
 VICTIM = """
 import sys
+from ft_ops.maintenance.indexes import rebuild as module
 from ft_ops.pg.connect import connect
 from tests.maintenance.test_rebuild import rebuild
 url, *named = sys.argv[1:]
-settings = {"client_connection_check_interval": "100ms"}
+module.LOCK_SECONDS = 1
+settings = {"client_connection_check_interval": "100ms", "lock_timeout": "1s"}
 with (
     connect(url, application="victim", settings=settings) as connection,
     connect(url, application="watching") as beside,
@@ -149,29 +155,36 @@ with (
 def survive(
     connection: Connection, database: Database, *, strikes: int, rows: int, chance: random.Random
 ) -> None:
-    connection.execute("ALTER TABLE audit_log_2024_06 SET (autovacuum_enabled = off)")
+    """Strike rebuilds, and look what the next daily run leaves of each: nothing."""
+    connection.execute(f"ALTER TABLE {TABLE} SET (autovacuum_enabled = off)")
     connection.execute(
         "INSERT INTO audit_log (user_id, action, created_at)"
         " SELECT gen_random_uuid(), 'x', timestamptz '2024-06-01 00:00+00' + g * interval '40 s'"
         " FROM generate_series(1, %s) AS g",
         (rows,),
     )
+    indexes = names_of_indexes(connection)
+    assert indexes > set(SUBJECTS)
     struck = 0
-    with writing(database), connect(database.url, application="watching") as beside:
-        for _ in range(strikes):
-            struck += strike(connection, database, chance)
-            rebuild(connection, beside)
-            assert invalid_indexes(connection) == []
-            assert unfinished(connection) == []
-            assert names_of_indexes(connection) == set(SUBJECTS) | {
-                "audit_log_2024_06_action_idx",
-                "audit_log_2024_06_created_at_idx",
-            }
+    blows = [chance.choice(BLOWS) for _ in range(strikes)]
+    with writing(database):
+        for blow in blows:
+            struck += strike(connection, database, blow, chance)
+            told = f"after {blow.__name__}"
+            assert finish_interrupted(connection) == [], told
+            assert invalid_indexes(connection) == [], told
+            assert unfinished(connection) == [], told
+            assert names_of_indexes(connection) == indexes, told
     # Some rebuilds are over before the blow falls; most are not.
     assert struck >= strikes / 2
 
 
-def strike(connection: Connection, database: Database, chance: random.Random) -> bool:
+def strike(
+    connection: Connection,
+    database: Database,
+    blow: Callable[[Struck], None],
+    chance: random.Random,
+) -> bool:
     """Interrupt a rebuild of the subjects at a random moment; whether it was still at work."""
     victim = subprocess.Popen(
         [sys.executable, "-c", VICTIM, database.url, *SUBJECTS],
@@ -183,7 +196,7 @@ def strike(connection: Connection, database: Database, chance: random.Random) ->
         while victim.poll() is None and looks_left:
             looks_left -= rebuilding(connection)
         was_at_work = victim.poll() is None
-        chance.choice([kill_client, cancel_backend, terminate_backend])(victim, database)
+        blow(Struck(victim, database))
         victim.wait(120)
     finally:
         victim.kill()
@@ -191,20 +204,72 @@ def strike(connection: Connection, database: Database, chance: random.Random) ->
     return was_at_work
 
 
-def kill_client(victim: subprocess.Popen[bytes], database: Database) -> None:
-    victim.send_signal(signal.SIGKILL)
+@dataclass(frozen=True)
+class Struck:
+    """A run of rebuilds that is struck, and its database."""
+
+    process: subprocess.Popen[bytes]
+    database: Database
 
 
-def cancel_backend(victim: subprocess.Popen[bytes], database: Database) -> None:
-    cancel_rebuilds(database)
+def kill_client(struck: Struck) -> None:
+    struck.process.send_signal(signal.SIGKILL)
 
 
-def terminate_backend(victim: subprocess.Popen[bytes], database: Database) -> None:
-    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+def stop_run(struck: Struck) -> None:
+    """As Dagster ends a run that somebody terminates."""
+    struck.process.send_signal(signal.SIGINT)
+
+
+def cancel_backend(struck: Struck) -> None:
+    cancel_rebuilds(struck.database)
+
+
+def terminate_backend(struck: Struck) -> None:
+    with psycopg.connect(struck.database.admin_url, autocommit=True) as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'ft-ops victim' AND datname = current_database()"
         )
+
+
+def block(struck: Struck, *statements: str) -> None:
+    """Be in the way of every step that waits, for longer than any of them waits."""
+    with holding(struck.database, *statements):
+        try:
+            struck.process.wait(4)
+        except subprocess.TimeoutExpired:
+            # It waits, and is killed while it does.
+            kill_client(struck)
+            struck.process.wait(60)
+
+
+def block_by_a_reader(struck: Struck) -> None:
+    block(struck, f"SELECT FROM {TABLE} LIMIT 1")
+
+
+def block_by_a_writer(struck: Struck) -> None:
+    block(struck, f"UPDATE {TABLE} SET action = 'z' WHERE created_at < '2024-06-01 00:02+00'")
+
+
+def block_by_a_snapshot(struck: Struck) -> None:
+    block(struck, SNAPSHOT, "SELECT FROM families")
+
+
+def block_by_a_lock(struck: Struck) -> None:
+    block(struck, "SET lock_timeout = '20s'", f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+
+
+BLOWS = (
+    kill_client,
+    stop_run,
+    cancel_backend,
+    terminate_backend,
+    block_by_a_reader,
+    block_by_a_writer,
+    block_by_a_snapshot,
+    block_by_a_lock,
+)
 
 
 def rebuilding(connection: Connection) -> bool:
@@ -218,7 +283,7 @@ def rebuilding(connection: Connection) -> bool:
 def names_of_indexes(connection: Connection) -> set[str]:
     rows = connection.execute(
         "SELECT indexrelid::regclass::text FROM pg_index"
-        " WHERE indrelid = 'audit_log_2024_06'::regclass AND indisvalid"
+        f" WHERE indrelid = '{TABLE}'::regclass AND indisvalid"
     ).fetchall()
     return {name for (name,) in rows}
 
