@@ -11,7 +11,7 @@ from ft_ops.maintenance.index_checks import (
     no_invalid_indexes,
 )
 from ft_ops.maintenance.leftover_jobs import drop_rebuild_leftovers
-from ft_ops.maintenance.table_assets import table_bloat
+from ft_ops.maintenance.table_assets import settings_advice_check, table_bloat
 from ft_ops.orchestration.jobs import asset_job, schedule
 
 vacuum_analyze = asset_job(
@@ -37,8 +37,9 @@ check_maintenance = asset_job(
     dg.AssetSelection.checks(
         dg.AssetCheckKey(dg.AssetKey("vacuumed_tables"), "wraparound"),
         dg.AssetCheckKey(dg.AssetKey("rebuilt_indexes"), "no_invalid_indexes"),
+        dg.AssetCheckKey(dg.AssetKey("table_bloat"), "settings_advice"),
     ),
-    "Reads the ages of transaction ids, and looks for invalid indexes.",
+    "Reads the ages of transaction ids, looks for invalid indexes, and at what tables are set to.",
 )
 
 vacuum_analyze_weekly = schedule(
@@ -81,6 +82,7 @@ defs = dg.Definitions(
         estimates_are_accurate,
         index_advice_check,
         no_invalid_indexes,
+        settings_advice_check,
     ],
     jobs=[
         vacuum_analyze,

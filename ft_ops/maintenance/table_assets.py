@@ -1,13 +1,17 @@
-"""The bloat of tables, as an asset and its check."""
+"""The bloat of tables, as an asset and its check; and what their settings should be."""
 
 import random
 from collections.abc import Sequence
 
 import dagster as dg
 
+from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.monitoring import require_monitoring
+from ft_ops.maintenance.tables.activity import activity, note_activity
+from ft_ops.maintenance.tables.correlation import correlation_advice
 from ft_ops.maintenance.tables.repack import Advice, means_of, repack_advice
+from ft_ops.maintenance.tables.settings_advice import settings_advice
 from ft_ops.maintenance.tables.table_bloat import TableEstimate, estimate_tables
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
@@ -53,6 +57,42 @@ def table_bloat(
             "tables": _table(estimates),
         },
         check_results=[_check(advice, [e for e in estimates if e.problem])],
+    )
+
+
+@dg.asset_check(
+    asset="table_bloat",
+    name="settings_advice",
+    description=(
+        "Settings of tables that the last four weeks speak for: autovacuum's scale factor and cost "
+        "limit by the rows that died, the fillfactor by updates that found no room, statistics of "
+        "columns that are not independent. Takes note of each day's counters; sets nothing."
+    ),
+)
+def settings_advice_check(
+    context: dg.AssetCheckExecutionContext, database: DatabaseResource
+) -> dg.AssetCheckResult:
+    now = utc_now()
+    with as_failure(), database.connect("settings advice", statement_timeout="20s") as connection:
+        require_monitoring(connection)
+        note_activity(connection, now)
+        looked_at = activity(connection, now)
+        correlated, worked = correlation_advice(connection, context.log.info)
+    advice = [*settings_advice(looked_at), *correlated]
+    told = [f"{found.table}: {found.setting}" for found in advice]
+    told += [f"not looked at: {failed}" for failed in worked.failed]
+    days = max((a.days for a in looked_at), default=0.0)
+    return dg.AssetCheckResult(
+        passed=not told,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(told) or f"nothing to change, by the last {days:.0f} days",
+        metadata={
+            "days looked back": round(days, 1),
+            "advice": table(
+                ["table", "setting", "evidence", "statement"],
+                ((a.table, a.setting, a.evidence, a.statement) for a in advice),
+            ),
+        },
     )
 
 
