@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from ft_ops.standing import Standing, Status
+
+_NAME: Final = re.compile(r'"[^"]*"')
+"""Without its names, an error is the same for every table that is missing or refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +53,5 @@ def _names(standing: Standing) -> set[str]:
         return set()
     names = {f"section {standing.section}"} if standing.section else set()
     if standing.status == Status.UNKNOWN and standing.reason:
-        names.add(f"error {standing.reason}")
+        names.add(f"error {_NAME.sub('', standing.reason)}")
     return names

@@ -2,11 +2,11 @@
 -- The intent of a rebuild, before REINDEX begins.
 INSERT INTO ops.index_rebuilds (
     schema_name, table_name, index_name, definition, file_node, state, foreign_leftovers,
-    bytes_before, bytes_estimated, work_bytes, predicted_seconds, run_id
+    bytes_before, bytes_estimated, work_bytes, predicted_seconds, run_id, table_oid
 ) VALUES (
     %(schema)s, %(table_name)s, %(name)s, %(definition)s, %(file_node)s, 'begun',
     %(foreign_leftovers)s::bigint[]::oid[], %(bytes_before)s, %(bytes_estimated)s, %(work_bytes)s,
-    %(predicted_seconds)s, %(run_id)s
+    %(predicted_seconds)s, %(run_id)s, %(table_oid)s
 )
 RETURNING id;
 
@@ -44,6 +44,7 @@ SELECT
     id,
     schema_name AS schema,
     table_name,
+    table_oid::bigint AS table_oid,
     index_name AS name,
     definition,
     file_node,

@@ -148,6 +148,7 @@ def test_rebuild_bloated_indexes(
     assert told["bytes after"] == human_bytes(index_bytes(connection, "letters_pkey"))
     assert {name: check.passed for name, check in checks(result).items()} == {
         "estimates_are_accurate": True,
+        "settings_advice": True,
         "no_bloated_tables": True,
         "index_advice": True,
         "no_invalid_indexes": True,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from ft_ops.maintenance.indexes.leftovers import invalid_indexes, leftovers_of
+from ft_ops.maintenance.indexes.leftovers import TableIdentity, invalid_indexes, leftovers_of
 from ft_ops.maintenance.indexes.rebuild import finish_interrupted
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
@@ -113,12 +113,75 @@ def test_a_leftover_with_another_definition_or_stem_is_not_ours(
     definition = next(i.definition for i in invalid if i.name == "letters_sender_ccnew1")
 
     def left_by(index: str) -> list[str]:
-        found = leftovers_of(invalid, "public", "letters", index, definition)
+        letters = TableIdentity(None, "public", "letters")
+        found = leftovers_of(invalid, letters, index, definition)
         return [leftover.name for leftover in found]
 
     assert left_by("letters_sender") == ["letters_sender_ccnew1"]
     assert left_by(long_name) == [cut]
     assert left_by("letters_senders") == []
+
+
+def left_behind(connection: Connection, database: Database, table: str) -> None:
+    """Interrupt a rebuild of one index of ``table``, so that its leftover stays."""
+    connection.execute("SET lock_timeout = '300ms'")
+
+    def interfere(line: str) -> None:
+        if "waiting for writers before build" in line:
+            cancel_rebuilds(database)
+
+    with (
+        connect(database.url, application="watching") as beside,
+        holding(database, f"UPDATE {table} SET sender = sender WHERE sender = 10"),
+    ):
+        rebuild(connection, beside, [f"{table}_pkey"], log=interfere)
+    assert f"{table}_pkey_ccnew" in {index.name for index in invalid_indexes(connection)}
+
+
+def test_what_is_left_is_dropped_though_its_table_was_renamed_meanwhile(
+    connection: Connection, database: Database
+) -> None:
+    """The archive renames a month's table, and may come before the daily run."""
+    make_letters(connection, rows=2000)
+    left_behind(connection, database, "letters")
+    connection.execute("ALTER TABLE letters RENAME TO archived_letters")
+    # A stranger takes the name, and has an invalid index like it.
+    make_letters(connection, "notes", rows=10)
+    connection.execute("ALTER TABLE notes RENAME TO letters")
+    connection.execute("CREATE UNIQUE INDEX letters_pkey_ccnew1 ON letters (id)")
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            "UPDATE pg_index SET indisvalid = false"
+            " WHERE indexrelid = 'letters_pkey_ccnew1'::regclass"
+        )
+    assert finish_interrupted(connection) == []
+    assert [index.name for index in invalid_indexes(connection)] == ["letters_pkey_ccnew1"]
+    assert unfinished(connection) == []
+
+
+def test_a_leftover_that_may_not_be_dropped_is_named_and_stops_no_run(
+    connection: Connection, database: Database
+) -> None:
+    for table in ("letters", "notes"):
+        make_letters(connection, table, rows=2000)
+    left_behind(connection, database, "letters")
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE 'no index is dropped today'; END $$"
+        )
+        admin.execute(
+            "CREATE EVENT TRIGGER forbid ON ddl_command_start"
+            " WHEN TAG IN ('DROP INDEX') EXECUTE FUNCTION forbid()"
+        )
+        # This run meets the first one, and goes on to what it was asked for.
+        left_behind(connection, database, "notes")
+        remaining = finish_interrupted(connection)
+        assert [index.name for index, _ in remaining] == ["letters_pkey_ccnew", "notes_pkey_ccnew"]
+        assert all("no index is dropped today" in why for _, why in remaining)
+        admin.execute("DROP EVENT TRIGGER forbid")
+    assert finish_interrupted(connection) == []
+    assert invalid_indexes(connection) == []
 
 
 def test_struck_at_random_twice(connection: Connection, database: Database) -> None:

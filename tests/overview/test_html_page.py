@@ -129,6 +129,12 @@ def test_a_course_is_drawn_only_of_enough_measurements() -> None:
     assert "data:image" in page([many], [], NOW, SETTINGS)
 
 
+def test_an_error_is_one_cause_whichever_table_it_names() -> None:
+    missing = [of(Status.UNKNOWN, reason=f'relation "ops.{n}" does not exist') for n in "abc"]
+    other = of(Status.UNKNOWN, reason='permission denied for table "a"')
+    assert [len(cause.standings) for cause in causes([*missing, other])] == [3, 1]
+
+
 def test_moments_are_said_as_distances_too() -> None:
     [_, row] = read([of(Status.BAD, since=NOW - timedelta(hours=3))]).rows
     assert "since 2026-03-02 03:30 UTC, 3.0 h ago" in row

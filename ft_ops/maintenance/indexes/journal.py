@@ -19,6 +19,7 @@ from ft_ops.maintenance.indexes.candidates import RebuildCandidate
 from ft_ops.maintenance.indexes.leftovers import (
     IndexNow,
     InvalidIndex,
+    TableIdentity,
     index_now,
     invalid_indexes,
     leftovers_of,
@@ -38,12 +39,18 @@ class Rebuild:
     id: int
     schema: str
     table_name: str
+    table_oid: int | None
     name: str
     definition: str
     file_node: int
     state: State
     foreign_leftovers: Sequence[int]
     leftovers: Sequence[int]
+
+    @property
+    def table(self) -> TableIdentity:
+        """The table of the index, whatever its name is by now."""
+        return TableIdentity(self.table_oid, self.schema, self.table_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +86,8 @@ def begin(
 ) -> Rebuild:
     """Write down the intent to rebuild an index."""
     index = candidate.index
-    before = leftovers_of(
-        invalid_indexes(connection), index.schema, index.table_name, index.name, now.definition
-    )
+    table = TableIdentity(now.table_oid, index.schema, index.table_name)
+    before = leftovers_of(invalid_indexes(connection), table, index.name, now.definition)
     foreign = [leftover.oid for leftover in before]
     row = one_row(
         connection.execute(
@@ -98,6 +104,7 @@ def begin(
                 "work_bytes": candidate.work_bytes,
                 "predicted_seconds": candidate.predicted_seconds,
                 "run_id": run_id,
+                "table_oid": now.table_oid,
             },
         )
     )
@@ -105,6 +112,7 @@ def begin(
         id=row[0],
         schema=index.schema,
         table_name=index.table_name,
+        table_oid=now.table_oid,
         name=index.name,
         definition=now.definition,
         file_node=now.file_node,
@@ -129,7 +137,7 @@ def settle(
     """
     now = index_now(connection, rebuild.schema, rebuild.name)
     invalid = invalid_indexes(connection)
-    locked = [index.locked for index in invalid if index.locked and _may_be_left(index, rebuild)]
+    locked = [index.locked for index in invalid if index.locked and rebuild.table.has(index)]
     if locked:
         return SettledRebuild(
             "begun", None, f"what became of it is seen by the next run: {locked[0]}"
@@ -140,13 +148,7 @@ def settle(
         settled = SettledRebuild("stopped" if stopped else "failed", None, error)
     leftovers = [
         leftover.oid
-        for leftover in leftovers_of(
-            invalid,
-            rebuild.schema,
-            rebuild.table_name,
-            rebuild.name,
-            rebuild.definition,
-        )
+        for leftover in leftovers_of(invalid, rebuild.table, rebuild.name, rebuild.definition)
         if leftover.oid not in rebuild.foreign_leftovers
     ]
     with connection.transaction():
@@ -202,8 +204,7 @@ def drop_leftovers(
         # An oid alone proves nothing: it may have been given out again.
         ours = leftovers_of(
             [present[oid] for oid in rebuild.leftovers if oid in present],
-            rebuild.schema,
-            rebuild.table_name,
+            rebuild.table,
             rebuild.name,
             rebuild.definition,
         )
@@ -233,11 +234,12 @@ def _drop(connection: Connection, leftover: InvalidIndex) -> str | None:
         return str(error).strip()
     except psycopg.errors.DependentObjectsStillExist as error:
         return f"something depends on it, and it was not dropped: {str(error).strip()}"
+    except psycopg.Error as error:
+        # Whoever forbids it, its new owner or an event trigger, keeps none of the others here.
+        if connection.broken:
+            raise
+        return f"it could not be dropped: {str(error).strip()}"
     return None
-
-
-def _may_be_left(index: InvalidIndex, rebuild: Rebuild) -> bool:
-    return (index.schema, index.table_name) == (rebuild.schema, rebuild.table_name)
 
 
 def _unfinished(connection: Connection) -> list[Rebuild]:

@@ -40,6 +40,21 @@ class InvalidIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class TableIdentity:
+    """A table that stays the same when it is renamed. By its name where nobody kept its oid."""
+
+    oid: int | None
+    schema: str
+    name: str
+
+    def has(self, index: InvalidIndex) -> bool:
+        """Whether an index is one of this table."""
+        if self.oid is not None:
+            return index.table_oid == self.oid
+        return (index.schema, index.table_name) == (self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class IndexNow:
     """An index as the catalog has it now; without a definition while it is ``locked``, in words."""
 
@@ -81,15 +96,21 @@ def invalid_indexes(connection: Connection) -> list[InvalidIndex]:
 
 
 def leftovers_of(
-    invalid: Sequence[InvalidIndex], schema: str, table_name: str, name: str, definition: str
+    invalid: Sequence[InvalidIndex], table: TableIdentity, name: str, definition: str
 ) -> list[InvalidIndex]:
     """Those of ``invalid`` that interrupted rebuilds of one index may have left."""
     return [
         index
         for index in invalid
-        if (index.schema, index.table_name, index.definition) == (schema, table_name, definition)
+        if table.has(index)
+        and _shape(index.definition) == _shape(definition)
         and _derives_from(index.name, name)
     ]
+
+
+def _shape(definition: str) -> tuple[bool, str]:
+    """What a definition says of the index alone: a table may be renamed, and is named in it."""
+    return definition.startswith("true"), definition.partition(" USING ")[2]
 
 
 def _derives_from(leftover: str, name: str) -> bool:

@@ -33,6 +33,7 @@ from ft_ops.maintenance.indexes.journal import (
 )
 from ft_ops.maintenance.indexes.leftovers import (
     InvalidIndex,
+    TableIdentity,
     index_now,
     invalid_indexes,
     leftovers_of,
@@ -197,9 +198,8 @@ def _reasons_to_wait(
         return ["it was dropped meanwhile"]
     if now.locked:
         return [now.locked]
-    leftovers = leftovers_of(
-        invalid_indexes(connection), index.schema, index.table_name, index.name, now.definition
-    )
+    table = TableIdentity(now.table_oid, index.schema, index.table_name)
+    leftovers = leftovers_of(invalid_indexes(connection), table, index.name, now.definition)
     return [
         *(f"{leftover.qualified_name} has to be dropped first" for leftover in leftovers),
         *closed_gates(connection, candidate, terms.gates, seconds_left),

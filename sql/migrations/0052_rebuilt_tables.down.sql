@@ -1,0 +1,1 @@
+ALTER TABLE ops.index_rebuilds DROP COLUMN table_oid;
