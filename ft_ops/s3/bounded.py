@@ -17,6 +17,9 @@ LONGEST_SECONDS: Final = 600.0
 """What a request may take, with all attempts of boto3 at it: five, of a minute's silence each."""
 STALLED_SECONDS: Final = 120.0
 """What a piece of a body may take to arrive: 9 kB a second."""
+PROBE_SECONDS: Final = 40.0
+"""What the first request may take, which asks whether the bucket is there: whoever waits for an
+endpoint that says nothing, a person or a pool of runs, learns it soon."""
 PIECE_BYTES: Final = 1 << 20
 
 
@@ -53,6 +56,11 @@ class Bounded(BaseClient):
         if isinstance(answer.get("Body"), StreamingBody):
             answer["Body"] = Body(answer["Body"], operation_name)
         return answer
+
+
+def probed(operation: str, ask: Callable[[], object]) -> None:
+    """Ask something small, which is TooSlow after less than others."""
+    _ended(operation, PROBE_SECONDS, ask)
 
 
 def bound(base_classes: list[type], **_: object) -> None:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.format import human_duration
-from ft_ops.s3.bounded import bound
+from ft_ops.s3.bounded import bound, probed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -100,7 +100,7 @@ def open_foreign_bucket(name: str, *, region: str | None = None) -> Bucket:
     )
     with naming(f"bucket {name}"):
         bucket = Bucket(name, client_of("s3", region_name=region, config=config))
-        bucket.client.head_bucket(Bucket=name)
+        probed("HeadBucket", lambda: bucket.client.head_bucket(Bucket=name))
     return bucket
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ft_ops.errors import OpsError
 from ft_ops.s3 import bounded
-from ft_ops.s3.bucket import Bucket, Denied, client_of
+from ft_ops.s3.bucket import Bucket, Denied, client_of, open_bucket
 from ft_ops.s3.objects import StoredObject, objects, read_current, read_object, told
 from tests.fixtures.slow import Say, answering, headed, silent, trickle, trickled_body
 
@@ -89,3 +89,17 @@ def test_a_clock_that_is_wrong_is_no_missing_right(
         told(bucket, STORED)
     assert type(refused.value) is kind
     assert next_step in refused.value.next_step
+
+
+def test_a_bucket_that_says_nothing_is_not_waited_for_like_an_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five attempts of a minute each are for what is at work already."""
+    monkeypatch.setattr(bounded, "LONGEST_SECONDS", 30.0)
+    monkeypatch.setattr(bounded, "PROBE_SECONDS", SECONDS)
+    began = time.monotonic()
+    with answering(silent) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        with pytest.raises(OpsError, match=r"bucket memories: HeadBucket had no end after 0\.5"):
+            open_bucket("memories")
+    assert time.monotonic() - began < 10
