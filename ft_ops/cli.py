@@ -13,9 +13,10 @@ from typing import Final
 import click
 
 from ft_ops.commands.archive import archive
-from ft_ops.commands.backups import backup, restore
+from ft_ops.commands.backups import backup
 from ft_ops.commands.holds import hold
 from ft_ops.commands.migrations import migrate
+from ft_ops.commands.restore import restore
 from ft_ops.commands.sandbox import demo, sample, sandbox
 from ft_ops.commands.terminal import require_text, take_output
 from ft_ops.errors import OpsError, explained, mask_secrets

@@ -12,17 +12,34 @@ from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.move.preflight import due_months
 from ft_ops.archive.reading import archive_statements, hot_digests, stored_digests
 from ft_ops.archive.replica.mend import mend
-from ft_ops.archive.run import archive_run
+from ft_ops.archive.run import Run, archive_run
 from ft_ops.archive.status import standings, stored_bytes
+from ft_ops.archive.thaw.beside import (
+    TIERS,
+    MonthBeside,
+    ask_for,
+    cold_parts,
+    month_beside,
+    proven_generations,
+    refuse_cold,
+)
+from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, load_prices
 
 __all__ = [
     "TABLES",
+    "TIERS",
+    "MonthBeside",
     "MonthDigests",
+    "Prices",
+    "Run",
+    "ThawEstimate",
     "add_hold",
     "adopt",
     "archive_run",
     "archive_statements",
+    "ask_for",
     "cancel",
+    "cold_parts",
     "differences",
     "due_months",
     "generations",
@@ -32,7 +49,10 @@ __all__ = [
     "list_holds",
     "load_prices",
     "mend",
+    "month_beside",
+    "proven_generations",
     "record_archived",
+    "refuse_cold",
     "release_hold",
     "standings",
     "stored_bytes",

@@ -1,10 +1,9 @@
-"""`ft-ops backup` and `ft-ops restore`: what a person does to backups, and gets back from them."""
+"""`ft-ops backup`: what a person does to backups."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import click
 
@@ -110,48 +109,4 @@ def backup_mask(at: str, to: Path) -> None:
     with workplace() as work:
         found = mask_copy(work, at, into_file(to), lambda line: click.echo(line, err=True))
     for line in dump_lines(found):
-        click.echo(line)
-
-
-@click.command()
-@click.option("--family", type=click.UUID, help="Everything of a family.")
-@click.option("--book", type=click.UUID, help="Everything in a memory book.")
-@click.option("--thread", type=click.UUID, help="Everything in a thread.")
-@click.option("--user", type=click.UUID, help="A user, with what he wrote.")
-@click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
-@click.option("--apply", is_flag=True, help="Bring it back; without this, only compare.")
-@click.option("--overwrite-changed", is_flag=True, help="Also undo what was changed since.")
-@click.option(
-    "--deleted-by-mistake",
-    type=click.UUID,
-    multiple=True,
-    help="The id of a deletion that is to be undone; others stay erased.",
-)
-@click.option("--reason", default="", help="Who decided that it was a mistake, and why.")
-def restore(
-    family: UUID | None,
-    book: UUID | None,
-    thread: UUID | None,
-    user: UUID | None,
-    at: str,
-    apply: bool,
-    overwrite_changed: bool,
-    deleted_by_mistake: tuple[UUID, ...],
-    reason: str,
-) -> None:
-    """Bring what is missing of one family, book, thread or user back from a backup."""
-    from ft_ops.restore import Decisions, one_subject, plan_lines, restore_from_backup
-
-    subject = one_subject(family=family, book=book, thread=thread, user=user)
-    with workplace() as work:
-        plan = restore_from_backup(
-            work,
-            subject,
-            at,
-            decisions=Decisions(overwrite_changed, frozenset(deleted_by_mistake), reason),
-            apply=apply,
-            run_id=person(),
-            log=lambda line: click.echo(line, err=True),
-        )
-    for line in plan_lines(plan):
         click.echo(line)

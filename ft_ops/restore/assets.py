@@ -1,11 +1,13 @@
 """What was brought back of a family, a book, a thread or a user."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from uuid import UUID
 
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.archive import ThawEstimate, archive_run, load_prices
 from ft_ops.backups import open_workplace
 from ft_ops.errors import Refused
 from ft_ops.orchestration.dry_run import show_dry_run
@@ -13,9 +15,17 @@ from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.launch import uuid_of
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.restore.lines import COUNTS, count_rows, deletion_rows, reason_rows, sample_rows
+from ft_ops.pg.connect import Connection
+from ft_ops.restore.lines import (
+    COUNTS,
+    asked_lines,
+    count_rows,
+    deletion_rows,
+    reason_rows,
+    sample_rows,
+)
 from ft_ops.restore.plan import RestorePlan
-from ft_ops.restore.source import restore_from_backup
+from ft_ops.restore.source import Chosen, choose, restore_from_archive, restore_from_backup
 from ft_ops.restore.subject import Decisions, Subject, one_subject
 from ft_ops.settings import Settings
 
@@ -33,6 +43,16 @@ class RestoreConfig(dg.Config):
         default="",
         description="A backup's name in backup_inventory, or a moment such as 2026-11-24T18:00Z: "
         "the newest point before it. Empty: the newest.",
+    )
+    from_archive: str = Field(
+        default="",
+        description="Not a backup but an archived month, such as 2017-03: what of it is still or "
+        "again in the database is compared with its archive.",
+    )
+    ask_glacier: str = Field(
+        default="",
+        description="Ask for what of that month is in Glacier: Bulk, Standard or Expedited. Launch "
+        "it again, without this, once Glacier has answered.",
     )
     overwrite_changed: bool = Field(
         default=False, description="Also undo what was changed since, but for what a hold holds."
@@ -70,9 +90,10 @@ class RestoreConfig(dg.Config):
     pool=HEAVY_POOL,
     output_required=False,
     description=(
-        "One family, book, thread or user, back from a backup that is restored in isolation: what "
-        "is missing is inserted in one transaction, what was changed stays, what was erased stays "
-        "erased unless its deletion is named as a mistake, and no other row is touched."
+        "One family, book, thread or user, back from a backup that is restored in isolation, or "
+        "from what is archived of a month: what is missing is inserted in one transaction, what "
+        "was changed stays, what was erased stays erased unless its deletion is named as a "
+        "mistake, and no other row is touched."
     ),
 )
 def restored_family(
@@ -83,21 +104,53 @@ def restored_family(
 ) -> Iterator[dg.MaterializeResult[None]]:
     with as_failure():
         subject, decisions = config.subject(), config.decisions()
+        chosen = choose(config.at, config.from_archive, config.ask_glacier)
         with database.connect("restore") as connection:
-            plan = restore_from_backup(
-                open_workplace(settings, connection),
-                subject,
-                config.at,
-                decisions=decisions,
-                apply=not config.dry_run,
-                run_id=context.run.run_id,
-                log=context.log.info,
-            )
-    metadata = plan_metadata(plan)
+            found: RestorePlan | ThawEstimate
+            if chosen.month is None:
+                found = restore_from_backup(
+                    open_workplace(settings, connection),
+                    subject,
+                    chosen.at,
+                    decisions=decisions,
+                    apply=not config.dry_run,
+                    run_id=context.run.run_id,
+                    log=context.log.info,
+                )
+            else:
+                found = _from_archive(context, config, chosen, database, connection, settings)
+    if isinstance(found, ThawEstimate):
+        for line in asked_lines(found):
+            context.log.info(line)
+        show_dry_run(context, {"asked of Glacier": dg.MetadataValue.json(asdict(found))})
+        return
+    metadata = plan_metadata(found)
     if config.dry_run:
         show_dry_run(context, metadata)
         return
     yield dg.MaterializeResult(metadata=metadata)
+
+
+def _from_archive(
+    context: dg.AssetExecutionContext,
+    config: RestoreConfig,
+    chosen: Chosen,
+    database: DatabaseResource,
+    live: Connection,
+    settings: Settings,
+) -> RestorePlan | ThawEstimate:
+    assert chosen.month is not None
+    with database.connect("archive") as beside:
+        return restore_from_archive(
+            archive_run(beside, settings, context.run.run_id, context.log.info),
+            live,
+            config.subject(),
+            chosen.month,
+            tier=chosen.tier,
+            prices=load_prices(settings.archive_prices_file),
+            decisions=config.decisions(),
+            apply=not config.dry_run,
+        )
 
 
 def plan_metadata(

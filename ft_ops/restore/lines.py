@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from ft_ops.archive import ThawEstimate
+from ft_ops.format import human_bytes
 from ft_ops.restore.plan import RestorePlan, TablePlan
 
 STATES: Final = ("missing", "same", "changed", "conflict", "erased", "archived", "blocked")
@@ -43,6 +45,20 @@ def deletion_rows(plan: RestorePlan) -> Iterator[Row]:
         at = f"{tombstone.erased_at:%Y-%m-%d %H:%M:%S}Z"
         undone = "named as a mistake" if tombstone in withdrawn else "stays erased"
         yield tombstone.kind, str(tombstone.id), at, undone
+
+
+def restored_lines(found: RestorePlan | ThawEstimate) -> Iterator[str]:
+    """What the command prints: a plan, or what Glacier was asked for."""
+    yield from plan_lines(found) if isinstance(found, RestorePlan) else asked_lines(found)
+
+
+def asked_lines(asked: ThawEstimate) -> Iterator[str]:
+    """What was asked for, and when to come back."""
+    yield (
+        f"Glacier was asked for {asked.objects} objects ({human_bytes(asked.bytes)}) by "
+        f"{asked.tier}: about {asked.dollars:.2f} dollars"
+    )
+    yield f"run this again within {asked.longest_hours:g} hours, without --ask-glacier"
 
 
 def plan_lines(plan: RestorePlan) -> Iterator[str]:

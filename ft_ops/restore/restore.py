@@ -111,7 +111,7 @@ def _once(
             raise Refused(
                 f"restore of {subject}",
                 cause=f"{source} has no row of it",
-                next_step="check the id, and take a point at which it existed",
+                next_step=copy.where_else,
             )
         if not apply:
             raise psycopg.Rollback

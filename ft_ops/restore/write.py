@@ -130,6 +130,9 @@ def _other_values(live: Side, copied: Mapping[str, Copied]) -> Iterator[str]:
 
 
 def _insert(connection: Connection, rows: Copied, place: str) -> int:
+    if not rows.columns:
+        # The copy has no such table.
+        return 0
     return connection.execute(
         statement("restore/insert_rows").format(
             table=identifier(place),

@@ -14,3 +14,10 @@ FROM (
     FROM {part}
     WHERE NOT EXISTS (SELECT FROM {newer_rows} AS newer WHERE {newer})
 ) AS c;
+
+-- name: add_families
+-- Whose the segments of one part were, but those of a newer generation. Probes of a scratch table's key.
+INSERT INTO {families} (id, family_id)
+SELECT p.id, p.{family}
+FROM {part} AS p
+ON CONFLICT DO NOTHING;

@@ -179,6 +179,26 @@ def test_purge_thaw_and_refreeze_need_what_they_are_granted(
     assert_exact(guarded, world, "refreeze_thawed_content")
 
 
+def test_a_family_restored_from_the_archive_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.archive(OLD)
+    family = {"family_id": str(world.families[0]), "from_archive": str(OLD)}
+    for asked in ("Bulk", ""):
+        one = config("restored_family", **family, ask_glacier=asked)
+        assert run("restore_family", monkeypatch, one).success
+    assert guarded.denied["restore_family"] == set()
+    left = {
+        resource
+        for _, resource in unused(
+            guarded.policies["restore_family"], guarded.used["restore_family"]
+        )
+    }
+    # The rest is for backups.
+    bucket = f"arn:aws:s3:::{world.bucket.name}"
+    assert left == {f"{bucket}/barman/*", f"{bucket}/points/*"}
+
+
 @pytest.mark.chaos
 def test_an_erasure_needs_what_it_is_granted(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch

@@ -201,7 +201,7 @@ def test_each_job_needs_what_it_is_granted(
     for point in (full, increment):
         one = config("restored_family", user_id=str(uuid4()), at=point)
         assert not run("restore_family", monkeypatch, one).success
-    needs("restore_family", "rds:ModifyDBInstance")
+    needs("restore_family", "rds:ModifyDBInstance", "s3:GetObjectVersion", "s3:RestoreObject")
 
     forget(world, full)
     leave_verdicts(world, full)

@@ -83,6 +83,19 @@ def test_a_thaw_from_the_second_copy_needs_what_it_is_granted(
     assert_needed(replicated, world, "thaw_archived_content")
 
 
+def test_a_family_restored_from_the_second_copy_needs_what_it_is_granted(
+    replicated: Gateway, world: World, second_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.second = second_bucket
+    stored = world.archive(OLD).parts()[0].stored
+    delete_version(world.bucket, stored.key, stored.version_id)
+    family = {"family_id": str(world.families[0]), "from_archive": str(OLD)}
+    for asked in ("Bulk", ""):
+        one = config("restored_family", **family, ask_glacier=asked)
+        assert run("restore_family", monkeypatch, one).success
+    assert_needed(replicated, world, "restore_family")
+
+
 @pytest.mark.chaos
 def test_an_erasure_with_a_second_copy_needs_what_it_is_granted(
     replicated: Gateway, world: World, second_bucket: Bucket, monkeypatch: pytest.MonkeyPatch

@@ -30,13 +30,6 @@ def _ways(catalog: Catalog, table: str, seen: frozenset[str]) -> Iterator[Way]:
                 yield (key, *rest)
 
 
-def families_of(side: Side, ways: tuple[Way, ...], alias: str) -> sql.Composable:
-    """An expression: the families of a row by each of these ways, NULL where one is broken."""
-    return sql.SQL("ARRAY[{}]::uuid[]").format(
-        sql.SQL(", ").join(side.family_of(way, alias) for way in ways)
-    )
-
-
 def others_now(live: Side, way: Way, number: int, exists: sql.Composable) -> sql.Composable:
     """A condition: a copied row ``c`` leads to another family now than it did in the copy.
 

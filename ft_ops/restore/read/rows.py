@@ -10,7 +10,7 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.read.families import families_of, ways_of
+from ft_ops.restore.read.families import ways_of
 from ft_ops.restore.read.graph import Scope, SubjectTable, Way
 from ft_ops.restore.read.sides import Ids, Side, with_owners
 
@@ -109,7 +109,7 @@ def _load(
     leading = (column for way in ways for column in way[0].columns)
     source = sql.SQL("COPY (SELECT {}, {} FROM {} AS r WHERE {}) TO STDOUT").format(
         listed(columns, "r"),
-        families_of(copy, ways, "r"),
+        copy.families_of(ways, "r"),
         copy.rows(table, with_owners(scope, table, (*columns, *leading)), waiting=True),
         copy.belongs(table, scope, ids, "r"),
     )

@@ -43,6 +43,11 @@ class Side:
         """A whole database."""
         return cls(connection, read_catalog(connection))
 
+    @property
+    def where_else(self) -> str:
+        """What to do when nothing of a subject is here."""
+        return "check the id, and take a point at which it existed"
+
     def has(self, table: str) -> bool:
         return table in self.catalog.tables
 
@@ -78,10 +83,22 @@ class Side:
             )
         return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(parts))
 
-    def _part(self, name: str, columns: Sequence[str], table: SubjectTable) -> sql.Composable:
+    def _part(
+        self,
+        name: str,
+        columns: Sequence[str],
+        table: SubjectTable,
+        relation: sql.Composable | None = None,
+    ) -> sql.Composable:
         """A table's columns in one order; one that this table lacks is empty there."""
         return sql.SQL("SELECT {} FROM {}").format(
-            _listed(columns, self.columns(name), table), identifier(name)
+            _listed(columns, self.columns(name), table), relation or identifier(name)
+        )
+
+    def families_of(self, ways: Sequence[Way], alias: str) -> sql.Composable:
+        """An expression: the families of a row by each of these ways, in their order."""
+        return sql.SQL("ARRAY[{}]::uuid[]").format(
+            sql.SQL(", ").join(self.family_of(way, alias) for way in ways)
         )
 
     def family_of(self, way: Way, alias: str) -> sql.Composable:
@@ -97,16 +114,21 @@ class Side:
                 return sql.SQL("NULL::uuid")
             now = f"{alias}{number}"
             places.append(sql.SQL("{} AS {}").format(place, sql.Identifier(now)))
-            pairs += [
-                sql.SQL("{} = {}").format(sql.Identifier(now, there), sql.Identifier(before, here))
-                for here, there in zip(key.columns, key.referenced, strict=True)
-            ]
+            pairs += self._pairs(key, now, before)
             before = now
         return sql.SQL("(SELECT {} FROM {} WHERE {} LIMIT 1)").format(
             sql.Identifier(before, others[-1].columns[0]),
             sql.SQL(", ").join(places),
             sql.SQL(" AND ").join(pairs),
         )
+
+    @staticmethod
+    def _pairs(key: ForeignKey, parent: str, child: str) -> list[sql.Composed]:
+        """What makes a row of ``parent`` the one that a row of ``child`` refers to."""
+        return [
+            sql.SQL("{} = {}").format(sql.Identifier(parent, there), sql.Identifier(child, here))
+            for here, there in zip(key.columns, key.referenced, strict=True)
+        ]
 
     def _place(self, table: str, columns: Sequence[str]) -> sql.Composable | None:
         """The rows of a table that rows hang on, as a relation; None where it has no such columns.
