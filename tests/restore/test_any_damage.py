@@ -48,6 +48,12 @@ EDITS = {
 }
 DELETED = [table for table in PARENTS if table not in {"families", "content_segment_keys"}]
 
+GIVEN = {
+    "threads": "UPDATE threads SET memory_book_id = %s WHERE id = %s",
+    "memory_books": "UPDATE memory_books SET family_id = %s WHERE id = %s",
+}
+"""What can be given to another family."""
+
 Step = tuple[str, str, int]
 steps = st.lists(
     st.one_of(
@@ -55,6 +61,7 @@ steps = st.lists(
         st.tuples(st.just("edit"), st.sampled_from(sorted(EDITS)), st.integers(0, 31)),
         st.tuples(st.just("take its number"), st.just("content_segments"), st.integers(0, 15)),
         st.tuples(st.just("move"), st.just("threads"), st.integers(0, 3)),
+        st.tuples(st.just("give away"), st.sampled_from(sorted(GIVEN)), st.integers(0, 3)),
     ),
     min_size=1,
     max_size=8,
@@ -112,11 +119,11 @@ def test_missing_rows_come_back_and_newer_ones_stay_in_many_courses(
 
 def hold(lives: Lives, events: list[Step], kill: int) -> None:
     with lives.lived() as live:
-        copied, others = live.family(0), live.family(1)
+        copied = live.family(0)
         for event in events:
             live_through(live, copied, event)
-        damaged = live.family(0)
-        expected = oracle(copied, damaged, erased(live))
+        damaged, others = live.family(0), live.family(1)
+        expected = oracle(copied, damaged, erased(live), others)
         with connect(lives.copy.url, application="tests") as copy:
             with killed_at(live, kill):
                 live.restore(copy)
@@ -134,7 +141,7 @@ def hold(lives: Lives, events: list[Step], kill: int) -> None:
             decisions = Decisions(True, mistakes, "the tests say so")
             live.restore(copy, decisions=decisions)
             assert live.family(1) == others
-            if not any(kind == "take its number" for kind, _, _ in events):
+            if not any(kind in {"take its number", "give away"} for kind, _, _ in events):
                 assert live.family(0) == copied
 
 
@@ -145,6 +152,9 @@ def live_through(world: World, copied: Family, event: Step) -> None:
         world.execute(f"DELETE FROM {table} WHERE id = %s", row["id"])
     elif kind == "edit":
         world.execute(EDITS[table], row["id"])
+    elif kind == "give away":
+        place = world.books[2] if table == "threads" else world.families[1]
+        world.execute(GIVEN[table], place, row["id"])
     elif kind == "move":
         world.execute(
             "UPDATE threads SET memory_book_id = b.id FROM memory_books AS b"
@@ -174,7 +184,7 @@ def erased(world: World) -> dict[str, set[str]]:
     return found
 
 
-def oracle(copied: Family, damaged: Family, gone: dict[str, set[str]]) -> Family:
+def oracle(copied: Family, damaged: Family, gone: dict[str, set[str]], others: Family) -> Family:
     """What the family ought to be: what it is, and what may come back of what it was."""
     taken = {
         (row["thread_id"], row["sequence_number"]): key
@@ -183,7 +193,7 @@ def oracle(copied: Family, damaged: Family, gone: dict[str, set[str]]) -> Family
     result: Family = {table: dict(rows) for table, rows in damaged.items()}
     for table, parents in PARENTS.items():
         for key, row in copied[table].items():
-            if key in result[table] or key in gone.get(table, ()):
+            if key in result[table] or key in gone.get(table, ()) or key in others[table]:
                 continue
             if any(row[c] not in result[parent] for c, parent in parents.items()):
                 continue
