@@ -1,7 +1,7 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
 from ft_ops.archive.cancellation import cancel
-from ft_ops.archive.cost.prices import load_prices
+from ft_ops.archive.cost.prices import Prices, load_prices
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
 from ft_ops.archive.hold.lines import hold_lines
@@ -23,7 +23,7 @@ from ft_ops.archive.thaw.beside import (
     proven_generations,
     refuse_cold,
 )
-from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, load_prices
+from ft_ops.archive.thaw.retrieval_cost import ThawEstimate
 
 __all__ = [
     "TABLES",

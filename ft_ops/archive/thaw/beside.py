@@ -17,6 +17,7 @@ from typing import Final
 from psycopg import sql
 
 from ft_ops.archive.copies.read import LocatedCopy, ask, fetch, locate
+from ft_ops.archive.cost.prices import Prices
 from ft_ops.archive.month.content import ARCHIVED
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, newest_first
@@ -26,7 +27,7 @@ from ft_ops.archive.proof.load import drop_scratch
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.thaw.merge import merged
-from ft_ops.archive.thaw.retrieval_cost import Prices, ThawEstimate, estimate_objects
+from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_objects
 from ft_ops.errors import Refused
 from ft_ops.format import human_bytes
 from ft_ops.months import Month
