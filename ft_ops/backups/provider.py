@@ -102,6 +102,9 @@ class ArchivedLog(Protocol):
     def problems(self, first_wal: str, last_wal: str) -> Sequence[str]:
         """Why nothing can be recovered by it from the one segment to the other: empty if it can."""
 
+    def came_through(self, wal: str, lsn: str, now_wal: str) -> bool:
+        """Whether a server that writes ``now_wal`` came through a place in a segment."""
+
     def holes(self, first_wal: str) -> Sequence[str]:
         """What is missing of it from a segment to the newest that is archived, in sentences."""
 

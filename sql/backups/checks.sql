@@ -74,3 +74,21 @@ SELECT count(*)
 FROM {child} AS c
 WHERE {is_reference}
   AND NOT EXISTS (SELECT FROM {parent} AS p WHERE {matches});
+
+-- name: tables_with_rows
+-- Some tables, or the partitions in which they have their rows. Catalog reads only.
+SELECT found.schema || '.' || found.name
+FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS t (schema, name)
+CROSS JOIN LATERAL (
+    SELECT n.nspname AS schema, c.relname AS name
+    FROM pg_partition_tree(format('%%I.%%I', t.schema, t.name)::regclass) AS tree
+    JOIN pg_class AS c ON c.oid = tree.relid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE tree.isleaf
+    UNION
+    SELECT n.nspname, c.relname
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = format('%%I.%%I', t.schema, t.name)::regclass
+      AND c.relkind = 'r'
+) AS found;

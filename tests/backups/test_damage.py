@@ -8,13 +8,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from ft_ops.backups.drill.checks import run_checks
+from ft_ops.backups.drill.cluster_checks import foreign_keys
 from ft_ops.backups.drill.recovery import ScratchCopy
+from ft_ops.backups.points.fingerprint import fingerprint_tables
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from tests.backups.world import Standing, flip_in_file
@@ -232,6 +234,23 @@ def test_orphaned_rows(restored: Restored) -> None:
         )
     found = restored.findings()
     assert ("foreign keys", "public.family_members family_members_family_id_fkey") in found
+
+
+def test_orphans_that_the_original_has_as_well_are_told_and_refute_no_backup(
+    restored: Restored,
+) -> None:
+    """A bulk load has silenced the foreign keys, and the backup is faithful to that."""
+    point = restored.standing.increment.point
+    with _altering(restored) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(
+            "DELETE FROM families WHERE id = (SELECT id FROM families ORDER BY id LIMIT 1)"
+        )
+        assert foreign_keys(connection, point).findings
+        tables = {**point.tables, **fingerprint_tables(connection, point.snapshot)}
+        told = foreign_keys(connection, replace(point, tables=tables))
+    assert told.findings == ()
+    assert any("rows without their row in public.families, as in" in s for s in told.unsaid)
 
 
 def test_another_schema_or_extension(restored: Restored) -> None:

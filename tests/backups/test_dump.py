@@ -10,13 +10,14 @@ import psycopg
 import pytest
 
 from ft_ops.backups import newest_verified_backup
-from ft_ops.backups.dump.dump import DumpRules, take_dump
+from ft_ops.backups.dump.dump import DumpRules, _abort_dead_uploads, take_dump
 from ft_ops.backups.dump.objects import stored_dumps
-from ft_ops.backups.inventory.ledger import entries
+from ft_ops.backups.inventory.ledger import entries, taking
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.take.commands import streaming
 from ft_ops.errors import OpsError
 from ft_ops.s3.objects import objects
+from ft_ops.s3.upload import abort_upload, half_uploads
 from ft_ops.sandbox import Sandbox
 from tests.backups.world import World
 
@@ -116,3 +117,17 @@ def test_a_program_that_fails_half_way_fails_the_reading(world: World) -> None:
         streaming("sh", ["-c", "echo some; sleep 60"], timeout_seconds=3) as output,
     ):
         assert output.read() == b"some\n"
+
+
+def test_a_dead_dumps_uploads_go_and_another_clusters_stay(world: World) -> None:
+    """Two clusters dump on the first of the month, perhaps into one bucket."""
+    bucket = world.bucket
+    with pytest.raises(OpsError), taking(world.connection, "barman", "dump-ours", "dump", "tests"):
+        raise OpsError("dump", cause="killed", next_step="run again")
+    for name in ("dump-ours", "dump-theirs"):
+        bucket.client.create_multipart_upload(Bucket=bucket.name, Key=f"dumps/{name}/part-00000")
+    _abort_dead_uploads(world.connection, bucket)
+    left = list(half_uploads(bucket, "dumps/"))
+    assert [upload.key for upload in left] == ["dumps/dump-theirs/part-00000"]
+    for upload in left:
+        abort_upload(bucket, upload)

@@ -120,6 +120,23 @@ def test_two_clusters_in_one_bucket_leave_each_others_points_alone(standing: Sta
     assert "left alone: 1 points of another cluster in this bucket" in said
 
 
+def test_a_copy_that_writes_to_the_same_bucket_fills_no_place_of_ours(standing: Standing) -> None:
+    """It was restored from ours and opened: the same cluster, on a timeline of its own."""
+    world, ours = standing.world, standing.increment.point
+    mark = replace(ours.mark, wal=f"00000002{ours.mark.wal[8:]}")
+    theirs = replace(ours, name="increment-of-the-copy", mark=mark)
+    said: list[str] = []
+    write_point(world.bucket, theirs)
+    try:
+        found = _inventory(world, said.append)
+    finally:
+        hide_point(world.bucket, theirs.name)
+    (item,) = [item for item in found.items if item.name == theirs.name]
+    assert item.state is None
+    assert item.candidate is None
+    assert any("on a branch of the log that this server is not on" in line for line in said)
+
+
 def test_a_certificate_of_another_backup_is_no_proof(standing: Standing) -> None:
     """It lies under a name that it does not tell of: copied by somebody, or of another cluster."""
     world, name = standing.world, standing.full.point.name

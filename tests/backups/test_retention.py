@@ -160,6 +160,30 @@ def test_a_clock_that_jumps_takes_no_more_than_a_night_would() -> None:
     assert "full-499, is 102 h old" in back.refusal
 
 
+def test_a_fortnight_dated_years_ahead_takes_no_place_of_the_nights_behind_it() -> None:
+    """The clock stood ahead for a fortnight: what was taken then stays, and so does the rest."""
+    nights = [_full(day) for day in range(500)]
+    increments = [
+        Candidate(f"increment-{day}", "increment", _hours_after(day, 12), "unproven")
+        for day in range(490, 500)
+    ]
+    dump = Candidate("dump-now", "dump", _hours_after(480, 0), "verified")
+    months = [
+        Candidate(f"dump-{n}", "dump", _hours_after(3000 + 31 * n, 0), "verified")
+        for n in range(14)
+    ]
+    ahead = [_full(day) for day in range(4000, 4014)]
+    ahead += [
+        Candidate(f"increment-{day}", "increment", _hours_after(day, 12), "unproven")
+        for day in range(4000, 4014)
+    ]
+    now = _hours_after(499, 14)
+    behind = _kept([*nights, *increments, dump], now)
+    assert _kept([*nights, *increments, dump, *months, *ahead], now) == behind | {
+        candidate.name for candidate in [*months, *ahead]
+    }
+
+
 def test_what_a_kept_backup_needs_stays() -> None:
     base = _full(0)
     fulls = [_full(day) for day in range(300, 730)]

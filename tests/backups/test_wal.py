@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_ops.backups.barman.archived_wal import list_wal
+from ft_ops.backups.barman.archived_wal import ListedLog, list_wal
 from ft_ops.backups.barman.log import log_state
 from ft_ops.backups.barman.spool import ship_spool, spooled
 from ft_ops.backups.barman.wal import Hole, Segment, Switch, expected_segments, holes, parse_history
@@ -63,6 +63,34 @@ def test_the_log_changes_timelines_where_the_history_says() -> None:
         (7, 3),
         (8, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "leads"), [((5, 1), True), ((6, 1), False), ((5, 4), False), ((6, 2), True)]
+)
+def test_only_what_lies_on_the_line_leads_to_a_later_timeline(
+    first: tuple[int, int], leads: bool
+) -> None:
+    """Behind the place where its timeline was left, nothing leads on; nor from another branch."""
+    history = parse_history("1\t0/5000100\tx\n2\t0/7000000\tx\n")
+    if leads:
+        assert expected_segments(Segment(*first, SIZE), Segment(8, 3, SIZE), history)
+    else:
+        with pytest.raises(OpsError, match="timeline 3 did not come through"):
+            expected_segments(Segment(*first, SIZE), Segment(8, 3, SIZE), history)
+
+
+@pytest.mark.parametrize(
+    ("timeline", "lsn", "came"),
+    [(1, "0/4000100", True), (1, "0/4000101", False), (2, "0/5000001", True), (3, "0/4", False)],
+)
+def test_a_server_knows_the_places_that_it_came_through(
+    archive: Bucket, timeline: int, lsn: str, came: bool
+) -> None:
+    _put(archive, "wals/00000002.history", b"1\t0/4000100\treason\n")
+    log = ListedLog(list_wal(archive, "wals/"), SIZE)
+    wal = Segment(int(lsn.removeprefix("0/")[:1]), timeline, SIZE).name
+    assert log.came_through(wal, lsn, Segment(5, 2, SIZE).name) is came
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from ft_ops.backups.barman.wal import (
     Switch,
     expected_segments,
     holes,
+    lsn_number,
     parse_history,
     refuse_wrong_content,
 )
@@ -179,6 +180,20 @@ class ListedLog:
                 "read them without asking for them"
             )
         return found
+
+    def came_through(self, wal: str, lsn: str, now_wal: str) -> bool:
+        """Whether a server that writes ``now_wal`` came through a place in a segment.
+
+        An OpsError when a history file that would tell it is missing.
+        """
+        mark = Segment.parse(wal, self.segment_bytes)
+        now = Segment.parse(now_wal, self.segment_bytes)
+        if mark.timeline == now.timeline:
+            return mark.number <= now.number
+        return any(
+            switch.timeline == mark.timeline and lsn_number(lsn) <= switch.lsn
+            for switch in self.archived.history(now.timeline)
+        )
 
     def holes(self, first_wal: str) -> list[str]:
         """What is missing from a segment to the newest one."""

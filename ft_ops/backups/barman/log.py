@@ -17,6 +17,7 @@ from ft_ops.backups.barman.archived_wal import ArchivedWal
 from ft_ops.backups.barman.spool import spooled
 from ft_ops.backups.barman.wal import Segment, lsn_number, spans
 from ft_ops.backups.provider import LogState
+from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -118,5 +119,10 @@ def _gaps(
     if newest is None:
         yield f"the bucket holds no WAL at all; the oldest backup needs it from {first.name} on"
     elif newest.timeline not in missing_histories:
-        for hole in archived.holes(first, newest):
+        try:
+            missing = archived.holes(first, newest)
+        except OpsError as error:
+            yield error.cause
+            return
+        for hole in missing:
             yield f"WAL is missing: {hole}; no point behind it can be reached from before it"

@@ -105,8 +105,17 @@ def expected_segments(first: Segment, last: Segment, history: Sequence[Switch]) 
     """Every segment that recovery reads from ``first`` to ``last``, each on its timeline.
 
     ``history`` is of the last one's timeline. The segment in which a timeline was left is read
-    from the child, which begins with a copy of it.
+    from the child, which begins with a copy of it. An OpsError when the log of ``first`` does not
+    lead to ``last``: it lies on another branch, or behind the place where its timeline was left.
     """
+    left = {switch.timeline: switch.lsn // first.size for switch in history}
+    if first.timeline != last.timeline and left.get(first.timeline, -1) < first.number:
+        raise OpsError(
+            f"WAL from {first.name} to {last.name}",
+            cause=f"timeline {last.timeline} did not come through {first.name}: the server was "
+            "recovered to an earlier moment, or another one goes on from there",
+            next_step="restore what lies on one line with its point",
+        )
     begins = [0, *(switch.lsn // first.size for switch in history)]
     timelines = [*(switch.timeline for switch in history), last.timeline]
     expected = []

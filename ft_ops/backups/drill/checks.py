@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import psycopg
-from psycopg import sql
-from psycopg.rows import class_row
 
 from ft_ops.backups.drill import cluster_checks, index_check
 from ft_ops.backups.drill.notes import Notes
-from ft_ops.backups.drill.session import connect_to_copy, from_catalog
+from ft_ops.backups.drill.session import connect_to_copy
 from ft_ops.backups.points.beside import SCHEMA, schema_digests
 from ft_ops.backups.points.fingerprint import (
     TableFingerprint,
@@ -37,7 +35,6 @@ from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import DrillFinding, Examined, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
 
@@ -114,26 +111,6 @@ def fingerprints(connection: Connection, point: RestorePoint) -> Examined:
     return notes.examined(len(found))
 
 
-def foreign_keys(
-    connection: Connection,
-    point: RestorePoint,  # noqa: ARG001  a Check
-) -> Examined:
-    """Every foreign key by a join of the tables, not of their indexes."""
-    with connection.cursor(row_factory=class_row(_ForeignKey)) as cursor:
-        keys = cursor.execute(statement("backups/foreign_keys")).fetchall()
-    notes = Notes("foreign keys")
-    for key in keys:
-        try:
-            orphans = _orphans(connection, key)
-        except psycopg.Error as error:
-            notes.failed(key.label, error)
-            continue
-        if orphans:
-            problem = f"{orphans} rows without their row in {key.parent_schema}.{key.parent}"
-            notes.wrong(key.label, problem)
-    return notes.examined(len(keys))
-
-
 def schema(connection: Connection, point: RestorePoint) -> Examined:
     """Every object's definition against the point's, and the ledger against the migrations.
 
@@ -206,7 +183,7 @@ _Step = Callable[[], Examined]
 
 _CHECKS: Sequence[tuple[str, str, Check]] = (
     ("fingerprint", "tables", fingerprints),
-    ("foreign keys", "constraints", foreign_keys),
+    ("foreign keys", "constraints", cluster_checks.foreign_keys),
     ("schema", "objects", schema),
     ("extensions", "extensions", extensions),
     ("collations", "databases", collations),
@@ -214,22 +191,6 @@ _CHECKS: Sequence[tuple[str, str, Check]] = (
     ("roles", "roles", cluster_checks.roles),
     (index_check.CHECK, "indexes by amcheck", _indexes_by_amcheck),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _ForeignKey:
-    name: str
-    child_schema: str
-    child: str
-    parent_schema: str
-    parent: str
-    child_columns: list[str]
-    parent_columns: list[str]
-    operators: list[str]
-
-    @property
-    def label(self) -> str:
-        return f"{self.child_schema}.{self.child} {self.name}"
 
 
 def _as_a_whole(connection: Connection, point: RestorePoint, name: str) -> TableFingerprint | None:
@@ -298,29 +259,6 @@ def _schema_problem(found: str | None, expected: str | None) -> str:
     if found is None:
         return "it is missing"
     return "it did not exist at the point" if expected is None else "its definition is another"
-
-
-def _orphans(connection: Connection, key: _ForeignKey) -> int:
-    columns = list(zip(key.child_columns, key.parent_columns, key.operators, strict=True))
-    query = statement("backups/count_orphans").format(
-        child=sql.Identifier(key.child_schema, key.child),
-        parent=sql.Identifier(key.parent_schema, key.parent),
-        is_reference=sql.SQL(" AND ").join(
-            sql.SQL("c.{} IS NOT NULL").format(sql.Identifier(column)) for column, _, _ in columns
-        ),
-        matches=sql.SQL(" AND ").join(
-            sql.SQL("p.{} {} c.{}").format(
-                sql.Identifier(parent), from_catalog(operator), sql.Identifier(child)
-            )
-            for child, parent, operator in columns
-        ),
-    )
-    with connection.transaction():
-        # The tables themselves are asked: an index may know what its table has lost.
-        for way in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
-            connection.execute("SELECT set_config(%s, 'off', true)", (way,))
-        row = one_row(connection.execute(query))
-    return int(row[0])
 
 
 def _asked(copy: RestoredCopy, url: str, point: RestorePoint, check: Check) -> Examined:

@@ -1,4 +1,4 @@
-"""Checks of what a copy holds besides the application's tables.
+"""Checks of what a copy holds besides each table's rows: between tables, and in the cluster.
 
 Sequences and roles are held against the point. Of the cluster's other databases nobody took a
 fingerprint: that they are there is known, that every table can be read, and that indexes and tables
@@ -8,19 +8,22 @@ agree.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, sql
+from psycopg.rows import class_row
 
 from ft_ops.backups.drill.index_check import check_against_tables
 from ft_ops.backups.drill.notes import Notes
-from ft_ops.backups.drill.session import connect_to_copy
+from ft_ops.backups.drill.session import connect_to_copy, from_catalog
 from ft_ops.backups.points.beside import read_roles, read_sequences
-from ft_ops.backups.points.fingerprint import fingerprint_readable_tables
+from ft_ops.backups.points.fingerprint import fingerprint_readable_tables, fingerprint_table
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import DrillFinding, Examined
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 DATABASES = "other databases"
@@ -104,3 +107,92 @@ def _look_into(name: str, url: str) -> Iterator[Examined]:
             DrillFinding(DATABASES, f"{name}: {f.subject}", f.problem) for f in indexes.undecided
         ),
     )
+
+
+def foreign_keys(
+    connection: Connection,
+    point: RestorePoint,
+) -> Examined:
+    """Every foreign key by a join of the tables, not of their indexes.
+
+    Rows without their row that the original has as well are told, and are no fault of a backup:
+    some bulk loads silence foreign keys.
+    """
+    with connection.cursor(row_factory=class_row(_ForeignKey)) as cursor:
+        keys = cursor.execute(statement("backups/foreign_keys")).fetchall()
+    notes = Notes("foreign keys")
+    for key in keys:
+        try:
+            orphans = _orphans(connection, key)
+        except psycopg.Error as error:
+            notes.failed(key.label, error)
+            continue
+        if not orphans:
+            continue
+        problem = f"{orphans} rows without their row in {key.parent_schema}.{key.parent}"
+        if _are_as_at_the_point(connection, point, key):
+            notes.unsaid.append(f"{key.label}: {problem}, as in the original: see to it there")
+        else:
+            notes.wrong(key.label, problem)
+    return notes.examined(len(keys))
+
+
+@dataclass(frozen=True, slots=True)
+class _ForeignKey:
+    name: str
+    child_schema: str
+    child: str
+    parent_schema: str
+    parent: str
+    child_columns: list[str]
+    parent_columns: list[str]
+    operators: list[str]
+
+    @property
+    def label(self) -> str:
+        return f"{self.child_schema}.{self.child} {self.name}"
+
+
+def _orphans(connection: Connection, key: _ForeignKey) -> int:
+    columns = list(zip(key.child_columns, key.parent_columns, key.operators, strict=True))
+    query = statement("backups/count_orphans").format(
+        child=sql.Identifier(key.child_schema, key.child),
+        parent=sql.Identifier(key.parent_schema, key.parent),
+        is_reference=sql.SQL(" AND ").join(
+            sql.SQL("c.{} IS NOT NULL").format(sql.Identifier(column)) for column, _, _ in columns
+        ),
+        matches=sql.SQL(" AND ").join(
+            sql.SQL("p.{} {} c.{}").format(
+                sql.Identifier(parent), from_catalog(operator), sql.Identifier(child)
+            )
+            for child, parent, operator in columns
+        ),
+    )
+    with connection.transaction():
+        # The tables themselves are asked: an index may know what its table has lost.
+        for way in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
+            connection.execute("SELECT set_config(%s, 'off', true)", (way,))
+        row = one_row(connection.execute(query))
+    return int(row[0])
+
+
+def _are_as_at_the_point(connection: Connection, point: RestorePoint, key: _ForeignKey) -> bool:
+    """Whether both tables of a foreign key, with all of their partitions, are what they were."""
+    rows = connection.execute(
+        statement("backups/tables_with_rows"),
+        {
+            "schemas": [key.child_schema, key.parent_schema],
+            "names": [key.child, key.parent],
+        },
+    ).fetchall()
+    for (name,) in rows:
+        expected = point.tables.get(name)
+        if expected is None:
+            return False
+        try:
+            found = {fingerprint_table(connection, name, s) for s in {point.snapshot, None}}
+        except psycopg.Error:
+            return False
+        if expected not in found:
+            return False
+    return bool(rows)

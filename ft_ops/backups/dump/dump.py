@@ -21,7 +21,7 @@ from ft_ops.backups.drill.checks import CheckResult, records, run_checks
 from ft_ops.backups.drill.isolated import isolated
 from ft_ops.backups.drill.recovery import ScratchCopy, scratch_settings
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
-from ft_ops.backups.dump.objects import DUMPS, ROLES, dump_prefix, part_key, stored_dumps
+from ft_ops.backups.dump.objects import ROLES, dump_prefix, part_key, stored_dumps
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.points.bucket_records import write_certificate, write_point
 from ft_ops.backups.points.points import RestorePoint, exported_point
@@ -81,7 +81,7 @@ def take_dump(
     """
     name = ledger.new_name("dump", now)
     with ledger.taking(connection, provider, name, "dump", run_id):
-        _abort_dead_uploads(bucket)
+        _abort_dead_uploads(connection, bucket)
         point, parts = _dump(url, bucket, rules, name, cluster, log)
         proof = _prove(bucket, rules, point, parts, log)
         _freeze(bucket, rules, parts)
@@ -99,10 +99,15 @@ class _Proof:
     recovery_seconds: float
 
 
-def _abort_dead_uploads(bucket: Bucket) -> None:
-    """Parts of uploads that died are stored and paid for, and no listing shows them."""
-    for upload in half_uploads(bucket, f"{DUMPS}/"):
-        abort_upload(bucket, upload)
+def _abort_dead_uploads(connection: Connection, bucket: Bucket) -> None:
+    """Parts of uploads that died are stored and paid for, and no listing shows them.
+
+    Of this ledger's failed dumps alone: another cluster may be uploading one at this moment.
+    """
+    for entry in ledger.entries(connection):
+        if entry.kind == "dump" and entry.state == "failed":
+            for upload in half_uploads(bucket, dump_prefix(entry.name)):
+                abort_upload(bucket, upload)
 
 
 def _dump(

@@ -13,10 +13,12 @@ from ft_ops.backups.inventory.store import Store, look
 from ft_ops.backups.inventory.verdicts import restore_verdicts
 from ft_ops.backups.points.bucket_records import read_point, written_verdicts
 from ft_ops.backups.points.coverage import never_compared, newest_points
+from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 
 _FAILURES_SHOWN = timedelta(days=7)
@@ -185,24 +187,39 @@ def _adopt_unknown(
     """A point is written last: what has one and is whole only lacks its row in the ledger.
 
     Returns the store without what its point says to be another cluster's: a bucket may have two.
+    What lies on another branch of the log stays a stranger: of a copy that was opened and writes
+    here too, or of the time that a recovery took back. It would fill places of ours.
     """
-    foreign = set()
+    foreign, aside = set(), []
     whole = {backup.name: backup for backup in store.backups if backup.condition == "complete"}
     known = {e.name for e in ledger.entries(connection) if e.state != "failed"}
     for name in sorted((store.points & whole.keys()) - known):
         try:
             point = read_point(bucket, name)
+            if point.system_identifier != provider.cluster:
+                foreign.add(name)
+                continue
+            if whole[name].kind != "dump" and not _is_on_our_line(connection, store, point):
+                aside.append(name)
+                continue
         except OpsError as error:
             log(f"{name} is not adopted: {error}")
-            continue
-        if point.system_identifier != provider.cluster:
-            foreign.add(name)
             continue
         ledger.adopt(connection, provider.name, point, whole[name])
         log(f"adopted {name}: it is whole, and the ledger did not know it")
     if foreign:
         log(f"left alone: {len(foreign)} points of another cluster in this bucket")
+    if aside:
+        log(f"left alone: {', '.join(aside)}, on a branch of the log that this server is not on")
     return replace(store, backups=tuple(b for b in store.backups if b.name not in foreign))
+
+
+def _is_on_our_line(connection: Connection, store: Store, point: RestorePoint) -> bool:
+    """Whether this server came through a point; where nobody shows the log, that is not asked."""
+    if store.log is None:
+        return True
+    [[_, now_wal, _]] = connection.execute(statement("backups/wal_position")).fetchall()
+    return store.log.came_through(point.mark.wal, point.mark.lsn, now_wal)
 
 
 def _follow(connection: Connection, store: Store, log: Log, only: str | None = None) -> None:

@@ -100,10 +100,12 @@ def fingerprint_readable_tables(
     return _each_table(connection, snapshot, unreadable)
 
 
-def fingerprint_table(connection: Connection, name: str) -> TableFingerprint:
-    """All rows of one table ``schema.table``, whenever they were written."""
+def fingerprint_table(
+    connection: Connection, name: str, snapshot: str | None = None
+) -> TableFingerprint:
+    """All rows of one table ``schema.table``, or those that a pg_snapshot sees."""
     schema, _, table = name.partition(".")
-    return _fingerprint(connection, _Table(schema, table, 0), None)
+    return _fingerprint(connection, _Table(schema, table, 0), snapshot)
 
 
 def read_snapshot(

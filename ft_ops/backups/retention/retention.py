@@ -134,8 +134,12 @@ def plan_retention(
     ``holes`` are those of the log: while it has one, nobody knows what is still of use.
     """
     ordered = sorted(candidates, key=lambda candidate: (candidate.taken_at, candidate.name))
-    verified = [c for c in ordered if c.kind == "full" and c.trust == "verified"]
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in ordered}
+    # What was dated wrongly stays, and takes no place of what was not.
+    dated = [candidate for candidate in ordered if candidate.taken_at <= now + _CLOCK_SKEW]
+    for candidate in ordered[len(dated) :]:
+        reasons[candidate.name].append(f"dated after {now:%F %T}Z: see to the clocks")
+    verified = _verified_fulls(dated)
     for tier, places, period in tiers(rules):
         for label, full in firsts(verified, places, period).items():
             reasons[full.name].append(f"first of {tier} {label}")
@@ -145,12 +149,12 @@ def plan_retention(
         if candidate.is_held:
             reasons[candidate.name].append("held")
     kept = [full for full in verified if reasons[full.name]]
-    for name, reason in _reasons_besides(ordered, verified, rules, now):
+    for name, reason in _reasons_besides(dated, verified, rules, now):
         reasons[name].append(reason)
     _keep_what_is_needed({candidate.name: candidate for candidate in ordered}, reasons)
     return RetentionPlan(
         verdicts=tuple(RetentionDecision(c, tuple(reasons[c.name])) for c in ordered),
-        refusal=_refusal(verified, kept, rules, now, holes),
+        refusal=_refusal(_verified_fulls(ordered), kept, rules, now, holes),
     )
 
 
@@ -209,6 +213,10 @@ def _keep_what_is_needed(
                 if not reasons[needed]:
                     waiting.append(needed)
                 reasons[needed].append(f"{name} needs it")
+
+
+def _verified_fulls(candidates: Iterable[Candidate]) -> list[Candidate]:
+    return [c for c in candidates if c.kind == "full" and c.trust == "verified"]
 
 
 def _refusal(
