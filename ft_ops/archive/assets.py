@@ -129,7 +129,7 @@ def content_archive(
                 cause=f"{thaw.name} is under way, {thaw.state}",
                 next_step="let it end, or end it: ft-ops archive cancel --month " + str(month),
             )
-        if generation.is_in_database:
+        if generation.is_in_database and thaw is None:
             with paced(run, database) as beside:
                 generation = archive_content(beside, generation)
     yield dg.MaterializeResult(metadata=_generation_metadata(generation, settings))

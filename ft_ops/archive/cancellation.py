@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from ft_ops.archive.erase.erase import replacement
-from ft_ops.archive.month.ledger import generations, record_replaced
+from ft_ops.archive.erase.erase import drop_rewritten, give_up_begun
 from ft_ops.archive.month.relation import named_relation, recorded_relation
 from ft_ops.archive.month.states import TO_LOAD
 from ft_ops.archive.month.thaws import Thaw, enter_thaw, open_thaw
@@ -53,18 +52,14 @@ def cancel(run: Run, month: Month) -> str:
 def _give_up(run: Run, thaw: Thaw) -> None:
     for purpose in ("thaw", "erasure"):
         drop_merged(run.connection, thaw.month, purpose=purpose)
+    if thaw.purpose == "erasure":
+        drop_rewritten(run, thaw)
 
     def close() -> None:
         with run.connection.transaction():
             _drop_table(run, thaw)
-            begun = replacement(run, thaw)
-            if thaw.purpose == "erasure" and begun is not None:
-                # What it has rewritten so far goes: the generations that it was made of are there.
-                newest = max(thaw.generations)
-                kept = next(
-                    g for g in generations(run.connection, thaw.month) if g.number == newest
-                )
-                record_replaced(run.connection, begun, kept)
+            if thaw.purpose == "erasure":
+                give_up_begun(run, thaw)
             enter_thaw(run.connection, thaw, "cancelled", done_at=sql.SQL("clock_timestamp()"))
 
     with_escalating_lock_timeout(

@@ -177,7 +177,7 @@ def _rewrite(run: Run, config: EraseConfig, settings: Settings, plan: ErasurePla
     if not is_readable(run.connection, run.target, thaw):
         return "asked Glacier; the sensor thaws_in_progress goes on from here"
     done = erase_month(run, thaw)
-    return f"{done.generation.name} replaces it, without {dict(done.erased)}"
+    return f"rewritten as {done.names}, without {dict(done.erased)}"
 
 
 def _plans_table(

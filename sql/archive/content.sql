@@ -194,7 +194,11 @@ SELECT
                 SELECT string_agg(concat_ws(' ', t.oid, t.tgenabled), ',' ORDER BY t.oid)
                 FROM pg_trigger AS t
                 JOIN pg_proc AS p ON p.oid = t.tgfoid
-                WHERE t.tgrelid IN (SELECT child FROM reached)
+                WHERE t.tgrelid IN (
+                        SELECT child FROM reached
+                        UNION ALL
+                        SELECT 'public.content_segment_keys'::regclass
+                    )
                   AND NOT t.tgisinternal
                   -- DELETE
                   AND t.tgtype & 8 <> 0
@@ -203,7 +207,11 @@ SELECT
             (
                 SELECT string_agg(r.oid::text, ',' ORDER BY r.oid)
                 FROM pg_rewrite AS r
-                WHERE r.ev_class IN (SELECT child FROM reached)
+                WHERE r.ev_class IN (
+                        SELECT child FROM reached
+                        UNION ALL
+                        SELECT 'public.content_segment_keys'::regclass
+                    )
                   AND r.ev_type = '4'
             )
         )
@@ -275,6 +283,9 @@ FROM (
       -- INSERT is 4, DELETE is 8.
       AND t.tgtype & 12 <> 0
       AND p.pronamespace <> 'ops'::regnamespace
+      AND t.tgfoid <> ALL (
+          '{public.register_segment_key, public.forget_segment_key}'::regproc[]
+      )
     UNION ALL
     SELECT
         r.ev_class,
@@ -285,6 +296,36 @@ FROM (
       AND r.ev_type IN ('3', '4')
 ) AS found
 ORDER BY found.oid, found.cause;
+
+-- name: what_changes_arrivals
+-- What would make other rows of those that a thaw inserts, or keep them out, in words: triggers and rules
+-- for INSERT on tables of content, on the archive's parent and on the registry of keys, and what the
+-- operations role may not do. Catalog reads only.
+SELECT t.tgrelid::regclass::text, format('its trigger %%I does something when rows come back', t.tgname)
+FROM pg_trigger AS t
+JOIN pg_proc AS p ON p.oid = t.tgfoid
+WHERE t.tgrelid = ANY (%(tables)s::oid[])
+  AND NOT t.tgisinternal
+  AND t.tgenabled <> 'D'
+  -- INSERT
+  AND t.tgtype & 4 <> 0
+  AND p.pronamespace <> 'ops'::regnamespace
+  AND t.tgfoid <> 'public.register_segment_key'::regproc
+UNION ALL
+SELECT r.ev_class::regclass::text, format('its rule %%I replaces what brings back rows', r.rulename)
+FROM pg_rewrite AS r
+WHERE r.ev_class = ANY (%(tables)s::oid[])
+  AND r.ev_type = '3'
+UNION ALL
+SELECT c.oid::regclass::text, 'the operations role may not write to it, or see all of its rows'
+FROM pg_class AS c
+WHERE c.oid = ANY (%(tables)s::oid[])
+  AND (
+      NOT has_table_privilege(c.oid, 'SELECT')
+      OR NOT has_table_privilege(c.oid, 'INSERT')
+      OR row_security_active(c.oid)
+  )
+ORDER BY 1, 2;
 
 -- name: other_references
 -- Foreign keys to some tables, or to a segment's key, whose rows a removal would not take along but

@@ -47,3 +47,7 @@ WHERE month = {month}
   AND generation = {generation}
   AND state = {seen_state}
 RETURNING *;
+
+-- name: server_time
+-- What the server's clock says. Reads nothing.
+SELECT clock_timestamp();

@@ -43,6 +43,20 @@ LEFT JOIN {proven} AS v
 JOIN ({ends}) AS ends ON {key} = found.key
 WHERE v.key IS NULL;
 
+-- name: absent_segments
+-- Proven segments that the month's table does not have, though their keys are there and no tombstone
+-- says that they were deleted. Hash joins of the month's rows and keys; ACCESS SHARE.
+SELECT count(*), (min(k.id::text))::uuid
+FROM {units} AS u
+JOIN content_segment_keys AS k
+    ON k.id = u.segment_id
+   AND k.created_at >= {lower}
+   AND k.created_at < {upper}
+WHERE NOT EXISTS (SELECT FROM {segments} AS s WHERE s.id = u.segment_id)
+  AND NOT EXISTS (
+      SELECT FROM ops.erasures AS e WHERE e.kind = 'segment' AND e.id = u.segment_id
+  );
+
 -- name: delete_keys
 -- Row locks on some hundred keys and on what their cascade takes; the foreign keys' indexes serve
 -- it. What they are called stays taken: one row of the operations' own for each of them.

@@ -47,6 +47,21 @@ WHERE (c.oid = %(oid)s OR c.oid = to_regclass(%(name)s))
   AND c.relkind = 'r'
 ORDER BY c.oid = %(oid)s DESC;
 
+-- name: stands_elsewhere
+-- Whether the table with an oid is a month of content that is attached to nothing: it has the trigger
+-- by which a month refuses TRUNCATE. Catalog reads only.
+SELECT c.oid::regclass::text
+FROM pg_class AS c
+WHERE c.oid = %(oid)s
+  AND c.relkind = 'r'
+  AND NOT EXISTS (SELECT FROM pg_inherits AS link WHERE link.inhrelid = c.oid)
+  AND EXISTS (
+      SELECT
+      FROM pg_trigger AS t
+      WHERE t.tgrelid = c.oid
+        AND t.tgfoid = 'public.refuse_truncate'::regproc
+  );
+
 -- name: named_relation
 -- A table by schema and name. Catalog reads only.
 SELECT

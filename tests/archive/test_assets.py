@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -14,8 +14,11 @@ from ft_ops.archive.jobs import (
     purge_archived_content_daily,
 )
 from ft_ops.archive.month.ledger import latest
+from ft_ops.archive.resources import refuse_other_clock
 from ft_ops.archive.thaw_jobs import thaws_in_progress
+from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
+from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from tests.archive.world import World
@@ -245,3 +248,10 @@ def test_the_sensor_goes_on_when_glacier_answers(
         deployed.connection.execute("UPDATE ops.thaws SET expires_at = now() - interval '1 hour'")
         (request,) = thaws_in_progress.evaluate_tick(context).run_requests or []
     assert (request.job_name, request.partition_key) == ("refreeze_thawed_content", OLD.key)
+
+
+def test_a_clock_that_is_far_off_moves_no_month(world: World) -> None:
+    for off in (timedelta(hours=2), -timedelta(hours=2)):
+        with pytest.raises(Refused, match="the database server's"):
+            refuse_other_clock(world.connection, OLD, utc_now() + off)
+    refuse_other_clock(world.connection, OLD, utc_now() + timedelta(minutes=50))

@@ -220,9 +220,28 @@ def _hidden(world: World) -> None:
         admin.execute(REACTIONS)
 
 
+def _reply(world: World) -> None:
+    world.connection.execute(
+        "ALTER TABLE photo_narrations ADD COLUMN reply_to uuid REFERENCES photo_narrations"
+        " ON DELETE SET NULL"
+    )
+
+
+def _key_trigger(world: World) -> None:
+    world.connection.execute(
+        "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
+    )
+    world.connection.execute(
+        "CREATE TRIGGER tell BEFORE DELETE ON content_segment_keys FOR EACH ROW"
+        " EXECUTE FUNCTION tell()"
+    )
+
+
 @pytest.mark.parametrize(
     ("migrate", "said"),
     [
+        (_reply, "photo_narrations: its foreign key photo_narrations_reply_to_fkey leads to other"),
+        (_key_trigger, "content_segment_keys: its trigger tell does something"),
         (_no_key, "odd: it has no primary key"),
         (_trigger, "content_reactions: its trigger tell does something"),
         (_loop, "odd: its rows take rows of the same table along"),

@@ -9,12 +9,14 @@ from uuid import uuid4
 import pytest
 from psycopg import sql
 
-from ft_ops.archive.erase.erase import _deletions, erase_month
+from ft_ops.archive.erase.erase import erase_month
+from ft_ops.archive.erase.own_tables import deletions, own_tables
 from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.hold.holds import add_hold
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import Column
+from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.ledger import generations, latest, supersede
 from ft_ops.archive.month.source import scratch_source, scratch_table
 from ft_ops.archive.store.export import export_month
@@ -188,8 +190,8 @@ def test_what_an_erasure_costs_grows_with_the_rows_and_no_faster(world: World) -
             )
         )
         world.connection.execute(sql.SQL("ANALYZE {}").format(name))
-    for table in content:
-        for query in _deletions(table, source):
+    for own in own_tables(content, content, read_evolution(world.connection)):
+        for query in deletions(own, source):
             plan = world.connection.execute(sql.SQL("EXPLAIN ") + query).fetchall()
             words = "\n".join(line for (line,) in plan)
             assert "Nested Loop" not in words or "Materialize" not in words, words

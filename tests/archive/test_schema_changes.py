@@ -7,7 +7,9 @@ from typing import LiteralString
 import pytest
 
 from ft_ops.archive.purge.purge import purge_month
+from ft_ops.archive.thaw.thaw import load
 from ft_ops.errors import OpsError, Refused
+from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from tests.archive.test_identity import dying
 from tests.archive.world import MONTH, World
@@ -438,3 +440,85 @@ def test_a_trigger_that_comes_during_a_purge_ends_it_at_the_next_batch(
         "SELECT count(*) FROM content_tags AS t WHERE NOT EXISTS"
         " (SELECT FROM content_segment_keys AS k WHERE k.id = t.content_segment_id)",
     ) == [0]
+
+
+_UPPER = "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+
+
+@pytest.mark.parametrize(
+    "table", ["content_tags", "archived_content_segments", "content_segment_keys"]
+)
+def test_a_trigger_that_could_change_what_comes_back_refuses_the_thaw_before_it_is_paid_for(
+    world: World, table: LiteralString
+) -> None:
+    world.fill(segments=4)
+    world.archived_and_purged()
+    world.connection.execute(_UPPER)
+    world.connection.execute(
+        f"CREATE TRIGGER shout BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION shout()"
+    )
+    with pytest.raises(Refused, match=f"{table}: its trigger shout does something"):
+        world.ask()
+    world.connection.execute(f"DROP TRIGGER shout ON {table}")
+    thaw = world.ask()
+    world.connection.execute(
+        f"CREATE TRIGGER shout BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION shout()"
+    )
+    with pytest.raises(Refused, match="its trigger shout does something"):
+        load(world.run, thaw)
+    world.connection.execute(f"DROP TRIGGER shout ON {table}")
+    assert world.thaw().left_out == {}
+
+
+def test_a_link_stays_deleted_when_its_table_has_another_key_since(world: World) -> None:
+    world.fill(segments=8)
+    world.archived_and_purged()
+    world.thaw()
+    world.connection.execute(
+        "DELETE FROM content_links WHERE id = (SELECT min(id::text)::uuid FROM content_links)"
+    )
+    world.refreeze()
+    world.connection.execute(
+        "ALTER TABLE content_links DROP CONSTRAINT content_links_pkey,"
+        " ADD PRIMARY KEY (source_segment_id, target_segment_id, link_type)"
+    )
+    assert world.thaw().left_out == {"links: deleted meanwhile": 1}
+    assert world.count("content_links") == 1
+
+
+def test_a_key_that_no_archive_holds_is_declared_and_doubles_no_link(world: World) -> None:
+    made, other = world.fill(segments=4), world.fill(Month(2017, 4), segments=4)
+    world.link(made[3], other[3])
+    world.archived_and_purged()
+    world.archived_and_purged(Month(2017, 4))
+    world.connection.execute(
+        "ALTER TABLE content_links DROP CONSTRAINT content_links_pkey,"
+        " ADD COLUMN uid uuid PRIMARY KEY DEFAULT gen_random_uuid()"
+    )
+    with pytest.raises(Refused, match=r"content_links\.uid belongs to its primary key"):
+        world.ask()
+    world.connection.execute(
+        "INSERT INTO ops.column_changes (table_name, column_name, change, value)"
+        " VALUES ('content_links', 'uid', 'value', 'md5(id::text)::uuid')"
+    )
+    for month in (MONTH, Month(2017, 4)):
+        assert world.thaw(month).left_out == {}
+    assert _scalars(world, "SELECT count(*) FROM content_links") == [3]
+    assert _scalars(world, "SELECT count(DISTINCT id) FROM content_links") == [3]
+
+
+def test_a_row_for_which_a_table_has_no_partition_is_named(world: World) -> None:
+    world.fill(segments=4)
+    world.archived_and_purged()
+    world.connection.execute("ALTER TABLE content_tags RENAME TO former_tags")
+    world.connection.execute(
+        "CREATE TABLE content_tags (LIKE former_tags INCLUDING DEFAULTS, PRIMARY KEY (id,"
+        " created_at), FOREIGN KEY (content_segment_id) REFERENCES content_segment_keys (id)"
+        " ON DELETE CASCADE) PARTITION BY RANGE (created_at)"
+    )
+    world.connection.execute("DROP TABLE former_tags CASCADE")
+    with pytest.raises(Refused, match='no partition of relation "content_tags" found'):
+        world.thaw()
+    world.connection.execute("CREATE TABLE tags_of_all_times PARTITION OF content_tags DEFAULT")
+    assert world.thaw().left_out == {}
+    assert world.count("content_tags") == 2

@@ -173,7 +173,8 @@ def test_a_half_written_erasure_is_cancelled_and_begun_anew(
     assert world.thaw().left_out == {"segments: thread erased": 10}
     assert world.refreeze().next is None
     done = erase_month(world.run, world.ask(purpose="erasure", days=1))
-    assert (done.generation.number, done.generation.rows["content_segments"]) == (3, 30)
+    (rewritten,) = done.generations
+    assert (rewritten.number, rewritten.rows["content_segments"]) == (3, 30)
     assert _states(world) == ["superseded", "superseded", "purged"]
 
 
@@ -308,7 +309,7 @@ def test_late_rows_wait_for_what_is_done_to_their_months_older_generations(
         world.move()
     if purpose == "erasure":
         done = erase_month(world.run, asked)
-        assert done.generation.rows["content_segments"] == 30
+        assert done.generations[0].rows["content_segments"] == 30
     else:
         load(world.run, asked)
         world.refreeze()

@@ -1,73 +1,95 @@
 """Erasure inside archives: rewrites a month without what was erased.
 
 Rewriting needs the objects, and so asks Glacier for them: that costs what the estimate says. The
-rows never come back to the product's tables. A generation whose rows are in the database is not
-touched: it is exported again from there.
+rows never come back to the product's tables. Each generation is rewritten by itself, in the shape
+in which it was archived: a column or a table that was dropped since stays in the archive, whatever
+the schema has become. A generation whose rows are in the database is not touched: it is exported
+again from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
-from ft_ops.archive.erase.plan import holds_on_erasure
-from ft_ops.archive.month.content import Table
+from ft_ops.archive.erase.own_tables import OwnTable, clearances, content_of, deletions, own_tables
+from ft_ops.archive.erase.plan import holds_erased, holds_on_erasure, read_tombstones
+from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import finish, generations, open_archived, record_replaced
-from ft_ops.archive.month.source import Source, ends_of, key_names, matches
+from ft_ops.archive.month.ledger import (
+    finish,
+    generations,
+    open_archived,
+    record_replaced,
+    record_successor,
+)
+from ft_ops.archive.month.source import Source, scratch_table
 from ft_ops.archive.month.states import IN_DATABASE
 from ft_ops.archive.month.thaws import Thaw, enter_thaw, generations_of
+from ft_ops.archive.proof.load import drop_scratch, loaded
 from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.export import Rows
-from ft_ops.archive.thaw.conditions import FALSE, ends_deleted, is_deleted
-from ft_ops.archive.thaw.merge import Merged, merged
+from ft_ops.archive.store.presence import gone_from
+from ft_ops.archive.thaw.merge import refuse_unproven
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.sqlfiles import statement
+
+_SCRATCH = "erasure"
+"""What the scratch tables of a rewriting are named after."""
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What an erasure did: the generation that replaces the others, and the rows that are gone."""
+    """What an erasure did: the generations that replace others, and the rows that are gone."""
 
-    generation: Generation
+    generations: tuple[Generation, ...]
     erased: Mapping[str, int]
+
+    @property
+    def names(self) -> str:
+        return ", ".join(generation.name for generation in self.generations) or "nothing"
 
 
 def erase_month(run: Run, thaw: Thaw) -> Erasure:
-    """Rewrite a readable month as a generation of its own, without what was erased.
+    """Rewrite each generation of a readable month that holds what was erased, without it.
 
-    The old generations stay until the new one is proven and frozen, and are superseded in the
-    transaction that records it. A dead predecessor's half-written generation is gone on with.
-    Refused while a hold forbids it.
+    The old generations stay until the new ones are proven and frozen, and are superseded in the
+    transaction that records it. What a dead predecessor has written is gone on with. Refused while
+    a hold forbids it.
     """
     old = generations_of(run.connection, thaw)
     refuse_held(run, thaw, old)
     thaw = enter_thaw(run.connection, thaw, "loading")
-    as_of = max(generation.require_as_of() for generation in old)
-    with merged(run, old, purpose="erasure") as scratch:
-        erased = _delete_erased(run, scratch)
-        run.log(f"left out of {thaw.month}: {erased}")
-        generation = archive_content(
-            run,
-            replacement(run, thaw) or open_archived(run.connection, thaw.month, None, run.run_id),
-            Rows(scratch.content, scratch.source, as_of),
-        )
+    begun = successors(run, thaw)
+    for stray in _strays(run, thaw, begun.values()):
+        record_replaced(run.connection, stray, old[-1])
+    rewritten: list[tuple[Generation, Generation]] = []
+    erased: dict[str, int] = {}
+    for generation in old:
+        following, gone = _rewritten(run, generation, begun.get(generation.number))
+        for table, rows in gone.items():
+            erased[table] = erased.get(table, 0) + rows
+        if following is not None:
+            rewritten.append((generation, following))
+    run.log(f"left out of {thaw.month}: {erased}")
     with run.connection.transaction():
-        generation = finish(run.connection, generation, "purged")
-        for replaced in old:
-            record_replaced(run.connection, replaced, generation)
+        done = tuple(_replaced(run, *pair) for pair in rewritten)
         enter_thaw(run.connection, thaw, "done", done_at=sql.SQL("clock_timestamp()"))
         write_audit(
             run.connection,
             "archive.erase",
             "ops.archive",
-            {"month": str(thaw.month), "generation": generation.number, "erased": erased},
+            {
+                "month": str(thaw.month),
+                "generations": [generation.number for generation in done],
+                "erased": erased,
+            },
         )
-    return Erasure(generation, erased)
+    return Erasure(done, erased)
 
 
 def refuse_held(run: Run, thaw: Thaw, archived: Sequence[Generation]) -> None:
@@ -82,73 +104,100 @@ def refuse_held(run: Run, thaw: Thaw, archived: Sequence[Generation]) -> None:
         )
 
 
-def replacement(run: Run, thaw: Thaw) -> Generation | None:
-    """The generation that a dead run of this erasure has begun, if one has."""
-    return next(
-        (
-            generation
-            for generation in reversed(generations(run.connection, thaw.month))
-            if generation.origin == "erasure"
-            and generation.state in IN_DATABASE
-            and generation.number > max(thaw.generations)
-        ),
-        None,
+def successors(run: Run, thaw: Thaw) -> dict[int, Generation]:
+    """What dead runs of this erasure have begun, by the number of the generation that it is of."""
+    known = {g.number: g for g in generations(run.connection, thaw.month)}
+    found = {}
+    for number in thaw.generations:
+        following = known[number].replaced_by
+        # One that failed its proof was given up, and names the next.
+        while following is not None and known[following].state == "superseded":
+            following = known[following].replaced_by
+        if following is not None and following > number:
+            found[number] = known[following]
+    return found
+
+
+def give_up_begun(run: Run, thaw: Thaw) -> None:
+    """Give up what an erasure has written so far: the generations that it is of are there."""
+    old = generations_of(run.connection, thaw)
+    begun = successors(run, thaw)
+    for generation in old:
+        if generation.number in begun:
+            record_replaced(run.connection, begun[generation.number], generation)
+            record_successor(run.connection, generation, None)
+    for stray in _strays(run, thaw, begun.values()):
+        record_replaced(run.connection, stray, old[-1])
+
+
+def drop_rewritten(run: Run, thaw: Thaw) -> None:
+    """Drop what a run left that died with a generation in scratch tables."""
+    for generation in generations_of(run.connection, thaw):
+        tables = range(len(generation.require_content().tables))
+        drop_scratch(
+            run.connection,
+            [scratch_table(_SCRATCH, thaw.month, generation.number, n) for n in tables],
+        )
+
+
+def _strays(run: Run, thaw: Thaw, begun: Iterable[Generation]) -> list[Generation]:
+    """What an earlier version has begun, which made one generation of all."""
+    ours = {generation.number for generation in begun}
+    return [
+        generation
+        for generation in generations(run.connection, thaw.month)
+        if generation.origin == "erasure"
+        and generation.state in IN_DATABASE
+        and generation.number > max(thaw.generations)
+        and generation.number not in ours
+    ]
+
+
+def _rewritten(
+    run: Run, generation: Generation, begun: Generation | None
+) -> tuple[Generation | None, dict[str, int]]:
+    """A generation without what was erased, frozen, and the rows that are gone; None: it has none.
+
+    The rows are counted by the run that takes them out.
+    """
+    if begun is not None and begun.state == "frozen" and not gone_from(run.bucket, begun):
+        return begun, {}
+    tables = own_tables(
+        generation.require_content(), read_content(run.connection), read_evolution(run.connection)
     )
+    with loaded(run, generation, purpose=_SCRATCH) as copy:
+        refuse_unproven(run, generation, copy)
+        erased = _delete_erased(run, tables, copy)
+        is_affected = any(erased.values()) or holds_erased(
+            run.bucket, generation, read_tombstones(run.connection)
+        )
+        if begun is None and not is_affected:
+            return None, {}
+        rows = Rows(content_of(tables), copy, generation.require_as_of())
+        return archive_content(run, begun or _begin(run, generation), rows), erased
 
 
-def _delete_erased(run: Run, scratch: Merged) -> dict[str, int]:
+def _begin(run: Run, generation: Generation) -> Generation:
+    """Open the generation that is to replace another, and record of which one it is."""
+    with run.connection.transaction():
+        following = open_archived(run.connection, generation.month, None, run.run_id)
+        record_successor(run.connection, generation, following)
+        return following
+
+
+def _replaced(run: Run, old: Generation, following: Generation) -> Generation:
+    done = finish(run.connection, following, "purged")
+    record_replaced(run.connection, old, done)
+    return done
+
+
+def _delete_erased(run: Run, tables: Sequence[OwnTable], source: Source) -> dict[str, int]:
     """Delete erased rows from scratch tables, parents before children; rows by table."""
     erased = {}
-    for table in scratch.content:
-        statements = _deletions(table, scratch.source)
-        erased[table.name] = sum(run.connection.execute(query).rowcount for query in statements)
-        for query in _clearances(table, scratch.source):
-            run.connection.execute(query)
+    for own in tables:
+        deleted = sum(run.connection.execute(query).rowcount for query in deletions(own, source))
+        erased[own.table.name] = deleted
+        cleared = sum(run.connection.execute(query).rowcount for query in clearances(own, source))
+        if cleared:
+            erased[f"{own.table.name}, their maker"] = cleared
     return erased
-
-
-def _deletions(table: Table, source: Source) -> list[sql.Composed]:
-    rows = {"rows": source[table.name], "by_users": _by_users(table)}
-    if not table.paths:
-        return [
-            statement("archive/erase_segments").format(
-                rows=source[table.name], kind=sql.Literal(kind), subject=sql.Identifier("c", column)
-            )
-            for kind, column in (("user", "user_id"), ("thread", "thread_id"), ("segment", "id"))
-        ]
-    return [
-        statement("archive/erase_rows").format(
-            deleted=is_deleted(table, "c"), ends_deleted=ends_deleted(table, "c"), **rows
-        ),
-        statement("archive/erase_homeless_rows").format(
-            rows=source[table.name],
-            ends=ends_of(table, source),
-            matches=matches("c", table.key, "ends", key_names(table)),
-        ),
-    ]
-
-
-def _clearances(table: Table, source: Source) -> list[sql.Composed]:
-    """What a deleted user leaves empty in rows that stay, as the foreign key says."""
-    return [
-        statement("archive/erase_makers").format(
-            rows=source[table.name], maker=sql.Identifier(maker), its=sql.Identifier("c", maker)
-        )
-        for maker in _cleared(table)
-    ]
-
-
-def _by_users(table: Table) -> sql.Composable:
-    tests = [
-        sql.SQL(
-            "EXISTS (SELECT FROM ops.erasures AS e WHERE e.kind = 'user' AND e.id = {}"
-            " AND NOT e.used_again)"
-        ).format(sql.Identifier("c", maker))
-        for maker in table.makers
-        if maker not in _cleared(table)
-    ]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(tests)) if tests else FALSE
-
-
-def _cleared(table: Table) -> set[str]:
-    return {r.columns[0] for r in table.references if r.sets_null} & set(table.makers)

@@ -134,6 +134,11 @@ def read_tombstones(connection: Connection) -> Tombstones:
     )
 
 
+def holds_erased(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> bool:
+    """Whether a generation holds anything of what was erased, by the lists beside it."""
+    return _erased(bucket, generation, tombstones).is_any
+
+
 def _plan(
     connection: Connection,
     bucket: Bucket,
@@ -151,7 +156,7 @@ def _plan(
     at_stake = [s for g in affected for s in _at_stake(bucket, g, tombstones)]
     plan = ErasurePlan(
         month,
-        # All of them: they are merged into one.
+        # Glacier is asked for all: what holds nothing of it stays as it is.
         tuple(g for g in stored if g.state == "purged") if rewritten else (),
         sum(erased[g.number].segments for g in (*rewritten, *renewed)),
         tuple(str(hold) for hold in holding(scopes, at_stake, month)),

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from ft_ops.archive.copies.second import remove_second
 from ft_ops.archive.erase.plan import holds_on_erasure
-from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import (
     forget_leftovers,
     generations,
@@ -103,6 +103,8 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     # it, which the holds are looked up in.
     if content:
         _refuse_held(run, generation)
+    elif generation.parts():
+        _refuse_elsewhere(run.bucket, generation)
     for version in content:
         delete_version(run.bucket, version.key, version.version_id)
     copies = 0
@@ -113,6 +115,8 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
             _refuse_held(run, generation)
         # All of it before the lists in the first go: another run needs them to find the holds.
         copies = remove_second(second, [item.stored for item in generation.objects])
+    # From here on the ledger says that its content is gone: nobody has to find the lists any more.
+    generation = record_objects(run.connection, generation, _lists_of(generation))
     lists = _stored_versions(run.bucket, generation, (SUBJECTS, *UNIT_LISTS))
     for version in lists:
         delete_version(run.bucket, version.key, version.version_id)
@@ -132,6 +136,30 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
         )
     run.log(f"removed the objects of {generation.name}")
     return doomed + copies
+
+
+def _lists_of(generation: Generation) -> list[ArchivedObject]:
+    """What lies beside a generation's content."""
+    return [item for item in generation.objects if item not in generation.parts()]
+
+
+def _refuse_elsewhere(bucket: Bucket, generation: Generation) -> None:
+    """Refused unless this bucket holds anything of a generation, though not its content.
+
+    Of one whose content a dead run has removed, the lists are here. Of one that was written into
+    another bucket nothing is, and its content may all be there.
+    """
+    lists = [item.stored for item in _lists_of(generation)]
+    if generation.manifest is not None:
+        lists.append(generation.manifest)
+    if not any(any(under(bucket, stored.key)) for stored in lists):
+        raise Refused(
+            f"objects of {generation.name}",
+            cause=f"nothing of it lies in s3://{bucket.name}: neither content nor lists",
+            next_step="if FT_ARCHIVE_BUCKET has changed, name the bucket that has them, and run "
+            "remove_superseded_content there. If somebody has removed them by hand, set objects "
+            "and leftovers of that row of ops.archive to an empty JSON array",
+        )
 
 
 def _refuse_held(run: Run, generation: Generation) -> None:
@@ -179,7 +207,13 @@ def _stored_versions(
 
 
 def _remove_leftovers(run: Run, generation: Generation) -> int:
-    """Remove versions that a freeze has replaced and could not remove then."""
+    """Remove versions that a freeze has replaced and could not remove then.
+
+    A version that is not there is not taken for removed where nothing of the generation is: it may
+    be in the bucket that FT_ARCHIVE_BUCKET named before.
+    """
+    if not any(any(under(run.bucket, key)) for key, _ in generation.leftovers):
+        _refuse_elsewhere(run.bucket, generation)
     for key, version_id in generation.leftovers:
         delete_version(run.bucket, key, version_id)
     forget_leftovers(run.connection, generation)

@@ -20,7 +20,7 @@ from ft_ops.archive.month.content import (
     Reference,
     Table,
 )
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -124,13 +124,22 @@ def refuse_changed(connection: Connection, before: str) -> None:
 def obstacles(connection: Connection) -> list[Obstacle]:
     """What in today's tables of content keeps any month from being archived as it is."""
     content = read_content(connection)
-    oids = _oids(connection, content.tables[1:])
-    names = {oid: table.name for table, oid in zip(content.tables[1:], oids, strict=True)}
+    names = _removed_from(connection, content)
     found = [
         Obstacle(names[oid], cause, next_step)
         for oid, cause, next_step in connection.execute(
-            statement("archive/untrusted_tables"), {"tables": oids}
+            statement("archive/untrusted_tables"), {"tables": list(names)}
         ).fetchall()
+    ]
+    found += [
+        Obstacle(
+            other.table.name,
+            f"its foreign key {other.name} leads to other rows of content, which may be in the "
+            "archive when its own come back",
+            "keep that reference in a column without a foreign key",
+        )
+        for other in other_references(connection, content)
+        if other.table.name in content
     ]
     loops = {row["child"] for row in _rows(connection, "archive/content_paths") if row["loops"]}
     found += [
@@ -150,6 +159,21 @@ def obstacles(connection: Connection) -> list[Obstacle]:
         for table, name in connection.execute(statement("archive/references_to_segments"))
     ]
     return [*found, *_parents_apart(connection)]
+
+
+def refuse_changed_arrivals(connection: Connection, what: str) -> None:
+    """Refused while rows that are brought back would not be those that were archived."""
+    tables = [*_removed_from(connection, read_content(connection)), _parent(connection)]
+    found = connection.execute(
+        statement("archive/what_changes_arrivals"), {"tables": tables}
+    ).fetchall()
+    if found:
+        raise Refused(
+            what,
+            cause="; ".join(f"{table}: {cause}" for table, cause in found),
+            next_step="drop it, put what it does elsewhere, or its function into the schema ops if "
+            "a thaw should run it; nothing was brought back",
+        )
 
 
 def other_references(connection: Connection, content: Content) -> list[OtherReference]:
@@ -182,20 +206,34 @@ def other_references(connection: Connection, content: Content) -> list[OtherRefe
     return found
 
 
+def _removed_from(connection: Connection, content: Content) -> dict[int, str]:
+    """The tables that a removal deletes from, and a thaw inserts into, by oid; not the months."""
+    tables = content.tables[1:]
+    [[_, keys]] = connection.execute(statement("archive/segment_tables")).fetchall()
+    names = {oid: t.name for oid, t in zip(_oids(connection, tables), tables, strict=True)}
+    return {keys: KEYS, **names}
+
+
+def _parent(connection: Connection) -> int:
+    """The archive's parent: rows of a month that is attached already come into it."""
+    [[archived, _]] = connection.execute(statement("archive/segment_tables")).fetchall()
+    return int(archived)
+
+
 def _paths(connection: Connection) -> dict[int, list[Path]]:
     """The ways from each table that loses rows with a key to that key, by the table's oid."""
     found: dict[int, list[Path]] = {}
     for row in _rows(connection, "archive/content_paths"):
         if not row["loops"]:
             path = tuple(
-                Hop(tuple(hop["columns"]), _parent(hop), tuple(hop["parent_columns"]))
+                Hop(tuple(hop["columns"]), _parent_of(hop), tuple(hop["parent_columns"]))
                 for hop in row["path"]
             )
             found.setdefault(row["child"], []).append(path)
     return found
 
 
-def _parent(hop: Mapping[str, str]) -> str:
+def _parent_of(hop: Mapping[str, str]) -> str:
     return _name(hop["schema"], hop["parent"])
 
 

@@ -131,7 +131,25 @@ def becoming(
                 next_step="let a migration declare one in ops.column_changes: "
                 + declaration(today.name, column.name, "value", "…an SQL expression…"),
             )
+    _refuse_without_key(today, columns, what)
     return Becoming(today, tuple(columns), tuple(columns.values()))
+
+
+def _refuse_without_key(today: Table, columns: Mapping[str, object], what: str) -> None:
+    """Refused where a row can't be told from others by today's key.
+
+    One that is in the archives of two months would come back twice, each time under another key.
+    """
+    lacking = [name for name in today.key if name not in columns]
+    if today.is_shared and lacking:
+        raise Refused(
+            what,
+            cause=f"{today.name}.{lacking[0]} belongs to its primary key, and the archive holds no "
+            "value for it",
+            next_step="let a migration declare one in ops.column_changes that is the same for each "
+            "copy of a row: "
+            + declaration(today.name, lacking[0], "value", "md5(id::text)::uuid, say"),
+        )
 
 
 def _is_another(dropped_at: datetime | None, as_of: datetime) -> bool:

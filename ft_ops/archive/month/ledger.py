@@ -173,6 +173,14 @@ def record_replaced(connection: Connection, generation: Generation, by: Generati
     )
 
 
+def record_successor(
+    connection: Connection, generation: Generation, following: Generation | None
+) -> Generation:
+    """Record which generation is about to replace another, while it does not yet; None: none."""
+    number = sql.Literal(None if following is None else following.number)
+    return _update(connection, generation, generation.state, {"replaced_by": number})
+
+
 def enter(connection: Connection, generation: Generation, state: State, run_id: str) -> Generation:
     """Record that a step begins; the row is matched by the state that the caller has seen."""
     return _update(

@@ -93,14 +93,35 @@ def archived_relation(
     """The table of an archived month, attached or alone; None when the database has none of it.
 
     Without a record (months that stood alone when the ledger kept none) a table alone is known by
-    its name.
+    its name. Refused when another table is attached while the recorded one stands alone: somebody
+    has put it in the other's place. Of a database that was dumped and restored the record has an
+    oid of no month at all.
     """
     attached = attached_relation(connection, ARCHIVED, month)
     if attached is not None:
+        if recorded is not None and recorded.oid != attached.oid:
+            _refuse_swapped(connection, attached, recorded, what)
         return attached
     if recorded is not None:
         return recorded_relation(connection, what, recorded)
     return named_relation(connection, archived_name(month))
+
+
+def _refuse_swapped(
+    connection: Connection, attached: Relation, recorded: Recorded, what: str
+) -> None:
+    alone = connection.execute(
+        statement("archive/stands_elsewhere"), {"oid": recorded.oid}
+    ).fetchone()
+    if alone is not None:
+        raise Refused(
+            what,
+            cause=f"the ledger says that its rows are in the table with oid {recorded.oid}, which "
+            f"is called {alone[0]} and stands alone, and {attached.qualified} is attached in its "
+            "place",
+            next_step="see what both hold, and attach the one with the rows again; nothing was "
+            "changed",
+        )
 
 
 def require_archived(

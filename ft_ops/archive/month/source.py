@@ -132,9 +132,20 @@ def key_names(table: Table) -> list[str]:
     return [f"k{number}" for number in range(1, len(table.key) + 1)]
 
 
-def key_text(table: Table, alias: str) -> sql.Composed:
-    """A row's key as one text, the same as a tombstone's: ``["6c0d7f2a-…"]``."""
-    columns = sql.SQL(", ").join(sql.Identifier(alias, column) for column in table.key)
+def key_text(
+    table: Table, alias: str, *, key: tuple[str, ...] | None = None, from_text: bool = False
+) -> sql.Composed:
+    """A row's key, or another one, as one text, the same as a tombstone's: ``["6c0d7f2a-…"]``.
+
+    With ``from_text`` columns that are archived as text are still that.
+    """
+    as_text = {column.name: column for column in table.columns if column.as_text and from_text}
+    columns = sql.SQL(", ").join(
+        sql.SQL("{}::{}").format(sql.Identifier(alias, name), sql.SQL(as_text[name].type))
+        if name in as_text
+        else sql.Identifier(alias, name)
+        for name in key or table.key
+    )
     return sql.SQL("jsonb_build_array({})::text").format(columns)
 
 

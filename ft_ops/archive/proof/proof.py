@@ -54,12 +54,14 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
     left = leftovers(run.bucket, (manifest_key(run.target.prefix, *place), *lists))
     generation = enter(run.connection, generation, "proving", run.run_id)
     content = generation.require_content()
+    # What comes from another archive may have types that are no more.
+    as_target = source is None
     source = source or month_source(run.connection, generation, content)
     values = {table.name: RowDigest() for table in content}
     with (
         ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,
         loaded(
-            run, generation, purpose="proof", as_target=True, exactly=True, digests=values
+            run, generation, purpose="proof", as_target=as_target, exactly=True, digests=values
         ) as copy,
         _hashes(run, generation) as hashes,
     ):
@@ -77,8 +79,8 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
                 next_step="the rows are still in the database; materialize content_archive for "
                 "this month again",
             )
-        for leftover in left:
-            discard(run.bucket, leftover)
+        if left:
+            discard(run, generation, left)
         written = _write_unit_lists(run, generation, hashes, copy)
     program = put_program(run.bucket, run.target.prefix)
     generation = replace(generation, sha256=sha256, objects=(*generation.objects, *written))

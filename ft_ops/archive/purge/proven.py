@@ -22,6 +22,8 @@ from ft_ops.archive.month.units import (
 )
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.unit_lists import has_unit_lists, load_unit_lists
+from ft_ops.errors import Refused
+from ft_ops.months import Month
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -66,6 +68,31 @@ def derive_removed(run: Run, units: Units, table: Relation, buckets: frozenset[i
             units=units.segments, table=table.identifier, buckets=sql.Literal(sorted(buckets))
         )
     )
+
+
+def refuse_absent(run: Run, month: Month, table: Relation, units: Units, what: str) -> None:
+    """Refused when the month's table lacks proven segments whose keys are in the database.
+
+    The application's deletion of a segment takes its key along. So they are in another table, or
+    were deleted past every trigger; a removal that passed them over would leave them in neither
+    the database nor, for a thaw, in the archive.
+    """
+    [[absent, one]] = run.connection.execute(
+        statement("archive/absent_segments").format(
+            units=units.segments,
+            segments=table.identifier,
+            lower=sql.Literal(month.start),
+            upper=sql.Literal(month.end),
+        )
+    ).fetchall()
+    if absent:
+        raise Refused(
+            what,
+            cause=f"{absent:,} segments, {one} among them, have keys and are not in "
+            f"{table.qualified}",
+            next_step="find the table that they are in, and attach it in this one's place; or who "
+            "deleted them while triggers were silenced. Nothing was removed",
+        )
 
 
 def _derive(run: Run, generation: Generation, table: Relation, units: Units) -> None:

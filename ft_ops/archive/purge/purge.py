@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from ft_ops.archive.month.catalog import read_content
@@ -20,9 +21,10 @@ from ft_ops.archive.month.ledger import (
     record_untouched,
     supersede,
 )
+from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, purge_gates
-from ft_ops.archive.purge.proven import proven_units, removed_units
+from ft_ops.archive.purge.proven import proven_units, refuse_absent, removed_units
 from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, remove_content
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
@@ -108,37 +110,19 @@ def purge_month(run: Run, plan: PurgePlan, throttle: Throttle) -> Purge:
             cause=plan.in_the_way,
             next_step="open these gates first; nothing was removed",
         )
-    table = month_table(run.connection, plan.generation)
-    generation = enter(run.connection, plan.generation, "purging", run.run_id)
-    generation = record_relation(run.connection, generation, table.recorded)
-    month = generation.month
-    write_audit(
-        run.connection,
-        "archive.purge.begin",
-        archived_name(month),
-        {"month": str(month), "generation": generation.number, "run": run.run_id},
-    )
-    detach_month(run.connection, ARCHIVED, month, log=run.log, sleep=run.sleep)
-
-    def record(buckets: Sequence[int]) -> None:
-        run.connection.execute(
-            statement("archive/record_purged"),
-            {
-                "month": month.first_day,
-                "generation": generation.number,
-                "buckets": list(buckets),
-            },
-        )
-
     goes_on = plan.decision == "purge"
-    with (proven_units if goes_on else removed_units)(run, generation, table) as units:
+    table = month_table(run.connection, plan.generation)
+    with (proven_units if goes_on else removed_units)(run, plan.generation, table) as units:
+        what = f"purge of {plan.generation.name}"
+        refuse_absent(run, plan.generation.month, table, units, what)
+        generation = _begin(run, plan.generation, table)
         removal = Removal(
-            month,
+            generation.month,
             table,
             generation.require_content(),
             units,
             generation.purged_buckets,
-            record,
+            partial(_record, run, generation),
             generation=generation.number,
         )
         removed = (
@@ -154,6 +138,33 @@ def purge_month(run: Run, plan: PurgePlan, throttle: Throttle) -> Purge:
             removed.buckets,
             lambda settled: _close(run, generation, removal, removed, settled),
         )
+
+
+def _begin(run: Run, generation: Generation, table: Relation) -> Generation:
+    """Record that the removal begins, and detach the month."""
+    generation = enter(run.connection, generation, "purging", run.run_id)
+    generation = record_relation(run.connection, generation, table.recorded)
+    month = generation.month
+    write_audit(
+        run.connection,
+        "archive.purge.begin",
+        archived_name(month),
+        {"month": str(month), "generation": generation.number, "run": run.run_id},
+    )
+    detach_month(run.connection, ARCHIVED, month, log=run.log, sleep=run.sleep)
+    return generation
+
+
+def _record(run: Run, generation: Generation, buckets: Sequence[int]) -> None:
+    """Note, in the transaction that removes them, that some buckets are done."""
+    run.connection.execute(
+        statement("archive/record_purged"),
+        {
+            "month": generation.month.first_day,
+            "generation": generation.number,
+            "buckets": list(buckets),
+        },
+    )
 
 
 def _close(

@@ -57,10 +57,12 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
 
     Its rows are the month's in the database, unless ``rows`` are given. All tables are read in one
     snapshot. What a dead predecessor wrote of this generation was never recorded, proves nothing,
-    and is removed first; the rows are all still there. Refused where a manifest lies among it: only
-    proven generations have one, and it may be the only copy of its rows.
+    and is removed first; the rows are all still there. Occupied where that is not allowed. Refused
+    where a manifest lies among it: only proven generations have one, and it may be the only copy of
+    its rows.
     """
-    _refuse_obstacles(run, generation)
+    if rows is None:
+        _refuse_obstacles(run, generation)
     content = rows.content if rows else read_content(run.connection)
     left = leftovers(
         run.bucket,
@@ -70,9 +72,8 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     )
     _refuse_proven(run.target, generation, left)
     generation = enter(run.connection, generation, "exporting", run.run_id)
-    for leftover in left:
-        discard(run.bucket, leftover)
-        run.log(f"removed {leftover.key}, which no run has recorded")
+    if left:
+        discard(run, generation, left)
     source = rows.source if rows else month_source(run.connection, generation, content)
     with _exported_snapshot(run.url) as snapshot:
         content = _with_what_arrow_keeps(snapshot.holder, content, source)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from ft_ops.s3.bucket import Bucket
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import record_leftover
+from ft_ops.archive.run import Run
+from ft_ops.errors import OpsError
+from ft_ops.s3.bucket import Bucket, Denied
 from ft_ops.s3.objects import Version, delete_version, versions
 from ft_ops.s3.upload import HalfUpload, abort_upload, half_uploads
 
@@ -27,9 +31,33 @@ def leftovers(bucket: Bucket, prefixes: Iterable[str]) -> list[Leftover]:
     ]
 
 
-def discard(bucket: Bucket, leftover: Leftover) -> None:
-    """Remove exactly this version or half upload."""
-    if isinstance(leftover, Version):
-        delete_version(bucket, leftover.key, leftover.version_id)
-    else:
-        abort_upload(bucket, leftover)
+class Occupied(OpsError):
+    """Something lies under a generation's keys that may not be removed yet; it is recorded."""
+
+
+def discard(run: Run, generation: Generation, left: Iterable[Leftover]) -> None:
+    """Remove exactly these versions and half uploads.
+
+    Occupied when a lock or a retention keeps one of them: it is written down, and goes when that is
+    over, and the generation's keys are not free.
+    """
+    kept = []
+    for leftover in left:
+        if not isinstance(leftover, Version):
+            abort_upload(run.bucket, leftover)
+            continue
+        try:
+            delete_version(run.bucket, leftover.key, leftover.version_id)
+            run.log(f"removed {leftover.key}, which no run has recorded")
+        except Denied as error:
+            if (leftover.key, leftover.version_id) not in generation.leftovers:
+                generation = record_leftover(
+                    run.connection, generation, leftover.key, leftover.version_id
+                )
+            kept.append(str(error))
+    if kept:
+        raise Occupied(
+            f"keys of {generation.name}",
+            cause=f"what a dead run wrote can't be removed: {kept[0]}",
+            next_step="the rows are exported under the keys of the next generation",
+        )

@@ -15,7 +15,7 @@ from ft_ops.archive.store.manifest import refuse_other_manifest
 from ft_ops.errors import OpsError
 from ft_ops.items import each
 from ft_ops.pg.connect import Connection
-from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.bucket import Bucket, Missing
 from ft_ops.s3.objects import StoredObject, head, read_object
 from ft_ops.s3.twins import KeyHistory, histories
 
@@ -59,6 +59,20 @@ def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
         refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
     except OpsError as error:
         yield str(error)
+
+
+def gone_from(bucket: Bucket, generation: Generation) -> list[str]:
+    """The recorded versions of a generation that are not in the bucket, by key.
+
+    Nothing else counts: what can't be looked at is an OpsError, and no reason to give it up.
+    """
+    gone = []
+    for stored in recorded(generation):
+        try:
+            head(bucket, stored)
+        except Missing:
+            gone.append(f"{bucket.url(stored.key)} version {stored.version_id} is gone")
+    return gone
 
 
 def missing(connection: Connection, bucket: Bucket) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from ft_ops.archive.month.content import KEYS, Content, Table
-from ft_ops.archive.month.source import key_text, matches
+from ft_ops.archive.month.source import matches
 
 TRUE = sql.SQL("true")
 FALSE = sql.SQL("false")
@@ -54,12 +54,15 @@ def ends_deleted(table: Table, alias: str) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(tests)) if tests else FALSE
 
 
-def is_deleted(table: Table, alias: str) -> sql.Composed:
-    """Whether the row itself was deleted since it was archived, whatever its table was called."""
+def is_deleted(table: str, keys: Iterable[sql.Composable]) -> sql.Composed:
+    """Whether a row of a table of today itself was deleted, under whatever name the table had.
+
+    A tombstone has the key that the table had on its day; ``keys`` are the row's, as texts.
+    """
     return sql.SQL(
-        "EXISTS (SELECT FROM ops.erased_rows AS e WHERE e.key = {1}"
+        "EXISTS (SELECT FROM ops.erased_rows AS e WHERE e.key IN ({1})"
         " AND e.table_name IN (SELECT ops.names_of({0})))"
-    ).format(sql.Literal(table.name), key_text(table, alias))
+    ).format(sql.Literal(table), sql.SQL(", ").join(keys))
 
 
 def violation(table: Table, alias: str, *, unless_not_valid: bool = False) -> sql.Composed:

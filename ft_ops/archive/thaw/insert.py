@@ -31,7 +31,7 @@ from ft_ops.archive.thaw.conditions import (
     values_of,
     violation,
 )
-from ft_ops.archive.thaw.merge import AS_OF, Merged
+from ft_ops.archive.thaw.merge import AS_OF, KEY_THEN, Merged
 from ft_ops.pg.sqlfiles import statement
 
 _SHORT: Final[Mapping[str, str]] = {
@@ -151,12 +151,15 @@ class Insertion:
             "month": sql.Literal(self.thaw.month.first_day),
             "live": table.identifier,
             "references": references_hold(table, "c"),
-            "deleted": is_deleted(table, "c"),
+            "deleted": is_deleted(table.name, [key_text(table, "c")]),
         }
         waiting = {
             **names,
             "touched": statement("archive/came_back_with").format(
                 keys=named_keys(table), ends=ends_of(table, self.merged.source)
+            ),
+            "deleted": is_deleted(
+                table.name, [key_text(table, "c"), sql.Identifier("c", KEY_THEN)]
             ),
             "rows": self.merged.source[table.name],
             "matches": keys,

@@ -30,7 +30,14 @@ from ft_ops.archive.month.evolution import (
 )
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import newest_first
-from ft_ops.archive.month.source import Source, matches, rows_of, scratch_source, scratch_table
+from ft_ops.archive.month.source import (
+    Source,
+    key_text,
+    matches,
+    rows_of,
+    scratch_source,
+    scratch_table,
+)
 from ft_ops.archive.proof.load import drop_scratch, loaded
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.program import is_proven_by_values
@@ -42,6 +49,9 @@ from ft_ops.s3.objects import WrongContent
 
 AS_OF: Final = "_as_of"
 """The column of a merged shared row that says of when its version is."""
+
+KEY_THEN: Final = "_key_then"
+"""The column of a merged shared row that has its key as tombstones of its day name it."""
 
 _MERGED: Final = 0
 """The generation number that stands for all of them in a scratch table's name."""
@@ -76,7 +86,7 @@ def merged(run: Run, generations: Sequence[Generation], *, purpose: str) -> Iter
         for generation in newest_first(run.connection, generations):
             plan = plan_becoming(generation, content, evolution)
             with loaded(run, generation, purpose=purpose) as copy:
-                _refuse_unproven(run, generation, copy)
+                refuse_unproven(run, generation, copy)
                 _add(run, target, generation, copy, plan)
         yield target
     finally:
@@ -120,6 +130,7 @@ def _create(connection: Connection, name: str, table: Table) -> None:
     ]
     if table.is_shared:
         parts.append(sql.SQL("{} timestamptz NOT NULL").format(sql.Identifier(AS_OF)))
+        parts.append(sql.SQL("{} text NOT NULL").format(sql.Identifier(KEY_THEN)))
     connection.execute(
         statement("archive/create_scratch").format(
             scratch=sql.Identifier("ops", name), columns=sql.SQL(", ").join(parts)
@@ -127,7 +138,7 @@ def _create(connection: Connection, name: str, table: Table) -> None:
     )
 
 
-def _refuse_unproven(run: Run, generation: Generation, copy: Source) -> None:
+def refuse_unproven(run: Run, generation: Generation, copy: Source) -> None:
     """WrongContent unless the loaded rows are the proven ones.
 
     By the server's digest, or, where another major version may write a row's text otherwise, by the
@@ -195,6 +206,8 @@ def _addition(
     if today.is_shared:
         columns.append(sql.Identifier(AS_OF))
         values.append(sql.Literal(generation.require_as_of()))
+        columns.append(sql.Identifier(KEY_THEN))
+        values.append(key_text(archived, "c", from_text=True))
         # By today's key, from columns that may have had other names.
         part = sql.SQL("{} AS c").format(copy[archived.name])
         known = dict(zip(becomes.columns, becomes.values, strict=True))

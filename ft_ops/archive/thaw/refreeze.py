@@ -6,9 +6,10 @@ becomes the month's next generation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import sql
 
@@ -31,7 +32,7 @@ from ft_ops.archive.month.thaws import (
 from ft_ops.archive.month.units import Units, create_units, drop_units
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, refreeze_gates
-from ft_ops.archive.purge.proven import derive_removed
+from ft_ops.archive.purge.proven import derive_removed, refuse_absent
 from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, has_kept, remove_content
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
@@ -85,20 +86,17 @@ def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
     if thaw.content is None and thaw.state == "thawed":
         return _all_stays(run, thaw, thawed_relation(run.connection, thaw))
     table = thawed_relation(run.connection, thaw)
-    thaw = record_table(run.connection, enter_thaw(run.connection, thaw, "refreezing"), table)
-    detach_month(run.connection, ARCHIVED, thaw.month, log=run.log, sleep=run.sleep)
-
-    def record(buckets: Sequence[int]) -> None:
-        record_refrozen(run.connection, thaw, buckets)
-
     with _units(run, thaw, table) as units:
+        refuse_absent(run, thaw.month, table, units, f"refreeze of {thaw.name}")
+        thaw = record_table(run.connection, enter_thaw(run.connection, thaw, "refreezing"), table)
+        detach_month(run.connection, ARCHIVED, thaw.month, log=run.log, sleep=run.sleep)
         removal = Removal(
             thaw.month,
             table,
             thaw.content or read_content(run.connection),
             units,
             thaw.purged_buckets,
-            record,
+            partial(record_refrozen, run.connection, thaw),
             thaw=thaw.id,
         )
         removed = (
@@ -110,7 +108,7 @@ def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
             run,
             removal,
             removed.buckets,
-            lambda settled: _close(run, thaw, removal, removed, settled),
+            partial(_close, run, thaw, removal, removed),
             keeps_table=in_database(run.connection, thaw.month) is not None,
         )
 

@@ -7,16 +7,19 @@ was erased since the purge stays erased, and is counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 from uuid import UUID
 
+import psycopg
 from psycopg import sql
 
 from ft_ops.archive.copies.read import ask, locate
 from ft_ops.archive.cost.prices import Prices
 from ft_ops.archive.hold.holds import guard_segments
-from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.catalog import read_content, refuse_changed_arrivals
 from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.generation import Generation
@@ -69,12 +72,12 @@ class ThawRequest:
 
 
 def plan_thaw(
-    connection: Connection, request: ThawRequest, prices: Prices
+    connection: Connection, request: ThawRequest, prices: Prices, *, purpose: Purpose = "thaw"
 ) -> tuple[list[Generation], ThawEstimate]:
     """The generations that a thaw would read, and what that costs; asks for nothing.
 
     Refused when nothing of the month was purged, and when its rows can't become rows of today's
-    tables: that is known before anything is paid for.
+    tables: that is known before anything is paid for. To an erasure today's tables don't matter.
     """
     known = generations(connection, request.month)
     purged = [g for g in known if g.state == "purged"]
@@ -92,9 +95,11 @@ def plan_thaw(
             cause=state,
             next_step=f"its rows are in the database: look in {ARCHIVED} and content_segments",
         )
-    content, evolution = read_content(connection), read_evolution(connection)
-    for generation in purged:
-        plan_becoming(generation, content, evolution)
+    if purpose == "thaw":
+        refuse_changed_arrivals(connection, f"thaw of {request.month}")
+        content, evolution = read_content(connection), read_evolution(connection)
+        for generation in purged:
+            plan_becoming(generation, content, evolution)
     return purged, estimate_thaw(purged, request.tier, request.days, prices)
 
 
@@ -106,7 +111,7 @@ def begin(run: Run, request: ThawRequest, prices: Prices, *, purpose: Purpose) -
     """
     thaw = open_thaw(run.connection, request.month)
     if thaw is None:
-        found, estimate = plan_thaw(run.connection, request, prices)
+        found, estimate = plan_thaw(run.connection, request, prices, purpose=purpose)
         thaw = begin_thaw(
             run.connection,
             request.month,
@@ -181,7 +186,9 @@ def _load_rows(run: Run, thaw: Thaw) -> Thaw:
     with merged(run, found, purpose=_SCRATCH) as scratch, run.connection.transaction():
         table = thawed_relation(run.connection, thaw)
         is_alone = table.parent is None
-        left_out = Insertion(run, thaw, scratch, table, is_alone).insert()
+        refuse_changed_arrivals(run.connection, thaw.name)
+        with _refused_rows_explained(thaw):
+            left_out = Insertion(run, thaw, scratch, table, is_alone).insert()
         if is_alone:
             guard_segments(run.connection, table.identifier)
         run.log(f"{left_out or 'nothing'} left out")
@@ -193,6 +200,20 @@ def _load_rows(run: Run, thaw: Thaw) -> Thaw:
         )
         loaded = record_loaded(run.connection, thaw, scratch.content, left_out)
         return loaded if is_alone else record_attached(run.connection, loaded)
+
+
+@contextmanager
+def _refused_rows_explained(thaw: Thaw) -> Iterator[None]:
+    """Refused where today's tables don't take a row, for a reason that no single row can tell."""
+    try:
+        yield
+    except psycopg.IntegrityError as error:
+        raise Refused(
+            thaw.name,
+            cause=str(error).splitlines()[0],
+            next_step="nothing was brought back. Of a partitioned table make the partition of "
+            "the row; of a foreign key to other rows of content thaw their month first",
+        ) from error
 
 
 def _place(run: Run, thaw: Thaw) -> Thaw:

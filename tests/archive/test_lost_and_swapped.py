@@ -1,0 +1,187 @@
+"""What is gone, swapped or in the way is found before anything goes, and never passed over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from ft_ops.archive.erase.superseded import remove_superseded
+from ft_ops.archive.month.ledger import generations, supersede
+from ft_ops.archive.proof.proof import prove_month
+from ft_ops.archive.store.export import export_month
+from ft_ops.clock import utc_now
+from ft_ops.errors import OpsError, Refused
+from ft_ops.s3.bucket import Bucket, Missing
+from ft_ops.s3.objects import delete_version, versions
+from tests.archive.world import MONTH, World
+
+_ATTACH = (
+    "CREATE TABLE archived_content_segments_2017_03 PARTITION OF archived_content_segments"
+    " FOR VALUES FROM ('2017-03-01 00:00+00') TO ('2017-04-01 00:00+00')"
+)
+
+
+def _states(world: World) -> list[tuple[int, str]]:
+    return [(g.number, g.state) for g in generations(world.connection, MONTH)]
+
+
+def _swap(world: World) -> None:
+    """Somebody puts an empty table in the place of the month's, under the same name."""
+    for statement in (
+        "ALTER TABLE archived_content_segments DETACH PARTITION archived_content_segments_2017_03",
+        "ALTER TABLE archived_content_segments_2017_03 RENAME TO set_aside",
+        _ATTACH,
+    ):
+        world.connection.execute(statement)
+
+
+@pytest.mark.parametrize("month", ["frozen", "thawed"])
+def test_a_table_in_anothers_place_is_named_and_stands_for_nothing(
+    world: World, month: str
+) -> None:
+    world.fill()
+    if month == "frozen":
+        world.archive()
+        world.verified_backup()
+    else:
+        world.archived_and_purged()
+        world.thaw()
+    _swap(world)
+    for _ in range(2):
+        with pytest.raises(Refused, match=r"is called set_aside and stands alone"):
+            world.purge() if month == "frozen" else world.refreeze()
+    assert world.count("set_aside") == world.count("content_segment_keys") == 40
+    world.connection.execute("DROP TABLE archived_content_segments_2017_03")
+    world.connection.execute(
+        "ALTER TABLE archived_content_segments ATTACH PARTITION set_aside"
+        " FOR VALUES FROM ('2017-03-01 00:00+00') TO ('2017-04-01 00:00+00')"
+    )
+    if month == "frozen":
+        assert world.purge().segments == 40
+    else:
+        assert world.refreeze().segments == 40
+    assert world.thaw().left_out == {}
+
+
+def test_proven_segments_that_are_absent_are_a_finding_and_nothing_is_removed(
+    world: World,
+) -> None:
+    """A row that was deleted past the triggers has its key, and is in no table."""
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute("DELETE FROM archived_content_segments WHERE id = %s", (made[0],))
+    with pytest.raises(Refused, match=f"1 segments, {made[0]} among them, have keys"):
+        world.purge()
+    assert _states(world) == [(1, "frozen")]
+    assert world.count("archived_content_segments") == 39
+    world.connection.execute("DELETE FROM content_segment_keys WHERE id = %s", (made[0],))
+    assert world.purge().segments == 39
+
+
+def _export_and_prove(world: World) -> None:
+    world.move()
+    prove_month(world.run, export_month(world.run, world.standing()))
+
+
+def _lose_a_part(world: World) -> None:
+    stored = world.standing().parts()[0].stored
+    delete_version(world.bucket, stored.key, stored.version_id)
+
+
+def test_an_object_that_is_gone_before_the_freeze_is_exported_again(world: World) -> None:
+    world.fill()
+    _export_and_prove(world)
+    _lose_a_part(world)
+    with pytest.raises(OpsError, match="part-00000") as caught:
+        world.freeze()
+    assert isinstance(caught.value.__cause__, Missing)
+    assert _states(world) == [(1, "superseded"), (2, "archived")]
+    assert world.freeze().state == "frozen"
+    assert world.count("archived_content_segments") == 40
+
+
+def test_a_frozen_generation_that_is_not_whole_is_exported_again_while_its_rows_are_there(
+    world: World,
+) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    _lose_a_part(world)
+    assert world.plan().decision == "refuse"
+    assert world.freeze().state == "frozen"
+    assert _states(world) == [(1, "superseded"), (2, "frozen")]
+    world.verified_backup()
+    assert world.purge().segments == 40
+    assert world.thaw().left_out == {}
+
+
+def _retain(bucket: Bucket, key: str, version_id: str, until: Any) -> None:
+    client: Any = bucket.client
+    client.put_object_retention(
+        Bucket=bucket.name,
+        Key=key,
+        VersionId=version_id,
+        Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until} if until else {},
+        BypassGovernanceRetention=until is None,
+    )
+
+
+@pytest.mark.parametrize("died_in", ["export", "proof"])
+def test_what_a_dead_run_wrote_under_a_retention_keeps_no_month_from_the_archive(
+    world: World, died_in: str
+) -> None:
+    world.fill()
+    world.move()
+    generation = export_month(world.run, world.standing())
+    if died_in == "export":
+        world.connection.execute(
+            "UPDATE ops.archive SET state = 'exporting', objects = '[]', content = NULL"
+        )
+    else:
+        prove_month(world.run, generation)
+        _forget_the_proof(world, len(generation.objects))
+    written = list(versions(world.bucket, "archive/"))
+    for version in written:
+        _retain(world.bucket, version.key, version.version_id, utc_now() + timedelta(days=1))
+    frozen = world.freeze()
+    assert _states(world) == [(1, "superseded"), (2, "frozen")]
+    assert frozen.rows["content_segments"] == 40
+    held = remove_superseded(world.run)
+    assert {failed.name for failed in held.failed} >= {f"replaced versions of {MONTH} generation 1"}
+    for version in written:
+        _retain(world.bucket, version.key, version.version_id, None)
+    assert remove_superseded(world.run).failed == ()
+    left = {v.key for v in versions(world.bucket, "") if "/gen=1/" in v.key}
+    assert left <= {v.key for v in written if "table=manifest" in v.key}
+
+
+def _forget_the_proof(world: World, exported: int) -> None:
+    """As after a run that died when it had written lists and manifest."""
+    world.connection.execute(
+        "UPDATE ops.archive SET state = 'proving', proven_at = NULL, manifest = NULL,"
+        " certificate = NULL, digests = NULL, objects = (SELECT jsonb_agg(o ORDER BY n) FROM"
+        " jsonb_array_elements(objects) WITH ORDINALITY AS e (o, n) WHERE n <= %s)",
+        (exported,),
+    )
+
+
+def test_what_another_bucket_holds_is_not_taken_for_removed(
+    world: World, second_bucket: Bucket
+) -> None:
+    """FT_ARCHIVE_BUCKET was changed: the replaced generation lies in the one before."""
+    world.fill()
+    first = world.bucket
+    supersede(world.connection, world.archive(), "changed", "test")
+    world.bucket = second_bucket
+    world.freeze()
+    (failed,) = remove_superseded(world.run).failed
+    assert "nothing of it lies in" in failed.cause
+    assert world.standing().number == 2
+    assert generations(world.connection, MONTH)[0].objects
+    assert list(versions(first, "archive/table=content_segments/"))
