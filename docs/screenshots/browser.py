@@ -72,6 +72,16 @@ class Page:
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         time.sleep(1)
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size; what is opened from then on is laid out for it."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
     def picture(self, path: Path, height: int | None = None) -> None:
         """Write what is seen as a PNG, or so many pixels of it from the top."""
         width, all_of_it = self.run("[window.innerWidth, window.innerHeight]")

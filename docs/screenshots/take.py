@@ -39,8 +39,11 @@ def _shrink() -> None:
 
 
 def _graph(page: Page, address: str) -> None:
+    # All of it in one picture, with names that can be read.
+    page.resize(1400, 1250)
     page.open(f"{address}/locations/ft_ops/asset-groups/archive", "content_archive")
     page.picture(HERE / "archive.png")
+    page.resize(1400, 757)
 
 
 def _month(page: Page, address: str) -> str:
