@@ -74,10 +74,19 @@ class Ui:
         return data
 
     def launch(
-        self, job: str, *, month: str | None = None, config: Mapping[str, object] | None = None
+        self,
+        job: str,
+        *,
+        month: str | None = None,
+        until: str | None = None,
+        config: Mapping[str, object] | None = None,
     ) -> str:
-        """Launch a job and wait for its end; how it ended."""
-        tags = [] if month is None else [{"key": "dagster/partition", "value": month}]
+        """Launch a job and wait for its end; how it ended. For a month, or from one to another."""
+        names = ["partition"]
+        if until is not None:
+            names = ["asset_partition_range_start", "asset_partition_range_end"]
+        given = [one for one in (month, until) if one is not None]
+        tags = [{"key": f"dagster/{n}", "value": v} for n, v in zip(names, given, strict=False)]
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "ft_ops",
