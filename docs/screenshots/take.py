@@ -81,10 +81,12 @@ def _overview(page: Page, address: str) -> None:
 
 
 def _failed_run(page: Page, address: str) -> None:
-    """A purge of a month that nothing has archived."""
+    """A purge of a month that nothing has archived; without its config it would be a dry run."""
     tags = {"dagster/partition": "2027-01-01"}
+    config = {"ops": {"purged_content_segments": {"config": {"dry_run": False}}}}
     command = ["dagster", "job", "execute", "-m", "ft_ops.definitions"]
     command += ["-j", "purge_archived_content", "--tags", json.dumps(tags)]
+    command += ["--config-json", json.dumps(config)]
     subprocess.run(command, check=False, capture_output=True)
     page.open(f"{address}/runs?q[0]=status:FAILURE", "purge_archived_content")
     run = page.run('document.querySelector(\'a[href^="/runs/"]:not([href*="?"])\').href')

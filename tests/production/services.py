@@ -73,20 +73,8 @@ class Ui:
         data: dict[str, Any] = found["data"]
         return data
 
-    def launch(
-        self,
-        job: str,
-        *,
-        month: str | None = None,
-        until: str | None = None,
-        config: Mapping[str, object] | None = None,
-    ) -> str:
-        """Launch a job and wait for its end; how it ended. For a month, or from one to another."""
-        names = ["partition"]
-        if until is not None:
-            names = ["asset_partition_range_start", "asset_partition_range_end"]
-        given = [one for one in (month, until) if one is not None]
-        tags = [{"key": f"dagster/{n}", "value": v} for n, v in zip(names, given, strict=False)]
+    def launch(self, job: str) -> str:
+        """Launch a job and wait for its end; how it ended."""
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "ft_ops",
@@ -94,8 +82,7 @@ class Ui:
         }
         parameters = {
             "selector": selector,
-            "runConfigData": dict(config or {}),
-            "executionMetadata": {"tags": tags},
+            "runConfigData": {},
         }
         launched = self.ask(_LAUNCH, params=parameters)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,10 +22,8 @@ import boto3
 import pytest
 import yaml
 
-from ft_ops.archive import latest
 from ft_ops.months import Month
 from ft_ops.pg import server as pg
-from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import open_bucket
 from tests.documents import DOCS, Block, section
 from tests.production.policies import REPOSITORY
@@ -51,15 +48,6 @@ PASSWORDS = {name: f"{name} p@ss/w:rd%" for name in ("OPS", "DAGSTER", "APP", "R
 NOBODY_ARCHIVES_THE_LOG = "failed   backup provider: barman: the server's archive_mode is off"
 NEVER_RESTORED = "failed   verified backup: no backup was ever restored and verified"
 OLDEST = Month.parse("2017-03")
-METADATA = """
-query Materialization($key: AssetKeyInput!, $month: String!) {
-  assetOrError(assetKey: $key) {
-    ... on Asset {
-      assetMaterializations(partitions: [$month]) { metadataEntries { label } }
-    }
-  }
-}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,51 +119,18 @@ def walk(place: Path, aws: str) -> Iterator[Walk]:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(2400)
-def test_a_plain_host_from_nothing_to_the_first_archived_month(
+def test_a_plain_host_from_nothing_to_a_doctor_that_misses_a_backup_alone(
     walk: Walk, tmp_path: Path, worker_id: str
 ) -> None:
     make_databases(walk)
     install(walk, the_settings(walk, make_buckets(worker_id)))
     ports = Ports()
     with running(units(walk, ports), tmp_path):
-        ui = Ui(int(ports.free("3000")))
         assert any("ft-ops migrate run" in line for line in walk.ill())
         for block in section(PAGE, "The schema"):
             walk.type(block.text)
         # "By now only the verified backup is missing."
         await_ill(walk.ill, NEVER_RESTORED)
-        this_month = Month.of(datetime.now(UTC)).key
-        assert ui.launch("create_partitions", month=OLDEST.key, until=this_month) == "SUCCESS"
-        walk.type(f"ft-ops sample --families 2 --segments 3 --months {months_since(OLDEST)}")
-        assert ui.launch("take_full_backup") == "SUCCESS"
-        assert ui.launch("drill_restore") == "SUCCESS"
-        # "Everything is ok."
-        await_ill(walk.ill)
-        archive_the_first_month(walk, ui)
-
-
-def archive_the_first_month(walk: Walk, ui: Ui) -> None:
-    """First without a change, as the page shows it, then for good."""
-    month = OLDEST.key
-    (launchpad,) = (b for b in section(PAGE, "The first archived month") if b.info == "yaml")
-    with connect(walk.server.url("familytales"), application="tests") as connection:
-        assert (
-            ui.launch("archive_old_content", month=month, config=yaml.safe_load(launchpad.text))
-            == "SUCCESS"
-        )
-        assert latest(connection, OLDEST) is None
-        assert ui.launch("archive_old_content", month=month) == "SUCCESS"
-        generation = latest(connection, OLDEST)
-        assert generation is not None
-        assert generation.proven_at is not None
-        kept = "SELECT count(*) FROM archived_content_segments WHERE created_at < %s"
-        assert connection.execute(kept, [OLDEST.end]).fetchone() == (3,)
-    bucket = boto3.client("s3").list_objects_v2(Bucket=settings_of(walk)["FT_ARCHIVE_BUCKET"])
-    names = [entry["Key"].rpartition("/")[2] for entry in bucket["Contents"]]
-    assert "manifest.json" in names
-    metadata = ui.ask(METADATA, key={"path": ["content_archive"]}, month=month)
-    (entry,) = metadata["assetOrError"]["assetMaterializations"]
-    assert entry["metadataEntries"], metadata
 
 
 def make_databases(walk: Walk) -> None:
@@ -285,11 +240,6 @@ def await_ill(ask: Callable[[], list[str]], *wanted: str) -> None:
     while (found := [line.partition(";")[0] for line in ask()]) != list(wanted):
         assert time.monotonic() < deadline, found
         time.sleep(2)
-
-
-def months_since(month: Month) -> int:
-    now = datetime.now(UTC)
-    return (now.year - month.year) * 12 + now.month - month.month + 1
 
 
 @pytest.fixture
