@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from browser import Page, browser
 from PIL import Image
@@ -86,8 +87,10 @@ def _failed_run(page: Page, address: str) -> None:
     config = {"ops": {"purged_content_segments": {"config": {"dry_run": False}}}}
     command = ["dagster", "job", "execute", "-m", "ft_ops.definitions"]
     command += ["-j", "purge_archived_content", "--tags", json.dumps(tags)]
-    command += ["--config-json", json.dumps(config)]
-    subprocess.run(command, check=False, capture_output=True)
+    with NamedTemporaryFile("w", suffix=".yaml") as file:
+        json.dump(config, file)
+        file.flush()
+        subprocess.run([*command, "-c", file.name], check=False, capture_output=True)
     page.open(f"{address}/runs?q[0]=status:FAILURE", "purge_archived_content")
     run = page.run('document.querySelector(\'a[href^="/runs/"]:not([href*="?"])\').href')
     page.open(str(run), "STEP_FAILURE")
