@@ -87,13 +87,13 @@ def no_invalid_indexes(database: DatabaseResource) -> dg.AssetCheckResult:
         description=f"{len(invalid)} invalid indexes",
         metadata={
             "invalid": table(
-                ["index", "table", "bytes", "to drop it"],
+                ["index", "table", "bytes", "to do"],
                 (
                     (
                         index.qualified_name,
                         index.table_name,
                         index.bytes,
-                        f'DROP INDEX CONCURRENTLY "{index.schema}"."{index.name}"',
+                        index.remedy,
                     )
                     for index in invalid
                 ),

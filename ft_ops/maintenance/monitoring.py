@@ -5,7 +5,7 @@ from __future__ import annotations
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 
 def require_monitoring(connection: Connection) -> None:
@@ -14,5 +14,5 @@ def require_monitoring(connection: Connection) -> None:
         raise OpsError(
             f"role {connection.info.user}",
             cause="it can't see other users' sessions and statistics",
-            next_step=f'as an administrator: GRANT pg_monitor TO "{connection.info.user}"',
+            next_step=f"as an administrator: GRANT pg_monitor TO {quoted(connection.info.user)}",
         )

@@ -90,3 +90,8 @@ def _without_header(text: str) -> str:
     while lines and (not lines[0].strip() or lines[0].startswith("--")):
         lines.pop(0)
     return "\n".join(lines).rstrip().removesuffix(";")
+
+
+def quoted(*names: str) -> str:
+    """A name as it stands in a statement that a person copies, whatever signs are in it."""
+    return sql.Identifier(*names).as_string()

@@ -97,13 +97,26 @@ WITH filled AS (
     JOIN pg_class AS c ON c.oid = s.seqrelid AND c.relpersistence <> 't'
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     CROSS JOIN LATERAL (
-        SELECT min(CASE a.atttypid
+        SELECT min(CASE base.type
             WHEN 'int2'::regtype THEN 32767
             WHEN 'int4'::regtype THEN 2147483647
             ELSE 9223372036854775807
         END)::numeric AS most
         FROM filled AS f
         JOIN pg_attribute AS a ON a.attrelid = f.relation AND a.attnum = f.attribute
+        CROSS JOIN LATERAL (
+            -- A domain is as narrow as what it is made of.
+            WITH RECURSIVE types AS (
+                SELECT t.oid AS type, t.typbasetype AS below
+                FROM pg_type AS t
+                WHERE t.oid = a.atttypid
+                UNION ALL
+                SELECT t.oid, t.typbasetype
+                FROM types
+                JOIN pg_type AS t ON t.oid = types.below
+            )
+            SELECT type FROM types WHERE below = 0
+        ) AS base
         WHERE f.sequence = c.oid
     ) AS columns
     CROSS JOIN LATERAL (

@@ -27,8 +27,8 @@ WHERE n.nspname = %(schema)s
   AND c.relname = %(name)s;
 
 -- name: invalid_indexes
--- Indexes that are built or dropped at this moment, or were left so by somebody who died. The
--- definition comes without the index's name. Reads catalogs; of one that is locked, its size as it was
+-- Indexes that are built or dropped at this moment, or were left so by somebody who died; and those
+-- of partitioned tables that some partition has no part of. The definition comes without the index's name. Reads catalogs; of one that is locked, its size as it was
 -- last counted, and no definition.
 SELECT
     i.indexrelid::bigint AS oid,
@@ -36,6 +36,7 @@ SELECT
     t.relname AS table_name,
     i.indrelid::bigint AS table_oid,
     c.relname AS name,
+    c.relkind = 'I' AS is_partitioned,
     CASE
         WHEN held.is_locked THEN ''
         ELSE i.indisunique::text || split_part(
@@ -58,7 +59,6 @@ CROSS JOIN LATERAL (
     SELECT i.indexrelid = ANY (%(locked)s::oid[]) OR i.indrelid = ANY (%(locked)s::oid[])
 ) AS held (is_locked)
 WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
-  AND c.relkind = 'i'
 ORDER BY n.nspname, t.relname, c.relname;
 
 -- name: rebuild_progress

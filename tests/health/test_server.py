@@ -155,10 +155,17 @@ def test_a_sequence_near_its_end_is_told(connection: Connection, made: str, used
 
 
 @pytest.mark.parametrize(
-    "column", ["id integer DEFAULT nextval('s')", "id integer", "id smallint DEFAULT nextval('s')"]
+    "column",
+    [
+        "id integer DEFAULT nextval('s')",
+        "id integer",
+        "id smallint DEFAULT nextval('s')",
+        "id ticket DEFAULT nextval('s')",
+    ],
 )
 def test_a_narrow_column_ends_a_wide_sequence(connection: Connection, column: str) -> None:
     most = 32767 if "smallint" in column else 2**31 - 1
+    connection.execute("CREATE DOMAIN counted AS integer; CREATE DOMAIN ticket AS counted")
     connection.execute("CREATE SEQUENCE s")
     connection.execute(sql.SQL("CREATE TABLE t (" + column + ")"))
     if "DEFAULT" not in column:

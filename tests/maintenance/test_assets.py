@@ -165,7 +165,17 @@ def test_check_maintenance_finds_invalid_indexes(
     assert not check.passed
     assert check.severity is dg.AssetCheckSeverity.ERROR
     told = rows(check.metadata["invalid"])["public.letters_sender_ccnew"]
-    assert told["to drop it"] == 'DROP INDEX CONCURRENTLY "public"."letters_sender_ccnew"'
+    assert told["to do"] == 'DROP INDEX CONCURRENTLY "public"."letters_sender_ccnew"'
+
+
+def test_an_index_that_a_partition_lacks_is_invalid_too(
+    instance: dg.DagsterInstance, connection: Connection, settings: None
+) -> None:
+    connection.execute('CREATE INDEX "odd ""%s" ON ONLY audit_log (id)')
+    check = checks(run(instance, "check_maintenance"))["no_invalid_indexes"]
+    assert not check.passed
+    told = rows(check.metadata["invalid"])['public.odd "%s']
+    assert 'ALTER INDEX "public"."odd ""%s" ATTACH PARTITION' in str(told["to do"])
 
 
 def test_leftovers_of_rebuilds_are_gone_the_next_day(

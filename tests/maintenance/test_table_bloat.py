@@ -134,8 +134,8 @@ def test_a_table_is_worth_it_from_30_percent_and_100_megabytes_on(
 @pytest.mark.parametrize(
     ("means", "command"),
     [
-        (Means(190_000, False, 1e7), "by REPACK (CONCURRENTLY) public.letters;"),
-        (Means(160_004, True, 1e7), "by pg_repack --table=public.letters;"),
+        (Means(190_000, False, 1e7), 'by REPACK (CONCURRENTLY) "public"."letters";'),
+        (Means(160_004, True, 1e7), 'by pg_repack --table=\'"public"."letters"\';'),
         (Means(160_004, False, 1e7), "does not have: VACUUM FULL would shut everybody out"),
     ],
 )

@@ -22,7 +22,7 @@ from ft_ops.maintenance.indexes.catalog import IndexState, catalog_sql, index_st
 from ft_ops.maintenance.indexes.probe import probe_btree
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 Method = Literal["range probe", "density", "size ratio", "unknown"]
 
@@ -188,7 +188,7 @@ def refuse_unreachable(estimates: Iterable[Estimate]) -> None:
     unreachable = [e.index for e in estimates if not e.index.may_maintain]
     if unreachable:
         grants = sorted(
-            {f'GRANT "{index.owner}" TO <the operations role>' for index in unreachable}
+            {f"GRANT {quoted(index.owner)} TO <the operations role>" for index in unreachable}
         )
         raise OpsError(
             f"indexes {', '.join(index.qualified_name for index in unreachable)}",

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from ft_ops.maintenance.indexes.candidates import LEFTOVER_NAME
 from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 _LONGEST_NAME: Final = 63
 _LONGEST_CHARACTER: Final = 4
@@ -20,6 +20,8 @@ _LONGEST_CHARACTER: Final = 4
 @dataclass(frozen=True, slots=True)
 class InvalidIndex:
     """An index that serves no query. ``is_busy`` while somebody builds an index of its table.
+
+    One that ``is_partitioned`` serves only queries of the partitions that have a part of it.
 
     While it or its table is ``locked``, in words, it has no definition: whose it is can't be told.
     """
@@ -32,11 +34,23 @@ class InvalidIndex:
     definition: str
     bytes: int
     is_busy: bool
+    is_partitioned: bool = False
     locked: str = ""
 
     @property
     def qualified_name(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def remedy(self) -> str:
+        """What somebody does about one that no rebuild of ours has left."""
+        name = quoted(self.schema, self.name)
+        if self.is_partitioned:
+            return (
+                "create it on the partitions that lack it, and ALTER INDEX "
+                f"{name} ATTACH PARTITION each of them"
+            )
+        return f"DROP INDEX CONCURRENTLY {name}"
 
 
 @dataclass(frozen=True, slots=True)

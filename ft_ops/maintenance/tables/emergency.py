@@ -28,7 +28,7 @@ from ft_ops.maintenance.tables.need import (
 from ft_ops.maintenance.tables.vacuum import TableOutcome, maintain_tables
 from ft_ops.maintenance.tables.wraparound import Age, wraparound
 from ft_ops.pg.connect import Connection, takes_statements
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 _FREEZE_MIN_SHARE: Final = 4
 """Ids beyond a quarter of the limit are frozen: with fewer the table would be old again soon."""
@@ -110,7 +110,7 @@ def command_for(age: Age) -> str:
     vacuum = f"vacuumdb --freeze --dbname={shlex.quote(age.name)}"
     if age.is_open:
         return f"database {age.name}: as an administrator, {vacuum}"
-    allow = f'ALTER DATABASE "{age.name}" ALLOW_CONNECTIONS'
+    allow = f"ALTER DATABASE {quoted(age.name)} ALLOW_CONNECTIONS"
     return f"database {age.name}: as an administrator, {allow} true; {vacuum}; {allow} false"
 
 

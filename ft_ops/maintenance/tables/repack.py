@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,7 @@ from ft_ops.format import human_bytes, human_duration
 from ft_ops.maintenance.tables.table_bloat import TableEstimate
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 WORTH_SHARE: Final = 0.30
 WORTH_BYTES: Final = 100 * 10**6
@@ -27,11 +28,13 @@ class Means:
     has_pg_repack: bool
     bytes_per_second: float
 
-    def command(self, name: str) -> str:
+    def command(self, schema: str, name: str) -> str:
+        """What writes a table anew, as it is typed."""
+        table = quoted(schema, name)
         if self.version >= _REPACK_SINCE:
-            return f"REPACK (CONCURRENTLY) {name}"
+            return f"REPACK (CONCURRENTLY) {table}"
         if self.has_pg_repack:
-            return f"pg_repack --table={name}"
+            return f"pg_repack --table={shlex.quote(table)}"
         return "pg_repack, which this database does not have: VACUUM FULL would shut everybody out"
 
 
@@ -81,5 +84,5 @@ def repack_advice(estimates: Iterable[TableEstimate], means: Means) -> list[Advi
         table = estimate.table
         needs = (estimate.estimated_bytes or 0) + table.index_bytes
         seconds = (table.bytes + needs) / means.bytes_per_second
-        found.append(Advice(estimate, means.command(table.qualified_name), needs, seconds))
+        found.append(Advice(estimate, means.command(table.schema, table.name), needs, seconds))
     return sorted(found, key=lambda advice: -advice.estimate.reclaimable_bytes)

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg import sql
-
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.tables.activity import Activity, TableLook, worst_of_each_parent
+from ft_ops.pg.sqlfiles import quoted
 
 LEAST_DAYS: Final = 13.5
 """Less is no evidence: a week may be a release, or a holiday."""
@@ -154,7 +153,7 @@ def _fillfactor_for(look: TableLook) -> int:
 
 
 def _advice(look: TableLook, setting: str, value: str, evidence: str, others: int) -> SettingAdvice:
-    table = sql.Identifier(look.schema, look.name).as_string()
+    table = quoted(look.schema, look.name)
     more = f"; likewise {others} more partitions of {look.parent_name}" if others else ""
     return SettingAdvice(
         look.qualified_name,

@@ -34,7 +34,7 @@ from ft_ops.maintenance.tables.need import (
 )
 from ft_ops.pg.beside_locks import ACCESS_EXCLUSIVE, ANY_BUT_READING_AND_WRITING, lockers
 from ft_ops.pg.connect import Connection, takes_statements
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 Result = Literal[
     "done",
@@ -149,7 +149,9 @@ def refuse_denied(outcomes: Iterable[TableOutcome]) -> None:
     """OpsError when a table was out of this role's reach: it names the grant that is missing."""
     denied = [o.table for o in outcomes if o.result == "denied"]
     if denied:
-        grants = sorted({f'GRANT "{table.owner}" TO <the operations role>' for table in denied})
+        grants = sorted(
+            {f"GRANT {quoted(table.owner)} TO <the operations role>" for table in denied}
+        )
         raise OpsError(
             f"vacuum of {', '.join(table.qualified_name for table in denied)}",
             cause="the operations role is no member of the owner's role",
