@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -320,7 +320,9 @@ def block_by_a_snapshot(struck: Struck) -> None:
 
 
 def block_by_a_lock(struck: Struck) -> None:
-    block(struck, "SET lock_timeout = '20s'", f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
+    # The server may take this session for the one to end when both wait for each other.
+    with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
+        block(struck, "SET lock_timeout = '20s'", f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")
 
 
 BLOWS = (
