@@ -10,7 +10,7 @@ from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.digest import MonthDigests, differences, total
 from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.move.preflight import due_months
-from ft_ops.archive.reading import archive_statements, hot_digests, stored_digests
+from ft_ops.archive.reading import archive_statements, hot_digests, stored_digests, write_iceberg
 from ft_ops.archive.replica.mend import mend
 from ft_ops.archive.run import Run, archive_run
 from ft_ops.archive.status import standings, stored_bytes
@@ -58,4 +58,5 @@ __all__ = [
     "stored_bytes",
     "stored_digests",
     "total",
+    "write_iceberg",
 ]

@@ -7,8 +7,11 @@ from ft_ops.archive.month.digest import MonthDigests, month_digests
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.proof.load import loaded
+from ft_ops.archive.replica.fill import kept_generations
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.ddl import Engine, statements_for
+from ft_ops.archive.store.iceberg import Iceberg, write_tables
+from ft_ops.archive.store.layout import iceberg_folder
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 
@@ -26,6 +29,15 @@ def stored_digests(run: Run, generation: Generation) -> MonthDigests:
     """
     with loaded(run, generation, purpose="read") as source:
         return month_digests(run.connection, generation.require_content(), source)
+
+
+def write_iceberg(run: Run, location: str | None = None) -> Iceberg:
+    """Write the metadata of Iceberg over all that is archived; by default into the bucket itself.
+
+    What it can't hold is in the result, by name.
+    """
+    where = location or run.bucket.url(iceberg_folder(run.target.prefix))
+    return write_tables(run.bucket, kept_generations(run.connection), where)
 
 
 def archive_statements(connection: Connection, engine: Engine, location: str) -> list[str]:

@@ -44,6 +44,26 @@ def archive_tables(engine: Literal["athena", "duckdb"], location: str | None) ->
             click.echo(statement)
 
 
+@archive.command("iceberg")
+@click.option(
+    "--location", help="A folder, or s3://… Default: the folder iceberg beside the archive."
+)
+def archive_iceberg(location: str | None) -> None:
+    """Write metadata of Apache Iceberg over the archive's objects; these stay as they are."""
+    from ft_ops.archive import archive_run, write_iceberg
+    from ft_ops.items import Worked
+
+    with database("archive") as connection:
+        done = write_iceberg(archive_run(connection, load_settings(), "ft-ops"), location)
+    for table in done.tables:
+        click.echo(f"{table.name}: {table.rows:,} rows, {table.objects} objects, {table.metadata}")
+    for month in done.months:
+        state = "readable" if month.readable else "in Glacier: reading it fails until it is thawed"
+        click.echo(f"{month.generation}: {month.storage_class}, {state}")
+    written = tuple((table.name, table) for table in done.tables)
+    Worked(written, done.failed).refuse_failures("Iceberg's metadata")
+
+
 @archive.command("mend")
 @click.option("--month", multiple=True, help="Such as 2017-03; may be given again. Default: all.")
 @click.option("--apply", is_flag=True, help="Do it; without this only what would be done is shown.")

@@ -251,6 +251,14 @@ def read_current(bucket: Bucket, key: str) -> bytes:
         return bucket.client.get_object(Bucket=bucket.name, Key=key)["Body"].read()
 
 
+def read_version(bucket: Bucket, version: Version) -> bytes:
+    """The content of one version that somebody else may have written; nothing is compared."""
+    with naming(f"{bucket.url(version.key)} version {version.version_id}"):
+        return bucket.client.get_object(
+            Bucket=bucket.name, Key=version.key, VersionId=version.version_id
+        )["Body"].read()
+
+
 def replace_current(bucket: Bucket, key: str, body: bytes) -> None:
     """Write an object's newest content; its older versions stay as long as the lifecycle says."""
     with naming(bucket.url(key)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from ft_ops.archive.month.ledger import generations
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
-from ft_ops.s3.objects import objects
+from ft_ops.s3.objects import objects, put_once
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
 
@@ -304,6 +305,24 @@ def test_beside_a_row_of_the_ledger_that_can_not_be_read_other_months_are_adopte
         assert f"records/ledger/{MONTH}" in problem.name
         assert generations(new.connection, MONTH) == []
         assert [g.state for g in generations(new.connection, OTHER)] == ["purged"]
+
+
+def test_what_somebody_else_put_among_the_records_is_named_and_stops_nothing(
+    world: World, template: Database
+) -> None:
+    world.fill(segments=4)
+    world.archived_and_purged()
+    ship(world)
+    put_once(world.bucket, "archive/records/ledger/README.txt", b"hands off")
+    forged = b'{"month": "2017-04"}'
+    name = f"20260101T000000000000-frozen-{hashlib.sha256(forged).hexdigest()[:32]}.json"
+    put_once(world.bucket, f"archive/records/ledger/{OTHER}/gen=1/{name}", forged)
+    with anew(world, template) as new:
+        done = adopt(new.run, apply=True)
+        said = {problem.name.rpartition("/records/")[2]: problem.cause for problem in done.problems}
+        assert "not what was written" in said["ledger/README.txt"]
+        assert "no record of ours: KeyError" in said[f"ledger/{OTHER}/gen=1/{name}"]
+        assert [g.state for g in generations(new.connection, MONTH)] == ["purged"]
 
 
 def test_what_is_gone_from_the_bucket_is_named_and_shipped_again(world: World) -> None:

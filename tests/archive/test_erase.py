@@ -121,6 +121,29 @@ def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: 
     assert _collect(world) == 7
 
 
+def test_nobody_guesses_what_replaces_a_generation_and_what_is_not_ours_stays(world: World) -> None:
+    """Earlier versions did not record it; and somebody may have written under our key."""
+    world.fill(segments=8)
+    superseded = world.archive()
+    supersede(world.connection, superseded, "changed", "test")
+    world.freeze()
+    key = superseded.objects[0].stored.key
+    put_above = world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=b"foreign")
+    recorded = "UPDATE ops.archive SET replaced_by = %s WHERE generation = 1"
+    world.connection.execute(recorded, (None,))
+    [failed] = remove_superseded(world.run).failed
+    assert "does not say which generation replaces it" in failed.cause
+    assert len(list(versions(world.bucket, key))) == 2
+    world.connection.execute(recorded, (2,))
+    [failed] = remove_superseded(world.run).failed
+    assert put_above["VersionId"] in failed.cause
+    assert [v.version_id for v in versions(world.bucket, key)] == [put_above["VersionId"]]
+    # It is no secret any more what stays, and the rest is gone at once when that is.
+    delete_version(world.bucket, key, put_above["VersionId"])
+    assert _collect(world) > 0
+    assert generations(world.connection, MONTH)[0].objects == ()
+
+
 def _erase_a_family_after_the_export(world: World) -> None:
     world.move()
     export_month(world.run, world.standing())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +14,20 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.replica.mend import mend
 from ft_ops.archive.store.presence import look, missing
 from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import request_restore
-from ft_ops.s3.objects import StoredObject, copy_to_class, delete_version
+from ft_ops.s3.objects import (
+    StoredObject,
+    copy_to_class,
+    delete_version,
+    read_current,
+    read_version,
+    versions,
+)
 from tests.archive.world import MONTH, World
 
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
@@ -106,6 +116,7 @@ DAMAGES: dict[str, tuple[Callable[[Bucket, StoredObject], None], str]] = {
     "content_tags": (put_above, "2 bytes was put above it"),
     "photo_narrations": (hide, "a delete marker hides it"),
     "manifest": (put_above, "2 bytes was put above it"),
+    "certificate": (put_above, "2 bytes was put above it"),
 }
 
 
@@ -118,7 +129,7 @@ def test_each_damage_is_named_by_a_listing_alone(world: World) -> None:
     found = look(world.connection, world.bucket, requests=1, now=utc_now())
     problems = found.problems[purged.name]
     for table, (_, words) in DAMAGES.items():
-        told = [line for line in problems if f"table={table}/" in line]
+        told = [line for line in problems if stored_as(purged, table).key in line]
         assert len(told) == 1, (table, problems)
         assert words in told[0]
 
@@ -151,17 +162,46 @@ def test_beyond_the_budget_each_generation_has_its_turn(world: World) -> None:
     for month in (MONTH, other):
         world.archived_and_purged(month)
     listed = look(world.connection, world.bucket).listed
-    assert listed == 16
-    assert look(world.connection, world.bucket, requests=16, now=NOW).asked_for == 16
-    for requests in (15, 8):
+    assert listed == 18
+    assert look(world.connection, world.bucket, requests=18, now=NOW).asked_for == 18
+    for requests in (17, 9):
         asked = [
             look(world.connection, world.bucket, requests=requests, now=NOW + timedelta(days=n))
             for n in range(2)
         ]
-        assert [found.asked_for for found in asked] == [8, 8]
+        assert [found.asked_for for found in asked] == [9, 9]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(None, "is not there"), (b"{}", "is no certificate"), ("edited", "not what the ledger has")],
+)
+def test_a_certificate_that_was_put_in_place_of_ours_is_named_and_mended(
+    world: World, body: bytes | str | None, words: str
+) -> None:
+    """Nothing lies above it: whoever may delete versions leaves no trace in a listing."""
+    world.fill(segments=4)
+    purged = world.archived_and_purged()
+    key = purged.certificate_key
+    [version] = versions(world.bucket, key)
+    ours = read_version(world.bucket, version)
+    delete_version(world.bucket, key, version.version_id)
+    if body is not None:
+        put = body if isinstance(body, bytes) else ours.replace(b'"sha256": "', b'"sha256": "0')
+        world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=put)
+    [problem] = missing(world.connection, world.bucket)[purged.name]
+    assert key in problem
+    assert words in problem
+    for left in list(versions(world.bucket, key)):
+        delete_version(world.bucket, key, left.version_id)
+    assert [line for lines in mend(world.run, None, apply=True).results for line in lines]
+    assert missing(world.connection, world.bucket) == {}
+    assert json.loads(read_current(world.bucket, key)) == json.loads(ours)
 
 
 def stored_as(generation: Generation, table: str) -> StoredObject:
+    if table == "certificate":
+        return replace(generation.require_manifest(), key=generation.certificate_key)
     return next(
         (item.stored for item in generation.objects if item.table == table),
         generation.require_manifest(),

@@ -36,6 +36,7 @@ from ft_ops.s3.objects import (
     hide,
     put_once,
     read_object,
+    read_version,
     versions,
 )
 from ft_ops.s3.twins import twin
@@ -229,6 +230,30 @@ def test_what_may_not_be_looked_at_is_named_and_never_called_whole(
     assert "KMS key is disabled" in problem
 
 
+def test_what_can_not_be_compared_keeps_nothing_else_from_it(
+    copied: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that fails in one place; each is named, and the others are compared."""
+    for month in (MONTH, MONTH.plus(1)):
+        copied.fill(month, segments=4)
+        copied.archived_and_purged(month)
+    fill_all(copied)
+    client: Any = second(copied).client
+    head = client.head_object
+
+    def head_object(**names: Any) -> Any:
+        if "month=03" in names["Key"]:
+            raise OSError("connection reset by peer")
+        return head(**names)
+
+    monkeypatch.setattr(client, "head_object", head_object)
+    found = compared(copied)
+    assert found.objects > 16
+    [(name, problems)] = found.wrong.items()
+    assert name == "2017-03 generation 1"
+    assert "can't be compared: connection reset" in problems[0]
+
+
 @pytest.mark.chaos
 def test_what_the_second_bucket_has_lost_is_copied_again(copied: World) -> None:
     copied = replace(copied, rules=replace(RULES, storage_class="GLACIER_IR"))
@@ -363,6 +388,34 @@ def test_records_of_another_archive_in_the_second_bucket_are_named(copied: World
     assert "1 records are not in the first bucket" in problems[0]
 
 
+@pytest.mark.parametrize("folder", ["records/ledger/", "records/events/", "table=manifest/"])
+def test_a_tombstone_a_row_or_a_certificate_that_was_edited_in_the_second_bucket_is_named(
+    copied: World, folder: str
+) -> None:
+    """With as many bytes as it had, and nothing above or below it."""
+    copied.fill(segments=4)
+    copied.archived_and_purged()
+    copied.connection.execute("DELETE FROM threads WHERE id = %s", (copied.threads[3],))
+    ship_records(copied.run)
+    fill_all(copied)
+    assert compared(copied).wrong == {}
+    victim = next(
+        found
+        for found in versions(second(copied), f"archive/{folder}")
+        if not found.key.endswith("manifest.json") and not found.key.endswith(".py")
+    )
+    body = bytearray(read_version(second(copied), victim))
+    place = body.index(b"202")
+    body[place : place + 3] = b"302"
+    delete_version(second(copied), victim.key, victim.version_id)
+    second(copied).client.put_object(
+        Bucket=second(copied).name, Key=victim.key, Body=bytes(body), ChecksumAlgorithm="SHA256"
+    )
+    [(name, problems)] = compared(copied).wrong.items()
+    assert "not what" in problems[0]
+    assert victim.key in (name + problems[0])
+
+
 @pytest.mark.chaos
 def test_a_hold_keeps_the_second_copy_too(copied: World) -> None:
     copied.fill(segments=12)
@@ -389,7 +442,7 @@ def test_a_removal_that_died_between_the_buckets_is_ended_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ft_ops.archive.erase.superseded.remove_second", die)
+        patch.setattr("ft_ops.archive.erase.superseded.remove_ours", die)
         with pytest.raises(KeyboardInterrupt):
             remove_superseded(copied.run)
     # Its first content is gone, the second is not: the holds are still asked.

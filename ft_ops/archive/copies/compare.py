@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 from ft_ops.archive.month.generation import Generation
 from ft_ops.errors import OpsError
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import StoredObject, told
+from ft_ops.s3.objects import StoredObject, Version, read_version, told
 from ft_ops.s3.twins import KeyHistory, as_stored, histories
 
 _NOTHING = KeyHistory((), hidden=False)
@@ -39,6 +40,19 @@ def missing_from_second(
         problem = _problem(second, stored, there.get(stored.key, _NOTHING))
         if problem is not None:
             yield f"{second.url(stored.key)}: {problem}"
+
+
+def other_certificate(bucket: Bucket, generation: Generation, newest: Version) -> str | None:
+    """How a certificate in a bucket differs from the ledger's, in words; None: it does not."""
+    try:
+        document = json.loads(read_version(bucket, newest))
+        frozen = {(entry["key"], entry["sha256"]) for entry in document.pop("frozen")}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"version {newest.version_id} is no certificate"
+    known = {(item.stored.key, item.stored.sha256) for item in generation.objects}
+    if document != generation.certificate or frozen != known:
+        return f"version {newest.version_id} is not what the ledger has"
+    return None
 
 
 def _problem(second: Bucket, stored: StoredObject, there: KeyHistory) -> str | None:

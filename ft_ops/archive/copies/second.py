@@ -1,12 +1,12 @@
 """Makes the second copy of an object, and takes it away with the first.
 
-What lies in the second bucket is known by what it is: the same key, size and SHA-256. Nothing there
-is written over, and nothing goes that is not known to be ours.
+What lies in a bucket is known by what it is: the same key, size and SHA-256. Nothing is written
+over, and nothing goes that is not known to be ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from ft_ops.archive.run import ArchiveTarget
@@ -23,7 +23,7 @@ from ft_ops.s3.objects import (
 from ft_ops.s3.twins import holds, twin, under
 
 _NOT_OURS: Final = (
-    "find out whose it is. Each archive needs a second bucket, or an FT_ARCHIVE_PREFIX, of its own"
+    "find out whose it is. Each archive needs buckets, or an FT_ARCHIVE_PREFIX, of its own"
 )
 
 
@@ -67,38 +67,40 @@ def refuse_other_content(second: Bucket, stored: StoredObject) -> None:
         )
 
 
-def remove_second(second: Bucket, known: Sequence[StoredObject]) -> int:
+def remove_ours(
+    bucket: Bucket, known: Sequence[StoredObject], ids: Collection[tuple[str, str]] = ()
+) -> int:
     """Remove every version of objects that holds their bytes; the number of versions.
 
-    Refused when anything is left under one of their keys: what is not known to be ours stays, and
-    is named.
+    And those that ``ids`` name, by key and version. Refused when anything is left under one of
+    their keys: what is not known to be ours stays, and is named.
     """
     removed = 0
     left: list[str] = []
     for stored in known:
-        for version in list(under(second, stored.key)):
+        for version in list(under(bucket, stored.key)):
             try:
-                is_ours = holds(second, stored, version)
+                is_ours = (version.key, version.version_id) in ids or holds(bucket, stored, version)
             except OpsError as error:
                 left.append(str(error))
                 continue
             if is_ours:
-                delete_version(second, version.key, version.version_id)
+                delete_version(bucket, version.key, version.version_id)
                 removed += 1
             else:
-                left.append(f"{second.url(version.key)} version {version.version_id}: other bytes")
-    left += [f"{second.url(key)} is still there" for key in _remaining(second, known, left)]
+                left.append(f"{bucket.url(version.key)} version {version.version_id}: other bytes")
+    left += [f"{bucket.url(key)} is still there" for key in _remaining(bucket, known, left)]
     if left:
         raise Refused(
-            "second copy of what is to be gone",
+            f"what is to be gone from {bucket.name}",
             cause="; ".join(left),
             next_step=_NOT_OURS,
         )
     return removed
 
 
-def _remaining(second: Bucket, known: Iterable[StoredObject], named: Sequence[str]) -> list[str]:
+def _remaining(bucket: Bucket, known: Iterable[StoredObject], named: Sequence[str]) -> list[str]:
     """The proof: keys that still have a version, when none was named already."""
     if named:
         return []
-    return [stored.key for stored in known if any(under(second, stored.key))]
+    return [stored.key for stored in known if any(under(bucket, stored.key))]

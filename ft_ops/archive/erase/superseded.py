@@ -6,9 +6,9 @@ once that one is frozen its objects go; and it names each version that a freeze 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 
-from ft_ops.archive.copies.second import remove_second
+from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.erase.plan import holds_on_erasure
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import (
@@ -20,15 +20,13 @@ from ft_ops.archive.month.ledger import (
 )
 from ft_ops.archive.month.states import STORED
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.content_index import SUBJECTS
 from ft_ops.archive.store.presence import missing_from
-from ft_ops.archive.store.unit_lists import UNIT_LISTS
 from ft_ops.errors import Refused
-from ft_ops.items import Worked, each
+from ft_ops.items import Failed, Worked, each
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import Version, delete_version, versions
+from ft_ops.s3.objects import StoredObject, delete_version
 from ft_ops.s3.twins import under
 
 
@@ -56,26 +54,38 @@ def remove_superseded(run: Run) -> Worked[int]:
         name=lambda generation: f"replaced versions of {generation.name}",
         log=run.log,
     )
-    return Worked((*replaced.done, *left.done), (*replaced.failed, *left.failed))
+    unexplained = tuple(_unexplained(run.connection))
+    return Worked((*replaced.done, *left.done), (*replaced.failed, *left.failed, *unexplained))
+
+
+def _unexplained(connection: Connection) -> Iterator[Failed]:
+    """Superseded generations with objects of which the ledger does not say what replaced them.
+
+    Earlier versions did not record it. Such objects stay until a person has.
+    """
+    for month in months_by_state(connection, ("superseded",)):
+        known = generations(connection, month)
+        for generation in known:
+            chain = generation.state == "superseded" and generation.objects
+            if chain and replacing(generation, known) is None:
+                yield Failed(
+                    f"objects of {generation.name}",
+                    "the ledger does not say which generation replaces it, as earlier versions "
+                    "left it",
+                    "see which later generation of the month has its rows (ops.archive_status, "
+                    "and the lists beside each), and record it in replaced_by of ops.archive",
+                )
 
 
 def replacing(generation: Generation, known: Sequence[Generation]) -> Generation | None:
-    """The generation that stands in the end for a superseded one; None when that is not known.
+    """The generation that stands in the end for a superseded one; None when that is not recorded.
 
-    Without a record (generations of earlier versions) it is the next one that is frozen.
+    Nobody infers it: that a later one is frozen does not say that it holds the same rows.
     """
+    by_number = {g.number: g for g in known}
     current: Generation | None = generation
     while current is not None and current.state == "superseded":
-        number = current.replaced_by
-        current = next(
-            (
-                g
-                for g in known
-                if (g.number == number if number is not None else g.number > current.number)
-                and (number is not None or g.state in STORED)
-            ),
-            None,
-        )
+        current = by_number.get(current.replaced_by or 0)
     return current
 
 
@@ -98,29 +108,30 @@ def superseded_objects(connection: Connection) -> list[tuple[Generation, Generat
 
 def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     _refuse_only_copy(run, generation, by)
-    content = _stored_versions(run.bucket, generation, [o.table for o in generation.parts()])
+    content = [item.stored for item in generation.parts()]
+    lists = [item.stored for item in _lists_of(generation)]
+    # The ledger names them, whatever they hold: one of them may have been damaged.
+    ours = {(item.stored.key, item.stored.version_id) for item in generation.objects}
+    ours |= set(generation.leftovers)
+    is_there = _any_of(run.bucket, content)
     # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
     # it, which the holds are looked up in.
-    if content:
+    if is_there:
         _refuse_held(run, generation)
     elif generation.parts():
         _refuse_elsewhere(run.bucket, generation)
-    for version in content:
-        delete_version(run.bucket, version.key, version.version_id)
+    doomed = remove_ours(run.bucket, content, ours)
     copies = 0
     # Asked for only now: that it can't be reached keeps nothing in the first.
     second = run.target.second
     if second is not None:
-        if not content and _any_of(second, generation):
+        if not is_there and _any_of(second, content):
             _refuse_held(run, generation)
         # All of it before the lists in the first go: another run needs them to find the holds.
-        copies = remove_second(second, [item.stored for item in generation.objects])
+        copies = remove_ours(second, [item.stored for item in generation.objects])
     # From here on the ledger says that its content is gone: nobody has to find the lists any more.
     generation = record_objects(run.connection, generation, _lists_of(generation))
-    lists = _stored_versions(run.bucket, generation, (SUBJECTS, *UNIT_LISTS))
-    for version in lists:
-        delete_version(run.bucket, version.key, version.version_id)
-    doomed = len(content) + len(lists)
+    doomed += remove_ours(run.bucket, lists, ours)
     with run.connection.transaction():
         record_objects(run.connection, generation, ())
         write_audit(
@@ -172,9 +183,9 @@ def _refuse_held(run: Run, generation: Generation) -> None:
         )
 
 
-def _any_of(second: Bucket, generation: Generation) -> bool:
-    """Whether anything lies under the keys of a generation's content in the second bucket."""
-    return any(any(under(second, item.stored.key)) for item in generation.parts())
+def _any_of(bucket: Bucket, content: Sequence[StoredObject]) -> bool:
+    """Whether anything lies under the keys of a generation's content in a bucket."""
+    return any(any(under(bucket, stored.key)) for stored in content)
 
 
 def _refuse_only_copy(run: Run, generation: Generation, by: Generation) -> None:
@@ -191,19 +202,6 @@ def _refuse_only_copy(run: Run, generation: Generation, by: Generation) -> None:
             next_step="they may be the only copy, and stay. Bring back what is missing; or, if "
             "FT_ARCHIVE_BUCKET has changed, name the bucket that has them",
         )
-
-
-def _stored_versions(
-    bucket: Bucket, generation: Generation, tables: Collection[str]
-) -> list[Version]:
-    """Every version under the keys of these tables' objects."""
-    return [
-        version
-        for item in generation.objects
-        if item.table in tables
-        for version in versions(bucket, item.stored.key)
-        if version.key == item.stored.key
-    ]
 
 
 def _remove_leftovers(run: Run, generation: Generation) -> int:

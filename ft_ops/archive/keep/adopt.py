@@ -99,6 +99,7 @@ def adopt(run: Run, *, apply: bool) -> Adoption:
     problems = (
         *records.unread_events,
         *records.unread_months.values(),
+        *records.foreign,
         *read.failed,
         *applied.erased.failed,
         *worked.failed,

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -56,13 +56,15 @@ class Records:
     """What a bucket records: events in their order, and the newest ledger's rows.
 
     ``unread_events`` are batches that could not be read or are not what was written;
-    ``unread_months`` the same of the ledger, by the month of which something is not known.
+    ``unread_months`` the same of the ledger, by the month of which something is not known;
+    ``foreign`` is what lies among the ledger's rows and is called like none of them.
     """
 
     events: tuple[Event, ...]
     generations: Mapping[tuple[Month, int], GenerationRecord]
     unread_events: tuple[Failed, ...]
     unread_months: Mapping[Month, Failed]
+    foreign: tuple[Failed, ...] = ()
 
 
 def put_events(bucket: Bucket, prefix: str, events: Sequence[Event]) -> str:
@@ -132,7 +134,7 @@ def read_records(bucket: Bucket, prefix: str) -> Records:
         )
         rows = each(
             newest.values(),
-            lambda key: _parsed_generation(bodies[key].result()),
+            lambda key: _parsed_generation(bucket, key, bodies[key].result()),
             name=bucket.url,
         )
     # The same tombstone may lie in two batches: of a run that died before it could say so.
@@ -142,17 +144,40 @@ def read_records(bucket: Bucket, prefix: str) -> Records:
         for event in events
     }
     months = {bucket.url(key): _month_of(prefix, key) for key in newest.values()}
+    unread = [(months[failed.name], failed) for failed in rows.failed]
     return Records(
         tuple(sorted(unique.values(), key=lambda event: event.at)),
         {(found.month, found.generation): found for found in rows.results},
         batches.failed,
-        {months[failed.name]: failed for failed in rows.failed},
+        {month: failed for month, failed in unread if month is not None},
+        tuple(failed for month, failed in unread if month is None),
     )
 
 
-def _month_of(prefix: str, key: str) -> Month:
-    """The month of a row of the ledger, by its key."""
-    return Month.parse(key.removeprefix(_ledger(prefix)).partition("/")[0])
+def _month_of(prefix: str, key: str) -> Month | None:
+    """The month of a row of the ledger, by its key; None: no key of ours."""
+    try:
+        return Month.parse(key.removeprefix(_ledger(prefix)).partition("/")[0])
+    except OpsError:
+        return None
+
+
+def named_digest(key: str) -> str:
+    """The first half of the SHA-256 of a record's content, as its name has it."""
+    return key.rpartition("-")[2].partition(".")[0]
+
+
+@contextmanager
+def _of_ours(url: str) -> Iterator[None]:
+    """What can't be understood was written by somebody else, however it is called."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OpsError(
+            url,
+            cause=f"it is no record of ours: {type(error).__name__} {error}",
+            next_step="find out who wrote it, and remove it",
+        ) from error
 
 
 def _events(prefix: str) -> str:
@@ -183,8 +208,7 @@ def _put(bucket: Bucket, stem: str, ending: str, text: str) -> str:
 def read_record(bucket: Bucket, key: str) -> bytes:
     """A record's content; an OpsError unless it is what its name says."""
     body = read_current(bucket, key)
-    named = key.rpartition("-")[2].partition(".")[0]
-    if hashlib.sha256(body).hexdigest()[:32] != named:
+    if hashlib.sha256(body).hexdigest()[:32] != named_digest(key):
         raise OpsError(
             bucket.url(key),
             cause="its content is not what was written: the SHA-256 in its name is another",
@@ -194,23 +218,26 @@ def read_record(bucket: Bucket, key: str) -> bytes:
 
 
 def _parsed_events(bucket: Bucket, key: str, body: bytes) -> Iterator[Event]:
-    for line in body.decode().splitlines():
-        data = json.loads(line)
-        if data["kind"] not in get_args(EventKind):
+    for line in body.decode(errors="replace").splitlines():
+        with _of_ours(bucket.url(key)):
+            data = json.loads(line)
+            event = Event(data["kind"], datetime.fromisoformat(data["at"]), dict(data["record"]))
+        if event.kind not in get_args(EventKind):
             raise OpsError(
                 bucket.url(key),
-                cause=f"it holds a record of the kind {data['kind']}, which this version does not "
+                cause=f"it holds a record of the kind {event.kind}, which this version does not "
                 "know",
                 next_step="use the version of ft-ops that wrote it, or a later one",
             )
-        yield Event(data["kind"], datetime.fromisoformat(data["at"]), data["record"])
+        yield event
 
 
-def _parsed_generation(body: bytes) -> GenerationRecord:
-    data = json.loads(body)
-    return GenerationRecord(
-        Month.parse(data["month"]),
-        data["generation"],
-        datetime.fromisoformat(data["updated_at"]),
-        data["row"],
-    )
+def _parsed_generation(bucket: Bucket, key: str, body: bytes) -> GenerationRecord:
+    with _of_ours(bucket.url(key)):
+        data = json.loads(body)
+        return GenerationRecord(
+            Month.parse(data["month"]),
+            int(data["generation"]),
+            datetime.fromisoformat(data["updated_at"]),
+            dict(data["row"]),
+        )

@@ -20,12 +20,17 @@ from ft_ops.s3.objects import StoredObject
 
 @dataclass(frozen=True, slots=True)
 class ArchivedObject:
-    """One Parquet object of a generation: which table, which part, how many rows."""
+    """One Parquet object of a generation: which table, which part, how many rows.
+
+    ``bounds`` are the least and the greatest value of a column, as text: of ids and moments only,
+    because they stay where no erasure looks for content. Archives of earlier versions have none.
+    """
 
     table: str
     part: int
     rows: int
     stored: StoredObject
+    bounds: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,11 @@ class Generation:
     def is_in_database(self) -> bool:
         """Whether its rows are in the database, rather than only in the archive."""
         return self.origin == "database" and self.state in IN_DATABASE
+
+    @property
+    def certificate_key(self) -> str:
+        """Where the certificate is: beside the manifest; an OpsError before the proof."""
+        return f"{self.require_manifest().key.rpartition('/')[0]}/certificate.json"
 
     def parts(self) -> tuple[ArchivedObject, ...]:
         """The objects that hold content: those that go to Glacier."""

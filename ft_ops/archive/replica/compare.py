@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
-from ft_ops.archive.copies.compare import missing_from_second
-from ft_ops.archive.copies.second import remove_second
+from ft_ops.archive.copies.compare import missing_from_second, other_certificate
+from ft_ops.archive.copies.second import remove_ours
+from ft_ops.archive.keep.records import named_digest
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.replica.fill import kept_generations, require_second
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import document_prefixes, records_prefix
-from ft_ops.errors import explained
 from ft_ops.items import Worked, each
-from ft_ops.s3.objects import StoredObject, objects
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import StoredObject, Version, objects, read_version, told
 from ft_ops.s3.twins import KeyHistory, histories
+
+_READERS: Final = 8
+"""Requests at once while records are looked at: there may be thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,60 +43,107 @@ class Comparison:
 def compare(run: Run, *, lag: timedelta) -> Comparison:
     """Compare every object of each kept generation, every record and every manifest.
 
-    One HEAD for each of the first, two listings for the others.
+    One HEAD for each of the first and of the records, two listings for the others.
     """
     second = require_second(run)
     now = run.clock()
     there = histories(second, f"{run.target.prefix}/")
     wrong: dict[str, list[str]] = {}
     waiting: dict[str, list[str]] = {}
-    kept = kept_generations(run.connection)
-    number = 0
-    for generation in kept:
-        with explained(f"second copy of {generation.name}"):
-            problems = list(missing_from_second(second, generation, there))
-        number += len(generation.objects) + 1
+    kept = {generation.name: generation for generation in kept_generations(run.connection)}
+    compared = each(kept, lambda name: list(_problems(second, kept[name], there)))
+    for name, problems in compared.done:
         if problems:
-            since = generation.frozen_at or now
-            (waiting if now - since <= lag else wrong)[generation.name] = problems
-    number += _compare_documents(run, there, now - lag, wrong, waiting)
-    return Comparison(number, wrong, waiting, _returned(run, there))
+            since = kept[name].frozen_at or now
+            (waiting if now - since <= lag else wrong)[name] = problems
+    number = sum(len(generation.objects) + 1 for generation in kept.values())
+    documents = each(
+        document_prefixes(run.target.prefix),
+        lambda prefix: _compare_documents(run, prefix, there, now - lag, wrong, waiting),
+        name=run.bucket.url,
+    )
+    strange = each(
+        [records_prefix(run.target.prefix)],
+        lambda prefix: _compare_records(run, prefix, there, wrong),
+        name=lambda prefix: f"records below {second.url(prefix)}",
+    )
+    # What could not be compared is not known to be there, however young it is.
+    for failed in (*compared.failed, *documents.failed, *strange.failed):
+        wrong.setdefault(failed.name, []).append(f"it can't be compared: {failed.cause}")
+    return Comparison(number + sum(documents.results), wrong, waiting, _returned(run, there))
 
 
 def _compare_documents(
     run: Run,
+    prefix: str,
     there: Mapping[str, KeyHistory],
     since: datetime,
     wrong: dict[str, list[str]],
     waiting: dict[str, list[str]],
 ) -> int:
     number = 0
-    for prefix in document_prefixes(run.target.prefix):
-        for found in objects(run.bucket, prefix):
-            number += 1
-            history = there.get(found.key)
-            if history is None or not history.versions:
-                problem = "it is not there"
-            elif history.hidden:
-                problem = "a delete marker hides it"
-            elif found.bytes not in {version.bytes for version in history.versions}:
-                problem = f"no version of it has {found.bytes:,} bytes, as the first has"
-            else:
-                continue
-            (waiting if found.last_modified > since else wrong)[found.key] = [problem]
-    first = {found.key for found in objects(run.bucket, records_prefix(run.target.prefix))}
-    strange = [
-        key
-        for key in there
-        if key.startswith(records_prefix(run.target.prefix)) and key not in first
-    ]
+    for found in objects(run.bucket, prefix):
+        number += 1
+        history = there.get(found.key)
+        if history is None or not history.versions:
+            problem = "it is not there"
+        elif history.hidden:
+            problem = "a delete marker hides it"
+        elif found.bytes not in {version.bytes for version in history.versions}:
+            problem = f"no version of it has {found.bytes:,} bytes, as the first has"
+        else:
+            continue
+        (waiting if found.last_modified > since else wrong)[found.key] = [problem]
+    return number
+
+
+def _problems(
+    second: Bucket, generation: Generation, there: Mapping[str, KeyHistory]
+) -> Iterator[str]:
+    """What of a generation is not as in the first; a certificate that lacks, its folder tells."""
+    yield from missing_from_second(second, generation, there)
+    history = there.get(generation.certificate_key)
+    if history is not None and history.versions:
+        other = other_certificate(second, generation, history.versions[0])
+        if other is not None:
+            yield f"{second.url(generation.certificate_key)}: {other}"
+
+
+def _compare_records(
+    run: Run, prefix: str, there: Mapping[str, KeyHistory], wrong: dict[str, list[str]]
+) -> None:
+    """Name the records of the second bucket that the first has not, and those of other content.
+
+    One HEAD a record: its name has its SHA-256. The first's are read whole each day.
+    """
+    second = require_second(run)
+    first = {found.key for found in objects(run.bucket, prefix)}
+    strange = [key for key in there if key.startswith(prefix) and key not in first]
     if strange:
         problem = (
             f"{len(strange)} records are not in the first bucket: it has lost them, or the second "
             "is another archive's, too"
         )
-        wrong[strange[0]] = [problem]
-    return number
+        wrong.setdefault(strange[0], []).append(problem)
+    newest = {key: there[key].versions[0] for key in first & there.keys() if there[key].versions}
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
+        found = each(
+            [(key, pool.submit(_digest, second, version)) for key, version in newest.items()],
+            lambda asked: asked[1].result(),
+            name=lambda asked: asked[0],
+        )
+    for failed in found.failed:
+        wrong.setdefault(failed.name, []).append(f"it can't be looked at: {failed.cause}")
+    for key, digest in found.done:
+        if not digest.startswith(named_digest(key)):
+            wrong.setdefault(key, []).append("its content is not what was written")
+
+
+def _digest(bucket: Bucket, version: Version) -> str:
+    """The SHA-256 of a version, as S3 tells it, else of its content."""
+    known = StoredObject(version.key, version.version_id, version.bytes, "", version.storage_class)
+    said = told(bucket, known).sha256
+    return said or hashlib.sha256(read_version(bucket, version)).hexdigest()
 
 
 def removed_objects(generation: Generation) -> list[StoredObject]:
@@ -128,7 +182,7 @@ def remove_returned(run: Run) -> Worked[int]:
     back = [g for g in _removed_generations(run) if any(_sized(g, there))]
     return each(
         back,
-        lambda generation: remove_second(second, list(_sized(generation, there))),
+        lambda generation: remove_ours(second, list(_sized(generation, there))),
         name=lambda generation: f"second copy of {generation.name}, which was removed",
         log=run.log,
     )

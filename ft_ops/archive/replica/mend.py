@@ -15,13 +15,14 @@ from ft_ops.archive.month.ledger import generations, record_found
 from ft_ops.archive.month.states import STORED
 from ft_ops.archive.replica.fill import kept_generations
 from ft_ops.archive.run import Run
+from ft_ops.archive.store.freeze import write_certificate
 from ft_ops.errors import OpsError
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.locks import only_one
 from ft_ops.s3.glacier import availability
-from ft_ops.s3.objects import StoredObject, copy_version
+from ft_ops.s3.objects import StoredObject, copy_version, objects
 
 _DAYS = 5
 """Days that Glacier's readable copy of a second stays, to be copied back."""
@@ -79,6 +80,11 @@ def _mend_generation(
                 found[stored.key] = _put_back(run, stored, copy)
         except OpsError as error:
             problems.append(error)
+    certificate = generation.certificate_key
+    if not any(item.key == certificate for item in objects(run.bucket, certificate)):
+        lines.append(f"{certificate} is written again: the ledger has it")
+        if apply:
+            write_certificate(run.bucket, generation)
     if found:
         with run.connection.transaction():
             record_found(run.connection, generation, found)

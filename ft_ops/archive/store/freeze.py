@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +12,6 @@ from ft_ops.archive.copies.second import put_second
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import enter, finish, record_leftover, record_objects
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.layout import certificate_key
 from ft_ops.errors import Refused
 from ft_ops.s3.bucket import Bucket, Denied
 from ft_ops.s3.objects import (
@@ -69,7 +69,7 @@ def freeze_month(run: Run, generation: Generation) -> Generation:
         if item not in generation.parts():
             put_second(run.target, item.stored, item.stored.storage_class)
     put_second(run.target, generation.require_manifest(), "STANDARD")
-    _write_certificate(run.bucket, run.target.prefix, generation)
+    write_certificate(run.bucket, generation)
     return finish(run.connection, generation, "frozen")
 
 
@@ -131,10 +131,8 @@ def _replaced(
     )
 
 
-def _write_certificate(bucket: Bucket, prefix: str, generation: Generation) -> None:
-    key = certificate_key(prefix, generation.month, generation.number)
-    if any(version.key == key for version in versions(bucket, key)):
-        return
+def write_certificate(bucket: Bucket, generation: Generation) -> None:
+    """Write a frozen generation's certificate, unless one can be seen there."""
     document = {
         **(generation.certificate or {}),
         "frozen": [
@@ -147,4 +145,6 @@ def _write_certificate(bucket: Bucket, prefix: str, generation: Generation) -> N
             for item in generation.objects
         ],
     }
-    put_once(bucket, key, json.dumps(document, indent=1, ensure_ascii=False).encode())
+    body = json.dumps(document, indent=1, ensure_ascii=False).encode()
+    with suppress(Refused):
+        put_once(bucket, generation.certificate_key, body)

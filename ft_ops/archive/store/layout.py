@@ -18,11 +18,6 @@ def manifest_key(prefix: str, month: Month, generation: int) -> str:
     return f"{_folder(prefix, 'manifest', month, generation)}/manifest.json"
 
 
-def certificate_key(prefix: str, month: Month, generation: int) -> str:
-    """The certificate's key, beside the manifest's."""
-    return f"{_folder(prefix, 'manifest', month, generation)}/certificate.json"
-
-
 def document_prefixes(prefix: str) -> tuple[str, ...]:
     """The folders of what stays in STANDARD and is small: records, and what is beside manifests."""
     return (records_prefix(prefix), f"{prefix}/table=manifest/")
@@ -31,6 +26,11 @@ def document_prefixes(prefix: str) -> tuple[str, ...]:
 def records_prefix(prefix: str) -> str:
     """The folder of tombstones, holds, the ledger's rows and drills."""
     return f"{prefix}/records/"
+
+
+def iceberg_folder(prefix: str) -> str:
+    """The folder of Iceberg's metadata: they name the objects, and can be written anew."""
+    return f"{prefix}/iceberg"
 
 
 def generation_prefixes(

@@ -74,6 +74,7 @@ def build_manifest(
                 "version_id_when_exported": item.stored.version_id,
                 "bytes": item.stored.bytes,
                 "sha256": item.stored.sha256,
+                "bounds": {name: [lower, upper] for name, lower, upper in item.bounds},
             }
             for item in objects
         ],

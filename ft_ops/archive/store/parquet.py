@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
+from typing import Any
+from uuid import UUID
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi as adbc
@@ -150,9 +153,51 @@ def write_parts(
                         break
                     writer.write_batch(group)
                     rows += group.num_rows
-            yield ArchivedObject(table, number, rows, sink.stored)
+            yield ArchivedObject(table, number, rows, sink.stored, _bounds(writer.writer.metadata))
             if pending is None:
                 return
+
+
+def _bounds(footer: pq.FileMetaData) -> tuple[tuple[str, str, str], ...]:
+    """The bounds of each column of ids or moments that has some, by its statistics."""
+    schema = footer.schema.to_arrow_schema()
+    found = []
+    for number in range(footer.num_columns):
+        # A value of a list has another path, and no bounds.
+        name = footer.schema.column(number).path
+        if name in schema.names and _is_id_or_moment(schema.field(name).type):
+            chunks = [footer.row_group(n).column(number) for n in range(footer.num_row_groups)]
+            bounds = _bounds_of(schema.field(name).type, [c.statistics for c in chunks])
+            if bounds is not None:
+                found.append((name, *bounds))
+    return tuple(found)
+
+
+def _is_id_or_moment(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.UuidType) or pa.types.is_timestamp(kind)
+
+
+def _bounds_of(kind: pa.DataType, statistics: Sequence[Any]) -> tuple[str, str] | None:
+    """From the row groups that have values; None where one has no bounds, or none has values."""
+    filled = [s for s in statistics if s is None or s.num_values]
+    ends = [(s.min_raw, s.max_raw) for s in filled if s is not None and s.has_min_max]
+    if not filled or len(ends) < len(filled):
+        return None
+    try:
+        return (
+            _as_text(kind, min(least for least, _ in ends)),
+            _as_text(kind, max(greatest for _, greatest in ends)),
+        )
+    except OverflowError:
+        return None  # a moment beyond the years of Python
+
+
+def _as_text(kind: pa.DataType, raw: Any) -> str:
+    if isinstance(kind, pa.UuidType):
+        return str(UUID(bytes=raw))
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=raw)
+    zoned = isinstance(kind, pa.TimestampType) and kind.tz is not None
+    return (moment if zoned else moment.replace(tzinfo=None)).isoformat()
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

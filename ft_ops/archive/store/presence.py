@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from ft_ops.archive.copies.compare import recorded
+from ft_ops.archive.copies.compare import other_certificate, recorded
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.month.states import STORED
@@ -114,14 +114,19 @@ def look(
     problems |= {failed.name: [failed.cause] for failed in worked.failed}
     return Look(
         problems,
-        sum(len(recorded(g)) for g in known),
-        sum(len(recorded(g)) for g in known if g.name in today),
+        sum(map(_looks, known)),
+        sum(_looks(g) for g in known if g.name in today),
     )
+
+
+def _looks(generation: Generation) -> int:
+    """How many of its objects are looked at: those that the ledger names, and the certificate."""
+    return len(recorded(generation)) + 1
 
 
 def _todays(known: list[Generation], requests: int, now: datetime | None) -> Iterator[str]:
     """The generations whose objects are asked for today: all, or each once in so many days."""
-    turns = -(-sum(len(recorded(g)) for g in known) // requests)
+    turns = -(-sum(map(_looks, known)) // requests)
     day = 0 if now is None else now.toordinal()
     for number, generation in enumerate(known):
         if turns <= 1 or number % turns == day % turns:
@@ -138,10 +143,27 @@ def _problems(
         if (problem := _listed_problem(generation, stored, there.get(stored.key, _NOTHING)))
     }
     asked = missing_from(bucket, generation) if asks else ()
+    certificate = _certificate_problem(bucket, generation, there, asks=asks)
     return [
         *(f"{key}: {problem}" for key, problem in listed.items()),
         *(line for line in asked if not any(key in line for key in listed)),
+        *([f"{generation.certificate_key}: {certificate}"] if certificate else []),
     ]
+
+
+def _certificate_problem(
+    bucket: Bucket, generation: Generation, there: Mapping[str, KeyHistory], *, asks: bool
+) -> str | None:
+    """The ledger does not name its version: it is written once, and says what the ledger says."""
+    history = there.get(generation.certificate_key, _NOTHING)
+    if history.hidden:
+        return "a delete marker hides it from whoever reads without a version's id"
+    if not history.versions:
+        return "it is not there"
+    newest, first = history.versions[0], history.versions[-1]
+    if newest.bytes != first.bytes:
+        return f"version {newest.version_id} of {newest.bytes:,} bytes was put above it"
+    return other_certificate(bucket, generation, newest) if asks else None
 
 
 def _listed_problem(
