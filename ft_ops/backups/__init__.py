@@ -14,6 +14,7 @@ from ft_ops.backups.holding import (
 from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.inventory.verified import (
     VerifiedBackup,
+    full_was_begun,
     newest_verified_backup,
     oldest_point,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "compare_with_point",
     "discard_pieces",
     "fingerprint_readable_tables",
+    "full_was_begun",
     "hold_backup",
     "is_stale",
     "isolated",

@@ -9,9 +9,11 @@ from ft_ops.backups.assets import (
     wal_archive,
 )
 from ft_ops.backups.dump_assets import monthly_dump
+from ft_ops.backups.inventory.verified import full_was_begun
 from ft_ops.backups.proof_assets import backup_retention, restore_drill
 from ft_ops.backups.resources import DrillConfig, RetentionConfig
-from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.jobs import AssetJob, asset_job, schedule
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 take_full_backup = asset_job(
     "take_full_backup",
@@ -62,13 +64,44 @@ retain_backups = asset_job(
     identity=True,
 )
 
+
+def _after_the_first_full(
+    name: str, job: AssetJob, cron: str, **config: dg.Config
+) -> dg.ScheduleDefinition:
+    """A schedule that asks for nothing before a new deployment's first full backup was begun.
+
+    Its run could only fail, as an alarm of the first day that says nothing. Whether a full backup
+    is missing that ought to be there, the checks of backup_inventory say.
+    """
+
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def evaluate(
+        context: dg.ScheduleEvaluationContext, database: DatabaseResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        with as_failure(), database.connect("backup schedule") as connection:
+            if not full_was_begun(connection):
+                return dg.SkipReason("no full backup was begun yet: full_backup_daily begins one")
+        return dg.RunRequest(
+            run_key=context.scheduled_execution_time.isoformat(),
+            run_config=dg.RunConfig(ops=dict(config)) if config else None,
+        )
+
+    return evaluate
+
+
 schedules = [
     schedule("full_backup_daily", take_full_backup, "0 2 * * *"),
-    schedule("incremental_backup_six_hourly", take_incremental_backup, "0 */6 * * *"),
+    _after_the_first_full("incremental_backup_six_hourly", take_incremental_backup, "0 */6 * * *"),
     schedule("ship_wal_quarter_hourly", ship_wal, "*/15 * * * *"),
     # After the night's full. Each full has to be restored once, or retention doesn't count it.
-    schedule("restore_drill_daily", drill_restore, "0 4 * * *"),
-    schedule(
+    _after_the_first_full("restore_drill_daily", drill_restore, "0 4 * * *"),
+    _after_the_first_full(
         "restore_drill_of_an_older_one",
         drill_restore,
         "30 5 * * 3,6",

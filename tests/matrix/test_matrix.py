@@ -138,6 +138,7 @@ QUICK: Final = {
 
 NEEDED: Final = {
     "purge_archived_content_daily": "purgeable",
+    "incremental_backup_six_hourly": "backed_up",
     "restore_drill_daily": "backed_up",
     "restore_drill_of_an_older_one": "backed_up",
 }

@@ -8,7 +8,9 @@ from ft_ops.archive.keep.checks import (
     archive_records_are_shipped,
     erasures_survive_a_restore,
 )
+from ft_ops.backups import full_was_begun
 from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 ship_archive_records = asset_job(
     "ship_archive_records",
@@ -33,6 +35,24 @@ rehearse_erasures = asset_job(
     identity=True,
 )
 
+
+@dg.schedule(
+    job=rehearse_erasures,
+    cron_schedule="10 10 * * 6",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="One rehearsal a week; nothing before a new deployment's first backup.",
+)
+def rehearse_erasures_weekly(
+    context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask once a week. Whether backups are missing, their own checks say."""
+    with as_failure(), database.connect("archive schedule") as connection:
+        if not full_was_begun(connection):
+            return dg.SkipReason("no full backup was begun yet that could bring anybody back")
+    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+
+
 defs = dg.Definitions(
     assets=[archive_records, erasure_rehearsal],
     asset_checks=[
@@ -44,7 +64,7 @@ defs = dg.Definitions(
     jobs=[ship_archive_records, check_archive_records, rehearse_erasures],
     schedules=[
         schedule("ship_archive_records_quarter_hourly", ship_archive_records, "*/15 * * * *"),
-        schedule("rehearse_erasures_weekly", rehearse_erasures, "10 10 * * 6"),
+        rehearse_erasures_weekly,
         schedule("check_archive_records_daily", check_archive_records, "12 6 * * *"),
     ],
 )

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from ft_ops.backups.inventory.ledger import entries
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -22,6 +23,11 @@ class VerifiedBackup:
     name: str
     restored_to: datetime
     verified_at: datetime
+
+
+def full_was_begun(connection: Connection) -> bool:
+    """Whether a full backup was ever begun: before that there is nothing to follow or restore."""
+    return any(entry.kind == "full" for entry in entries(connection))
 
 
 def oldest_point(connection: Connection) -> datetime | None:
