@@ -7,6 +7,7 @@ import dagster as dg
 from ft_ops.clock import utc_now
 from ft_ops.evidence.acts import acts_since
 from ft_ops.evidence.chain import open_chain
+from ft_ops.evidence.heads import note_head, noted_heads
 from ft_ops.evidence.measured import MEASURED_WITHIN, Recovery, exceeds, recoveries
 from ft_ops.format import human_duration
 from ft_ops.orchestration.jobs import OWNERS
@@ -40,9 +41,12 @@ def evidence_chain(
         return
     with as_failure(), database.connect("evidence") as connection:
         chain = open_chain(settings)
+        noted = noted_heads(connection, chain.address, utc_now())
         head = chain.append(
-            lambda since: acts_since(connection, since), utc_now(), context.log.info
+            lambda since: acts_since(connection, since), utc_now(), context.log.info, noted=noted
         )
+        if head is not None:
+            note_head(connection, chain.address, head, noted)
     yield dg.MaterializeResult(
         metadata={
             "head": str(head) if head else "nothing was done yet",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -45,28 +45,39 @@ class Chain:
 
     def read(self) -> CheckedChain:
         """The whole chain, verified by this key. An empty one has no problem and no head."""
-        files = self._files()
-        if not files:
-            return CheckedChain((), (), None)
-        return verify.verify_chain(files, [*self.former, self.key.public_key()])
+        return self._checked(self._files())
+
+    @property
+    def address(self) -> str:
+        """Where it lies, as its heads are noted."""
+        return self.bucket.url(self.prefix)
+
+    def lacks(self, noted: Sequence[Head]) -> list[str]:
+        """Which of the heads that were noted elsewhere are no links of it, in words."""
+        return list(_lacking(self._files(), noted))
 
     def append(
         self,
         acts: Callable[[datetime], Sequence[Act]],
         now: datetime,
         log: Callable[[str], None] = lambda line: None,
+        *,
+        noted: Sequence[Head] = (),
     ) -> Head | None:
         """Chain every act that is not in it yet; the newest link, None while there is none.
 
-        ``acts`` gives what was done from a moment on. An OpsError when the chain is not whole:
-        nothing is added to a chain that somebody has changed. Two runs at once: the later one is
-        Refused by the link that it would have written, and its acts are chained by the next run.
+        ``acts`` gives what was done from a moment on, ``noted`` the heads that runs have noted.
+        An OpsError when the chain is not whole, or lacks one of these: nothing is added to a chain
+        that somebody has changed. Two runs at once: the later one is Refused by the link that it
+        would have written, and its acts are chained by the next run.
         """
-        checked = self.read()
-        if checked.problems:
+        files = self._files()
+        checked = self._checked(files)
+        problems = [*checked.problems, *_lacking(files, noted)]
+        if problems:
             raise OpsError(
-                f"chain of evidence {self.bucket.url(self.prefix)}",
-                cause="; ".join(checked.problems[:5]),
+                f"chain of evidence {self.address}",
+                cause="; ".join(problems[:5]),
                 next_step="somebody changed it, or the key: look at the versions of these objects, "
                 "and put the original ones back; FT_EVIDENCE_KEY_FILE must be the key that signed; "
                 "of one that was replaced, FT_EVIDENCE_FORMER_KEYS names the public half",
@@ -129,12 +140,26 @@ class Chain:
         signature = self.key.sign(canonical({what: inner})).hex()
         return canonical({what: inner, "signature": signature})
 
+    def _checked(self, files: Mapping[str, bytes]) -> CheckedChain:
+        if not files:
+            return CheckedChain((), (), None)
+        return verify.verify_chain(files, [*self.former, self.key.public_key()])
+
     def _files(self) -> dict[str, bytes]:
         return {
             PurePosixPath(found.key).name: read_current(self.bucket, found.key)
             for found in objects(self.bucket, f"{self.prefix}/")
             if "/" not in found.key.removeprefix(f"{self.prefix}/")
         }
+
+
+def _lacking(files: Mapping[str, bytes], noted: Sequence[Head]) -> Iterator[str]:
+    for head in noted:
+        name = link_name(head.number)
+        if name not in files:
+            yield f"{name} is missing, and was noted as the head"
+        elif hashlib.sha256(files[name]).hexdigest() != head.sha256:
+            yield f"{name} is not the link that was noted as the head"
 
 
 def open_chain(settings: Settings) -> Chain:

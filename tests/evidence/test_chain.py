@@ -24,6 +24,7 @@ from ft_ops.definitions import defs
 from ft_ops.errors import OpsError, Refused
 from ft_ops.evidence import Act, Chain, acts_since
 from ft_ops.evidence import chain as module
+from ft_ops.evidence.heads import note_head, noted_heads
 from ft_ops.evidence.signers import open_kms
 from ft_ops.evidence.verify import HEAD, ORDER, canonical, link_name, read_key, verify_chain
 from ft_ops.pg.audit import write_audit
@@ -67,6 +68,37 @@ def test_each_act_is_chained_once(chain: Chain, connection: Connection) -> None:
     act(connection, 3)
     assert append(chain, connection) == 2
     assert chained(chain) == [1, 2, 3]
+
+
+def test_a_chain_that_was_cut_back_and_signed_anew_is_found_by_its_noted_heads(
+    chain: Chain, connection: Connection
+) -> None:
+    for number in (1, 2):
+        act(connection, number)
+        append(chain, connection)
+        head = chain.read().head
+        assert head is not None
+        note_head(connection, chain.address, head, noted_heads(connection, chain.address, NOW))
+    noted = noted_heads(connection, chain.address, NOW)
+    assert [h.number for h in noted] == [2, 1]
+    # A note is no act.
+    assert append(chain, connection) == 2
+    assert chain.lacks(noted) == []
+    # He who holds the key writes another second link, and its head.
+    other = Chain(chain.bucket, "other", KEY)
+    act(connection, 3)
+    other.append(lambda since: acts_since(connection, since)[:1], NOW)
+    other.append(lambda since: acts_since(connection, since)[-1:], NOW)
+    for name in (link_name(2), HEAD):
+        content = read_current(chain.bucket, f"other/{name}")
+        replace_current(chain.bucket, f"evidence/{name}", content)
+    assert any("is not the link that was noted" in problem for problem in chain.lacks(noted))
+    with pytest.raises(OpsError, match="is not the link that was noted as the head"):
+        chain.append(lambda since: acts_since(connection, since), NOW, noted=noted)
+    # Or only takes it away.
+    hide(chain.bucket, f"evidence/{link_name(2)}")
+    assert any("is missing, and was noted" in problem for problem in chain.lacks(noted))
+    assert noted_heads(connection, other.address, NOW) == []
 
 
 def test_acts_by_others_are_no_evidence(chain: Chain, connection: Connection) -> None:
