@@ -52,10 +52,6 @@ class Chain:
         """Where it lies, as its heads are noted."""
         return self.bucket.url(self.prefix)
 
-    def lacks(self, noted: Sequence[Head]) -> list[str]:
-        """Which of the heads that were noted elsewhere are no links of it, in words."""
-        return list(_lacking(self._files(), noted))
-
     def append(
         self,
         acts: Callable[[datetime], Sequence[Act]],
