@@ -234,6 +234,7 @@ def test_an_interruption_is_one_line_or_none(database: Database) -> None:
         assert len(told.strip().splitlines()) <= 1
 
 
+@pytest.mark.chaos
 def test_a_command_that_is_ended_cleans_up_and_says_so_in_one_line(
     database: Database, connection: Connection
 ) -> None:
