@@ -68,6 +68,9 @@ def test_recovery_fails_by_the_log_or_by_the_machine(
     if log == FETCHED + ENDED:
         assert isinstance(error, ContentError)
         assert error.wal == "000000010000000000000007"
+    # Whoever has to mend the machine is told what befell it, even where other words came last.
+    for word in ("No space left", "Cannot allocate memory", "signal 9", "Permission denied"):
+        assert (word in str(error)) == (word in log)
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,6 @@ def test_a_run_that_died_says_nothing_of_the_backup(standing: Standing) -> None:
     assert states == [("unknown", "its run died")]
 
 
-@pytest.mark.chaos
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_says_nothing_of_the_backup(standing: Standing) -> None:
     """It fills while the copy's server is at work; the server and its checks fail in many ways."""

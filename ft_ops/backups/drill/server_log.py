@@ -97,7 +97,8 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
     where = f"; the last segment it used is {fetched[-1]}" if fetched else ""
     what = f"recovery to {point.name}"
     told = ("; ".join(said) or cause) + where
-    if _SAYS_NOTHING.search(log) is None and any(_OF_THE_CONTENT.search(line) for line in said):
+    befell = next((line for line in log.splitlines() if _SAYS_NOTHING.search(line)), None)
+    if befell is None and any(_OF_THE_CONTENT.search(line) for line in said):
         return ContentError(
             what,
             cause=told,
@@ -105,9 +106,10 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
             "be whole; take a full backup now",
             wal=fetched[-1] if fetched else None,
         )
+    # What befell the machine comes first: all the rest may only follow from it.
     return OpsError(
         what,
-        cause=told,
+        cause=told if befell is None or befell in told else f"{befell}; {told}",
         next_step="mend what it names on the drill's machine, then drill it again: this says "
         "nothing about the backup",
     )
