@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
+import pytest
 
 import ft_ops
 from ft_ops.pg.sqlfiles import sql_root
@@ -154,3 +155,11 @@ def _bare(path: Path) -> Iterator[int]:
 
 def _without_comments(text: str) -> str:
     return re.sub(r"--.*", "", text)
+
+
+@pytest.mark.xdist_group("house")
+def test_a_tests_group_reaches_whoever_deals_the_tests_out(request: pytest.FixtureRequest) -> None:
+    """A pytest that its xdist does not know loses the groups, and says nothing of it."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("the tests are not dealt out by groups")
+    assert request.node.nodeid.endswith("@house")
