@@ -14,6 +14,7 @@ SLOW_TO_MAKE = ("box", "sampled", "session_chaos")
 """Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
 
 pytest_plugins = [
+    "tests.fixtures.commands",
     "tests.fixtures.http",
     "tests.fixtures.mail",
     "tests.fixtures.internet",
@@ -56,6 +57,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return (collection_path.name.startswith("test_") and needs_a_server(collection_path)) or None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _keep_together(items)
     if not config.getoption("--needing-a-server"):

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -19,20 +20,9 @@ from ft_ops.commands.session import person
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import Connection
+from tests.fixtures.commands import Command
 from tests.fixtures.pgbouncer import needs_pgbouncer, pooled
 from tests.fixtures.postgres import Database
-
-
-def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean: Mapping[str, str] = {k: v for k, v in os.environ.items() if not k.startswith("FT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "ft_ops.cli", *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=120,
-        env={**clean, **environment},
-    )
 
 
 @pytest.mark.parametrize(
@@ -47,8 +37,8 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         ),
     ],
 )
-def test_an_unusable_database_is_one_line(url: str, said: str) -> None:
-    done = _run("migrate", "status", **({"FT_DATABASE_URL": url} if url else {}))
+def test_an_unusable_database_is_one_line(ft_ops: Command, url: str, said: str) -> None:
+    done = ft_ops("migrate", "status", **({"FT_DATABASE_URL": url} if url else {}))
     assert done.returncode == 1
     assert done.stdout == ""
     assert said in done.stderr
@@ -57,60 +47,64 @@ def test_an_unusable_database_is_one_line(url: str, said: str) -> None:
     assert "hunter2" not in done.stderr
 
 
-def test_an_invalid_setting_is_named(database: Database) -> None:
-    done = _run("migrate", "status", FT_DATABASE_URL=database.url, FT_RETENTION_YEARS="seven")
+def test_an_invalid_setting_is_named(ft_ops: Command, database: Database) -> None:
+    done = ft_ops("migrate", "status", FT_DATABASE_URL=database.url, FT_RETENTION_YEARS="seven")
     assert done.returncode == 1
     assert "FT_RETENTION_YEARS" in done.stderr
 
 
 @pytest.mark.parametrize("port", ["0", "65536"])
-def test_a_demo_is_not_begun_for_a_port_that_is_none(port: str) -> None:
-    done = _run("demo", "--ui", "--port", port)
+def test_a_demo_is_not_begun_for_a_port_that_is_none(ft_ops: Command, port: str) -> None:
+    done = ft_ops("demo", "--ui", "--port", port)
     assert done.returncode == 2
     assert "1<=x<=65535" in done.stderr
 
 
-def test_migrations_run_and_are_listed(empty_database: Database) -> None:
+def test_migrations_run_and_are_listed(ft_ops: Command, empty_database: Database) -> None:
     assert (
         "applied 1/initial schema"
-        in _run("migrate", "run", FT_DATABASE_URL=empty_database.url).stdout
+        in ft_ops("migrate", "run", FT_DATABASE_URL=empty_database.url).stdout
     )
-    listed = _run("migrate", "status", FT_DATABASE_URL=empty_database.url).stdout
+    listed = ft_ops("migrate", "status", FT_DATABASE_URL=empty_database.url).stdout
     assert "pending" not in listed
 
 
-def test_holds_are_placed_listed_and_released(database: Database, connection: Connection) -> None:
+def test_holds_are_placed_listed_and_released(
+    ft_ops: Command, database: Database, connection: Connection
+) -> None:
     settings = {"FT_DATABASE_URL": database.url}
     ensure_months(connection, "content_segments", [Month(2017, 3)])
     add = ("hold", "add", "--month", "2017-03", "--by", "ada")
-    placed = _run(*add, "--reason", "a lawsuit", **settings).stdout
+    placed = ft_ops(*add, "--reason", "a lawsuit", **settings).stdout
     assert placed.startswith("placed hold 1 on month 2017-03 (a lawsuit)\n")
     assert "in the database: 2017-03\n" in placed
-    listed = _run("hold", "list", **settings).stdout
+    listed = ft_ops("hold", "list", **settings).stdout
     assert "month 2017-03" in listed
     assert "by ft_ops (ada): a lawsuit" in listed
     release = ("hold", "release", "1", "--by", "grace", "--reason")
-    empty = _run(*release, " ", **settings)
+    empty = ft_ops(*release, " ", **settings)
     assert (empty.returncode, "a release needs a reason" in empty.stderr) == (1, True)
-    assert _run(*release, "settled", **settings).returncode == 0
-    assert "by ft_ops (grace): settled" in _run("hold", "list", **settings).stdout
-    again = _run(*release, "settled", **settings)
+    assert ft_ops(*release, "settled", **settings).returncode == 0
+    assert "by ft_ops (grace): settled" in ft_ops("hold", "list", **settings).stdout
+    again = ft_ops(*release, "settled", **settings)
     assert again.returncode == 1
     assert "released before" in again.stderr
     audited = connection.execute("SELECT action FROM audit_log ORDER BY created_at").fetchall()
     assert audited == [("hold.add",), ("hold.release",)]
 
 
-def test_a_hold_on_what_nobody_knows_is_one_line(database: Database) -> None:
+def test_a_hold_on_what_nobody_knows_is_one_line(ft_ops: Command, database: Database) -> None:
     for subject in (["--month", "2099-01"], ["--family", "00000000-0000-0000-0000-00000000000f"]):
-        done = _run("hold", "add", *subject, "--reason", "x", FT_DATABASE_URL=database.url)
+        done = ft_ops("hold", "add", *subject, "--reason", "x", FT_DATABASE_URL=database.url)
         assert (done.returncode, done.stdout) == (1, "")
         assert "--force" in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_unknown_month_is_named(database: Database) -> None:
-    done = _run("hold", "add", "--month", "2017-13", "--reason", "x", FT_DATABASE_URL=database.url)
+def test_an_unknown_month_is_named(ft_ops: Command, database: Database) -> None:
+    done = ft_ops(
+        "hold", "add", "--month", "2017-13", "--reason", "x", FT_DATABASE_URL=database.url
+    )
     assert done.returncode == 1
     assert "'2017-13'" in done.stderr
 
@@ -128,14 +122,21 @@ def _as_role(database: Database, role: str) -> str:
     ],
 )
 def test_a_role_that_may_not_is_told_in_one_line(
-    database: Database, arguments: tuple[str, ...], role: str, cause: str, next_step: str
+    ft_ops: Command,
+    database: Database,
+    arguments: tuple[str, ...],
+    role: str,
+    cause: str,
+    next_step: str,
 ) -> None:
-    done = _run(*arguments, FT_DATABASE_URL=_as_role(database, role))
+    done = ft_ops(*arguments, FT_DATABASE_URL=_as_role(database, role))
     _is_one_line(done, cause, next_step)
 
 
-def test_a_database_without_the_schema_is_told_in_one_line(empty_database: Database) -> None:
-    done = _run("hold", "list", FT_DATABASE_URL=empty_database.url)
+def test_a_database_without_the_schema_is_told_in_one_line(
+    ft_ops: Command, empty_database: Database
+) -> None:
+    done = ft_ops("hold", "list", FT_DATABASE_URL=empty_database.url)
     _is_one_line(done, "it is not there", "ft-ops migrate run")
 
 
@@ -143,7 +144,7 @@ def test_a_database_without_the_schema_is_told_in_one_line(empty_database: Datab
     "arguments", [("migrate", "run"), ("hold", "add", "--month", "2017-03", "--force")]
 )
 def test_a_server_that_takes_no_writes_is_told_in_one_line(
-    database: Database, arguments: tuple[str, ...]
+    ft_ops: Command, database: Database, arguments: tuple[str, ...]
 ) -> None:
     with psycopg.connect(database.server_url, autocommit=True) as admin:
         admin.execute(
@@ -152,11 +153,13 @@ def test_a_server_that_takes_no_writes_is_told_in_one_line(
             )
         )
     reason = ("--reason", "a lawsuit") if arguments[0] == "hold" else ()
-    done = _run(*arguments, *reason, FT_DATABASE_URL=database.url)
+    done = ft_ops(*arguments, *reason, FT_DATABASE_URL=database.url)
     _is_one_line(done, "the server takes no writes", "name the primary")
 
 
-def test_a_database_in_another_encoding_gets_no_migration(server: str, worker_id: str) -> None:
+def test_a_database_in_another_encoding_gets_no_migration(
+    ft_ops: Command, server: str, worker_id: str
+) -> None:
     latin = Database(f"ft_latin_{worker_id}", server)
     with psycopg.connect(server, autocommit=True) as admin:
         name = sql.Identifier(latin.name)
@@ -168,7 +171,7 @@ def test_a_database_in_another_encoding_gets_no_migration(server: str, worker_id
             ).format(name)
         )
         try:
-            done = _run("migrate", "run", FT_DATABASE_URL=latin.admin_url)
+            done = ft_ops("migrate", "run", FT_DATABASE_URL=latin.admin_url)
             _is_one_line(done, "its encoding is LATIN1", "ENCODING 'UTF8'")
             with psycopg.connect(latin.admin_url) as connection:
                 tables = connection.execute(
@@ -179,22 +182,24 @@ def test_a_database_in_another_encoding_gets_no_migration(server: str, worker_id
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
-def test_dagsters_own_database_gets_no_migration(empty_database: Database) -> None:
+def test_dagsters_own_database_gets_no_migration(ft_ops: Command, empty_database: Database) -> None:
     with psycopg.connect(empty_database.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE event_logs (); CREATE TABLE run_tags ()")
-    done = _run("migrate", "run", FT_DATABASE_URL=empty_database.url)
+    done = ft_ops("migrate", "run", FT_DATABASE_URL=empty_database.url)
     _is_one_line(done, "it is Dagster's own", "FT_DAGSTER_DATABASE_URL")
 
 
-def test_a_file_that_can_not_be_written_is_told_in_one_line(database: Database) -> None:
-    done = _run("migrate", "fingerprint", "/nowhere/x.json", FT_DATABASE_URL=database.url)
+def test_a_file_that_can_not_be_written_is_told_in_one_line(
+    ft_ops: Command, database: Database
+) -> None:
+    done = ft_ops("migrate", "fingerprint", "/nowhere/x.json", FT_DATABASE_URL=database.url)
     _is_one_line(done, "file /nowhere/x.json: [Errno 2] No such file", "see the cause")
 
 
 @needs_pgbouncer
-def test_a_pooler_is_told_in_one_line(database: Database, place: Path) -> None:
+def test_a_pooler_is_told_in_one_line(ft_ops: Command, database: Database, place: Path) -> None:
     with pooled(database, place, mode="transaction", ignore="options") as url:
-        done = _run("hold", "list", FT_DATABASE_URL=url)
+        done = ft_ops("hold", "list", FT_DATABASE_URL=url)
     _is_one_line(done, "a connection pooler answers instead of PostgreSQL", "the server itself")
 
 
@@ -220,34 +225,9 @@ _STARTED_ALONE = (
 )
 
 
-def test_an_interruption_is_one_line_or_none(database: Database) -> None:
-    """Whether the command's parts are loaded yet or not: nobody sees a stack trace."""
-    for seconds in (0.4, 6.0):
-        with psycopg.connect(database.admin_url) as holder:
-            holder.execute("LOCK TABLE ops.legal_holds")
-            with subprocess.Popen(
-                [sys.executable, "-c", _STARTED_ALONE, "hold", "list"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "FT_DATABASE_URL": database.url},
-            ) as process:
-                time.sleep(seconds)
-                process.send_signal(signal.SIGINT)
-                _, told = process.communicate(timeout=60)
-        assert "Traceback" not in told
-        assert process.returncode in {-signal.SIGINT, 130, 1}
-        assert len(told.strip().splitlines()) <= 1
-
-
-def test_a_command_that_is_ended_cleans_up_and_says_so_in_one_line(
-    database: Database, connection: Connection
-) -> None:
-    """SIGTERM is how a service manager ends a command, which may have restored a copy."""
-    waiting = (
-        "SELECT FROM pg_stat_activity WHERE application_name = 'ft-ops hold'"
-        " AND wait_event_type = 'Lock' AND datname = current_database()"
-    )
+@contextmanager
+def _held_up(database: Database) -> Iterator[subprocess.Popen[str]]:
+    """A command, started alone, that will wait for a lock."""
     with psycopg.connect(database.admin_url) as holder:
         holder.execute("LOCK TABLE ops.legal_holds")
         with subprocess.Popen(
@@ -257,11 +237,46 @@ def test_a_command_that_is_ended_cleans_up_and_says_so_in_one_line(
             text=True,
             env={**os.environ, "FT_DATABASE_URL": database.url},
         ) as process:
-            while process.poll() is None and connection.execute(waiting).fetchone() is None:
-                time.sleep(0.01)
-            process.terminate()
-            _, told = process.communicate(timeout=60)
-        assert connection.execute(waiting).fetchone() is None
+            yield process
+
+
+_WAITS = (
+    "SELECT FROM pg_stat_activity WHERE application_name = 'ft-ops hold'"
+    " AND wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+def _await_lock(process: subprocess.Popen[str], connection: Connection) -> None:
+    while process.poll() is None and connection.execute(_WAITS).fetchone() is None:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_an_interruption_is_one_line_or_none(
+    database: Database, connection: Connection, *, is_loaded: bool
+) -> None:
+    """Whether the command's parts are loaded yet or not: nobody sees a stack trace."""
+    with _held_up(database) as process:
+        if is_loaded:
+            _await_lock(process, connection)
+        else:
+            time.sleep(0.4)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert "Traceback" not in told
+    assert process.returncode in {-signal.SIGINT, 130, 1}
+    assert len(told.strip().splitlines()) <= 1
+
+
+def test_a_command_that_is_ended_cleans_up_and_says_so_in_one_line(
+    database: Database, connection: Connection
+) -> None:
+    """SIGTERM is how a service manager ends a command, which may have restored a copy."""
+    with _held_up(database) as process:
+        _await_lock(process, connection)
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+        assert connection.execute(_WAITS).fetchone() is None
     assert process.returncode == 143, told
     [line] = told.strip().splitlines()
     assert line.startswith("ft-ops: ended: what it had not finished is not done. Next: ")
@@ -272,41 +287,43 @@ def test_a_command_that_is_ended_cleans_up_and_says_so_in_one_line(
     [("lawsuit\nby a family", "a line break"), ("lawsuit \udcff", "no text in this terminal")],
 )
 def test_a_reason_that_is_no_line_of_text_is_told_in_one_line(
-    database: Database, reason: str, cause: str
+    ft_ops: Command, database: Database, reason: str, cause: str
 ) -> None:
     add = ("hold", "add", "--month", "2017-03", "--force", "--reason", reason)
-    _is_one_line(_run(*add, FT_DATABASE_URL=database.url), cause, "write it in")
+    _is_one_line(ft_ops(*add, FT_DATABASE_URL=database.url), cause, "write it in")
 
 
 def test_text_that_would_move_the_cursor_is_shown_without_its_power(
-    database: Database, connection: Connection
+    ft_ops: Command, database: Database, connection: Connection
 ) -> None:
     connection.execute(
         "INSERT INTO ops.legal_holds (month, reason, placed_by) VALUES ('2017-03-01', %s, 'ada')",
         ("a lawsuit\n    2  month 2099-01\x1b[2K of M\u00fcller",),
     )
-    listed = _run("hold", "list", FT_DATABASE_URL=database.url).stdout
+    listed = ft_ops("hold", "list", FT_DATABASE_URL=database.url).stdout
     assert "\x1b" not in listed
     assert "a lawsuit 2 month 2099-01 [2K of M\u00fcller" in listed
 
 
 @pytest.mark.parametrize("report", ["nowhere/report.json", "/proc/report.json"])
 def test_a_demo_is_not_begun_for_a_report_that_could_not_be_written(
-    report: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ft_ops: Command, report: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    _is_one_line(_run("demo", "--report", report), f"report {report}", "a folder that exists")
+    _is_one_line(ft_ops("demo", "--report", report), f"report {report}", "a folder that exists")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_more_months_than_there_are_is_refused() -> None:
-    assert "1<=x<=1200" in _run("sample", "--months", "1201").stderr
+def test_more_months_than_there_are_is_refused(ft_ops: Command) -> None:
+    assert "1<=x<=1200" in ft_ops("sample", "--months", "1201").stderr
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "minio"])
-def test_an_endpoint_that_is_no_url_is_told_in_one_line(database: Database, endpoint: str) -> None:
+def test_an_endpoint_that_is_no_url_is_told_in_one_line(
+    ft_ops: Command, database: Database, endpoint: str
+) -> None:
     settings = {"FT_DATABASE_URL": database.url, "FT_ARCHIVE_BUCKET": "memories"}
-    done = _run("archive", "adopt", AWS_ENDPOINT_URL_S3=endpoint, **settings)
+    done = ft_ops("archive", "adopt", AWS_ENDPOINT_URL_S3=endpoint, **settings)
     _is_one_line(done, f"Invalid endpoint: {endpoint}", "http:// or https://")
 
 
@@ -339,7 +356,7 @@ def _is_one_line(done: subprocess.CompletedProcess[str], cause: str, next_step: 
     ],
 )
 def test_a_variable_of_awss_that_is_none_is_one_line(
-    database: Database, variable: str, value: str
+    ft_ops: Command, database: Database, variable: str, value: str
 ) -> None:
     environment = {
         "FT_DATABASE_URL": database.url,
@@ -351,7 +368,7 @@ def test_a_variable_of_awss_that_is_none_is_one_line(
         "AWS_REGION": "us-east-1",
         variable: value,
     }
-    done = _run("archive", "adopt", **environment)
+    done = ft_ops("archive", "adopt", **environment)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "Next: " in done.stderr
