@@ -17,29 +17,39 @@ class StillHanging(NoEnd):
     """What was left behind earlier has not ended yet, so it is not begun once more."""
 
 
-def call_within(seconds: float, work: Callable[[], T]) -> T:
+def call_within(
+    seconds: float, work: Callable[[], T], *, discard: Callable[[T], object] = lambda _: None
+) -> T:
     """What ``work`` returns or raises; NoEnd when it has not ended by then.
 
     What hangs is left behind in a thread that keeps no process alive. Whether it gets through
-    later is not known.
+    later is not known; what it returns then is given to ``discard``.
     """
     results: list[T] = []
     errors: list[BaseException] = []
+    is_over = threading.Lock()
 
     def run() -> None:
         try:
-            results.append(work())
+            result = work()
         except BaseException as error:  # noqa: BLE001  it is raised again, in the caller's thread
             errors.append(error)
+            return
+        if is_over.acquire(blocking=False):
+            results.append(result)
+        else:
+            discard(result)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    for error in errors:
-        raise error
-    for result in results:
-        return result
-    raise NoEnd(f"no end after {seconds:g} seconds")
+    if errors:
+        raise errors[0]
+    # It may be about to end: who takes the lock first has decided.
+    if is_over.acquire(blocking=False):
+        raise NoEnd(f"no end after {seconds:g} seconds")
+    thread.join()
+    return results[0]
 
 
 _hanging: dict[str, threading.Event] = {}

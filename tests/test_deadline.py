@@ -24,6 +24,16 @@ def test_what_does_not_end_is_left_behind() -> None:
     release.set()
 
 
+def test_what_comes_too_late_is_discarded_and_nothing_else() -> None:
+    release, discarded = threading.Event(), threading.Event()
+    with pytest.raises(NoEnd):
+        call_within(0.05, lambda: release.wait(10), discard=lambda _: discarded.set())
+    assert not discarded.is_set()
+    release.set()
+    assert discarded.wait(10)
+    assert call_within(5, lambda: 7, discard=lambda _: pytest.fail("it came in time")) == 7
+
+
 def test_what_hangs_is_not_begun_again_until_it_has_ended() -> None:
     release = threading.Event()
 

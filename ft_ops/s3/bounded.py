@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from botocore.client import BaseClient
@@ -41,10 +42,23 @@ class Body(StreamingBody):
         """As many bytes, or fewer; all of them when it is not said how many."""
         if amt is None:
             return b"".join(self.iter_chunks(PIECE_BYTES))
-        # One that is late is not closed, for that would wait for whoever reads it.
-        return _ended(
-            self._operation, STALLED_SECONDS, lambda: self._body.read(min(amt, PIECE_BYTES))
-        )
+        size = min(amt, PIECE_BYTES)
+        try:
+            return _ended(
+                self._operation,
+                STALLED_SECONDS,
+                lambda: self._body.read(size),
+                discard=lambda _: self._body.close(),
+            )
+        except TooSlow:
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        """Let whoever still reads see an end, and close: a close from here would wait for it."""
+        # Both say that the connection has ended already.
+        with suppress(ValueError, RuntimeError):
+            self._body._raw_stream.shutdown()  # type: ignore[attr-defined]  # botocore's own
 
 
 class Bounded(BaseClient):
@@ -52,7 +66,12 @@ class Bounded(BaseClient):
 
     def _make_api_call(self, operation_name: str, api_params: Any) -> Any:
         call = super()._make_api_call  # type: ignore[misc]  # what moto replaces, too
-        answer = _ended(operation_name, LONGEST_SECONDS, lambda: call(operation_name, api_params))
+        answer = _ended(
+            operation_name,
+            LONGEST_SECONDS,
+            lambda: call(operation_name, api_params),
+            discard=_close_body,
+        )
         if isinstance(answer.get("Body"), StreamingBody):
             answer["Body"] = Body(answer["Body"], operation_name)
         return answer
@@ -68,8 +87,20 @@ def bound(base_classes: list[type], **_: object) -> None:
     base_classes.insert(0, Bounded)
 
 
-def _ended(operation: str, seconds: float, work: Callable[[], T]) -> T:
+def _close_body(answer: Any) -> None:
+    """Of an answer that came too late, and that nobody reads: its connection would stay open."""
+    if isinstance(answer.get("Body"), StreamingBody):
+        answer["Body"].close()
+
+
+def _ended(
+    operation: str,
+    seconds: float,
+    work: Callable[[], T],
+    *,
+    discard: Callable[[T], object] = lambda _: None,
+) -> T:
     try:
-        return call_within(seconds, work)
+        return call_within(seconds, work, discard=discard)
     except NoEnd as error:
         raise TooSlow(operation=operation, seconds=seconds, error=error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -280,7 +281,9 @@ def delete_version(bucket: Bucket, key: str, version_id: str) -> None:
 def _chunks(bucket: Bucket, key: str, version_id: str) -> Iterator[bytes]:
     with naming(f"{bucket.url(key)} version {version_id}"):
         response = bucket.client.get_object(Bucket=bucket.name, Key=key, VersionId=version_id)
-        yield from response["Body"].iter_chunks(CHUNK_BYTES)
+        # Whoever takes the chunks may stop before the last one.
+        with closing(response["Body"]) as body:
+            yield from body.iter_chunks(CHUNK_BYTES)
 
 
 def _sha256(chunks: Iterable[bytes]) -> str:

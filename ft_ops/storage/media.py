@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -209,10 +210,11 @@ def _download(bucket: Bucket, file: _File, path: Path) -> None:
     # S3's own checksum of its reports.
     digest = hashlib.md5(usedforsecurity=False)
     with naming(bucket.url(file.key)), path.open("wb") as target:
-        body = bucket.client.get_object(Bucket=bucket.name, Key=file.key)["Body"]
-        for chunk in body.iter_chunks(1 << 20):
-            digest.update(chunk)
-            target.write(chunk)
+        response = bucket.client.get_object(Bucket=bucket.name, Key=file.key)
+        with closing(response["Body"]) as body:
+            for chunk in body.iter_chunks(1 << 20):
+                digest.update(chunk)
+                target.write(chunk)
     if digest.hexdigest() != file.md5.lower():
         raise OpsError(
             bucket.url(file.key),

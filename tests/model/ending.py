@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tests.model.life import Life, Step
 from tests.model.operations import SETTINGS
 from tests.model.oracle import SEGMENTS, Key
+from tests.model.schema_changes import DECLARATIONS
 from tests.model.writer import Finding
 
 _ROUNDS = 6
@@ -67,6 +68,7 @@ def _bring_back(life: Life, number: int) -> None:
 
 
 def _end_what_was_begun(life: Life, number: int, said: list[str]) -> None:
+    _declare(life)
     month = life.months[number]
     if month in life.asked:
         family = life.asked[month]
@@ -76,6 +78,12 @@ def _end_what_was_begun(life: Life, number: int, said: list[str]) -> None:
             _do(life, ("ops", "thaw a family", number, family) if family else step, said)
     for name in ("refreeze", "erase", "erase", "move", "archive", "backup", "purge"):
         _do(life, ("backup",) if name == "backup" else ("ops", name, number, 0), said)
+
+
+def _declare(life: Life) -> None:
+    """As a person does who was told that a column may have been renamed."""
+    for change in life.schema & DECLARATIONS.keys():
+        life.place.owner.execute(DECLARATIONS[change].encode())
 
 
 def _do(life: Life, step: Step, said: list[str]) -> None:

@@ -150,3 +150,9 @@ CHANGES: Final[Mapping[str, SchemaChange]] = {
         "narration_votes", "photo_narrations", "narration_id", "photo_narrations"
     ),
 }
+
+DECLARATIONS: Final[Mapping[str, str]] = {
+    "dropped column": "INSERT INTO ops.column_changes (table_name, column_name, change)"
+    + " VALUES ('content_segments', 'audio_duration_seconds', 'dropped') ON CONFLICT DO NOTHING",
+}
+"""What a person is asked to declare when another column came as well: it might be a new name."""

@@ -329,7 +329,7 @@ Attempt = Callable[[S3Client, str, str, str], object]
 ATTEMPTS: Mapping[str, Attempt] = {
     "s3:GetObjectVersion": lambda s3, bucket, key, version: s3.get_object(
         Bucket=bucket, Key=key, VersionId=version
-    ),
+    )["Body"].read(),
     "s3:PutObject": lambda s3, bucket, key, version: s3.put_object(
         Bucket=bucket, Key="archive/new", Body=b""
     ),
