@@ -35,6 +35,13 @@ GOAL: Final = 1.3
 PEOPLE: Final = 100
 ROUNDS: Final = 3
 
+REASON: Final = (
+    "these queries name no month: for each thread of a family they probe the index of each of the "
+    "84 months, where one table has one index. Against 12 months, which a year without an archive "
+    "has too, the goal is met; months are what the archive moves without a copy"
+)
+"""Why a query costs more over 84 months than in one table."""
+
 QUERIES: Final = (
     "thread_with_content",
     "family_memory_books",
@@ -89,7 +96,7 @@ def run(context: BenchContext) -> Iterator[Result]:
             context.log(query)
             spent = _measure(shapes, query_text(query), query)
             for reference in ("12 months", PLAIN):
-                yield Result.comparing(
+                result = Result.comparing(
                     spent["84 months"],
                     spent[reference],
                     name=f"product_queries_history_{query}_{reference.replace(' ', '_')}",
@@ -99,6 +106,7 @@ def run(context: BenchContext) -> Iterator[Result]:
                     goal=GOAL,
                     size=f"{rows:,} segments of {families:,} families",
                 )
+                yield replace(result, reason=REASON if reference == PLAIN else "")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import dagster as dg
 # As modules: Dagster refuses a code location with more than one Definitions at its top level.
 from ft_ops.alerting import sensors as alerting
 from ft_ops.archive import jobs as archive
+from ft_ops.archive.audit import jobs as archive_audit
 from ft_ops.archive.drill import jobs as archive_drill
 from ft_ops.archive.keep import jobs as archive_keep
 from ft_ops.archive.replica import jobs as archive_replica
@@ -34,6 +35,7 @@ defs: dg.Definitions = with_runbook_links(
             schema.defs,
             partitions.defs,
             archive.defs,
+            archive_audit.defs,
             archive_keep.defs,
             archive_drill.defs,
             archive_replica.defs,

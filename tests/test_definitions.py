@@ -43,6 +43,7 @@ def test_asset_keys_by_group() -> None:
             "archive_drill",
             "erasure_rehearsal",
             "archive_replica",
+            "archived_audit_log",
         },
         "evidence": {"evidence_chain"},
         "backups": {
@@ -90,6 +91,7 @@ def test_jobs() -> None:
         "erase_archived_content",
         "remove_superseded_content",
         "check_archive_bucket",
+        "archive_audit_log",
         "chain_evidence",
         "ship_archive_records",
         "check_archive_records",
@@ -135,6 +137,7 @@ def test_schedules_run_by_default_in_utc() -> None:
         ("purge_archived_content", "0 4 * * *"),
         ("remove_superseded_content", "30 5 * * *"),
         ("check_archive_bucket", "45 0 * * *"),
+        ("archive_audit_log", "10 5 * * *"),
         ("chain_evidence", "45 5 * * *"),
         ("ship_archive_records", "*/15 * * * *"),
         ("check_archive_records", "12 6 * * *"),

@@ -17,6 +17,7 @@ from ft_ops.pg.sqlfiles import sql_root
 SHARED = {
     # What the archive publishes of its ledger: a month that has left needs no partition.
     "ops.archive_status": {"archive", "partitions", "restore"},
+    "ops.audit_archive_status": {"archive", "partitions"},
     # What was erased stays erased, also in what comes back from a copy.
     "ops.erasures": {"archive", "restore"},
     # A restore withdraws a tombstone, and the archive's records say so in the bucket.

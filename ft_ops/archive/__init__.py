@@ -1,5 +1,7 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
+from ft_ops.archive.audit.keep import adopt_audit
+from ft_ops.archive.audit.months import audit_run
 from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.cost.prices import Prices, load_prices
 from ft_ops.archive.erase.held import record_archived
@@ -35,9 +37,11 @@ __all__ = [
     "ThawEstimate",
     "add_hold",
     "adopt",
+    "adopt_audit",
     "archive_run",
     "archive_statements",
     "ask_for",
+    "audit_run",
     "cancel",
     "cold_parts",
     "differences",

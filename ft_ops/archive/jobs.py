@@ -16,7 +16,7 @@ from ft_ops.archive.erase_assets import (
     superseded_archive_content,
 )
 from ft_ops.archive.month.content import ARCHIVED
-from ft_ops.archive.month.ledger import all_in_database
+from ft_ops.archive.month.in_states import all_in_database
 from ft_ops.archive.month.states import UNFINISHED
 from ft_ops.archive.month.thaws import open_thaws
 from ft_ops.archive.move.preflight import due_months

@@ -70,6 +70,7 @@ class ArchiveRules:
     storage_class: str
     lock: Lock | None
     limits: Limits
+    retention_setting: str = "FT_RETENTION_YEARS"
 
 
 @dataclass(frozen=True, slots=True)

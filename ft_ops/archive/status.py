@@ -11,7 +11,9 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from ft_ops.archive.audit.months import due_audit_months
 from ft_ops.archive.hold.holds import list_holds
+from ft_ops.archive.month.in_states import all_in_states
 from ft_ops.archive.month.ledger import months_by_state
 from ft_ops.archive.month.states import STORED
 from ft_ops.archive.move.preflight import due_months, due_on
@@ -57,6 +59,12 @@ def standings(connection: Connection, settings: Settings, now: datetime) -> list
     return [
         *asked(_AREA, "months in the archive", partial(_months, connection, now)),
         *asked(_AREA, "second copy", partial(_second_copy, connection, settings)),
+        *asked(
+            _AREA,
+            "months of the audit log",
+            partial(_audit_log, connection, settings, now),
+            section="archive_audit_log",
+        ),
         *asked(
             _AREA,
             "months past their retention",
@@ -106,6 +114,26 @@ def _second_copy(connection: Connection, settings: Settings) -> Iterator[Standin
         name or "none",
         f"{purged} purged months are in one bucket alone" if is_alone else "",
         section="archive_replica_is_complete",
+    )
+
+
+def _audit_log(connection: Connection, settings: Settings, now: datetime) -> Iterator[Standing]:
+    """Months whose time has come, and which are neither proven nor were brought back for a time."""
+    years = settings.audit_retention_years
+    proven = {g.month for g in all_in_states(connection, STORED, "audit_archive")}
+    late = [
+        month
+        for month in due_audit_months(connection, years, now - _PATIENCE)
+        if month not in proven
+    ]
+    yield Standing(
+        _AREA,
+        "months of the audit log",
+        Status.BAD if late else Status.GOOD,
+        f"{len(proven)} archived",
+        f"{late[0]} should have been archived" if late else "",
+        since=due_on(late[0], years) if late else None,
+        section="archive_audit_log",
     )
 
 

@@ -89,13 +89,17 @@ def archive_mend(month: tuple[str, ...], apply: bool) -> None:
 )
 def archive_adopt(apply: bool, from_replica: bool) -> None:
     """Rebuild ledger, holds and tombstones from the bucket; delete again what was erased."""
-    from ft_ops.archive import adopt, archive_run
+    from ft_ops.archive import adopt, adopt_audit, archive_run, audit_run
 
+    settings = load_settings()
     with database("archive") as connection:
-        run = archive_run(connection, load_settings(), "ft-ops", from_replica=from_replica)
+        run = archive_run(connection, settings, "ft-ops", from_replica=from_replica)
         done = adopt(run, apply=apply)
-    for line in done.changes or ("database and bucket say the same",):
+        audit = adopt_audit(audit_run(run, settings.audit_retention_years), apply=apply)
+    changes = [*done.changes, *(line for lines in audit.results for line in lines)]
+    for line in changes or ["database and bucket say the same"]:
         click.echo(line)
     done.refuse_problems()
-    if done.changes and not apply:
+    audit.refuse_failures("adoption of the audit log's archive")
+    if changes and not apply:
         click.echo("nothing was changed: --apply does it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
@@ -12,6 +13,20 @@ from ft_ops.partitions.detached_tables import DetachedTable, detached_tables_of
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+
+_LEFT: Final = {
+    "content_segments": "partitions/archived_months",
+    "audit_log": "partitions/archived_audit_months",
+}
+_AT_WORK: Final = {
+    "content_segments": "partitions/months_at_work",
+    "audit_log": "partitions/audit_months_at_work",
+}
+_GOES_ON: Final = {
+    "content_segments": "materialize archived_content_segments for that month",
+    "audit_log": "run archive_audit_log",
+}
+"""What ends what the archive has begun with a month that stands alone, by its parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +115,20 @@ def pending_detach(parent: str, partition: Partition) -> PartitionFault:
     return PartitionFault(
         partition.name,
         "its detach is pending: its rows are invisible and new ones are refused",
-        f"if the archive was at work on {partition.month}, materialize archived_content_segments "
-        f"for that month; otherwise run ALTER TABLE {parent} DETACH PARTITION {partition.name} "
-        f"FINALIZE, then materialize {parent}_partitions",
+        f"if the archive was at work on {partition.month}, {_GOES_ON[parent]}; otherwise run "
+        f"ALTER TABLE {parent} DETACH PARTITION {partition.name} FINALIZE, then materialize "
+        f"{parent}_partitions",
     )
 
 
 def archived_months(connection: Connection, parent: str) -> frozenset[Month]:
-    """The months of ``parent`` that have moved to the archive; only content_segments has any."""
-    return _ledger_months(connection, parent, "partitions/archived_months")
+    """The months of ``parent`` that have left for the archive."""
+    return _ledger_months(connection, _LEFT[parent])
 
 
 def months_at_work(connection: Connection, parent: str) -> frozenset[Month]:
     """The months whose tables are the archive's: begun, and not purged since."""
-    return _ledger_months(connection, parent, "partitions/months_at_work")
+    return _ledger_months(connection, _AT_WORK[parent])
 
 
 def wanted_months(connection: Connection, parent: str, *, first: Month, last: Month) -> list[Month]:
@@ -143,8 +158,7 @@ def _standing_alone(parent: str, detached: DetachedTable, *, at_work: bool) -> P
         return PartitionFault(
             detached.name,
             "an archive run detached it and has not ended",
-            "materialize archived_content_segments for that month: it goes on where that run "
-            "stopped",
+            f"{_GOES_ON[parent]}: it goes on where that run stopped",
         )
     return PartitionFault(
         detached.name,
@@ -155,7 +169,5 @@ def _standing_alone(parent: str, detached: DetachedTable, *, at_work: bool) -> P
     )
 
 
-def _ledger_months(connection: Connection, parent: str, query: str) -> frozenset[Month]:
-    if parent != "content_segments":
-        return frozenset()
+def _ledger_months(connection: Connection, query: str) -> frozenset[Month]:
     return frozenset(Month.of(month) for (month,) in connection.execute(statement(query)))

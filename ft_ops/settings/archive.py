@@ -47,6 +47,12 @@ class ArchiveSettings(RoomSettings):
         le=100,
         description="A month is due for the archive this many years after its end.",
     )
+    audit_retention_years: int = Field(
+        default=7,
+        ge=1,
+        le=100,
+        description="The same for a month of the audit log.",
+    )
     archive_part_bytes: int = Field(
         default=256 << 20,
         ge=1 << 20,

@@ -1,14 +1,14 @@
 -- name: generations
 -- Every generation of one month. Primary key lookup.
 SELECT *
-FROM ops.archive
+FROM {ledger}
 WHERE month = %(month)s
 ORDER BY generation;
 
 -- name: generations_in_states
 -- Every generation in some states: a few rows a year, some 50 kB each.
 SELECT *
-FROM ops.archive
+FROM {ledger}
 WHERE state = ANY (%(states)s)
 ORDER BY month, generation;
 
@@ -34,14 +34,14 @@ ORDER BY month;
 
 -- name: begin_generation
 -- The primary key lets only one of two concurrent runs open the same generation.
-INSERT INTO ops.archive (month, generation, state, origin, run_id)
+INSERT INTO {ledger} (month, generation, state, origin, run_id)
 SELECT %(month)s, coalesce(max(generation), 0) + 1, 'archiving', %(origin)s, %(run_id)s
-FROM ops.archive
+FROM {ledger}
 WHERE month = %(month)s;
 
 -- name: update_generation
 -- One row, matched by the state that the caller has seen: of two runs, one matches nothing.
-UPDATE ops.archive
+UPDATE {ledger}
 SET {assignments}
 WHERE month = {month}
   AND generation = {generation}

@@ -112,6 +112,13 @@ FAULTS = [
         "DROP TABLE old",
     ),
     Fault(
+        "archive: months of the audit log",
+        Status.BAD,
+        "CREATE TABLE old PARTITION OF audit_log FOR VALUES FROM ('2012-01-01 00:00Z')"
+        " TO ('2012-02-01 00:00Z')",
+        "DROP TABLE old",
+    ),
+    Fault(
         "archive: oldest unproven archive",
         Status.BAD,
         "INSERT INTO ops.archive (month, generation, state, archived_at)"

@@ -24,6 +24,7 @@ from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
+from ft_ops.partitions import ensure_months
 from ft_ops.pg.audit import write_audit
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
@@ -160,6 +161,32 @@ def test_the_archive_needs_what_it_is_granted(
     world.bucket.client.create_multipart_upload(Bucket=world.bucket.name, Key=key)
     assert run("archive_old_content", monkeypatch).success
     assert_exact(guarded, world, "archive_old_content")
+
+
+def test_the_audit_logs_archive_needs_what_it_is_granted(
+    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit_month(world)
+    monkeypatch.setenv("FT_ARCHIVE_LOCK_MODE", "GOVERNANCE")
+    key = "archive/audit_log/table=audit_log/year=2017/month=01/gen=1/part-00000.parquet"
+    world.bucket.client.create_multipart_upload(Bucket=world.bucket.name, Key=key)
+    assert run(
+        "archive_audit_log", monkeypatch, config("archived_audit_log", dry_run=False)
+    ).success
+    world.verified_backup()
+    for back in ([], ["2017-01"]):
+        asked = config("archived_audit_log", dry_run=False, bring_back=back)
+        assert run("archive_audit_log", monkeypatch, asked).success
+    assert_exact(guarded, world, "archive_audit_log")
+
+
+def audit_month(world: World) -> None:
+    """A month of the audit log that is due, with one row."""
+    ensure_months(world.connection, "audit_log", [Month(2017, 1)])
+    world.connection.execute(
+        "INSERT INTO audit_log (user_id, action, created_at) VALUES (%s, 'act', '2017-01-15')",
+        (world.users[0],),
+    )
 
 
 def test_purge_thaw_and_refreeze_need_what_they_are_granted(

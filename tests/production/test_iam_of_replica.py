@@ -5,14 +5,23 @@ from __future__ import annotations
 import pytest
 
 from ft_ops.archive import latest
-from ft_ops.archive.month.ledger import supersede
+from ft_ops.archive.month.ledger import generations, supersede
 from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.months import Month
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version
 from tests.archive.world import World
 from tests.production.gateway import Gateway
 from tests.production.policies import IAM, role_policy, unused
-from tests.production.test_iam import OLD, assert_exact, config, guarded, names, run
+from tests.production.test_iam import (
+    OLD,
+    assert_exact,
+    audit_month,
+    config,
+    guarded,
+    names,
+    run,
+)
 
 __all__ = ["guarded"]
 
@@ -70,6 +79,28 @@ def test_freeze_fill_check_and_purge_need_what_they_are_granted(
     purge = config("purged_content_segments", dry_run=False)
     assert run("purge_archived_content", monkeypatch, purge).success
     assert_needed(replicated, world, "purge_archived_content")
+
+
+def test_the_audit_logs_archive_needs_what_it_is_granted(
+    replicated: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit_month(world)
+    monkeypatch.setenv("FT_ARCHIVE_LOCK_MODE", "GOVERNANCE")
+    config_off = config("archived_audit_log", dry_run=False)
+    assert run("archive_audit_log", monkeypatch, config_off).success
+    world.verified_backup()
+    assert run("archive_audit_log", monkeypatch, config_off).success
+    [purged] = generations(world.connection, Month(2017, 1), "audit_archive")
+    stored = purged.parts()[0].stored
+    world.bucket.client.delete_object(
+        Bucket=world.bucket.name,
+        Key=stored.key,
+        VersionId=stored.version_id,
+        BypassGovernanceRetention=True,
+    )
+    back = config("archived_audit_log", dry_run=False, bring_back=["2017-01"])
+    assert run("archive_audit_log", monkeypatch, back).success
+    assert_needed(replicated, world, "archive_audit_log")
 
 
 def test_a_thaw_from_the_second_copy_needs_what_it_is_granted(

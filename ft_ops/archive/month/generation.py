@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from ft_ops.archive.month.content import Content, content_from_json, content_of_columns
 from ft_ops.archive.month.digest import MonthDigests, buckets_from_json, buckets_to_json
 from ft_ops.archive.month.relation import Recorded
-from ft_ops.archive.month.states import IN_DATABASE, Origin, State
+from ft_ops.archive.month.states import IN_DATABASE, Ledger, Origin, State, month_words
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.s3.objects import StoredObject
@@ -62,10 +62,20 @@ class Generation:
     proven_at: datetime | None
     frozen_at: datetime | None
     purged_at: datetime | None
+    ledger: Ledger = "archive"
 
     @property
     def name(self) -> str:
-        return f"{self.month} generation {self.number}"
+        return f"{month_words(self.month, self.ledger)} generation {self.number}"
+
+    @property
+    def asset(self) -> str:
+        """The asset that goes on with it."""
+        return "content_archive" if self.ledger == "archive" else "archived_audit_log"
+
+    def scratch(self, purpose: str) -> str:
+        """What its scratch tables are named after: a month has generations in both ledgers."""
+        return purpose if self.ledger == "archive" else f"{purpose}_audit"
 
     @property
     def rows(self) -> dict[str, int]:
@@ -122,7 +132,7 @@ class Generation:
         return OpsError(
             f"archive of {self.name}",
             cause=f"the ledger {missing} for it, and its state is {self.state}",
-            next_step="materialize content_archive for this month",
+            next_step=f"materialize {self.asset} for this month",
         )
 
 
@@ -141,7 +151,7 @@ def digests_from_json(data: Mapping[str, Mapping[str, str]]) -> MonthDigests:
     return {table: buckets_from_json(buckets) for table, buckets in data.items()}
 
 
-def generation_of_row(**row: Any) -> Generation:
+def generation_of_row(ledger: Ledger = "archive", /, **row: Any) -> Generation:
     """A row of the ledger as psycopg's kwargs_row has it; the table sets the columns' types."""
     content = row["content"] and content_from_json(row["content"])
     return Generation(
@@ -160,4 +170,5 @@ def generation_of_row(**row: Any) -> Generation:
         replaced_by=row["replaced_by"],
         leftovers=tuple((left["key"], left["version_id"]) for left in row["leftovers"]),
         **{name: row[name] for name in _MOMENTS},
+        ledger=ledger,
     )

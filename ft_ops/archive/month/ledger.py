@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from psycopg import sql
 from psycopg.rows import kwargs_row
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.month.content import (
-    Content,
-    content_to_json,
-)
+from ft_ops.archive.month.content import Content, content_to_json
 from ft_ops.archive.month.digest import MonthDigests
 from ft_ops.archive.month.generation import (
     OBJECTS,
@@ -31,7 +29,7 @@ from ft_ops.archive.month.generation import (
 )
 from ft_ops.archive.month.relation import Recorded, Relation, require_archived
 from ft_ops.archive.month.source import Source, live_source
-from ft_ops.archive.month.states import IN_DATABASE, Origin, State
+from ft_ops.archive.month.states import Ledger, Origin, State
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -39,16 +37,18 @@ from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import StoredObject
 
 
-def generations(connection: Connection, month: Month) -> list[Generation]:
+def generations(
+    connection: Connection, month: Month, ledger: Ledger = "archive"
+) -> list[Generation]:
     """Every generation of a month, oldest first."""
-    with connection.cursor(row_factory=kwargs_row(generation_of_row)) as cursor:
-        cursor.execute(statement("archive/generations"), {"month": month.first_day})
-        return cursor.fetchall()
+    query = statement("archive/generations").format(ledger=sql.Identifier("ops", ledger))
+    with connection.cursor(row_factory=kwargs_row(partial(generation_of_row, ledger))) as cursor:
+        return cursor.execute(query, {"month": month.first_day}).fetchall()
 
 
-def latest(connection: Connection, month: Month) -> Generation | None:
+def latest(connection: Connection, month: Month, ledger: Ledger = "archive") -> Generation | None:
     """The newest generation of a month, None when it was never archived."""
-    found = generations(connection, month)
+    found = generations(connection, month, ledger)
     return found[-1] if found else None
 
 
@@ -74,18 +74,12 @@ def newest_first(connection: Connection, some: Sequence[Generation]) -> list[Gen
     return sorted(some, key=rank, reverse=True)
 
 
-def in_database(connection: Connection, month: Month) -> Generation | None:
+def in_database(
+    connection: Connection, month: Month, ledger: Ledger = "archive"
+) -> Generation | None:
     """The generation of a month whose rows are in the database; there is one at most."""
-    return next((g for g in reversed(generations(connection, month)) if g.is_in_database), None)
-
-
-def all_in_database(connection: Connection) -> list[Generation]:
-    """Every generation whose rows are in the database, by month."""
-    with connection.cursor(row_factory=kwargs_row(generation_of_row)) as cursor:
-        found = cursor.execute(
-            statement("archive/generations_in_states"), {"states": sorted(IN_DATABASE)}
-        ).fetchall()
-    return [generation for generation in found if generation.is_in_database]
+    found = reversed(generations(connection, month, ledger))
+    return next((g for g in found if g.is_in_database), None)
 
 
 def all_latest(connection: Connection) -> list[Generation]:
@@ -96,15 +90,13 @@ def all_latest(connection: Connection) -> list[Generation]:
 
 def months_by_state(connection: Connection, states: Iterable[State]) -> list[Month]:
     """The months that have a generation in one of some states, oldest first."""
-    rows = connection.execute(
-        statement("archive/months_by_state"), {"states": sorted(states)}
-    ).fetchall()
+    rows = connection.execute(statement("archive/months_by_state"), {"states": sorted(states)})
     return [Month.of(month) for (month,) in rows]
 
 
 def months_with_leftovers(connection: Connection) -> list[Month]:
     """The months of which versions are left that could not be removed so far."""
-    rows = connection.execute(statement("archive/months_with_leftovers")).fetchall()
+    rows = connection.execute(statement("archive/months_with_leftovers"))
     return [Month.of(month) for (month,) in rows]
 
 
@@ -115,23 +107,23 @@ def month_source(connection: Connection, generation: Generation, content: Conten
 
 def month_table(connection: Connection, generation: Generation) -> Relation:
     """The table that holds a generation's segments; Refused when it is gone."""
-    return require_archived(
-        connection,
-        generation.month,
-        generation.relation,
-        what=f"archive of {generation.name}",
-    )
+    what = f"archive of {generation.name}"
+    return require_archived(connection, generation.month, generation.relation, what=what)
 
 
 def begin_generation(
-    connection: Connection, month: Month, run_id: str, *, origin: Origin = "database"
+    connection: Connection,
+    month: Month,
+    run_id: str,
+    *,
+    origin: Origin = "database",
+    ledger: Ledger = "archive",
 ) -> Generation:
     """Open the next generation of a month: its move has begun."""
-    connection.execute(
-        statement("archive/begin_generation"),
-        {"month": month.first_day, "origin": origin, "run_id": run_id},
-    )
-    generation = latest(connection, month)
+    values = {"month": month.first_day, "origin": origin, "run_id": run_id}
+    query = statement("archive/begin_generation").format(ledger=sql.Identifier("ops", ledger))
+    connection.execute(query, values)
+    generation = latest(connection, month, ledger)
     assert generation is not None
     return generation
 
@@ -153,7 +145,10 @@ def open_archived(
 def supersede(connection: Connection, generation: Generation, why: str, run_id: str) -> Generation:
     """Give a generation up, and open the next one for the same rows, in one transaction."""
     with connection.transaction():
-        following = begin_generation(connection, generation.month, run_id, origin=generation.origin)
+        origin, ledger = generation.origin, generation.ledger
+        following = begin_generation(
+            connection, generation.month, run_id, origin=origin, ledger=ledger
+        )
         if generation.relation is not None:
             following = record_relation(connection, following, generation.relation)
         record_replaced(connection, record_error(connection, generation, why), following)
@@ -227,12 +222,8 @@ def record_objects(
     connection: Connection, generation: Generation, objects: Sequence[ArchivedObject]
 ) -> Generation:
     """Record where the objects are now: their versions and storage classes."""
-    return _update(
-        connection,
-        generation,
-        generation.state,
-        {"objects": _json(OBJECTS.dump_python(tuple(objects), mode="json"))},
-    )
+    columns = {"objects": _json(OBJECTS.dump_python(tuple(objects), mode="json"))}
+    return _update(connection, generation, generation.state, columns)
 
 
 def record_found(
@@ -296,12 +287,8 @@ def record_leftover(
 ) -> Generation:
     """Record a version that another one replaces and that can't be removed yet."""
     leftover = Jsonb([{"key": key, "version_id": version_id}])
-    return _update(
-        connection,
-        generation,
-        generation.state,
-        {"leftovers": sql.SQL("leftovers || {}").format(sql.Literal(leftover))},
-    )
+    columns = {"leftovers": sql.SQL("leftovers || {}").format(sql.Literal(leftover))}
+    return _update(connection, generation, generation.state, columns)
 
 
 def forget_leftovers(connection: Connection, generation: Generation) -> Generation:
@@ -324,10 +311,12 @@ def _update(
     assignments += [
         sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in columns.items()
     ]
-    with connection.cursor(row_factory=kwargs_row(generation_of_row)) as cursor:
+    ledger = generation.ledger
+    with connection.cursor(row_factory=kwargs_row(partial(generation_of_row, ledger))) as cursor:
         # Without parameters: beside them a % in a name, an expression or an error would be one.
         cursor.execute(
             statement("archive/update_generation").format(
+                ledger=sql.Identifier("ops", ledger),
                 assignments=sql.SQL(", ").join(assignments),
                 month=sql.Literal(generation.month.first_day),
                 generation=sql.Literal(generation.number),

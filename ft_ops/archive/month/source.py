@@ -22,17 +22,19 @@ class Source:
     """Table of content → the relation that holds its rows."""
 
     relations: Mapping[str, sql.Composable]
+    first: str = HOT
+    """The table whose rows all others belong to: of content, the segments."""
 
     def __getitem__(self, table: str) -> sql.Composable:
         return self.relations[table]
 
     @property
     def segments(self) -> sql.Composable:
-        return self.relations[HOT]
+        return self.relations[self.first]
 
     def with_segments(self, relation: sql.Composable) -> Source:
         """The same, but for the segments."""
-        return Source({**self.relations, HOT: relation})
+        return Source({**self.relations, self.first: relation}, self.first)
 
 
 def live_source(content: Content, segments: sql.Composable) -> Source:
@@ -42,7 +44,8 @@ def live_source(content: Content, segments: sql.Composable) -> Source:
     see a partition vanish from it, and COPY refuses a partitioned table.
     """
     others = {table.name: table.identifier for table in content.tables[1:]}
-    return Source({HOT: segments, **others})
+    first = content.segments.name
+    return Source({first: segments, **others}, first)
 
 
 def hot_source(content: Content, month: Month) -> Source:
@@ -62,7 +65,8 @@ def scratch_source(content: Content, purpose: str, month: Month, generation: int
         {
             table.name: sql.Identifier("ops", scratch_table(purpose, month, generation, number))
             for number, table in enumerate(content)
-        }
+        },
+        content.segments.name,
     )
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
+from ft_ops.months import Month
+
 State: TypeAlias = Literal[
     "archiving",
     "archived",
@@ -26,6 +28,10 @@ State: TypeAlias = Literal[
     "purged",
     "superseded",
 ]
+
+Ledger: TypeAlias = Literal["archive", "audit_archive"]
+"""Whose months a generation is of, by the table of the schema ops that keeps its row: segments, or
+the audit log."""
 
 ThawState: TypeAlias = Literal[
     "restoring", "loading", "loaded", "thawed", "refreezing", "done", "cancelled"
@@ -56,3 +62,8 @@ TO_LOAD: Final[frozenset[ThawState]] = frozenset({"restoring", "loading"})
 
 TO_REFREEZE: Final[frozenset[ThawState]] = frozenset({"thawed", "refreezing"})
 """A thaw whose rows are in the database, to be taken out when its time is over."""
+
+
+def month_words(month: Month, ledger: Ledger) -> str:
+    """What a month is called in messages, and in the name of its advisory lock."""
+    return str(month) if ledger == "archive" else f"audit log of {month}"

@@ -51,6 +51,7 @@ def loaded(
     Scratch tables that a dead process left are dropped first.
     """
     content = generation.require_content()
+    purpose = generation.scratch(purpose)
     names = {
         table.name: scratch_table(purpose, generation.month, generation.number, number)
         for number, table in enumerate(content)

@@ -41,12 +41,15 @@ class RowsDiffer(OpsError):
     """The archive's rows are not the database's: these were changed, or the archive is wrong."""
 
 
-def prove_month(run: Run, generation: Generation, source: Source | None = None) -> Generation:
+def prove_month(
+    run: Run, generation: Generation, source: Source | None = None, *, is_live: bool = False
+) -> Generation:
     """Read the stored bytes back, load them as a thaw would, and compare every row's digest.
 
     Writes the lists of what was proven, and the manifest, and records a certificate. WrongContent
     or Missing name an object that is not what was exported, RowsDiffer the tables that are not (or
-    no longer) what the database has; in each case the month stays there, unproven.
+    no longer) what the database has; in each case the month stays there, unproven. ``source``: its
+    rows elsewhere than in the month's table; with ``is_live`` that is the database all the same.
     """
     started = time.monotonic()
     place = (generation.month, generation.number)
@@ -55,7 +58,7 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
     generation = enter(run.connection, generation, "proving", run.run_id)
     content = generation.require_content()
     # What comes from another archive may have types that are no more.
-    as_target = source is None
+    as_target = source is None or is_live
     source = source or month_source(run.connection, generation, content)
     values = {table.name: RowDigest() for table in content}
     with (
@@ -76,7 +79,7 @@ def prove_month(run: Run, generation: Generation, source: Source | None = None) 
             raise RowsDiffer(
                 f"proof of {generation.name}",
                 cause="; ".join(problems),
-                next_step="the rows are still in the database; materialize content_archive for "
+                next_step=f"the rows are still in the database; materialize {generation.asset} for "
                 "this month again",
             )
         if left:
@@ -145,7 +148,7 @@ def _certify(
 def _hashes(run: Run, generation: Generation) -> Iterator[Hashes]:
     """Two scratch tables for the hashes of the loaded rows, dropped after the block."""
     names = [
-        scratch_table("proof", generation.month, generation.number, part)
+        scratch_table(generation.scratch("proof"), generation.month, generation.number, part)
         for part in ("hashes", "shared")
     ]
     drop_scratch(run.connection, names)

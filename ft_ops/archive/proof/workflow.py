@@ -58,7 +58,11 @@ def _proven(run: Run, generation: Generation, rows: Rows | None) -> Generation:
                 run.log(f"exporting {generation.name}")
                 generation = export_month(run, generation, rows)
             run.log(f"proving {generation.name}")
-            generation = prove_month(run, generation, rows.source if rows else None)
+            generation = (
+                prove_month(run, generation, rows.source, is_live=rows.is_live)
+                if rows
+                else prove_month(run, generation)
+            )
         except Occupied as error:
             generation = _give_up(run, generation, error)
             run.log(f"{error.cause}: it is exported as {generation.name}")
@@ -79,14 +83,13 @@ def _named(run: Run, generation: Generation, error: OpsError, step: str) -> OpsE
     return OpsError(
         f"{step} of {generation.name}",
         cause=f"{error.what}: {error.cause}",
-        next_step=f"materialize content_archive again: it exports {following.name}; "
+        next_step=f"materialize {generation.asset} again: it exports {following.name}; "
         "find out what damaged the first one",
     )
 
 
 def _give_up(run: Run, generation: Generation, error: OpsError) -> Generation:
     """Supersede the generation as the ledger has it now: a step of it has begun."""
-    current = next(
-        g for g in generations(run.connection, generation.month) if g.number == generation.number
-    )
+    known = generations(run.connection, generation.month, generation.ledger)
+    current = next(g for g in known if g.number == generation.number)
     return supersede(run.connection, current, str(error), run.run_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ft_ops.archive.copies.compare import listed, missing_from_second
-from ft_ops.archive.hold.holds import holds_on
+from ft_ops.archive.hold.holds import LegalHold, holds_on
 from ft_ops.archive.month.catalog import (
     obstacles,
     other_references,
@@ -57,6 +57,21 @@ def purge_gates(run: Run, generation: Generation) -> list[Gate]:
     ]
 
 
+def audit_gates(run: Run, generation: Generation, holds: Sequence[LegalHold]) -> list[Gate]:
+    """Every gate before a month of the audit log leaves, of which ``holds`` hold rows."""
+    now = run.clock()
+    return [
+        _enabled(run.rules),
+        _still_due(generation.month, run.rules, now),
+        _proven(generation),
+        _past_grace(generation, run.rules, now),
+        Gate("legal holds", not holds, "; ".join(map(str, holds)) or "none"),
+        _backed_up(run.connection, generation),
+        *_stored(run.bucket, generation),
+        *_copied(run, generation),
+    ]
+
+
 def refreeze_gates(run: Run, generations: Sequence[Generation]) -> list[Gate]:
     """Every gate before a thawed month is removed again, whose archive is still its proof."""
     month = generations[-1].month
@@ -83,7 +98,7 @@ def _still_due(month: Month, rules: ArchiveRules, now: datetime) -> Gate:
         due <= now,
         f"due since {due:%Y-%m-%d}"
         if due <= now
-        else f"not before {due:%Y-%m-%d}, by FT_RETENTION_YEARS={rules.retention_years}",
+        else f"not before {due:%Y-%m-%d}, by {rules.retention_setting}={rules.retention_years}",
     )
 
 

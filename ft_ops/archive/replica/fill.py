@@ -14,10 +14,11 @@ from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.second import put_second
 from ft_ops.archive.keep.records import read_record
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import generations, months_by_state
-from ft_ops.archive.month.states import STORED
+from ft_ops.archive.month.in_states import all_stored
+from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.month.states import STORED, Ledger, month_words
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.layout import document_prefixes
+from ft_ops.archive.store.layout import audit_prefix, document_prefixes
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
@@ -26,7 +27,7 @@ from ft_ops.pg.locks import only_one
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import NEEDS_RESTORE, availability, request_restore
 from ft_ops.s3.objects import StoredObject, objects, put_once, read_current
-from ft_ops.s3.twins import histories
+from ft_ops.s3.twins import KeyHistory, histories
 
 _DAYS: Final = 5
 """Days that Glacier's readable copy of a first stays, to be copied in."""
@@ -43,12 +44,7 @@ class Lacking:
 
 def kept_generations(connection: Connection) -> list[Generation]:
     """The generations that have to be in both buckets, by month."""
-    return [
-        generation
-        for month in months_by_state(connection, STORED)
-        for generation in generations(connection, month)
-        if generation.state in STORED
-    ]
+    return all_stored(connection)
 
 
 def require_second(run: Run) -> Bucket:
@@ -68,7 +64,10 @@ def lacking(run: Run) -> list[Lacking]:
 
     Of what it lacks, whether the first can be read now: one HEAD each.
     """
-    there = histories(require_second(run), f"{run.target.prefix}/table=")
+    second = require_second(run)
+    there: dict[str, KeyHistory] = {}
+    for root in (run.target.prefix, audit_prefix(run.target.prefix)):
+        there |= histories(second, f"{root}/table=")
     found = []
     for generation in kept_generations(run.connection):
         for stored in recorded(generation):
@@ -111,30 +110,31 @@ def fill(run: Run, *, retrieve: bool) -> Worked[int]:
     )
     wanted = {item.stored.key for item in lacking(run)}
     months = dict.fromkeys(
-        generation.month
+        (generation.month, generation.ledger)
         for generation in kept_generations(run.connection)
         if wanted & {stored.key for stored in recorded(generation)}
     )
     copied = each(
         months,
-        lambda month: _fill_month(run, month, retrieve=retrieve),
-        name=lambda month: f"second copy of {month}",
+        lambda found: _fill_month(run, *found, retrieve=retrieve),
+        name=lambda found: f"second copy of {month_words(*found)}",
         log=run.log,
     )
     return Worked((*documents.done, *copied.done), (*documents.failed, *copied.failed))
 
 
-def _fill_month(run: Run, month: Month, *, retrieve: bool) -> int:
+def _fill_month(run: Run, month: Month, ledger: Ledger, *, retrieve: bool) -> int:
     """Copy one month's objects; an OpsError names those that could not be copied, and why.
 
     The others are copied all the same.
     """
-    with only_one(run.connection, f"archive {month}"):
+    what = month_words(month, ledger)
+    with only_one(run.connection, f"archive {what}"):
         waiting: list[str] = []
         problems: list[OpsError] = []
         copied = 0
         # Asked again under the lock: an erasure may have replaced one meanwhile.
-        for generation in generations(run.connection, month):
+        for generation in generations(run.connection, month, ledger):
             if generation.state not in STORED:
                 continue
             for stored in recorded(generation):
@@ -148,7 +148,7 @@ def _fill_month(run: Run, month: Month, *, retrieve: bool) -> int:
     if waiting:
         problems.append(
             OpsError(
-                f"second copy of {month}",
+                f"second copy of {what}",
                 cause=f"{len(waiting)} objects lie in Glacier and can't be copied: {waiting[0]}",
                 next_step="Glacier was asked for them; run it again when they are readable"
                 if retrieve
@@ -157,7 +157,7 @@ def _fill_month(run: Run, month: Month, *, retrieve: bool) -> int:
         )
     if problems:
         raise OpsError(
-            f"second copy of {month}",
+            f"second copy of {what}",
             cause="; ".join(f"{problem.what}: {problem.cause}" for problem in problems),
             next_step="; ".join(dict.fromkeys(problem.next_step for problem in problems)),
         ) from problems[0]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.read import LocatedCopy, ask, locate
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import generations, record_found
+from ft_ops.archive.month.ledger import record_found
 from ft_ops.archive.month.states import STORED
 from ft_ops.archive.replica.fill import kept_generations
 from ft_ops.archive.run import Run
@@ -47,7 +47,8 @@ def _mend_month(run: Run, month: Month, *, apply: bool) -> list[str]:
     lines: list[str] = []
     problems: list[OpsError] = []
     with only_one(run.connection, f"archive {month}"):
-        for generation in generations(run.connection, month):
+        kept = (g for g in kept_generations(run.connection) if g.month == month)
+        for generation in kept:
             if generation.state in STORED:
                 _mend_generation(run, generation, lines, problems, apply=apply)
     for line in lines:

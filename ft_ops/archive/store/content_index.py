@@ -61,7 +61,9 @@ class SubjectsWriter:
         """Note whose rows a batch of ``table`` holds: by family, and by each user they name."""
         is_segments = not table.paths
         family = _storage(batch, table.family_column)
-        thread = _storage(batch, "thread_id") if is_segments else _nulls(batch.num_rows)
+        # The audit log has neither families nor threads.
+        has_thread = is_segments and "thread_id" in batch.schema.names
+        thread = _storage(batch, "thread_id") if has_thread else _nulls(batch.num_rows)
         for maker in table.makers or (None,):
             users = _nulls(batch.num_rows) if maker is None else _storage(batch, maker)
             keys = {"family_id": family, "thread_id": thread, "user_id": users}

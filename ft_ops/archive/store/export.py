@@ -45,11 +45,19 @@ from ft_ops.s3.upload import UploadOnce
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows to export that are not a month in the database: what they are, where, and as of when."""
+    """Rows to export that are no month of segments in the database: what they are, and where.
+
+    ``as_of`` is the moment whose rows they are; None: they are in the database, and it is the
+    export's.
+    """
 
     content: Content
     source: Source
-    as_of: datetime
+    as_of: datetime | None
+
+    @property
+    def is_live(self) -> bool:
+        return self.as_of is None
 
 
 def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> Generation:
@@ -79,7 +87,7 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
         content = _with_what_arrow_keeps(snapshot.holder, content, source)
         job = _Export(run, generation, content, source)
         objects = _export(job, snapshot.name)
-    as_of = rows.as_of if rows else snapshot.taken_at
+    as_of = (rows and rows.as_of) or snapshot.taken_at
     return record_export(run.connection, generation, objects, content, as_of, job.digests())
 
 
@@ -276,6 +284,8 @@ def export_query(table: Table, source: Source) -> sql.Composed:
         "family": sql.Identifier(table.family_column),
         "key": sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.key),
     }
+    if not table.paths and "thread_id" not in {column.name for column in table.columns}:
+        return statement("archive/export_plain_rows").format(rows=rows_of(table, source), **names)
     if not table.is_shared:
         return statement("archive/export_rows").format(rows=rows_of(table, source), **names)
     return statement("archive/export_shared_rows").format(

@@ -20,7 +20,16 @@ def manifest_key(prefix: str, month: Month, generation: int) -> str:
 
 def document_prefixes(prefix: str) -> tuple[str, ...]:
     """The folders of what stays in STANDARD and is small: records, and what is beside manifests."""
-    return (records_prefix(prefix), f"{prefix}/table=manifest/")
+    return tuple(
+        folder
+        for root in (prefix, audit_prefix(prefix))
+        for folder in (records_prefix(root), f"{root}/table=manifest/")
+    )
+
+
+def audit_prefix(prefix: str) -> str:
+    """The folder of the audit log's months, which is laid out as the archive's own."""
+    return f"{prefix}/audit_log"
 
 
 def records_prefix(prefix: str) -> str:

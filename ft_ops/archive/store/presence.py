@@ -9,8 +9,7 @@ from typing import Final
 
 from ft_ops.archive.copies.compare import other_certificate, recorded
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import generations, months_by_state
-from ft_ops.archive.month.states import STORED
+from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.store.manifest import refuse_other_manifest
 from ft_ops.errors import OpsError
 from ft_ops.items import each
@@ -94,12 +93,7 @@ def look(
     ``requests`` go, some generations each day of ``now``, in turn. A generation that can't be
     looked at is among the problems, and does not stop the others.
     """
-    known = [
-        generation
-        for month in months_by_state(connection, STORED)
-        for generation in generations(connection, month)
-        if generation.state in STORED
-    ]
+    known = all_stored(connection)
     roots = {stored.key.partition(_BEFORE_TABLES)[0] for g in known for stored in recorded(g)}
     there: dict[str, KeyHistory] = {}
     for root in sorted(roots):
