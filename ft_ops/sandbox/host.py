@@ -1,4 +1,4 @@
-"""The process that owns a sandbox's parts: ``python -m ft_ops.sandbox.host VERSION``.
+"""The process that owns a sandbox's parts: ``python -m ft_ops.sandbox.host VERSION MEBIBYTES``.
 
 It makes the folder, starts S3 and PostgreSQL, prints one line of JSON (where things are, or what
 went wrong), and holds everything until its standard input closes. Doing it all in one process
@@ -58,15 +58,13 @@ _SETTINGS: Mapping[str, str] = {
     "track_io_timing": "on",
     "autovacuum": "on",
 }
-# A process of its own ships each segment: many small ones would cost more to start than to ship.
-_WAL_SEGMENT_MEBIBYTES = 64
 
 
 def main() -> None:
     """Host one sandbox until standard input closes."""
     signal.signal(signal.SIGTERM, _end)
     try:
-        with _folder() as root, _hosted(root, int(sys.argv[1])) as box:
+        with _folder() as root, _hosted(root, *map(int, sys.argv[1:])) as box:
             _report(
                 {
                     "root": str(box.root),
@@ -115,13 +113,13 @@ def _remove(folder: Path) -> None:
 
 
 @contextmanager
-def _hosted(root: Path, version: int) -> Iterator[Sandbox]:
+def _hosted(root: Path, version: int, segment_mebibytes: int) -> Iterator[Sandbox]:
     temporary_dir = root / "tmp"
     temporary_dir.mkdir()
     with object_store(temporary_dir) as s3_endpoint:
         bin_dir = pg.reachable_binaries(pg.embedded_binaries(version), root / "postgres")
         server = server_in(root, bin_dir)
-        _initialise(server, spool=root / "wal")
+        _initialise(server, root / "wal", segment_mebibytes)
         with pg.running(server, stop_mode="immediate"):
             box = Sandbox(root=root, bin_dir=bin_dir, s3_endpoint=s3_endpoint())
             _make_databases(box)
@@ -131,8 +129,8 @@ def _hosted(root: Path, version: int) -> Iterator[Sandbox]:
             yield box
 
 
-def _initialise(server: pg.Server, spool: Path) -> None:
-    pg.initialise(server, wal_segment_mebibytes=_WAL_SEGMENT_MEBIBYTES)
+def _initialise(server: pg.Server, spool: Path, segment_mebibytes: int) -> None:
+    pg.initialise(server, wal_segment_mebibytes=segment_mebibytes)
     spool.mkdir()
     pg.hand_over(spool)
     pg.configure(server, {**_SETTINGS, "archive_command": _archive_command(spool)})

@@ -27,6 +27,8 @@ DAGSTER_ROLE = "ft_dagster"
 REGION = "us-east-1"
 
 _END_SECONDS = 60
+# A process of its own ships each segment: many small ones would cost more to start than to ship.
+_WAL_SEGMENT_MEBIBYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,10 @@ def _say(message: str) -> None:
 
 @contextmanager
 def sandbox(
-    announce: Callable[[str], None] = _say, *, version: int = EMBEDDED_VERSION
+    announce: Callable[[str], None] = _say,
+    *,
+    version: int = EMBEDDED_VERSION,
+    wal_segment_mebibytes: int = _WAL_SEGMENT_MEBIBYTES,
 ) -> Iterator[Sandbox]:
     """Start a sandbox, and remove everything of it at the end of the block.
 
@@ -132,7 +137,10 @@ def sandbox(
     meet. If this process is killed, the sandbox goes by itself within seconds.
     """
     host = subprocess.Popen(
-        [sys.executable, "-m", "ft_ops.sandbox.host", str(version)],
+        [
+            *(sys.executable, "-m", "ft_ops.sandbox.host"),
+            *(str(version), str(wal_segment_mebibytes)),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

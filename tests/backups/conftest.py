@@ -21,6 +21,7 @@ from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from ft_ops.schema import load_migrations, run_migrations
 from tests.backups.world import Standing, World, open_world
+from tests.fixtures.quick_programs import quick_programs
 
 _SECOND_DATABASE = "familytales_second"
 
@@ -29,7 +30,11 @@ _SECOND_DATABASE = "familytales_second"
 def box() -> Iterator[Sandbox]:
     """A sandbox with two databases of a few hundred rows, and a bucket for each."""
     version = int(os.environ.get("FT_TEST_SANDBOX_VERSION", EMBEDDED_VERSION))
-    with sandbox(announce=lambda line: None, version=version) as opened:
+    with (
+        # Small segments: each point completes one, which is compressed whole.
+        sandbox(announce=lambda line: None, version=version, wal_segment_mebibytes=4) as opened,
+        quick_programs(),
+    ):
         with connect(opened.database_url, application="tests") as connection:
             month = Month.of(datetime.now(UTC))
             run_migrations(connection, load_migrations())

@@ -177,15 +177,18 @@ def test_what_a_dead_run_left_goes_by_the_record_that_was_made_of_it(
     assert world.provider.archived_log().problems(*_own_log(work, good)) == []
 
 
-def test_a_hold_since_the_plan_was_made_stops_its_deletion(world: World) -> None:
-    work = Workplace(world.connection, world.provider, world.bucket, load_settings())
-    name = world.full().point.name
+def test_a_hold_since_the_plan_was_made_stops_its_deletion(
+    work: Workplace, standing: Standing
+) -> None:
+    name = standing.full.point.name
     inventory = _inventory(work)
     hold_backup(work, name, **ME, now=LATER)
-    chosen = [Deletion(inventory.items[0], "no rule keeps it")]
+    (item,) = [item for item in inventory.items if item.name == name]
+    chosen = [Deletion(item, "no rule keeps it")]
     done = delete_backups(
         work.connection, work.provider, work.bucket, inventory, chosen, lambda line: None
     )
+    release_backup(work, name, **ME, now=LATER)
     assert [failed.cause for failed in done.failed] == ["it is held since the plan was made"]
     assert _item(work, name).problem is None
 
