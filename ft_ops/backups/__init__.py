@@ -4,6 +4,7 @@ from ft_ops.backups.drill.checks import fingerprints as compare_with_point
 from ft_ops.backups.drill.isolated import isolated, what_holds_it
 from ft_ops.backups.drill.session import Aftermath, NextStep, ProvenCopy
 from ft_ops.backups.holding import (
+    accept_hole,
     acknowledge_backup,
     discard_pieces,
     hold_backup,
@@ -49,6 +50,7 @@ __all__ = [
     "TableFingerprint",
     "VerifiedBackup",
     "Workplace",
+    "accept_hole",
     "acknowledge_backup",
     "compare_with_point",
     "discard_pieces",

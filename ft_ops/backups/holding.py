@@ -2,7 +2,8 @@
 
 A hold lies in the bucket, beside what it holds, and in the provider's own way where it has one. To
 acknowledge is to say that one has looked at what refuted or broke a backup, and to let retention
-delete it; to discard says the same of pieces in the store that no ledger knows.
+delete it; to discard says the same of pieces in the store that no ledger knows. A hole of the log
+that is accepted is no news any more, and keeps retention from nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ import re
 from datetime import datetime
 
 from ft_ops.backups.inventory import ledger
-from ft_ops.backups.inventory.inventory import Inventory, Item, take_inventory
-from ft_ops.backups.points.bucket_records import held_names, lift_hold, place_hold
+from ft_ops.backups.inventory.inventory import Inventory, Item, first_wal, take_inventory
+from ft_ops.backups.points.bucket_records import (
+    held_names,
+    lift_hold,
+    place_hold,
+    write_accepted_hole,
+)
 from ft_ops.backups.providers import Workplace
 from ft_ops.backups.retention.deletion import must_be_looked_at
 from ft_ops.errors import Refused
@@ -126,6 +132,33 @@ def discard_pieces(
     return name
 
 
+def accept_hole(
+    work: Workplace, first: str, last: str, *, by: str, reason: str, now: datetime
+) -> None:
+    """Say that the log lacks ``first`` to ``last`` for good: retention waits for it no longer.
+
+    What can't be reached any more stays named by itself. Refused unless that is a hole, whole, and
+    a proven full lies behind it: until then nothing but what is lost leads to the present.
+    """
+    entries = [item.entry for item in list_backups(work, now).items if item.entry is not None]
+    log, since = work.provider.archived_log(), first_wal(entries, work.provider.name)
+    if log is None or since is None or (first, last) not in log.gaps(since):
+        raise Refused(
+            f"hole of the log from {first} to {last}",
+            cause="there is no such hole from the oldest full on",
+            next_step="take its first and last segment from the check wal_continuity",
+        )
+    if not any(_is_proven_behind(entry, last) for entry in entries):
+        raise Refused(
+            f"hole of the log from {first} to {last}",
+            cause="no full that begins behind it is proven",
+            next_step="launch take_full_backup, then drill_restore; then accept the hole",
+        )
+    record = {"first": first, "last": last, "by": by, "at": now.isoformat(), "reason": reason}
+    write_accepted_hole(work.bucket, first, last, record)
+    write_audit(work.connection, "log_hole_accepted", "backups", record)
+
+
 def needs_a_look(item: Item) -> bool:
     """Whether a person has to look at a backup before anything may happen to it."""
     return must_be_looked_at(item) or (item.trust == "refuted" and not item.is_acknowledged)
@@ -136,6 +169,12 @@ def _find(inventory: Inventory, name: str) -> Item:
         if item.name == name and item.entry is not None:
             return item
     raise _refused(name, "the ledger knows no backup of that name", "see `ft-ops backup list`")
+
+
+def _is_proven_behind(entry: ledger.Entry, wal: str) -> bool:
+    is_proven = entry.kind == "full" and entry.state == "complete" and entry.verdict == "proven"
+    # Without the timeline: a later one goes on counting.
+    return is_proven and entry.first_wal is not None and entry.first_wal[8:] > wal[8:]
 
 
 def _needed(inventory: Inventory, item: Item, *, by_log: bool) -> list[Item]:

@@ -106,7 +106,13 @@ class ArchivedLog(Protocol):
         """Whether a server that writes ``now_wal`` came through a place in a segment."""
 
     def holes(self, first_wal: str) -> Sequence[str]:
-        """What is missing of it from a segment to the newest that is archived, in sentences."""
+        """What is missing of it from a segment to the newest that is archived, in sentences.
+
+        What a person has accepted to be missing is left out.
+        """
+
+    def gaps(self, first_wal: str) -> Sequence[tuple[str, str]]:
+        """The same, each by its first and its last segment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,20 @@ def backup_discard(provider_id: str, reason: str) -> None:
     click.echo(f"given up as {name}")
 
 
+@backup.command("accept-hole")
+@click.argument("first")
+@click.argument("last")
+@click.option("--reason", required=True)
+def backup_accept_hole(first: str, last: str, reason: str) -> None:
+    """Say that the log lacks the segments FIRST to LAST for good: retention waits no longer."""
+    from ft_ops.backups import accept_hole
+
+    with workplace() as work:
+        now = datetime.now(UTC)
+        accept_hole(work, first, last, by=person(), reason=reason, now=now)
+    click.echo(f"accepted: {first} to {last} are lost")
+
+
 @backup.command("rehearse")
 @click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
 def backup_rehearse(at: str) -> None:

@@ -30,6 +30,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "backup_acknowledged",
         "backup_held",
         "backup_released",
+        "log_hole_accepted",
     ),
     "Access to archives": ("archive.thaw", "archive.cancel"),
     "Restores": ("restore.",),

@@ -62,6 +62,11 @@ class Listed:
     storage_class: str
     last_modified: datetime
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it only makes a folder show: consoles and file systems over S3 leave such."""
+        return self.key.endswith("/") and self.bytes == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Retention:

@@ -32,6 +32,8 @@ class FakeRds:
     log_delay: timedelta = timedelta(seconds=-1)
     fails: frozenset[str] = frozenset()
     refuses_copies: bool = False
+    never_copied: frozenset[str] = frozenset()
+    refuses_deletions: bool = False
     restores_stale: bool = False
     protects: bool = False
     resource_id: str = "db-ONE"
@@ -102,13 +104,19 @@ class FakeRds:
 
     def copy_db_snapshot(self, **request: str) -> None:
         assert request["SourceDBSnapshotIdentifier"].startswith("arn:")
-        if self.refuses_copies:
-            raise _refusal("SnapshotQuotaExceeded", "CopyDBSnapshot")
         target = request["TargetDBSnapshotIdentifier"]
+        if self.refuses_copies or target in self.never_copied:
+            raise _refusal("SnapshotQuotaExceeded", "CopyDBSnapshot")
+        if target in self.snapshots:
+            raise _refusal("DBSnapshotAlreadyExists", "CopyDBSnapshot")
         self._add_snapshot(target)
+        source = request["SourceDBSnapshotIdentifier"]
+        self.snapshots[target]["SourceDBSnapshotIdentifier"] = source
         self.snapshots[target]["KmsKeyId"] = request.get("KmsKeyId")
 
     def delete_db_snapshot(self, DBSnapshotIdentifier: str) -> None:  # noqa: N803
+        if self.refuses_deletions:
+            raise _refusal("InvalidDBSnapshotState", "DeleteDBSnapshot")
         if self.snapshots.pop(DBSnapshotIdentifier, None) is None:
             raise _refusal("DBSnapshotNotFound", "DeleteDBSnapshot")
         self.deleted.append(DBSnapshotIdentifier)
@@ -147,6 +155,8 @@ class FakeRds:
         self.deleted.append(DBInstanceIdentifier)
 
     def _make_instance(self, identifier: str, request: dict[str, object]) -> None:
+        if identifier in self.instances:
+            raise _refusal("DBInstanceAlreadyExists", "RestoreDBInstance")
         assert request["PubliclyAccessible"] is False
         assert request["VpcSecurityGroupIds"] == ["sg-1"]
         self.instances[identifier] = {

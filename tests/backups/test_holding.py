@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ft_ops.backups.barman.wal import Segment
 from ft_ops.backups.holding import (
+    accept_hole,
     acknowledge_backup,
     discard_pieces,
     hold_backup,
@@ -21,7 +23,7 @@ from ft_ops.backups.providers import Workplace
 from ft_ops.backups.retention.deletion import Deletion, delete_backups, deletions
 from ft_ops.backups.retention.retention import Candidate, Rules, plan_retention
 from ft_ops.errors import OpsError, Refused
-from ft_ops.s3.objects import objects
+from ft_ops.s3.objects import delete_version, objects, versions
 from ft_ops.settings import load_settings
 from tests.backups.world import Standing, World
 
@@ -191,6 +193,50 @@ def test_a_hold_since_the_plan_was_made_stops_its_deletion(
     release_backup(work, name, **ME, now=LATER)
     assert [failed.cause for failed in done.failed] == ["it is held since the plan was made"]
     assert _item(work, name).problem is None
+
+
+def test_a_hole_of_the_log_is_waited_for_until_a_person_accepts_it(
+    work: Workplace, standing: Standing
+) -> None:
+    """An older full begins before it, which nobody gives up: nothing is wrong with that one."""
+    name = standing.full.point.name
+    begin = Segment.parse(str(standing.full.stored.begins_at_wal), work.provider.segment_bytes)  # type: ignore[attr-defined]
+    since = replace(begin, number=begin.number - 4).name
+    work.connection.execute(
+        "INSERT INTO ops.backups (name, kind, provider, state, first_wal)"
+        " VALUES ('full-before', 'full', 'barman', 'missing', %s)",
+        (since,),
+    )
+    log = work.provider.archived_log()
+    assert log is not None
+    (lost,) = log.gaps(since)
+
+    def accept(first: str, last: str) -> None:
+        accept_hole(work, first, last, **ME, now=LATER)
+
+    try:
+        (hole,) = _inventory(work).holes
+        assert f"{lost[0]} to {lost[1]} (" in hole
+        _judge(work, name, proven=False)
+        with pytest.raises(Refused, match="no full that begins behind it is proven"):
+            accept(*lost)
+        _judge(work, name, proven=True)
+        for other in (lost[0], begin.name):
+            with pytest.raises(Refused, match="there is no such hole"):
+                accept(lost[0], other)
+        accept(*lost)
+        assert _inventory(work).holes == ()
+        assert _going(work) == {}
+        with pytest.raises(Refused, match="there is no such hole"):
+            accept(*lost)
+        told = work.connection.execute(
+            "SELECT new_values ->> 'first' FROM audit_log WHERE action = 'log_hole_accepted'"
+        )
+        assert told.fetchall() == [(lost[0],)]
+    finally:
+        work.connection.execute("DELETE FROM ops.backups WHERE name = 'full-before'")
+        for found in list(versions(work.bucket, "accepted-holes/")):
+            delete_version(work.bucket, found.key, found.version_id)
 
 
 def _own_log(work: Workplace, name: str) -> tuple[str, str]:

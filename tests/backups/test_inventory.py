@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 
 import boto3
 import pytest
@@ -165,6 +167,24 @@ def test_the_log_of_a_full_is_a_part_of_it(standing: Standing) -> None:
         assert found.candidates == []
         assert found.holes == (f"WAL is missing: {first}",)
     assert _inventory(world).broken == []
+
+
+def test_a_folder_that_somebody_made_in_a_console_is_nothing(standing: Standing) -> None:
+    """An empty object whose key ends with a slash: no pieces of a backup, and no WAL."""
+    world = standing.world
+    data = world.key("data.tar.lz4")
+    segment = world.key(f"{standing.full.point.mark.wal}.gz")
+    before = [item.name for item in _inventory(world).items]
+    with ExitStack() as made:
+        for key in (data, segment):
+            for folder in PurePosixPath(key).parents[:-1]:
+                made.enter_context(world.replaced(f"{folder}/", b""))
+        made.enter_context(world.replaced("dumps/", b""))
+        found = _inventory(world)
+        assert [item.name for item in found.items] == before
+        assert found.broken == []
+        problems = world.provider.log_state(world.connection, None).problems
+        assert not any("no WAL" in said for said in problems)
 
 
 def test_the_copy_needs_everything_that_a_restore_there_would(standing: Standing) -> None:

@@ -1,7 +1,8 @@
 """pgBackRest takes backups, and these operations prove and delete them.
 
 Debian 12 has version 2.45, which knows servers up to PostgreSQL 15: `make versions` fetches both.
-Its repository is a folder here; of S3 it wants TLS, which the tests' endpoint does not speak.
+It keeps three repositories at once: a folder, another that is encrypted, and one in S3 that is
+encrypted and bundled, behind TLS as it wants it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import psycopg
 import pytest
 
@@ -43,7 +45,11 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.schema import load_migrations, run_migrations
 from ft_ops.settings import load_settings
 from tests.fixtures.postgres import Database
+from tests.fixtures.tls import tls_before
 from tests.production.policies import REPOSITORY
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 # One worker has the server, and the tests in their order: its repository is empty for the first.
 pytestmark = pytest.mark.xdist_group("pgbackrest")
@@ -68,6 +74,7 @@ class Stanza:
     """A server that pgBackRest backs up. The repository goes on from test to test."""
 
     root: Path
+    s3: Bucket
     connection: Connection
     bucket: Bucket
     provider: PgBackRestProvider
@@ -114,12 +121,16 @@ class Stanza:
         return {"now": now, "run_id": "tests", "log": lambda line: None}
 
 
+FOLDER, ENCRYPTED, IN_S3 = 1, 2, 3
+_BUCKET = "pgbackrest-repository"
+
+
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Path, Database]]:
+def running(s3_endpoint: str) -> Iterator[tuple[Path, Database]]:
     """A migrated database on a server that archives by pgBackRest."""
     program = _fetched("usr/bin/pgbackrest")
     programs = _fetched("usr/lib/postgresql/15/bin")
-    with TemporaryDirectory(prefix="ft-pgbackrest-") as name:
+    with TemporaryDirectory(prefix="ft-pgbackrest-") as name, tls_before(s3_endpoint) as port:
         root = Path(name)
         root.chmod(0o755)
         bin_dir = programs
@@ -128,13 +139,14 @@ def running() -> Iterator[tuple[Path, Database]]:
             shutil.copytree(FETCHED / "usr", root / "usr", symlinks=True)
             bin_dir = root / programs.relative_to(FETCHED)
         server = pg.Server(bin_dir, root / "data", root / "run")
-        _install(root, program, server)
+        _install(root, program, server, port)
         pg.initialise(server)
         push = f"{root}/bin/pgbackrest.real --config={root}/conf --stanza=main archive-push %p"
         pg.configure(server, {"fsync": "off", "archive_mode": "on", "archive_command": push})
         with pg.running(server, stop_mode="immediate"), pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", f"{root / 'bin'}:{os.environ['PATH']}")
             patch.setenv("FT_PG_BIN_DIR", str(bin_dir))
+            _s3(s3_endpoint).create_bucket(Bucket=_BUCKET)
             create = ["pgbackrest", f"--config={root}/conf", "--stanza=main", "stanza-create"]
             subprocess.run(create, check=True)
             with psycopg.connect(server.url(), autocommit=True) as admin:
@@ -147,9 +159,28 @@ def running() -> Iterator[tuple[Path, Database]]:
             yield root, database
 
 
+def _s3(endpoint: str) -> S3Client:
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="tests",
+        aws_secret_access_key="tests",
+    )
+
+
+@pytest.fixture
+def repository() -> int:
+    """The number of the repository that a test uses."""
+    return FOLDER
+
+
 @pytest.fixture
 def stanza(
-    running: tuple[Path, Database], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    running: tuple[Path, Database],
+    repository: int,
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Stanza]:
     """No backup, an empty ledger, and an empty bucket."""
     root, database = running
@@ -160,6 +191,7 @@ def stanza(
         "FT_BACKUP_PROVIDER": "pgbackrest",
         "FT_BACKUP_BUCKET": bucket.name,
         "FT_PGBACKREST_CONFIG": str(root / "conf"),
+        "FT_PGBACKREST_REPOSITORY": str(repository),
         "FT_DRILL_FOLDER": str(root / "drills"),
         "FT_WAL_ARRIVAL_SECONDS": "60",
     }.items():
@@ -168,11 +200,12 @@ def stanza(
         connection.execute("TRUNCATE ops.restore_drills, ops.backups")
         provider = open_provider(load_settings(), connection, bucket)
         assert isinstance(provider, PgBackRestProvider)
-        yield Stanza(root, connection, bucket, provider)
+        yield Stanza(root, Bucket(_BUCKET, bucket.client), connection, bucket, provider)
 
 
 @pytest.mark.versions
-def test_a_backups_life_by_pgbackrest(stanza: Stanza) -> None:
+@pytest.mark.parametrize("repository", [FOLDER, ENCRYPTED, IN_S3])
+def test_a_backups_life_by_pgbackrest(stanza: Stanza, repository: int) -> None:
     """Taken, restored and looked at, and let go of once another has taken its place."""
     full = stanza.full().point.name
     stanza.write()
@@ -418,9 +451,9 @@ def _ladder(inventory: Inventory) -> list[Candidate]:
     return [Candidate(f"full-later-{n}", "full", at, "verified") for n, at in enumerate(days)]
 
 
-def _install(root: Path, program: Path, server: pg.Server) -> None:
-    """The program, its configuration, and a repository that both users of it can read."""
-    for name in ("bin", "repo", "lock", "log"):
+def _install(root: Path, program: Path, server: pg.Server, port: int) -> None:
+    """The program, its configuration, and repositories that both users of it can read."""
+    for name in ("bin", "repo", "encrypted", "lock", "log"):
         (root / name).mkdir()
         pg.hand_over(root / name)
     for name in ("lock", "log"):
@@ -429,12 +462,20 @@ def _install(root: Path, program: Path, server: pg.Server) -> None:
     wrapper = root / "bin" / "pgbackrest"
     # As root the server has another user, who has to read what this one writes.
     owner = pg.server_user()
-    give = f"chown -R {owner.pw_uid}:{owner.pw_gid} {root}/repo 2>/dev/null" if owner else ":"
+    repositories = f"{root}/repo {root}/encrypted"
+    give = f"chown -R {owner.pw_uid}:{owner.pw_gid} {repositories} 2>/dev/null" if owner else ":"
     wrapper.write_text(f'#!/bin/sh\n{wrapper}.real "$@"\nstatus=$?\n{give}\nexit $status\n')
     wrapper.chmod(0o755)
     (root / "conf").write_text(
         f"[global]\nrepo1-path={root}/repo\nlock-path={root}/lock\nlog-path={root}/log\n"
         "compress-type=lz4\narchive-timeout=60\nrepo1-retention-full=1\n"
+        f"repo2-path={root}/encrypted\nrepo2-retention-full=1\n"
+        "repo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=a passphrase\n"
+        f"repo3-type=s3\nrepo3-path=/it\nrepo3-s3-bucket={_BUCKET}\nrepo3-s3-uri-style=path\n"
+        f"repo3-s3-endpoint=127.0.0.1\nrepo3-storage-port={port}\nrepo3-storage-verify-tls=n\n"
+        "repo3-s3-region=us-east-1\nrepo3-s3-key=tests\nrepo3-s3-key-secret=tests\n"
+        "repo3-cipher-type=aes-256-cbc\nrepo3-cipher-pass=another\n"
+        "repo3-bundle=y\nrepo3-retention-full=1\n"
         f"[main]\npg1-path={server.data_dir}\npg1-socket-path={server.socket_dir}\n"
         "pg1-user=postgres\n"
     )

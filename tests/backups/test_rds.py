@@ -326,7 +326,7 @@ def test_what_is_wrong_with_rds_own_backups_is_named(
 
 def test_a_copy_that_is_refused_is_named_and_made_the_next_time(cloud: Cloud) -> None:
     cloud.copies.refuses_copies = True
-    with pytest.raises(OpsError, match=r"copy of RDS snapshot full-.*: CopyDBSnapshot was refused"):
+    with pytest.raises(OpsError, match=r"1 of 1 failed: full-.*: CopyDBSnapshot was refused"):
         cloud.full()
     # The backup itself is none the worse for it.
     assert [entry.state for entry in entries(cloud.connection)] == ["complete"]
@@ -381,6 +381,55 @@ def test_instances_of_killed_drills_are_deleted_first(cloud: Cloud) -> None:
     cloud.drill()
     assert cloud.rds.deleted[0] == "ft-drill-left"
     assert list(cloud.rds.instances) == ["ft-drill-of-others"]
+
+
+def test_an_instance_that_somebody_made_under_a_drills_name_is_left_alone(cloud: Cloud) -> None:
+    """A person restored that snapshot at night, to take rows out of it."""
+    name = f"ft-drill-{cloud.full().point.name}"
+    cloud.rds.instances[name] = {"DBInstanceIdentifier": name, "TagList": []}
+    with pytest.raises(OpsError, match="was refused"):
+        cloud.drill(newest_plan(entries(cloud.connection), by_log=False))
+    assert list(cloud.rds.instances) == [name]
+    assert cloud.rds.deleted == []
+
+
+def test_a_copy_that_can_not_be_made_stands_before_no_other(cloud: Cloud) -> None:
+    """Its key is disabled, say: what is newer is copied all the same, and it is named."""
+    cloud.copies.refuses_copies = True
+    names = []
+    for _ in range(3):
+        with pytest.raises(OpsError):
+            cloud.full()
+        names = [entry.name for entry in entries(cloud.connection)]
+    cloud.copies.refuses_copies = False
+    cloud.copies.never_copied = frozenset(names[1:2])
+    with pytest.raises(OpsError, match=f"1 of 3 failed: {names[1]}: "):
+        cloud.provider.replicate(lambda line: None)
+    assert list(cloud.copies.snapshots) == [names[2], names[0]]
+
+
+def test_a_copy_of_another_instances_snapshot_of_the_same_name_is_not_ours(cloud: Cloud) -> None:
+    name = cloud.full().point.name
+    theirs = "arn:aws:rds:eu-central-1:1:snapshot:theirs"
+    cloud.copies.snapshots[name]["SourceDBSnapshotIdentifier"] = theirs
+    (item,) = _inventory(cloud)
+    assert item.replica is not None
+    assert item.replica.problem == f"what has its name in the other region is a copy of {theirs}"
+    (stored,) = cloud.provider.stored_backups()
+    cloud.provider.delete(stored, [], lambda line: None)
+    assert (list(cloud.rds.snapshots), list(cloud.copies.snapshots)) == ([], [name])
+
+
+def test_a_snapshot_whose_copy_can_not_be_deleted_stays_and_is_tried_again(cloud: Cloud) -> None:
+    cloud.full()
+    (stored,) = cloud.provider.stored_backups()
+    cloud.copies.refuses_deletions = True
+    with pytest.raises(OpsError, match="was refused"):
+        cloud.provider.delete(stored, [], lambda line: None)
+    assert [backup.name for backup in cloud.provider.stored_backups()] == [stored.name]
+    cloud.copies.refuses_deletions = False
+    cloud.provider.delete(stored, [], lambda line: None)
+    assert (cloud.rds.snapshots, cloud.copies.snapshots) == ({}, {})
 
 
 def test_the_inventory_names_what_does_not_count(cloud: Cloud) -> None:

@@ -110,7 +110,8 @@ def _put(bucket: Bucket, key: str, body: bytes = b"") -> None:
 
 
 def _problems(connection: Connection, bucket: Bucket, first: int = 1) -> str:
-    found = log_state(connection, list_wal(bucket, "wals/"), Segment(first, 1, SIZE), None, SIZE)
+    log = ListedLog(list_wal(bucket, "wals/"), SIZE)
+    found = log_state(connection, log, Segment(first, 1, SIZE), None)
     return "; ".join(found.problems)
 
 
@@ -132,6 +133,35 @@ def test_a_hole_on_either_timeline_is_named(connection: Connection, archive: Buc
         assert f"WAL is missing: {name}" in _problems(connection, archive)
 
 
+def test_a_hole_that_is_accepted_is_that_one_and_no_other(
+    connection: Connection, archive: Bucket
+) -> None:
+    """Not what is missing beside it, and not the same numbers of another timeline."""
+    _put(archive, "wals/00000002.history", b"1\t0/4000100\treason\n")
+    lost = Segment(2, 1, SIZE).name
+    archive.client.delete_object(Bucket=archive.name, Key=f"wals/{lost[:16]}/{lost}.gz")
+    listed = list_wal(archive, "wals/")
+
+    def holes(*accepted: tuple[str, str]) -> list[str]:
+        log = ListedLog(listed, SIZE, accepted)
+        state = log_state(connection, log, Segment(1, 1, SIZE), None)
+        told = [said for said in state.problems if "WAL is missing" in said]
+        assert [said.split(";")[0] for said in told] == log.holes(Segment(1, 1, SIZE).name)
+        return told
+
+    (said,) = holes()
+    assert f"ft-ops backup accept-hole {lost} {lost} --reason" in said
+    assert holes((lost, lost)) == []
+    # Of a wider hole that somebody has filled in part.
+    assert holes((Segment(1, 1, SIZE).name, Segment(3, 1, SIZE).name)) == []
+    assert holes((Segment(2, 2, SIZE).name, Segment(2, 2, SIZE).name)) == [said]
+    assert holes((Segment(3, 1, SIZE).name, Segment(3, 1, SIZE).name)) == [said]
+    beside = Segment(3, 1, SIZE).name
+    archive.client.delete_object(Bucket=archive.name, Key=f"wals/{beside[:16]}/{beside}.gz")
+    listed = list_wal(archive, "wals/")
+    assert len(holes((lost, lost))) == 1
+
+
 def test_a_file_that_is_no_wal_is_named(connection: Connection, archive: Bucket) -> None:
     _put(archive, "wals/0000000100000000/notes.txt")
     assert "files that are no WAL in its folder: wals/0000000100000000/notes.txt" in _problems(
@@ -140,7 +170,8 @@ def test_a_file_that_is_no_wal_is_named(connection: Connection, archive: Bucket)
 
 
 def test_an_empty_archive_is_no_quiet_success(connection: Connection, bucket: Bucket) -> None:
-    found = log_state(connection, list_wal(bucket, "wals/"), Segment(1, 1, SIZE), None, SIZE)
+    log = ListedLog(list_wal(bucket, "wals/"), SIZE)
+    found = log_state(connection, log, Segment(1, 1, SIZE), None)
     assert found.restorable_to is None
     assert any("the bucket holds no WAL at all" in problem for problem in found.problems)
 

@@ -153,10 +153,14 @@ class ArchivedWal:
 
 @dataclass(frozen=True, slots=True)
 class ListedLog:
-    """Archived WAL as an `ArchivedLog`: segments have this size."""
+    """Archived WAL as an `ArchivedLog`: segments have this size.
+
+    ``accepted`` are the holes, each by its first and last segment, that are no news to anybody.
+    """
 
     archived: ArchivedWal
     segment_bytes: int
+    accepted: Sequence[tuple[str, str]] = ()
 
     def problems(self, first_wal: str, last_wal: str) -> list[str]:
         """What recovery would lack on its way, or could not read."""
@@ -202,9 +206,29 @@ class ListedLog:
         if newest is None:
             return [f"the bucket holds no WAL at all, and {first.name} is needed"]
         try:
-            return [f"WAL is missing: {hole}" for hole in self.archived.holes(first, newest)]
+            return [f"WAL is missing: {hole}" for hole in self.missing(first, newest)]
         except OpsError as error:
             return [error.cause]
+
+    def gaps(self, first_wal: str) -> list[tuple[str, str]]:
+        """The same by their first and last segments."""
+        newest = self.archived.newest(self.segment_bytes)
+        if newest is None:
+            return []
+        found = self.missing(Segment.parse(first_wal, self.segment_bytes), newest)
+        return [(hole.first.name, hole.last.name) for hole in found]
+
+    def missing(self, first: Segment, last: Segment) -> list[Hole]:
+        """What is missing from ``first`` to ``last``, but for what a person has accepted."""
+        known = [
+            (Segment.parse(one, self.segment_bytes), Segment.parse(other, self.segment_bytes))
+            for one, other in self.accepted
+        ]
+        return [
+            hole
+            for hole in self.archived.holes(first, last)
+            if not any(hole.lies_within(*accepted) for accepted in known)
+        ]
 
 
 def list_wal(bucket: Bucket, prefix: str) -> ArchivedWal:
@@ -214,7 +238,7 @@ def list_wal(bucket: Bucket, prefix: str) -> ArchivedWal:
     for stored in objects(bucket, prefix):
         match = WAL_OBJECT_NAME.fullmatch(PurePosixPath(stored.key).name)
         if match is None:
-            strangers.append(stored.key)
+            strangers += [] if stored.is_folder else [stored.key]
         else:
             files[match["file"]] = stored
     return ArchivedWal(bucket, files, tuple(strangers))

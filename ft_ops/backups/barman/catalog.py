@@ -110,6 +110,8 @@ def folders(found: Iterable[Listed], base: str) -> dict[str, Folder]:
     """Backup id → its objects, by their names below ``base`` and the id."""
     grouped: dict[str, dict[str, Listed]] = defaultdict(dict)
     for stored in found:
+        if stored.is_folder:
+            continue
         backup_id, _, name = stored.key.removeprefix(base).partition("/")
         grouped[backup_id][name] = stored
     return {backup_id: Folder(objects) for backup_id, objects in grouped.items()}

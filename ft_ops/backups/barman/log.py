@@ -13,7 +13,7 @@ from pathlib import Path
 
 from psycopg.rows import class_row
 
-from ft_ops.backups.barman.archived_wal import ArchivedWal
+from ft_ops.backups.barman.archived_wal import ArchivedWal, ListedLog
 from ft_ops.backups.barman.spool import spooled
 from ft_ops.backups.barman.wal import Segment, lsn_number, spans
 from ft_ops.backups.provider import LogState
@@ -36,13 +36,10 @@ class _Archiver:
 
 
 def log_state(
-    connection: Connection,
-    archived: ArchivedWal,
-    first: Segment | None,
-    spool: Path | None,
-    segment_bytes: int,
+    connection: Connection, listed: ListedLog, first: Segment | None, spool: Path | None
 ) -> LogState:
-    """Hold the server's log against ``archived``, from ``first`` on, the oldest backup's start."""
+    """Hold the server's log against the archive, from ``first`` on, the oldest backup's start."""
+    archived, segment_bytes = listed.archived, listed.segment_bytes
     with connection.cursor(row_factory=class_row(_Archiver)) as cursor:
         server = one_row(cursor.execute(statement("backups/archiver_state")))
     waiting = [path.name for path in spooled(spool)] if spool is not None else []
@@ -56,7 +53,7 @@ def log_state(
     lag = (server.now - restorable_to).total_seconds() if restorable_to is not None else None
     problems = [
         *_server_problems(server, archived, waiting),
-        *_gaps(archived, first, newest, complete),
+        *_gaps(listed, first, newest, complete),
     ]
     return LogState(
         restorable_to=restorable_to,
@@ -68,6 +65,7 @@ def log_state(
             "newest in the bucket": newest.name if newest is not None else "(none)",
             "complete segments not in the bucket": str(max(behind, 0)),
             "waiting in the spool": str(len(waiting)),
+            "holes that were accepted": str(len(listed.accepted)),
             "timelines": "; ".join(
                 f"{used}: {span[0].name} to {span[1].name}"
                 for used, span in spans(names, segment_bytes).items()
@@ -102,8 +100,9 @@ def _server_problems(server: _Archiver, archived: ArchivedWal, waiting: list[str
 
 
 def _gaps(
-    archived: ArchivedWal, first: Segment | None, newest: Segment | None, complete: Segment
+    listed: ListedLog, first: Segment | None, newest: Segment | None, complete: Segment
 ) -> Iterator[str]:
+    archived = listed.archived
     if archived.strangers:
         yield f"files that are no WAL in its folder: {', '.join(archived.strangers[:5])}"
     missing_histories = archived.timelines_without_history
@@ -120,9 +119,13 @@ def _gaps(
         yield f"the bucket holds no WAL at all; the oldest backup needs it from {first.name} on"
     elif newest.timeline not in missing_histories:
         try:
-            missing = archived.holes(first, newest)
+            missing = listed.missing(first, newest)
         except OpsError as error:
             yield error.cause
             return
         for hole in missing:
-            yield f"WAL is missing: {hole}; no point behind it can be reached from before it"
+            yield (
+                f"WAL is missing: {hole}; no point behind it can be reached from before it. Put it "
+                "back from older versions. If it is lost, prove a full behind it, then: ft-ops "
+                f"backup accept-hole {hole.first.name} {hole.last.name} --reason …"
+            )

@@ -33,6 +33,7 @@ from ft_ops.backups.drill.recovery import recovered
 from ft_ops.backups.drill.restored_folder import close_off
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
 from ft_ops.backups.drill.tablespaces import keep_tablespaces_in
+from ft_ops.backups.points.bucket_records import accepted_holes
 from ft_ops.backups.points.mark import mark_log
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.backups.provider import (
@@ -58,7 +59,7 @@ from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import objects
 
 _WAL_TIMEOUT_SECONDS: Final = 120
-_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.2
 _UPLOADERS: Final = 2
 _STARTED: Final = re.compile(r"Starting backup '(\w+)'")
 
@@ -161,7 +162,7 @@ class BarmanProvider:
 
     def archived_log(self) -> ListedLog:
         """What the bucket holds of the log."""
-        return ListedLog(self._listed(), self.segment_bytes)
+        return ListedLog(self._listed(), self.segment_bytes, accepted_holes(self.bucket))
 
     def copied_log(self) -> ListedLog | None:
         """What its copy holds of it."""
@@ -172,7 +173,7 @@ class BarmanProvider:
     def log_state(self, connection: Connection, since_wal: str | None) -> LogState:
         """Compare the server's log with what the bucket holds of it."""
         first = Segment.parse(since_wal, self.segment_bytes) if since_wal else None
-        return log_state(connection, self._listed(), first, self.spool, self.segment_bytes)
+        return log_state(connection, self.archived_log(), first, self.spool)
 
     def stored_backups(self) -> list[StoredBackup]:
         """What barman-cloud-backup-list names, what lies in its folder, and the increments."""

@@ -75,6 +75,15 @@ class Hole:
     def segments(self) -> int:
         return self.last.number - self.first.number + 1
 
+    def lies_within(self, first: Segment, last: Segment) -> bool:
+        """Whether all of it is between these two, on their timeline.
+
+        A later timeline has segments of the same numbers, which are others.
+        """
+        timelines = {self.first.timeline, self.last.timeline, first.timeline, last.timeline}
+        is_between = first.number <= self.first.number and self.last.number <= last.number
+        return is_between and len(timelines) == 1
+
     def __str__(self) -> str:
         if self.segments == 1:
             return self.first.name

@@ -28,6 +28,8 @@ def stored_dumps(bucket: Bucket) -> list[StoredBackup]:
     """Every dump in the bucket, whole or not, oldest first. One with a point is whole."""
     grouped: dict[str, list[Listed]] = defaultdict(list)
     for stored in objects(bucket, f"{DUMPS}/"):
+        if stored.is_folder:
+            continue
         grouped[stored.key.split("/")[1]].append(stored)
     whole = set(point_names(bucket)) if grouped else set()
     return [_stored(bucket, name, found, name in whole) for name, found in grouped.items()]

@@ -25,6 +25,7 @@ from ft_ops.backups.pgbackrest.archive import RepositoryWal, listed_log
 from ft_ops.backups.pgbackrest.catalog import KEEP, NAME, StanzaCatalog, parse_info, stored_backups
 from ft_ops.backups.pgbackrest.delete import delete_backup, own_rules
 from ft_ops.backups.pgbackrest.repository import Repository
+from ft_ops.backups.points.bucket_records import accepted_holes
 from ft_ops.backups.points.mark import mark_log
 from ft_ops.backups.points.points import RestorePoint, take_point
 from ft_ops.backups.provider import (
@@ -113,7 +114,7 @@ class PgBackRestProvider:
 
     def archived_log(self) -> ListedLog:
         """What the repository holds of the log."""
-        return ListedLog(self._listed(), self.segment_bytes)
+        return ListedLog(self._listed(), self.segment_bytes, accepted_holes(self.bucket))
 
     def copied_log(self) -> None:
         """None: no copy is kept."""
@@ -189,7 +190,7 @@ class PgBackRestProvider:
 
     def _log_state(self, connection: Connection, since_wal: str | None) -> LogState:
         first = Segment.parse(since_wal, self.segment_bytes) if since_wal else None
-        return log_state(connection, self._listed(), first, None, self.segment_bytes)
+        return log_state(connection, self.archived_log(), first, None)
 
     def _annotate(self, backup: StoredBackup, annotation: str) -> None:
         self.repository.ask("annotate", f"--set={backup.provider_id}", f"--annotation={annotation}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,9 +20,11 @@ CERTIFICATES: Final = "certificates"
 REFUTATIONS: Final = "refutations"
 MOMENTS: Final = "moments"
 HOLDS: Final = "holds"
+ACCEPTED_HOLES: Final = "accepted-holes"
 REHEARSALS: Final = "rehearsals"
 
 _AT = "%Y%m%dT%H%M%S%fZ"
+_HOLE = re.compile(r"([0-9A-F]{24})-([0-9A-F]{24})")
 
 
 def point_key(name: str) -> str:
@@ -117,6 +120,22 @@ def lift_hold(bucket: Bucket, name: str) -> None:
 def held_names(bucket: Bucket) -> list[str]:
     """The names of the backups that are held."""
     return [PurePosixPath(found.key).stem for found in objects(bucket, f"{HOLDS}/")]
+
+
+def write_accepted_hole(
+    bucket: Bucket, first: str, last: str, record: Mapping[str, object]
+) -> None:
+    """Record that a person knows the log to lack these segments for good; Refused if it is there.
+
+    The key has all that counts: who reads it needs no more than to list the bucket.
+    """
+    put_once(bucket, f"{ACCEPTED_HOLES}/{first}-{last}.json", _json(record))
+
+
+def accepted_holes(bucket: Bucket) -> list[tuple[str, str]]:
+    """The first and the last segment of each hole of the log that a person has accepted."""
+    stems = (PurePosixPath(o.key).stem for o in objects(bucket, f"{ACCEPTED_HOLES}/"))
+    return [(match[1], match[2]) for stem in stems if (match := _HOLE.fullmatch(stem))]
 
 
 def _write_verdict(

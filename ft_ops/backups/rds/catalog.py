@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ft_ops.backups.inventory.ages import is_late
 from ft_ops.backups.provider import Condition, Kind, Replica, StoredBackup
-from ft_ops.backups.rds.instances import KEEP_TAG
+from ft_ops.backups.rds.instances import KEEP_TAG, is_copy_of
 
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef, DBSnapshotTypeDef
@@ -44,7 +44,11 @@ def stored(
         bytes=snapshot.get("AllocatedStorage", 0) * _GIBIBYTE,
         storage_classes=("RDS",),
         is_held=any(tag.get("Key") == KEEP_TAG for tag in snapshot.get("TagList", [])),
-        replica=_replica(copies.get(identifier)) if copies is not None else None,
+        replica=(
+            _replica(copies.get(identifier), snapshot.get("DBSnapshotArn", ""))
+            if copies is not None
+            else None
+        ),
     )
 
 
@@ -78,9 +82,12 @@ def _condition(snapshot: DBSnapshotTypeDef, resource_id: str) -> tuple[Condition
     return "unfinished", f"its status is {status}"
 
 
-def _replica(copy: DBSnapshotTypeDef | None) -> Replica | None:
+def _replica(copy: DBSnapshotTypeDef | None, location: str) -> Replica | None:
     if copy is None:
         return Replica("", None, "it has no copy")
+    if not is_copy_of(copy, location):
+        source = copy.get("SourceDBSnapshotIdentifier")
+        return Replica("", None, f"what has its name in the other region is a copy of {source}")
     status = copy.get("Status", "")
     problem = None if status == "available" else f"its copy's status is {status}"
     return Replica(copy.get("DBSnapshotArn", ""), copy.get("SnapshotCreateTime"), problem)

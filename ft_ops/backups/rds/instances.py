@@ -92,9 +92,12 @@ def snapshots(client: RDSClient, instance: str, kind: str) -> list[DBSnapshotTyp
 
 @contextmanager
 def temporary_instance(
-    client: RDSClient, name: str, make: Callable[[str], None], patience: Patience
+    client: RDSClient, source: str, name: str, make: Callable[[str], None], patience: Patience
 ) -> Iterator[DBInstanceTypeDef]:
-    """An instance that ``make`` requests, available, and deleted after the block."""
+    """An instance that ``make`` requests of ``source``, available, and deleted after the block.
+
+    ``make`` tags it. One of that name that somebody else has is left alone.
+    """
     identifier = f"{_PREFIX}{name}"[:63].rstrip("-")
     try:
         with naming(f"RDS instance {identifier}"):
@@ -106,7 +109,7 @@ def temporary_instance(
 
         yield patience.poll(f"RDS instance {identifier}", read, "available")
     finally:
-        delete_instance(client, identifier)
+        delete_instance(client, source, identifier)
 
 
 def sweep_drills(client: RDSClient, source: str) -> list[str]:
@@ -114,21 +117,30 @@ def sweep_drills(client: RDSClient, source: str) -> list[str]:
     left = []
     with naming("RDS instances"):
         for page in client.get_paginator("describe_db_instances").paginate():
-            for instance in page["DBInstances"]:
-                tags = {tag.get("Key"): tag.get("Value") for tag in instance.get("TagList", [])}
-                identifier = instance["DBInstanceIdentifier"]
-                if tags.get(DRILL_TAG) == source and identifier.startswith(_PREFIX):
-                    left.append(identifier)
+            left += [
+                instance["DBInstanceIdentifier"]
+                for instance in page["DBInstances"]
+                if _is_drill_of(source, instance)
+            ]
     for identifier in left:
-        delete_instance(client, identifier)
+        delete_instance(client, source, identifier)
     return left
 
 
-def delete_instance(client: RDSClient, identifier: str) -> None:
-    """Delete a temporary instance with its automated backups; absent is as good as deleted."""
+def _is_drill_of(source: str, instance: DBInstanceTypeDef) -> bool:
+    tags = {tag.get("Key"): tag.get("Value") for tag in instance.get("TagList", [])}
+    return tags.get(DRILL_TAG) == source and instance["DBInstanceIdentifier"].startswith(_PREFIX)
+
+
+def delete_instance(client: RDSClient, source: str, identifier: str) -> None:
+    """Delete an instance that a drill of ``source`` made, with its automated backups.
+
+    Absent is as good as deleted. By its tag: whoever has given that name to an instance of another
+    kind loses nothing.
+    """
     with naming(f"RDS instance {identifier}"), absent_is_fine():
         found = client.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
-        if found.get("DBInstanceStatus") == "deleting":
+        if found.get("DBInstanceStatus") == "deleting" or not _is_drill_of(source, found):
             return
         if found.get("DeletionProtection", False):
             # Inherited from the source, whatever the request said.
@@ -144,6 +156,22 @@ def delete_snapshot(client: RDSClient, identifier: str) -> None:
     """Delete a snapshot; absent is as good as deleted."""
     with naming(f"RDS snapshot {identifier}"), absent_is_fine():
         client.delete_db_snapshot(DBSnapshotIdentifier=identifier)
+
+
+def is_copy_of(copy: DBSnapshotTypeDef, location: str) -> bool:
+    """Whether a snapshot of another region was copied from the one at ``location``, its ARN.
+
+    Two instances in two regions may give their snapshots the same names.
+    """
+    return copy.get("SourceDBSnapshotIdentifier", location) == location
+
+
+def delete_copy(client: RDSClient, identifier: str, location: str) -> None:
+    """Delete the copy of the snapshot at ``location``; absent, or another's, is left alone."""
+    with naming(f"RDS snapshot {identifier}"), absent_is_fine():
+        found = client.describe_db_snapshots(DBSnapshotIdentifier=identifier)["DBSnapshots"]
+        if all(is_copy_of(copy, location) for copy in found):
+            client.delete_db_snapshot(DBSnapshotIdentifier=identifier)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from ft_ops.backups.rds.instances import (
     DRILL_TAG,
     KEEP_TAG,
     Patience,
+    delete_copy,
     delete_snapshot,
     read_instance,
     read_snapshot,
@@ -43,6 +44,7 @@ from ft_ops.backups.rds.instances import (
     temporary_instance,
 )
 from ft_ops.errors import OpsError
+from ft_ops.items import each
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -121,22 +123,31 @@ class RdsProvider:
     def replicate(self, log: Log) -> None:
         """Begin a copy in the other region of each full that has none, or a failed one.
 
-        A copy takes long; the inventory watches it.
+        The newest first: RDS copies a few at once, and one that can't be copied must not stand
+        before it. A copy takes long; the inventory watches it.
         """
         if self.copies is None:
             return
+        copies = self.copies
         states = {
             copy["DBSnapshotIdentifier"]: copy.get("Status", "")
-            for copy in snapshots(self.copies, self.instance, "manual")
+            for copy in snapshots(copies, self.instance, "manual")
         }
-        for backup in self.stored_backups():
-            if backup.kind != "full" or backup.condition != "complete":
-                continue
+
+        def copy_it(backup: StoredBackup) -> None:
             if states.get(backup.name) == "failed":
-                delete_snapshot(self.copies, backup.name)
-            elif backup.name in states:
-                continue
-            self._copy_to_other_region(backup, self.copies, log)
+                delete_copy(copies, backup.name, backup.location)
+            self._copy_to_other_region(backup, copies, log)
+
+        wanted = [
+            backup
+            for backup in reversed(self.stored_backups())
+            if backup.kind == "full"
+            and backup.condition == "complete"
+            and states.get(backup.name, "failed") == "failed"
+        ]
+        named = each(wanted, copy_it, name=lambda backup: backup.name, log=log)
+        named.refuse_failures("copies in the other region")
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Nothing: RDS ships its log itself, every five minutes."""
@@ -205,7 +216,9 @@ class RdsProvider:
         make = partial(self._restore_moment, point)
         if self.source(backup, point).backup is not None:
             make = partial(self._restore_snapshot, backup)
-        with temporary_instance(self.client, point.name, make, self.patience) as made:
+        with temporary_instance(
+            self.client, self.instance, point.name, make, self.patience
+        ) as made:
             endpoint = made.get("Endpoint", {})
             url = self.url_of(self.url, endpoint.get("Address", ""), endpoint.get("Port", 5432))
             url = let_in(self.client, made, url, self.patience, log)
@@ -217,11 +230,14 @@ class RdsProvider:
         others: Collection[StoredBackup],  # noqa: ARG002  snapshots don't need each other
         log: Log,
     ) -> None:
-        """Delete a snapshot and its copy; Refused when it is held since it was listed."""
+        """Delete a snapshot and its copy; Refused when it is held since it was listed.
+
+        The copy first: what is left of a try that failed is listed, and is tried again.
+        """
         refuse_held(self.client, backup.name)
-        delete_snapshot(self.client, backup.name)
         if self.copies is not None:
-            delete_snapshot(self.copies, backup.name)
+            delete_copy(self.copies, backup.name, backup.location)
+        delete_snapshot(self.client, backup.name)
         log(f"deleted {backup.location}")
 
     def hold(self, backup: StoredBackup) -> None:

@@ -241,7 +241,7 @@ def _refusal(
     if len(kept) < rules.floor:
         return f"{len(kept)} verified fulls are left, and {rules.floor} is the floor"
     if holes:
-        return f"the log has a hole: {'; '.join(holes)}"
+        return f"the log has a hole: {'; '.join(holes)}. The check wal_continuity says what to do"
     return None
 
 
