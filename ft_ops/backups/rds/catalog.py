@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from ft_ops.backups.inventory.ages import is_late
 from ft_ops.backups.provider import Condition, Kind, Replica, StoredBackup
-from ft_ops.backups.rds.instances import KEEP_TAG, is_copy_of
+from ft_ops.backups.rds.copies import is_copy_of
+from ft_ops.backups.rds.instances import KEEP_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef, DBSnapshotTypeDef

@@ -158,22 +158,6 @@ def delete_snapshot(client: RDSClient, identifier: str) -> None:
         client.delete_db_snapshot(DBSnapshotIdentifier=identifier)
 
 
-def is_copy_of(copy: DBSnapshotTypeDef, location: str) -> bool:
-    """Whether a snapshot of another region was copied from the one at ``location``, its ARN.
-
-    Two instances in two regions may give their snapshots the same names.
-    """
-    return copy.get("SourceDBSnapshotIdentifier", location) == location
-
-
-def delete_copy(client: RDSClient, identifier: str, location: str) -> None:
-    """Delete the copy of the snapshot at ``location``; absent, or another's, is left alone."""
-    with naming(f"RDS snapshot {identifier}"), absent_is_fine():
-        found = client.describe_db_snapshots(DBSnapshotIdentifier=identifier)["DBSnapshots"]
-        if all(is_copy_of(copy, location) for copy in found):
-            client.delete_db_snapshot(DBSnapshotIdentifier=identifier)
-
-
 @contextmanager
 def absent_is_fine() -> Iterator[None]:
     """Let RDS say that the thing is not there."""

@@ -28,13 +28,13 @@ from ft_ops.backups.provider import (
     unheard,
 )
 from ft_ops.backups.rds.catalog import automation_problems, kind_of, stored
+from ft_ops.backups.rds.copies import begin_copies, delete_copy
 from ft_ops.backups.rds.copy import RdsCopy, evidence, shape_of, url_at
 from ft_ops.backups.rds.entrance import let_in
 from ft_ops.backups.rds.instances import (
     DRILL_TAG,
     KEEP_TAG,
     Patience,
-    delete_copy,
     delete_snapshot,
     read_instance,
     read_snapshot,
@@ -44,7 +44,6 @@ from ft_ops.backups.rds.instances import (
     temporary_instance,
 )
 from ft_ops.errors import OpsError
-from ft_ops.items import each
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -52,7 +51,7 @@ from ft_ops.s3.bucket import Bucket, naming
 
 if TYPE_CHECKING:
     from mypy_boto3_rds import RDSClient
-    from mypy_boto3_rds.type_defs import CopyDBSnapshotMessageTypeDef, DBSnapshotTypeDef
+    from mypy_boto3_rds.type_defs import DBSnapshotTypeDef
 
 RESOLUTION: Final = timedelta(seconds=1)
 """RDS recovers to whole seconds."""
@@ -123,31 +122,21 @@ class RdsProvider:
     def replicate(self, log: Log) -> None:
         """Begin a copy in the other region of each full that has none, or a failed one.
 
-        The newest first: RDS copies a few at once, and one that can't be copied must not stand
-        before it. A copy takes long; the inventory watches it.
+        A copy takes long; the inventory watches it.
         """
         if self.copies is None:
             return
-        copies = self.copies
-        states = {
-            copy["DBSnapshotIdentifier"]: copy.get("Status", "")
-            for copy in snapshots(copies, self.instance, "manual")
-        }
-
-        def copy_it(backup: StoredBackup) -> None:
-            if states.get(backup.name) == "failed":
-                delete_copy(copies, backup.name, backup.location)
-            self._copy_to_other_region(backup, copies, log)
-
-        wanted = [
-            backup
-            for backup in reversed(self.stored_backups())
-            if backup.kind == "full"
-            and backup.condition == "complete"
-            and states.get(backup.name, "failed") == "failed"
-        ]
-        named = each(wanted, copy_it, name=lambda backup: backup.name, log=log)
-        named.refuse_failures("copies in the other region")
+        begin_copies(
+            self.copies,
+            self.stored_backups(),
+            {
+                copy["DBSnapshotIdentifier"]: copy.get("Status", "")
+                for copy in snapshots(self.copies, self.instance, "manual")
+            },
+            region=self.region,
+            key=self.copies_key,
+            log=log,
+        )
 
     def ship_log(self, connection: Connection, log: Log) -> None:
         """Nothing: RDS ships its log itself, every five minutes."""
@@ -316,19 +305,6 @@ class RdsProvider:
 
         self.patience.poll(f"RDS snapshot {name}", read, "available")
         log(f"snapshot {name} is available")
-
-    def _copy_to_other_region(self, backup: StoredBackup, copies: RDSClient, log: Log) -> None:
-        request: CopyDBSnapshotMessageTypeDef = {
-            "SourceDBSnapshotIdentifier": backup.location,
-            "TargetDBSnapshotIdentifier": backup.name,
-            "SourceRegion": self.region,
-            "CopyTags": True,
-        }
-        if self.copies_key is not None:
-            request["KmsKeyId"] = self.copies_key
-        with naming(f"copy of RDS snapshot {backup.name}"):
-            copies.copy_db_snapshot(**request)
-        log(f"a copy of {backup.name} is under way")
 
     def _restore_snapshot(self, backup: StoredBackup, target: str) -> None:
         source = read_instance(self.client, self.instance)
