@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -45,8 +46,13 @@ class Ears:
         self.heard.append(alert.title)
 
 
-def news(event: str, identity: str = "job fails", title: str | None = None) -> News:
-    return News(Alert(identity, "error", title or event, "", None, None), event)
+def news(
+    event: str,
+    identity: str = "job fails",
+    title: str | None = None,
+    severity: Severity = "error",
+) -> News:
+    return News(Alert(identity, severity, title or event, "", None, None), event)
 
 
 def told(store: Texts) -> Told:
@@ -81,6 +87,29 @@ def test_a_deaf_channel_stops_no_other_and_hears_later() -> None:
     deaf.is_deaf = False
     assert say(items, [deaf, ears], store) == 2
     assert deaf.heard == ears.heard == ["run 1", "run 2"]
+
+
+def test_a_channel_for_errors_is_told_no_warning() -> None:
+    all_of_them, errors, store = Ears("all"), Ears("errors", severity="error"), Texts()
+    items = [news("run 1", severity="warning"), news("run 2", "another job fails")]
+    say(items, [all_of_them, errors], store)
+    assert all_of_them.heard == ["run 1", "run 2"]
+    assert errors.heard == ["run 2"]
+
+
+def test_a_channel_that_hangs_is_given_up_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ft_ops.alerting.sent_log._DEADLINE_SECONDS", 0.05)
+    ended = threading.Event()
+
+    class Hanging(Ears):
+        def send(self, alert: Alert) -> None:
+            ended.wait(10)
+
+    try:
+        with pytest.raises(OpsError, match="alerts by hanging"):
+            say([news("run 1")], [Hanging("hanging")], Texts())
+    finally:
+        ended.set()
 
 
 def test_what_was_told_is_noted_before_the_next_is_told() -> None:

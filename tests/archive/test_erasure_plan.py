@@ -16,6 +16,7 @@ from ft_ops.archive.erase.plan import (
     ErasedSegment,
     ErasurePlan,
     Tombstones,
+    holds_erased,
     holds_on_erasure,
     plan_erasures,
     read_tombstones,
@@ -42,8 +43,8 @@ SEGMENT = UUID(int=7)
 NOTHING = Tombstones({}, (), frozenset())
 SECOND = timedelta(seconds=1)
 
-CONNECTION = cast(Connection, None)
-BUCKET = cast(Bucket, None)
+CONNECTION = cast(Connection, "the connection")
+BUCKET = cast(Bucket, "the bucket")
 
 
 def generation(
@@ -109,19 +110,34 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Archive:
     ]
 
     def read_subjects(bucket: Bucket, of: Generation) -> list[IndexedSubject]:
+        assert bucket is BUCKET
         if of.month in archive.damaged:
             raise OpsError("the list", cause="it is gone", next_step="make it anew")
         return archive.subjects.get((of.month, of.number), [])
 
     def months_by_state(connection: Connection, states: Sequence[State]) -> list[Month]:
+        assert connection is CONNECTION
         return [m for m, found in archive.ledger.items() if any(g.state in states for g in found)]
 
     def generations(connection: Connection, month: Month) -> Sequence[Generation]:
+        assert connection is CONNECTION
         return archive.ledger[month]
 
-    monkeypatch.setattr(plan, "read_tombstones", lambda connection: archive.erased)
-    monkeypatch.setattr(plan, "standing_scopes", lambda connection: archive.scopes())
-    monkeypatch.setattr(plan, "proven_ids", lambda bucket, generation: archive.proven)
+    def tombstones(connection: Connection) -> Tombstones:
+        assert connection is CONNECTION
+        return archive.erased
+
+    def standing_scopes(connection: Connection) -> list[HoldScope]:
+        assert connection is CONNECTION
+        return archive.scopes()
+
+    def proven_ids(bucket: Bucket, of: Generation) -> ProvenIds:
+        assert (bucket, of.month) == (BUCKET, MARCH)
+        return archive.proven
+
+    monkeypatch.setattr(plan, "read_tombstones", tombstones)
+    monkeypatch.setattr(plan, "standing_scopes", standing_scopes)
+    monkeypatch.setattr(plan, "proven_ids", proven_ids)
     monkeypatch.setattr(plan, "months_by_state", months_by_state)
     monkeypatch.setattr(plan, "generations", generations)
     monkeypatch.setattr(plan, "read_subjects", read_subjects)
@@ -162,6 +178,7 @@ def test_an_id_is_looked_for_among_its_own_kind_alone(
     assert archive.plans() == []
 
 
+@pytest.mark.parametrize("erased", [("user", AUTHOR), ("family", FAMILY), ("thread", THREAD)])
 @pytest.mark.parametrize(
     ("until", "as_of", "is_found"),
     [
@@ -172,10 +189,14 @@ def test_an_id_is_looked_for_among_its_own_kind_alone(
     ],
 )
 def test_the_tombstone_of_an_id_in_use_again_is_about_what_was_archived_before(
-    archive: Archive, until: datetime | None, as_of: datetime | None, is_found: bool
+    archive: Archive,
+    until: datetime | None,
+    as_of: datetime | None,
+    is_found: bool,
+    erased: tuple[str, UUID],
 ) -> None:
     archive.ledger = {MARCH: [generation(as_of=as_of)]}
-    archive.erased = of(("user", AUTHOR), until=until)
+    archive.erased = of(erased, until=until)
     assert bool(archive.plans()) == is_found
 
 
@@ -210,6 +231,21 @@ def test_what_nothing_is_to_be_done_with_has_no_plan(archive: Archive) -> None:
     archive.ledger = {MARCH: [generation(state="frozen")]}
     [found] = archive.plans()
     assert (found.generations, len(found.renewed), found.segments) == ((), 1, 3)
+
+
+def test_glacier_is_asked_for_nothing_where_only_the_database_has_what_was_erased(
+    archive: Archive,
+) -> None:
+    archive.ledger[MARCH] += [generation(number=2, state="frozen")]
+    archive.subjects[MARCH, 2] = [IndexedSubject(OTHER_FAMILY, OTHER_THREAD, SEGMENT, 1)]
+    archive.erased = of(("user", SEGMENT))
+    [found] = archive.plans()
+    assert (found.generations, [g.number for g in found.renewed]) == ((), [2])
+
+
+def test_a_generation_that_holds_none_of_it_is_told_from_one_that_does(archive: Archive) -> None:
+    assert not holds_erased(BUCKET, generation(), of(("user", SEGMENT)))
+    assert holds_erased(BUCKET, generation(), of(("user", AUTHOR)))
 
 
 def test_segments_add_up_over_subjects_and_generations(archive: Archive) -> None:
@@ -249,6 +285,10 @@ def test_where_the_proven_ids_are_listed_only_those_count(archive: Archive) -> N
     archive.proven = ProvenIds(frozenset({SEGMENT, FAMILY}), frozenset({(1, "a-b"), (0, "c-d")}))
     [found] = archive.plans()
     assert found.segments == 1
+    # What an erased author wrote is counted by the list of subjects, with or without those ids.
+    archive.erased = of(("user", AUTHOR))
+    [found] = archive.plans()
+    assert found.segments == 3
     # A shared row has no segment of its own, and a table that the archive lacks has none at all.
     archive.erased = replace(NOTHING, rows=frozenset({("content_links", "a-b")}))
     [found] = archive.plans()
@@ -370,7 +410,9 @@ def test_tombstones_are_told_apart_by_their_kind() -> None:
         def fetchall(self) -> list[tuple[object, ...]]:
             return self.answers.pop(0)
 
-    assert read_tombstones(cast(Connection, Rows())) == Tombstones(
+    found = read_tombstones(cast(Connection, Rows()))
+    assert found.today("content_links") == "links"
+    assert found == Tombstones(
         {("user", AUTHOR): None, ("family", FAMILY): AS_OF, ("user", OTHER_AUTHOR): None},
         (ErasedSegment(SEGMENT, MARCH, AS_OF),),
         frozenset({("links", "a-b"), ("links", "c-d")}),

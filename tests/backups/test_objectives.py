@@ -514,12 +514,16 @@ def _day(item: Item) -> str:
 
 
 def test_what_no_drill_compares_is_a_warning_that_names_it() -> None:
-    inventory = replace(_inventory(), uncompared=("public.busy: changed",), databases=("dagster",))
+    inventory = replace(
+        _inventory(), uncompared=("public.busy: changed",), databases=("dagster", "reports")
+    )
     (promise,) = [p for p in _all(inventory) if p.name == "compared_by_drills"]
     assert (promise.broken, promise.severity) == (("public.busy: changed",), "WARN")
     (promise,) = [p for p in _all(replace(inventory, uncompared=())) if p.name == promise.name]
     assert promise.is_kept
-    assert "of dagster no rows, but indexes and tables with each other" in promise.description
+    assert (
+        "of dagster, reports no rows, but indexes and tables with each other" in promise.description
+    )
 
 
 def _all(inventory: Inventory) -> list[Promise]:

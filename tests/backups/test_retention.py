@@ -15,8 +15,10 @@ from ft_ops.backups.retention.retention import (
     RetentionPlan,
     Rules,
     Trust,
+    kept_at_most_until,
     plan_retention,
 )
+from ft_ops.months import Month
 
 RULES = Rules(days=7, weeks=4, months=12, floor=3, stale=timedelta(hours=48))
 FIRST_NIGHT = datetime(2024, 1, 1, 2, tzinfo=UTC)
@@ -344,12 +346,19 @@ def test_a_clock_may_be_an_hour_ahead(over: timedelta, counts: bool) -> None:
     assert alone.refusal == (
         None
         if counts
-        else "the verified fulls are all dated after 2024-02-10 02:00:00Z: see to the clocks"
+        else "the verified fulls are all dated after 2024-02-10 02:00:00Z: check the clocks"
     )
+    told = "dated after 2024-02-10 02:00:00Z: check the clocks"
+    assert (told in _why(alone)["ahead"]) == (not counts)
     stale = plan_retention([_full(30), ahead], replace(RULES, floor=1), now)
     assert stale.refusal == (
         None if counts else "the newest verified full, full-30, is 240 h old, and 48 h is the limit"
     )
+
+
+def test_a_full_stays_at_most_as_many_months_as_the_ladder_has() -> None:
+    assert kept_at_most_until(FIRST_NIGHT, RULES) == Month(2025, 1)
+    assert kept_at_most_until(FIRST_NIGHT, replace(RULES, months=1)) == Month(2024, 2)
 
 
 @pytest.mark.parametrize(("over", "is_kept"), [(timedelta(), True), (SECOND, False)])

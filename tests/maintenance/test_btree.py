@@ -174,6 +174,8 @@ def test_a_leaf_of_bigints_holds_366_rows() -> None:
     per_leaf = pack_rows([16] * 1000, 90, random.Random(1))
     assert round(per_leaf) == 366
     assert built_bytes(1_000_000, per_leaf, 16) == 2745 * 8192
+    # So does a sample of which less than every second row is packed.
+    assert round(pack_rows([16] * 200_000, 90, random.Random(1))) == 366
 
 
 def test_wide_tuples_leave_the_rest_of_the_page_empty() -> None:

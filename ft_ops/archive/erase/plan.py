@@ -171,8 +171,8 @@ class _Erased:
     """What a generation holds of what was erased."""
 
     subjects: tuple[IndexedSubject, ...]
-    single: int
-    rows: int
+    single: int = 0
+    rows: int = 0
 
     @property
     def is_any(self) -> bool:
@@ -187,11 +187,11 @@ def _erased(bucket: Bucket, generation: Generation, tombstones: Tombstones) -> _
     subjects = tuple(_erased_subjects(bucket, generation, tombstones))
     single = {s.id for s in tombstones.segments if _may_hold(generation, s)}
     if not has_unit_lists(generation):
-        return _Erased(subjects, len(single), 0)
+        return _Erased(subjects, len(single))
     tables = [tombstones.today(name) for name in generation.require_content().names]
     rows = {(tables.index(table), key) for table, key in tombstones.rows if table in tables}
     if not single and not rows:
-        return _Erased(subjects, 0, 0)
+        return _Erased(subjects)
     held = proven_ids(bucket, generation)
     return _Erased(subjects, len(single & held.segments), len(rows & held.shared))
 

@@ -138,7 +138,7 @@ def plan_retention(
     # What was dated wrongly stays, and takes no place of what was not.
     dated = [candidate for candidate in ordered if candidate.taken_at <= now + _CLOCK_SKEW]
     for candidate in ordered[len(dated) :]:
-        reasons[candidate.name].append(f"dated after {now:%F %T}Z: see to the clocks")
+        reasons[candidate.name].append(f"dated after {now:%F %T}Z: check the clocks")
     verified = _verified_fulls(dated)
     for tier, places, period in tiers(rules):
         for label, full in firsts(verified, places, period).items():
@@ -231,7 +231,7 @@ def _refusal(
     # One of the future says nothing about whether backups are taken now.
     dated = [full for full in verified if full.taken_at <= now + _CLOCK_SKEW]
     if not dated:
-        return f"the verified fulls are all dated after {now:%F %T}Z: see to the clocks"
+        return f"the verified fulls are all dated after {now:%F %T}Z: check the clocks"
     if is_stale(dated[-1].taken_at, now, rules.stale):
         hours = (now - dated[-1].taken_at).total_seconds() / 3600
         return (
