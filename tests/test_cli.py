@@ -93,6 +93,19 @@ def test_holds_are_placed_listed_and_released(
     assert audited == [("hold.add",), ("hold.release",)]
 
 
+def test_a_hold_stands_although_the_archive_can_not_be_asked(
+    ft_ops: Command, database: Database, connection: Connection, aws: str
+) -> None:
+    ensure_months(connection, "content_segments", [Month(2017, 3)])
+    add = ("hold", "add", "--month", "2017-03", "--reason", "x")
+    settings = {"FT_DATABASE_URL": database.url, "FT_ARCHIVE_BUCKET": "is-not-there"}
+    done = ft_ops(*add, **settings)
+    assert (done.returncode, done.stdout) == (1, "placed hold 1 on month 2017-03 (x)\n")
+    assert "hold 1 on month 2017-03 (x), which stands" in done.stderr
+    assert "is-not-there" in done.stderr
+    assert "ship_archive_records searches again" in done.stderr
+
+
 def test_a_hold_on_what_nobody_knows_is_one_line(ft_ops: Command, database: Database) -> None:
     for subject in (["--month", "2099-01"], ["--family", "00000000-0000-0000-0000-00000000000f"]):
         done = ft_ops("hold", "add", *subject, "--reason", "x", FT_DATABASE_URL=database.url)

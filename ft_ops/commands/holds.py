@@ -7,6 +7,7 @@ from uuid import UUID
 import click
 
 from ft_ops.commands.session import database, person
+from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.settings import load_settings
 
@@ -54,8 +55,16 @@ def hold_add(
             force=force,
         )
         click.echo(f"placed {placed}")
-        if archives is not None:
-            placed = record_archived(connection, open_bucket(archives), placed)
+        try:
+            if archives is not None:
+                placed = record_archived(connection, open_bucket(archives), placed)
+        except OpsError as error:
+            raise OpsError(
+                f"{placed}, which stands: the search for what the archive alone has of it",
+                cause=f"{error.what}: {error.cause}",
+                next_step=f"{error.next_step}; ship_archive_records searches again every "
+                "15 minutes, and fails until it can",
+            ) from error
         click.echo("\n".join(hold_lines(connection, placed)[1:]))
 
 

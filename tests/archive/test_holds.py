@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from ft_ops.archive.erase.held import record_archived
+from ft_ops.archive.erase.held import record_archived, search_unsearched
 from ft_ops.archive.hold.holds import (
     add_hold,
     held_months,
@@ -621,6 +622,22 @@ def test_content_that_only_the_archive_has_is_found_and_kept_in_its_place(world:
     assert not refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[2])
     # Its title is not his.
     assert f"{MONTH}" in "\n".join(hold_lines(world.connection, recorded))
+
+
+def test_a_hold_that_was_placed_while_the_bucket_was_away_is_searched_for_later(
+    world: World,
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    placed = add_hold(world.connection, user_id=world.users[0], reason="case 45")
+    nowhere = replace(world.target, bucket=replace(world.bucket, name="is-not-there"))
+    away = search_unsearched(replace(world.run, open_target=lambda: nowhere))
+    assert [failed.name for failed in away.failed] == [f"search of the archives for {placed}"]
+    assert not away.done
+    (found,) = search_unsearched(world.run).results
+    assert [Month.of(m) for m in found.archived_months or []] == [MONTH]
+    assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[0])
+    assert not search_unsearched(world.run).done
 
 
 def test_a_hold_on_a_family_keeps_its_authors_whose_content_lies_in_the_archive(

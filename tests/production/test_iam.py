@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mypy_boto3_s3 import S3Client
 
 import ft_ops
-from ft_ops.archive import latest
+from ft_ops.archive import add_hold, latest
 from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
@@ -33,7 +33,7 @@ from tests.production.cloudformation import complaints
 from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, role_policy, statements, unused
 
-FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?[a-z]+/\*)")
+FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(table=)?[a-z]+/\*)")
 """A bucket, or everything below one folder of it."""
 
 PACKAGE = Path(ft_ops.__file__).parent
@@ -305,7 +305,9 @@ def test_the_page_needs_what_it_is_granted(
 def test_the_records_jobs_need_what_they_are_granted(
     guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world.archive(OLD)
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    add_hold(world.connection, user_id=world.users[0], reason="nobody has searched for it yet")
     for role in ("ship_archive_records", "check_archive_records"):
         become(role, monkeypatch)
         assert run(role, monkeypatch).success

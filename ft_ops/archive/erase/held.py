@@ -13,7 +13,9 @@ from uuid import UUID
 from ft_ops.archive.hold.holds import LegalHold, active_holds, one_hold
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import all_latest, generations
+from ft_ops.archive.run import Run
 from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
+from ft_ops.items import Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -94,6 +96,20 @@ def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> 
         )
     connection.execute(statement("archive/analyze_held"))
     return recorded or hold
+
+
+def search_unsearched(run: Run) -> Worked[LegalHold]:
+    """Search the archives for each standing hold that nobody has searched them for yet.
+
+    A bucket that could not be asked, or a hold that was placed by SQL, has left it so.
+    """
+    unsearched = [hold for hold in active_holds(run.connection) if hold.archived_months is None]
+    return each(
+        unsearched,
+        lambda hold: record_archived(run.connection, run.bucket, hold),
+        name=lambda hold: f"search of the archives for {hold}",
+        log=run.log,
+    )
 
 
 def _itself(hold: LegalHold) -> frozenset[UUID]:

@@ -13,7 +13,7 @@ from ft_ops.pg.connect import Connection
 
 _MONTHS_SHOWN = 24
 _NOT_SEARCHED = (
-    "       in the archive: not searched yet: FT_ARCHIVE_BUCKET was not set, or could not be opened"
+    "       in the archive: not searched yet: ship_archive_records does that every 15 minutes"
 )
 
 

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.archive.erase.held import search_unsearched
 from ft_ops.archive.keep.rehearsal import (
     point_to_rehearse,
     record_rehearsal,
@@ -93,7 +94,8 @@ def erasure_rehearsal(
     description=(
         "Tombstones, legal holds and the ledger's rows in the archive's bucket, in STANDARD: with "
         "them the bucket alone is enough to rebuild what the database knows of the archive. What "
-        "was erased since the last run is known to this database alone."
+        "was erased since the last run is known to this database alone. Searches the archives for "
+        "holds that they were not searched for when these were placed."
     ),
 )
 def archive_records(
@@ -104,10 +106,13 @@ def archive_records(
     with as_failure(), database.connect("archive records") as connection:
         run = archive_run(connection, settings, context.run.run_id, context.log.info)
         shipped = ship_records(run)
+        searched = search_unsearched(run)
+        searched.refuse_failures("legal holds on what the archive alone has")
     return dg.MaterializeResult(
         metadata={
             "tombstones and holds": shipped.events,
             "the oldest had waited": human_duration(shipped.waited_seconds),
             "generations": table(["generation"], [(name,) for name in shipped.generations]),
+            "holds that the archives were searched for": len(searched.results),
         }
     )
