@@ -106,7 +106,7 @@ def evidence(since: datetime, until: datetime, folder: Path) -> None:
         raise OpsError(
             f"chain of evidence {chain.bucket.url(chain.prefix)}",
             cause="; ".join(written.problems[:5]),
-            next_step="believe nothing of these pages; look at the versions of the chain's objects",
+            next_step="don't rely on these pages; look at the versions of the chain's objects",
         )
 
 

@@ -218,7 +218,10 @@ def test_a_pooler_is_told_in_one_line(ft_ops: Command, database: Database, place
 
 @pytest.mark.parametrize(
     ("redirected", "cause"),
-    [("> /dev/full", "No space left on device"), ("| true", "whoever read it has closed it")],
+    [
+        ("> /dev/full", "No space left on device"),
+        ("| true", "the program that reads it has closed it"),
+    ],
 )
 def test_what_takes_no_output_is_told_as_that(redirected: str, cause: str) -> None:
     """And not as an error of the database, or of the work."""

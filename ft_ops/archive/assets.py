@@ -127,7 +127,8 @@ def content_archive(
             raise Refused(
                 f"archive of {month}",
                 cause=f"{thaw.name} is under way, {thaw.state}",
-                next_step="let it end, or end it: ft-ops archive cancel --month " + str(month),
+                next_step="wait until it has ended, or end it: ft-ops archive cancel --month "
+                + str(month),
             )
         if generation.is_in_database and thaw is None:
             with paced(run, database) as beside:

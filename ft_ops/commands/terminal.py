@@ -41,7 +41,9 @@ def _told() -> Iterator[None]:
         closed = error.errno == errno.EPIPE
         raise OpsError(
             "standard output",
-            cause="whoever read it has closed it" if closed else error.strerror or str(error),
+            cause="the program that reads it has closed it"
+            if closed
+            else error.strerror or str(error),
             next_step="run it again and read all of it, if something is missing"
             if closed
             else "write to another place, then run again",

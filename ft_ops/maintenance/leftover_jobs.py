@@ -19,8 +19,8 @@ def rebuild_leftovers(context: dg.OpExecutionContext, database: DatabaseResource
             raise OpsError(
                 "leftovers of rebuilds",
                 cause="; ".join(f"{index.qualified_name}: {why}" for index, why in remaining),
-                next_step="end whoever is in the way and launch drop_rebuild_leftovers again; "
-                "until then each of them slows writes down",
+                next_step="end the session that is in the way and launch drop_rebuild_leftovers "
+                "again; until then each of them slows writes down",
             )
         context.add_output_metadata({"left": table(["index", "why"], ())})
 

@@ -99,7 +99,7 @@ def deadline_cron(cron: str, later: timedelta) -> str:
         if len(days_later) > 1 or weekday != "*" or int(day) + max(days_later) > _SHORTEST_MONTH:
             raise OpsError(
                 f"deadline of the cron {cron!r}",
-                cause=f"no single cron means {later} later",
+                cause=f"no single cron expression means {later} later",
                 next_step="give the schedule a smaller allowance",
             )
         day = str(int(day) + max(days_later))

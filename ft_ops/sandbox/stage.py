@@ -23,7 +23,7 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.sandbox.report import CheckOutcome, Step
 from ft_ops.settings import Settings
 
-_NEXT_STEP = "mend the cause, or report it as a defect with the lines above"
+_NEXT_STEP = "remove the cause, or report it as a defect with the lines above"
 """The sandbox is gone when somebody reads this: no run can be looked at."""
 
 

@@ -121,7 +121,7 @@ def test_a_deadline_that_no_cron_can_say_is_refused(cron: str, hours: int) -> No
     with pytest.raises(OpsError) as refused:
         deadline_cron(cron, timedelta(hours=hours))
     assert refused.value.what == f"deadline of the cron {cron!r}"
-    assert refused.value.cause == f"no single cron means {timedelta(hours=hours)} later"
+    assert refused.value.cause == f"no single cron expression means {timedelta(hours=hours)} later"
     assert refused.value.next_step == "give the schedule a smaller allowance"
 
 

@@ -95,7 +95,7 @@ def bring_back(run: Run, month: Month, *, days: int) -> BroughtBack:
         raise Refused(
             f"thaw of {month_words(month, LEDGER)}",
             cause=f"{standing.name} is being purged, and its table stands alone",
-            next_step="let archive_audit_log end that, then ask for the month again",
+            next_step="run archive_audit_log, which finishes that, then ask for the month again",
         )
     ensure_months(connection, AUDIT_LOG, [month], log=run.log, sleep=run.sleep)
     table = attached_relation(connection, AUDIT_LOG, month)

@@ -136,7 +136,7 @@ def refuse_waiting(run: Run, month: Month, table: Relation) -> None:
     raise Refused(
         f"archive of {month}",
         cause=f"late rows wait in {table.name}, and {waits_for}",
-        next_step="let that end; then the late rows become the next generation",
+        next_step="wait until that has ended; then the late rows become the next generation",
     )
 
 

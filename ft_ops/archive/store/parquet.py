@@ -78,7 +78,7 @@ def arrow_connection(url: str, snapshot: str | None = None) -> Iterator[adbc.Con
         raise OpsError(
             "Arrow connection to the database",
             cause=str(error).strip(),
-            next_step="see the cause; the month is unchanged, run again",
+            next_step="correct the cause and run again; the month is unchanged",
         ) from error
 
 

@@ -64,7 +64,7 @@ def plan_refreeze(run: Run, thaw: Thaw) -> list[Gate]:
         raise Refused(
             f"refreeze of {thaw.name}",
             cause=f"its state is {thaw.state}: there is nothing yet to take out",
-            next_step="let it go on to its end, or end it: ft-ops archive cancel --month "
+            next_step="wait until it has ended, or end it: ft-ops archive cancel --month "
             f"{thaw.month}",
         )
     return refreeze_gates(run, generations_of(run.connection, thaw))

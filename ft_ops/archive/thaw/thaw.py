@@ -86,7 +86,8 @@ def plan_thaw(
             raise Refused(
                 f"thaw of {request.month}",
                 cause=f"{generation.name} is {generation.state}, and its table stands alone",
-                next_step="let the daily run end that, or materialize the asset again",
+                next_step="wait for the daily run, which finishes that, "
+                "or materialize the asset again",
             )
     if not purged:
         state = f"its newest generation is {known[-1].state}" if known else "it was never archived"
@@ -134,7 +135,7 @@ def begin(run: Run, request: ThawRequest, prices: Prices, *, purpose: Purpose) -
         raise Refused(
             f"{purpose} of {request.month}",
             cause=f"{thaw.name} is being taken out of the database, and its table stands alone",
-            next_step="let refreeze_thawed_content end that, then thaw the month again",
+            next_step="run refreeze_thawed_content, which finishes that, then thaw the month again",
         )
     if thaw.state in TO_LOAD:
         for stored in _objects(run.connection, thaw):

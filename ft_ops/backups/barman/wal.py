@@ -122,8 +122,8 @@ def expected_segments(first: Segment, last: Segment, history: Sequence[Switch]) 
         raise OpsError(
             f"WAL from {first.name} to {last.name}",
             cause=f"timeline {last.timeline} did not come through {first.name}: the server was "
-            "recovered to an earlier moment, or another one goes on from there",
-            next_step="restore what lies on one line with its point",
+            "recovered to an earlier moment, or another server continues from there",
+            next_step="choose a full and a point of the same timeline",
         )
     begins = [0, *(switch.lsn // first.size for switch in history)]
     timelines = [*(switch.timeline for switch in history), last.timeline]

@@ -147,7 +147,8 @@ class _NotProven(OpsError):
             super().__init__(
                 what,
                 cause="not everything could be looked at: " + "; ".join(map(str, trial.undecided)),
-                next_step="mend what it names and drill it again: it is as verified as it was",
+                next_step="correct what it names and drill it again: "
+                "a backup that was verified stays verified",
             )
 
 

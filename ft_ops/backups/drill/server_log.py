@@ -110,7 +110,7 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
     return OpsError(
         what,
         cause=told if befell is None or befell in told else f"{befell}; {told}",
-        next_step="mend what it names on the drill's machine, then drill it again: this says "
+        next_step="correct what it names on the drill's machine, then drill it again: this says "
         "nothing about the backup",
     )
 

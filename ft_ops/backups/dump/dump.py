@@ -224,7 +224,7 @@ def _refuse_unproven(point: RestorePoint, checks: Sequence[CheckResult]) -> None
         raise OpsError(
             f"dump {point.name}",
             cause="restored, not everything of it could be looked at: " + "; ".join(undecided),
-            next_step="mend what it names, then run monthly_dump again",
+            next_step="correct what it names, then run monthly_dump again",
         )
 
 

@@ -46,7 +46,7 @@ def delete_backup(
         raise Refused(
             f"delete {backup.name}",
             cause=f"{', '.join(needing)} can't be restored without it",
-            next_step="nothing: it goes when they have gone",
+            next_step="nothing: it is deleted after the backups that need it",
         )
     if label not in {known.label for known in catalog.backups}:
         raise Refused(
