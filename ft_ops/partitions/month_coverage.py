@@ -12,7 +12,7 @@ from ft_ops.partitions.create import is_empty, partition_name
 from ft_ops.partitions.detached_tables import DetachedTable, detached_tables_of
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 _LEFT: Final = {
     "content_segments": "partitions/archived_months",
@@ -96,7 +96,7 @@ def misplaced(connection: Connection, parent: str, partition: Partition) -> Part
             partition.name,
             "it is a default partition: months whose rows it holds can't be created, and none can "
             "be detached without blocking the application",
-            f"drop it while it is empty: DROP TABLE {partition.name}"
+            f"drop it while it is empty: DROP TABLE {quoted(partition.name)}"
             if empty
             else "move its rows into their months as docs/partitions.md says, then drop it",
         )
@@ -116,8 +116,8 @@ def pending_detach(parent: str, partition: Partition) -> PartitionFault:
         partition.name,
         "its detach is pending: its rows are invisible and new ones are refused",
         f"if the archive was at work on {partition.month}, {_GOES_ON[parent]}; otherwise run "
-        f"ALTER TABLE {parent} DETACH PARTITION {partition.name} FINALIZE, then materialize "
-        f"{parent}_partitions",
+        f"ALTER TABLE {parent} DETACH PARTITION {quoted(partition.name)} FINALIZE, then "
+        f"materialize {parent}_partitions",
     )
 
 

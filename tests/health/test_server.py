@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -289,3 +290,24 @@ def test_a_sequence_that_may_not_be_read_is_told(
         superuser.execute("CREATE SEQUENCE theirs")
     told = [problem.words for problem in ask("sequences_have_room", connection)]
     assert told == ["public.theirs is not known: its numbers may not be read"]
+
+
+FAULTS: Mapping[str, Callable[..., None]] = {
+    "data_checksums": test_a_page_that_does_not_match_its_checksum_is_an_error,
+    "minor_version": test_a_minor_version_is_held_against_a_list_with_a_date,
+    "constraints_validated": test_a_constraint_left_not_valid_is_told_once_for_all_its_partitions,
+    "collations_current": test_a_collation_counts_when_something_is_sorted_by_it,
+    "extensions_current": test_an_extension_behind_its_files_is_told,
+    "sequences_have_room": test_a_sequence_near_its_end_is_told,
+    "logical_replication": test_a_publication_without_identity_makes_updates_fail,
+}
+"""The fault that each check is seen to fail by."""
+
+
+def test_each_check_has_a_fault_of_its_own() -> None:
+    """One that somebody adds is missed here."""
+    assert FAULTS.keys() == BY_NAME.keys()
+    asks = {check: inspect.getsource(test) for check, test in FAULTS.items()}
+    unasked = [c for c, source in asks.items() if f'ask("{c}"' not in source]
+    # Its list of versions is asked by itself: the embedded server's is what it is.
+    assert unasked == ["minor_version"]

@@ -222,6 +222,16 @@ def test_a_default_partition_that_holds_the_month_is_named(connection: Connectio
     assert str(finding).startswith("rest: it is a default partition")
 
 
+def test_what_is_shown_to_be_run_names_its_table_whatever_that_is_called(
+    connection: Connection,
+) -> None:
+    connection.execute('CREATE TABLE "the ""rest"" of it" PARTITION OF audit_log DEFAULT')
+    (finding,) = coverage(connection, "audit_log", []).findings
+    _, _, shown = finding.next_step.partition("empty: ")
+    connection.execute(shown.encode())
+    assert coverage(connection, "audit_log", []).findings == ()
+
+
 @contextmanager
 def _reading(database: Database) -> Iterator[Connection]:
     with (

@@ -12,7 +12,7 @@ from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.read import LocatedCopy, ask, locate
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import record_found
-from ft_ops.archive.month.states import STORED
+from ft_ops.archive.month.states import month_words
 from ft_ops.archive.replica.fill import kept_generations
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.freeze import write_certificate
@@ -46,10 +46,12 @@ def mend(run: Run, months: list[Month] | None, *, apply: bool) -> Worked[tuple[s
 def _mend_month(run: Run, month: Month, *, apply: bool) -> list[str]:
     lines: list[str] = []
     problems: list[OpsError] = []
-    with only_one(run.connection, f"archive {month}"):
-        kept = (g for g in kept_generations(run.connection) if g.month == month)
-        for generation in kept:
-            if generation.state in STORED:
+    with (
+        only_one(run.connection, f"archive {month}"),
+        only_one(run.connection, f"archive {month_words(month, 'audit_archive')}"),
+    ):
+        for generation in kept_generations(run.connection):
+            if generation.month == month:
                 _mend_generation(run, generation, lines, problems, apply=apply)
     for line in lines:
         run.log(line)
