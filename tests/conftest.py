@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.memory import use_memory
 from tests.quick import needs_a_server
 
-SLOW_TO_MAKE = ("box", "sampled", "session_chaos")
+SLOW_TO_MAKE = ("box", "original", "sampled", "session_chaos")
 """Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
 
 pytest_plugins = [

@@ -23,9 +23,6 @@ from tests.backups.world import Standing, flip_in_file
 
 PAGE = 8192
 
-# One worker restores the copy once, instead of each of them.
-pytestmark = pytest.mark.xdist_group("damage")
-
 
 @dataclass(slots=True)
 class Restored:

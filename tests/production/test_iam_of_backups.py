@@ -21,6 +21,7 @@ from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.schema import load_migrations, run_migrations
+from tests.fixtures.quick_programs import quick_programs
 from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, role_policy, unused
 
@@ -35,7 +36,8 @@ NAMES = {
 @pytest.fixture
 def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A migrated sandbox whose retention keeps one verified full, and deletes."""
-    with sandbox(announce=lambda line: None) as opened:
+    # Small segments: each is compressed whole.
+    with sandbox(announce=lambda line: None, wal_segment_mebibytes=4) as opened, quick_programs():
         settings = opened.child_environment(os.environ) | {
             "FT_BACKUP_FLOOR": "1",
             "FT_BACKUP_KEEP_DAYS": "1",
