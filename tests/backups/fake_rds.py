@@ -34,6 +34,7 @@ class FakeRds:
     refuses_copies: bool = False
     never_copied: frozenset[str] = frozenset()
     refuses_deletions: bool = False
+    busy: frozenset[str] = frozenset()
     restores_stale: bool = False
     protects: bool = False
     resource_id: str = "db-ONE"
@@ -149,6 +150,8 @@ class FakeRds:
 
     def delete_db_instance(self, DBInstanceIdentifier: str, **request: object) -> None:  # noqa: N803
         assert request == {"SkipFinalSnapshot": True, "DeleteAutomatedBackups": True}
+        if self.refuses_deletions or DBInstanceIdentifier in self.busy:
+            raise _refusal("InvalidDBInstanceState", "DeleteDBInstance")
         if self.instances[DBInstanceIdentifier].get("DeletionProtection"):
             raise _refusal("InvalidParameterCombination", "DeleteDBInstance")
         del self.instances[DBInstanceIdentifier]

@@ -383,6 +383,31 @@ def test_instances_of_killed_drills_are_deleted_first(cloud: Cloud) -> None:
     assert list(cloud.rds.instances) == ["ft-drill-of-others"]
 
 
+def test_an_instance_that_can_not_be_deleted_now_keeps_no_drill_from_being_held(
+    cloud: Cloud,
+) -> None:
+    full = cloud.full().point.name
+    for name in ("ft-drill-at-work", "ft-drill-left"):
+        tags = [{"Key": "ft-ops:drill-of", "Value": INSTANCE}]
+        cloud.rds.instances[name] = {"DBInstanceIdentifier": name, "TagList": tags}
+    cloud.rds.busy = frozenset({"ft-drill-at-work"})
+    cloud.drill(newest_plan(entries(cloud.connection), by_log=False))
+    assert list(cloud.rds.instances) == ["ft-drill-at-work"]
+    assert cloud.rds.deleted == ["ft-drill-left", f"ft-drill-{full}"]
+
+
+def test_what_was_found_stands_though_the_copy_can_not_be_removed(cloud: Cloud) -> None:
+    full = cloud.full().point.name
+    with psycopg.connect(cloud.snapshot_url(full), autocommit=True) as copy:
+        copy.execute("DELETE FROM notes WHERE id = 7")
+    cloud.rds.refuses_deletions = True
+    with pytest.raises(OpsError, match="49 rows, 50 at the point") as refuted:
+        cloud.drill(named_plan(entries(cloud.connection), full))
+    assert "DeleteDBInstance was refused" in str(refuted.value.__notes__)
+    (entry,) = entries(cloud.connection)
+    assert entry.verdict == "refuted"
+
+
 def test_an_instance_that_somebody_made_under_a_drills_name_is_left_alone(cloud: Cloud) -> None:
     """A person restored that snapshot at night, to take rows out of it."""
     name = f"ft-drill-{cloud.full().point.name}"

@@ -152,6 +152,22 @@ class _NotProven(OpsError):
             )
 
 
+def _hidden_by(error: Exception) -> _NotProven | ContentError | None:
+    """What was found before an error that came of removing the copy: that stands all the same.
+
+    An error that was made of another one on purpose says all that is to be said.
+    """
+    later: BaseException = error
+    while (before := later.__context__) is not None:
+        if isinstance(before, _NotProven | ContentError):
+            if later.__cause__ is before:
+                return None
+            before.add_note(f"Besides, the copy was not removed: {mask_secrets(str(error))}")
+            return before
+        later = before
+    return None
+
+
 _NOTHING_YET = RestoreSource(None, "nothing yet")
 
 
@@ -187,6 +203,10 @@ class _DrillRecord:
                 self._end("refuted", error, None, self._refutes(error))
             raise
         except Exception as error:
+            hidden = _hidden_by(error)
+            if hidden is not None:
+                with self.ending():
+                    raise hidden from None
             if not self.is_proven:
                 self._end("unknown", error, None)
             raise

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from botocore.exceptions import ClientError
 
+from ft_ops.backups.provider import Log
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import each
 from ft_ops.s3.bucket import naming
 
 if TYPE_CHECKING:
@@ -112,9 +114,12 @@ def temporary_instance(
         delete_instance(client, source, identifier)
 
 
-def sweep_drills(client: RDSClient, source: str) -> list[str]:
-    """Delete what killed drills of ``source`` left; returns their names."""
-    left = []
+def sweep_drills(client: RDSClient, source: str, log: Log) -> None:
+    """Delete what killed drills of ``source`` left.
+
+    One that can't be deleted now, since RDS is at work on it, is left to the next drill.
+    """
+    left: list[str] = []
     with naming("RDS instances"):
         for page in client.get_paginator("describe_db_instances").paginate():
             left += [
@@ -122,9 +127,9 @@ def sweep_drills(client: RDSClient, source: str) -> list[str]:
                 for instance in page["DBInstances"]
                 if _is_drill_of(source, instance)
             ]
-    for identifier in left:
-        delete_instance(client, source, identifier)
-    return left
+    swept = each(left, lambda identifier: delete_instance(client, source, identifier), log=log)
+    for identifier, _ in swept.done:
+        log(f"deleted {identifier}, which a killed drill left")
 
 
 def _is_drill_of(source: str, instance: DBInstanceTypeDef) -> bool:

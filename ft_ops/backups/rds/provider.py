@@ -200,8 +200,7 @@ class RdsProvider:
         Instances that killed drills left are deleted first. Where the passwords of today are
         refused, the copy is given new ones.
         """
-        for left in sweep_drills(self.client, self.instance):
-            log(f"deleted {left}, which a killed drill left")
+        sweep_drills(self.client, self.instance, log)
         make = partial(self._restore_moment, point)
         if self.source(backup, point).backup is not None:
             make = partial(self._restore_snapshot, backup)
