@@ -45,8 +45,9 @@ def archive_bucket_is_safe(settings: dg.ResourceParam[Settings]) -> dg.AssetChec
     description=(
         "Every object of every frozen or purged generation lies in the bucket, as the version, "
         "size, SHA-256 and class that the ledger has, and each manifest says what the ledger says. "
-        "Of a purged month that is the only copy. All are listed; single ones are asked for within "
-        "FT_ARCHIVE_CHECK_REQUESTS a day. Fails when one is gone, whoever removed it."
+        "Of a purged month that is the only copy. All are listed, and some of each generation are "
+        "asked for each day, all others in turn within FT_ARCHIVE_CHECK_REQUESTS. Fails when one "
+        "is gone, whoever removed it, and when something lies among them that is none of ours."
     ),
 )
 def archived_objects_are_there(
@@ -59,10 +60,12 @@ def archived_objects_are_there(
     return dg.AssetCheckResult(
         passed=not problems,
         description="; ".join(f"{name}: {lines[0]}" for name, lines in problems.items())
-        or f"all {found.listed:,} objects are there; {found.asked_for:,} were asked for",
+        or f"all {found.listed:,} objects are there; {found.asked_for:,} were asked for, "
+        f"each other one within {found.days} days",
         metadata={
             "missing": dg.MetadataValue.json(dict(problems)),
             "objects": found.listed,
             "asked for one by one": found.asked_for,
+            "days until each was asked for": found.days,
         },
     )

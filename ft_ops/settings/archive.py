@@ -95,7 +95,8 @@ class ArchiveSettings(RoomSettings):
         ge=1,
         le=100_000_000,
         description="Requests by which the daily look asks for single objects, for their checksum "
-        "and key; where there are more objects, it takes turns. All of them are listed each day.",
+        "and key; where there are more objects, it takes turns, but asks for three of each "
+        "generation (certificate, manifest, a part) each day. All of them are listed each day.",
     )
     archive_prices_file: Path | None = Field(
         default=None, description="A price list of your own for thaws, as JSON."

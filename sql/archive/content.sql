@@ -62,6 +62,7 @@ SELECT
             jsonb_agg(
                 jsonb_build_object(
                     'name', a.attname,
+                    'number', a.attnum,
                     'type', format_type(a.atttypid, a.atttypmod),
                     'base', a.atttypid::regtype::text,
                     'collation', (

@@ -78,3 +78,32 @@ ORDER BY again.made_at;
 -- name: forget_shipped_generations
 -- In the same transaction: no generation is recorded there yet. A few hundred rows.
 DELETE FROM ops.shipped_generations;
+
+-- name: archived_months
+-- The months that the ledger knows. A few rows a year.
+SELECT DISTINCT month
+FROM ops.archive
+ORDER BY month;
+
+-- name: keys_without_segment
+-- Keys of a month whose segment is in no table: neither among the archived nor among the late rows. Index
+-- ranges of both and hash joins; of a purged month there are few. ACCESS SHARE.
+SELECT k.id
+FROM content_segment_keys AS k
+WHERE k.created_at >= {lower}
+  AND k.created_at < {upper}
+  AND NOT EXISTS (
+      SELECT
+      FROM archived_content_segments AS s
+      WHERE s.id = k.id
+        AND s.created_at >= {lower}
+        AND s.created_at < {upper}
+  )
+  AND NOT EXISTS (
+      SELECT
+      FROM content_segments AS late
+      WHERE late.id = k.id
+        AND late.created_at >= {lower}
+        AND late.created_at < {upper}
+  )
+ORDER BY k.id;

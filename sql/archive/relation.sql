@@ -93,3 +93,39 @@ CREATE OR REPLACE TRIGGER forget_detached AFTER DELETE ON {table}
 -- name: stop_following_deletes
 -- SHARE ROW EXCLUSIVE on a table that stands alone, in the transaction that attaches it.
 DROP TRIGGER IF EXISTS forget_detached ON {table};
+
+-- name: forget_lone_columns
+-- What was noted of a table, and of tables that are gone: a few rows of the operations' own.
+DELETE FROM ops.lone_columns AS l
+WHERE l.relation = %(relation)s
+   OR NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = l.relation);
+
+-- name: note_lone_columns
+-- Which columns a table has, and which of its parent's they are. Catalog reads.
+INSERT INTO ops.lone_columns (relation, name, number, parent, parent_number)
+SELECT own.attrelid, own.attname, own.attnum, theirs.attrelid, theirs.attnum
+FROM pg_attribute AS own
+JOIN pg_attribute AS theirs
+    ON theirs.attrelid = %(parent)s::regclass
+   AND theirs.attname = own.attname
+WHERE own.attrelid = %(relation)s
+  AND own.attnum > 0
+  AND NOT own.attisdropped;
+
+-- name: renewed_columns
+-- The columns of a table that are what they were, while its parent has another one of that name since;
+-- and when they were noted. Generated ones are made anew anyway. Catalog reads.
+SELECT l.name, l.noted_at
+FROM ops.lone_columns AS l
+JOIN pg_attribute AS own
+    ON own.attrelid = l.relation
+   AND own.attnum = l.number
+   AND own.attname = l.name
+   AND own.attgenerated = ''
+JOIN pg_attribute AS theirs
+    ON theirs.attrelid = l.parent
+   AND theirs.attname = l.name
+   AND theirs.attnum <> l.parent_number
+   AND theirs.attgenerated = ''
+WHERE l.relation = %(relation)s
+ORDER BY l.name;

@@ -72,7 +72,33 @@ WHERE v.id = p.id
 INSERT INTO {archived} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {values}
 FROM {segments} AS s
-JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL;
+JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL
+{conflict};
+
+-- name: thaw_refused_segments
+-- Those that a UNIQUE constraint of today keeps out, by id: what they are called stays taken. A hash
+-- anti-join with what has come back.
+WITH refused AS (
+    UPDATE thaw_verdicts AS v
+    SET left_out = 'another row has their values'
+    WHERE v.left_out IS NULL
+      AND NOT EXISTS (SELECT FROM {archived} AS came WHERE came.id = v.id)
+    RETURNING v.id
+),
+
+kept AS (
+    INSERT INTO ops.purged_segments (id, thread_id, sequence_number)
+    SELECT s.id, s.thread_id, s.sequence_number
+    FROM {segments} AS s
+    JOIN refused ON refused.id = s.id
+    ON CONFLICT (id) DO NOTHING
+)
+
+SELECT id FROM refused ORDER BY id;
+
+-- name: check_now
+-- Whatever was deferred to the end of this transaction is checked here, where it can be explained.
+SET CONSTRAINTS ALL IMMEDIATE;
 
 -- name: thaw_keys
 -- No trigger registers the rows of a table that stands alone.
@@ -89,7 +115,7 @@ FROM {rows}
 JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out IS NULL
 WHERE {references}
   AND {violation} IS NULL
-ON CONFLICT DO NOTHING;
+{conflict};
 
 -- name: thaw_left_out_rows
 -- Which of them did not come back, by reason; and their segments, where it is for no reason that would
@@ -180,12 +206,21 @@ INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {values}
 FROM thaw_arrivals AS a
 CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
-ON CONFLICT DO NOTHING;
+{conflict};
+
+-- name: deferred_uniques
+-- Those of some tables that have a DEFERRABLE UNIQUE or EXCLUDE constraint: ON CONFLICT knows no such.
+-- Catalog reads only.
+SELECT DISTINCT con.conrelid
+FROM pg_constraint AS con
+WHERE con.conrelid = ANY (%(tables)s::oid[])
+  AND con.contype IN ('p', 'u', 'x')
+  AND con.condeferrable;
 
 -- name: thaw_conflicts
 -- How many of them have not come back although nothing is missing: their archive still has them. Probes
 -- of the key for each.
-SELECT 'another row has their key', count(*)
+SELECT 'another row has their key', count(*), array_agg(a.key ORDER BY a.key)
 FROM thaw_arrivals AS a
 CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
 WHERE NOT EXISTS (SELECT FROM {live} AS live WHERE {matches})

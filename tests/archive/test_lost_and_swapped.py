@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.archive.erase.superseded import remove_superseded
+from ft_ops.archive.keep.keys import LoneKeys, lone_keys
 from ft_ops.archive.month.ledger import generations, supersede
 from ft_ops.archive.proof.proof import prove_month
 from ft_ops.archive.store.export import export_month
@@ -16,6 +19,7 @@ from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, Missing
 from ft_ops.s3.objects import delete_version, versions
+from tests.archive.test_identity import dying
 from tests.archive.world import MONTH, World
 
 _ATTACH = (
@@ -84,6 +88,60 @@ def test_proven_segments_that_are_absent_are_a_finding_and_nothing_is_removed(
     assert world.count("archived_content_segments") == 39
     world.connection.execute("DELETE FROM content_segment_keys WHERE id = %s", (made[0],))
     assert world.purge().segments == 39
+
+
+def _delete_silently(world: World, table: str, segment: UUID) -> None:
+    """As a bulk load does whose triggers are silenced: the key stays, and what belongs to it."""
+    with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute(
+            sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(table)), (segment,)
+        )
+
+
+@pytest.mark.parametrize(
+    "before", ["the archive", pytest.param("the purge", marks=pytest.mark.chaos), "the refreeze"]
+)
+def test_a_key_whose_segment_was_deleted_silently_is_named_and_removes_nothing(
+    world: World, before: str
+) -> None:
+    """After the purge, too: nobody could tell otherwise whose those narrations and tags are."""
+    made = world.fill(segments=8)
+    assert lone_keys(world.connection).found == {}
+    if before == "the archive":
+        _delete_silently(world, "content_segments", made[0])
+    world.archive()
+    world.verified_backup()
+    if before == "the purge":
+        _delete_silently(world, "archived_content_segments", made[0])
+    world.purge()
+    if before == "the refreeze":
+        world.thaw()
+        assert lone_keys(world.connection).found == {}
+        _delete_silently(world, "archived_content_segments", made[0])
+        world.refreeze()
+    assert lone_keys(world.connection) == LoneKeys({MONTH: (made[0],)}, ())
+    belongings = ("content_tags", "photo_narrations")
+    assert all(made[0] in _segments(world, table) for table in belongings)
+    world.connection.execute("DELETE FROM content_segment_keys WHERE id = %s", (made[0],))
+    assert lone_keys(world.connection) == LoneKeys({}, ())
+    assert not any(made[0] in _segments(world, table) for table in belongings)
+
+
+def _segments(world: World, table: str) -> set[UUID]:
+    query = sql.SQL("SELECT content_segment_id FROM {}").format(sql.Identifier(table))
+    return {segment for (segment,) in world.connection.execute(query).fetchall()}
+
+
+def test_a_month_whose_table_stands_alone_is_passed_over_by_the_look_at_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(segments=4)
+    with dying(monkeypatch, "move.move._attach"):
+        world.move()
+    assert lone_keys(world.connection) == LoneKeys({}, (MONTH,))
+    world.move()
+    assert lone_keys(world.connection) == LoneKeys({}, ())
 
 
 def _export_and_prove(world: World) -> None:

@@ -14,8 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import latest
 from ft_ops.archive.replica.mend import mend
-from ft_ops.archive.store.presence import look, missing
+from ft_ops.archive.store.presence import Look, look, missing
 from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
 from ft_ops.s3.bucket import Bucket
@@ -155,21 +156,80 @@ def test_a_key_that_was_disabled_is_named_by_the_object_that_it_hides(
     assert "KMS key is disabled" in problem
 
 
-def test_beyond_the_budget_each_generation_has_its_turn(world: World) -> None:
-    world.fill(segments=4)
+def test_beyond_the_budget_each_object_has_its_turn_within_the_days_that_are_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no listing shows of one object alone waits for its turn, and no longer."""
     other = MONTH.plus(1)
-    world.fill(other, segments=4)
     for month in (MONTH, other):
+        world.fill(month, segments=4)
         world.archived_and_purged(month)
     listed = look(world.connection, world.bucket).listed
+    # Four tables, three lists, manifest and certificate, twice.
     assert listed == 18
-    assert look(world.connection, world.bucket, requests=18, now=NOW).asked_for == 18
-    for requests in (17, 9):
-        asked = [
-            look(world.connection, world.bucket, requests=requests, now=NOW + timedelta(days=n))
-            for n in range(2)
+    assert _look(world, 18).asked_for == 18
+    for requests, days in ((18, 1), (17, 2), (13, 2), (9, 5), (1, 14)):
+        assert _look(world, requests).days == days
+        asked = [_look(world, requests, day).asked_for for day in range(days)]
+        assert max(asked) <= max(requests, 7)
+    monkeypatch.setattr(
+        "ft_ops.archive.store.presence.head",
+        lambda bucket, item: replace(item, sha256="00") if "content_tags" in item.key else item,
+    )
+    for requests, days in ((13, 2), (9, 5)):
+        named = {name for day in range(days) for name in _look(world, requests, day).problems}
+        assert len(named) == 2
+
+
+def _look(world: World, requests: int, day: int = 0) -> Look:
+    return look(world.connection, world.bucket, requests=requests, now=NOW + timedelta(days=day))
+
+
+def test_what_no_listing_shows_is_named_within_a_day_whatever_the_budget(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More objects than may be asked for: an edited certificate, a disabled key, a stranger's."""
+    other = MONTH.plus(1)
+    for month in (MONTH, other):
+        world.fill(month, segments=4)
+        world.archived_and_purged(month)
+    first, second = (latest(world.connection, month) for month in (MONTH, other))
+    assert first is not None
+    assert second is not None
+    assert [_look(world, 1, day).problems for day in range(3)] == [{}] * 3
+    _edit_in_its_place(world, first.certificate_key)
+    stray = second.parts()[0].stored.key.replace("part-00000", "part-00001")
+    world.bucket.client.put_object(Bucket=world.bucket.name, Key=stray, Body=b"PAR1")
+    for day in range(4):
+        problems = _look(world, 1, day).problems
+        assert problems.keys() == {first.name, second.name}
+        assert "is not what the ledger has" in problems[first.name][0]
+        assert problems[second.name] == [
+            f"{stray}: it is none of ours, and whoever reads the folder reads it, too"
         ]
-        assert [found.asked_for for found in asked] == [9, 9]
+    client: Any = world.bucket.client
+    head = client.head_object
+
+    def disabled(**names: Any) -> Any:
+        found = head(**names)
+        if found.get("StorageClass", "STANDARD") != "STANDARD" and "month=04" in names["Key"]:
+            answer: Any = {"Error": {"Code": "403", "Message": "key is disabled"}}
+            raise ClientError(answer, "HeadObject")
+        return found
+
+    monkeypatch.setattr(client, "head_object", disabled)
+    for day in range(4):
+        assert "key is disabled" in str(_look(world, 1, day).problems[second.name])
+
+
+def _edit_in_its_place(world: World, key: str) -> None:
+    """By somebody who may delete versions: no version lies above another, and the size is ours."""
+    [version] = versions(world.bucket, key)
+    edited = read_version(world.bucket, version).replace(b'"run_id": "test"', b'"run_id": "tesT"')
+    delete_version(world.bucket, key, version.version_id)
+    world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=edited)
+    [now] = versions(world.bucket, key)
+    assert now.bytes == version.bytes
 
 
 @pytest.mark.parametrize(

@@ -146,15 +146,24 @@ def test_the_unrecorded_objects_of_a_dead_run_are_replaced(world: World) -> None
     assert uploads.get("Uploads", []) == []
 
 
-def test_what_a_recovered_ledger_does_not_know_is_not_taken_for_a_dead_runs(world: World) -> None:
-    world.fill()
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [("", "manifest of a proven"), ("table=manifest/", "in DEEP_ARCHIVE and part of a proven")],
+)
+def test_what_a_recovered_ledger_does_not_know_is_not_taken_for_a_dead_runs(
+    world: World, lost: str, words: str
+) -> None:
+    """Not even when somebody has removed its manifest: no dead run leaves anything frozen."""
+    world.fill(segments=8)
     world.move()
     world.connection.execute("CREATE TEMP TABLE recovered AS TABLE ops.archive")
     world.freeze()
+    for version in [v for v in versions(world.bucket, f"archive/{lost}") if lost]:
+        delete_version(world.bucket, version.key, version.version_id)
     before = sorted((v.key, v.version_id) for v in versions(world.bucket, ""))
     world.connection.execute("DELETE FROM ops.archive")
     world.connection.execute("INSERT INTO ops.archive SELECT * FROM recovered")
-    with pytest.raises(Refused, match="manifest of a proven generation") as refused:
+    with pytest.raises(Refused, match=f"{words} generation") as refused:
         world.freeze()
     assert "FT_ARCHIVE_PREFIX" in str(refused.value)
     assert sorted((v.key, v.version_id) for v in versions(world.bucket, "")) == before

@@ -11,14 +11,15 @@ import dagster as dg
 import pytest
 from psycopg import sql
 
+from ft_ops.backups.dump.objects import dump_prefix
 from ft_ops.backups.points.bucket_records import (
     read_certificate,
     write_refutation,
     written_verdicts,
 )
 from ft_ops.definitions import defs
-from ft_ops.pg.connect import connect
-from ft_ops.s3.bucket import open_bucket
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.schema import load_migrations, run_migrations
 from tests.fixtures.quick_programs import quick_programs
@@ -78,9 +79,16 @@ def leave_a_segment(box: Sandbox) -> None:
         connection.execute(sql.SQL("SELECT pg_switch_wal()"))
 
 
-def leave_half_a_dump(box: Sandbox) -> None:
-    """What an upload leaves whose process was killed."""
-    boto3.client("s3").create_multipart_upload(Bucket=box.backup_bucket, Key="dumps/half/dump.0000")
+def leave_half_a_dump(connection: Connection, bucket: Bucket) -> None:
+    """What a dump leaves whose process was killed in the middle of its upload."""
+    name = "dump-20200101t000000000z"
+    connection.execute(
+        "INSERT INTO ops.backups (name, kind, provider, state)"
+        " VALUES (%s, 'dump', 'barman', 'failed')",
+        (name,),
+    )
+    key = f"{dump_prefix(name)}dump.0000"
+    bucket.client.create_multipart_upload(Bucket=bucket.name, Key=key)
 
 
 def leave_a_user(box: Sandbox) -> str:
@@ -123,7 +131,8 @@ def assert_exact(guarded: Gateway, job: str, *besides: str) -> None:
 def test_each_job_needs_what_it_is_granted(
     box: Sandbox, guarded: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_half_a_dump(box)
+    with connect(box.database_url, application="tests") as connection:
+        leave_half_a_dump(connection, open_bucket(box.backup_bucket))
     user = leave_a_user(box)
     for job in (
         "take_full_backup",

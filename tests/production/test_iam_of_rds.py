@@ -24,6 +24,7 @@ from tests.production.policies import (
     role_policy,
     unused,
 )
+from tests.production.test_iam_of_backups import leave_half_a_dump
 
 INSTANCE = "familytales"
 REGIONS = ("us-east-1", "eu-west-1")
@@ -182,7 +183,7 @@ def test_each_job_needs_what_it_is_granted(
         assert left == set(besides), job
 
     assert run("take_full_backup", monkeypatch).success
-    world.bucket.client.create_multipart_upload(Bucket=world.bucket.name, Key="dumps/half/dump")
+    leave_half_a_dump(world.connection, world.bucket)
     for job in ("take_incremental_backup", "ship_wal", "take_monthly_dump"):
         assert run(job, monkeypatch).success, job
         needs(job)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ft_ops.archive.keep.adopt import adopt
+from ft_ops.archive.keep.keys import lone_keys
 from ft_ops.archive.keep.rehearsal import newest_erasure, newest_rehearsals, weaknesses_of
 from ft_ops.archive.keep.ship import LONGEST_WAIT, unshipped
 from ft_ops.archive.run import archive_run
@@ -51,6 +52,33 @@ def archive_agrees_with_bucket(
         passed=not differences,
         description="; ".join(differences[:5]) or "database and bucket say the same",
         metadata={"differences": differences},
+    )
+
+
+@dg.asset_check(
+    asset="archive_records",
+    description=(
+        "Each key of an archived month has its segment in a table. One without was left by a "
+        "deletion that silenced the triggers; what belonged to the segment is still there."
+    ),
+)
+def archived_keys_have_segments(database: DatabaseResource) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("archived keys") as connection:
+        looked = lone_keys(connection)
+    keys = {str(month): [str(key) for key in found] for month, found in looked.found.items()}
+    return dg.AssetCheckResult(
+        passed=not keys,
+        description="; ".join(
+            f"{month}: {len(found):,} keys have no segment, {found[0]} among them"
+            for month, found in keys.items()
+        )
+        or "each key has its segment",
+        metadata={
+            "keys without a segment": dg.MetadataValue.json(
+                {month: found[:100] for month, found in keys.items()}
+            ),
+            "months under work, not looked at": [str(month) for month in looked.skipped],
+        },
     )
 
 

@@ -6,6 +6,7 @@ from ft_ops.archive.keep.assets import after_drill, archive_records, erasure_reh
 from ft_ops.archive.keep.checks import (
     archive_agrees_with_bucket,
     archive_records_are_shipped,
+    archived_keys_have_segments,
     erasures_survive_a_restore,
 )
 from ft_ops.backups import full_was_begun
@@ -22,7 +23,10 @@ ship_archive_records = asset_job(
 check_archive_records = asset_job(
     "check_archive_records",
     dg.AssetSelection.checks(
-        archive_records_are_shipped, archive_agrees_with_bucket, erasures_survive_a_restore
+        archive_records_are_shipped,
+        archive_agrees_with_bucket,
+        archived_keys_have_segments,
+        erasures_survive_a_restore,
     ),
     "Holds the database's ledger, tombstones and holds against the bucket's.",
     identity=True,
@@ -58,6 +62,7 @@ defs = dg.Definitions(
     asset_checks=[
         archive_records_are_shipped,
         archive_agrees_with_bucket,
+        archived_keys_have_segments,
         erasures_survive_a_restore,
     ],
     resources={"after_drill": after_drill},

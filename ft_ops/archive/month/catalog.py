@@ -176,6 +176,18 @@ def refuse_changed_arrivals(connection: Connection, what: str) -> None:
         )
 
 
+def with_deferred_uniques(
+    connection: Connection, content: Content, segments: int
+) -> frozenset[str]:
+    """The tables of content for whose inserts there is no ON CONFLICT.
+
+    ``segments`` is the oid of the month's table.
+    """
+    oids = dict(zip([segments, *_oids(connection, content.tables[1:])], content, strict=True))
+    found = connection.execute(statement("archive/deferred_uniques"), {"tables": list(oids)})
+    return frozenset(oids[oid].name for (oid,) in found.fetchall())
+
+
 def other_references(connection: Connection, content: Content) -> list[OtherReference]:
     """Foreign keys to content that do not take their rows along, with the way to a segment."""
     tables = content.tables[1:]
@@ -257,11 +269,13 @@ def _table(row: Mapping[str, Any], paths: tuple[Path, ...]) -> Table:
                 column["generated"],
                 as_text=column["base"] not in KEPT_BY_ARROW,
                 collation=column["collation"],
+                number=column["number"],
             )
             for column in row["columns"]
         ),
         key=tuple(row["key"]),
         paths=paths,
+        oid=row["oid"],
         references=tuple(
             Reference(
                 tuple(reference["columns"]),

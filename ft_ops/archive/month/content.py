@@ -32,7 +32,8 @@ class Column:
     ``generated`` is the expression of a generated column, which is not archived: the server makes
     its value again. ``as_text``: Parquet holds the text of its values, because Arrow has no type
     that keeps them. ``collation`` is the column's where it is not its type's: it decides how values
-    compare, and not what they are.
+    compare, and not what they are. ``number`` is the catalog's: one that was dropped and added
+    again under its name has another. Archives of earlier versions have none.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     generated: str | None = None
     as_text: bool = False
     collation: str | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Table:
     """A table of content. ``name`` has its schema in front unless that is public.
 
     The segments' own has no path. A row with one path belongs to one segment, and is archived, kept
-    and brought back with it. A row with several (a link has two) belongs to none alone.
+    and brought back with it. A row with several (a link has two) belongs to none alone. ``oid``
+    says whose the columns' numbers are: in a database that was dumped and restored all are others.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Table:
     checks: tuple[CheckConstraint, ...] = ()
     first_format: bool = False
     """Archived before the catalog was asked, by the statements of sql/archive/digest.sql."""
+    oid: int | None = None
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -123,6 +127,16 @@ class Table:
             if (reference.schema, reference.table) == ("public", "users")
             and reference.parent_columns == ("id",)
         )
+
+    def renewed(self, other: Table) -> list[str]:
+        """The columns of which another description of this table has another one of that name.
+
+        Known of two descriptions from one database alone.
+        """
+        if self.oid is None or self.oid != other.oid:
+            return []
+        numbers = {column.name: column.number for column in other.stored}
+        return [c.name for c in self.stored if c.number != numbers.get(c.name, c.number)]
 
     @property
     def family_column(self) -> str:
@@ -177,6 +191,8 @@ class Content:
             if mine != others:
                 names = sorted({name for name, _ in mine ^ others})
                 found.append(f"{theirs.name} has other columns: {', '.join(names)}")
+            elif again := ours.renewed(theirs):
+                found.append(f"{theirs.name} has another column called {', '.join(again)}")
             elif (ours.key, {*ours.paths}) != (theirs.key, {*theirs.paths}):
                 found.append(f"{theirs.name} has other keys")
         return found

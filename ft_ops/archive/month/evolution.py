@@ -45,6 +45,8 @@ class Evolution:
     """With the moment of the declaration: a column of that name which came later is another."""
     added: frozenset[tuple[str, str]]
     values: Mapping[tuple[str, str], Value]
+    same: Mapping[tuple[str, str], datetime]
+    """Declared as renamed to what they are called: today's column is the one that was archived."""
 
     def table_today(self, name: str) -> str:
         """What a table that was archived under this name is called now."""
@@ -73,10 +75,13 @@ def read_evolution(connection: Connection) -> Evolution:
     dropped: dict[tuple[str, str], datetime] = {}
     added: set[tuple[str, str]] = set()
     values: dict[tuple[str, str], Value] = {}
+    same: dict[tuple[str, str], datetime] = {}
     for table, column, change, new_name, value, declared_at in connection.execute(
         statement("archive/column_changes")
     ).fetchall():
-        if change == "renamed":
+        if change == "renamed" and new_name == column:
+            same[table, column] = declared_at
+        elif change == "renamed":
             renamed[table, column] = new_name
         elif change == "value":
             values[table, column] = Value(value, declared_at)
@@ -84,7 +89,7 @@ def read_evolution(connection: Connection) -> Evolution:
             dropped[table, column] = declared_at
         else:
             added.add((table, column))
-    return Evolution(renamed, dropped, frozenset(added), values)
+    return Evolution(renamed, dropped, frozenset(added), values, same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ def becoming(
             columns[column.name] = _as_today(by_name[called[column.name]], column)
         else:
             missing.append(column)
+    _refuse_renewed(archived, today, evolution, as_of, what)
     _refuse_unclear(archived, today, evolution, called, missing, what)
     for column in missing:
         if column.not_null and column.default is None:
@@ -133,6 +139,42 @@ def becoming(
             )
     _refuse_without_key(today, columns, what)
     return Becoming(today, tuple(columns), tuple(columns.values()))
+
+
+def _refuse_renewed(
+    archived: Table, today: Table, evolution: Evolution, as_of: datetime, what: str
+) -> None:
+    """Refused where today's column of a name is another one, and nobody has declared it."""
+    unclear = [
+        name
+        for name in archived.renewed(today)
+        if not is_declared_again(evolution, today.name, name, as_of)
+    ]
+    if unclear:
+        raise Refused(
+            what,
+            cause=f"{archived.name} was archived with another column called "
+            f"{', '.join(unclear)} than it has now",
+            next_step=declare_again(today.name, unclear[0]),
+        )
+
+
+def is_declared_again(evolution: Evolution, table: str, column: str, since: datetime) -> bool:
+    """Whether it was declared what became of a column that came again under its name."""
+    key = (table, column)
+    value = evolution.values.get(key)
+    given = None if value is None else value.declared_at
+    moments = (evolution.dropped.get(key), evolution.same.get(key), given)
+    return any(at is not None and since < at for at in moments)
+
+
+def declare_again(table: str, column: str) -> str:
+    """What to declare of a column that was dropped and added again under its name."""
+    return (
+        "let a migration declare in ops.column_changes whether its old values belong into today's "
+        f"column: no, {declaration(table, column, 'dropped', '')}; yes, "
+        f"{declaration(table, column, 'renamed', column)}"
+    )
 
 
 def _refuse_without_key(today: Table, columns: Mapping[str, object], what: str) -> None:

@@ -17,6 +17,7 @@ from ft_ops.archive.month.evolution import Evolution, cast_type, declaration, re
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.move.copy import copy_alone, parent_of_months
 from ft_ops.archive.move.detach import rename_archived
+from ft_ops.archive.move.renewed import follow_renewed
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.months import Month
@@ -34,6 +35,7 @@ def aligned(run: Run, month: Month, table: Relation, what: str) -> Relation:
     """
     try:
         with _explained(table, what):
+            follow_renewed(run, table, what)
             _align(run, table, what)
     except psycopg.errors.InvalidTableDefinition:
         return _rebuilt(run, month, table, what)

@@ -8,6 +8,7 @@ from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import ARCHIVED, HOT, CheckConstraint, Table
 from ft_ops.archive.month.evolution import becoming, read_evolution
 from ft_ops.archive.month.relation import Relation, named_relation
+from ft_ops.archive.move.renewed import follow_renewed, note_columns
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
 from ft_ops.pg.locks import with_escalating_lock_timeout
@@ -24,11 +25,16 @@ def copy_alone(
     such a copy is dropped first: its rows are all still in the table that it was copied from.
     """
     names = {"kept": _name(month), "parent": sql.Identifier(ARCHIVED)}
+    if rows is not None:
+        follow_renewed(run, table, what)
 
     def create() -> None:
         with run.connection.transaction():
             run.connection.execute(statement("archive/drop_kept").format(**names))
             run.connection.execute(statement("archive/create_kept").format(**names))
+            made = named_relation(run.connection, _bare(month), schema="ops")
+            assert made is not None
+            note_columns(run.connection, made.oid, ARCHIVED)
             loosen(run, names["kept"])
 
     with_escalating_lock_timeout(run.connection, what, create, sleep=run.sleep)

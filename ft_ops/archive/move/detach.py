@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.relation import Relation, attached_relation
+from ft_ops.archive.move.renewed import note_columns
+from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
@@ -54,6 +57,7 @@ def detach_month(
         )
         # The detach takes the parent's triggers away, and holds count in a lone table too.
         if not partition.is_detaching:
+            note_columns(connection, partition.oid, parent)
             guard_segments(connection, partition.identifier)
         connection.execute(
             statement(step).format(parent=sql.Identifier(parent), partition=partition.identifier)
@@ -84,7 +88,15 @@ def attach_archived(connection: Connection, month: Month, table: Relation) -> Er
     ).rowcount
     keys = forget_erased_threads(connection, month)
     connection.execute(statement("archive/stop_following_deletes").format(table=table.identifier))
-    connection.execute(statement("archive/attach").format(**names))
+    try:
+        connection.execute(statement("archive/attach").format(**names))
+    except psycopg.IntegrityError as error:
+        raise Refused(
+            f"attach of {table.qualified} to {ARCHIVED}",
+            cause=" ".join(str(error).split("\n")[:2]).removesuffix("."),
+            next_step="correct these rows of it, or the constraint, and run again; the rows are "
+            "all still there",
+        ) from error
     return Erased(rows, keys)
 
 

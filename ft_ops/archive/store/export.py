@@ -30,6 +30,7 @@ from ft_ops.archive.month.source import (
 )
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_object
+from ft_ops.archive.store.freeze import FROZEN
 from ft_ops.archive.store.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.store.leftovers import Leftover, discard, leftovers
 from ft_ops.archive.store.parquet import arrow_connection, write_parts
@@ -103,11 +104,19 @@ def _refuse_obstacles(run: Run, generation: Generation) -> None:
 
 
 def _refuse_proven(target: ArchiveTarget, generation: Generation, left: Iterable[Leftover]) -> None:
-    key = manifest_key(target.prefix, generation.month, generation.number)
-    if any(isinstance(leftover, Version) and leftover.key == key for leftover in left):
+    """Refused where something lies there that only comes after a proof: it may be the only copy.
+
+    That is a manifest or what lies beside it, or an object in a class that nothing is exported to.
+    """
+    manifest = manifest_key(target.prefix, generation.month, generation.number)
+    folder = manifest.rpartition("/")[0]
+    found = [version for version in left if isinstance(version, Version)]
+    later = [v for v in found if v.key.startswith(folder) or v.storage_class in FROZEN]
+    for version in sorted(later, key=lambda v: v.key != manifest)[:1]:
+        what = "the manifest" if version.key == manifest else f"in {version.storage_class} and part"
         raise Refused(
             f"export of {generation.name}",
-            cause=f"s3://{target.bucket.name}/{key} is the manifest of a proven generation that "
+            cause=f"s3://{target.bucket.name}/{version.key} is {what} of a proven generation that "
             "this database's ledger does not know: the database was recovered to an earlier "
             "moment, or the folder is another database's",
             next_step="this database's own is adopted by ft-ops archive adopt; if it is another's, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -26,12 +26,14 @@ _BEFORE_TABLES: Final = "/table="
 class Look:
     """What a look at every generation found, by its name; how many objects it listed and asked for.
 
-    ``asked_for`` is smaller than ``listed`` when there are more objects than the budget allows.
+    ``asked_for`` is smaller than ``listed`` when there are more objects than the budget allows:
+    then each was asked for after ``days``.
     """
 
     problems: Mapping[str, list[str]]
     listed: int
     asked_for: int
+    days: int
 
 
 def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
@@ -42,8 +44,15 @@ def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
     checksum of its parts' checksums: its SHA-256 is compared whenever it is read. One HEAD an
     object, which needs no thaw, and one small STANDARD object read.
     """
+    return _asked(bucket, generation, {stored.key for stored in recorded(generation)})
+
+
+def _asked(bucket: Bucket, generation: Generation, keys: Collection[str]) -> Iterator[str]:
+    """The same of some of its objects, by key."""
     parts = generation.parts()
     for item in generation.objects:
+        if item.stored.key not in keys:
+            continue
         try:
             found = head(bucket, item.stored)
         except OpsError as error:
@@ -55,7 +64,8 @@ def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
             yield f"{item.stored.key} is {found}, recorded: {item.stored}"
     try:
         manifest = generation.require_manifest()
-        refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
+        if manifest.key in keys:
+            refuse_other_manifest(generation, read_object(bucket, manifest), manifest)
     except OpsError as error:
         yield str(error)
 
@@ -88,20 +98,27 @@ def look(
 ) -> Look:
     """Look at every generation that is frozen or purged.
 
-    All are held against a listing of the bucket, which tells versions, sizes, classes and delete
-    markers, at one request for a thousand versions. Single objects are asked for only as far as
-    ``requests`` go, some generations each day of ``now``, in turn. A generation that can't be
-    looked at is among the problems, and does not stop the others.
+    All are held against a listing of the bucket, which tells versions, sizes, classes, delete
+    markers and what nobody recorded, at one request for a thousand versions. What no listing tells
+    (that a key was disabled, that a certificate was edited in its place) is asked each day of each
+    generation's certificate, manifest and one part, which lie under the keys of its proof and of
+    its freeze. The other objects are asked for as far as ``requests`` go, in turn by the day of
+    ``now``. A generation that can't be looked at is among the problems, and does not stop the
+    others.
     """
     known = all_stored(connection)
     roots = {stored.key.partition(_BEFORE_TABLES)[0] for g in known for stored in recorded(g)}
     there: dict[str, KeyHistory] = {}
     for root in sorted(roots):
         there |= histories(bucket, f"{root}{_BEFORE_TABLES}")
-    today = set(_todays(known, requests, now))
+    folders: dict[str, list[str]] = {}
+    for key, history in there.items():
+        if history.versions:
+            folders.setdefault(_folder(key), []).append(key)
+    today, days = _todays(known, requests, now)
     worked = each(
         known,
-        lambda g: _problems(bucket, g, there, asks=g.name in today),
+        lambda g: [*_problems(bucket, g, there, today[g.name]), *_strange(g, folders)],
         name=lambda g: g.name,
     )
     problems = {name: found for name, found in worked.done if found}
@@ -109,7 +126,8 @@ def look(
     return Look(
         problems,
         sum(map(_looks, known)),
-        sum(_looks(g) for g in known if g.name in today),
+        sum(map(len, today.values())),
+        days,
     )
 
 
@@ -118,17 +136,29 @@ def _looks(generation: Generation) -> int:
     return len(recorded(generation)) + 1
 
 
-def _todays(known: list[Generation], requests: int, now: datetime | None) -> Iterator[str]:
-    """The generations whose objects are asked for today: all, or each once in so many days."""
-    turns = -(-sum(map(_looks, known)) // requests)
+def _todays(
+    known: Sequence[Generation], requests: int, now: datetime | None
+) -> tuple[dict[str, set[str]], int]:
+    """The keys that are asked for today, by generation; after how many days each was."""
     day = 0 if now is None else now.toordinal()
-    for number, generation in enumerate(known):
-        if turns <= 1 or number % turns == day % turns:
-            yield generation.name
+    today: dict[str, set[str]] = {}
+    others: list[tuple[str, str]] = []
+    for generation in known:
+        parts = [item.stored.key for item in generation.parts()]
+        first = {generation.certificate_key, generation.require_manifest().key}
+        today[generation.name] = first | set(parts[day % max(len(parts), 1) :][:1])
+        keys = (stored.key for stored in recorded(generation) if stored.key not in first)
+        others += [(generation.name, key) for key in keys]
+    left = max(requests - sum(map(len, today.values())), 1)
+    days = 1 if sum(map(_looks, known)) <= requests else -(-len(others) // left)
+    for number, (name, key) in enumerate(others):
+        if number % days == day % days:
+            today[name].add(key)
+    return today, days
 
 
 def _problems(
-    bucket: Bucket, generation: Generation, there: Mapping[str, KeyHistory], *, asks: bool
+    bucket: Bucket, generation: Generation, there: Mapping[str, KeyHistory], asks: Collection[str]
 ) -> list[str]:
     """What the listing shows to be other than it is recorded; what only asking shows, besides."""
     listed = {
@@ -136,13 +166,29 @@ def _problems(
         for stored in recorded(generation)
         if (problem := _listed_problem(generation, stored, there.get(stored.key, _NOTHING)))
     }
-    asked = missing_from(bucket, generation) if asks else ()
-    certificate = _certificate_problem(bucket, generation, there, asks=asks)
+    asked = _asked(bucket, generation, asks)
+    certificate = _certificate_problem(
+        bucket, generation, there, asks=generation.certificate_key in asks
+    )
     return [
         *(f"{key}: {problem}" for key, problem in listed.items()),
         *(line for line in asked if not any(key in line for key in listed)),
         *([f"{generation.certificate_key}: {certificate}"] if certificate else []),
     ]
+
+
+def _strange(generation: Generation, folders: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What lies in the generation's folders and nobody recorded: engines read whole folders."""
+    known = {stored.key for stored in recorded(generation)} | {generation.certificate_key}
+    known |= {key for key, _ in generation.leftovers}
+    for folder in sorted({_folder(key) for key in known}):
+        for key in folders.get(folder, ()):
+            if key not in known:
+                yield f"{key}: it is none of ours, and whoever reads the folder reads it, too"
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def _certificate_problem(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
 from psycopg import Rollback, sql
 
-from ft_ops.archive.month.content import KEYS, Content, Table, column_list
+from ft_ops.archive.month.catalog import with_deferred_uniques
+from ft_ops.archive.month.content import HOT, KEYS, Content, Table, column_list
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.source import (
     ends_of,
@@ -34,10 +35,14 @@ from ft_ops.archive.thaw.conditions import (
 from ft_ops.archive.thaw.merge import AS_OF, KEY_THEN, Merged
 from ft_ops.pg.sqlfiles import statement
 
+_NAMED: Final = 10
+"""Rows that a line of the log names."""
+
 _SHORT: Final[Mapping[str, str]] = {
     "photo_narrations": "narrations",
     "content_tags": "tags",
     "content_links": "links",
+    HOT: "segments",
 }
 """What the counts of what is left out call some tables."""
 
@@ -47,7 +52,8 @@ class Insertion:
     """A merged month on its way into ``table``, inside the caller's transaction.
 
     ``is_alone``: the table has no parent, so that no trigger registers its rows' keys, and it may
-    hold rows that a constraint does not ask for which is NOT VALID.
+    hold rows that a constraint does not ask for which is NOT VALID. ``deferred``: tables where a
+    row that conflicts with another one refuses the thaw, because no ON CONFLICT passes it over.
     """
 
     run: Run
@@ -56,6 +62,13 @@ class Insertion:
     table: Relation
     is_alone: bool
     left_out: dict[str, int] = field(default_factory=dict)
+    deferred: frozenset[str] = frozenset()
+
+    @classmethod
+    def into(cls, run: Run, thaw: Thaw, merged: Merged, table: Relation) -> Insertion:
+        """Into a month's table as it is now."""
+        deferred = with_deferred_uniques(run.connection, merged.content, table.oid)
+        return cls(run, thaw, merged, table, table.parent is None, deferred=deferred)
 
     def insert(self) -> dict[str, int]:
         """Insert parents before children, and note for the thaw's end what came back, by id.
@@ -79,6 +92,7 @@ class Insertion:
             now=units_query(sql.SQL("({})").format(hashed(content, source))),
         )
         index_units(self.run.connection, units)
+        self._execute("archive/check_now")
         return self.left_out
 
     def _rows(self, incomplete: Set[UUID]) -> Set[UUID]:
@@ -114,7 +128,16 @@ class Insertion:
             columns=_names(table),
             values=values_of(table, "s"),
             segments=segments,
+            conflict=self._conflict(table),
         )
+        refused = self.run.connection.execute(
+            statement("archive/thaw_refused_segments").format(
+                archived=self.table.identifier, segments=segments
+            )
+        ).fetchall()
+        if refused:
+            self._stay_out(table, "another row has their values", [str(one) for (one,) in refused])
+            self._leave_out(table, "another row has their values", len(refused), again=True)
         if self.is_alone:
             self._execute("archive/thaw_keys", archived=self.table.identifier)
 
@@ -129,7 +152,11 @@ class Insertion:
             "violation": violation(table, "c"),
         }
         self._execute(
-            "archive/thaw_rows", columns=_names(table), values=values_of(table, "c"), **names
+            "archive/thaw_rows",
+            columns=_names(table),
+            values=values_of(table, "c"),
+            conflict=self._conflict(table),
+            **names,
         )
         # Another row may have the same key, and belong to something else.
         own = list(dict.fromkeys([*table.key, *table.paths[0][0].columns]))
@@ -140,6 +167,8 @@ class Insertion:
             )
         ):
             self._leave_out(table, reason, rows, again=segments is None)
+            if segments:
+                self._stay_out(table, f"{reason}; with their segments", list(map(str, segments)))
             incomplete.update(segments or ())
         return incomplete
 
@@ -181,17 +210,22 @@ class Insertion:
             **names,
         )
         self._execute(
-            "archive/thaw_arrivals", columns=_names(table), values=values_of(table, "c"), **names
+            "archive/thaw_arrivals",
+            columns=_names(table),
+            values=values_of(table, "c"),
+            conflict=self._conflict(table),
+            **names,
         )
         own = list(
             dict.fromkeys([*table.key, *(c for path in table.paths for c in path[0].columns)])
         )
-        self._count(
-            table,
-            "archive/thaw_conflicts",
-            live=table.identifier,
-            matches=matches("c", own, "live", own),
-        )
+        for reason, rows, refused in self.run.connection.execute(
+            statement("archive/thaw_conflicts").format(
+                live=table.identifier, matches=matches("c", own, "live", own)
+            )
+        ).fetchall():
+            self._stay_out(table, reason, refused)
+            self._leave_out(table, reason, rows)
         self._note_shared(number, table, units, names)
         self._execute("archive/forget_arrivals", table=names["table"])
 
@@ -226,6 +260,20 @@ class Insertion:
                 now=hashed_shared(number, table, live_source(content, keys)),
                 **names,
             )
+
+    def _conflict(self, table: Table) -> sql.SQL:
+        return sql.SQL("" if table.name in self.deferred else "ON CONFLICT DO NOTHING")
+
+    def _stay_out(self, table: Table, reason: str, rows: Sequence[str]) -> None:
+        """Say which rows stay in the archive although nobody deleted them, and what helps."""
+        named = ", ".join(rows[:_NAMED]) + (
+            f" and {len(rows) - _NAMED} more" * (len(rows) > _NAMED)
+        )
+        self.run.log(
+            f"{table.name}: {reason}: {named}. They are still in the archive, and come back with a "
+            "thaw once the constraint of today lets them, or a value is declared for them in "
+            "ops.column_changes"
+        )
 
     def _loaded(self) -> sql.Composed:
         """A relation: the segments that have come back."""

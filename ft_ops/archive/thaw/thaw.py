@@ -41,6 +41,7 @@ from ft_ops.archive.month.thaws import (
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import loosen
 from ft_ops.archive.move.detach import attach_archived
+from ft_ops.archive.move.renewed import note_columns
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.thaw.insert import Insertion
 from ft_ops.archive.thaw.merge import drop_merged, merged, plan_becoming
@@ -189,7 +190,7 @@ def _load_rows(run: Run, thaw: Thaw) -> Thaw:
         is_alone = table.parent is None
         refuse_changed_arrivals(run.connection, thaw.name)
         with _refused_rows_explained(thaw):
-            left_out = Insertion(run, thaw, scratch, table, is_alone).insert()
+            left_out = Insertion.into(run, thaw, scratch, table).insert()
         if is_alone:
             guard_segments(run.connection, table.identifier)
         run.log(f"{left_out or 'nothing'} left out")
@@ -209,10 +210,17 @@ def _refused_rows_explained(thaw: Thaw) -> Iterator[None]:
     try:
         yield
     except psycopg.IntegrityError as error:
+        is_taken = isinstance(
+            error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation
+        )
         raise Refused(
             thaw.name,
-            cause=str(error).splitlines()[0],
-            next_step="nothing was brought back. Of a partitioned table make the partition of "
+            cause=" ".join(str(error).split("\n")[:2]).removesuffix("."),
+            next_step="nothing was brought back. Declare a value in ops.column_changes by which "
+            "such rows differ, or make the constraint NOT DEFERRABLE: then they stay out and are "
+            "counted"
+            if is_taken
+            else "nothing was brought back. Of a partitioned table make the partition of "
             "the row; of a foreign key to other rows of content thaw their month first",
         ) from error
 
@@ -241,6 +249,7 @@ def _place(run: Run, thaw: Thaw) -> Thaw:
         connection.execute(statement("archive/follow_deletes").format(table=names["archived"]))
         made = named_relation(connection, name)
         assert made is not None
+        note_columns(connection, made.oid, ARCHIVED)
         loosen(run, made.identifier)
         return record_table(connection, thaw, made)
 
