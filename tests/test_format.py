@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ft_ops.format import human_bytes, human_duration
+from ft_ops.format import human_bytes, human_duration, one_line
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,11 @@ def test_a_duration_goes_over_to_the_next_unit_at_two_of_it(seconds: float, word
 
 def test_what_never_ends_is_unknown() -> None:
     assert human_duration(math.inf) == "unknown"
+
+
+def test_a_text_becomes_one_line_of_what_can_be_seen() -> None:
+    assert (
+        one_line(" a lawsuit\nof the\t M\u00fcllers\x1b[2K ") == "a lawsuit of the M\u00fcllers [2K"
+    )
+    assert one_line("a\x00b") == "a b"
+    assert one_line("\n") == ""
