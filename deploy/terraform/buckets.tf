@@ -30,11 +30,15 @@ module "archive" {
   replicated = {
     records   = "${var.archive_prefix}/records/"
     manifests = "${var.archive_prefix}/table=manifest/"
+
+    audit_records   = "${var.archive_prefix}/audit_log/records/"
+    audit_manifests = "${var.archive_prefix}/audit_log/table=manifest/"
   }
 
   deleting_roles = [
-    for job in ["archive_old_content", "erase_archived_content", "remove_superseded_content"] :
-    "*/${var.role_prefix}${job}"
+    for job in [
+      "archive_old_content", "archive_audit_log", "erase_archived_content", "remove_superseded_content",
+    ] : "*/${var.role_prefix}${job}"
   ]
 }
 

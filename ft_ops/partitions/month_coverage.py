@@ -122,13 +122,13 @@ def pending_detach(parent: str, partition: Partition) -> PartitionFault:
 
 
 def archived_months(connection: Connection, parent: str) -> frozenset[Month]:
-    """The months of ``parent`` that have left for the archive."""
-    return _ledger_months(connection, _LEFT[parent])
+    """The months of ``parent`` that have left for the archive; other parents have none."""
+    return _ledger_months(connection, _LEFT.get(parent))
 
 
 def months_at_work(connection: Connection, parent: str) -> frozenset[Month]:
     """The months whose tables are the archive's: begun, and not purged since."""
-    return _ledger_months(connection, _AT_WORK[parent])
+    return _ledger_months(connection, _AT_WORK.get(parent))
 
 
 def wanted_months(connection: Connection, parent: str, *, first: Month, last: Month) -> list[Month]:
@@ -169,5 +169,7 @@ def _standing_alone(parent: str, detached: DetachedTable, *, at_work: bool) -> P
     )
 
 
-def _ledger_months(connection: Connection, query: str) -> frozenset[Month]:
+def _ledger_months(connection: Connection, query: str | None) -> frozenset[Month]:
+    if query is None:
+        return frozenset()
     return frozenset(Month.of(month) for (month,) in connection.execute(statement(query)))

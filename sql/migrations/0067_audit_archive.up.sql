@@ -21,6 +21,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
+-- Who may make a temporary table could attach it there.
+REVOKE EXECUTE ON FUNCTION ops.date_audit_generation() FROM PUBLIC;
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON ops.audit_archive
     FOR EACH ROW EXECUTE FUNCTION ops.date_audit_generation();
 

@@ -93,9 +93,7 @@ def standing_once(box: Sandbox) -> Iterator[Standing]:
         _environment(box),
         connect(box.database_url, application="tests") as connection,
     ):
-        # Nothing needs what was written before the first full: shipping it would take long.
-        for segment in box.wal_spool.iterdir():
-            segment.unlink()
+        _empty_spool(box)
         world = open_world(connection, box.database_url, open_bucket("standing"))
         full = world.full()
         world.write()
@@ -111,7 +109,14 @@ def world(box: Sandbox) -> Iterator[World]:
         patch.setenv("FT_DATABASE_URL", url)
         fresh = open_world(connection, url, open_bucket(box.backup_bucket))
         fresh.forget_everything()
+        _empty_spool(box)
         yield fresh
+
+
+def _empty_spool(box: Sandbox) -> None:
+    """Nothing needs what was written before the first full: shipping it would take long."""
+    for segment in box.wal_spool.iterdir():
+        segment.unlink()
 
 
 @contextmanager
