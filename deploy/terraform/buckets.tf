@@ -36,9 +36,8 @@ module "archive" {
   }
 
   deleting_roles = [
-    for job in [
-      "archive_old_content", "archive_audit_log", "erase_archived_content", "remove_superseded_content",
-    ] : "*/${var.role_prefix}${job}"
+    for job in ["archive_old_content", "archive_audit_log", "erase_archived_content", "remove_superseded_content"] :
+    "*/${var.role_prefix}${job}"
   ]
 }
 

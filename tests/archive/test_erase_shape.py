@@ -123,7 +123,7 @@ def test_each_generation_is_rewritten_by_itself_and_one_without_the_erased_stays
 
 
 @pytest.mark.parametrize("calls", [1, pytest.param(2, marks=pytest.mark.chaos)])
-@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("cancelled", [pytest.param(False, marks=pytest.mark.chaos), True])
 def test_an_erasure_of_two_generations_that_died_is_gone_on_with(
     world: World, monkeypatch: pytest.MonkeyPatch, calls: int, *, cancelled: bool
 ) -> None:

@@ -227,7 +227,15 @@ def _link(world: World, segment: UUID) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [_edit, _narrate, _untag, _tag, _link], ids=lambda change: change.__name__
+    "change",
+    [
+        _edit,
+        pytest.param(_narrate, marks=pytest.mark.chaos),
+        _untag,
+        pytest.param(_tag, marks=pytest.mark.chaos),
+        _link,
+    ],
+    ids=lambda change: change.__name__,
 )
 def test_of_a_month_changed_since_its_proof_only_what_changed_stays(
     world: World, change: Callable[[World, UUID], None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import LiteralString
+from collections.abc import Sequence
+from typing import Final, LiteralString
 
 import pytest
 
@@ -158,41 +159,49 @@ def test_generations_of_several_schemas_come_back_together(world: World) -> None
     assert (moods.pop(late), set(moods.values())) == ("wild", {"odd"})
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
-        "words integer GENERATED ALWAYS AS (length(text_content)) STORED",
-        "search tsvector GENERATED ALWAYS AS (to_tsvector('simple', content_type)) STORED",
-        "price numeric(18, 6) DEFAULT 5000000000.000001",
-        "day date DEFAULT 'infinity'",
-        "naive timestamp DEFAULT '-infinity'",
-        "r real DEFAULT 1.1",
-        "raw bytea DEFAULT '\\x0001ff'",
-        "who uuid[] DEFAULT ARRAY['6c0d7f2a-0000-4000-8000-000000000000'::uuid]",
-        "nums integer[] DEFAULT ARRAY[1, NULL, 3]",
-        "grid integer[] DEFAULT '{{1,2},{3,4}}'",
-        "late text[] DEFAULT '[0:1]={a,b}'",
-        "ip inet DEFAULT '10.0.0.1'",
-        'j json DEFAULT \'{"b": 1,  "a": 1.10}\'',
-        "span interval DEFAULT '1 day 02:00:00.5'",
-        "clock time DEFAULT '12:00'",
-        "place point DEFAULT '(1.1,2)'",
-        "during tstzrange DEFAULT '[2017-03-01, 2017-03-02)'",
-        "mood odd_mood DEFAULT 'calm'",
-        "kind odd_domain DEFAULT 'x'",
-        "fixed char(5) DEFAULT 'ab'",
-        "tags jsonb[] DEFAULT ARRAY['{}'::jsonb]",
-        "pair odd_pair DEFAULT ROW(1, 'a, \"b\"')::odd_pair",
-        "family_id uuid DEFAULT '6c0d7f2a-0000-4000-8000-000000000000'",
-    ],
+_NEW_COLUMNS: Final[Sequence[LiteralString]] = (
+    "words integer GENERATED ALWAYS AS (length(text_content)) STORED",
+    "search tsvector GENERATED ALWAYS AS (to_tsvector('simple', content_type)) STORED",
+    "price numeric(18, 6) DEFAULT 5000000000.000001",
+    "day date DEFAULT 'infinity'",
+    "naive timestamp DEFAULT '-infinity'",
+    "r real DEFAULT 1.1",
+    "raw bytea DEFAULT '\\x0001ff'",
+    "who uuid[] DEFAULT ARRAY['6c0d7f2a-0000-4000-8000-000000000000'::uuid]",
+    "nums integer[] DEFAULT ARRAY[1, NULL, 3]",
+    "grid integer[] DEFAULT '{{1,2},{3,4}}'",
+    "late text[] DEFAULT '[0:1]={a,b}'",
+    "ip inet DEFAULT '10.0.0.1'",
+    'j json DEFAULT \'{"b": 1,  "a": 1.10}\'',
+    "span interval DEFAULT '1 day 02:00:00.5'",
+    "clock time DEFAULT '12:00'",
+    "place point DEFAULT '(1.1,2)'",
+    "during tstzrange DEFAULT '[2017-03-01, 2017-03-02)'",
+    "mood odd_mood DEFAULT 'calm'",
+    "kind odd_domain DEFAULT 'x'",
+    "fixed char(5) DEFAULT 'ab'",
+    "tags jsonb[] DEFAULT ARRAY['{}'::jsonb]",
+    "pair odd_pair DEFAULT ROW(1, 'a, \"b\"')::odd_pair",
+    "family_id uuid DEFAULT '6c0d7f2a-0000-4000-8000-000000000000'",
 )
-def test_a_month_with_a_new_column_of_any_type_lives_its_whole_life(
-    world: World, column: LiteralString
-) -> None:
+
+
+def test_a_month_with_new_columns_of_any_type_lives_its_whole_life(world: World) -> None:
+    _live_with(world, *_NEW_COLUMNS)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("column", _NEW_COLUMNS)
+def test_a_month_with_one_such_column_does_too(world: World, column: LiteralString) -> None:
+    _live_with(world, column)
+
+
+def _live_with(world: World, *columns: LiteralString) -> None:
     world.connection.execute("CREATE TYPE odd_mood AS ENUM ('calm', 'wild')")
     world.connection.execute("CREATE DOMAIN odd_domain AS text")
     world.connection.execute("CREATE TYPE odd_pair AS (a integer, b text)")
-    _alter(world, f"ADD COLUMN {column}")
+    for column in columns:
+        _alter(world, f"ADD COLUMN {column}")
     world.fill(segments=8)
     before = _scalars(world, "SELECT s::text FROM content_segments AS s ORDER BY s.id")
     world.archived_and_purged()

@@ -119,7 +119,15 @@ def _still_open(world: World, monkeypatch: pytest.MonkeyPatch) -> Thaw:
 
 
 @pytest.mark.parametrize(
-    "begun", [_restoring, _loading, _loaded, _thawed, _refreezing], ids=lambda f: f.__name__
+    "begun",
+    [
+        _restoring,
+        _loading,
+        pytest.param(_loaded, marks=pytest.mark.chaos),
+        pytest.param(_thawed, marks=pytest.mark.chaos),
+        _refreezing,
+    ],
+    ids=lambda f: f.__name__,
 )
 def test_a_thaw_is_cancelled_from_any_state_and_the_month_can_be_thawed_again(
     world: World,
@@ -158,7 +166,14 @@ def test_what_is_not_under_way_can_not_be_cancelled(world: World) -> None:
         cancel(world.run, MONTH)
 
 
-@pytest.mark.parametrize("died_in", ["export_month", "prove_month", "freeze_month"])
+@pytest.mark.parametrize(
+    "died_in",
+    [
+        pytest.param("export_month", marks=pytest.mark.chaos),
+        "prove_month",
+        pytest.param("freeze_month", marks=pytest.mark.chaos),
+    ],
+)
 def test_a_half_written_erasure_is_cancelled_and_begun_anew(
     world: World, monkeypatch: pytest.MonkeyPatch, died_in: str
 ) -> None:

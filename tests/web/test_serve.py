@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-pytestmark = pytest.mark.server
+# One server for all of them.
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group("web server")]
 
 MUTATION = "/graphql?query=" + quote("mutation { setNuxSeen }")
 JSON = {"Content-Type": "application/json"}
@@ -120,7 +121,7 @@ def test_a_websocket_of_another_page_is_not_opened(port: int) -> None:
     ("home", "arguments", "said"),
     [
         ("", ["-p", "99999"], "between 1 and 65535"),
-        ("", ["--port", "0"], "between 1 and 65535"),
+        pytest.param("", ["--port", "0"], "between 1 and 65535", marks=pytest.mark.chaos),
         ("nowhere", ["--empty-workspace"], "is not a directory"),
         ("unset", ["--empty-workspace"], "FT_DAGSTER_DATABASE_URL"),
     ],
@@ -140,8 +141,16 @@ def test_what_keeps_the_server_from_starting_is_one_line(
     ("url", "said"),
     [
         ("postgresql+psycopg2://u:hun/ter2@host/d", "its port is no number"),
-        ("postgresql+psycopg2://u:hunter2@host:port/d", "its port is no number"),
-        ("postgresql+psycopg2://u:hun@ter2@host/d", "its host holds an @"),
+        pytest.param(
+            "postgresql+psycopg2://u:hunter2@host:port/d",
+            "its port is no number",
+            marks=pytest.mark.chaos,
+        ),
+        pytest.param(
+            "postgresql+psycopg2://u:hun@ter2@host/d",
+            "its host holds an @",
+            marks=pytest.mark.chaos,
+        ),
         pytest.param(
             "postgresql+psycopg2://u:hunter2@127.0.0.1:1/d",
             "Connection refused",
