@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,6 +27,7 @@ UNREAD: Final = "(not read, because a table that it asks is locked)"
 """Stands for a text that could not be read without waiting."""
 
 _TRIES: Final = 3
+_TRIES_BESIDE_DROPS: Final = 30
 _WAIT_MS: Final = 200
 _STRING: Final = r"'(?:[^']|'')*'::character varying"
 _CAST_STRING: Final = rf"\(({_STRING})\)::text"
@@ -38,12 +38,22 @@ def read_fingerprint(connection: Connection) -> Fingerprint:
     """The fingerprint of a live database. Reads the catalog in one statement.
 
     Views and policies that ask a table which somebody has locked have UNREAD for their texts; an
-    OpsError when a table is locked again and again between the look at the locks and the reading.
+    error when tables are locked again and again between the look at the locks and the reading, or
+    dropped while the catalog is read.
     """
-    for _ in range(_TRIES - 1):
-        with suppress(psycopg.errors.LockNotAvailable):
+    locked = dropped = 0
+    while True:
+        try:
             return _read(connection)
-    return _read(connection)
+        except psycopg.errors.LockNotAvailable:
+            locked += 1
+            if locked == _TRIES:
+                raise
+        except psycopg.errors.InternalError_:
+            # "could not open relation", "cache lookup failed": it was there a moment ago.
+            dropped += 1
+            if dropped == _TRIES_BESIDE_DROPS:
+                raise
 
 
 def _read(connection: Connection) -> Fingerprint:

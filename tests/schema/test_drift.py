@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import psycopg
@@ -236,6 +237,34 @@ ALTER ROLE ft_app SET session_replication_role = replica
 CREATE ROLE harmless; GRANT harmless TO ft_app
 """
 """What only an administrator can do; the first that is told of each."""
+
+
+def test_tables_that_come_and_go_meanwhile_stop_nothing(
+    database: Database, connection: Connection
+) -> None:
+    """The server's own functions open a relation whose row of the catalog was read before."""
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        with psycopg.connect(database.url, autocommit=True) as other:
+            while not is_over.is_set():
+                other.execute(
+                    "CREATE TABLE passing (id uuid PRIMARY KEY, said text CHECK (said <> ''))"
+                    " PARTITION BY HASH (id);"
+                    "CREATE TABLE passing_0 PARTITION OF passing"
+                    " FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
+                    "CREATE VIEW passers AS SELECT said FROM passing"
+                )
+                other.execute("DROP TABLE passing CASCADE")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(10):
+            assert "table users" in read_fingerprint(connection)
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_owners_roles_and_internal_triggers_are_compared_too(
