@@ -213,7 +213,14 @@ def _interrupted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.count("archived_content_segments") == 0
 
 
-@pytest.mark.parametrize("why", ["a hold", "a longer retention", "purges switched off"])
+@pytest.mark.parametrize(
+    "why",
+    [
+        "a hold",
+        pytest.param("a longer retention", marks=pytest.mark.chaos),
+        pytest.param("purges switched off", marks=pytest.mark.chaos),
+    ],
+)
 def test_a_half_purged_month_is_put_back_when_it_may_not_go_any_more(
     world: World, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:

@@ -134,6 +134,7 @@ def test_what_was_verified_and_is_out_of_sight_is_not_left_over(
     assert _item(work, name).problem is None
 
 
+@pytest.mark.chaos
 def test_what_a_dead_run_left_goes_by_the_record_that_was_made_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_a_leftover_that_may_not_be_dropped_is_named_and_stops_no_run(
     assert invalid_indexes(connection) == []
 
 
+@pytest.mark.chaos
 def test_struck_at_random_twice(connection: Connection, database: Database) -> None:
     survive(connection, database, strikes=2, rows=15_000, seed=16)
 

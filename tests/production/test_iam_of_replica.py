@@ -103,6 +103,7 @@ def test_the_audit_logs_archive_needs_what_it_is_granted(
     assert_needed(replicated, world, "archive_audit_log")
 
 
+@pytest.mark.chaos
 def test_a_thaw_from_the_second_copy_needs_what_it_is_granted(
     replicated: Gateway, world: World, second_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_thaw_from_the_second_copy_needs_what_it_is_granted(
     assert_needed(replicated, world, "thaw_archived_content")
 
 
+@pytest.mark.chaos
 def test_a_family_restored_from_the_second_copy_needs_what_it_is_granted(
     replicated: Gateway, world: World, second_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +144,7 @@ def test_an_erasure_with_a_second_copy_needs_what_it_is_granted(
     assert_needed(replicated, world, "erase_archived_content")
 
 
+@pytest.mark.chaos
 def test_what_removes_superseded_content_removes_it_from_both(
     replicated: Gateway, world: World, second_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

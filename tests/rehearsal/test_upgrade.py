@@ -142,6 +142,7 @@ def test_what_only_pg_upgrade_finds_is_told_in_its_words(copy: Copy) -> None:
     assert "$libdir/vanished" in listed.subject
 
 
+@pytest.mark.chaos
 def test_rows_that_come_out_otherwise_refute_it(copy: Copy) -> None:
     restored = copy.restored()
     copy.execute("UPDATE families SET name = name || '!'")

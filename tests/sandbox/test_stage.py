@@ -19,6 +19,7 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield opened
 
 
+@pytest.mark.chaos
 def test_a_job_beside_the_demo_fails_in_its_own_words(box: Sandbox) -> None:
     """Without a schema there is nothing to check."""
     with beside("check_partition_coverage") as wait, pytest.raises(OpsError) as failed:

@@ -120,7 +120,7 @@ def test_a_websocket_of_another_page_is_not_opened(port: int) -> None:
 @pytest.mark.parametrize(
     ("home", "arguments", "said"),
     [
-        ("", ["-p", "99999"], "between 1 and 65535"),
+        pytest.param("", ["-p", "99999"], "between 1 and 65535", marks=pytest.mark.chaos),
         pytest.param("", ["--port", "0"], "between 1 and 65535", marks=pytest.mark.chaos),
         ("nowhere", ["--empty-workspace"], "is not a directory"),
         ("unset", ["--empty-workspace"], "FT_DAGSTER_DATABASE_URL"),
