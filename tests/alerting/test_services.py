@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from ft_ops import deadline
 from ft_ops.alerting import Alert, News, Opsgenie, PagerDuty, Teams, Told, alert_channels, tell
 from ft_ops.alerting import sent_log as log_of_sent
 from ft_ops.alerting.channels import Channel
@@ -172,6 +173,8 @@ def test_a_channel_that_never_ends_is_not_taken_for_one_that_heard(
 ) -> None:
     """A silent host ends by the library's own limit; one that drips has none but ours."""
     setattr(internet, way, True)
+    # What another test left hanging is no business of this one.
+    monkeypatch.setattr(deadline, "_hanging", {})
     monkeypatch.setattr(log_of_sent, "_DEADLINE_SECONDS", 1.0)
     store, now = Texts(), datetime(2026, 3, 1, tzinfo=UTC)
     told = Told(store, "tests")
