@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from psycopg.types.json import Jsonb
 
+from ft_ops.archive.audit import keep as keeping
 from ft_ops.archive.audit import purge as purging
 from ft_ops.archive.audit.keep import adopt_audit, record_audit_generations
 from ft_ops.archive.audit.months import LEDGER, archive_audit_month, audit_run, live_rows, table_of
@@ -24,7 +25,7 @@ from ft_ops.archive.run import Run
 from ft_ops.archive.store.export import export_month
 from ft_ops.archive.store.presence import look
 from ft_ops.definitions import defs
-from ft_ops.errors import Refused
+from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.partitions import coverage, ensure_months, wanted_months
 from ft_ops.s3.bucket import Bucket
@@ -278,11 +279,44 @@ def test_a_hold_that_comes_after_the_gates_keeps_the_month(audit: Audit) -> None
     assert (len(audit.rows()), audit.states()) == (3, ["frozen"])
 
 
+def test_a_month_that_a_view_reads_is_where_it_was_and_the_view_is_named(audit: Audit) -> None:
+    audit.archive()
+    audit.world.verified_backup()
+    rows = audit.rows()
+    audit.connection.execute("CREATE VIEW trail AS SELECT action FROM audit_log_2017_03")
+    with pytest.raises(Refused, match="trail"):
+        audit.purge()
+    assert audit.rows() == rows
+    assert audit.states() == ["frozen"]
+    audit.connection.execute("DROP VIEW trail")
+    assert audit.purge().outcome == "purged"
+
+
+def test_nothing_is_purged_whose_proof_the_bucket_has_no_record_of(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit.archive()
+    audit.world.verified_backup()
+
+    def refuse(*_: object) -> None:
+        raise OpsError("bucket", cause="it takes nothing", next_step="see to it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "put_generation", refuse)
+        worked = work_on_audit_months(audit.run, [], days=1, tier="Bulk")
+    assert [failed.name for failed in worked.failed] == [
+        f"record of audit log of {MONTH} in the bucket"
+    ]
+    assert audit.states() == ["frozen"]
+    work_on_audit_months(audit.run, [], days=1, tier="Bulk").refuse_failures("audit log")
+    assert audit.states() == ["purged"]
+
+
 def test_a_month_comes_back_into_a_database_that_knows_the_bucket_alone(audit: Audit) -> None:
     before = audit.rows()
     audit.purged()
-    assert record_audit_generations(audit.run) == ["2017-03 generation 1: purged"]
-    assert record_audit_generations(audit.run) == []
+    assert record_audit_generations(audit.run).results == ["2017-03 generation 1: purged"]
+    assert record_audit_generations(audit.run).results == []
     audit.connection.execute("DELETE FROM ops.audit_archive")
     [[line]] = adopt_audit(audit.run, apply=False).results
     assert line.endswith("is adopted: purged")

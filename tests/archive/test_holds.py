@@ -14,6 +14,7 @@ from psycopg import sql
 
 from ft_ops.archive.erase.held import record_archived, search_unsearched
 from ft_ops.archive.hold.holds import (
+    active_holds,
     add_hold,
     held_months,
     holds_on,
@@ -25,10 +26,12 @@ from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.purge import purge_month
 from ft_ops.archive.purge.throttle import Throttle
+from ft_ops.archive.store.content_index import SUBJECTS
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.s3.objects import delete_version
 from ft_ops.schema.migrations import Migration, load_migrations, run_migrations
 from tests.archive.world import MONTH, World, no_sleep
 
@@ -638,6 +641,25 @@ def test_a_hold_that_was_placed_while_the_bucket_was_away_is_searched_for_later(
     assert [Month.of(m) for m in found.archived_months or []] == [MONTH]
     assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[0])
     assert not search_unsearched(world.run).done
+
+
+def test_a_list_that_can_not_be_read_keeps_a_hold_from_nothing_that_the_others_say(
+    world: World,
+) -> None:
+    world.fill()
+    readable = world.archived_and_purged()
+    later = MONTH.plus(1)
+    world.fill(later)
+    lost = world.archive(later)
+    (subjects,) = (item.stored for item in lost.objects if item.table == SUBJECTS)
+    delete_version(world.bucket, subjects.key, subjects.version_id)
+    add_hold(world.connection, user_id=world.users[0], reason="case 46")
+    searched = search_unsearched(world.run)
+    assert [lost.name in failed.cause for failed in searched.failed] == [True]
+    assert readable.name not in searched.failed[0].cause
+    assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[0])
+    (hold,) = active_holds(world.connection)
+    assert hold.archived_months is None
 
 
 def test_a_hold_on_a_family_keeps_its_authors_whose_content_lies_in_the_archive(

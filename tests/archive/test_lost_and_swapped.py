@@ -17,10 +17,13 @@ from ft_ops.archive.proof.proof import prove_month
 from ft_ops.archive.store.export import export_month
 from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket, Missing
 from ft_ops.s3.objects import delete_version, versions
 from tests.archive.test_identity import dying
 from tests.archive.world import MONTH, World
+
+NEXT = MONTH.plus(1)
 
 _ATTACH = (
     "CREATE TABLE archived_content_segments_2017_03 PARTITION OF archived_content_segments"
@@ -142,6 +145,22 @@ def test_a_month_whose_table_stands_alone_is_passed_over_by_the_look_at_keys(
     assert lone_keys(world.connection) == LoneKeys({}, (MONTH,))
     world.move()
     assert lone_keys(world.connection) == LoneKeys({}, ())
+
+
+def test_of_a_month_that_is_locked_the_look_at_keys_says_that_it_does_not_know(
+    world: World,
+) -> None:
+    made = world.fill(segments=4)
+    world.fill(NEXT, segments=4)
+    _delete_silently(world, "content_segments", made[0])
+    for month in (MONTH, NEXT):
+        world.archive(month)
+    locked = sql.Identifier(f"archived_content_segments_{NEXT.suffix}")
+    with connect(world.database.url, application="other") as other, other.transaction():
+        other.execute(sql.SQL("LOCK {} IN ACCESS EXCLUSIVE MODE").format(locked))
+        looked = lone_keys(world.connection)
+    assert looked.found == {MONTH: (made[0],)}
+    assert [failed.name for failed in looked.failed] == [f"keys of {NEXT}"]
 
 
 def _export_and_prove(world: World) -> None:

@@ -433,13 +433,19 @@ def test_a_copy_that_can_not_be_made_stands_before_no_other(cloud: Cloud) -> Non
     assert list(cloud.copies.snapshots) == [names[2], names[0]]
 
 
-def test_a_copy_of_another_instances_snapshot_of_the_same_name_is_not_ours(cloud: Cloud) -> None:
+@pytest.mark.parametrize("theirs", ["arn:aws:rds:eu-central-1:1:snapshot:theirs", None])
+def test_what_is_no_copy_of_ours_and_has_its_name_is_left_alone(
+    cloud: Cloud, theirs: str | None
+) -> None:
+    """Another instance's, or a snapshot that somebody took there by hand: that has no source."""
     name = cloud.full().point.name
-    theirs = "arn:aws:rds:eu-central-1:1:snapshot:theirs"
-    cloud.copies.snapshots[name]["SourceDBSnapshotIdentifier"] = theirs
+    del cloud.copies.snapshots[name]["SourceDBSnapshotIdentifier"]
+    if theirs is not None:
+        cloud.copies.snapshots[name]["SourceDBSnapshotIdentifier"] = theirs
     (item,) = _inventory(cloud)
     assert item.replica is not None
-    assert item.replica.problem == f"what has its name in the other region is a copy of {theirs}"
+    assert item.replica.problem is not None
+    assert item.replica.problem.endswith(f"is a copy of {theirs or 'nothing from another region'}")
     (stored,) = cloud.provider.stored_backups()
     cloud.provider.delete(stored, [], lambda line: None)
     assert (list(cloud.rds.snapshots), list(cloud.copies.snapshots)) == ([], [name])

@@ -15,24 +15,45 @@ from ft_ops.archive.month.states import month_words
 from ft_ops.archive.run import Run
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 
 
-def record_audit_generations(run: Run) -> list[str]:
-    """Write each row of the ledger that has changed since it was written; their names."""
-    written = []
-    for month, generation, updated_at, row in run.connection.execute(
-        statement("archive/unrecorded_audit_generations")
-    ).fetchall():
-        record = GenerationRecord(Month.of(month), generation, updated_at, row)
-        put_generation(run.bucket, run.target.prefix, record)
-        run.connection.execute(
-            statement("archive/record_audit_bucket"),
-            {"month": month, "generation": generation, "updated_at": updated_at},
-        )
-        written.append(f"{record.name}: {row['state']}")
-    return written
+def record_audit_generations(run: Run) -> Worked[str]:
+    """Write each row of the ledger that has changed since it was written; their names and states.
+
+    One that can't be written is named, and stops no other.
+    """
+    return each(
+        _unrecorded(run.connection),
+        lambda record: _record(run, record),
+        name=lambda record: f"record of {month_words(record.month, LEDGER)} in the bucket",
+        log=run.log,
+    )
+
+
+def unrecorded_months(connection: Connection) -> set[Month]:
+    """The months of which a proof or a purge is in this database alone."""
+    return {record.month for record in _unrecorded(connection)}
+
+
+def _unrecorded(connection: Connection) -> list[GenerationRecord]:
+    rows = connection.execute(statement("archive/unrecorded_audit_generations")).fetchall()
+    return [GenerationRecord(Month.of(month), *others) for month, *others in rows]
+
+
+def _record(run: Run, record: GenerationRecord) -> str:
+    put_generation(run.bucket, run.target.prefix, record)
+    run.connection.execute(
+        statement("archive/record_audit_bucket"),
+        {
+            "month": record.month.first_day,
+            "generation": record.generation,
+            "updated_at": record.updated_at,
+        },
+    )
+    return f"{record.name}: {record.row['state']}"
 
 
 def adopt_audit(run: Run, *, apply: bool) -> Worked[tuple[str, ...]]:

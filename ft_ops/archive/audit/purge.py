@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import psycopg
 from psycopg import sql
 
 from ft_ops.archive.audit.months import (
@@ -35,6 +36,7 @@ from ft_ops.archive.month.ledger import (
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.purge.gates import Gate, audit_gates
 from ft_ops.archive.run import Run
+from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
@@ -160,7 +162,16 @@ def _remove(run: Run, generation: Generation, table: Relation) -> AuditPurge:
             connection.execute(statement("archive/drop_purged").format(table=table.identifier))
             return AuditPurge(finish(connection, generation, "purged"), "purged")
 
-    done = with_escalating_lock_timeout(connection, what, remove, sleep=run.sleep)
+    try:
+        done = with_escalating_lock_timeout(connection, what, remove, sleep=run.sleep)
+    except psycopg.errors.DependentObjectsStillExist as error:
+        # Its rows were out of sight for as long as that stands.
+        _put_back(run, generation, table)
+        raise Refused(
+            what,
+            cause=" ".join(str(error).split("\n")[:2]),
+            next_step=f"let it read {AUDIT_LOG} instead, or drop it; the month is where it was",
+        ) from error
     if isinstance(done, AuditPurge):
         run.log(f"{generation.name} is purged")
         return done

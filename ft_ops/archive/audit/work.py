@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ft_ops.archive.audit.keep import record_audit_generations
+from ft_ops.archive.audit.keep import record_audit_generations, unrecorded_months
 from ft_ops.archive.audit.months import (
     LEDGER,
     archive_audit_month,
@@ -47,19 +47,20 @@ def work_on_audit_months(
     First what comes back, so that a month that was asked for is not purged; then what is due is
     archived; then what may leave is purged. A month that fails stops no other.
     """
-    asked = dict.fromkeys(wanted, days) | dict(asked_audit_months(run.connection))
+    asked = dict(asked_audit_months(run.connection)) | dict.fromkeys(wanted, days)
     back = _each(run, list(asked), lambda month: _bring_back(run, month, asked, wanted, tier))
     due = due_audit_months(run.connection, run.rules.retention_years, run.clock())
     due = [month for month in due if month not in asked]
     archived = _each(run, due, lambda month: _archive(run, month))
     # The bucket knows of each proof before the rows that it is about may go.
     record_audit_generations(run)
-    leaving = [month for month in purgeable(run) if month not in asked]
+    staying = {*asked, *unrecorded_months(run.connection)}
+    leaving = [month for month in purgeable(run) if month not in staying]
     purged = _each(run, leaving, lambda month: _purge(run, month))
-    record_audit_generations(run)
+    recorded = record_audit_generations(run)
     return Worked(
         (*back.done, *archived.done, *purged.done),
-        (*back.failed, *archived.failed, *purged.failed),
+        (*back.failed, *archived.failed, *purged.failed, *recorded.failed),
     )
 
 

@@ -68,18 +68,19 @@ def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> 
     """Search every archive for what a standing hold holds; record its months, threads and authors.
 
     From then on such a thread can't be deleted or moved, nor its authors be deleted, although
-    their content is in the archive alone. Reads one small STANDARD object a generation.
+    their content is in the archive alone. Reads one small STANDARD object a generation. A list that
+    can't be read keeps what the others say from nothing, and the search stays open: SomeFailed.
     """
     (scope,) = [s for s in standing_scopes(connection) if s.hold.id == hold.id]
-    months: set[Month] = set()
-    threads: set[UUID] = set()
-    authors: set[UUID] = set()
-    for generation in _all_generations(connection):
-        found = [s for s in read_subjects(bucket, generation) if scope.holds(s, generation.month)]
-        if found:
-            months.add(generation.month)
-        threads.update(s.thread_id for s in found if s.thread_id is not None)
-        authors.update(s.user_id for s in found if s.user_id is not None)
+    read = each(
+        _all_generations(connection),
+        lambda g: (g.month, [s for s in read_subjects(bucket, g) if scope.holds(s, g.month)]),
+        name=lambda g: f"subjects of {g.name}",
+    )
+    held = [(month, found) for month, found in read.results if found]
+    subjects = [subject for _, found in held for subject in found]
+    threads = {s.thread_id for s in subjects if s.thread_id is not None}
+    authors = {s.user_id for s in subjects if s.user_id is not None}
     with connection.transaction():
         for kind, ids, whole in (
             ("thread", threads, hold.kind in {"family", "book", "thread"}),
@@ -89,13 +90,21 @@ def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> 
                 statement("archive/record_archived_subjects"),
                 {"kind": kind, "hold": hold.id, "whole": whole, "ids": sorted(ids)},
             )
-        recorded = one_hold(
-            connection,
-            "archive/record_archived_months",
-            {"id": hold.id, "months": sorted(month.first_day for month in months)},
-        )
+        # Only a whole search counts as one.
+        recorded = None if read.failed else _record_months(connection, hold, {m for m, _ in held})
     connection.execute(statement("archive/analyze_held"))
+    read.refuse_failures(f"search of the archives for {hold}")
     return recorded or hold
+
+
+def _record_months(
+    connection: Connection, hold: LegalHold, months: Iterable[Month]
+) -> LegalHold | None:
+    return one_hold(
+        connection,
+        "archive/record_archived_months",
+        {"id": hold.id, "months": sorted(month.first_day for month in months)},
+    )
 
 
 def search_unsearched(run: Run) -> Worked[LegalHold]:

@@ -66,13 +66,16 @@ def archived_keys_have_segments(database: DatabaseResource) -> dg.AssetCheckResu
     with as_failure(), database.connect("archived keys") as connection:
         looked = lone_keys(connection)
     keys = {str(month): [str(key) for key in found] for month, found in looked.found.items()}
-    return dg.AssetCheckResult(
-        passed=not keys,
-        description="; ".join(
+    problems = [
+        *(
             f"{month}: {len(found):,} keys have no segment, {found[0]} among them"
             for month, found in keys.items()
-        )
-        or "each key has its segment",
+        ),
+        *(f"not known: {failed}" for failed in looked.failed),
+    ]
+    return dg.AssetCheckResult(
+        passed=not problems,
+        description="; ".join(problems) or "each key has its segment",
         metadata={
             "keys without a segment": dg.MetadataValue.json(
                 {month: found[:100] for month, found in keys.items()}

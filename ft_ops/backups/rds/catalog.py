@@ -87,7 +87,7 @@ def _replica(copy: DBSnapshotTypeDef | None, location: str) -> Replica | None:
     if copy is None:
         return Replica("", None, "it has no copy")
     if not is_copy_of(copy, location):
-        source = copy.get("SourceDBSnapshotIdentifier")
+        source = copy.get("SourceDBSnapshotIdentifier") or "nothing from another region"
         return Replica("", None, f"what has its name in the other region is a copy of {source}")
     status = copy.get("Status", "")
     problem = None if status == "available" else f"its copy's status is {status}"

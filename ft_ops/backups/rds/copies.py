@@ -59,9 +59,10 @@ def begin_copies(
 def is_copy_of(copy: DBSnapshotTypeDef, location: str) -> bool:
     """Whether a snapshot of another region was copied from the one at ``location``, its ARN.
 
-    Two instances in two regions may give their snapshots the same names.
+    Two instances in two regions may give their snapshots the same names. RDS names the source of
+    every copy from another region: what has none is somebody's own.
     """
-    return copy.get("SourceDBSnapshotIdentifier", location) == location
+    return copy.get("SourceDBSnapshotIdentifier") == location
 
 
 def delete_copy(client: RDSClient, identifier: str, location: str) -> None:
