@@ -155,7 +155,7 @@ def accept_hole(
             next_step="launch take_full_backup, then drill_restore; then accept the hole",
         )
     record = {"first": first, "last": last, "by": by, "at": now.isoformat(), "reason": reason}
-    write_accepted_hole(work.bucket, first, last, record)
+    write_accepted_hole(work.bucket, work.provider.cluster, first, last, record)
     write_audit(work.connection, "log_hole_accepted", "backups", record)
 
 

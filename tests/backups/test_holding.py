@@ -234,6 +234,10 @@ def test_a_hole_of_the_log_is_waited_for_until_a_person_accepts_it(
             "SELECT new_values ->> 'first' FROM audit_log WHERE action = 'log_hole_accepted'"
         )
         assert told.fetchall() == [(lost[0],)]
+        # Another cluster that archives beside it has segments of the same names.
+        theirs = replace(work.provider, system_identifier="7").archived_log()  # type: ignore[type-var]
+        assert theirs is not None
+        assert lost in theirs.gaps(since)
     finally:
         work.connection.execute("DELETE FROM ops.backups WHERE name = 'full-before'")
         for found in list(versions(work.bucket, "accepted-holes/")):

@@ -162,6 +162,17 @@ def test_a_hole_that_is_accepted_is_that_one_and_no_other(
     assert len(holes((lost, lost))) == 1
 
 
+def test_a_hole_over_two_timelines_is_accepted_on_each(archive: Bucket) -> None:
+    _put(archive, "wals/00000002.history", b"1\t0/4000100\treason\n")
+    lost = (Segment(3, 1, SIZE).name, Segment(4, 2, SIZE).name)
+    for name in lost:
+        archive.client.delete_object(Bucket=archive.name, Key=f"wals/{name[:16]}/{name}.gz")
+    listed, first = list_wal(archive, "wals/"), Segment(1, 1, SIZE).name
+    gaps = ListedLog(listed, SIZE).gaps(first)
+    assert gaps == [(name, name) for name in lost]
+    assert ListedLog(listed, SIZE, gaps).holes(first) == []
+
+
 def test_a_file_that_is_no_wal_is_named(connection: Connection, archive: Bucket) -> None:
     _put(archive, "wals/0000000100000000/notes.txt")
     assert "files that are no WAL in its folder: wals/0000000100000000/notes.txt" in _problems(

@@ -162,7 +162,8 @@ class BarmanProvider:
 
     def archived_log(self) -> ListedLog:
         """What the bucket holds of the log."""
-        return ListedLog(self._listed(), self.segment_bytes, accepted_holes(self.bucket))
+        accepted = accepted_holes(self.bucket, self.cluster)
+        return ListedLog(self._listed(), self.segment_bytes, accepted)
 
     def copied_log(self) -> ListedLog | None:
         """What its copy holds of it."""

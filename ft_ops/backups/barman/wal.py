@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ft_ops.backups.provider import ContentError
@@ -138,12 +138,13 @@ def expected_segments(first: Segment, last: Segment, history: Sequence[Switch]) 
 
 
 def holes(expected: Iterable[Segment], present: Callable[[str], bool]) -> list[Hole]:
-    """The runs of ``expected`` segments that are not ``present`` by name."""
+    """The runs of ``expected`` segments that are not ``present`` by name, each on one timeline."""
     found: list[Hole] = []
     for segment in expected:
         if present(segment.name):
             continue
-        if found and found[-1].last.number == segment.number - 1:
+        before = found[-1].last if found else None
+        if before == replace(segment, number=segment.number - 1):
             found[-1] = Hole(found[-1].first, segment)
         else:
             found.append(Hole(segment, segment))

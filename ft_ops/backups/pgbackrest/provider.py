@@ -114,7 +114,8 @@ class PgBackRestProvider:
 
     def archived_log(self) -> ListedLog:
         """What the repository holds of the log."""
-        return ListedLog(self._listed(), self.segment_bytes, accepted_holes(self.bucket))
+        accepted = accepted_holes(self.bucket, self.cluster)
+        return ListedLog(self._listed(), self.segment_bytes, accepted)
 
     def copied_log(self) -> None:
         """None: no copy is kept."""

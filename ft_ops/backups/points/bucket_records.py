@@ -123,18 +123,21 @@ def held_names(bucket: Bucket) -> list[str]:
 
 
 def write_accepted_hole(
-    bucket: Bucket, first: str, last: str, record: Mapping[str, object]
+    bucket: Bucket, cluster: str, first: str, last: str, record: Mapping[str, object]
 ) -> None:
-    """Record that a person knows the log to lack these segments for good; Refused if it is there.
+    """Record that a person knows a cluster's log to lack these segments; Refused if it is there.
 
     The key has all that counts: who reads it needs no more than to list the bucket.
     """
-    put_once(bucket, f"{ACCEPTED_HOLES}/{first}-{last}.json", _json(record))
+    put_once(bucket, f"{ACCEPTED_HOLES}/{cluster}/{first}-{last}.json", _json(record))
 
 
-def accepted_holes(bucket: Bucket) -> list[tuple[str, str]]:
-    """The first and the last segment of each hole of the log that a person has accepted."""
-    stems = (PurePosixPath(o.key).stem for o in objects(bucket, f"{ACCEPTED_HOLES}/"))
+def accepted_holes(bucket: Bucket, cluster: str) -> list[tuple[str, str]]:
+    """The first and the last segment of each hole of a cluster's log that a person has accepted.
+
+    Each cluster begins to count anew: another's segments have the same names.
+    """
+    stems = (PurePosixPath(o.key).stem for o in objects(bucket, f"{ACCEPTED_HOLES}/{cluster}/"))
     return [(match[1], match[2]) for stem in stems if (match := _HOLE.fullmatch(stem))]
 
 
