@@ -54,6 +54,13 @@ def hold_backup(work: Workplace, name: str, *, by: str, reason: str, now: dateti
         why = reason if one is item else f"{name} needs it, which is held: {reason}"
         record = {"backup": one.name, "by": by, "at": now.isoformat(), "reason": why}
         place_hold(work.bucket, one.name, record)
+        if _is_going(work, one.name):
+            lift_hold(work.bucket, one.name)
+            raise _refused(
+                one.name,
+                "its deletion began at this moment",
+                "see `ft-ops backup list`; restore it from older versions, if any",
+            )
         if one.stored is not None and one.stored.condition == "complete":
             _in_the_providers_way(work, one, hold=True)
         write_audit(work.connection, "backup_held", "backups", record)
@@ -169,6 +176,12 @@ def _find(inventory: Inventory, name: str) -> Item:
         if item.name == name and item.entry is not None:
             return item
     raise _refused(name, "the ledger knows no backup of that name", "see `ft-ops backup list`")
+
+
+def _is_going(work: Workplace, name: str) -> bool:
+    """Whether a backup that was there a moment ago is being deleted, or is gone."""
+    states = {entry.name: entry.state for entry in ledger.entries(work.connection)}
+    return states.get(name, "deleted") in {"deleting", "deleted"}
 
 
 def _is_proven_behind(entry: ledger.Entry, wal: str) -> bool:

@@ -18,11 +18,12 @@ from ft_ops.backups.holding import (
 )
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.inventory.inventory import Inventory, Item, take_inventory
-from ft_ops.backups.points.bucket_records import held_names
+from ft_ops.backups.points.bucket_records import held_names, place_hold
 from ft_ops.backups.providers import Workplace
 from ft_ops.backups.retention.deletion import Deletion, delete_backups, deletions
 from ft_ops.backups.retention.retention import Candidate, Rules, plan_retention
 from ft_ops.errors import OpsError, Refused
+from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects, versions
 from ft_ops.settings import load_settings
 from tests.backups.world import Standing, World
@@ -194,6 +195,46 @@ def test_a_hold_since_the_plan_was_made_stops_its_deletion(
     release_backup(work, name, **ME, now=LATER)
     assert [failed.cause for failed in done.failed] == ["it is held since the plan was made"]
     assert _item(work, name).problem is None
+
+
+def test_a_hold_and_a_deletion_of_the_same_moment_do_not_both_succeed(
+    work: Workplace, standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = standing.full.point.name
+    inventory = _inventory(work)
+    (item,) = [item for item in inventory.items if item.name == name]
+
+    def held_behind_the_look(bucket: Bucket) -> list[str]:
+        found = held_names(bucket)
+        if not found:
+            hold_backup(work, name, **ME, now=LATER)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ft_ops.backups.retention.deletion.held_names", held_behind_the_look)
+        done = delete_backups(
+            work.connection,
+            work.provider,
+            work.bucket,
+            inventory,
+            [Deletion(item, "no rule keeps it")],
+            lambda line: None,
+        )
+    assert [failed.cause for failed in done.failed] == ["it is held since the plan was made"]
+    assert (_item(work, name).state, _item(work, name).problem) == ("complete", None)
+    release_backup(work, name, **ME, now=LATER)
+
+    def deleted_before(*arguments: object) -> None:
+        ledger.set_state(work.connection, name, "deleting", "no rule keeps it")
+        place_hold(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ft_ops.backups.holding.place_hold", deleted_before)
+    try:
+        with pytest.raises(Refused, match="its deletion began at this moment"):
+            hold_backup(work, name, **ME, now=LATER)
+        assert held_names(work.bucket) == []
+    finally:
+        ledger.set_state(work.connection, name, "complete", None)
 
 
 def test_a_hole_of_the_log_is_waited_for_until_a_person_accepts_it(

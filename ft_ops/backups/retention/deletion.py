@@ -85,13 +85,15 @@ def delete_backups(
 
     def delete(deletion: Deletion) -> None:
         item = deletion.item
-        if item.name in held_names(bucket):
-            raise Refused(
-                f"delete {item.name}",
-                cause="it is held since the plan was made",
-                next_step="nothing: it stays until `ft-ops backup release`",
-            )
+        _refuse_held(bucket, item.name)
         ledger.set_state(connection, item.name, "deleting", deletion.reason)
+        try:
+            # Whoever places a hold looks at the state behind it: one of the two sees the other.
+            _refuse_held(bucket, item.name)
+        except Refused:
+            if item.entry is not None:
+                ledger.set_state(connection, item.name, item.entry.state, item.entry.error)
+            raise
         if item.stored is not None:
             _delete(provider, bucket, item.stored, staying, log)
         hide_point(bucket, item.name)
@@ -99,6 +101,15 @@ def delete_backups(
         log(f"deleted {item.name}: {deletion.reason}")
 
     return each(chosen, delete, name=lambda deletion: deletion.item.name, log=log)
+
+
+def _refuse_held(bucket: Bucket, name: str) -> None:
+    if name in held_names(bucket):
+        raise Refused(
+            f"delete {name}",
+            cause="it is held since the plan was made",
+            next_step="nothing: it stays until `ft-ops backup release`",
+        )
 
 
 def _why(item: Item, oldest: datetime, *, is_let_go: bool) -> str | None:
