@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -374,6 +375,26 @@ def test_a_copy_lacks_what_was_not_replicated(bucket: Bucket) -> None:
     assert problem(whole, first) == f"WAL is missing there: {last}"
     half = _folder("backup.info")
     assert problem(half, first, last) == "data.tar.lz4 missing or of another size"
+
+
+def test_a_file_that_names_no_log_is_damaged_and_stands_before_no_other(bucket: Bucket) -> None:
+    """Nor does one that somebody took by hand, whose name barman leaves out."""
+    odd = {"backup_id": "b", "status": "DONE", "begin_wal": "XYZ", "end_wal": "00"}
+    listed = [_info("a").model_dump(mode="json"), odd]
+    whole = _folder("backup.info", "data.tar.lz4")
+    found = catalog(
+        parse_list(json.dumps({"backups_list": listed})),
+        {"a": whole, "b": whole},
+        None,
+        bucket=bucket,
+        base="main/base/",
+        system_identifier="1",
+        segment_bytes=16 << 20,
+    )
+    assert [(backup.name, backup.condition, backup.problem) for backup in found] == [
+        ("full-a", "complete", None),
+        ("b", "damaged", "its backup.info does not say where its log begins"),
+    ]
 
 
 def test_another_answer_of_barman_is_named() -> None:

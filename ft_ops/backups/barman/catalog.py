@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from ft_ops.backups.barman.wal import Segment
+from ft_ops.backups.barman.wal import SEGMENT_NAME, Segment
 from ft_ops.backups.points.bucket_records import point_key, point_names
 from ft_ops.backups.provider import Condition, Replica, StoredBackup
 from ft_ops.errors import OpsError
@@ -35,14 +35,21 @@ class BackupInfo(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     backup_id: str
-    backup_name: str | None
+    backup_name: str | None = None
+    """None for one that somebody took without a name: barman leaves the field out then."""
     status: str
-    error: str | None
-    systemid: str | None
-    begin_wal: str | None
+    error: str | None = None
+    systemid: str | None = None
+    begin_wal: str | None = None
     end_wal: str | None = None
     begin_time_iso: datetime | None = None
     tablespaces: tuple[tuple[str, int, str], ...] | None = None
+
+    @field_validator("begin_wal", "end_wal")
+    @classmethod
+    def _is_a_segment(cls, name: str | None) -> str | None:
+        """Anything else is a damaged file's, and says as little as nothing."""
+        return name if name is not None and SEGMENT_NAME.fullmatch(name) else None
 
 
 class _BackupList(BaseModel):
@@ -205,6 +212,8 @@ def _condition(
 def _condition_of_objects(
     info: BackupInfo, folder: Folder, is_readable: Callable[[Listed], bool]
 ) -> tuple[Condition, str | None]:
+    if info.begin_wal is None:
+        return "damaged", "its backup.info does not say where its log begins"
     missing = _missing_archives(info, folder)
     if missing:
         return "damaged", f"its objects {', '.join(missing)} are missing"
