@@ -12,6 +12,7 @@ import pytest
 from ft_ops.backups import newest_verified_backup
 from ft_ops.backups.dump.dump import DumpRules, _abort_dead_uploads, take_dump
 from ft_ops.backups.dump.objects import stored_dumps
+from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.backups.inventory.ledger import entries, taking
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.take.commands import streaming
@@ -71,6 +72,24 @@ def test_a_dump_is_proven_and_frozen(world: World, rules: DumpRules) -> None:
     assert (entry.kind, entry.state, entry.restored_to) == ("dump", "complete", taken.point.at)
     # A dump in Glacier is no quick help: no gate relies on it.
     assert newest_verified_backup(world.connection) is None
+
+
+def test_a_proof_of_more_than_there_is_now_is_not_taken_over(
+    world: World, rules: DumpRules
+) -> None:
+    """A part is gone, and so is the ledger, which knew of which parts the dump consists."""
+    name = _dump(world, rules).point.name
+
+    def trust() -> str:
+        (item,) = take_inventory(
+            world.connection, world.provider, world.bucket, now=datetime.now(UTC), log=print
+        ).items
+        return item.trust
+
+    with world.removed(f"dumps/{name}/dump.0001"):
+        world.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
+        assert trust() == "unproven"
+    assert trust() == "verified"
 
 
 def test_a_dump_that_came_back_wrong_is_named_and_does_not_count(

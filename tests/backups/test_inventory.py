@@ -109,6 +109,24 @@ def test_a_ledger_that_knows_nothing_is_rebuilt_from_the_bucket(
     assert ledger.read_point(world.connection, full.point.name) == full.point
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '"error": "\\u0000"',
+        '"recovery_seconds": 1e400',
+        '"run_id": "\\ud800"',
+        '"loss_seconds": -1',
+    ],
+)
+def test_a_certificate_that_can_not_be_recorded_is_no_proof(standing: Standing, odd: str) -> None:
+    world, name = standing.world, standing.full.point.name
+    said: list[str] = []
+    body = f'{{"restored_to": "2026-01-01T00:00:00Z", {odd}}}'.encode()
+    with world.replaced(f"certificates/{name}/29990101T000000000000Z.json", body):
+        assert len(_inventory(world, said.append).items) == 2
+    assert any("29990101T000000000000Z.json is no proof" in line for line in said)
+
+
 def test_two_clusters_in_one_bucket_leave_each_others_points_alone(standing: Standing) -> None:
     """An increment lies beside the others', whatever folder its cluster has: nobody adopts it."""
     world = standing.world

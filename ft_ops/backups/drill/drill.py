@@ -284,6 +284,7 @@ class _DrillRecord:
             "provider_id": trial.stored.provider_id,
             "location": trial.stored.location,
             "bytes": trial.stored.bytes,
+            "objects": sorted(trial.stored.objects),
             "restored_to": trial.point.at.isoformat(),
             "recovery_seconds": round(trial.recovery_seconds, 3),
             "loss_seconds": round(trial.loss_seconds(self.now), 3),

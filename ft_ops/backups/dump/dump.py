@@ -25,7 +25,7 @@ from ft_ops.backups.dump.objects import ROLES, dump_prefix, part_key, stored_dum
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.points.bucket_records import write_certificate, write_point
 from ft_ops.backups.points.points import RestorePoint, exported_point
-from ft_ops.backups.provider import Log, ProviderName, Taken
+from ft_ops.backups.provider import Log, ProviderName, StoredBackup, Taken
 from ft_ops.backups.take.commands import run, streaming, without_password
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
@@ -88,7 +88,7 @@ def take_dump(
         write_point(bucket, point)
         stored = next(dump for dump in stored_dumps(bucket) if dump.name == name)
         ledger.complete(connection, point, stored)
-        _record_proof(connection, bucket, name, proof, run_id)
+        _record_proof(connection, bucket, stored, proof, run_id)
     return Taken(point, stored)
 
 
@@ -303,11 +303,13 @@ def _freeze(bucket: Bucket, rules: DumpRules, parts: Sequence[StoredObject]) -> 
 
 
 def _record_proof(
-    connection: Connection, bucket: Bucket, name: str, proof: _Proof, run_id: str
+    connection: Connection, bucket: Bucket, stored: StoredBackup, proof: _Proof, run_id: str
 ) -> None:
+    name = stored.name
     certificate: dict[str, object] = {
         "backup": name,
-        "location": bucket.url(dump_prefix(name)),
+        "location": stored.location,
+        "objects": sorted(stored.objects),
         "restored_to": proof.point.at.isoformat(),
         "recovery_seconds": round(proof.recovery_seconds, 3),
         "tables": len(proof.point.tables),

@@ -140,10 +140,11 @@ def take_inventory(
     ledger.fail_dead(connection)
     store = _adopt_unknown(connection, bucket, provider, store, log)
     _follow(connection, store, log)
-    known = {entry.name for entry in ledger.entries(connection)}
-    restore_verdicts(
-        connection, bucket, [v for v in written_verdicts(bucket) if v.backup in known], log
-    )
+    known = {
+        entry.name: found.objects if (found := store.find(entry)) is not None else {}
+        for entry in ledger.entries(connection)
+    }
+    restore_verdicts(connection, bucket, written_verdicts(bucket), known, log)
     entries = ledger.entries(connection)
     at_work = {entry.name for entry in entries if entry.state == "taking"}
     copy = look_at_copy(bucket, provider.copy_bucket, provider.copied_log())

@@ -6,10 +6,11 @@ unknown. Only a refutation takes a backup's trust away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
+import psycopg
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, Field, ValidationError
 
@@ -128,20 +129,26 @@ def give_up_drill(
 
 
 def restore_verdicts(
-    connection: Connection, bucket: Bucket, written: Sequence[WrittenVerdict], log: Log
+    connection: Connection,
+    bucket: Bucket,
+    written: Iterable[WrittenVerdict],
+    known: Mapping[str, Collection[str]],
+    log: Log,
 ) -> None:
     """Record the verdicts of the bucket that this database has lost, or never knew.
 
-    ``written`` are those of backups that it knows. What was recorded of a run stays as it is, and
-    nothing older than the newest verdict that is known comes behind it.
+    ``known`` are the backups that it knows, and which objects each has now: what proved more
+    than that proves nothing. What was recorded of a run stays as it is, and nothing older than the
+    newest verdict that is known comes behind it.
     """
-    by_backup = sorted(written, key=lambda verdict: (verdict.backup, verdict.finished_at))
+    ours = (verdict for verdict in written if verdict.backup in known)
+    by_backup = sorted(ours, key=lambda verdict: (verdict.backup, verdict.finished_at))
     for name, group in groupby(by_backup, key=lambda verdict: verdict.backup):
         row = one_row(connection.execute(statement("backups/known_drills"), {"name": name}))
         runs, newest = row
         for verdict in group:
             if newest is None or verdict.finished_at > newest:
-                _restore_verdict(connection, bucket, verdict, runs, log)
+                _restore_verdict(connection, bucket, verdict, runs, known[name], log)
 
 
 def _restore_verdict(
@@ -149,6 +156,7 @@ def _restore_verdict(
     bucket: Bucket,
     verdict: WrittenVerdict,
     known_runs: Sequence[str],
+    objects: Collection[str],
     log: Log,
 ) -> None:
     try:
@@ -162,16 +170,26 @@ def _restore_verdict(
         return
     if record.run_id in known_runs:
         return
-    connection.execute(
-        statement("backups/restore_verdict"),
-        {
-            "name": verdict.backup,
-            "state": "passed" if verdict.is_proof else "failed",
-            "finished_at": verdict.finished_at,
-            "certificate": Jsonb(certificate),
-            **record.model_dump(),
-        },
-    )
+    lost = sorted(set(record.objects) - set(objects))
+    if verdict.is_proof and lost:
+        log(
+            f"{bucket.url(verdict.key)} is no proof: of what it is about, {', '.join(lost)} is gone"
+        )
+        return
+    try:
+        connection.execute(
+            statement("backups/restore_verdict"),
+            {
+                "name": verdict.backup,
+                "state": "passed" if verdict.is_proof else "failed",
+                "finished_at": verdict.finished_at,
+                "certificate": Jsonb(certificate),
+                **record.model_dump(),
+            },
+        )
+    except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
+        log(f"{bucket.url(verdict.key)} is no proof: it can't be recorded: {error}")
+        return
     word = "proven" if verdict.is_proof else "refuted"
     log(f"{verdict.backup} was {word} at {verdict.finished_at:%F %T}Z, by its certificate")
 
@@ -180,6 +198,7 @@ class _CertificateFields(BaseModel):
     """What a certificate tells of its drill. Those of dumps name no target."""
 
     backup: str | None = Field(default=None, exclude=True)
+    objects: tuple[str, ...] = Field(default=(), exclude=True)
     target: str | None = None
     restored_to: datetime
     recovery_seconds: float = 0
