@@ -162,8 +162,9 @@ def accept_hole(
             next_step="launch take_full_backup, then drill_restore; then accept the hole",
         )
     record = {"first": first, "last": last, "by": by, "at": now.isoformat(), "reason": reason}
-    write_accepted_hole(work.bucket, work.provider.cluster, first, last, record)
+    # The hole is accepted by what lies in the bucket: nobody would find it afterwards, to audit it.
     write_audit(work.connection, "log_hole_accepted", "backups", record)
+    write_accepted_hole(work.bucket, work.provider.cluster, first, last, record)
 
 
 def needs_a_look(item: Item) -> bool:
@@ -179,9 +180,9 @@ def _find(inventory: Inventory, name: str) -> Item:
 
 
 def _is_going(work: Workplace, name: str) -> bool:
-    """Whether a backup that was there a moment ago is being deleted, or is gone."""
+    """Whether retention has recorded that it deletes a backup, which it does of no unknown one."""
     states = {entry.name: entry.state for entry in ledger.entries(work.connection)}
-    return states.get(name, "deleted") in {"deleting", "deleted"}
+    return states.get(name) in {"deleting", "deleted"}
 
 
 def _is_proven_behind(entry: ledger.Entry, wal: str) -> bool:
