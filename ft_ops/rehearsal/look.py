@@ -6,7 +6,7 @@ what it passes over: what is lost, invalid, deprecated, or must be made anew aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,6 +86,18 @@ class Live:
         return {s.name: f"{s.setting}{s.unit_word}" for s in self.settings if s.is_planners}
 
 
+@dataclass(frozen=True, slots=True)
+class OrderedIndex:
+    """An index and a collation that orders it, None for the database's own.
+
+    ``version``: that of the library by which it was made.
+    """
+
+    index: str
+    collation: str | None
+    version: str
+
+
 def look_at_live(connection: Connection) -> Live:
     """Ask the live server; nothing is locked."""
     with connection.cursor(row_factory=class_row(LiveSetting)) as cursor:
@@ -128,13 +140,17 @@ def look_at_cluster(
     return found
 
 
-def look_after(connection: Connection, known: Known) -> Iterator[RehearsalFinding]:
+def look_at_collations(connection: Connection) -> tuple[OrderedIndex, ...]:
+    """By what the indexes of one database are ordered, before the upgrade."""
+    with connection.cursor(row_factory=class_row(OrderedIndex)) as cursor:
+        return tuple(cursor.execute(statement("rehearsal/collations_of_indexes")))
+
+
+def look_after(
+    connection: Connection, known: Known, ordered: Iterable[OrderedIndex]
+) -> Iterator[RehearsalFinding]:
     """What is left to do in one database of the new version."""
-    rows = connection.execute(statement("rehearsal/collations_changed")).fetchall()
-    for index, why in rows:
-        yield RehearsalFinding(
-            "work", "collation", index, f"{why}: REINDEX it before anybody relies on it"
-        )
+    yield from _of_collations(connection, list(ordered))
     if known.major >= _MD5_DEPRECATED_SINCE:
         for index, operators in connection.execute(statement("rehearsal/text_search_indexes")):
             words = f"its {operators} follow the database's collation from 18 on: REINDEX it"
@@ -165,6 +181,23 @@ def of_live(live: Live, known: Known) -> Iterator[RehearsalFinding]:
             yield RehearsalFinding(
                 "work", "setting", setting.name, f"{problem}, or the server won't start"
             )
+
+
+def _of_collations(
+    connection: Connection, ordered: Sequence[OrderedIndex]
+) -> Iterator[RehearsalFinding]:
+    """Indexes whose order another version of the collation's library has made."""
+    names = sorted({index.collation for index in ordered if index.collation is not None})
+    rows = connection.execute(statement("rehearsal/collation_versions"), {"names": names})
+    now: dict[str | None, str | None] = dict(rows.fetchall())
+    for index in ordered:
+        if now.get(index.collation) != index.version:
+            collation = index.collation or "the database's own collation"
+            words = (
+                f"ordered by {collation} of version {index.version}, the new server has "
+                f"{now.get(index.collation) or 'none'}: REINDEX it before anybody relies on it"
+            )
+            yield RehearsalFinding("work", "collation", index.index, words)
 
 
 def _of_the_cluster(connection: Connection, known: Known) -> Iterator[RehearsalFinding]:

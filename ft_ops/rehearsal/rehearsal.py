@@ -50,8 +50,10 @@ from ft_ops.rehearsal.known import (
 from ft_ops.rehearsal.look import (
     INVALID_INDEX,
     Live,
+    OrderedIndex,
     look_after,
     look_at_cluster,
+    look_at_collations,
     look_at_live,
     of_live,
     size_of,
@@ -150,6 +152,7 @@ class _Seen:
     visitors: list[Parameters]
     measured: Mapping[str, Measured]
     bytes: int
+    ordered: tuple[OrderedIndex, ...]
     findings: list[RehearsalFinding]
 
 
@@ -177,6 +180,7 @@ def _see(places: _Places, live: Live, known: Known, rules: RehearsalRules) -> _S
             visitors=(visitors := sample_parameters(connection, _VISITORS, Random(_SEED))),
             measured=_measured(copy.url, visitors, live, known, rules),
             bytes=size_of(connection),
+            ordered=look_at_collations(connection),
             findings=findings,
         )
 
@@ -215,7 +219,7 @@ def _upgraded(
         connection.execute("SELECT 1")
         start = time.monotonic() - began
         first = _measured(places.of_new(), before.visitors, live, known, rules)
-        findings += look_after(connection, known)
+        findings += look_after(connection, known, before.ordered)
         examined = compare_with_point(connection, copy.point)
         findings += _of_content(examined)
         findings += _of_other_tables(before, _not_known_at_the_point(connection, copy))

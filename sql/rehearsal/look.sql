@@ -23,6 +23,8 @@ WITH RECURSIVE holding AS (
         UNION ALL
         SELECT r.rngtypid FROM pg_range AS r WHERE r.rngsubtype = h.oid
         UNION ALL
+        SELECT r.rngmultitypid FROM pg_range AS r WHERE r.rngtypid = h.oid
+        UNION ALL
         SELECT c.reltype
         FROM pg_attribute AS a
         JOIN pg_class AS c ON c.oid = a.attrelid
@@ -62,16 +64,51 @@ WHERE 'c' IN (t.typtype, element.typtype)
 ORDER BY 1;
 
 -- name: types_in_use
--- The catalog's own types that columns of tables have, arrays by their elements. Catalog reads only.
-SELECT DISTINCT coalesce(element.typname, t.typname)::text
-FROM pg_attribute AS a
-JOIN pg_class AS c ON c.oid = a.attrelid AND c.oid >= 16384 AND c.relkind IN ('r', 'm', 'p', 'c')
-JOIN pg_type AS t ON t.oid = a.atttypid
-LEFT JOIN pg_type AS element ON element.oid = t.typelem AND t.typcategory = 'A'
-WHERE a.attnum > 0
-  AND NOT a.attisdropped
-  AND coalesce(element.typnamespace, t.typnamespace) = 'pg_catalog'::regnamespace
-  AND coalesce(element.typtype, t.typtype) = 'b';
+-- The catalog's own types that columns of tables have, also through arrays, domains, ranges and composite
+-- types. Catalog reads only.
+WITH RECURSIVE used AS (
+    SELECT a.atttypid AS oid
+    FROM pg_attribute AS a
+    JOIN pg_class AS c ON c.oid = a.attrelid AND c.oid >= 16384 AND c.relkind IN ('r', 'm', 'p', 'c')
+    WHERE a.attnum > 0
+      AND NOT a.attisdropped
+    UNION
+    SELECT inner_type.oid
+    FROM used AS u
+    JOIN pg_type AS t ON t.oid = u.oid
+    CROSS JOIN LATERAL (
+        SELECT t.typbasetype WHERE t.typtype = 'd'
+        UNION ALL
+        SELECT t.typelem WHERE t.typcategory = 'A'
+        UNION ALL
+        SELECT r.rngsubtype FROM pg_range AS r WHERE r.rngtypid = t.oid
+        UNION ALL
+        SELECT r.rngtypid FROM pg_range AS r WHERE r.rngmultitypid = t.oid
+    ) AS inner_type (oid)
+)
+
+SELECT DISTINCT t.typname::text
+FROM used AS u
+JOIN pg_type AS t ON t.oid = u.oid
+WHERE t.typnamespace = 'pg_catalog'::regnamespace
+  AND t.typtype = 'b'
+  AND t.typcategory <> 'A';
+
+-- name: collations_of_indexes
+-- The collations by which indexes of this database are ordered, with the version of the library that they
+-- were made with: of the database's own (number 100), what the database has. Catalog reads only.
+SELECT
+    format('%I.%I', n.nspname, i.relname) AS index,
+    CASE WHEN co.oid <> 100 THEN format('%I.%I', cn.nspname, co.collname) END AS collation,
+    CASE WHEN co.oid <> 100 THEN co.collversion ELSE d.datcollversion END AS version
+FROM pg_index AS x
+JOIN pg_class AS i ON i.oid = x.indexrelid AND i.oid >= 16384
+JOIN pg_namespace AS n ON n.oid = i.relnamespace
+JOIN pg_collation AS co ON co.oid = ANY (x.indcollation::oid[])
+JOIN pg_namespace AS cn ON cn.oid = co.collnamespace
+JOIN pg_database AS d ON d.datname = current_database()
+WHERE CASE WHEN co.oid <> 100 THEN co.collversion ELSE d.datcollversion END IS NOT NULL
+ORDER BY 1, 2;
 
 -- name: prepared
 -- Transactions that are prepared for a commit in two phases.

@@ -15,37 +15,18 @@ WHERE typnamespace = 'pg_catalog'::regnamespace;
 SELECT name::text, default_version
 FROM pg_available_extensions;
 
--- name: collations_changed
--- Indexes whose order was made with another version of the collation's library than this server has.
--- Catalog reads only.
-WITH changed AS (
-    SELECT
-        c.oid,
-        c.collversion AS recorded,
-        pg_collation_actual_version(c.oid) AS actual
-    FROM pg_collation AS c
-    WHERE c.collversion IS DISTINCT FROM pg_collation_actual_version(c.oid)
-      AND c.collversion IS NOT NULL
-    UNION ALL
-    SELECT
-        100, -- DEFAULT_COLLATION_OID
-        d.datcollversion,
-        pg_database_collation_actual_version(d.oid)
-    FROM pg_database AS d
-    WHERE d.datname = current_database()
-      AND d.datcollversion IS NOT NULL
-      AND d.datcollversion IS DISTINCT FROM pg_database_collation_actual_version(d.oid)
-)
-
-SELECT DISTINCT
-    format('%I.%I', n.nspname, i.relname),
-    format('made with version %s of its collation, this server has %s', ch.recorded, ch.actual)
-FROM pg_index AS x
-JOIN pg_class AS i ON i.oid = x.indexrelid
-JOIN pg_namespace AS n ON n.oid = i.relnamespace
-JOIN changed AS ch ON ch.oid = ANY (x.indcollation::oid[])
-WHERE i.oid >= 16384
-ORDER BY 1;
+-- name: collation_versions
+-- The version that this server's library has of each collation, and of the database's own (NULL). It is
+-- asked of the library: what the catalog says came along with the upgrade, or was written by initdb.
+SELECT format('%%I.%%I', n.nspname, c.collname), pg_collation_actual_version(c.oid)
+FROM pg_collation AS c
+JOIN pg_namespace AS n ON n.oid = c.collnamespace
+WHERE format('%%I.%%I', n.nspname, c.collname) = ANY (%(names)s)
+  AND c.collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))
+UNION ALL
+SELECT NULL, pg_database_collation_actual_version(d.oid)
+FROM pg_database AS d
+WHERE d.datname = current_database();
 
 -- name: text_search_indexes
 -- Indexes over lexemes or trigrams: from version 18 on these are made with the database's own collation

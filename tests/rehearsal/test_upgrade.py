@@ -31,6 +31,22 @@ QUIET = Live((), (), ())
 RULES = RehearsalRules(None, "ft_app", 300)
 
 
+REMOVED_TYPE = (
+    "CREATE TYPE oldtime",
+    (
+        "CREATE FUNCTION oldtime_in(cstring) RETURNS oldtime LANGUAGE internal IMMUTABLE STRICT"
+        " AS 'int4in'"
+    ),
+    (
+        "CREATE FUNCTION oldtime_out(oldtime) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT"
+        " AS 'int4out'"
+    ),
+    "CREATE TYPE oldtime (INPUT = oldtime_in, OUTPUT = oldtime_out, LIKE = int4)",
+    "UPDATE pg_type SET typnamespace = 'pg_catalog'::regnamespace WHERE typname ~ '^_?oldtime$'",
+)
+"""A type of the catalog that no newer version knows, as abstime was one."""
+
+
 def rehearse(copy: Copy, live: Live = QUIET) -> Rehearsal:
     return rehearse_on(copy.restored(), live, RULES, lambda line: None)
 
@@ -45,6 +61,13 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         "SET password_encryption = md5",
         "CREATE ROLE old_fashioned LOGIN PASSWORD 'secret'",
         "CREATE SEQUENCE counted START 41",
+        "CREATE COLLATION ours (provider = libc, locale = 'POSIX')",
+        'CREATE TABLE sorted (a text COLLATE ours, b text COLLATE "POSIX", c text COLLATE "C")',
+        "CREATE INDEX by_ours ON sorted (a)",
+        "CREATE INDEX by_theirs ON sorted (b)",
+        "CREATE INDEX by_another ON sorted (c)",
+        # What an older library has left, of one of the catalog's own.
+        "UPDATE pg_collation SET collversion = '1.0' WHERE collname = 'POSIX'",
         "SELECT nextval('counted')",
     )
     spaces = copy.folder / "space"
@@ -83,6 +106,7 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         ("work", "standby", "standby_1"),
         ("work", "setting", "old_snapshot_threshold"),
     }
+    assert [f.subject for f in found.findings if f.kind == "collation"] == ["public.by_theirs"]
     assert not found.weighing("refuses", "differs", "unknown")
     assert len(found.queries) == 5
     assert {query.plan for query in found.queries} <= {"same", "other", "better"}
@@ -102,6 +126,11 @@ def test_every_obstacle_is_named_at_once(copy: Copy) -> None:
         "CREATE TABLE keeps_catalog (was pg_class)",
         "CREATE TABLE two_phase (id int)",
         "CREATE ROLE kept",
+        *REMOVED_TYPE,
+        "CREATE DOMAIN long_ago AS pg_catalog.oldtime",
+        "CREATE TABLE old_times (at pg_catalog.oldtime, of long_ago, all_of pg_catalog.oldtime[])",
+        "CREATE TYPE span AS RANGE (subtype = regproc, multirange_type_name = spans)",
+        "CREATE TABLE ranges (one span, many spans)",
         "INSERT INTO pg_db_role_setting VALUES (0, 'kept'::regrole, '{db_user_namespace=off}')",
         "CREATE DATABASE closed",
         "ALTER DATABASE closed ALLOW_CONNECTIONS false",
@@ -118,7 +147,12 @@ def test_every_obstacle_is_named_at_once(copy: Copy) -> None:
         ("number of an object", "public.pointers.callee"),
         ("number of an object", "public.wrapped.callees"),
         ("number of an object", "another: public.also.callee"),
+        ("number of an object", "public.ranges.one"),
+        ("number of an object", "public.ranges.many"),
         ("rows of the catalog", "public.keeps_catalog.was"),
+        ("removed type", "public.old_times.at"),
+        ("removed type", "public.old_times.of"),
+        ("removed type", "public.old_times.all_of"),
         ("prepared transaction", "half done"),
         ("closed database", "closed"),
         ("extension", "vanished"),
