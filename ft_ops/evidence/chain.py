@@ -69,7 +69,10 @@ class Chain:
         """
         files = self._files()
         checked = self._checked(files)
-        problems = [*checked.problems, *_lacking(files, noted)]
+        # A head by the former key is replaced below. That nobody who has kept that key has cut the
+        # chain back to its time is told by the heads that were noted.
+        found = [problem for problem in checked.problems if problem != verify.FORMER_HEAD]
+        problems = [*found, *_lacking(files, noted)]
         if problems:
             raise OpsError(
                 f"chain of evidence {self.address}",
@@ -124,13 +127,15 @@ class Chain:
         public = self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         name = verify.key_name(self.key.public_key())[:16]
         for key, content in (
-            (f"program/{PROGRAM}", Path(verify.__file__).read_bytes()),
-            (f"program/{name}.pem", public),
+            (f"{self.prefix}/program/{PROGRAM}", Path(verify.__file__).read_bytes()),
+            (f"{self.prefix}/program/{name}.pem", public),
         ):
             try:
-                put_once(self.bucket, f"{self.prefix}/{key}", content)
+                put_once(self.bucket, key, content)
             except Refused:
-                continue
+                # That of an earlier version, or what somebody has put in its place.
+                if read_current(self.bucket, key) != content:
+                    replace_current(self.bucket, key, content)
 
     def _signed(self, what: str, inner: Mapping[str, object]) -> bytes:
         signature = self.key.sign(canonical({what: inner})).hex()

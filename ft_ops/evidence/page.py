@@ -18,7 +18,11 @@ from ft_ops.format import human_duration
 from ft_ops.settings import Settings
 
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Drills: backups that were restored and compared": ("backup_verified", "backup_refuted"),
+    "Drills: backups that were restored and compared": (
+        "backup_verified",
+        "backup_refuted",
+        "archive.drill",
+    ),
     "Months removed from the database, by their proofs": ("archive.purge", "archive.refreeze"),
     "Erasures: what was erased, and from where": ("archive.erase", "archive.remove_superseded"),
     "Legal holds, placed and released": ("hold.",),
@@ -33,7 +37,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "log_hole_accepted",
     ),
     "Access to archives": ("archive.thaw", "archive.cancel"),
-    "Restores": ("restore.",),
+    "Restores": ("restore_family", "restore."),
     "Everything else": ("",),
 }
 """The sections of the page, each with the actions, or what they begin with, that belong there. An

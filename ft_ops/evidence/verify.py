@@ -2,7 +2,7 @@
 
 FOLDER holds the chain as it lies in the bucket: 00000001.json and so on, and head.json. KEY.pem
 is the public key, Ed25519 or ECDSA on P-256; name several, oldest first, where the key has changed:
-none signs after a later one. The program needs Python and the package `cryptography`, and no more.
+none signs after a later one, and the last one signs the head. Python and `cryptography` are enough.
 
 A link is one file, {"link": {…}, "signature": "…"} as canonical JSON, with its number and the
 SHA-256 of the file before it; head.json names the newest. A changed byte, a missing link and two in
@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 HEAD = "head.json"
+FORMER_HEAD = f"{HEAD} is signed by a key that a later one has replaced"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
 PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey
 _Keys = Mapping[str, PublicKey]
@@ -67,8 +68,8 @@ def link_name(number: int) -> str:
 
 def key_name(key: PublicKey) -> str:
     """How links call the key that signed them: the SHA-256 of its bytes, or of its point."""
-    raw, point = (Encoding.Raw, PublicFormat.Raw), (Encoding.X962, PublicFormat.UncompressedPoint)
-    form = raw if isinstance(key, Ed25519PublicKey) else point
+    point = (Encoding.X962, PublicFormat.UncompressedPoint)
+    form = (Encoding.Raw, PublicFormat.Raw) if isinstance(key, Ed25519PublicKey) else point
     return hashlib.sha256(key.public_bytes(*form)).hexdigest()
 
 
@@ -76,34 +77,32 @@ def verify_chain(files: Mapping[str, bytes], keys: Sequence[PublicKey]) -> Check
     """Examine the files of a chain by their names. One without any link is no chain: a problem."""
     by_name = {key_name(key): key for key in keys}
     numbers = sorted(int(name[:8]) for name in files if _LINK.fullmatch(name))
-    problems = [
-        f"{name} is no part of a chain"
-        for name in sorted(files)
-        if not _LINK.fullmatch(name) and name != HEAD
-    ]
+    strangers = sorted(name for name in files if not _LINK.fullmatch(name) and name != HEAD)
+    problems = [f"{name} is no part of a chain" for name in strangers]
     if not numbers:
         problems.append("there is no link")
     entries: list[Mapping[str, object]] = []
-    previous, newest_key = "", 0
-    for number in range(1, numbers[-1] + 1 if numbers else 1):
+    previous, newest_key, follows = "", 0, 1
+    for number in numbers:
         name = link_name(number)
-        if name not in files:
-            problems.append(f"{name} is missing")
+        if number != follows:
+            up_to = f" to {link_name(number - 1)}" if number > follows + 1 else ""
+            problems.append(f"{link_name(follows)}{up_to} is missing")
             previous = ""
-            continue
+        follows = number + 1
         link, found = _opened(name, files[name], "link", by_name)
         problems += found
         if link is not None:
             if link.get("number") != number:
-                problems.append(f"{name} says that it is number {link.get('number')}")
-            rank = [*by_name].index(str(link["key"])) if link.get("key") in by_name else 0
+                problems.append(f"{name} says that it is another number")
+            rank = [*by_name].index(str(link["key"])) if not found else newest_key
             if rank < newest_key:
                 problems.append(f"{name} is signed by a key that a later one has replaced")
             newest_key = max(rank, newest_key)
             if link.get("previous") != previous:
                 problems.append(f"{name} does not follow the link before it")
             listed = link.get("entries")
-            entries += listed if isinstance(listed, list) else []
+            entries += listed if isinstance(listed, list) and not found else []
         previous = hashlib.sha256(files[name]).hexdigest()
     newest = Head(numbers[-1], previous) if numbers else None
     problems += _about_head(files, numbers, by_name)
@@ -117,11 +116,13 @@ def _about_head(files: Mapping[str, bytes], numbers: Sequence[int], keys: _Keys)
     head, problems = _opened(HEAD, files[HEAD], "head", keys)
     if head is None:
         return problems
-    number = head.get("number")
-    if not isinstance(number, int) or number not in numbers:
+    number = named if isinstance(named := head.get("number"), int) else 0
+    if number not in numbers:
         return [*problems, f"{HEAD} names link {number}, which is missing"]
     if head.get("sha256") != hashlib.sha256(files[link_name(number)]).hexdigest():
         problems.append(f"{HEAD} names another {link_name(number)}")
+    if not problems and head["key"] != [*keys][-1]:
+        problems.append(FORMER_HEAD)
     if number < numbers[-1] - 1:
         problems.append(f"{HEAD} names link {number}, and there are {numbers[-1]}")
     return problems
@@ -133,17 +134,18 @@ def _opened(
     """The document in a file, and what is wrong with the file."""
     try:
         document = json.loads(content)
+        written = canonical(document)
     except (ValueError, RecursionError):
         return None, [f"{name} is no JSON"]
     inner = document.get(what) if isinstance(document, dict) else None
     if not isinstance(inner, dict) or document.keys() != {what, "signature"}:
         return None, [f"{name} holds no {what}"]
-    if canonical(document) != content:
+    called, signature = inner.get("key"), document["signature"]
+    if written != content or not isinstance(called, str) or not isinstance(signature, str):
         return inner, [f"{name} is not written as the chain writes"]
-    key = keys.get(str(inner.get("key")))
-    if key is None:
-        return inner, [f"{name} is signed by a key that was not given, {inner.get('key')}"]
-    if not _is_signed(canonical({what: inner}), str(document["signature"]), key):
+    if called not in keys:
+        return inner, [f"{name} is signed by a key that was not given, {called}"]
+    if not _is_signed(canonical({what: inner}), signature, keys[called]):
         return inner, [f"the signature of {name} is wrong"]
     return inner, []
 
@@ -160,8 +162,7 @@ def _is_signed(content: bytes, signature: str, key: PublicKey) -> bool:
             key.verify(raw, hashlib.sha256(content).digest(), ec.ECDSA(SHA256()))
     except (InvalidSignature, ValueError):
         return False
-    # fromhex() reads capitals and blanks, too.
-    return raw.hex() == signature
+    return raw.hex() == signature  # fromhex() reads capitals and blanks, too
 
 
 def read_key(path: Path) -> PublicKey:
@@ -185,14 +186,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checked = verify_chain(files, [read_key(path) for path in given.keys])
     problems = list(checked.problems)
     if given.head is not None:
-        number, _, sha256 = given.head.partition(":")
-        kept = files.get(link_name(int(number)), b"")
+        number, _, sha256 = given.head.strip().lower().partition(":")
+        kept = files.get(f"{number.zfill(8)}.json", b"")
         if hashlib.sha256(kept).hexdigest() != sha256:
             problems.append(f"link {number} is not the one that you have kept")
-    for problem in problems:
-        sys.stdout.write(f"{problem}\n")
-    if not problems:
-        sys.stdout.write(f"whole: {len(checked.entries)} entries, head {checked.head}\n")
+    for problem in problems or [f"whole: {len(checked.entries)} entries, head {checked.head}"]:
+        sys.stdout.write(f"{ascii(problem)[1:-1]}\n")  # names and keys are others' words
     return 1 if problems else 0
 
 

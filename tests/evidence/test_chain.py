@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -26,7 +27,16 @@ from ft_ops.evidence import Act, Chain, acts_since
 from ft_ops.evidence import chain as module
 from ft_ops.evidence.heads import note_head, noted_heads
 from ft_ops.evidence.signers import open_kms
-from ft_ops.evidence.verify import HEAD, ORDER, canonical, link_name, read_key, verify_chain
+from ft_ops.evidence.verify import (
+    FORMER_HEAD,
+    HEAD,
+    ORDER,
+    Head,
+    canonical,
+    link_name,
+    read_key,
+    verify_chain,
+)
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.s3.bucket import Bucket
@@ -212,6 +222,12 @@ def test_the_program_and_the_public_key_lie_beside_the_links(
     assert "evidence/program/verify.py" in names
     [key] = names - {"evidence/program/verify.py"}
     assert read_current(chain.bucket, key).startswith(b"-----BEGIN PUBLIC KEY-----")
+    # What an earlier version laid there, or somebody who would like to be found whole.
+    for name in names:
+        whole = read_current(chain.bucket, name)
+        replace_current(chain.bucket, name, b"print('whole')")
+        append(chain, connection)
+        assert read_current(chain.bucket, name) == whole
 
 
 @pytest.fixture
@@ -353,6 +369,7 @@ def test_a_chain_goes_on_under_another_key_and_never_back_under_the_former(
     with pytest.raises(OpsError, match="FT_EVIDENCE_FORMER_KEYS names the public half"):
         append(Chain(bucket, "evidence", second), connection)
     rotated = Chain(bucket, "evidence", second, (KEY.public_key(),))
+    former = first.read().head
     assert append(rotated, connection) == 2
     assert chained(rotated) == [1, 2]
     # Whoever still has the former key can't go on with it.
@@ -361,6 +378,15 @@ def test_a_chain_goes_on_under_another_key_and_never_back_under_the_former(
     first._add(rotated.read().head, acts[-1:], NOW)
     (problem,) = rotated.read().problems
     assert problem == f"{link_name(3)} is signed by a key that a later one has replaced"
+    # Nor cut the chain back to its own time: the auditor's program and the noted heads tell.
+    newest = Head(2, hashlib.sha256(read_current(bucket, f"evidence/{link_name(2)}")).hexdigest())
+    for number in (2, 3):
+        hide(bucket, f"evidence/{link_name(number)}")
+    assert former is not None
+    first._point_to(former, NOW)
+    assert rotated.read().problems == (FORMER_HEAD,)
+    with pytest.raises(OpsError, match="is missing, and was noted as the head"):
+        rotated.append(lambda since: acts_since(connection, since), NOW, noted=[newest])
 
 
 def test_a_key_of_kms_that_is_none_or_of_another_kind_is_named(bucket: Bucket) -> None:

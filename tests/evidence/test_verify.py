@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_ops.evidence import verify as program
-from ft_ops.evidence.verify import HEAD, canonical, key_name, link_name, verify_chain
+from ft_ops.evidence.verify import FORMER_HEAD, HEAD, canonical, key_name, link_name, verify_chain
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -27,18 +28,25 @@ def signed(what: str, inner: Mapping[str, object], key: Ed25519PrivateKey = KEY)
     return canonical({what: inner, "signature": signature})
 
 
-def chain(links: int, *, head_at: int | None = None) -> dict[str, bytes]:
+def chain(
+    links: int,
+    *,
+    head_at: int | None = None,
+    key: Ed25519PrivateKey = KEY,
+    head_key: Ed25519PrivateKey | None = None,
+) -> dict[str, bytes]:
     """The files of a chain with that many links, of two entries each."""
     files: dict[str, bytes] = {}
     previous = ""
     for number in range(1, links + 1):
         entries = [{"id": f"{number}-{n}", "details": {"name": "Zoë"}} for n in range(2)]
-        content = signed("link", {"number": number, "previous": previous, "entries": entries})
+        inner = {"number": number, "previous": previous, "entries": entries}
+        content = signed("link", inner, key)
         files[link_name(number)] = content
         previous = hashlib.sha256(content).hexdigest()
     at = head_at or links
     sha256 = hashlib.sha256(files[link_name(at)]).hexdigest()
-    files[HEAD] = signed("head", {"number": at, "sha256": sha256})
+    files[HEAD] = signed("head", {"number": at, "sha256": sha256}, head_key or key)
     return files
 
 
@@ -65,14 +73,147 @@ def test_any_changed_byte_is_found(data: st.DataObject) -> None:
     assert problems({**WHOLE, name: bytes(changed)})
 
 
-def test_every_flipped_case_and_added_blank_is_found() -> None:
+def test_every_flipped_bit_flipped_case_and_lost_byte_is_found() -> None:
     """What JSON and hexadecimal read as the same is another byte all the same."""
+    short = chain(1)
+    for name, content in short.items():
+        for place, byte in enumerate(content):
+            before, after = content[:place], content[place + 1 :]
+            for other in (bytes([byte ^ 1]), bytes([byte]).swapcase(), b""):
+                changed = before + other + after
+                assert changed == content or problems({**short, name: changed}), (name, place)
+
+
+def test_the_same_document_in_other_bytes_is_found() -> None:
     for name, content in WHOLE.items():
-        for place in range(len(content)):
-            swapped = content[:place] + content[place : place + 1].swapcase() + content[place + 1 :]
-            assert swapped == content or problems({**WHOLE, name: swapped}), (name, place)
-        for longer in (content + b"\n", b" " + content, content.replace(b":", b": ", 1)):
-            assert problems({**WHOLE, name: longer})
+        document = json.loads(content)
+        for other in (
+            content + b"\n",
+            content.replace(b":", b": ", 1),
+            b"\xef\xbb\xbf" + content,
+            content.decode().encode("utf-16"),
+            content.replace(b"{", b"{\r\n", 1),
+            content.replace(b'"signature"', b'"signature":"","signature"', 1),
+            json.dumps(document, indent=1).encode(),
+            json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+            + b"\r\n",
+        ):
+            assert problems({**WHOLE, name: other}) != (), (name, other[:40])
+
+
+def rewritten(change: Callable[[list[object]], None]) -> dict[str, bytes]:
+    """The second link with other entries, and all hashes after it made to fit, by no key."""
+    files = dict(WHOLE)
+    document = json.loads(files[link_name(2)])
+    change(document["link"]["entries"])
+    files[link_name(2)] = canonical(document)
+    for name, field in ((link_name(3), "previous"), (HEAD, "sha256")):
+        before = files[link_name(2 if field == "previous" else 3)]
+        document = json.loads(files[name])
+        inner = document["link" if field == "previous" else "head"]
+        inner[field] = hashlib.sha256(before).hexdigest()
+        files[name] = canonical(document)
+    return files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entries: entries.pop(0),
+        lambda entries: entries.reverse(),
+        lambda entries: entries.append(entries[0]),
+        lambda entries: entries.insert(1, {"id": "2-5", "details": {}}),
+        lambda entries: entries.clear(),
+    ],
+    ids=["removed", "swapped", "twice", "inserted", "emptied"],
+)
+def test_entries_that_are_not_the_signed_ones_are_found_and_not_believed(
+    change: Callable[[list[object]], None],
+) -> None:
+    checked = verify_chain(rewritten(change), [KEY.public_key()])
+    assert f"the signature of {link_name(2)} is wrong" in checked.problems
+    assert [entry["id"] for entry in checked.entries] == ["1-0", "1-1"]
+
+
+def test_a_link_twice_and_one_in_between_are_found() -> None:
+    third = WHOLE[link_name(3)]
+    assert problems({**WHOLE, link_name(4): third})
+    assert problems({**WHOLE, link_name(2): third, link_name(3): WHOLE[link_name(2)]})
+    moved = {**WHOLE, link_name(4): third, link_name(3): WHOLE[link_name(2)]}
+    assert problems(moved)
+
+
+def test_a_chain_that_another_key_has_signed_anew_is_found() -> None:
+    forged = chain(3, key=OTHER)
+    assert any("a key that was not given" in problem for problem in problems(forged))
+    assert any("a key that was not given" in p for p in problems({**WHOLE, HEAD: forged[HEAD]}))
+
+
+def test_whoever_kept_a_former_key_can_not_cut_the_chain_back_to_its_time() -> None:
+    """A chain that the former key has signed to its end is whole by that key alone."""
+    keys = [KEY.public_key(), OTHER.public_key()]
+    assert verify_chain(WHOLE, keys[:1]).problems == ()
+    assert verify_chain(WHOLE, keys).problems == (FORMER_HEAD,)
+    taken_over = {**WHOLE, HEAD: chain(3, head_key=OTHER)[HEAD]}
+    assert verify_chain(taken_over, keys).problems == ()
+
+
+def test_a_number_far_away_takes_no_time_and_names_what_is_missing() -> None:
+    files = {**WHOLE, "99999999.json": WHOLE[link_name(3)]}
+    assert "00000004.json to 99999998.json is missing" in problems(files)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("key", ["a", "list"]),
+        ("key", {"no": "key"}),
+        ("key", "\ud800"),
+        ("number", [[]]),
+        ("previous", None),
+        ("entries", "none"),
+    ],
+)
+def test_values_of_another_kind_are_found(field: str, value: object) -> None:
+    for name, what in ((link_name(2), "link"), (HEAD, "head")):
+        document = json.loads(WHOLE[name])
+        document[what][field] = value
+        assert problems({**WHOLE, name: canonical(document)}), (name, field)
+    document = {**json.loads(WHOLE[HEAD]), "signature": [[[]]]}
+    assert problems({**WHOLE, HEAD: canonical(document)})
+
+
+def test_no_words_of_others_pass_for_the_programs_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a line of their own, nor what clears a terminal."""
+    document = json.loads(WHOLE[link_name(2)])
+    document["link"]["key"] = "x\x1b[2J\r\nwhole: 6 entries, head 3:ab\ud800"
+    key = tmp_path / "key.pem"
+    key.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    folder = tmp_path / "chain"
+    folder.mkdir()
+    for name, content in {**WHOLE, link_name(2): canonical(document)}.items():
+        (folder / name).write_bytes(content)
+    assert program.main([str(folder), str(key), "--head", "no number:00"]) == 1
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert not [line for line in told.splitlines() if line.startswith("whole")]
+
+
+def test_a_chain_and_head_of_an_earlier_state_are_found_by_the_head_that_was_kept(
+    tmp_path: Path,
+) -> None:
+    newest = f"3:{hashlib.sha256(WHOLE[link_name(3)]).hexdigest().upper()}"
+    key = tmp_path / "key.pem"
+    key.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    for links, status in ((3, 0), (2, 1)):
+        folder = tmp_path / str(links)
+        folder.mkdir()
+        for name, content in chain(links).items():
+            (folder / name).write_bytes(content)
+        assert program.main([str(folder), str(key)]) == 0
+        assert program.main([str(folder), str(key), "--head", newest]) == status
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
