@@ -11,8 +11,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name
+from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.move.detach import detach_month
+from ft_ops.archive.store.export import _with_what_arrow_keeps
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.schema import load_migrations, migration_states, revert_migration, run_migrations
@@ -64,6 +67,27 @@ def edit(world: World, table: str, column: str, value: str) -> None:
             sql.SQL(value),
         )
     )
+
+
+def test_an_export_reads_no_row_to_know_what_the_constraints_exclude(world: World) -> None:
+    world.fill(segments=4)
+
+    def rows_read() -> int:
+        [[read]] = world.connection.execute(
+            "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
+            " FROM pg_stat_xact_user_tables WHERE schemaname = 'public'"
+        ).fetchall()
+        return int(read)
+
+    with world.connection.transaction():
+        content = read_content(world.connection)
+        source = hot_source(content, MONTH)
+        before = rows_read()
+        assert _with_what_arrow_keeps(world.connection, content, source) == content
+        assert rows_read() == before
+        world.connection.execute("ALTER TABLE content_tags DROP CONSTRAINT content_tags_dates")
+        _with_what_arrow_keeps(world.connection, content, source)
+        assert rows_read() > before
 
 
 @pytest.mark.parametrize(

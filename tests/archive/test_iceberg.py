@@ -154,12 +154,17 @@ def test_a_month_that_is_gone_or_has_other_types_is_named_and_the_others_are_wri
     stored = lost.parts()[0].stored
     delete_version(world.bucket, stored.key, stored.version_id)
     # A value in that month had no like in Arrow, so that its text was archived.
-    world.connection.execute(
-        'UPDATE ops.archive SET content = replace(content::text, \'"created_at", "type":'
-        ' "timestamp with time zone", "as_text": false\', \'"created_at", "type":'
-        ' "timestamp with time zone", "as_text": true\')::jsonb WHERE month = %s',
+    changed = world.connection.execute(
+        r"""
+        UPDATE ops.archive
+        SET content = regexp_replace(
+            content::text, '("created_at", [^}]*"as_text": )false', '\1true', 'g')::jsonb
+        WHERE month = %s
+        RETURNING content::text
+        """,
         (OTHER.first_day,),
-    )
+    ).fetchall()
+    assert ['"as_text": true' in row[0] for row in changed] == [True]
     done = write_iceberg(world.run, str(tmp_path))
     said = {failed.name: failed.cause for failed in done.failed}
     assert "NoSuchVersion" in said[lost.name] or "404" in said[lost.name]

@@ -154,6 +154,8 @@ def _with_what_arrow_keeps(holder: Connection, content: Content, source: Source)
     Those are arrays whose bounds do not begin at 1 or that have several dimensions, and moments
     beyond Arrow's years.
     """
+    # What a table's own constraints exclude, the planner knows without reading a row.
+    holder.execute("SET LOCAL constraint_exclusion = on")
     return Content(tuple(_kept_by_arrow(holder, table, source) for table in content))
 
 
@@ -165,38 +167,39 @@ def _kept_by_arrow(holder: Connection, table: Table, source: Source) -> Table:
         if not column.as_text
         and (test := _odd(column.type, sql.Identifier(alias, column.name))) is not None
     }
-    if not tests:
-        return table
     rows = (
         sql.SQL("{} AS c").format(source[table.name]) if table.is_shared else rows_of(table, source)
     )
-    found = one_row(
-        holder.execute(
-            sql.SQL("SELECT {} FROM {}").format(
-                sql.SQL(", ").join(
-                    sql.SQL("coalesce(bool_or({}), false)").format(test) for test in tests.values()
-                ),
-                rows,
-            )
-        )
-    )
-    odd = {name for name, is_odd in zip(tests, found, strict=True) if is_odd}
+    if not tests or not _is_any(holder, rows, tests.values()):
+        return table
+    odd = {name for name, test in tests.items() if _is_any(holder, rows, [test])}
     columns = tuple(replace(c, as_text=c.as_text or c.name in odd) for c in table.columns)
     return replace(table, columns=columns)
+
+
+def _is_any(holder: Connection, rows: sql.Composable, tests: Iterable[sql.Composable]) -> bool:
+    """Whether one of the tests is true of a row."""
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
+        rows, sql.SQL(" OR ").join(tests)
+    )
+    return bool(one_row(holder.execute(query))[0])
 
 
 def _odd(column_type: str, value: sql.Identifier) -> sql.Composed | None:
     """The test that finds values of a type that Arrow does not keep; None where it keeps all.
 
     Arrow counts moments from 1970, so some of those that PostgreSQL counts from 2000 are beyond it.
+    Each is written so that the planner sees that the schema's constraints exclude it.
     """
     if column_type.endswith("[]"):
-        test = sql.SQL("array_ndims({0}) > 1 OR array_lower({0}, 1) <> 1")
+        test = sql.SQL(
+            "cardinality({0}) <> 0 AND (array_ndims({0}) <> 1 OR array_lower({0}, 1) <> 1)"
+        )
     elif column_type.startswith(("timestamp", "date")):
         test = sql.SQL("NOT isfinite({0}) OR {0} > '290000-01-01'")
     else:
         return None
-    return test.format(value)
+    return sql.SQL("({})").format(test.format(value))
 
 
 @dataclass(frozen=True, slots=True)
