@@ -1,7 +1,11 @@
-"""The checks of the archive's bucket: that it is safe, and that it still holds the archive."""
+"""The checks of the archive's bucket: that it is safe, whole, and says what the database says."""
 
 import dagster as dg
 
+from ft_ops.archive.audit.keep import adopt_audit
+from ft_ops.archive.audit.months import audit_run
+from ft_ops.archive.keep.adopt import adopt
+from ft_ops.archive.run import archive_run
 from ft_ops.archive.store.presence import look
 from ft_ops.clock import utc_now
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
@@ -68,4 +72,30 @@ def archived_objects_are_there(
             "asked for one by one": found.asked_for,
             "days until each was asked for": found.days,
         },
+    )
+
+
+@dg.asset_check(
+    asset="archive_records",
+    description=(
+        "The database's ledgers, tombstones and holds are what an adoption from the bucket would "
+        "make them, and nothing is in the database that a tombstone names."
+    ),
+)
+def archive_agrees_with_bucket(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    with as_failure(), database.connect("archive records") as connection:
+        run = archive_run(connection, settings, "check")
+        found = adopt(run, apply=False)
+        audit = adopt_audit(audit_run(run, settings.audit_retention_years), apply=False)
+    differences = [
+        *found.changes,
+        *(line for lines in audit.results for line in lines),
+        *map(str, (*found.problems, *audit.failed)),
+    ]
+    return dg.AssetCheckResult(
+        passed=not differences,
+        description="; ".join(differences[:5]) or "database and bucket say the same",
+        metadata={"differences": differences},
     )

@@ -96,7 +96,8 @@ def erased_archive_content(
     description=(
         "The bucket without what another version replaces: objects of superseded generations, once "
         "the generation that replaces them is frozen, and versions that a retention kept when they "
-        "were replaced. Nothing that a legal hold holds goes."
+        "were replaced. Nothing that a legal hold holds goes, and of the audit log nothing whose "
+        "rows are not all proven in the generation that replaces it."
     ),
 )
 def superseded_archive_content(

@@ -9,7 +9,11 @@ from ft_ops.archive.assets import (
     content_archive,
     purged_content_segments,
 )
-from ft_ops.archive.checks import archive_bucket_is_safe, archived_objects_are_there
+from ft_ops.archive.checks import (
+    archive_agrees_with_bucket,
+    archive_bucket_is_safe,
+    archived_objects_are_there,
+)
 from ft_ops.archive.drill.checks import archive_is_proven
 from ft_ops.archive.erase_assets import (
     erased_archive_content,
@@ -216,7 +220,11 @@ defs = dg.Definitions(
         erased_archive_content,
         superseded_archive_content,
     ],
-    asset_checks=[archive_bucket_is_safe, archived_objects_are_there],
+    asset_checks=[
+        archive_bucket_is_safe,
+        archived_objects_are_there,
+        archive_agrees_with_bucket,
+    ],
     jobs=[
         archive_old_content,
         purge_archived_content,

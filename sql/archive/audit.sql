@@ -30,6 +30,38 @@ WHERE month = %(month)s
   AND generation = %(generation)s
   AND proven_at IS NULL;
 
+-- name: supersede_audit_generation
+-- One row: the bucket says that another generation has replaced it.
+UPDATE ops.audit_archive
+SET state = 'superseded',
+    objects = %(objects)s,
+    leftovers = %(leftovers)s,
+    replaced_by = %(replaced_by)s,
+    superseded_at = %(superseded_at)s
+WHERE month = %(month)s
+  AND generation = %(generation)s;
+
+-- name: audit_moments
+-- When each proven generation changed last, and which change the bucket should have: a few rows a year.
+SELECT month, generation, updated_at, recorded_at
+FROM ops.audit_archive
+WHERE proven_at IS NOT NULL
+ORDER BY month, generation;
+
+-- name: audit_freeze_is_recorded
+-- Whether the bucket has a generation's row as of its freeze or later. Primary key lookup.
+SELECT coalesce(recorded_at >= frozen_at, false) AS recorded
+FROM ops.audit_archive
+WHERE month = %(month)s
+  AND generation = %(generation)s;
+
+-- name: forget_audit_record
+-- One row: the next run writes its record again.
+UPDATE ops.audit_archive
+SET recorded_at = NULL
+WHERE month = %(month)s
+  AND generation = %(generation)s;
+
 -- name: ask_audit_month
 -- One row: its month is to come back for so many days.
 UPDATE ops.audit_archive

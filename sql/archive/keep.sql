@@ -79,6 +79,12 @@ ORDER BY again.made_at;
 -- In the same transaction: no generation is recorded there yet. A few hundred rows.
 DELETE FROM ops.shipped_generations;
 
+-- name: forget_audit_records
+-- In the same transaction: none of the audit log's is recorded there either. A few rows a year.
+UPDATE ops.audit_archive
+SET recorded_at = NULL
+WHERE recorded_at IS NOT NULL;
+
 -- name: archived_months
 -- The months that the ledger knows. A few rows a year.
 SELECT DISTINCT month

@@ -21,14 +21,14 @@ ORDER BY month, generation DESC;
 -- name: months_by_state
 -- Months that have a generation in some states. A few rows a year.
 SELECT DISTINCT month
-FROM ops.archive
+FROM {ledger}
 WHERE state = ANY (%(states)s)
 ORDER BY month;
 
 -- name: months_with_leftovers
 -- Months with versions that could not be removed. A few rows a year.
 SELECT DISTINCT month
-FROM ops.archive
+FROM {ledger}
 WHERE leftovers <> '[]'
 ORDER BY month;
 

@@ -132,6 +132,19 @@ CREATE INDEX ON {units} (key);
 -- Without statistics a batch is planned as a scan. A table of the operations' own.
 ANALYZE {units};
 
+-- name: count_units_elsewhere
+-- Units of one list that are not in another with the same hashes. Two scratch tables, one hash join.
+SELECT count(*)
+FROM {mine} AS m
+WHERE NOT EXISTS (
+    SELECT
+    FROM {theirs} AS t
+    WHERE t.segment_id = m.segment_id
+      AND t.rows = m.rows
+      AND t.low = m.low
+      AND t.high = m.high
+);
+
 -- name: drop_units
 -- A table of the operations' own, which only this month's run uses.
 DROP TABLE IF EXISTS {units};

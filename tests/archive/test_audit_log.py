@@ -17,6 +17,10 @@ from ft_ops.archive.audit.keep import adopt_audit, record_audit_generations
 from ft_ops.archive.audit.months import LEDGER, archive_audit_month, audit_run, live_rows, table_of
 from ft_ops.archive.audit.purge import AuditPurge, plan_audit_purge, purge_audit_month
 from ft_ops.archive.audit.work import work_on_audit_months
+from ft_ops.archive.drill.drills import proofs
+from ft_ops.archive.drill.hold import hold_drill
+from ft_ops.archive.drill.standing import judge
+from ft_ops.archive.erase.superseded import remove_superseded, superseded_objects
 from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, in_database
@@ -29,8 +33,9 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.partitions import coverage, ensure_months, wanted_months
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version
-from tests.archive.world import MONTH, World
+from ft_ops.s3.objects import delete_version, objects
+from ft_ops.s3.twins import under
+from tests.archive.world import MONTH, PRICES, World
 
 LATER = timedelta(days=20)
 
@@ -392,3 +397,127 @@ def test_the_second_copy_is_filled_by_what_the_ledger_names(
     assert lacking(audit.world.run) != []
     fill(audit.world.run, retrieve=False).refuse_failures("second copy")
     assert lacking(audit.world.run) == []
+
+
+def test_a_proven_generation_goes_once_each_of_its_rows_is_proven_in_the_next_one(
+    audit: Audit, second_bucket: Bucket
+) -> None:
+    audit.world.second = second_bucket
+    first = audit.archive()
+    audit.row(agent="late")
+    audit.world.verified_backup()
+    assert audit.purge().outcome == "exported again"
+    assert superseded_objects(audit.connection) == []
+    audit.archive()
+    # The bucket has to know of the second before the first may go.
+    [failed] = remove_superseded(audit.run).failed
+    assert "archive_audit_log writes it" in failed.cause
+    record_audit_generations(audit.run).refuse_failures("records")
+    assert [replaced.name for replaced, _ in superseded_objects(audit.connection)] == [first.name]
+    remove_superseded(audit.world.run).refuse_failures("collection")
+    for bucket in (audit.world.bucket, second_bucket):
+        assert not any(any(under(bucket, item.stored.key)) for item in first.objects)
+    assert [len(g.objects) > 0 for g in generations(audit.connection, MONTH, LEDGER)] == [
+        False,
+        True,
+    ]
+    assert look(audit.connection, audit.world.bucket).problems == {}
+    before = audit.rows()
+    audit.world.verified_backup()
+    assert audit.purge().outcome == "purged"
+    audit.back()
+    assert audit.rows() == before
+
+
+@pytest.mark.parametrize("what", ["deleted", "changed", "other columns"])
+def test_a_generation_stays_that_alone_has_a_row_as_it_was(audit: Audit, what: str) -> None:
+    """Whoever tampers with the trail, and lets it be exported again, does not get the first one."""
+    first = audit.archive()
+    audit.connection.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
+    audit.connection.execute(
+        {
+            "deleted": "DELETE FROM audit_log WHERE user_agent = 'Safari'",
+            "changed": "UPDATE audit_log SET action = 'read' WHERE user_agent = 'Safari'",
+            "other columns": "ALTER TABLE audit_log ADD COLUMN origin text",
+        }[what]
+    )
+    audit.world.verified_backup()
+    assert audit.purge().outcome == "exported again"
+    audit.archive()
+    record_audit_generations(audit.run).refuse_failures("records")
+    [failed] = remove_superseded(audit.run).failed
+    reason = {"other columns": "can't be compared"}.get(what, "1 of its rows")
+    assert reason in failed.cause
+    assert all(any(under(audit.world.bucket, item.stored.key)) for item in first.objects)
+
+
+def test_a_drill_takes_the_audit_logs_months_too(audit: Audit) -> None:
+    audit.purged()
+    held = hold_drill(audit.world.run, PRICES, dollars=5)
+    assert held is not None
+    assert (held.state, held.drill.subject) == ("proven", f"audit log of {MONTH}")
+    [proof] = proofs(audit.connection, before=datetime.now(UTC))
+    assert proof.drilled_at is not None
+    assert judge(audit.connection, datetime.now(UTC), oldest_days=1).problems == ()
+    with pytest.raises(Refused, match="archive_status"):
+        hold_drill(audit.world.run, PRICES, dollars=5, month=MONTH)
+    [generation] = generations(audit.connection, MONTH, LEDGER)
+    part = generation.parts()[0].stored
+    delete_version(audit.world.bucket, part.key, part.version_id)
+    held = hold_drill(audit.world.run, PRICES, dollars=5, month=MONTH, ledger=LEDGER)
+    assert held is not None
+    assert held.state == "refuted"
+    [problem] = judge(audit.connection, datetime.now(UTC), oldest_days=1).problems
+    assert f"audit log of {MONTH}" in problem
+
+
+def test_database_and_bucket_are_compared(audit: Audit) -> None:
+    def differences() -> list[str]:
+        worked = adopt_audit(audit.run, apply=False)
+        worked.refuse_failures("adoption")
+        return [line for lines in worked.results for line in lines]
+
+    audit.archive()
+    record_audit_generations(audit.run).refuse_failures("records")
+    before = snapshot(audit)
+    audit.row(agent="late")
+    audit.world.verified_backup()
+    audit.purge()
+    audit.archive()
+    record_audit_generations(audit.run).refuse_failures("records")
+    assert differences() == []
+
+    # A database of an earlier moment learns what has replaced what it knows.
+    audit.connection.execute("DELETE FROM ops.audit_archive")
+    restore(audit, before)
+    assert differences() == [
+        f"audit log of {MONTH} generation 2 is adopted: frozen",
+        f"audit log of {MONTH} generation 1 is brought up to date: superseded",
+    ]
+    adopt_audit(audit.run, apply=True).refuse_failures("adoption")
+    assert audit.states() == ["superseded", "frozen"]
+    assert differences() == []
+
+    # What the bucket has lost is written again.
+    record_audit_generations(audit.run).refuse_failures("records")
+    for found in list(objects(audit.world.bucket, "archive/audit_log/records/")):
+        for version in list(under(audit.world.bucket, found.key)):
+            delete_version(audit.world.bucket, version.key, version.version_id)
+    assert len(differences()) == 2
+    adopt_audit(audit.run, apply=True).refuse_failures("adoption")
+    assert len(record_audit_generations(audit.run).results) == 2
+    assert differences() == []
+
+
+def snapshot(audit: Audit) -> list[object]:
+    rows = audit.connection.execute("SELECT to_jsonb(a) FROM ops.audit_archive AS a").fetchall()
+    return [row for (row,) in rows]
+
+
+def restore(audit: Audit, rows: list[object]) -> None:
+    for row in rows:
+        audit.connection.execute(
+            "INSERT INTO ops.audit_archive"
+            " SELECT (jsonb_populate_record(NULL::ops.audit_archive, %s)).*",
+            (Jsonb(row),),
+        )

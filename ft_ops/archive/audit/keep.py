@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.audit.months import AUDIT_LOG, LEDGER
 from ft_ops.archive.keep.records import GenerationRecord, Records, put_generation, read_records
+from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
-from ft_ops.archive.month.relation import attached_relation
+from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.month.states import month_words
 from ft_ops.archive.run import Run
 from ft_ops.items import Worked, each
@@ -56,16 +60,35 @@ def _record(run: Run, record: GenerationRecord) -> str:
     return f"{record.name}: {record.row['state']}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """When a generation's row changed last, and which of its changes the bucket should have."""
+
+    updated_at: datetime
+    recorded_at: datetime | None
+
+
+_Known: TypeAlias = Mapping[tuple[Month, int], _Moments]
+
+
 def adopt_audit(run: Run, *, apply: bool) -> Worked[tuple[str, ...]]:
     """Bring the bucket's rows of the ledger into a database that lacks them, month by month.
 
     Where the month's partition is there the newest generation is taken to be its archive: before a
-    purge its rows are compared with that proof. Else it is in the bucket alone.
+    purge its rows are compared with that proof. Else it is in the bucket alone. What another has
+    replaced is so here, too; and what the bucket has lost of this ledger is recorded again.
     """
     records = read_records(run.bucket, run.target.prefix)
+    moments = {
+        (Month.of(month), number): _Moments(*found)
+        for month, number, *found in run.connection.execute(
+            statement("archive/audit_moments")
+        ).fetchall()
+    }
+    months = {month for month, _ in (*records.generations, *moments)}
     worked = each(
-        sorted({month for month, _ in records.generations} - records.unread_months.keys()),
-        lambda month: tuple(_adopt_month(run, month, records, apply=apply)),
+        sorted(months - records.unread_months.keys()),
+        lambda month: tuple(_adopt_month(run, month, records, moments, apply=apply)),
         name=lambda month: f"adoption of {month_words(month, LEDGER)}",
         log=run.log,
     )
@@ -73,31 +96,98 @@ def adopt_audit(run: Run, *, apply: bool) -> Worked[tuple[str, ...]]:
     return Worked(worked.done, (*worked.failed, *unread))
 
 
-def _adopt_month(run: Run, month: Month, records: Records, *, apply: bool) -> Iterator[str]:
+def _adopt_month(
+    run: Run, month: Month, records: Records, moments: _Known, *, apply: bool
+) -> Iterator[str]:
     what = month_words(month, LEDGER)
     with only_one(run.connection, f"archive {what}") if apply else nullcontext():
         known = {g.number: g for g in generations(run.connection, month, LEDGER)}
-        table = attached_relation(run.connection, AUDIT_LOG, month)
-        free = None if any(g.is_in_database and g.proven_at for g in known.values()) else table
-        for key in sorted((key for key in records.generations if key[0] == month), reverse=True):
-            record = records.generations[key]
-            mine = known.get(record.generation)
-            if mine is not None and mine.proven_at is not None:
-                continue
-            state = str(record.row["state"])
-            row = {**record.row, "month": str(month.first_day), "recorded_at": None}
-            if state != "superseded":
-                row["state"] = state if state == "proven" and free else "frozen"
-                if free is None:
-                    row["state"] = "purged"
-                else:
-                    row |= {"relation": free.oid, "relation_name": free.qualified}
-                free = None
-            yield f"audit log of {record.name} is adopted: {row['state']}"
+        mine = [records.generations[key] for key in sorted(records.generations) if key[0] == month]
+        replaced = {
+            record.generation for record in mine if _is_replaced(record, known, records, moments)
+        }
+        stands = (
+            g.is_in_database and g.proven_at and g.number not in replaced for g in known.values()
+        )
+        free = None if any(stands) else attached_relation(run.connection, AUDIT_LOG, month)
+        for record in reversed(mine):
+            generation = known.get(record.generation)
+            if record.generation in replaced:
+                yield f"audit log of {record.name} is brought up to date: superseded"
+                if apply:
+                    _supersede(run.connection, record)
+            elif generation is None or generation.proven_at is None:
+                row = _adopted(record, free)
+                free = free if row["state"] == "superseded" else None
+                yield f"audit log of {record.name} is adopted: {row['state']}"
+                if apply:
+                    _write(run.connection, record, row)
+        for number in _lost(month, records, moments):
+            yield f"{what} generation {number} is to be recorded in the bucket again"
             if apply:
-                with run.connection.transaction():
-                    place = {"month": month.first_day, "generation": record.generation}
-                    run.connection.execute(statement("archive/forget_audit_generation"), place)
-                    run.connection.execute(
-                        statement("archive/adopt_audit_generation"), {"row": Jsonb(row)}
-                    )
+                place = {"month": month.first_day, "generation": number}
+                run.connection.execute(statement("archive/forget_audit_record"), place)
+
+
+def _is_replaced(
+    record: GenerationRecord,
+    known: Mapping[int, Generation],
+    records: Records,
+    moments: _Known,
+) -> bool:
+    """Whether the bucket knows that another generation has taken over, and this database does not.
+
+    Only where the bucket has that other one, too: else its rows might be nowhere else.
+    """
+    place = (record.month, record.generation)
+    return (
+        record.row["state"] == "superseded"
+        and place in moments
+        and known[record.generation].state != "superseded"
+        and record.updated_at > moments[place].updated_at
+        and (record.month, record.row["replaced_by"]) in records.generations
+    )
+
+
+def _lost(month: Month, records: Records, moments: _Known) -> Iterator[int]:
+    """The generations that were recorded in the bucket once, and are not there now."""
+    for place, known in moments.items():
+        record = records.generations.get(place)
+        if (
+            place[0] == month
+            and known.recorded_at is not None
+            and (record is None or record.updated_at < known.recorded_at)
+        ):
+            yield place[1]
+
+
+def _adopted(record: GenerationRecord, free: Relation | None) -> dict[str, Any]:
+    """A record as a row of this ledger, in the state that it has here; ``free``: its table."""
+    row = {**record.row, "month": str(record.month.first_day), "recorded_at": None}
+    if row["state"] == "superseded":
+        return row
+    if free is None:
+        return {**row, "state": "purged"}
+    state = "proven" if row["state"] == "proven" else "frozen"
+    return {**row, "state": state, "relation": free.oid, "relation_name": free.qualified}
+
+
+def _write(connection: Connection, record: GenerationRecord, row: Mapping[str, Any]) -> None:
+    with connection.transaction():
+        place = {"month": record.month.first_day, "generation": record.generation}
+        connection.execute(statement("archive/forget_audit_generation"), place)
+        connection.execute(statement("archive/adopt_audit_generation"), {"row": Jsonb(dict(row))})
+
+
+def _supersede(connection: Connection, record: GenerationRecord) -> None:
+    connection.execute(
+        statement("archive/supersede_audit_generation"),
+        {
+            "month": record.month.first_day,
+            "generation": record.generation,
+            "objects": Jsonb(record.row["objects"]),
+            "leftovers": Jsonb(record.row["leftovers"]),
+            "replaced_by": record.row["replaced_by"],
+            "superseded_at": record.row["superseded_at"],
+        },
+    )

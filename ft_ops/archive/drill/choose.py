@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
+from ft_ops.archive.month.states import Ledger, month_words
 from ft_ops.months import Month
 
 Place: TypeAlias = Literal["first", "second"]
@@ -24,6 +25,11 @@ class Proof:
     month: Month
     proven_at: datetime
     drilled_at: datetime | None
+    ledger: Ledger = "archive"
+
+    @property
+    def name(self) -> str:
+        return month_words(self.month, self.ledger)
 
     @property
     def newest(self) -> datetime:
@@ -35,24 +41,24 @@ def begin_of_month(now: datetime) -> datetime:
     return datetime(now.year, now.month, 1, tzinfo=UTC)
 
 
-def ranked(proofs: Sequence[Proof], now: datetime) -> list[Month]:
+def ranked(proofs: Sequence[Proof], now: datetime) -> list[Proof]:
     """Every month in this month's order: the first that can be afforded is drilled.
 
     Months that no drill has read come before others, and within each kind a month of the oldest
     third is drawn next, seeded by the month of ``now``.
     """
     chance = random.Random(f"archive drill {now:%Y-%m}")
-    order: list[Month] = []
+    order: list[Proof] = []
     for never in (True, False):
         left = sorted(
             (proof for proof in proofs if (proof.drilled_at is None) == never),
-            key=lambda proof: (proof.newest, proof.month),
+            key=lambda proof: (proof.newest, proof.month, proof.ledger),
         )
         while left:
             oldest = left[: max(_OLDEST, len(left) // 3)]
             drawn = chance.choice(oldest)
             left.remove(drawn)
-            order.append(drawn.month)
+            order.append(drawn)
     return order
 
 

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.drill.choose import Place, Proof, begin_of_month
+from ft_ops.archive.month.states import Ledger, month_words
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -32,16 +33,21 @@ class ArchiveDrill:
     finished_at: datetime | None
     certificate: Mapping[str, object] | None
     error: str | None
+    ledger: Ledger = "archive"
+
+    @property
+    def subject(self) -> str:
+        return month_words(self.month, self.ledger)
 
     @property
     def name(self) -> str:
-        return f"drill {self.id}: {self.month} of the {self.copy} bucket"
+        return f"drill {self.id}: {self.subject} of the {self.copy} bucket"
 
 
 def proofs(connection: Connection, *, before: datetime) -> list[Proof]:
-    """When each purged month was proven last, as known before a moment."""
+    """When each purged month, the audit log's too, was proven last, as known before a moment."""
     rows = connection.execute(statement("archive/last_proofs"), {"before": before}).fetchall()
-    return [Proof(Month.of(month), proven, drilled) for month, proven, drilled in rows]
+    return [Proof(Month.of(month), proven, drilled, of) for of, month, proven, drilled in rows]
 
 
 def open_drill(connection: Connection) -> ArchiveDrill | None:
@@ -81,11 +87,14 @@ def begin_drill(
     copy: Place,
     estimate: Mapping[str, object],
     run_id: str,
+    *,
+    ledger: Ledger = "archive",
 ) -> ArchiveDrill:
     """Record that Glacier is about to be asked for a month."""
     connection.execute(
         statement("archive/begin_drill"),
         {
+            "ledger": ledger,
             "month": month.first_day,
             "generations": list(generations),
             "copy": copy,

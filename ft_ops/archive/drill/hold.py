@@ -21,6 +21,7 @@ from ft_ops.archive.drill.drills import (
 from ft_ops.archive.month.digest import differences, month_digests, total
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.month.states import Ledger, month_words
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.store.manifest import refuse_other_manifest, software
@@ -51,6 +52,11 @@ class ArchiveDrillPlan:
     copy: Place
     estimate: ThawEstimate
     too_dear: tuple[str, ...]
+    ledger: Ledger = "archive"
+
+    @property
+    def name(self) -> str:
+        return month_words(self.month, self.ledger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +70,16 @@ class HeldDrill:
 
 
 def plan_drill(
-    run: Run, prices: Prices, *, dollars: float, month: Month | None = None
+    run: Run,
+    prices: Prices,
+    *,
+    dollars: float,
+    month: Month | None = None,
+    ledger: Ledger = "archive",
 ) -> ArchiveDrillPlan | None:
     """This month's choice, or the ``month`` that is wanted; None while nothing is purged.
+
+    ``ledger``: whose month is wanted; without one it is chosen among those of both.
 
     Refused when every month costs more than ``dollars``, or the one that is wanted.
     """
@@ -74,20 +87,23 @@ def plan_drill(
     too_dear: list[str] = []
     order = ranked(proofs(run.connection, before=begin_of_month(now)), now)
     if month is not None:
-        if month not in order:
+        order = [proof for proof in order if (proof.month, proof.ledger) == (month, ledger)]
+        if not order:
             raise Refused(
-                f"archive drill of {month}",
+                f"archive drill of {month_words(month, ledger)}",
                 cause="nothing of it is in the archive alone",
-                next_step="see the states: SELECT * FROM ops.archive_status",
+                next_step=f"see the states of its generations: ops.{ledger}_status",
             )
-        order = [month]
     for candidate in order:
-        found = tuple(g for g in generations(run.connection, candidate) if g.state == "purged")
+        known = generations(run.connection, candidate.month, candidate.ledger)
+        found = tuple(g for g in known if g.state == "purged")
         estimate = estimate_thaw(list(found), _TIER, _DAYS, prices)
         if estimate.dollars <= dollars:
             place = drawn_place(now, has_second=run.target.open_second is not None)
-            return ArchiveDrillPlan(candidate, found, place, estimate, tuple(too_dear))
-        too_dear.append(f"{candidate} costs {estimate.dollars:.2f}")
+            return ArchiveDrillPlan(
+                candidate.month, found, place, estimate, tuple(too_dear), candidate.ledger
+            )
+        too_dear.append(f"{candidate.name} costs {estimate.dollars:.2f}")
     if not order:
         return None
     raise Refused(
@@ -98,7 +114,12 @@ def plan_drill(
 
 
 def hold_drill(
-    run: Run, prices: Prices, *, dollars: float, month: Month | None = None
+    run: Run,
+    prices: Prices,
+    *,
+    dollars: float,
+    month: Month | None = None,
+    ledger: Ledger = "archive",
 ) -> HeldDrill | None:
     """Go on with the drill that waits, or begin this month's; None while there is nothing to drill.
 
@@ -107,7 +128,7 @@ def hold_drill(
     with only_one(run.connection, "archive drill"):
         drill = open_drill(run.connection)
         if drill is None:
-            plan = plan_drill(run, prices, dollars=dollars, month=month)
+            plan = plan_drill(run, prices, dollars=dollars, month=month, ledger=ledger)
             if plan is None:
                 return None
             drill = begin_drill(
@@ -117,8 +138,9 @@ def hold_drill(
                 plan.copy,
                 asdict(plan.estimate),
                 run.run_id,
+                ledger=plan.ledger,
             )
-        with only_one(run.connection, f"archive {drill.month}"):
+        with only_one(run.connection, f"archive {drill.subject}"):
             return _go_on(run, drill)
 
 
@@ -151,7 +173,8 @@ def _place(target: ArchiveTarget, copy: Place) -> ArchiveTarget:
 
 
 def _still_purged(run: Run, drill: ArchiveDrill) -> list[Generation]:
-    found = [g for g in generations(run.connection, drill.month) if g.number in drill.generations]
+    known = generations(run.connection, drill.month, drill.ledger)
+    found = [g for g in known if g.number in drill.generations]
     changed = [g.name for g in found if g.state != "purged"]
     if changed or len(found) != len(drill.generations):
         raise Refused(
@@ -206,6 +229,7 @@ def _prove(place: Run, drill: ArchiveDrill, found: list[Generation]) -> dict[str
         }
         place.log(f"{generation.name} is proven: {sum(generation.rows.values()):,} rows")
     return {
+        "ledger": drill.ledger,
         "month": str(drill.month),
         "bucket": place.bucket.name,
         "copy": drill.copy,
@@ -229,7 +253,7 @@ def _ended(
             run.connection,
             "archive.drill",
             "ops.archive_drills",
-            {"month": str(drill.month), "copy": drill.copy, "verdict": state, "error": error},
+            {"month": drill.subject, "copy": drill.copy, "verdict": state, "error": error},
         )
     run.log(f"{drill.name}: {state}" + (f": {error}" if error else ""))
     return HeldDrill(drill, state, certificate, error)

@@ -31,7 +31,7 @@ def judge(connection: Connection, now: datetime, *, oldest_days: int) -> Judgeme
     if not known:
         return Judgement(0, "none", (), "no month is in the archive alone")
     oldest = min(known, key=lambda proof: proof.newest)
-    shown = f"{oldest.month}, proven {oldest.newest:%Y-%m-%d}"
+    shown = f"{oldest.name}, proven {oldest.newest:%Y-%m-%d}"
     newest = newest_drill(connection)
     words = "no drill yet" if newest is None else f"{newest.name}: {newest.state}"
     return Judgement(
@@ -53,4 +53,4 @@ def _problems(
         held = "the last one was" if drilled else "none was held; the oldest proof is"
         yield f"no drill for {(now - since).days} days: {held} of {since:%Y-%m-%d}"
     if now - oldest.newest > timedelta(days=oldest_days):
-        yield f"the proof of {oldest.month} is {(now - oldest.newest).days} days old"
+        yield f"the proof of {oldest.name} is {(now - oldest.newest).days} days old"

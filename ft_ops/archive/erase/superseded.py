@@ -2,6 +2,9 @@
 
 Nothing goes because it is old or unknown: the ledger says which generation replaces one, and only
 once that one is frozen its objects go; and it names each version that a freeze could not remove.
+
+Of the audit log nothing is ever erased: a proven generation of it goes only when each of its rows
+is proven, as it is, in the generation that replaces it.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ft_ops.archive.copies.second import remove_ours
+from ft_ops.archive.erase.contained import refuse_not_contained
 from ft_ops.archive.erase.plan import holds_on_erasure
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import (
@@ -18,7 +22,7 @@ from ft_ops.archive.month.ledger import (
     months_with_leftovers,
     record_objects,
 )
-from ft_ops.archive.month.states import STORED
+from ft_ops.archive.month.states import LEDGERS, STORED
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.presence import missing_from
 from ft_ops.errors import Refused
@@ -46,8 +50,9 @@ def remove_superseded(run: Run) -> Worked[int]:
     left = each(
         [
             generation
-            for month in months_with_leftovers(run.connection)
-            for generation in generations(run.connection, month)
+            for ledger in LEDGERS
+            for month in months_with_leftovers(run.connection, ledger)
+            for generation in generations(run.connection, month, ledger)
             if generation.leftovers
         ],
         lambda generation: _remove_leftovers(run, generation),
@@ -63,18 +68,25 @@ def _unexplained(connection: Connection) -> Iterator[Failed]:
 
     Earlier versions did not record it. Such objects stay until a person has.
     """
-    for month in months_by_state(connection, ("superseded",)):
-        known = generations(connection, month)
-        for generation in known:
-            chain = generation.state == "superseded" and generation.objects
-            if chain and replacing(generation, known) is None:
-                yield Failed(
-                    f"objects of {generation.name}",
-                    "the ledger does not say which generation replaces it, as earlier versions "
-                    "left it",
-                    "see which later generation of the month has its rows (ops.archive_status, "
-                    "and the lists beside each), and record it in replaced_by of ops.archive",
-                )
+    for generation, known in _replaced(connection):
+        if replacing(generation, known) is None:
+            yield Failed(
+                f"objects of {generation.name}",
+                "the ledger does not say which generation replaces it, as earlier versions left it",
+                f"see which later generation of the month has its rows "
+                f"(ops.{generation.ledger}_status, and the lists beside each), and record it in "
+                f"replaced_by of ops.{generation.ledger}",
+            )
+
+
+def _replaced(connection: Connection) -> Iterator[tuple[Generation, list[Generation]]]:
+    """The superseded generations with objects, of both ledgers, each with all of its month."""
+    for ledger in LEDGERS:
+        for month in months_by_state(connection, ("superseded",), ledger):
+            known = generations(connection, month, ledger)
+            for generation in known:
+                if generation.state == "superseded" and generation.objects:
+                    yield generation, known
 
 
 def replacing(generation: Generation, known: Sequence[Generation]) -> Generation | None:
@@ -91,19 +103,8 @@ def replacing(generation: Generation, known: Sequence[Generation]) -> Generation
 
 def superseded_objects(connection: Connection) -> list[tuple[Generation, Generation]]:
     """The superseded generations with objects, each with the frozen one that replaces it."""
-    found = []
-    for month in months_by_state(connection, ("superseded",)):
-        known = generations(connection, month)
-        for generation in known:
-            by = replacing(generation, known)
-            if (
-                generation.state == "superseded"
-                and generation.objects
-                and by is not None
-                and by.state in STORED
-            ):
-                found.append((generation, by))
-    return found
+    pairs = ((replaced, replacing(replaced, known)) for replaced, known in _replaced(connection))
+    return [(replaced, by) for replaced, by in pairs if by is not None and by.state in STORED]
 
 
 def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
@@ -117,6 +118,7 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
     # it, which the holds are looked up in.
     if is_there:
+        refuse_not_contained(run, generation, by)
         _refuse_held(run, generation)
     elif generation.parts():
         _refuse_elsewhere(run.bucket, generation)
@@ -126,6 +128,7 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     second = run.target.second
     if second is not None:
         if not is_there and _any_of(second, content):
+            refuse_not_contained(run, generation, by)
             _refuse_held(run, generation)
         # All of it before the lists in the first go: another run needs them to find the holds.
         copies = remove_ours(second, [item.stored for item in generation.objects])
@@ -137,7 +140,7 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
         write_audit(
             run.connection,
             "archive.remove_superseded",
-            "ops.archive",
+            f"ops.{generation.ledger}",
             {
                 "month": str(generation.month),
                 "generation": generation.number,
@@ -169,7 +172,7 @@ def _refuse_elsewhere(bucket: Bucket, generation: Generation) -> None:
             cause=f"nothing of it lies in s3://{bucket.name}: neither content nor lists",
             next_step="if FT_ARCHIVE_BUCKET has changed, name the bucket that has them, and run "
             "remove_superseded_content there. If somebody has removed them by hand, set objects "
-            "and leftovers of that row of ops.archive to an empty JSON array",
+            "and leftovers of that row of its ledger to an empty JSON array",
         )
 
 

@@ -1,12 +1,10 @@
-"""Checks that the bucket knows what it has to: nothing waits for long, and both say the same."""
+"""Checks that the bucket knows what it has to, and that nobody who was erased comes back."""
 
 import dagster as dg
 
-from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.keep.keys import lone_keys
 from ft_ops.archive.keep.rehearsal import newest_erasure, newest_rehearsals, weaknesses_of
 from ft_ops.archive.keep.ship import LONGEST_WAIT, unshipped
-from ft_ops.archive.run import archive_run
 from ft_ops.backups import kept_at_most_until, oldest_point, retention_rules
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
@@ -32,26 +30,6 @@ def archive_records_are_shipped(database: DatabaseResource) -> dg.AssetCheckResu
         if age
         else "everything is in the bucket",
         metadata={"records": waiting.records, "oldest": shown},
-    )
-
-
-@dg.asset_check(
-    asset="archive_records",
-    description=(
-        "The database's ledger, tombstones and holds are what an adoption from the bucket would "
-        "make them, and nothing is in the database that a tombstone names."
-    ),
-)
-def archive_agrees_with_bucket(
-    database: DatabaseResource, settings: dg.ResourceParam[Settings]
-) -> dg.AssetCheckResult:
-    with as_failure(), database.connect("archive records") as connection:
-        found = adopt(archive_run(connection, settings, "check"), apply=False)
-    differences = [*found.changes, *map(str, found.problems)]
-    return dg.AssetCheckResult(
-        passed=not differences,
-        description="; ".join(differences[:5]) or "database and bucket say the same",
-        metadata={"differences": differences},
     )
 
 

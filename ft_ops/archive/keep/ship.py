@@ -70,6 +70,7 @@ def _begin_folder(run: Run) -> None:
             run.log(f"records were in {known[0]}, below {known[1]}, so far: all of them come here")
             run.connection.execute(statement("archive/record_everything_again"))
             run.connection.execute(statement("archive/forget_shipped_generations"))
+            run.connection.execute(statement("archive/forget_audit_records"))
         run.connection.execute(
             statement("archive/record_folder"), {"bucket": here[0], "prefix": here[1]}
         )

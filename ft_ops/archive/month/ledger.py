@@ -88,15 +88,19 @@ def all_latest(connection: Connection) -> list[Generation]:
         return cursor.execute(statement("archive/latest_generations")).fetchall()
 
 
-def months_by_state(connection: Connection, states: Iterable[State]) -> list[Month]:
+def months_by_state(
+    connection: Connection, states: Iterable[State], ledger: Ledger = "archive"
+) -> list[Month]:
     """The months that have a generation in one of some states, oldest first."""
-    rows = connection.execute(statement("archive/months_by_state"), {"states": sorted(states)})
+    query = statement("archive/months_by_state").format(ledger=sql.Identifier("ops", ledger))
+    rows = connection.execute(query, {"states": sorted(states)})
     return [Month.of(month) for (month,) in rows]
 
 
-def months_with_leftovers(connection: Connection) -> list[Month]:
+def months_with_leftovers(connection: Connection, ledger: Ledger = "archive") -> list[Month]:
     """The months of which versions are left that could not be removed so far."""
-    rows = connection.execute(statement("archive/months_with_leftovers"))
+    query = statement("archive/months_with_leftovers").format(ledger=sql.Identifier("ops", ledger))
+    rows = connection.execute(query)
     return [Month.of(month) for (month,) in rows]
 
 

@@ -33,6 +33,8 @@ Ledger: TypeAlias = Literal["archive", "audit_archive"]
 """Whose months a generation is of, by the table of the schema ops that keeps its row: segments, or
 the audit log."""
 
+LEDGERS: Final[tuple[Ledger, ...]] = ("archive", "audit_archive")
+
 ThawState: TypeAlias = Literal[
     "restoring", "loading", "loaded", "thawed", "refreezing", "done", "cancelled"
 ]

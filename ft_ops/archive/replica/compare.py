@@ -14,9 +14,10 @@ from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.keep.records import named_digest
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
+from ft_ops.archive.month.states import LEDGERS
 from ft_ops.archive.replica.fill import kept_generations, require_second
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.layout import document_prefixes, records_prefix
+from ft_ops.archive.store.layout import audit_prefix, document_prefixes, records_prefix
 from ft_ops.items import Worked, each
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import StoredObject, Version, objects, read_version, told
@@ -63,7 +64,7 @@ def compare(run: Run, *, lag: timedelta) -> Comparison:
         name=run.bucket.url,
     )
     strange = each(
-        [records_prefix(run.target.prefix)],
+        [records_prefix(root) for root in (run.target.prefix, audit_prefix(run.target.prefix))],
         lambda prefix: _compare_records(run, prefix, there, wrong),
         name=lambda prefix: f"records below {second.url(prefix)}",
     )
@@ -178,7 +179,9 @@ def remove_returned(run: Run) -> Worked[int]:
     second = run.target.second
     if second is None:
         return Worked((), ())
-    there = histories(second, f"{run.target.prefix}/table=")
+    there: dict[str, KeyHistory] = {}
+    for root in (run.target.prefix, audit_prefix(run.target.prefix)):
+        there |= histories(second, f"{root}/table=")
     back = [g for g in _removed_generations(run) if any(_sized(g, there))]
     return each(
         back,
@@ -191,8 +194,9 @@ def remove_returned(run: Run) -> Worked[int]:
 def _removed_generations(run: Run) -> list[Generation]:
     return [
         generation
-        for month in months_by_state(run.connection, ("superseded",))
-        for generation in generations(run.connection, month)
+        for ledger in LEDGERS
+        for month in months_by_state(run.connection, ("superseded",), ledger)
+        for generation in generations(run.connection, month, ledger)
         if removed_objects(generation)
     ]
 
