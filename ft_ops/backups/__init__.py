@@ -24,7 +24,14 @@ from ft_ops.backups.points.bucket_records import write_rehearsal
 from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Examined, Log
-from ft_ops.backups.providers import AfterDrill, Workplace, open_workplace, retention_rules
+from ft_ops.backups.providers import (
+    AfterDrill,
+    Workplace,
+    open_workplace,
+    provided_storage,
+    retention_rules,
+)
+from ft_ops.backups.rds.storage import ProvidedStorage
 from ft_ops.backups.restored import (
     RestoredCopyAt,
     RestoredServer,
@@ -44,6 +51,7 @@ __all__ = [
     "NextStep",
     "ProgramEnd",
     "ProvenCopy",
+    "ProvidedStorage",
     "RestorePoint",
     "RestoredCopyAt",
     "RestoredServer",
@@ -65,6 +73,7 @@ __all__ = [
     "newest_verified_backup",
     "oldest_point",
     "open_workplace",
+    "provided_storage",
     "read_beside",
     "release_backup",
     "restored_copy",

@@ -17,6 +17,7 @@ from ft_ops.backups.pgbackrest.repository import Repository
 from ft_ops.backups.provider import BackupProvider, Log
 from ft_ops.backups.rds.instances import Patience
 from ft_ops.backups.rds.provider import RdsProvider
+from ft_ops.backups.rds.storage import ProvidedStorage, instance_storage
 from ft_ops.backups.retention.retention import Rules
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -133,6 +134,15 @@ def _rds(settings: Settings) -> RdsProvider:
         arrival_seconds=settings.wal_arrival_seconds,
         replica=_copy_bucket(settings),
     )
+
+
+def provided_storage(settings: Settings) -> ProvidedStorage | None:
+    """How large the server's volumes are, of a provider that knows it; None: this one does not."""
+    if settings.backup_provider != "rds" or settings.rds_instance is None:
+        return None
+    with naming("RDS"):
+        client = client_of("rds")
+    return instance_storage(client, settings.rds_instance)
 
 
 def _copy_bucket(settings: Settings) -> Bucket | None:

@@ -125,12 +125,12 @@ def _drift_result(found: list[Difference]) -> dg.AssetCheckResult:
     asset=schema,
     name="server_settings",
     description=(
-        "PostgreSQL 15 or newer, encoding UTF8, and text indexes that were sorted by the "
-        "collation library that the system has now."
+        "PostgreSQL 15 or newer, encoding UTF8, text indexes that were sorted by the collation "
+        "library that the system has now, and autovacuum with its counters on."
     ),
 )
 def server_settings(database: DatabaseResource) -> dg.AssetCheckResult:
-    """Check version, encoding and collation."""
+    """Check version, encoding, collation and autovacuum."""
     with as_failure(), database.connect("server settings") as connection:
         facts = server_facts(connection)
     return dg.AssetCheckResult(

@@ -26,6 +26,8 @@ class _Catalog:
     character_type: str
     collation_version: str | None
     library_version: str | None
+    autovacuum: str
+    track_counts: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,20 @@ class ServerFacts(_Catalog):
 
     @property
     def warning(self) -> str | None:
-        """What may be wrong with its indexes, None when nothing is known to be."""
-        if self.collation_version == self.library_version:
-            return None
-        return (
-            f"text was sorted by version {self.collation_version} of {self.collation} and the "
-            f"system has {self.library_version}: indexes on text may miss rows"
-        )
+        """What may be wrong with its indexes or goes wrong in time, None when nothing is known."""
+        found = []
+        if self.collation_version != self.library_version:
+            found.append(
+                f"text was sorted by version {self.collation_version} of {self.collation} and the "
+                f"system has {self.library_version}: indexes on text may miss rows"
+            )
+        off = [name for name in ("autovacuum", "track_counts") if getattr(self, name) != "on"]
+        if off:
+            found.append(
+                f"{' and '.join(off)} of the server is off: nothing is vacuumed or analysed when "
+                "it needs it, and what depends on counters of rows and scans is not known"
+            )
+        return "; ".join(found) or None
 
     def as_dict(self) -> dict[str, str]:
         return {field.name: str(getattr(self, field.name) or "") for field in fields(self)}

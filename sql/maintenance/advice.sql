@@ -1,12 +1,14 @@
 -- name: note_usage
 -- Compares every index's scans with those of the last look: more of them, or a counter that began
--- anew, mean that it is in use. Reads statistics, writes a row an index.
+-- anew, mean that it is in use. While the server counts nothing (track_counts), nothing is known to be
+-- unused. Reads statistics, writes a row an index.
 INSERT INTO ops.index_usage AS known (schema_name, index_name, scans, unused_since)
 SELECT schemaname, indexrelname, idx_scan, %(now)s
 FROM pg_stat_user_indexes
 ON CONFLICT (schema_name, index_name) DO UPDATE
 SET scans = excluded.scans, unused_since = excluded.unused_since
-WHERE known.scans <> excluded.scans;
+WHERE known.scans <> excluded.scans
+   OR NOT current_setting('track_counts')::boolean;
 
 -- name: forget_usage
 -- Indexes that are gone: one that takes the name later begins anew.
@@ -77,6 +79,8 @@ JOIN pg_class AS t ON t.oid = a.indrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
 JOIN pg_am AS am ON am.oid = a.relam
 WHERE NOT a.indisexclusion
+  -- What a subscriber tells the rows by.
+  AND NOT a.indisreplident
   AND a.predicate = b.predicate
   AND a.expressions = b.expressions
   AND a.indnkeyatts = a.indnatts
@@ -95,7 +99,10 @@ WHERE NOT a.indisexclusion
       AND a.options = b.options
       AND (
           NOT a.indisunique AND (b.indisunique OR a.indexrelid > b.indexrelid)
-          OR a.indisunique AND b.indisunique AND a.indexrelid > b.indexrelid
+          OR a.indisunique
+          AND b.indisunique
+          AND a.indnullsnotdistinct = b.indnullsnotdistinct
+          AND a.indexrelid > b.indexrelid
       )
       -- A beginning: of use only to a btree, and only without expressions to line up.
       OR am.amname = 'btree'
@@ -111,8 +118,9 @@ ORDER BY bytes DESC, a.name, finding;
 
 -- name: unindexed_foreign_keys
 -- Foreign keys whose columns no index begins with: a delete or an update of the key on the other
--- side reads the whole table. Partitions follow their parent and are left out, and so are the
--- tables of extensions.
+-- side reads the whole table. An index over the rows that have a key will do; one that can't find a
+-- single row won't. Partitions follow their parent and are left out, and so are the tables of
+-- extensions.
 SELECT
     n.nspname AS schema,
     t.relname AS table_name,
@@ -140,9 +148,20 @@ WHERE k.contype = 'f'
   AND NOT EXISTS (
       SELECT
       FROM pg_index AS i
+      JOIN pg_class AS x ON x.oid = i.indexrelid
+      JOIN pg_am AS am ON am.oid = x.relam AND am.amname IN ('btree', 'hash')
       WHERE i.indrelid = k.conrelid
         AND i.indisvalid
-        AND i.indpred IS NULL
+        AND (
+            i.indpred IS NULL
+            OR EXISTS (
+                SELECT
+                FROM pg_attribute AS a
+                WHERE a.attrelid = k.conrelid
+                  AND a.attnum = ANY (k.conkey)
+                  AND pg_get_expr(i.indpred, i.indrelid) = format('(%%I IS NOT NULL)', a.attname)
+            )
+        )
         AND cardinality(k.conkey) <= i.indnkeyatts
         -- indkey counts from 0; the order of the columns among themselves doesn't matter.
         AND (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] @> k.conkey
@@ -178,12 +197,24 @@ SELECT
     t.relname AS table_name,
     c.relname AS name,
     usage.bytes::bigint AS bytes,
-    format('not used since %%s', to_char(usage.unused_since, 'YYYY-MM-DD')) AS finding
+    format(
+        'not used since %%s%%s',
+        to_char(usage.unused_since, 'YYYY-MM-DD'),
+        CASE WHEN replicas.are_there THEN ' here; its replicas count for themselves' END
+    ) AS finding
 FROM usage
 JOIN pg_index AS i ON i.indexrelid = usage.root
 JOIN pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_class AS t ON t.oid = i.indrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
+CROSS JOIN (
+    SELECT EXISTS (
+        SELECT
+        FROM pg_stat_replication AS r
+        LEFT JOIN pg_replication_slots AS slot ON slot.active_pid = r.pid
+        WHERE slot.slot_type IS DISTINCT FROM 'logical'
+    ) AS are_there
+) AS replicas
 WHERE usage.unused_since <= %(before)s
   AND i.indisvalid
   AND NOT i.indisunique

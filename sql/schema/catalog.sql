@@ -483,6 +483,8 @@ SELECT
     d.datcollate AS collation,
     d.datctype AS character_type,
     d.datcollversion AS collation_version,
-    pg_database_collation_actual_version(d.oid) AS library_version
+    pg_database_collation_actual_version(d.oid) AS library_version,
+    current_setting('autovacuum') AS autovacuum,
+    current_setting('track_counts') AS track_counts
 FROM pg_database AS d
 WHERE d.datname = current_database();

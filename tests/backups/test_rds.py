@@ -23,6 +23,7 @@ from ft_ops.backups.provider import ContentError, Taken
 from ft_ops.backups.rds.copy import url_at
 from ft_ops.backups.rds.instances import Patience
 from ft_ops.backups.rds.provider import RESOLUTION, RdsProvider
+from ft_ops.backups.rds.storage import instance_storage
 from ft_ops.backups.retention.deletion import deletions
 from ft_ops.backups.retention.retention import Rules, plan_retention
 from ft_ops.backups.take.take import take_full, take_increment
@@ -545,6 +546,29 @@ def moto_provider(cloud: Cloud, aws: str) -> RdsProvider:
         )
     copies = boto3.client("rds", region_name="eu-west-1")
     return replace(cloud.provider, client=client, copies=copies, resolution=RESOLUTION)
+
+
+def test_the_instances_storage_is_told(aws: str) -> None:
+    client = boto3.client("rds", region_name="us-east-1")
+    for name, most in (("grows", 50), ("stays", 20)):
+        client.create_db_instance(
+            DBInstanceIdentifier=name,
+            DBInstanceClass="db.t4g.medium",
+            Engine="postgres",
+            AllocatedStorage=20,
+            MaxAllocatedStorage=most,
+            MasterUsername="postgres",
+            MasterUserPassword="not a secret",
+        )
+    found = [instance_storage(client, name) for name in ("grows", "stays")]
+    assert [(s.allocated_bytes >> 30, s.most_bytes >> 30) for s in found if s is not None] == [
+        (20, 50),
+        (20, 20),
+    ]
+    for name in ("grows", "stays"):
+        client.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+    with pytest.raises(OpsError, match="grows"):
+        instance_storage(client, "grows")
 
 
 def test_the_requests_are_ones_that_rds_knows(

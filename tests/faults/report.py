@@ -54,6 +54,18 @@ From the first of them on once more: `FT_MODEL_SEED={first} make chaos ARGS=test
 """
 
 
+_REBUILDS = """\
+## Rebuilds of indexes
+
+`tests/maintenance/test_faults.py` strikes rebuilds of two indexes at random moments, while somebody
+writes to their table. After each strike the daily run's part of it was done once: no invalid index,
+no leftover and no open row of the journal was there, and every index that had been.
+
+{strikes} strikes, of which {struck} fell while a rebuild was at work; {left} left anything. The
+seed was {seed}.
+"""
+
+
 def add(strike: Strike, worker: str) -> None:
     """Keep one strike, if FT_FAULTS_REPORT asks for it."""
     if _REPORT:
@@ -76,6 +88,14 @@ def add_lives(lives: dict[str, Any]) -> None:
         path.write_text(json.dumps(lives), encoding="utf-8")
 
 
+def add_rebuilds(struck: dict[str, Any]) -> None:
+    """Keep how rebuilds were struck, if FT_FAULTS_REPORT asks for it."""
+    if _REPORT:
+        path = Path(_REPORT) / "rebuilds.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(struck), encoding="utf-8")
+
+
 def main(folder: str) -> None:
     """Make the results of what the folder has; what it has not stays as it is."""
     lines = [
@@ -95,11 +115,18 @@ def main(folder: str) -> None:
     if parts:
         parts.sort(key=lambda part: part["seeds"])
         kept.write_text(f"{json.dumps(parts, indent=1)}\n", encoding="utf-8")
+    rebuilds = _ROOT / "bench" / "rebuilds.json"
+    struck = Path(folder) / "rebuilds.json"
+    if struck.exists():
+        found = json.loads(struck.read_text(encoding="utf-8"))
+        rebuilds.write_text(f"{json.dumps(found, indent=1)}\n", encoding="utf-8")
     page = _ROOT / "docs" / "faults.md"
     page.parent.mkdir(exist_ok=True)
     sections = [_page(json.loads(results.read_text(encoding="utf-8")))]
     if kept.exists():
         sections.append(_lives(json.loads(kept.read_text(encoding="utf-8"))))
+    if rebuilds.exists():
+        sections.append(_rebuilds(json.loads(rebuilds.read_text(encoding="utf-8"))))
     page.write_text("\n".join(sections), encoding="utf-8")
     sys.stdout.write(f"{len(lines)} faults: {results}, {page}\n")
 
@@ -116,6 +143,13 @@ def _lives(parts: list[dict[str, Any]]) -> str:
     table = ["| what came of a step | steps |", "|---|---|"]
     table += [f"| {outcome} | {count:,} |" for outcome, count in sorted(outcomes.items())]
     return "\n".join([head, *table, ""])
+
+
+def _rebuilds(struck: dict[str, Any]) -> str:
+    """The section of rebuilds, from bench/rebuilds.json."""
+    table = ["| strike | times |", "|---|---|"]
+    table += [f"| {blow} | {times} |" for blow, times in sorted(struck["blows"].items())]
+    return "\n".join([_REBUILDS.format(**struck), *table, ""])
 
 
 def _page(lines: list[dict[str, Any]]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from ft_ops.backups import ProvidedStorage
 from ft_ops.health import Sample, outlook, volume_size, write_samples
 from ft_ops.health.capacity.disk import DiskState, judge_disk, measure_volumes, volume_samples
 from ft_ops.health.capacity.forecast import Forecast, forecast
@@ -87,3 +89,18 @@ def test_the_forecast_goes_on_from_the_databases_own_figures(connection: Connect
     assert [point.value for point in found.history] == [500.0 + day for day in range(30)]
     assert found.forecast is not None
     assert found.forecast.daily_growth == pytest.approx(1)
+
+
+def test_the_size_that_the_provider_tells_counts(connection: Connection) -> None:
+    def main(settings: Settings, provided: ProvidedStorage) -> int | None:
+        return measure_volumes(connection, settings, provided)[0].size_bytes
+
+    provided = ProvidedStorage(allocated_bytes=20 << 30, most_bytes=100 << 30, log_bytes=None)
+    assert main(Settings(), provided) == 100 << 30
+    # Somebody who says another size knows why.
+    assert main(Settings(database_volume_gb=5), provided) == 5_000_000_000
+    # It should have been enlarged long before it was so full: what is there counts.
+    assert [provided.size_for(int(share * (20 << 30))) >> 30 for share in (0.94, 0.96)] == [100, 20]
+    [volume, log] = measure_volumes(connection, Settings(), replace(provided, log_bytes=9))
+    assert (log.name, log.size_bytes) == ("pg_wal", 9)
+    assert not any("log" in words for words in volume.words)

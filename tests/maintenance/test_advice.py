@@ -6,9 +6,13 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
+import psycopg
+from psycopg import sql
+
 from ft_ops.maintenance.indexes.advice import index_advice, scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import estimate_indexes
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
+from tests.fixtures.postgres import Database
 from tests.maintenance.tables import make_letters
 
 NOW = datetime.now(UTC)
@@ -50,6 +54,26 @@ def test_an_index_counts_as_unused_after_thirty_days_without_a_scan(
     assert "bills_sender" in unused(connection, days=51)
 
 
+def test_no_index_is_called_unused_while_the_server_counts_nothing(
+    connection: Connection, database: Database
+) -> None:
+    make_letters(connection)
+    look(connection, days=0)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        for state in ("off", "on"):
+            admin.execute(
+                sql.SQL("ALTER DATABASE {} SET track_counts = {}").format(
+                    sql.Identifier(database.name), sql.SQL(state)
+                )
+            )
+            if state == "off":
+                with connect(database.url, application="tests") as uncounted:
+                    scan(uncounted, "SELECT FROM letters WHERE sender = 7")
+                    look(uncounted, days=20)
+    assert "letters_sender" not in unused(connection, days=31)
+    assert "letters_sender" in unused(connection, days=51)
+
+
 def test_a_partitioned_index_is_used_when_any_of_its_partitions_is(connection: Connection) -> None:
     look(connection, days=0)
     scan(
@@ -75,24 +99,42 @@ def test_duplicates_and_beginnings_are_told_once_the_useful_one_stays(
         CREATE INDEX t_partial ON t (b) WHERE a > 0;
         CREATE INDEX t_pattern ON t (c text_pattern_ops);
         CREATE INDEX t_c ON t (c);
+        CREATE TABLE sent (a integer NOT NULL, b integer);
+        CREATE UNIQUE INDEX sent_by ON sent (a);
+        CREATE UNIQUE INDEX sent_first ON sent (a) INCLUDE (b);
+        ALTER TABLE sent REPLICA IDENTITY USING INDEX sent_by;
+        CREATE UNIQUE INDEX sent_later ON sent (a);
+        CREATE TABLE nulls (a integer);
+        CREATE UNIQUE INDEX nulls_differ ON nulls (a);
+        CREATE UNIQUE INDEX one_null ON nulls (a) NULLS NOT DISTINCT;
         """
     )
     found = {f.name: f.finding for f in index_advice(connection, now=NOW).duplicate}
-    assert found == {"t_same": "same as t_unique", "t_beginning": "the beginning of t_pair"}
+    assert found == {
+        "t_same": "same as t_unique",
+        "t_beginning": "the beginning of t_pair",
+        "sent_later": "same as sent_by",
+    }
 
 
 def test_a_foreign_key_needs_an_index_that_begins_with_its_columns(connection: Connection) -> None:
     connection.execute(
         """
+        CREATE TABLE singles (x integer PRIMARY KEY);
         CREATE TABLE parents (x integer, y integer, PRIMARY KEY (x, y));
         CREATE TABLE covered (x integer, y integer, FOREIGN KEY (x, y) REFERENCES parents);
         CREATE INDEX ON covered (y, x, (x + y));
         CREATE TABLE partly (x integer, y integer, FOREIGN KEY (x, y) REFERENCES parents);
         CREATE INDEX ON partly (x);
         CREATE INDEX ON partly (x, y) WHERE x > 0;
+        CREATE TABLE "Half %s" ("X 1" integer, FOREIGN KEY ("X 1") REFERENCES singles);
+        CREATE INDEX ON "Half %s" ("X 1") WHERE "X 1" IS NOT NULL;
+        CREATE TABLE ranged (x integer REFERENCES singles);
+        CREATE INDEX ON ranged USING brin (x);
         """
     )
     found = index_advice(connection, now=NOW).unindexed_foreign_keys
     assert [(f.table_name, f.finding) for f in found] == [
-        ("partly", "no index on partly begins with (x, y)")
+        ("partly", "no index on partly begins with (x, y)"),
+        ("ranged", "no index on ranged begins with (x)"),
     ]

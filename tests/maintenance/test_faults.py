@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pytest
 from ft_ops.maintenance.indexes.leftovers import TableIdentity, invalid_indexes, leftovers_of
 from ft_ops.maintenance.indexes.rebuild import finish_interrupted
 from ft_ops.pg.connect import Connection, connect
+from tests.faults.report import add_rebuilds
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import make_letters
 from tests.maintenance.test_rebuild import holding, rebuild
@@ -241,6 +243,16 @@ def survive(
             assert invalid_indexes(connection) == [], told
             assert unfinished(connection) == [], told
             assert names_of_indexes(connection) == indexes, told
+    if strikes >= 50:
+        add_rebuilds(
+            {
+                "seed": seed,
+                "strikes": strikes,
+                "struck": struck,
+                "left": 0,
+                "blows": Counter(blow.__name__.replace("_", " ") for blow in blows),
+            }
+        )
     # Some rebuilds are over before the blow falls; most are not.
     assert struck >= strikes / 2
 

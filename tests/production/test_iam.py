@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -19,6 +20,7 @@ from mypy_boto3_s3 import S3Client
 
 import ft_ops
 from ft_ops.archive import add_hold, latest
+from ft_ops.archive.keep.records import GenerationRecord, put_generation
 from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
@@ -33,7 +35,9 @@ from tests.production.cloudformation import complaints
 from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, role_policy, statements, unused
 
-FOLDER = re.compile(r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(table=)?[a-z]+/\*)")
+FOLDER = re.compile(
+    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(audit_log/)?(table=)?[a-z]+/\*)"
+)
 """A bucket, or everything below one folder of it."""
 
 PACKAGE = Path(ft_ops.__file__).parent
@@ -308,6 +312,8 @@ def test_the_records_jobs_need_what_they_are_granted(
     world.archive(OLD)
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     add_hold(world.connection, user_id=world.users[0], reason="nobody has searched for it yet")
+    of_audit = GenerationRecord(OLD, 1, datetime.now(UTC), {"state": "purged"})
+    put_generation(world.bucket, "archive/audit_log", of_audit)
     for role in ("ship_archive_records", "check_archive_records"):
         become(role, monkeypatch)
         assert run(role, monkeypatch).success

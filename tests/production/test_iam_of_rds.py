@@ -107,10 +107,14 @@ def _remove_snapshots() -> None:
 
 
 def run(
-    job: str, monkeypatch: pytest.MonkeyPatch, config: Mapping[str, object] | None = None
+    job: str,
+    monkeypatch: pytest.MonkeyPatch,
+    config: Mapping[str, object] | None = None,
+    *,
+    user: str = "",
 ) -> dg.ExecuteInProcessResult:
-    """Run a job with the credentials of its own role."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", job)
+    """Run a job with the credentials of its own role, or of another."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", user or job)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with dg.DagsterInstance.ephemeral() as instance:
         return defs.resolve_job_def(job).execute_in_process(
@@ -158,7 +162,7 @@ def leave_verdicts(world: World, name: str) -> None:
 
 
 def test_every_job_of_the_backups_has_a_policy_for_rds() -> None:
-    others = {"restore_family", "rehearse_erasures"}
+    others = {"restore_family", "rehearse_erasures", "code_server"}
     assert {schedule.job_name for schedule in schedules} | others == set(JOBS)
 
 
@@ -171,6 +175,31 @@ def test_a_backup_needs_what_it_is_granted(
     # No copy fails here.
     left = {action for action, _ in unused(guarded.policies[job], guarded.used[job])}
     assert left == {"rds:DeleteDBSnapshot"}
+
+
+@pytest.mark.chaos
+def test_the_volumes_sizes_are_known_to_whoever_has_no_role_of_its_own(
+    guarded: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> tuple[object, object]:
+        result = run("check_health", monkeypatch, user="code_server")
+        [made] = [
+            event.materialization
+            for event in result.get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey("capacity") and event.materialization
+        ]
+        rows = made.metadata["volumes"]
+        assert isinstance(rows, dg.TableMetadataValue)
+        unknown = made.metadata["sizes that the provider does not tell"].value
+        return rows.records[0].data["bytes"], unknown
+
+    assert said() == ("21.5 GB", "none")
+    assert guarded.denied["code_server"] == set()
+    # Who may not ask says so, and everything else is measured.
+    guarded.policies["code_server"] = []
+    size, why = said()
+    assert size != "21.5 GB"
+    assert "AccessDenied" in str(why)
 
 
 @pytest.mark.chaos

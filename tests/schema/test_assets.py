@@ -172,6 +172,24 @@ def test_the_servers_facts_are_others_not_our_sessions(
     assert settings.passed
 
 
+def test_a_server_that_counts_nothing_is_warned_of(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} SET track_counts = off").format(
+                sql.Identifier(database.name)
+            )
+        )
+    found = next(
+        e
+        for e in run("check_schema", database, monkeypatch).get_asset_check_evaluations()
+        if e.check_name == "server_settings"
+    )
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "track_counts of the server is off" in str(found.description)
+
+
 def test_a_password_in_the_url_does_not_reach_a_failure(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

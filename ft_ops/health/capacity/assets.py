@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from ft_ops.backups import ProvidedStorage, provided_storage
 from ft_ops.clock import utc_now
+from ft_ops.errors import OpsError
 from ft_ops.format import human_bytes
 from ft_ops.health.capacity.disk import (
     DiskState,
@@ -70,7 +72,8 @@ def capacity(
     now = utc_now()
     with as_failure(), database.connect("capacity") as connection:
         sizes = measure_sizes(connection, now)
-        found = measure_volumes(connection, settings)
+        provided, unknown = _provided(settings)
+        found = measure_volumes(connection, settings, provided)
         write_samples(connection, [*sizes.samples(), *volume_samples(found)], now)
         forgotten = forget_samples(connection, now - timedelta(days=settings.metric_keep_days))
         disks = _verdicts(connection, found, settings, now)
@@ -92,6 +95,7 @@ def capacity(
             ),
             "partitions": table(["partition", "bytes"], sizes.partitions.items()),
             "archive": table(["storage class", "bytes"], sizes.archive.items()),
+            "sizes that the provider does not tell": unknown,
             "locked": dg.MetadataValue.json(list(sizes.locked)),
             "samples removed": f"{forgotten.number} {forgotten.of}",
         },
@@ -100,6 +104,16 @@ def capacity(
             _growth_check(beyond_projection(sizes.growth, now, settings.growth_tolerance)),
         ],
     )
+
+
+def _provided(settings: Settings) -> tuple[ProvidedStorage | None, str]:
+    """The volumes' sizes by who provides them; and why it is not known, in words."""
+    if settings.database_volume_gb is not None:
+        return None, "not asked: FT_DATABASE_VOLUME_GB says it"
+    try:
+        return provided_storage(settings), "none"
+    except OpsError as error:
+        return None, str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from ft_ops.backups import ProvidedStorage
 from ft_ops.format import human_bytes
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.health.samples import Sample, series
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.disk import Volume, server_files, volume_here, volumes
+from ft_ops.pg.disk import LOG, Volume, server_files, volume_here, volumes
 from ft_ops.settings import Settings
 from ft_ops.standing import Point, Status
 
@@ -51,16 +52,24 @@ class DiskState:
         return f"{self.volume}: {self.figure}; {self.reason}"
 
 
-def measure_volumes(connection: Connection, settings: Settings) -> list[Volume]:
+def measure_volumes(
+    connection: Connection, settings: Settings, provided: ProvidedStorage | None = None
+) -> list[Volume]:
     """What every volume of the server holds.
 
-    A server on this machine shows how large and how full its volume is, unless
-    FT_DATABASE_VOLUME_GB says what it may use; of one elsewhere only its files are known.
+    How large the main one is, FT_DATABASE_VOLUME_GB says; else whoever provides it; else a server
+    on this machine shows it, and how full it is. Of one elsewhere only its files are known.
     """
     files = server_files(connection)
     others = settings.other_volumes_bytes
     if settings.database_volume_gb is not None:
         return volumes(files, round(1e9 * settings.database_volume_gb), others)
+    if provided is not None:
+        if provided.log_bytes is not None:
+            others = {LOG: provided.log_bytes} | others
+        main, *rest = volumes(files, None, others)
+        size = provided.size_for(main.used_bytes)
+        return [Volume(main.name, main.used_bytes, size, main.words), *rest]
     main, *rest = volumes(files, None, others)
     here = volume_here(connection)
     if here is None:
