@@ -51,7 +51,7 @@ def main() -> None:
         _say(" ".join(str(error).split()))
         status = 1
     except click.ClickException as error:
-        error.show()
+        _show(error)
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         was_told = isinstance(error, Terminated) or isinstance(error.__cause__, Terminated)
@@ -68,6 +68,17 @@ def _terminate(*_: object) -> None:
     # Once is enough: what cleans up goes on.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
+
+
+def _show(error: click.ClickException) -> None:
+    """Say in one line how a command was not understood; one that lacks its verb is explained."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context else "ft-ops"
+    told = " ".join(error.format_message().split()).rstrip(".")
+    _say(f"{where.removeprefix('ft-ops ')}: {told}. Next: see {where} --help")
 
 
 def _say(words: str) -> None:

@@ -32,6 +32,13 @@ def human_duration(seconds: float) -> str:
     return f"{span.days} days"
 
 
+def human_dollars(amount: float) -> str:
+    """``$1,234.56``; what nobody would pay for is ``nothing`` or ``less than one cent``."""
+    if 0 < amount < 0.01:
+        return "less than one cent"
+    return f"${amount:,.2f}" if amount else "nothing"
+
+
 def one_line(text: str) -> str:
     """A person's text without line breaks, and without what nobody sees."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from ft_ops.cli import commands
 from ft_ops.commands.session import person
 from ft_ops.months import Month
 from ft_ops.partitions import ensure_months
@@ -53,11 +56,72 @@ def test_an_invalid_setting_is_named(ft_ops: Command, database: Database) -> Non
     assert "FT_RETENTION_YEARS" in done.stderr
 
 
-@pytest.mark.parametrize("port", ["0", "65536"])
+@pytest.mark.parametrize("port", ["0", "65536", "99999999"])
 def test_a_demo_is_not_begun_for_a_port_that_is_none(ft_ops: Command, port: str) -> None:
-    done = ft_ops("demo", "--ui", "--port", port)
-    assert done.returncode == 2
-    assert "1<=x<=65535" in done.stderr
+    for options in (["--ui", "--port", port], ["--port", port]):
+        _is_one_line(ft_ops("demo", *options), "1<=x<=65535", "ft-ops demo --help", status=2)
+
+
+def test_a_demo_is_not_begun_for_a_port_that_somebody_has(ft_ops: Command, tmp_path: Path) -> None:
+    """Before the minutes of the demo, and not after them."""
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        port = str(somebody.getsockname()[1])
+        done = ft_ops("demo", "--ui", "--port", port, "--report", str(tmp_path / "report.json"))
+    _is_one_line(done, f"something else listens on port {port}", "--port")
+
+
+def test_a_command_that_is_not_understood_is_told_in_one_line(ft_ops: Command) -> None:
+    """Each verb with an option that it has not, and each option of a kind with what is none."""
+    asked = 0
+    for words, verb in _verbs(commands):
+        if verb.name in {"web", "sandbox"}:  # what they are given is for another program
+            continue
+        wrong = [["--nope"], *_of_another_kind(verb)]
+        for arguments in wrong:
+            asked += 1
+            done = ft_ops(*words, *arguments)
+            _is_one_line(done, " ".join(words), f"{' '.join(words)} --help", status=2)
+    assert asked > 50
+
+
+def _verbs(group: click.Group, *before: str) -> Iterator[tuple[list[str], click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _verbs(command, *before, name)
+        else:
+            yield [*before, name], command
+
+
+def _of_another_kind(verb: click.Command) -> Iterator[list[str]]:
+    for option in verb.params:
+        if not isinstance(option, click.Option) or option.is_flag:
+            continue
+        match option.type:
+            case click.IntRange(min=int(least), max=int(most)):
+                yield from ([option.opts[0], str(value)] for value in (least - 1, most + 1, "x"))
+            case click.Choice() | click.DateTime() | click.types.UUIDParameterType():
+                yield [option.opts[0], "2026-13-01"]
+            case click.types.IntParamType():
+                yield [option.opts[0], "1.5"]
+
+
+def test_a_wrong_argument_ends_in_one_line(ft_ops: Command, database: Database) -> None:
+    settings = {"FT_DATABASE_URL": database.url, "FT_ARCHIVE_BUCKET": "memories"}
+    athena, iceberg = ("archive", "tables", "--engine", "athena"), ("archive", "iceberg")
+    for arguments, cause, next_step in (
+        (("hold", "add", "--month", "2026-13", "--reason", "x"), "must be in 1..12", "2017-03-01"),
+        (("hold", "add", "--month", "-1", "--reason", "x"), "expected YYYY-MM", "2017-03-01"),
+        (("hold", "add", "--month", "2017-03", "--reason", "x", "--by", " "), "is empty", "--by"),
+        (("hold", "release", "1", "--reason", "x", "--by", ""), "is empty", "--by"),
+        (("hold", "release", "9" * 30, "--reason", "x"), "no such hold", "ft-ops hold list"),
+        (("archive", "cancel", "--month", "9999-12"), "under way", "ops.thaws"),
+        ((*athena, "--location", "/srv/archive"), "Athena reads s3:// alone", "a folder of S3"),
+        ((*iceberg, "--location", "https://example.org"), "no s3://bucket", "one of this machine"),
+        ((*iceberg, "--location", __file__), "it is a file", "a folder"),
+        ((*iceberg, "--location", "s3://"), "no s3://bucket/folder", "a folder"),
+        (("migrate", "fingerprint", ""), "Is a directory", "see the cause"),
+    ):
+        _is_one_line(ft_ops(*arguments, **settings), cause, next_step)
 
 
 def test_migrations_run_and_are_listed(ft_ops: Command, empty_database: Database) -> None:
@@ -353,8 +417,10 @@ def test_a_user_without_a_name_may_place_a_hold(monkeypatch: pytest.MonkeyPatch)
     assert person().startswith(f"uid {os.getuid()}@")
 
 
-def _is_one_line(done: subprocess.CompletedProcess[str], cause: str, next_step: str) -> None:
-    assert done.returncode == 1, done.stdout
+def _is_one_line(
+    done: subprocess.CompletedProcess[str], cause: str, next_step: str, status: int = 1
+) -> None:
+    assert done.returncode == status, done.stdout + done.stderr
     [line] = done.stderr.splitlines()
     said, _, after = line.partition("Next: ")
     assert cause in said

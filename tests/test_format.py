@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ft_ops.format import human_bytes, human_duration, one_line
+from ft_ops.format import human_bytes, human_dollars, human_duration, one_line
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,21 @@ from ft_ops.format import human_bytes, human_duration, one_line
 )
 def test_bytes_have_the_unit_that_keeps_them_below_a_thousand(count: int, words: str) -> None:
     assert human_bytes(count) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (0, "nothing"),
+        (0.000_001, "less than one cent"),
+        (0.009_9, "less than one cent"),
+        (0.01, "$0.01"),
+        (1.2, "$1.20"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_dollars_are_told_by_the_cent(amount: float, words: str) -> None:
+    assert human_dollars(amount) == words
 
 
 @pytest.mark.parametrize(

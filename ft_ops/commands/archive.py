@@ -60,6 +60,8 @@ def archive_iceberg(location: str | None) -> None:
     for month in done.months:
         state = "readable" if month.readable else "in Glacier: reading it fails until it is thawed"
         click.echo(f"{month.generation}: {month.storage_class}, {state}")
+    if not (done.tables or done.failed):
+        click.echo("nothing is archived yet: there is nothing to describe")
     written = tuple((table.name, table) for table in done.tables)
     Worked(written, done.failed).refuse_failures("Iceberg's metadata")
 

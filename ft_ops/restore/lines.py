@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ft_ops.archive import ThawEstimate
-from ft_ops.format import human_bytes
+from ft_ops.format import human_bytes, human_dollars
 from ft_ops.restore.plan import RestorePlan, TablePlan
 
 STATES: Final = ("missing", "same", "changed", "conflict", "erased", "archived", "blocked")
@@ -56,7 +56,7 @@ def asked_lines(asked: ThawEstimate) -> Iterator[str]:
     """What was asked for, and when to come back."""
     yield (
         f"Glacier was asked for {asked.objects} objects ({human_bytes(asked.bytes)}) by "
-        f"{asked.tier}: about {asked.dollars:.2f} dollars"
+        f"{asked.tier}: {human_dollars(asked.dollars)}"
     )
     yield f"run this again within {asked.longest_hours:g} hours, without --ask-glacier"
 

@@ -3,5 +3,13 @@
 from ft_ops.sandbox.moto_server import object_store
 from ft_ops.sandbox.run import hold_sandbox, run_in_sandbox
 from ft_ops.sandbox.servers import Sandbox, sandbox
+from ft_ops.sandbox.ui import refuse_a_used_port
 
-__all__ = ["Sandbox", "hold_sandbox", "object_store", "run_in_sandbox", "sandbox"]
+__all__ = [
+    "Sandbox",
+    "hold_sandbox",
+    "object_store",
+    "refuse_a_used_port",
+    "run_in_sandbox",
+    "sandbox",
+]

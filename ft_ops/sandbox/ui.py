@@ -41,7 +41,7 @@ def serve_ui(port: int, console: Console) -> None:
 
 
 def _serve(port: int, console: Console, ended: threading.Event) -> None:
-    _refuse_a_used_port(port)
+    refuse_a_used_port(port)
     home = Path(os.environ["DAGSTER_HOME"])
     code_port = _free_port()
     workspace = home / "workspace.yaml"
@@ -140,14 +140,23 @@ def _name(process: Process) -> str:
     return f"{Path(program).name} {verb}"
 
 
-def _refuse_a_used_port(port: int) -> None:
+def refuse_a_used_port(port: int) -> None:
+    """Refuse a port on which something else listens, or that we may not have."""
+    cause = ""
     with socket.socket() as probe:
         if probe.connect_ex((_HOST, port)) == 0:
-            raise OpsError(
-                "Dagster UI",
-                cause=f"something else listens on port {port}",
-                next_step="choose another one: ft-ops demo --ui --port …",
-            )
+            cause = f"something else listens on port {port}"
+    with socket.socket() as probe:
+        # What has just ended is no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            cause = cause or f"port {port} can't be had: {error.strerror}"
+    if cause:
+        raise OpsError(
+            "Dagster UI", cause=cause, next_step="choose another one: ft-ops demo --ui --port …"
+        )
 
 
 def _free_port() -> int:

@@ -10,13 +10,15 @@ from ft_ops.settings.base import (
     Region,
     RoomSettings,
     Severity,
+    address,
+    addresses,
     kept_secret,
     key_without_space,
     names,
-    url_of,
+    web_url_of,
 )
 
-_web = url_of("http", "https")
+_web = web_url_of("http", "https")
 _web_secret = kept_secret(_web)
 _Key = Annotated[SecretStr, AfterValidator(key_without_space)]
 
@@ -32,11 +34,17 @@ class AlertSettings(RoomSettings):
     alert_webhook_severity: Severity = Field(
         default="warning", description="The least that is posted there: warnings, or errors alone."
     )
-    alert_email_to: Annotated[frozenset[str], BeforeValidator(names)] = Field(
-        default=frozenset(), description="Addresses, comma separated, that alerts are mailed to."
+    alert_email_to: Annotated[frozenset[str], BeforeValidator(names), AfterValidator(addresses)] = (
+        Field(
+            default=frozenset(),
+            examples=["ada@example.org,grace@example.org"],
+            description="Addresses, comma separated, that alerts are mailed to.",
+        )
     )
-    alert_email_from: str = Field(
-        default="ft-ops@localhost", description="The sender of mailed alerts."
+    alert_email_from: Annotated[str, AfterValidator(address)] = Field(
+        default="ft-ops@localhost",
+        examples=["ft-ops@example.org"],
+        description="The sender of mailed alerts.",
     )
     alert_email_severity: Severity = Field(
         default="warning", description="The least that is mailed: warnings, or errors alone."
@@ -53,13 +61,13 @@ class AlertSettings(RoomSettings):
     alert_pagerduty_severity: Severity = Field(
         default="error", description="The least that opens an incident: warnings, or errors alone."
     )
-    alert_teams_url: Annotated[SecretStr, AfterValidator(kept_secret(url_of("https")))] | None = (
-        Field(
-            default=None,
-            examples=["https://prod-07.westus.logic.azure.com/workflows/0a1b/triggers/manual/…"],
-            description="The HTTP POST URL of a Teams workflow that posts to a channel when a "
-            "webhook request is received, with its signature.",
-        )
+    alert_teams_url: (
+        Annotated[SecretStr, AfterValidator(kept_secret(web_url_of("https")))] | None
+    ) = Field(
+        default=None,
+        examples=["https://prod-07.westus.logic.azure.com/workflows/0a1b/triggers/manual/…"],
+        description="The HTTP POST URL of a Teams workflow that posts to a channel when a "
+        "webhook request is received, with its signature.",
     )
     alert_teams_severity: Severity = Field(
         default="warning", description="The least that is posted there: warnings, or errors alone."
@@ -76,13 +84,13 @@ class AlertSettings(RoomSettings):
     alert_opsgenie_severity: Severity = Field(
         default="error", description="The least that opens an alert: warnings, or errors alone."
     )
-    smtp_url: Annotated[SecretStr, AfterValidator(kept_secret(url_of("smtp", "smtps")))] | None = (
-        Field(
-            default=None,
-            examples=["smtps://user:password@mail.example.org:465"],
-            description="The mail server. With smtp://, STARTTLS is used when it is offered, and "
-            "demanded with a password.",
-        )
+    smtp_url: (
+        Annotated[SecretStr, AfterValidator(kept_secret(web_url_of("smtp", "smtps")))] | None
+    ) = Field(
+        default=None,
+        examples=["smtps://user:password@mail.example.org:465"],
+        description="The mail server. With smtp://, STARTTLS is used when it is offered, and "
+        "demanded with a password.",
     )
     alert_repeat_hours: float = Field(
         default=20.0,

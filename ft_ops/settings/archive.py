@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder, paths
+from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder, paths, region
 
 
 class ArchiveSettings(RoomSettings):
@@ -27,8 +27,9 @@ class ArchiveSettings(RoomSettings):
         description="The versioned bucket of the archive's second copy, in another region or "
         "account. Unset: there is none.",
     )
-    archive_replica_region: str | None = Field(
+    archive_replica_region: Annotated[str, AfterValidator(region)] | None = Field(
         default=None,
+        examples=["eu-west-1"],
         description="The region of the second copy's bucket; unset: the archive's own.",
     )
     archive_replica_lag_hours: int = Field(

@@ -8,7 +8,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder
+from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder, matching, region
+
+_instance = matching(
+    r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*",
+    "it is no identifier of an instance: neither its ARN nor its address",
+)
 
 
 class BackupSettings(RoomSettings):
@@ -110,9 +115,13 @@ class BackupSettings(RoomSettings):
     dump_storage_class: GlacierClass = Field(
         default="DEEP_ARCHIVE", description="Where the monthly dump goes once it is proven."
     )
-    rds_instance: str | None = Field(default=None, description="The RDS instance's identifier.")
-    dr_region: str | None = Field(
-        default=None, description="The region that has the copies for disaster recovery."
+    rds_instance: Annotated[str, AfterValidator(_instance)] | None = Field(
+        default=None, examples=["familytales"], description="The RDS instance's identifier."
+    )
+    dr_region: Annotated[str, AfterValidator(region)] | None = Field(
+        default=None,
+        examples=["eu-west-1"],
+        description="The region that has the copies for disaster recovery.",
     )
     dr_kms_key: str | None = Field(
         default=None,
@@ -144,7 +153,7 @@ class BackupSettings(RoomSettings):
         "of an upgrade. The embedded ones of version 18 when unset.",
     )
 
-    staging_bucket: str | None = Field(
+    staging_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None,
         description="The bucket that developers take masked dumps from: none of our own.",
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +20,10 @@ _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}|arn:[^\s/]+(?:[:/
 
 _BETWEEN_NAMES: Final = re.compile(r"\s*,\s*")
 """A list may be written over several lines."""
+
+_QUOTED: Final = re.compile(r"""(["']).*\1""")
+
+_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+")
 
 _MOST_NAMED: Final = 10_000_000.0
 
@@ -47,7 +53,8 @@ class RoomSettings(BaseSettings):
         """Without the spaces and the line end that a file or a console has left around a value.
 
         What is nothing but spaces is as good as none. A ValueError names a variable with a
-        character in it that nobody sees, or one that is no text.
+        character in it that nobody sees, one that is no text, and one in quotes: systemd and
+        compose take those off a line of a file, kubectl and ECS don't.
         """
         if not isinstance(given, Mapping):
             return given
@@ -60,8 +67,13 @@ class RoomSettings(BaseSettings):
             for name, value in kept.items()
             if isinstance(value, str) and not _BETWEEN_NAMES.sub(",", value).isprintable()
         ]
-        if unseen:
-            raise ValueError("; ".join(unseen))
+        quoted = [
+            f"FT_{name.upper()}: it is in quotes, which become a part of the value: leave them out"
+            for name, value in kept.items()
+            if isinstance(value, str) and _QUOTED.fullmatch(value)
+        ]
+        if unseen or quoted:
+            raise ValueError("; ".join(unseen + quoted))
         return {name: value for name, value in kept.items() if value != ""}
 
 
@@ -136,6 +148,52 @@ def url_of(*schemes: str) -> Callable[[str], str]:
         return url
 
     return admit
+
+
+def web_url_of(*schemes: str) -> Callable[[str], str]:
+    """What admits URLs of these schemes that name a host; its ValueError quotes nothing of one."""
+    of_scheme = url_of(*schemes)
+
+    def admit(url: str) -> str:
+        of_scheme(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("its host or its port can't be read") from None
+        if not parts.hostname or " " in url or port == 0:
+            raise ValueError("its host is missing, it holds a space, or its port is 0")
+        return url
+
+    return admit
+
+
+def matching(pattern: str, told: str) -> Callable[[str], str]:
+    """What admits text of a form; ``told`` says what another text lacks."""
+    form = re.compile(pattern)
+
+    def admit(text: str) -> str:
+        if not form.fullmatch(text):
+            raise ValueError(told)
+        return text
+
+    return admit
+
+
+region = matching(r"[a-z0-9]+(-[a-z0-9]+)*", "it is no region's name")
+
+
+def address(text: str) -> str:
+    """An address of mail, alone or behind its owner's name in angle brackets, or a ValueError."""
+    name, found = parseaddr(text)
+    if not _ADDRESS.fullmatch(found) or (not name and found != text):
+        raise ValueError(f"{text} is no address")
+    return text
+
+
+def addresses(texts: frozenset[str]) -> frozenset[str]:
+    """Addresses of mail, or a ValueError that names one that is none."""
+    return frozenset(address(text) for text in sorted(texts))
 
 
 def kept_secret(admit: Callable[[str], str]) -> Callable[[SecretStr], SecretStr]:

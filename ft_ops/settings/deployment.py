@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import unreadable
-from ft_ops.settings.base import RoomSettings, kept_secret, names, url_of
+from ft_ops.settings.base import RoomSettings, kept_secret, matching, names, url_of
+
+_HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+"""Browsers send a name with other letters in the form that begins with xn--."""
+
+_role_prefix = matching(
+    r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]*", "it does not begin as a role's ARN does"
+)
+_account_prefix = matching(r"[a-z0-9][a-z0-9-]*", "no service account's name begins so")
 
 
 def _readable(url: str) -> str:
@@ -24,7 +33,7 @@ def _host_names(value: object) -> object:
     if not isinstance(found, frozenset):
         return found
     for name in found:
-        if any(sign in name for sign in "/@*, "):
+        if not _HOST.fullmatch(name):
             raise ValueError(f"{name} is no host's name")
         if ":" in name.strip("[]") and name.count(":") == 1:
             raise ValueError(f"{name} names a port, which is left out here")
@@ -64,8 +73,9 @@ class DeploymentSettings(RoomSettings):
         description="Days that events of runs are kept in Dagster's own storage. The newest ones "
         "of each asset, partition and check stay.",
     )
-    ecs_task_role_prefix: str | None = Field(
+    ecs_task_role_prefix: Annotated[str, AfterValidator(_role_prefix)] | None = Field(
         default=None,
+        examples=["arn:aws:iam::111122223333:role/familytales-"],
         description="On Amazon ECS: what the ARNs of the jobs' roles begin with. A run gets the "
         "role of this prefix and its job's name.",
     )
@@ -75,8 +85,9 @@ class DeploymentSettings(RoomSettings):
         description="The names by which browsers reach the Dagster UI, comma separated, without "
         "ports. A request for another name is refused, as is one that another page sends.",
     )
-    k8s_service_account_prefix: str | None = Field(
+    k8s_service_account_prefix: Annotated[str, AfterValidator(_account_prefix)] | None = Field(
         default=None,
+        examples=["ft-ops-"],
         description="On Kubernetes: what the names of the jobs' service accounts begin with. A "
         "run gets the account of this prefix and its job's name, hyphens for underscores.",
     )

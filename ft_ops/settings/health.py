@@ -7,9 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from ft_ops.settings.base import RoomSettings, ending_in, folder, kept_secret, names, url_of
+from ft_ops.settings.base import (
+    RoomSettings,
+    addresses,
+    ending_in,
+    folder,
+    kept_secret,
+    names,
+    web_url_of,
+)
 
-_pushgateway = kept_secret(url_of("http", "https"))
+_pushgateway = kept_secret(web_url_of("http", "https"))
 
 
 class HealthSettings(RoomSettings):
@@ -110,8 +118,11 @@ class HealthSettings(RoomSettings):
         description="A folder of FT_ARCHIVE_BUCKET that the morning's page is written to, under "
         "its day's name and as latest.html.",
     )
-    overview_email_to: Annotated[frozenset[str], BeforeValidator(names)] = Field(
+    overview_email_to: Annotated[
+        frozenset[str], BeforeValidator(names), AfterValidator(addresses)
+    ] = Field(
         default=frozenset(),
+        examples=["ada@example.org,grace@example.org"],
         description="Addresses, comma separated, that the morning's page is mailed to, by "
         "FT_SMTP_URL and from FT_ALERT_EMAIL_FROM.",
     )

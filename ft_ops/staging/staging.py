@@ -102,6 +102,13 @@ def into_file(target: Path) -> Deliver:
     """Hand it out as a file that only we may read; Refused when it exists."""
     if target.exists():
         raise Refused(f"file {target}", cause="it exists", next_step="name another one")
+    # Before the copy is restored and masked, which takes as long as a drill.
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise Refused(
+            f"file {target}",
+            cause="its folder is not there, or takes no new file",
+            next_step="name a file in a folder that does",
+        )
 
     def deliver(file: Path) -> str:
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")

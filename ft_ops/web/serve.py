@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import click
+import yaml
 
 from ft_ops.errors import OpsError
 from ft_ops.settings import load_settings
 from ft_ops.web.doors import Doors
 
 _MAKE = "create_app_from_workspace_process_context"
+_OF_A_WORKSPACE = "let -w name a file such as this project's workspace.yaml"
+_VARIABLES = "DAGSTER_WEBSERVER"
+"""What the variables begin with that set an option, such as DAGSTER_WEBSERVER_PORT."""
 
 
 def serve(arguments: Sequence[str]) -> None:
@@ -41,21 +46,51 @@ def serve(arguments: Sequence[str]) -> None:
         return Doors(make(*positional, **named), hosts)
 
     setattr(cli, _MAKE, make_guarded)
-    _require_a_port(arguments)
-    sys.argv[:] = ["ft-ops web", *arguments]
+    options = _read(cli.cli, arguments)
+    _require_a_port(options.get("port"))
+    for file in options.get("workspace") or ():
+        _require_a_workspace(Path(file))
     try:
-        cli.main()  # type: ignore[no-untyped-call]
+        cli.cli.main(
+            list(arguments),
+            prog_name="ft-ops web",
+            auto_envvar_prefix=_VARIABLES,
+            standalone_mode=False,
+        )
     except (DagsterError, *STORAGE_ERRORS) as error:
-        raise unreachable(error) from error
+        told = " ".join(str(error).split())
+        if "workspace config" not in told:
+            raise unreachable(error) from error
+        raise OpsError("workspace", cause=told[:300], next_step=_OF_A_WORKSPACE) from error
 
 
-def _require_a_port(arguments: Sequence[str]) -> None:
+def _read(command: click.Command, arguments: Sequence[str]) -> Mapping[str, Any]:
+    """The options as Dagster reads them; what can't be read is none, and told by it later."""
+    return command.make_context(
+        "ft-ops web", list(arguments), auto_envvar_prefix=_VARIABLES, resilient_parsing=True
+    ).params
+
+
+def _require_a_port(port: int | None) -> None:
     """Dagster's server takes any number, loads for a minute, and ends without a word."""
-    given = dict(pairwise(arguments))
-    text = given.get("--port") or given.get("-p") or ""
-    if text.isdigit() and not 0 < int(text) < 65536:
+    if port is not None and not 0 < port < 65536:
         raise OpsError(
-            f"port {text}",
+            f"port {port}",
             cause="it must lie between 1 and 65535",
             next_step="choose another, or leave it out for 3000",
         )
+
+
+def _require_a_workspace(file: Path) -> None:
+    """Dagster shows the stack of its calls for a file that lists no places to load code from."""
+    try:
+        written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        cause = error.strerror or str(error)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        cause = f"it is no YAML: {' '.join(str(error).split())}"
+    else:
+        if isinstance(written, Mapping) and isinstance(written.get("load_from"), list):
+            return
+        cause = "it has no list load_from of places to load code from"
+    raise OpsError(f"workspace {file}", cause=cause, next_step=_OF_A_WORKSPACE)

@@ -60,7 +60,7 @@ def test_the_classes_of_a_generation_add_up_and_are_told_apart() -> None:
     assert cost.objects == 2
     assert cost.bytes_by_class == {"STANDARD": GB, "DEEP_ARCHIVE": 3 * GB}
     assert str(found(stored("STANDARD", 0.001))) == (
-        "$1.2000 a year, and $0.0010 once to write (prices of 2026-01-31)"
+        "$1.20 a year, and less than one cent once to write (prices of 2026-01-31)"
     )
 
 

@@ -228,7 +228,7 @@ def test_what_is_in_glacier_is_named_with_its_price_and_asked_for_when_told(
     lost = lose_children(world, archived(world)[0])
     with pytest.raises(Refused, match="in Glacier and can't be read now") as refused:
         restore(world)
-    assert "--ask-glacier: Bulk, about 0.00 dollars, within 48 hours" in str(refused.value)
+    assert "--ask-glacier: Bulk, less than one cent, within 48 hours" in str(refused.value)
     assert "Expedited" not in str(refused.value)
     with connect(world.database.url, application="tests") as live:
         asked = restore_from_archive(

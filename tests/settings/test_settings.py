@@ -27,12 +27,15 @@ IMPOSSIBLE = {
 }
 
 OF_A_FORM = {
+    "alert_email_from": "ft-ops",
+    "alert_email_to": "ada@example.org,grace",
     "alert_opsgenie_key": "hunter2 hunter2",
     "alert_pagerduty_key": "https://hunter2.example.org",
     "alert_teams_url": "http://hunter2.example.org/workflows",
     "alert_webhook_url": "hooks.example.org/hunter2",
     "archive_bucket": "familytales-archive/",
     "archive_replica_bucket": "familytales-archive-second/",
+    "archive_replica_region": "eu west",
     "archive_prefix": "archive/",
     "backup_bucket": "s3://familytales-backups",
     "backup_prefix": "/barman",
@@ -40,41 +43,38 @@ OF_A_FORM = {
     "dagster_url": "dagster.example.org",
     "database_url": "ft_ops:hunter2@host/familytales",
     "dr_bucket": "familytales backups",
+    "dr_region": "https://eu-west-1.console.aws.amazon.com",
+    "ecs_task_role_prefix": "familytales-",
     "evidence_prefix": "/evidence",
     "heartbeat_url": "ping/hunter2",
+    "k8s_service_account_prefix": "ft_ops_",
     "media_inventory": "familytales-media",
     "metrics_pushgateway_url": "pushgateway:9091",
     "metrics_textfile": "/var/lib/ft_ops.txt",
     "other_volumes_gb": "fast=plenty",
+    "overview_email_to": "a b@example.org",
     "overview_file": "/srv/www/overview.htm",
     "overview_prefix": "overview/",
+    "rds_instance": "familytales.abc.eu-west-1.rds.amazonaws.com",
     "runbook_url": "docs/",
     "smtp_url": "mail.example.org:25",
+    "staging_bucket": "s3://familytales-staging",
     "web_hosts": "https://dagster.example.org",
 }
 
 FREE = {
-    "alert_email_from",
-    "alert_email_to",
     "app_role",
     "archive_prices_file",
-    "archive_replica_region",
     "backup_server",
     "dr_kms_key",
-    "dr_region",
     "drill_folder",
-    "ecs_task_role_prefix",
     "evidence_former_keys",
     "evidence_key_file",
     "evidence_kms_key",
-    "k8s_service_account_prefix",
-    "overview_email_to",
     "pg_bin_dir",
     "pgbackrest_config",
     "pgbackrest_stanza",
-    "rds_instance",
     "require_extensions",
-    "staging_bucket",
     "staging_salt_file",
     "upgrade_bin_dir",
     "wal_spool",
@@ -133,7 +133,7 @@ def test_other_settings_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch, n
 
 def test_what_is_accepted_as_an_example_is(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {name: field.examples for name, field in SETTINGS.items() if field.examples}
-    buckets = {"archive_bucket", "archive_replica_bucket", "backup_bucket", "dr_bucket"}
+    buckets = {name for name in OF_A_FORM if name.endswith("_bucket")}
     assert shown.keys() == OF_A_FORM.keys() - buckets | {"first_month"}
     for name, (example, *_) in shown.items():
         monkeypatch.setenv(f"FT_{name.upper()}", example)
@@ -198,6 +198,73 @@ def test_what_surrounds_a_value_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch
 def test_what_nobody_sees_is_refused(sign: str) -> None:
     with pytest.raises(ValidationError, match="FT_APP_ROLE: it holds a character that is no text"):
         Settings(app_role=f"ft{sign}app")
+
+
+@pytest.mark.parametrize("value", ['"archive"', "'archive'"])
+def test_quotes_that_a_deployment_hands_on_are_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Objects would lie in a folder whose name begins with a quote, and nobody would see it."""
+    monkeypatch.setenv("FT_ARCHIVE_PREFIX", value)
+    with pytest.raises(OpsError, match="FT_ARCHIVE_PREFIX: it is in quotes"):
+        load_settings()
+    monkeypatch.setenv("FT_ARCHIVE_PREFIX", "grandma's")
+    assert load_settings().archive_prefix == "grandma's"
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https:///ping/hunter2", "its host is missing"),
+        ("https://:443/hunter2", "its host is missing"),
+        ("https://me:hunter2@", "its host is missing"),
+        ("https://watch.example.org/hunter2 # weekly", "it holds a space"),
+        ("https://watch.example.org:0/hunter2", "its port is 0"),
+        ("https://watch.example.org:65536/hunter2", "its host or its port"),
+        ("https://watch.example.org:hunter2/", "its host or its port"),
+        ("https://[::1/hunter2", "its host or its port"),
+        ("https://watch.example.org:65535/ping", ""),
+        ("http://[::1]:8080/ping?key=a@b", ""),
+    ],
+)
+def test_a_url_leads_to_a_host(monkeypatch: pytest.MonkeyPatch, url: str, problem: str) -> None:
+    monkeypatch.setenv("FT_HEARTBEAT_URL", url)
+    if not problem:
+        load_settings()
+        return
+    with pytest.raises(OpsError, match="FT_HEARTBEAT_URL: its ") as refused:
+        load_settings()
+    assert problem in refused.value.cause
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_taken"),
+    [
+        ("ALERT_EMAIL_FROM", "Operations <ft-ops@example.org>", True),
+        ("ALERT_EMAIL_FROM", "Operations <ft-ops>", False),
+        ("ALERT_EMAIL_TO", "ada@example.org, @example.org", False),
+        ("ALERT_EMAIL_TO", "ada@example.org; grace@example.org", False),
+        ("DR_REGION", "us-gov-west-1", True),
+        ("DR_REGION", "Frankfurt", False),
+        ("RDS_INSTANCE", "family-tales-2", True),
+        ("RDS_INSTANCE", "family--tales", False),
+        ("ECS_TASK_ROLE_PREFIX", "arn:aws-cn:iam::111122223333:role/ops/familytales-", True),
+        ("ECS_TASK_ROLE_PREFIX", "arn:aws:iam::1111:role/familytales-", False),
+        ("WEB_HOSTS", "b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example.org", False),
+        ("WEB_HOSTS", "xn--bcher-kva.example.org,[::1],10.0.0.7", True),
+        ("WEB_HOSTS", "$HOST", False),
+    ],
+)
+def test_a_name_that_nothing_can_have_is_refused_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, is_taken: bool
+) -> None:
+    monkeypatch.setenv(f"FT_{name}", value)
+    if is_taken:
+        load_settings()
+    else:
+        with pytest.raises(OpsError, match=f"FT_{name}: "):
+            load_settings()
 
 
 def test_a_list_may_be_written_over_lines(monkeypatch: pytest.MonkeyPatch) -> None:

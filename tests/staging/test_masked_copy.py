@@ -235,6 +235,8 @@ def test_a_dump_is_never_written_over_another_nor_into_a_bucket_of_our_own(
     (place / "there").touch()
     with pytest.raises(Refused, match="it exists"):
         into_file(place / "there")
+    with pytest.raises(Refused, match="its folder is not there"):
+        into_file(place / "nowhere" / "masked.dump")
     settings = Settings(staging_bucket="backups", backup_bucket="backups")
     from datetime import UTC, datetime
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ft_ops.archive.cost.prices import GB, Prices
+from ft_ops.format import human_dollars
 from ft_ops.s3.objects import StoredObject
 
 _MONTHS: Final = 12
@@ -29,10 +30,8 @@ class KeepingCost:
     prices_as_of: str
 
     def __str__(self) -> str:
-        return (
-            f"${self.a_year:.4f} a year, and ${self.to_write:.4f} once to write "
-            f"(prices of {self.prices_as_of})"
-        )
+        a_year, once = human_dollars(self.a_year), human_dollars(self.to_write)
+        return f"{a_year} a year, and {once} once to write (prices of {self.prices_as_of})"
 
 
 def cost_of_keeping(objects: Iterable[StoredObject], prices: Prices) -> KeepingCost | None:

@@ -29,6 +29,7 @@ from ft_ops.archive.store.program import is_proven_by_values, other_values
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_thaw
 from ft_ops.errors import OpsError, Refused, explained
+from ft_ops.format import human_dollars
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.locks import only_one
@@ -103,12 +104,12 @@ def plan_drill(
             return ArchiveDrillPlan(
                 candidate.month, found, place, estimate, tuple(too_dear), candidate.ledger
             )
-        too_dear.append(f"{candidate.name} costs {estimate.dollars:.2f}")
+        too_dear.append(f"{candidate.name} costs {human_dollars(estimate.dollars)}")
     if not order:
         return None
     raise Refused(
         "archive drill",
-        cause=f"every month costs more than {dollars:.2f} dollars: {'; '.join(too_dear[:3])}",
+        cause=f"every month costs more than {human_dollars(dollars)}: {'; '.join(too_dear[:3])}",
         next_step="raise FT_ARCHIVE_DRILL_DOLLARS",
     )
 

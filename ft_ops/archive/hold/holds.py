@@ -101,6 +101,7 @@ def add_hold(
             cause="it needs exactly one month, family, book, thread or user, and a reason",
             next_step="say what is held, and why",
         )
+    _refuse_nobody(person)
     values = {
         "month": month and month.first_day,
         "family_id": family_id,
@@ -129,6 +130,15 @@ def add_hold(
     return hold
 
 
+def _refuse_nobody(person: str | None) -> None:
+    if person is not None and not person.strip():
+        raise Refused(
+            "legal hold",
+            cause="the name of who asked for it is empty",
+            next_step="name a person by --by, or leave it out if you asked for it",
+        )
+
+
 def release_hold(
     connection: Connection,
     hold_id: int,
@@ -140,6 +150,7 @@ def release_hold(
     what = f"legal hold {hold_id}"
     if not reason.strip():
         raise Refused(what, cause="a release needs a reason", next_step="say why it ends")
+    _refuse_nobody(person)
     values = {"id": hold_id, "reason": reason.strip(), "person": person}
 
     def release() -> LegalHold:

@@ -29,7 +29,7 @@ from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.thaw.merge import merged
 from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_objects
 from ft_ops.errors import Refused
-from ft_ops.format import human_bytes
+from ft_ops.format import human_bytes, human_dollars
 from ft_ops.months import Month
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.glacier import Tier, availability
@@ -140,7 +140,8 @@ def _offers(cold: ColdParts, prices: Prices) -> Iterator[str]:
         # What one of the classes does not offer is Refused.
         with suppress(Refused):
             found = estimate_objects([c.stored for c in cold.unasked], tier, _DAYS, prices)
-            yield f"{tier}, about {found.dollars:.2f} dollars, within {found.longest_hours:g} hours"
+            dollars = human_dollars(found.dollars)
+            yield f"{tier}, {dollars}, within {found.longest_hours:g} hours"
 
 
 @contextmanager
