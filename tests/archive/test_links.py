@@ -188,6 +188,7 @@ def test_a_link_that_only_the_neighbour_archived_waits_again_when_its_end_leaves
     assert _links(world) == {}
 
 
+@pytest.mark.chaos
 def test_a_link_edited_while_both_months_are_thawed_is_kept_as_it_is_now(world: World) -> None:
     world.month(MONTH)
     world.month(NEXT)

@@ -19,7 +19,7 @@ from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database
 
 KEYS = monthly.get_partition_keys()
-RUN_120_MONTHS = """
+RUN_EVERY_MONTH = """
 import dagster as dg
 from ft_ops.definitions import defs
 from ft_ops.orchestration.partitions import monthly
@@ -74,21 +74,22 @@ def test_a_tick_asks_for_every_month_up_to_the_lookahead_of_its_own_time() -> No
     assert sorted(tags.values())[:2] == ["2024-01-01", "2026-05-01"]
 
 
-def test_one_run_back_fills_120_months_of_both_tables(
-    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("months", [24, pytest.param(120, marks=pytest.mark.chaos)])
+def test_one_run_back_fills_many_months_of_both_tables(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch, months: int
 ) -> None:
-    first = Month.parse(KEYS[-1]).plus(-119)
+    first = Month.parse(KEYS[-1]).plus(1 - months)
     monkeypatch.setenv("FT_DATABASE_URL", database.url)
     monkeypatch.setenv("FT_FIRST_MONTH", str(first))
     done = subprocess.run(
-        [sys.executable, "-c", RUN_120_MONTHS],
+        [sys.executable, "-c", RUN_EVERY_MONTH],
         capture_output=True,
         text=True,
         check=False,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["120", "True"]
+    assert done.stdout.split() == [str(months), "True"]
     for parent in PARENTS:
         assert coverage(connection, parent, first.until(Month.parse(KEYS[-1]))).is_complete
 

@@ -5,6 +5,7 @@ It is imported when a test asks: each worker of a run would wait for it at its s
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ def complaints(template: str) -> list[str]:
     return [str(match) for match in lint(template, regions=["us-east-1"])]
 
 
+@cache
 def load_template(path: Path) -> dict[str, Any]:
     """A template with its short forms, such as !Sub, in their long ones."""
     from cfnlint.decode import cfn_yaml

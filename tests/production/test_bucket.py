@@ -16,6 +16,8 @@ from tests.fixtures.postgres import Database
 from tests.production.cloudformation import complaints, load_template
 from tests.production.policies import IAM, REPOSITORY, Action, is_denied, job_policy, statements
 
+pytestmark = pytest.mark.xdist_group("cfn-lint")
+
 TEMPLATE = REPOSITORY / "deploy" / "aws" / "bucket.yaml"
 NAME = "familytales-archive"
 OBJECT = f"arn:aws:s3:::{NAME}/archive/table=content_segments/part-00000.parquet"

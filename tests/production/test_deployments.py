@@ -192,6 +192,7 @@ def test_dagsters_storage_on_kubernetes_has_the_driver_that_hears_events() -> No
     assert url.startswith("postgresql+psycopg2://ft_dagster:secret@")
 
 
+@pytest.mark.xdist_group("cfn-lint")
 @pytest.mark.parametrize("template", sorted((DEPLOY / "ecs").glob("stack.yaml")))
 def test_the_stack_is_one_that_cloudformation_takes(template: Path) -> None:
     assert complaints(template.read_text()) == []

@@ -130,6 +130,7 @@ def test_every_job_of_a_room_that_uses_s3_has_a_policy() -> None:
     assert {path.stem for path in IAM.glob("*.json")} - BESIDES_JOBS == jobs | IN_OTHER_GROUPS
 
 
+@pytest.mark.xdist_group("cfn-lint")
 def test_the_policies_are_ones_that_iam_takes() -> None:
     template = {
         "Resources": {

@@ -26,6 +26,8 @@ from tests.production.policies import (
     statements,
 )
 
+pytestmark = pytest.mark.xdist_group("cfn-lint")
+
 MODULE = REPOSITORY / "deploy" / "terraform"
 FILES = sorted(MODULE.rglob("*.tf"))
 TEMPLATE = REPOSITORY / "deploy" / "aws" / "bucket.yaml"

@@ -171,7 +171,9 @@ def test_a_command_that_does_not_exist_is_named() -> None:
         run_in_sandbox(["no-such-command"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.chaos)]
+)
 def test_a_signal_reaches_the_command_which_may_finish(place: Path, number: signal.Signals) -> None:
     command = f"trap 'exit 5' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
     with started(RUN, "sh", "-c", command, place=place) as process:
