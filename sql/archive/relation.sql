@@ -129,3 +129,57 @@ JOIN pg_attribute AS theirs
    AND theirs.attgenerated = ''
 WHERE l.relation = %(relation)s
 ORDER BY l.name;
+
+-- name: dependents
+-- What goes by a table or by its row's type, and would keep it from being dropped, in words: a view, a
+-- function, a policy, a column. What is the table's own does not count. Catalog reads only.
+SELECT DISTINCT
+    coalesce(
+        (
+            SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+            FROM pg_rewrite AS r
+            WHERE d.classid = 'pg_rewrite'::regclass
+              AND r.oid = d.objid
+        ),
+        pg_describe_object(d.classid, d.objid, d.objsubid)
+    ) AS dependent
+FROM pg_class AS c
+JOIN pg_type AS t ON t.oid = c.reltype
+JOIN pg_depend AS d
+    ON d.deptype = 'n'
+   AND (
+       d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+       OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+   )
+WHERE c.oid = %(oid)s
+  AND d.classid <> 'pg_trigger'::regclass
+  AND NOT (d.classid = 'pg_class'::regclass AND d.objid = c.oid)
+  AND NOT EXISTS (
+      SELECT
+      FROM pg_rewrite AS own
+      WHERE d.classid = 'pg_rewrite'::regclass
+        AND own.oid = d.objid
+        AND own.ev_class = c.oid
+  )
+  AND NOT EXISTS (
+      SELECT
+      FROM pg_constraint AS own
+      WHERE d.classid = 'pg_constraint'::regclass
+        AND own.oid = d.objid
+        AND own.conrelid = c.oid
+  )
+  AND NOT EXISTS (
+      SELECT
+      FROM pg_policy AS own
+      WHERE d.classid = 'pg_policy'::regclass
+        AND own.oid = d.objid
+        AND own.polrelid = c.oid
+  )
+  AND NOT EXISTS (
+      SELECT
+      FROM pg_attrdef AS own
+      WHERE d.classid = 'pg_attrdef'::regclass
+        AND own.oid = d.objid
+        AND own.adrelid = c.oid
+  )
+ORDER BY dependent;

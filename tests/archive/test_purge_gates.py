@@ -161,6 +161,8 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         gates, "read_content", lambda connection: asked(connection, GENERATION.content)
     )
     monkeypatch.setattr(gates, "month_source", month_source)
+    monkeypatch.setattr(gates, "month_table", lambda connection, generation: generation.relation)
+    monkeypatch.setattr(gates, "dependents", lambda connection, table: asked(connection, []))
     monkeypatch.setattr(gates, "other_references", other_references)
     monkeypatch.setattr(gates, "has_rows_of", has_rows_of)
     monkeypatch.setattr(presence, "head", head)

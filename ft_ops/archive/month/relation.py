@@ -144,3 +144,9 @@ def named_relation(connection: Connection, name: str, *, schema: str = "public")
         return cursor.execute(
             statement("archive/named_relation"), {"schema": schema, "name": name}
         ).fetchone()
+
+
+def dependents(connection: Connection, table: Relation) -> list[str]:
+    """What keeps a table from being dropped, as a message shows it: a view that reads it, say."""
+    found = connection.execute(statement("archive/dependents"), {"oid": table.oid}).fetchall()
+    return [f"{dependent} goes by {table.qualified}" for (dependent,) in found]

@@ -13,8 +13,10 @@ from ft_ops.archive.month.catalog import (
     other_references,
     read_content,
 )
+from ft_ops.archive.month.content import ARCHIVED
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import month_source
+from ft_ops.archive.month.ledger import month_source, month_table
+from ft_ops.archive.month.relation import dependents
 from ft_ops.archive.month.source import has_rows_of
 from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.month.thaws import open_thaw
@@ -136,6 +138,10 @@ def _archivable(connection: Connection, generation: Generation) -> Iterator[Gate
     """Nothing that the deletion of a key would take, change or meet is unknown to the archive."""
     name = "tables of content"
     found = [f"{obstacle}: {obstacle.next_step}" for obstacle in obstacles(connection)]
+    found += [
+        f"{dependent}: drop it, or let it read {ARCHIVED}"
+        for dependent in dependents(connection, month_table(connection, generation))
+    ]
     content = read_content(connection)
     source = month_source(connection, generation, content)
     found += [

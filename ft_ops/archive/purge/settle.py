@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import psycopg
 from psycopg import sql
 
-from ft_ops.archive.month.relation import Relation
+from ft_ops.archive.month.content import ARCHIVED
+from ft_ops.archive.month.relation import Relation, dependents
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import copy_alone, drop_copy
 from ft_ops.archive.move.detach import attach_archived, forget_erased_threads, rename_archived
@@ -74,7 +76,15 @@ def settle(
             attach_archived(run.connection, removal.month, attached)
             return close(SettledRemoval(attached))
 
-    return with_escalating_lock_timeout(run.connection, removal.what, swap, sleep=run.sleep)
+    try:
+        return with_escalating_lock_timeout(run.connection, removal.what, swap, sleep=run.sleep)
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise Refused(
+            removal.what,
+            cause="; ".join(dependents(run.connection, removal.table)) or str(error).strip(),
+            next_step=f"drop that, or let it read {ARCHIVED}, and run again: until then the rows "
+            f"that stay are in {removal.table.qualified} alone",
+        ) from error
 
 
 def _put_back(run: Run, removal: Removal, close: Callable[[SettledRemoval], T]) -> T:
