@@ -158,6 +158,14 @@ WHERE id = %(id)s
   AND created_at >= %(month)s::timestamp AT TIME ZONE 'UTC'
   AND created_at < (%(month)s::timestamp + interval '1 month') AT TIME ZONE 'UTC';
 
+-- name: forget_places
+-- Tombstones of places where rows are again: they were moved after this database's moment. One scan of
+-- the table, in a restored database before anybody else is let in.
+DELETE FROM ops.erased_rows AS e
+USING {rows} AS c
+WHERE e.table_name = {name}
+  AND e.key = {place};
+
 -- name: delete_erased_rows
 -- One scan of the table, in a restored database before anybody else is let in.
 DELETE FROM {rows} AS c

@@ -155,7 +155,7 @@ SELECT
     {key},
     {month},
     c.{as_of},
-    (SELECT row_to_json(x) FROM (SELECT {values}) AS x)
+    {kept}
 FROM {touched} AS touched
 JOIN {rows} AS c ON {matches}
 WHERE {references}
@@ -189,8 +189,8 @@ ORDER BY found.reason;
 CREATE TEMPORARY TABLE thaw_arrivals ON COMMIT DROP AS
 SELECT DISTINCT ON (w.key) w.key, w.row
 FROM ops.waiting_rows AS w
-CROSS JOIN LATERAL json_populate_record(NULL::{live}, w.row) AS c
-WHERE w.table_name = {table}
+CROSS JOIN LATERAL (SELECT {waiting}) AS c
+WHERE w.table_name IN (SELECT ops.names_of({table}))
   AND {ends_live}
   AND {references}
   AND NOT {deleted}
@@ -204,8 +204,8 @@ DROP TABLE IF EXISTS pg_temp.thaw_arrivals;
 -- Row locks on new rows only.
 INSERT INTO {live} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {values}
-FROM thaw_arrivals AS a
-CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
+FROM thaw_arrivals AS w
+CROSS JOIN LATERAL (SELECT {waiting}) AS c
 {conflict};
 
 -- name: deferred_uniques
@@ -220,9 +220,9 @@ WHERE con.conrelid = ANY (%(tables)s::oid[])
 -- name: thaw_conflicts
 -- How many of them have not come back although nothing is missing: their archive still has them. Probes
 -- of the key for each.
-SELECT 'another row has their key', count(*), array_agg(a.key ORDER BY a.key)
-FROM thaw_arrivals AS a
-CROSS JOIN LATERAL json_populate_record(NULL::{live}, a.row) AS c
+SELECT 'another row has their key', count(*), array_agg(w.key ORDER BY w.key)
+FROM thaw_arrivals AS w
+CROSS JOIN LATERAL (SELECT {waiting}) AS c
 WHERE NOT EXISTS (SELECT FROM {live} AS live WHERE {matches})
 HAVING count(*) > 0;
 
@@ -257,7 +257,7 @@ SELECT
     (
         SELECT min(w.thawed_month)
         FROM ops.waiting_rows AS w
-        WHERE w.table_name = {table}
+        WHERE w.table_name IN (SELECT ops.names_of({table}))
           AND w.key = now.key
         HAVING bool_and(w.thawed_month <> {month})
     )
@@ -272,9 +272,9 @@ SELECT
     hashtextextended(r.line, 0),
     hashtextextended(r.line, 1)
 FROM ops.waiting_rows AS w
-CROSS JOIN LATERAL json_populate_record(NULL::{live}, w.row) AS c
+CROSS JOIN LATERAL (SELECT {waiting}) AS c
 CROSS JOIN LATERAL (SELECT (ROW({columns})::text) COLLATE "C" AS line OFFSET 0) AS r
-WHERE w.table_name = {table}
+WHERE w.table_name IN (SELECT ops.names_of({table}))
   AND w.thawed_month = {month}
   AND NOT EXISTS (SELECT FROM thaw_arrivals AS a WHERE a.key = w.key);
 
@@ -293,7 +293,7 @@ WHERE NOT EXISTS (
 -- They wait no more, for whatever month.
 DELETE FROM ops.waiting_rows AS w
 USING thaw_arrivals AS a
-WHERE w.table_name = {table}
+WHERE w.table_name IN (SELECT ops.names_of({table}))
   AND w.key = a.key;
 
 -- name: forget_waiting
@@ -310,7 +310,7 @@ SELECT
     u.key,
     u.waited_for,
     clock_timestamp(),
-    (SELECT row_to_json(x) FROM (SELECT {values}) AS x)
+    {kept}
 FROM (SELECT DISTINCT {keys} FROM ({ends}) AS ends) AS touched
 JOIN {rows} AS c ON {matches}
 JOIN {units} AS u ON u.key = {key} AND u.table_no = {number}

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from ft_ops.archive.keep.records import Event
 from ft_ops.archive.month.catalog import read_content
-from ft_ops.archive.month.source import key_text
+from ft_ops.archive.month.source import key_text, place_text
 from ft_ops.items import Worked, each
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
@@ -168,6 +168,14 @@ def _delete_rows(connection: Connection, *, apply: bool) -> Iterator[str]:
     for table in read_content(connection):
         if not table.is_shared:
             continue
+        if apply:
+            connection.execute(
+                statement("archive/forget_places").format(
+                    rows=table.identifier,
+                    name=sql.Literal(table.name),
+                    place=place_text(table, "c"),
+                )
+            )
         query = statement("archive/delete_erased_rows" if apply else "archive/count_erased_rows")
         found = connection.execute(
             query.format(

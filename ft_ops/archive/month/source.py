@@ -153,6 +153,20 @@ def key_text(
     return sql.SQL("jsonb_build_array({})::text").format(columns)
 
 
+def place_text(table: Table, alias: str, key: sql.Composable | None = None) -> sql.Composed:
+    """A row's key, as text, and what it belongs to, as the tombstone of a place names it.
+
+    One that was moved to other segments is not deleted, and is no longer where it was.
+    """
+    ends = {name for path in table.paths for name in path[0].columns}
+    return sql.SQL("({}::jsonb || jsonb_build_object('at', jsonb_build_array({})))::text").format(
+        key_text(table, alias) if key is None else key,
+        sql.SQL(", ").join(
+            sql.Identifier(alias, column.name) for column in table.columns if column.name in ends
+        ),
+    )
+
+
 def key_text_of_ends(table: Table) -> sql.Composed:
     """The same, of a row of `ends_of` that is called ends."""
     names = sql.SQL(", ").join(sql.Identifier("ends", name) for name in key_names(table))

@@ -36,6 +36,7 @@ from ft_ops.archive.month.source import (
     named_keys,
 )
 from ft_ops.archive.month.units import Units, hashed, hashed_shared, units_query
+from ft_ops.archive.month.waiting import kept_while_waiting
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
@@ -264,7 +265,7 @@ class _Batches:
                         table=sql.Literal(table.name),
                         number=sql.Literal(number),
                         units=self.removal.units.shared,
-                        values=column_list(table.stored, "c"),
+                        kept=kept_while_waiting(table, column_list(table.stored, "c")),
                         keys=named_keys(table),
                         ends=ends_of(table, live_source(content, batch)),
                         rows=table.identifier,

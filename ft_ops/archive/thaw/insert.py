@@ -11,6 +11,7 @@ from psycopg import Rollback, sql
 
 from ft_ops.archive.month.catalog import with_deferred_uniques
 from ft_ops.archive.month.content import HOT, KEYS, Content, Table, column_list
+from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.source import (
     ends_of,
@@ -19,10 +20,12 @@ from ft_ops.archive.month.source import (
     live_source,
     matches,
     named_keys,
+    place_text,
     rows_of,
 )
 from ft_ops.archive.month.thaws import Thaw, open_thaws, units_of
 from ft_ops.archive.month.units import Units, hashed, hashed_shared, index_units, units_query
+from ft_ops.archive.month.waiting import as_it_waits, kept_while_waiting
 from ft_ops.archive.run import Run
 from ft_ops.archive.thaw.conditions import (
     ends_deleted,
@@ -180,7 +183,8 @@ class Insertion:
             "month": sql.Literal(self.thaw.month.first_day),
             "live": table.identifier,
             "references": references_hold(table, "c"),
-            "deleted": is_deleted(table.name, [key_text(table, "c")]),
+            "deleted": is_deleted(table.name, [key_text(table, "c"), place_text(table, "c")]),
+            "waiting": as_it_waits(table, read_evolution(self.run.connection)),
         }
         waiting = {
             **names,
@@ -188,7 +192,12 @@ class Insertion:
                 keys=named_keys(table), ends=ends_of(table, self.merged.source)
             ),
             "deleted": is_deleted(
-                table.name, [key_text(table, "c"), sql.Identifier("c", KEY_THEN)]
+                table.name,
+                [
+                    name
+                    for key in (key_text(table, "c"), sql.Identifier("c", KEY_THEN))
+                    for name in (key, place_text(table, "c", key))
+                ],
             ),
             "rows": self.merged.source[table.name],
             "matches": keys,
@@ -199,7 +208,7 @@ class Insertion:
             "archive/wait_for_ends",
             key=key_text(table, "c"),
             as_of=sql.Identifier(AS_OF),
-            values=values_of(table, "c"),
+            kept=kept_while_waiting(table, values_of(table, "c")),
             ends_deleted=ends_deleted(table, "c"),
             **waiting,
         )
@@ -221,7 +230,9 @@ class Insertion:
         )
         for reason, rows, refused in self.run.connection.execute(
             statement("archive/thaw_conflicts").format(
-                live=table.identifier, matches=matches("c", own, "live", own)
+                live=table.identifier,
+                waiting=names["waiting"],
+                matches=matches("c", own, "live", own),
             )
         ).fetchall():
             self._stay_out(table, reason, refused)
