@@ -2,9 +2,10 @@
 
 46 shapes of indexes on one table (unique, deduplicated, partial, expression, descending, multi-
 column, null-heavy, wide, long, with low fill factors, GIN, GiST, SP-GiST, BRIN, hash, …) under
-seven kinds of churn. Each estimate is made as the asset `index_bloat` makes it, and judged by the
-size that a real REINDEX then leaves, in points of the size before. Errors are those of what is
-marked certain; of no kind of index may a rebuild be ordered in vain.
+seven kinds of churn; hnsw and a collation of ICU besides, where the server has them: the embedded
+one has pgvector, and no ICU. Each estimate is made as the asset `index_bloat` makes it, and judged
+by the size that a real REINDEX then leaves, in points of the size before. Errors are those of what
+is marked certain; of no kind of index may a rebuild be ordered in vain.
 """
 
 from __future__ import annotations
@@ -84,6 +85,32 @@ SHAPES: Final[Mapping[str, str]] = MappingProxyType(
         "spgist_text": "INDEX {} ON corpus USING spgist (title)",
         "brin_time": "INDEX {} ON corpus USING brin (happened)",
         "hash": "INDEX {} ON corpus USING hash (email)",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A shape of index that not every server has: how it is asked, and made ready for."""
+
+    asked: str
+    shape: str
+    prepared: str = ""
+
+
+OPTIONAL: Final[Mapping[str, Optional]] = MappingProxyType(
+    {
+        "icu_text": Optional(
+            "SELECT to_regcollation('\"und-x-icu\"') IS NOT NULL",
+            'INDEX {} ON corpus (title COLLATE "und-x-icu")',
+        ),
+        # Of a tenth of the rows: each of them costs a search.
+        "hnsw": Optional(
+            "SELECT to_regtype('vector') IS NOT NULL",
+            "INDEX {} ON corpus USING hnsw (place vector_l2_ops) WHERE seq % 10 = 0",
+            "ALTER TABLE corpus ADD place vector(3)"
+            " DEFAULT ARRAY[random(), random(), random()]::vector",
+        ),
     }
 )
 
@@ -218,6 +245,7 @@ def run(context: BenchContext) -> Iterator[Result]:
     chance = random.Random(20_26)
     observations: list[Observation] = []
     with context.empty_database() as url, connect(url, application="bench") as connection:
+        _with_pgvector(context, connection)
         for churn in islice(CHURNS.values(), QUICK_CHURNS if context.is_quick else None):
             seen = observe(connection, churn, rows=rows, chance=chance)
             observations += seen
@@ -228,7 +256,19 @@ def run(context: BenchContext) -> Iterator[Result]:
                 f" ({worst.shape})"
             )
         took = seconds(lambda: _estimates(connection, chance))
-    yield from _results(observations, rows, took * 1000 / len(SHAPES))
+    number = len({observation.shape for observation in observations})
+    yield from _results(observations, rows, took * 1000 / number)
+
+
+def _with_pgvector(context: BenchContext, connection: Connection) -> None:
+    """Make the extension where the server offers it, as an administrator does."""
+    offered = connection.execute(
+        "SELECT FROM pg_available_extensions WHERE name = 'vector'"
+    ).fetchone()
+    if offered is not None:
+        admin_url = context.sandbox.server.url(connection.info.dbname)
+        with connect(admin_url, application="bench") as admin:
+            admin.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
 
 
 def observe(
@@ -258,6 +298,7 @@ def _results(
 ) -> Iterator[Result]:
     certain = [observation for observation in observations if observation.is_certain]
     points = sorted(observation.error_points for observation in certain)
+    number = len({observation.shape for observation in observations})
     ordered = sum(observation.is_ordered for observation in observations)
     worst = max(certain, key=lambda o: o.error_points)
     unsure = f"{len(observations) - len(certain)} of {len(observations)} are marked unsure"
@@ -285,7 +326,7 @@ def _results(
             goal=goal,
             n=len(observations),
             spread=0.0,
-            size=f"{rows:,} rows, {len(SHAPES)} shapes of indexes, {len(CHURNS)} kinds of churn",
+            size=f"{rows:,} rows, {number} shapes of indexes, {len(CHURNS)} kinds of churn",
             note=note,
         )
 
@@ -293,10 +334,16 @@ def _results(
 def _make(connection: Connection, rows: int, *, shuffled: bool) -> None:
     connection.execute("DROP TABLE IF EXISTS corpus")
     connection.execute(_TABLE)
+    shapes = dict(SHAPES)
+    for name, optional in OPTIONAL.items():
+        if connection.execute(sql.SQL(optional.asked)).fetchone() == (True,):
+            shapes[name] = optional.shape
+            if optional.prepared:
+                connection.execute(sql.SQL(optional.prepared))
     fill = {"rows": rows, "shuffled": shuffled}
     if not shuffled:
         connection.execute(_FILL, fill)
-    for name, shape in SHAPES.items():
+    for name, shape in shapes.items():
         connection.execute(sql.SQL(f"CREATE {shape}").format(sql.Identifier(name)))
     if shuffled:
         connection.execute(_FILL, fill)

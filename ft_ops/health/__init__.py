@@ -1,6 +1,6 @@
 """Health: latency, capacity and connections, measured and kept over time."""
 
-from ft_ops.health.capacity.disk import Outlook, outlook, volume_size
+from ft_ops.health.capacity.disk import NEARLY_FULL, Outlook, outlook, volume_size
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.health.capacity.pictures import capacity_picture, sparkline
 from ft_ops.health.capacity.sizes import (
@@ -25,6 +25,7 @@ from ft_ops.health.samples import (
 from ft_ops.health.status import standings
 
 __all__ = [
+    "NEARLY_FULL",
     "PRODUCT_QUERIES",
     "Connections",
     "Forecast",

@@ -64,6 +64,16 @@ def test_the_words_name_a_day_whenever_the_status_fears_one() -> None:
     assert "may be full on 2026-03-01 at the earliest" in found.reason
 
 
+def test_what_only_the_last_week_foretells_is_told_and_not_yet_warned_of() -> None:
+    flat = Forecast(TODAY, (700.0,) * 400, (700.0,) * 400, (700.0,) * 400, 0.0)
+    rising = tuple(700.0 + 5 * day for day in range(400))
+    found = verdict(700.0, Forecast(TODAY, rising, rising, rising, 5.0, before=flat))
+    assert found.status == Status.GOOD
+    assert found.reason.endswith("is full about 2026-04-30 if it goes on as in the last week")
+    soon = tuple(700.0 + 20 * day for day in range(400))
+    assert verdict(700.0, Forecast(TODAY, soon, soon, soon, 5.0, before=flat)).status == Status.BAD
+
+
 def test_a_volume_of_unknown_size_is_unknown_and_says_what_to_set() -> None:
     found = judge_disk("server", 5e9, None, None, today=TODAY, warning_days=90)
     assert found.status == Status.UNKNOWN

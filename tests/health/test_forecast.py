@@ -109,6 +109,20 @@ def test_after_a_step_the_new_slope_counts_within_a_fortnight() -> None:
     assert known(stepped).daily_growth == pytest.approx(6, abs=0.2)
 
 
+def test_what_nobody_could_foresee_a_week_ago_is_not_feared_yet() -> None:
+    """Days of an import that goes on look like growth; growth is still there a week later."""
+
+    def grown(days: int) -> Forecast:
+        return known([100 + 0.1 * day + 8 * max(0, day - 99) for day in range(100 + days)])
+
+    assert grown(10).reaches(1000) is not None
+    assert grown(10).may_reach(1000) is None
+    for days in (20, 30):
+        feared = grown(days).may_reach(1000)
+        assert feared is not None
+        assert abs((feared - date(2026, 8, 1)).days) < 10
+
+
 def test_one_import_is_forgotten_within_a_fortnight() -> None:
     dice = Random(2)
     for after in (14, 30, 280):

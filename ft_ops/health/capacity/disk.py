@@ -147,6 +147,8 @@ def _growth_words(ahead: Forecast | None) -> str:
 
 def _full_words(expected: date | None, earliest: date | None) -> str:
     """When it is full; nothing of what is further off than a forecast reaches."""
+    if expected is not None and (earliest is None or earliest > expected):
+        return f", and is full about {expected} if it goes on as in the last week"
     if earliest is None:
         return ""
     if expected is None:

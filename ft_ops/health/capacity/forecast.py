@@ -8,7 +8,7 @@ and how often one is false.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -21,6 +21,7 @@ from ft_ops.standing import Point
 LEAST_DAYS: Final = 14
 """Days with a figure that a forecast needs."""
 HORIZON_DAYS: Final = 730
+_CONFIRMED_AFTER: Final = timedelta(days=7)
 _BENDS_FOR: Final = 90.0
 """Days for which a slope goes on bending; nothing doubles for ever."""
 _FASTEST_DOUBLING: Final = 21.0
@@ -37,6 +38,8 @@ class Forecast:
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     daily_growth: float
+    before: Forecast | None = None
+    """What was known a week earlier; None where that was too little."""
 
     def day(self, index: int) -> datetime:
         return datetime(self.first.year, self.first.month, self.first.day, tzinfo=UTC) + timedelta(
@@ -48,8 +51,15 @@ class Forecast:
         return self._first_above(self.expected, limit)
 
     def may_reach(self, limit: float) -> date | None:
-        """The earliest day within the band on which ``limit`` may be reached."""
-        return self._first_above(self.upper, limit)
+        """The earliest day within the band on which ``limit`` may be reached.
+
+        What nobody could foresee a week ago, such as the end of a week's import, is not feared yet.
+        """
+        earliest = self._first_above(self.upper, limit)
+        if earliest is None or self.before is None:
+            return earliest
+        foreseen = self.before._first_above(self.before.upper, limit)
+        return None if foreseen is None else max(earliest, foreseen)
 
     def _first_above(self, values: Sequence[float], limit: float) -> date | None:
         return next(
@@ -64,6 +74,15 @@ def forecast(points: Sequence[Point]) -> Forecast | None:
     A day's last figure counts; over days without one it grew steadily.
     """
     daily = {point.sampled_at.astimezone(UTC).date(): point.value for point in points}
+    days = sorted(daily)
+    if not days:
+        return None
+    last = days[-1] - _CONFIRMED_AFTER
+    earlier = _forecast({day: daily[day] for day in days if day <= last}, None)
+    return _forecast(daily, earlier)
+
+
+def _forecast(daily: Mapping[date, float], before: Forecast | None) -> Forecast | None:
     if len(daily) < LEAST_DAYS:
         return None
     days = sorted(daily)
@@ -77,6 +96,7 @@ def forecast(points: Sequence[Point]) -> Forecast | None:
         lower=tuple(lower.tolist()),
         upper=tuple(upper.tolist()),
         daily_growth=_slope(found) + (found.jumps.rate if found.jumps else 0.0),
+        before=before,
     )
 
 
