@@ -99,7 +99,12 @@ def test_a_stranger_restores_the_database_from_the_bucket_alone(
 
 @pytest.mark.parametrize(
     "block",
-    [b for name in ("runbook.md", "archive.md") for b in blocks(DOCS / name) if b.info == "sql"],
+    [
+        b
+        for name in ("runbook.md", "archive.md", "first-day.md")
+        for b in blocks(DOCS / name)
+        if b.info == "sql"
+    ],
     ids=str,
 )
 def test_the_queries_of_a_page_run(block: Block, connection: Connection) -> None:

@@ -114,7 +114,7 @@ def test_a_wrong_argument_ends_in_one_line(ft_ops: Command, database: Database) 
         (("hold", "add", "--month", "2017-03", "--reason", "x", "--by", " "), "is empty", "--by"),
         (("hold", "release", "1", "--reason", "x", "--by", ""), "is empty", "--by"),
         (("hold", "release", "9" * 30, "--reason", "x"), "no such hold", "ft-ops hold list"),
-        (("archive", "cancel", "--month", "9999-12"), "under way", "ops.thaws"),
+        (("archive", "cancel", "--month", "9999-12"), "under way", "ops.thaw_status"),
         ((*athena, "--location", "/srv/archive"), "Athena reads s3:// alone", "a folder of S3"),
         ((*iceberg, "--location", "https://example.org"), "no s3://bucket", "one of this machine"),
         ((*iceberg, "--location", __file__), "it is a file", "a folder"),

@@ -31,7 +31,7 @@ def cancel(run: Run, month: Month) -> str:
         raise Refused(
             f"cancellation of {month}",
             cause="neither a thaw nor an erasure of it is under way",
-            next_step="see the open ones: SELECT * FROM ops.thaws",
+            next_step="see the open ones: SELECT * FROM ops.thaw_status",
         )
     if thaw.state in TO_LOAD:
         _give_up(run, thaw)

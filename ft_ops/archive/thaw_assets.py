@@ -144,7 +144,7 @@ def refrozen_content_segments(
             raise Refused(
                 f"refreeze of {month}",
                 cause="it is not thawed",
-                next_step="see the open thaws: SELECT * FROM ops.thaws",
+                next_step="see the open thaws: SELECT * FROM ops.thaw_status",
             )
         if config.dry_run:
             show_dry_run(context, {"gates": gates_table(plan_refreeze(run, thaw))})

@@ -44,7 +44,7 @@ class Holder:
 
 
 ESCALATING_WAITS_MS: Sequence[int] = (20, 40, 60, *([80] * 27))
-"""Waits for a lock, in milliseconds. Everybody who wants the table queues behind ours, so none is
+"""Waits for a lock, in milliseconds. Everybody who wants the table waits behind ours, so none is
 longer than an application may notice."""
 
 LONGEST_PAUSE_SECONDS = 1.0

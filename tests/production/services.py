@@ -73,8 +73,8 @@ class Ui:
         data: dict[str, Any] = found["data"]
         return data
 
-    def launch(self, job: str) -> str:
-        """Launch a job and wait for its end; how it ended."""
+    def launch(self, job: str, config: Mapping[str, Any] | None = None, **tags: str) -> str:
+        """Launch a job and wait for its end; how it ended. ``tags`` are of Dagster's own kind."""
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "ft_ops",
@@ -82,7 +82,10 @@ class Ui:
         }
         parameters = {
             "selector": selector,
-            "runConfigData": {},
+            "runConfigData": config or {},
+            "executionMetadata": {
+                "tags": [{"key": f"dagster/{k}", "value": v} for k, v in tags.items()]
+            },
         }
         launched = self.ask(_LAUNCH, params=parameters)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched

@@ -203,6 +203,7 @@ SETTINGS = {f"FT_{name.upper()}" for name in Settings.model_fields}
 
 def test_the_file_of_settings_has_every_one() -> None:
     """`ft-ops settings --environment > deploy/ft-ops.env.example` writes it anew."""
+    assert len(SETTINGS) > 100
     text = (DEPLOY / "ft-ops.env.example").read_text(encoding="utf-8")
     assert text == environment_file()
     assert set(re.findall(r"^#(FT_[A-Z0-9_]+)=", text, flags=re.MULTILINE)) == SETTINGS

@@ -15,13 +15,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.parse import quote
 
 import boto3
+import psycopg
 import pytest
 import yaml
 
+from ft_ops.clock import utc_now
 from ft_ops.months import Month
 from ft_ops.pg import server as pg
 from ft_ops.s3.bucket import open_bucket
@@ -119,11 +122,12 @@ def walk(place: Path, aws: str) -> Iterator[Walk]:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(2400)
-def test_a_plain_host_from_nothing_to_a_doctor_that_misses_a_backup_alone(
+def test_a_plain_host_from_nothing_to_the_first_archived_month(
     walk: Walk, tmp_path: Path, worker_id: str
 ) -> None:
     make_databases(walk)
-    install(walk, the_settings(walk, make_buckets(worker_id)))
+    buckets = make_buckets(worker_id)
+    install(walk, the_settings(walk, buckets))
     ports = Ports()
     with running(units(walk, ports), tmp_path):
         assert any("ft-ops migrate run" in line for line in walk.ill())
@@ -131,6 +135,46 @@ def test_a_plain_host_from_nothing_to_a_doctor_that_misses_a_backup_alone(
             walk.type(block.text)
         # "By now only the verified backup is missing."
         await_ill(walk.ill, NEVER_RESTORED)
+        ui = Ui(int(ports.free("3000")))
+        restore_a_backup(walk, ui)
+        archive_a_month(walk, ui, buckets["FT_ARCHIVE_BUCKET"])
+
+
+def restore_a_backup(walk: Walk, ui: Ui) -> None:
+    """The page's first backup and its drill; then its block, whose doctor finds nothing."""
+    for job in ("take_full_backup", "drill_restore"):
+        assert ui.launch(job) == "SUCCESS"
+    await_ill(walk.ill)
+    (block,) = section(PAGE, "A backup that was restored")
+    said = walk.type(dedent(block.text))
+    assert re.search(r"^full-\S+ .* verified$", said, re.MULTILINE), said
+
+
+def archive_a_month(walk: Walk, ui: Ui, bucket: str) -> None:
+    """Content that somebody brings along; the dry run of the page, and the month itself."""
+    months = {
+        "asset_partition_range_start": OLDEST.key,
+        "asset_partition_range_end": Month.of(utc_now()).key,
+    }
+    assert ui.launch("create_partitions", None, **months) == "SUCCESS"
+    age = next(n for n in range(1200) if OLDEST.plus(n) == Month.of(utc_now())) + 1
+    walk.type(f"ft-ops sample --families 1 --months {age} --segments 2")
+    config, query = section(PAGE, "The first archived month")
+    dry = yaml.safe_load(config.text)
+    before = states(walk, dedent(query.text))
+    assert ui.launch("archive_old_content", dry, partition=OLDEST.key) == "SUCCESS"
+    assert states(walk, dedent(query.text)) == before
+    assert OLDEST.first_day not in before
+    assert ui.launch("archive_old_content", partition=OLDEST.key) == "SUCCESS"
+    assert states(walk, dedent(query.text))[OLDEST.first_day] == "frozen"
+    keys = [found["Key"] for found in boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert any(key.endswith("manifest.json") for key in keys)
+
+
+def states(walk: Walk, query: str) -> dict[object, object]:
+    """What the page's query says of each month."""
+    with psycopg.connect(walk.server.url("familytales")) as connection:
+        return dict(connection.execute(query.encode()).fetchall())
 
 
 def make_databases(walk: Walk) -> None:

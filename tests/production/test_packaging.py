@@ -133,3 +133,25 @@ def test_dagster_finds_the_same_definitions_by_each_of_its_doors() -> None:
     assert project["code_location_target_module"] == module["module_name"]
     assert project["code_location_name"] == module["location_name"]
     assert not {"dagster", "dg"} & PYPROJECT["tool"].keys()
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("has_home", [True, False])
+def test_the_definitions_of_a_fresh_clone_are_checked_with_an_empty_home(
+    tmp_path: Path, *, has_home: bool
+) -> None:
+    """What `dg check defs` runs, as docs/dependencies.md tells it; with this folder's own settings
+    it wants Dagster's database, and says so by its variable."""
+    ours = ("FT_", "DAGSTER_", "AWS_")
+    given = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],
+        cwd=REPOSITORY,
+        env=given | ({"DAGSTER_HOME": str(tmp_path)} if has_home else {}),
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (done.returncode == 0) == has_home, done.stderr
+    lacks = '"FT_DAGSTER_DATABASE_URL" which is not set'
+    assert (lacks in done.stdout + done.stderr) != has_home
