@@ -189,6 +189,9 @@ def _back_up(stage: Stage) -> None:
     with stage.step("rehearse_upgrade") as tell:
         stage.run("rehearse_upgrade")
         tell("the copy through pg_upgrade to the next major version, in a folder of its own")
+    with stage.step("mask_copy") as tell:
+        stage.run("mask_copy")
+        tell("the copy as a masked dump, looked through for personal texts, in a bucket of its own")
     with stage.step("verify_backups") as tell:
         stage.run("verify_backups")
         tell("inventory taken")
@@ -254,6 +257,7 @@ def _look_after_health(stage: Stage) -> None:
         ("check_archive_bucket", "looked at from outside"),
         ("check_health", "latency of the product's queries, sizes, connections"),
         ("make_overview", "the morning's page is in the asset `overview`"),
+        ("chain_evidence", "what was done here, chained and signed in the archive bucket"),
     ):
         with stage.step(job) as tell:
             stage.run(job)

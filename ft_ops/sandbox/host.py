@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import boto3
 from botocore.config import Config
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from psycopg import sql
 
 import ft_ops
@@ -126,6 +128,7 @@ def _hosted(root: Path, version: int, segment_mebibytes: int) -> Iterator[Sandbo
             _make_buckets(box)
             _make_dagster_home(box)
             box.drill_folder.mkdir()
+            _make_evidence_key(box)
             yield box
 
 
@@ -177,9 +180,17 @@ def _make_buckets(box: Sandbox) -> None:
     )
     s3.create_bucket(Bucket=box.archive_bucket, ObjectLockEnabledForBucket=True)
     s3.create_bucket(Bucket=box.backup_bucket)
-    for bucket in (box.archive_bucket, box.backup_bucket):
+    s3.create_bucket(Bucket=box.staging_bucket)
+    for bucket in (box.archive_bucket, box.backup_bucket, box.staging_bucket):
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         _protect(s3, bucket)
+
+
+def _make_evidence_key(box: Sandbox) -> None:
+    key = Ed25519PrivateKey.generate()
+    descriptor = os.open(box.evidence_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _protect(s3: S3Client, bucket: str) -> None:

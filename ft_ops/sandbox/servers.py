@@ -40,6 +40,7 @@ class Sandbox:
     s3_endpoint: str
     archive_bucket: str = "familytales-archive"
     backup_bucket: str = "familytales-backups"
+    staging_bucket: str = "familytales-staging"
 
     @property
     def server(self) -> Server:
@@ -72,6 +73,11 @@ class Sandbox:
         return self.root / "drills"
 
     @property
+    def evidence_key(self) -> Path:
+        """The key that signs this sandbox's chain of evidence."""
+        return self.root / "evidence.pem"
+
+    @property
     def dagster_home(self) -> Path:
         """A DAGSTER_HOME that holds the project's dagster.yaml."""
         return self.root / "dagster"
@@ -86,6 +92,8 @@ class Sandbox:
             "FT_BACKUP_BUCKET": self.backup_bucket,
             "FT_WAL_SPOOL": str(self.wal_spool),
             "FT_DRILL_FOLDER": str(self.drill_folder),
+            "FT_EVIDENCE_KEY_FILE": str(self.evidence_key),
+            "FT_STAGING_BUCKET": self.staging_bucket,
             "FT_LATENCY_SAMPLES": "30",
             "DAGSTER_HOME": str(self.dagster_home),
             # Every AWS service, not S3 alone: nothing here may reach a real account.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from psycopg import sql
 
 from ft_ops.backups import run_within
 from ft_ops.errors import OpsError, Refused
@@ -27,6 +29,8 @@ _OPTIONS: Final = (
     "--extension=*",
 )
 _NONE_FOUND: Final = 1
+_ROWS: Final = r"/^COPY .* FROM stdin;$/,/^\\\.$/{//!p;}"
+"""Of a dump's text, the rows alone: its other lines have words of their own, as `messages`."""
 _LOOK_SECONDS: Final = 6 * 3600
 
 
@@ -40,18 +44,25 @@ class MaskedServer:
     timeout_seconds: float
 
 
-def write_dump(place: MaskedServer, rules: MaskingRules) -> Path:
-    """Dump the schemas that the rules name; everything else of the server stays out."""
+def write_dump(
+    place: MaskedServer, rules: MaskingRules, without_rows: Iterable[tuple[str, str]]
+) -> Path:
+    """Dump the schemas that the rules name; everything else of the server stays out.
+
+    ``without_rows`` are tables that would come along with their extensions.
+    """
     target = place.folder / "masked"
     target.mkdir()
     pg.hand_over(target)
     file = target / "masked.dump"
     schemas = [f"--schema={schema}" for schema in rules.schemas]
+    emptied = [f"--exclude-table-data={sql.Identifier(*name).as_string()}" for name in without_rows]
     done = run_within(
         [
             place.server.bin_dir / "pg_dump",
             *_OPTIONS,
             *schemas,
+            *emptied,
             f"--file={file}",
             f"--dbname={place.url}",
         ],
@@ -81,20 +92,29 @@ def refuse_found(place: MaskedServer, file: Path, texts: Mapping[str, str]) -> N
         out.write("".join(f"{text}\n" for text in texts))
     read: list[str | Path] = [place.server.bin_dir / "pg_restore", "--data-only", "--file=-", file]
     environment = pg.program_environment()
-    with subprocess.Popen(read, stdout=subprocess.PIPE, env=environment, cwd="/") as reading:
+    with (
+        subprocess.Popen(read, stdout=subprocess.PIPE, env=environment, cwd="/") as reading,
+        subprocess.Popen(
+            ["sed", "-n", _ROWS],
+            stdin=reading.stdout,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd="/",
+        ) as filtering,
+    ):
         looked = subprocess.run(
             ["grep", "--text", "--only-matching", "--fixed-strings", f"--file={patterns}"],
-            stdin=reading.stdout,
+            stdin=filtering.stdout,
             stdout=subprocess.PIPE,
             check=False,
             env=environment,
             timeout=_LOOK_SECONDS,
         )
-    if reading.returncode != 0 or looked.returncode > _NONE_FOUND:
+    if reading.returncode or filtering.returncode or looked.returncode > _NONE_FOUND:
         raise OpsError(
             "the masked dump",
             cause="it could not be read through for what must not be in it",
-            next_step="see that pg_restore and grep run here; nothing was handed out",
+            next_step="see that pg_restore, sed and grep run here; nothing was handed out",
         )
     found = set(looked.stdout.decode(errors="replace").splitlines())
     if looked.returncode != _NONE_FOUND:

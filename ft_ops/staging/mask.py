@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,10 @@ _KNOWN_ROLES: Final = ("ft_ops", "ft_app", "ft_readonly")
 _LEAST_CHARACTERS: Final = 8
 _DIGITS: Final = 24
 _SHORT: Final = 12
+_ID_OR_TIME: Final = re.compile(
+    r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?Z|[+-]\d\d(:?\d\d)?)?)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,9 @@ def refuse_unruled(connection: Connection, rules: MaskingRules) -> list[MaskedCo
 def personal_texts(
     connection: Connection, rules: MaskingRules, columns: Sequence[MaskedColumn]
 ) -> dict[str, str]:
-    """Some of what must not be in the dump, each with its column: to be looked for there."""
+    """Some of what must not be in the dump's rows, each with its column: to be looked for there."""
     found: dict[str, str] = {}
-    # The dump's own words: each table's rows follow a line with its name and its columns'.
-    heads = "\n".join(f"{column.table_name} {column.name}" for column in columns)
+    stays = "\n".join(_words_that_stay(connection, rules))
     for column, rule in _ruled(rules, columns):
         if rule.kind in {"checked", "constant"}:
             continue
@@ -73,11 +77,28 @@ def personal_texts(
         query = statement(name).format(
             column=identifier, table=_identifier(column.table_name), value=value.format(identifier)
         )
-        kept = {*rule.words, *rule.keys}
         for (text,) in connection.execute(query):
-            if text and text not in kept and text not in heads and _can_be_found(text):
+            if text and text not in stays and _can_be_found(text):
                 found[text] = str(column)
     return found
+
+
+def _words_that_stay(connection: Connection, rules: MaskingRules) -> Iterator[str]:
+    """Texts that rows keep by design: somebody may have written one of them elsewhere, too."""
+    query = statement("staging/words_that_stay")
+    for (words,) in connection.execute(query, {"schemas": list(rules.schemas)}):
+        yield words
+    for columns in rules.tables.values():
+        for rule in columns.values():
+            yield from (*rule.words, *rule.keys)
+    for migration in load_migrations():
+        yield migration.description
+
+
+def tables_of_extensions(connection: Connection, rules: MaskingRules) -> list[tuple[str, str]]:
+    """Tables that no rule is about, and that a dump has rows of for an extension's sake."""
+    query = statement("staging/tables_of_extensions")
+    return connection.execute(query, {"schemas": list(rules.schemas)}).fetchall()
 
 
 def mask(
@@ -224,8 +245,16 @@ def _rename_roles(connection: Connection, keys: Keys) -> None:
 
 
 def _can_be_found(text: str) -> bool:
-    """Whether it is long enough to be no accident, and is written in a dump as it is."""
-    return len(text) >= _LEAST_CHARACTERS and text.isprintable() and "\\" not in text
+    """Whether it is long enough to be no accident, and is written in a dump as it is.
+
+    What is an id or a time is found in any dump: these stay, and JSON names them as texts.
+    """
+    return (
+        len(text) >= _LEAST_CHARACTERS
+        and text.isprintable()
+        and "\\" not in text
+        and not _ID_OR_TIME.fullmatch(text)
+    )
 
 
 def _identifier(table: str) -> sql.Identifier:

@@ -21,7 +21,14 @@ from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.upload import UploadOnce
 from ft_ops.settings import Settings
 from ft_ops.staging.dump import MaskedServer, refuse_found, write_dump
-from ft_ops.staging.mask import Keys, Masked, mask, personal_texts, refuse_unruled
+from ft_ops.staging.mask import (
+    Keys,
+    Masked,
+    mask,
+    personal_texts,
+    refuse_unruled,
+    tables_of_extensions,
+)
 from ft_ops.staging.rules import MaskingRules, load_rules
 
 _LEAST_SALT: Final = 32
@@ -82,8 +89,9 @@ def mask_on(
         columns = refuse_unruled(connection, rules)
         texts = personal_texts(connection, rules, columns)
         masked = mask(connection, rules, columns, keys, log)
+        without_rows = tables_of_extensions(connection, rules)
     place = MaskedServer(copy.server, copy.folder, copy.admin_url, timeout_seconds)
-    file = write_dump(place, rules)
+    file = write_dump(place, rules, without_rows)
     refuse_found(place, file, texts)
     log(f"{len(texts)} personal texts were looked for in the dump, and none is there")
     found = MaskedDump(
@@ -134,7 +142,13 @@ def into_bucket(settings: Settings, now: datetime) -> Deliver:
             next_step="name the bucket that developers take masked dumps from, or run `ft-ops "
             "backup mask --to FILE`",
         )
-    if name in {settings.backup_bucket, settings.archive_bucket, settings.dr_bucket}:
+    own = {
+        settings.archive_bucket,
+        settings.archive_replica_bucket,
+        settings.backup_bucket,
+        settings.dr_bucket,
+    }
+    if name in own:
         raise Refused(
             f"FT_STAGING_BUCKET {name}",
             cause="it holds backups or the archive, which nobody who develops may read",

@@ -51,6 +51,17 @@ WHERE n.nspname = ANY (%(schemas)s::text[])
   AND NOT c.relispartition
 ORDER BY 1, 2;
 
+-- name: tables_of_extensions
+-- Tables outside of some schemas whose rows an extension has declared its users', such as a scheduler's
+-- commands: a dump with the extension has them. Catalog reads only.
+SELECT DISTINCT n.nspname::text, c.relname::text
+FROM pg_extension AS e
+CROSS JOIN LATERAL unnest(e.extconfig) AS configured (oid)
+JOIN pg_class AS c ON c.oid = configured.oid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname <> ALL (%(schemas)s::text[])
+ORDER BY 1, 2;
+
 -- name: other_roles
 -- Roles that somebody has made besides the operations' own.
 SELECT rolname::text
@@ -126,6 +137,19 @@ BEGIN
     END CASE;
 END
 $$;
+
+-- name: words_that_stay
+-- What rows keep whatever they hold otherwise: the words that a CHECK lists, and those of enumerations.
+-- Catalog reads only.
+SELECT pg_get_constraintdef(k.oid)
+FROM pg_constraint AS k
+JOIN pg_namespace AS n ON n.oid = k.connamespace
+WHERE k.contype = 'c'
+  AND k.conrelid <> 0
+  AND n.nspname = ANY (%(schemas)s::text[])
+UNION
+SELECT enumlabel::text
+FROM pg_enum;
 
 -- name: texts_of_json
 -- The strings and keys of some documents.

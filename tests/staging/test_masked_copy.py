@@ -5,16 +5,20 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
 import psycopg
 import pytest
+from pydantic import ValidationError
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
+from ft_ops.staging.mask import Keys
 from ft_ops.staging.rules import (
     MaskedColumn,
     MaskingRules,
@@ -132,6 +136,16 @@ def plant(copy: Copy, marker: str) -> None:
         f'GRANT SELECT ON users TO "{marker}"',
         "CREATE SCHEMA aside",
         f"CREATE TABLE aside.notes AS SELECT '{marker}'::text AS note",
+        f"COMMENT ON COLUMN users.email IS '{marker} asked for it'",
+        f"COMMENT ON ROLE ft_app IS '{marker}'",
+        f"COMMENT ON DATABASE familytales IS '{marker}'",
+        "CREATE SEQUENCE counted",
+        f"COMMENT ON SEQUENCE counted IS '{marker}'",
+        f'CREATE PUBLICATION "{marker}" FOR TABLE users',
+        "CREATE STATISTICS by_both ON email, display_name FROM users",
+        "ANALYZE users",
+        "CREATE TABLE owned (n int)",
+        f'ALTER TABLE owned OWNER TO "{marker}"',
         f"SELECT lo_from_bytea(0, '{marker}'::bytea)",
         "CREATE MATERIALIZED VIEW mails AS SELECT email FROM users",
         f"INSERT INTO ops.erased_rows (table_name, key) VALUES ('{marker}', '{marker}')",
@@ -165,6 +179,8 @@ def test_planted_strings_are_nowhere_in_the_dump_and_it_can_be_restored(
     assert found.looked_for > 100
     assert found.bytes == dump.stat().st_size
     assert dump.stat().st_mode & 0o077 == 0
+    # Its table of contents is not compressed.
+    assert marker.encode() not in dump.read_bytes()
     text = read(copy, dump)
     assert marker.encode() not in text
     assert marker.lower().encode() not in text.lower()
@@ -195,6 +211,49 @@ def test_planted_strings_are_nowhere_in_the_dump_and_it_can_be_restored(
         empty = connection.execute("SELECT count(*) FROM ops.legal_holds").fetchone()
         assert empty == (0,)
     assert not any(marker in line for line in dump_lines(found))
+
+
+def test_rows_that_an_extension_has_declared_its_own_are_left_out(copy: Copy, place: Path) -> None:
+    """Such as the commands of a scheduler: a dump of the extension would have them."""
+    copy.execute(
+        "CREATE SCHEMA aside",
+        'CREATE TABLE aside."No""tes" AS SELECT \'call Ada at 9\'::text AS note',
+        "INSERT INTO pg_extension VALUES (99999, 'scheduler', 10, 2200, false, '1.0',"
+        ' ARRAY[\'aside."No""tes"\'::regclass::oid], \'{""}\')',
+    )
+    dump = place / "masked.dump"
+    found = mask_on(copy.restored(), load_rules(), None, into_file(dump), lambda line: None, 300)
+    assert b"call Ada" not in read(copy, dump)
+    assert not found.is_repeatable
+    assert "the next dump's values will be other ones" in "".join(dump_lines(found))
+
+
+def test_what_a_dump_has_anyhow_does_not_keep_it_from_being_handed_out(
+    copy: Copy, place: Path
+) -> None:
+    """Ids, times, words that a CHECK lists, names of partitions, and words of pg_dump itself."""
+    copy.execute(
+        "INSERT INTO audit_log (user_id, action, table_name, new_values)"
+        " SELECT u.id, 'INSERT', c.relname, jsonb_build_object('id', u.id, 'born', u.created_at,"
+        " 'day', u.created_at::date, 'was', u.created_at::text, 'created_at', 'reply')"
+        " FROM users AS u CROSS JOIN pg_class AS c WHERE c.relispartition AND c.relkind = 'r'",
+        "UPDATE threads SET title = 'continuation' WHERE id = (SELECT id FROM threads LIMIT 1)",
+        "UPDATE families SET description = 'standard_conforming_strings'",
+    )
+    mask(copy, place / "masked.dump")
+
+
+def test_a_value_becomes_the_same_by_the_same_salt_and_another_by_another(
+    connection: Connection,
+) -> None:
+    connection.execute(statement("staging/create_digest"))
+    query = "SELECT pg_temp.ft_digest('email', 'ada@example.org', %s, %s)"
+    salts = (SALT, SALT, SALT[:-1] + b"0")
+    first, again, other = (
+        connection.execute(query, (keys.inner, keys.outer)).fetchone()
+        for keys in map(Keys.of, salts)
+    )
+    assert first == again != other
 
 
 def test_a_rule_that_keeps_somebodys_words_is_found_in_the_dumps_bytes(
@@ -237,11 +296,13 @@ def test_a_dump_is_never_written_over_another_nor_into_a_bucket_of_our_own(
         into_file(place / "there")
     with pytest.raises(Refused, match="its folder is not there"):
         into_file(place / "nowhere" / "masked.dump")
-    settings = Settings(staging_bucket="backups", backup_bucket="backups")
-    from datetime import UTC, datetime
-
-    with pytest.raises(Refused, match="which nobody who develops may read"):
-        into_bucket(settings, datetime.now(UTC))
+    for whose in ("backup_bucket", "archive_bucket", "archive_replica_bucket", "dr_bucket"):
+        settings = Settings.model_validate({"staging_bucket": "our-own", whose: "our-own"})
+        with pytest.raises(Refused, match="which nobody who develops may read"):
+            into_bucket(settings, datetime.now(UTC))
+    for address in ("s3://our-own", "our-own/archive"):
+        with pytest.raises(ValidationError, match="staging_bucket"):
+            Settings(staging_bucket=address)
     with pytest.raises(OpsError, match="FT_STAGING_BUCKET: it is not set"):
         into_bucket(Settings(), datetime.now(UTC))
 
