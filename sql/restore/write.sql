@@ -46,14 +46,17 @@ RETURNING id;
 
 -- name: written
 -- How many rows of each table this session has written that it has not yet reported: all of this
--- transaction's, whether by a statement, a trigger or a cascade. Shared memory of this process alone.
+-- transaction's, whether by a statement, a trigger or a cascade. Shared memory of this process alone. Whose
+-- partition a table is, the transaction's own snapshot says: one may be about to leave meanwhile.
 SELECT
     format('%s.%s', n.nspname, root.relname) AS name,
     sum(s.n_tup_ins)::bigint AS inserted,
     sum(s.n_tup_upd)::bigint AS updated,
     sum(s.n_tup_del)::bigint AS deleted
 FROM pg_stat_xact_all_tables AS s
-JOIN pg_class AS root ON root.oid = coalesce(pg_partition_root(s.relid), s.relid)
+LEFT JOIN pg_inherits AS i ON i.inhrelid = s.relid
+JOIN pg_class AS root
+    ON root.oid = coalesce(pg_partition_root(coalesce(i.inhparent, s.relid)), s.relid)
 JOIN pg_namespace AS n ON n.oid = root.relnamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'pg_toast')
   AND n.oid <> pg_my_temp_schema()
