@@ -106,17 +106,18 @@ SELECT
     END AS table_bytes,
     t.reltuples::float8 AS table_tuples,
     -- Counters that began anew, after a crash or a reset, know only the rows since: until a
-    -- vacuum or an analyze has told them more, what was counted before stands.
+    -- vacuum or an analyze has told them more, what was counted before stands. Of a table that nothing
+    -- has counted but a CREATE INDEX that is a guess, if the counters say something else.
     CASE
-        WHEN coalesce(
-            pg_stat_get_last_vacuum_time(i.indrelid),
-            pg_stat_get_last_autovacuum_time(i.indrelid),
-            pg_stat_get_last_analyze_time(i.indrelid),
-            pg_stat_get_last_autoanalyze_time(i.indrelid)
-        ) IS NULL
+        WHEN looked.at IS NULL
             THEN greatest(pg_stat_get_live_tuples(i.indrelid), t.reltuples::bigint, 0)
         ELSE coalesce(pg_stat_get_live_tuples(i.indrelid), 0)
     END AS live_rows,
+    looked.at IS NOT NULL
+        OR t.reltuples < 0
+        OR abs(coalesce(pg_stat_get_live_tuples(i.indrelid), 0) - t.reltuples)
+            <= 0.02 * t.reltuples
+        AS is_counted,
     i.indisunique AS is_unique,
     i.indisexclusion AS is_exclusion,
     i.indisvalid AND i.indisready AND i.indislive AS is_valid,
@@ -148,6 +149,14 @@ LEFT JOIN pg_inherits AS parent ON parent.inhrelid = i.indexrelid
 CROSS JOIN LATERAL (
     SELECT i.indexrelid = ANY (%(locked)s::oid[]) OR i.indrelid = ANY (%(locked)s::oid[])
 ) AS held (is_locked)
+CROSS JOIN LATERAL (
+    SELECT coalesce(
+        pg_stat_get_last_vacuum_time(i.indrelid),
+        pg_stat_get_last_autovacuum_time(i.indrelid),
+        pg_stat_get_last_analyze_time(i.indrelid),
+        pg_stat_get_last_autoanalyze_time(i.indrelid)
+    )
+) AS looked (at)
 CROSS JOIN LATERAL (
     SELECT
         max(option_value) FILTER (WHERE option_name = 'fillfactor')::integer AS fillfactor,

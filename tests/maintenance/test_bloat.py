@@ -206,6 +206,23 @@ def test_counters_that_began_anew_do_not_make_every_index_look_bloated(
     estimate = estimates(connection)["letters_sender"]
     assert estimate.rows == 20_000
     assert estimate.reclaimable_share < 0.1
+    assert not estimate.is_certain
+    connection.execute("ANALYZE letters")
+    assert estimates(connection)["letters_sender"].is_certain
+
+
+def test_a_table_that_nothing_but_a_new_index_has_counted_makes_estimates_unsure(
+    connection: Connection,
+) -> None:
+    """The index counts rows that are gone by now; nobody has vacuumed or analysed since."""
+    connection.execute("CREATE TABLE loaded (n integer) WITH (autovacuum_enabled = off)")
+    connection.execute("INSERT INTO loaded SELECT g FROM generate_series(1, 50000) AS g")
+    connection.execute("CREATE INDEX loaded_n ON loaded (n)")
+    flush_counters(connection)
+    assert estimates(connection, store=False)["loaded_n"].is_certain
+    connection.execute("DELETE FROM loaded WHERE n % 10 <> 0")
+    flush_counters(connection)
+    assert not estimates(connection, store=False)["loaded_n"].is_certain
 
 
 def test_accuracy_counts_the_errors_of_past_rebuilds(connection: Connection) -> None:

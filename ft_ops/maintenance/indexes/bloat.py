@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import psycopg
@@ -129,6 +129,8 @@ def estimate_indexes(
                 log(_line(estimate))
             if store:
                 record_estimate(connection, estimate)
+        if not index.is_counted and index.bytes > _SMALLEST:
+            estimate = replace(estimate, is_certain=False)
         estimates.append(estimate)
     log(f"estimated {len(estimates)} indexes")
     if store:

@@ -19,6 +19,8 @@ from ft_ops.pg.sqlfiles import statement
 class IndexState:
     """One index. ``tuples`` and ``table_tuples`` are -1 as long as nobody has counted them.
 
+    Unless ``is_counted``, two counters say different numbers of rows: ``live_rows`` is a guess.
+
     ``locked`` says who has it or its table to himself, and is empty on most days. Sizes are old
     figures then, and columns, predicate and definition are not known.
     """
@@ -37,6 +39,7 @@ class IndexState:
     table_bytes: int
     table_tuples: float
     live_rows: int
+    is_counted: bool
     is_unique: bool
     is_exclusion: bool
     is_valid: bool
