@@ -6,7 +6,7 @@ written down here by hand, which rows may come back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -22,6 +22,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connect
 from ft_ops.restore import Decisions
 from tests.fixtures.postgres import Database, created
+from tests.restore.test_other_times import ARCHIVE_JANUARY, JANUARY
 from tests.restore.world import Family, World
 
 PARENTS = {
@@ -62,6 +63,7 @@ steps = st.lists(
         st.tuples(st.just("take its number"), st.just("content_segments"), st.integers(0, 15)),
         st.tuples(st.just("move"), st.just("threads"), st.integers(0, 3)),
         st.tuples(st.just("give away"), st.sampled_from(sorted(GIVEN)), st.integers(0, 3)),
+        st.tuples(st.just("archive"), st.just("content_segments"), st.just(0)),
     ),
     min_size=1,
     max_size=8,
@@ -96,7 +98,7 @@ def lives(world: World) -> Lives:
 
 
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(events=steps, kill=st.integers(0, 150))
 def test_missing_rows_come_back_and_newer_ones_stay(
@@ -119,37 +121,55 @@ def test_missing_rows_come_back_and_newer_ones_stay_in_many_courses(
 
 def hold(lives: Lives, events: list[Step], kill: int) -> None:
     with lives.lived() as live:
-        copied = live.family(0)
+        copied = family(live, 0)
         for event in events:
             live_through(live, copied, event)
-        damaged, others = live.family(0), live.family(1)
+        damaged, others = family(live, 0), family(live, 1)
         expected = oracle(copied, damaged, erased(live), others)
         with connect(lives.copy.url, application="tests") as copy:
             with killed_at(live, kill):
                 live.restore(copy)
-            assert live.family(0) in (damaged, expected)
+            assert family(live, 0) in (damaged, expected)
             plan = live.restore(copy)
-            assert live.family(0) == expected
-            assert live.family(1) == others
+            assert family(live, 0) == expected
+            assert family(live, 1) == others
             assert plan.inserts in (0, size(expected) - size(damaged))
             again = live.restore(copy)
             assert (again.inserts, again.overwrites) == (0, 0)
-            assert live.family(0) == expected
+            assert family(live, 0) == expected
             # Everything is undone where nobody has taken a place, once a person says that all
             # of the deletions were mistakes.
             mistakes = frozenset(UUID(key) for keys in erased(live).values() for key in keys)
             decisions = Decisions(True, mistakes, "the tests say so")
             live.restore(copy, decisions=decisions)
-            assert live.family(1) == others
+            assert family(live, 1) == others
             if not any(kind in {"take its number", "give away"} for kind, _, _ in events):
-                assert live.family(0) == copied
+                assert family(live, 0) == copied
+
+
+def family(world: World, number: int) -> Family:
+    """Everything of one family; its segments wherever their months are, each month in one place."""
+    found = world.family(number)
+    archived = found.pop("archived_content_segments")
+    for row in archived.values():
+        assert str(row["created_at"]).startswith("2025-01")
+    assert not archived.keys() & found["content_segments"].keys()
+    found["content_segments"] |= archived
+    return found
 
 
 def live_through(world: World, copied: Family, event: Step) -> None:
     kind, table, number = event
     row = list(copied[table].values())[number % len(copied[table])]
-    if kind == "delete":
-        world.execute(f"DELETE FROM {table} WHERE id = %s", row["id"])
+    if kind == "archive":
+        attached = (
+            "SELECT FROM pg_inherits WHERE inhrelid = %s::regclass AND inhparent = %s::regclass"
+        )
+        if world.execute(attached, JANUARY, "content_segments"):
+            for query in ARCHIVE_JANUARY:
+                world.execute(query)
+    elif kind == "delete":
+        delete(world, table, row)
     elif kind == "edit":
         world.execute(EDITS[table], row["id"])
     elif kind == "give away":
@@ -163,10 +183,10 @@ def live_through(world: World, copied: Family, event: Step) -> None:
             world.families[0],
         )
     else:
-        world.execute(f"DELETE FROM {table} WHERE id = %s", row["id"])
+        delete(world, table, row)
         world.execute(
             "INSERT INTO content_segments (thread_id, user_id, content_type, sequence_number,"
-            " created_at) SELECT t.id, %s, 'text', %s, '2025-01-05Z' FROM threads AS t"
+            " created_at) SELECT t.id, %s, 'text', %s, '2025-02-05Z' FROM threads AS t"
             " WHERE t.id = %s AND NOT EXISTS (SELECT FROM content_segment_keys AS k"
             " WHERE k.thread_id = t.id AND k.sequence_number = %s)",
             row["user_id"],
@@ -176,9 +196,15 @@ def live_through(world: World, copied: Family, event: Step) -> None:
         )
 
 
+def delete(world: World, table: str, row: Mapping[str, object]) -> None:
+    world.execute(f"DELETE FROM {table} WHERE id = %s", row["id"])
+    if table == "content_segments":
+        world.execute("DELETE FROM archived_content_segments WHERE id = %s", row["id"])
+
+
 def erased(world: World) -> dict[str, set[str]]:
-    tables = {"thread": "threads", "book": "memory_books"}
-    found: dict[str, set[str]] = {"threads": set(), "memory_books": set()}
+    tables = {"thread": "threads", "book": "memory_books", "segment": "content_segments"}
+    found: dict[str, set[str]] = {table: set() for table in tables.values()}
     for kind, key in world.connection.execute("SELECT kind, id::text FROM ops.erasures"):
         found[tables[kind]].add(key)
     return found

@@ -83,6 +83,7 @@ def test_two_restores_of_subjects_that_overlap_bring_each_row_back_once(
         assert (world.family(0), world.family(1)) == (whole, others)
 
 
+@pytest.mark.chaos
 def test_a_second_restore_of_the_same_subject_is_refused_and_told_by_whom(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +131,7 @@ def test_a_month_that_begins_to_move_meanwhile_takes_its_rows_along(
         assert there == (2,)
 
 
-@pytest.mark.parametrize("purged", [False, True])
+@pytest.mark.parametrize("purged", [pytest.param(False, marks=pytest.mark.chaos), True])
 def test_a_month_that_moves_while_the_catalog_is_read_is_looked_for_again(
     world: World, monkeypatch: pytest.MonkeyPatch, purged: bool
 ) -> None:
@@ -168,6 +169,7 @@ def placed(family: dict[str, dict[str, dict[str, object]]]) -> object:
     return {**family, "segments": {**hot, **archived}}
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("table", "subject", "reason"),
     [
@@ -224,6 +226,7 @@ def test_a_hold_that_is_placed_meanwhile_keeps_what_it_holds(
         assert titles == {str(world.books[0]): "held", str(world.books[1]): "book"}
 
 
+@pytest.mark.chaos
 def test_ids_that_are_used_again_elsewhere_stay_where_they_are(world: World) -> None:
     """Of a segment, of a tag and of a book, now another family's."""
     with world.copied() as copy:
