@@ -42,7 +42,7 @@ def three(world: World) -> tuple[UUID, UUID, UUID]:
     return world.segment(MONTH), world.segment(NEXT), world.segment(HOT)
 
 
-@pytest.mark.parametrize("how", ["moved", "made again"])
+@pytest.mark.parametrize("how", ["moved", pytest.param("made again", marks=pytest.mark.chaos)])
 def test_a_link_is_where_it_was_archived_last(
     world: World, three: tuple[UUID, UUID, UUID], how: str
 ) -> None:
@@ -70,6 +70,7 @@ def test_a_link_is_where_it_was_archived_last(
     assert _ends(world) == [(new, hot)]
 
 
+@pytest.mark.chaos
 def test_a_link_that_was_moved_back_comes_back(
     world: World, three: tuple[UUID, UUID, UUID]
 ) -> None:
@@ -85,7 +86,7 @@ def test_a_link_that_was_moved_back_comes_back(
     assert world.count("ops.erased_rows") == 1
 
 
-@pytest.mark.parametrize("kind", ["plain", "partitioned"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("partitioned", marks=pytest.mark.chaos)])
 def test_a_row_that_is_known_by_its_segments_is_not_doubled_by_its_move(
     world: World, three: tuple[UUID, UUID, UUID], kind: str
 ) -> None:
@@ -124,6 +125,7 @@ def test_truncate_leaves_no_tombstone_and_is_refused(world: World) -> None:
     world.connection.execute("TRUNCATE photo_narrations, content_tags")
 
 
+@pytest.mark.chaos
 def test_a_recovery_to_before_a_move_keeps_the_link_where_it_is_again(
     world: World, three: tuple[UUID, UUID, UUID]
 ) -> None:

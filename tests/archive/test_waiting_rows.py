@@ -62,7 +62,12 @@ def waiting(world: World) -> UUID:
 
 
 @pytest.mark.parametrize(
-    ("table", "column"), [("hints", "metadata"), ("content_links", "extra")], ids=str
+    ("table", "column"),
+    [
+        pytest.param("hints", "metadata", marks=pytest.mark.chaos),
+        ("content_links", "extra"),
+    ],
+    ids=str,
 )
 def test_a_link_that_waits_follows_a_migration(
     world: World, waiting: UUID, table: str, column: str
@@ -87,6 +92,7 @@ def test_a_link_that_waits_follows_a_migration(
     assert found.fetchall() == [(waiting, {"mark": 3}, 7)]
 
 
+@pytest.mark.chaos
 def test_a_link_that_waits_is_kept_by_the_upgrade(world: World, waiting: UUID) -> None:
     seen = world.connection.execute("SELECT * FROM ops.waiting_links").fetchall()
     for direction in ("down", "up"):

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from psycopg import sql
 
-from tests.model.oracle import SEGMENTS
+from tests.model.oracle import LINKS, SEGMENTS
 from tests.model.place import PARENTS
 from tests.model.writer import Finding, Writer, chosen
 
@@ -162,6 +162,16 @@ class Application(Writer):
     def link(self, a: int, b: int, c: int) -> None:
         self.new_link(self.a_segment(a), self.a_segment(b), c)
 
+    def relink(self, a: int, b: int, c: int) -> None:
+        """A link gets another segment at its end, and words that are JSON's null."""
+        link, target = chosen(self.oracle.of_table(LINKS), a), self.a_segment(b)
+        query = (
+            "UPDATE content_links SET target_segment_id = %s, metadata = 'null' WHERE id = %s"
+            " RETURNING *"
+        )
+        if self.write_row(self.by_somebody(c), query, (target, link[1]), LINKS):
+            self.refuse_held("the move of a link", [link], alone=True)
+
     def delete_child(self, a: int, b: int, c: int) -> None:
         """A narration, a tag, a link or a reaction."""
         key = chosen([k for t in sorted(self.oracle.children) for k in self.oracle.of_table(t)], a)
@@ -285,6 +295,7 @@ ACTIONS: Final[dict[str, Callable[[Application, int, int, int], None]]] = {
         Application.start,
         Application.narrate,
         Application.renarrate,
+        Application.relink,
         Application.tag,
         Application.link,
         Application.delete_child,
