@@ -146,6 +146,9 @@ def _archive(stage: Stage, due: Sequence[Month]) -> None:
         for month in due:
             stage.run("archive_old_content", month)
         tell(f"{_count(due)} moved, exported, proven and frozen")
+    with stage.step("archive_audit_log") as tell:
+        stage.run("archive_audit_log", ops={"archived_audit_log": {"dry_run": False}})
+        tell("the audit log's months of the same age, by the same steps")
 
 
 def _recompute_storage(stage: Stage) -> None:
