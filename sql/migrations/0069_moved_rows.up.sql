@@ -237,8 +237,20 @@ BEGIN
     LOOP
         PERFORM ops.track_shared_rows(relation, '{}');
     END LOOP;
-    -- A partition has its parent's row triggers, and not the one that refuses a TRUNCATE.
+    -- A partition has its parent's row triggers, and not the one that refuses a TRUNCATE. The catalog is
+    -- asked for them, and not pg_partition_tree, which opens each: one month that somebody has to himself
+    -- would stop what is done to any other.
     FOR relation, trigger_name, refusal IN
+        WITH RECURSIVE tree AS (
+            SELECT link.inhparent AS root, link.inhrelid AS relid
+            FROM pg_catalog.pg_inherits AS link
+            WHERE NOT link.inhdetachpending
+            UNION ALL
+            SELECT tree.root, link.inhrelid
+            FROM tree
+            JOIN pg_catalog.pg_inherits AS link ON link.inhparent = tree.relid
+            WHERE NOT link.inhdetachpending
+        )
         SELECT p.partition, p.trigger_name, p.refusal
         FROM (
             SELECT
@@ -246,24 +258,19 @@ BEGIN
                 'keep_held' AS trigger_name,
                 'ops.refuse_held_truncate()' AS refusal
             FROM ops.content_tables() AS t
-            CROSS JOIN LATERAL pg_catalog.pg_partition_tree(t.relation) AS tree
-            WHERE tree.level > 0
+            JOIN tree ON tree.root = t.relation
             UNION ALL
             SELECT tree.relid, 'keep_tombstones', 'ops.refuse_shared_truncate()'
             FROM ops.shared_tables() AS t
-            CROSS JOIN LATERAL pg_catalog.pg_partition_tree(t.relation) AS tree
-            WHERE tree.level > 0
+            JOIN tree ON tree.root = t.relation
             UNION ALL
             SELECT tree.relid, 'keep_keys', 'public.refuse_truncate()'
-            FROM (
-                VALUES
-                    ('public.content_segments'::regclass),
-                    ('public.archived_content_segments'::regclass)
-            ) AS parent (relation)
-            CROSS JOIN LATERAL pg_catalog.pg_partition_tree(parent.relation) AS tree
-            WHERE tree.level > 0
+            FROM tree
+            WHERE tree.root IN (
+                'public.content_segments'::regclass, 'public.archived_content_segments'::regclass
+            )
         ) AS p
-        JOIN pg_catalog.pg_class AS c ON c.oid = p.partition
+        JOIN pg_catalog.pg_class AS c ON c.oid = p.partition AND c.relispartition
         WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')
           AND NOT EXISTS (
               SELECT

@@ -144,3 +144,15 @@ def test_a_recovery_to_before_a_move_keeps_the_link_where_it_is_again(
             restored.archived_and_purged(MONTH)
             assert restored.thaw(MONTH).left_out == {}
             assert _ends(restored) == [(old, hot)]
+
+
+def test_a_month_that_somebody_has_to_himself_stops_no_guard(world: World) -> None:
+    world.fill()
+    world.fill(NEXT)
+    world.connection.execute("DROP TRIGGER keep_keys ON content_segments_2017_04")
+    world.connection.execute("SET lock_timeout = '100ms'")
+    with connect(world.database.url, application="a migration") as holder, holder.transaction():
+        holder.execute("LOCK TABLE content_segments_2017_03 IN ACCESS EXCLUSIVE MODE")
+        world.connection.execute("SELECT ops.guard_content()")
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        world.connection.execute("TRUNCATE content_segments_2017_04")
