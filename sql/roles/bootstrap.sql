@@ -13,6 +13,10 @@ DECLARE
     may_become text;
     planted text;
 BEGIN
+    -- Whoever could make objects in public so far may have put a function there that fits a call below
+    -- better than the server's own: it would run as whoever runs this, a superuser.
+    SET LOCAL search_path = pg_catalog, pg_temp;
+
     -- This makes the database ft_ops' own and closes it to everybody else. A connection string without
     -- a database's name leads to the administrator's, which every other tool on the server needs.
     IF current_setting('ft.bootstrap', true) IS DISTINCT FROM current_database()
@@ -109,7 +113,16 @@ BEGIN
               AND setting LIKE '%' || extension || '%'
         );
         BEGIN
-            EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I', extension);
+            EXECUTE format('CREATE EXTENSION IF NOT EXISTS %I', extension) || CASE
+                -- Some say themselves where they belong.
+                WHEN EXISTS (
+                    SELECT
+                    FROM pg_available_extension_versions AS v
+                    WHERE v.name = extension
+                      AND v.schema IS NOT NULL
+                ) THEN ''
+                ELSE ' SCHEMA public'
+            END;
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING 'extension % was not created: %', extension, SQLERRM;
         END;

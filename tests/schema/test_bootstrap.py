@@ -206,3 +206,26 @@ def _rights(connection: psycopg.Connection) -> tuple[object, ...]:
     ).fetchone()
     assert row is not None
     return row
+
+
+def test_what_lies_in_public_does_not_run_as_the_administrator(managed: pg.Server) -> None:
+    """Each function fits a call of the script better than the server's own of that name."""
+    with psycopg.connect(managed.url(), autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE planted")
+    with psycopg.connect(managed.url("planted"), autocommit=True) as superuser:
+        superuser.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    with psycopg.connect(managed.url("planted", user="ft_app"), autocommit=True) as application:
+        for of in ("text", "name"):
+            application.execute(
+                f"CREATE FUNCTION public.format(text, {of}) RETURNS text LANGUAGE plpgsql AS $$"
+                " BEGIN IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN"
+                " ALTER ROLE ft_app SUPERUSER; END IF;"
+                " RETURN pg_catalog.format($1, $2); END $$"
+            )
+    with psycopg.connect(managed.url("planted"), autocommit=True) as superuser:
+        superuser.execute(BOOTSTRAP)
+        found = superuser.execute(
+            "SELECT rolsuper FROM pg_roles WHERE rolname = 'ft_app'"
+        ).fetchone()
+        superuser.execute("ALTER ROLE ft_app NOSUPERUSER")
+    assert found == (False,)
