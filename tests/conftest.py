@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +14,11 @@ from tests.quick import needs_a_server
 
 SLOW_TO_MAKE = ("box", "original", "sampled", "session_chaos")
 """Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
+
+VARIABLES = pytest.StashKey[dict[str, str]]()
+"""The environment when the tests began."""
+
+_ITS_OWN = "PYTEST_CURRENT_TEST"
 
 pytest_plugins = [
     "tests.fixtures.commands",
@@ -42,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     use_memory()
+    config.stash[VARIABLES] = dict(os.environ)
     if not config.getoption("--quick"):
         for module in ("tests.fixtures.postgres", "tests.fixtures.s3", "tests.fixtures.dagster"):
             # A room's conftest may have imported it already.
@@ -68,6 +76,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (kept if "server" in getattr(item, "fixturenames", ()) else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, None, None]:
+    """A room that leaves a variable behind fails: the next one's tests would read it."""
+    yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        began = item.config.stash[VARIABLES]
+        left = {name for name, _ in os.environ.items() ^ began.items()} - {_ITS_OWN}
+        assert not left, f"the tests in {item.path.parent.name} change {sorted(left)}"
 
 
 def _keep_together(items: list[pytest.Item]) -> None:

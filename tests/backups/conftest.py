@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import boto3
@@ -20,7 +19,7 @@ from ft_ops.s3.bucket import open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from ft_ops.schema import load_migrations, run_migrations
-from tests.backups.world import Standing, World, open_world
+from tests.backups.world import Standing, World, environment_of, open_world
 from tests.fixtures.quick_programs import quick_programs
 
 _SECOND_DATABASE = "familytales_second"
@@ -56,7 +55,7 @@ def box() -> Iterator[Sandbox]:
                     sql.Identifier(_SECOND_DATABASE)
                 )
             )
-        with _environment(opened):
+        with environment_of(opened):
             boto3.client("s3").create_bucket(Bucket="standing")
             boto3.client("s3").put_bucket_versioning(
                 Bucket="standing", VersioningConfiguration={"Status": "Enabled"}
@@ -70,7 +69,7 @@ def _settings(request: pytest.FixtureRequest) -> Iterator[None]:
     if "box" not in request.fixturenames:
         yield
         return
-    with _environment(request.getfixturevalue("box")):
+    with environment_of(request.getfixturevalue("box")):
         yield
 
 
@@ -89,15 +88,13 @@ def standing(standing_once: Standing) -> Standing:
 @pytest.fixture(scope="session")
 def standing_once(box: Sandbox) -> Iterator[Standing]:
     """The backups of `standing`, taken once."""
-    with (
-        _environment(box),
-        connect(box.database_url, application="tests") as connection,
-    ):
-        _empty_spool(box)
-        world = open_world(connection, box.database_url, open_bucket("standing"))
-        full = world.full()
-        world.write()
-        increment = world.increment()
+    with connect(box.database_url, application="tests") as connection:
+        with environment_of(box):
+            _empty_spool(box)
+            world = open_world(connection, box.database_url, open_bucket("standing"))
+            full = world.full()
+            world.write()
+            increment = world.increment()
         yield Standing(world, full, increment)
 
 
@@ -117,15 +114,3 @@ def _empty_spool(box: Sandbox) -> None:
     """Nothing needs what was written before the first full: shipping it would take long."""
     for segment in box.wal_spool.iterdir():
         segment.unlink()
-
-
-@contextmanager
-def _environment(box: Sandbox) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("AWS_", "PG", "FT_")):
-                patch.delenv(name)
-        for name, value in box.environment().items():
-            patch.setenv(name, value)
-        patch.setenv("FT_PG_BIN_DIR", str(box.bin_dir))
-        yield

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from ft_ops.backups.drill.recovery import ScratchCopy
 from ft_ops.backups.points.fingerprint import fingerprint_tables
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
-from tests.backups.world import Standing, flip_in_file
+from ft_ops.sandbox import Sandbox
+from tests.backups.world import Standing, environment_of, flip_in_file
 
 PAGE = 8192
 
@@ -53,14 +54,18 @@ class Restored:
 
 @pytest.fixture(scope="module")
 def recovered_once(
-    standing_once: Standing, tmp_path_factory: pytest.TempPathFactory
+    box: Sandbox, standing_once: Standing, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Restored, Path]]:
     """The increment's point, recovered, and its files set aside after a clean stop."""
     standing = standing_once
     provider = standing.world.provider
     kept = tmp_path_factory.mktemp("kept") / "data"
-    stored = next(b for b in provider.stored_backups() if b.kind == "full")
-    with provider.restore(stored, standing.increment.point, lambda line: None) as copy:
+    with ExitStack() as stack:
+        with environment_of(box):
+            stored = next(b for b in provider.stored_backups() if b.kind == "full")
+            copy = stack.enter_context(
+                provider.restore(stored, standing.increment.point, lambda line: None)
+            )
         assert isinstance(copy, ScratchCopy)
         with connect(copy.url, application="tests") as connection:
             files = connection.execute(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from ft_ops.backups.barman.provider import BarmanProvider
 from ft_ops.backups.inventory import verdicts
@@ -16,6 +19,7 @@ from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects, versions
+from ft_ops.sandbox import Sandbox
 from ft_ops.settings import load_settings
 
 
@@ -129,3 +133,19 @@ def flipped(content: bytes, at: int) -> bytes:
 
 def flip_in_file(path: Path, at: int) -> None:
     path.write_bytes(flipped(path.read_bytes(), at))
+
+
+@contextmanager
+def environment_of(box: Sandbox) -> Iterator[None]:
+    """The sandbox's variables, for a block.
+
+    Never around the yield of a fixture that outlives a test: the next room would read them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("AWS_", "PG", "FT_")):
+                patch.delenv(name)
+        for name, value in box.environment().items():
+            patch.setenv(name, value)
+        patch.setenv("FT_PG_BIN_DIR", str(box.bin_dir))
+        yield
