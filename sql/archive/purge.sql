@@ -120,8 +120,8 @@ WHERE month = %(month)s
   AND thaw IS NOT DISTINCT FROM %(thaw)s;
 
 -- name: lock_alone
--- ACCESS EXCLUSIVE on a table that stands alone, until the transaction ends: only under a short
--- lock_timeout.
+-- ACCESS EXCLUSIVE on a table that stands alone, or for an instant on a month that is about to be
+-- detached, until the transaction ends: only under a short lock_timeout.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 -- name: count_rows

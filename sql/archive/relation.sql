@@ -1,6 +1,8 @@
 -- name: attached_relation
 -- The partition of a table that has a month's bounds, also while its detach is pending. Catalog
--- reads only. Bounds are read back as timestamptz: the session's TimeZone does not change them.
+-- reads only: no partition is opened, so that nobody who has one to himself keeps the others waiting.
+-- (pg_get_expr opens the relation that it is given, and a bound names no column of any.) Bounds are
+-- read back as timestamptz: the session's TimeZone does not change them.
 SELECT
     c.oid,
     n.nspname::text AS schema,
@@ -18,7 +20,7 @@ FROM pg_inherits AS link
 JOIN pg_class AS c ON c.oid = link.inhrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL regexp_match(
-    pg_get_expr(c.relpartbound, c.oid),
+    pg_get_expr(c.relpartbound, 0),
     'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'
 ) AS bounds (parts)
 WHERE link.inhparent = %(parent)s::regclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.relation import attached_relation
@@ -12,6 +13,7 @@ from ft_ops.archive.move.detach import Erased
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
+from ft_ops.pg.sqlfiles import statement
 from tests.archive.world import MONTH, World
 
 
@@ -34,17 +36,78 @@ def test_a_second_move_changes_nothing(world: World) -> None:
     assert second.generation == first.generation
 
 
-def test_a_detach_left_pending_is_finalized(world: World) -> None:
+def test_a_reader_of_a_month_keeps_its_detach_from_beginning_and_no_other(world: World) -> None:
+    """A parent has one pending detach at a time: it would stop all other months."""
     world.fill()
+    before = MONTH.plus(-1)
+    world.fill(before)
+    with connect(world.database.url, application="reader") as reader, reader.transaction():
+        reader.execute("LOCK TABLE content_segments_2017_03 IN ACCESS SHARE MODE")
+        with pytest.raises(OpsError, match=r"no lock within .* content_segments_2017_03 "):
+            world.move()
+        kept = attached_relation(world.connection, "content_segments", MONTH)
+        assert kept is not None
+        assert not kept.is_detaching
+        assert world.move(before).generation.state == "archived"
+    assert world.move().generation.state == "archived"
+    assert world.count("archived_content_segments") == 80
+
+
+def test_a_month_that_somebody_has_to_himself_keeps_no_other_waiting(world: World) -> None:
+    world.fill()
+    with connect(world.database.url, application="a migration") as holder, holder.transaction():
+        holder.execute("LOCK TABLE content_segments_2017_03 IN ACCESS EXCLUSIVE MODE")
+        world.connection.execute("SET lock_timeout = '100ms'")
+        assert attached_relation(world.connection, "content_segments", MONTH.plus(-1)) is None
+        found = attached_relation(world.connection, "content_segments", MONTH)
+        assert found is not None
+
+
+def leave_pending(world: World) -> None:
+    """As a run that was begun, and whose detach then met a reader."""
+    world.connection.execute(
+        "INSERT INTO ops.archive (month, generation, state) VALUES ('2017-03-01', 1, 'archiving')"
+    )
+    table = sql.Identifier("content_segments_2017_03")
+    world.connection.execute(statement("archive/follow_deletes").format(table=table))
+    world.connection.execute("SET lock_timeout = '50ms'")
+    detach = "ALTER TABLE content_segments DETACH PARTITION content_segments_2017_03 CONCURRENTLY"
     with connect(world.database.url, application="reader") as reader, reader.transaction():
         reader.execute("SELECT count(*) FROM content_segments").fetchone()
-        with pytest.raises(OpsError, match="no lock within"):
-            world.move()
-        pending = attached_relation(world.connection, "content_segments", MONTH)
-        assert pending is not None
-        assert pending.is_detaching
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            world.connection.execute(detach)
+    world.connection.execute("SET lock_timeout = '5s'")
+    pending = attached_relation(world.connection, "content_segments", MONTH)
+    assert pending is not None
+    assert pending.is_detaching
+
+
+def test_a_detach_left_pending_is_finalized(world: World) -> None:
+    world.fill()
+    leave_pending(world)
     assert world.move().generation.state == "archived"
     assert world.count("archived_content_segments") == 40
+
+
+def test_a_detach_left_pending_stops_no_other_month(world: World) -> None:
+    world.fill()
+    before = MONTH.plus(-1)
+    world.fill(before)
+    leave_pending(world)
+    assert world.move(before).generation.state == "archived"
+    assert world.count("archived_content_segments") == 40
+    assert world.move().generation.state == "archived"
+    assert world.count("archived_content_segments") == 80
+
+
+def test_a_detach_that_somebody_else_has_begun_is_for_a_person(world: World) -> None:
+    world.fill()
+    before = MONTH.plus(-1)
+    world.fill(before)
+    leave_pending(world)
+    world.connection.execute("DROP TRIGGER forget_detached ON content_segments_2017_03")
+    with pytest.raises(Refused, match=r"begun to detach public\.content_segments_2017_03"):
+        world.move(before)
 
 
 def test_a_month_detached_by_a_dead_run_is_attached(world: World) -> None:

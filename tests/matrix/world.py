@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import unquote
 
 import dagster as dg
 import psycopg
@@ -35,6 +36,8 @@ class Ended:
     failures: tuple[Failure, ...]
     evaluations: Mapping[str, dg.AssetCheckEvaluation]
     materialized: frozenset[str]
+    shown: str = ""
+    """The metadata of what it materialized or observed."""
 
     @property
     def words(self) -> str:
@@ -84,7 +87,15 @@ def run(instance: dg.DagsterInstance, job: str, request: dg.RunRequest | None = 
             for event in result.get_asset_materialization_events()
             if event.asset_key is not None
         ),
+        shown="; ".join(_shown(result)),
     )
+
+
+def _shown(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.get_asset_materialization_events():
+        yield str(event.step_materialization_data.materialization.metadata)
+    for event in result.get_asset_observation_events():
+        yield str(event.asset_observation_data.asset_observation.metadata)
 
 
 def failures_of(result: dg.ExecuteInProcessResult) -> Iterator[Failure]:
@@ -168,7 +179,8 @@ def gone(admin_url: str, relation: str) -> Iterator[None]:
         try:
             yield
         finally:
-            admin.execute(f"ALTER TABLE {schema or 'public'}.{hidden} RENAME TO {name}".encode())
+            found = f"{schema or 'public'}.{hidden}"
+            admin.execute(f"ALTER TABLE IF EXISTS {found} RENAME TO {name}".encode())
 
 
 @contextmanager
@@ -180,7 +192,7 @@ def revoked(admin_url: str, relation: str) -> Iterator[None]:
         try:
             yield
         finally:
-            admin.execute(f"ALTER TABLE {relation} OWNER TO ft_ops".encode())
+            admin.execute(f"ALTER TABLE IF EXISTS {relation} OWNER TO ft_ops".encode())
 
 
 @contextmanager
@@ -239,11 +251,11 @@ def connections_cut(admin_url: str, after: float) -> Iterator[None]:
 
 
 @contextmanager
-def objects_missing() -> Iterator[None]:
-    """What listings name is not there when it is asked for."""
+def objects_missing(of: str = "") -> Iterator[None]:
+    """What listings name is not there when it is asked for: of any key, or of those with ``of``."""
 
     def missing(method: str, path: str, answer: Answer) -> Answer:
-        if not _is_object(method, path, answer):
+        if not _is_object(method, path, answer) or of not in unquote(path):
             return answer
         body = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>gone</Message></Error>"
         return Answer(404, [("Content-Type", "application/xml")], b"" if method == "HEAD" else body)
@@ -253,11 +265,13 @@ def objects_missing() -> Iterator[None]:
 
 
 @contextmanager
-def objects_damaged() -> Iterator[None]:
-    """A byte in the middle of whatever is read has another value."""
+def objects_damaged(of: str = "") -> Iterator[None]:
+    """A byte in the middle of whatever is read has another value; ``of`` as with those missing."""
 
     def damaged(method: str, path: str, answer: Answer) -> Answer:
         if method != "GET" or not _is_object(method, path, answer) or not answer.body:
+            return answer
+        if of not in unquote(path):
             return answer
         body = bytearray(answer.body)
         body[len(body) // 2] ^= 0xFF

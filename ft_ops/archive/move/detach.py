@@ -14,8 +14,9 @@ from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.move.renewed import note_columns
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.pg.locks import only_one, with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -38,8 +39,9 @@ def detach_month(
     """DETACH CONCURRENTLY, never waiting without a time-out.
 
     The table first gets a trigger of its own, by which a deleted row takes its key along while it
-    has no parent. A time-out may leave the detach pending; the next attempt, in this run or
-    another, finalizes it. Nothing to do when the month is not attached.
+    has no parent. Whoever reads it already is waited for before anything is begun: a time-out later
+    may leave the detach pending, and a parent has one such at a time. The next attempt, in this run
+    or in another month's, finalizes it. Nothing to do when the month is not attached.
     """
 
     def detach() -> None:
@@ -57,6 +59,11 @@ def detach_month(
         )
         # The detach takes the parent's triggers away, and holds count in a lone table too.
         if not partition.is_detaching:
+            _finish_another(connection, parent, month, log)
+            with connection.transaction():
+                connection.execute(
+                    statement("archive/lock_alone").format(table=partition.identifier)
+                )
             note_columns(connection, partition.oid, parent)
             guard_segments(connection, partition.identifier)
         connection.execute(
@@ -68,6 +75,37 @@ def detach_month(
     with_escalating_lock_timeout(
         connection, f"detach of {month} from {parent}", detach, sleep=sleep
     )
+
+
+def _finish_another(
+    connection: Connection, parent: str, month: Month, log: Callable[[str], None]
+) -> None:
+    """Finalize the detach of another month that a run left pending: until then no other begins.
+
+    Refused for one that these operations did not begin, and while a run is at work on that month.
+    """
+    for other in partitions_of(connection, parent):
+        if not other.is_detaching or other.month == month:
+            continue
+        pending = attached_relation(connection, parent, other.month)
+        if pending is None or not pending.is_detaching:
+            continue
+        if not pending.follows_deletes:
+            raise Refused(
+                f"detach of {month} from {parent}",
+                cause=f"somebody has begun to detach {pending.qualified}, and a table has one "
+                "such at a time",
+                next_step=f"find out who, then: ALTER TABLE {parent} DETACH PARTITION "
+                f"{pending.qualified} FINALIZE",
+            )
+        with only_one(connection, f"archive {other.month}"):
+            log(f"finalizing the detach of {pending.qualified}, which a run left pending")
+            connection.execute(
+                statement("archive/finalize_detach").format(
+                    parent=sql.Identifier(parent), partition=pending.identifier
+                )
+            )
+            guard_segments(connection, pending.identifier)
 
 
 def attach_archived(connection: Connection, month: Month, table: Relation) -> Erased:
