@@ -85,7 +85,7 @@ def _finish_another(
     Refused for one that these operations did not begin, and while a run is at work on that month.
     """
     for other in partitions_of(connection, parent):
-        if not other.is_detaching or other.month == month:
+        if not other.is_detaching or other.month is None or other.month == month:
             continue
         pending = attached_relation(connection, parent, other.month)
         if pending is None or not pending.is_detaching:
