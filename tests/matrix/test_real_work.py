@@ -249,7 +249,7 @@ def _is_told(work: Work, fault: Fault, refusal: dg.Failure | None, ended: list[E
         assert refusal is None, words
         assert second != ((type(work), fault.name) == STOPS_BOTH), "; ".join(words)
     if strikes_one and not first:
-        everything = "; ".join([*words, *(one.words + one.shown for one in ended)])
+        everything = "; ".join([*words, work.told(), *(one.words + one.shown for one in ended)])
         assert _names_first(work, everything), everything
         items = [item for one in ended for f in one.failures for item in f.items]
         assert not any(work.names[1] in item for item in items), items

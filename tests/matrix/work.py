@@ -141,6 +141,10 @@ class Work(ABC):
     @abstractmethod
     def done(self) -> tuple[bool, bool]: ...
 
+    def told(self) -> str:
+        """What is said of them elsewhere than in a run."""
+        return ""
+
     def lost(self) -> list[str]:
         """Rows that are nowhere, or twice."""
         return [*self.yard.archive.lost(), *self.yard.archive.duplicated()]
@@ -198,6 +202,12 @@ class _AskedBack(Work):
             for month in self.items:
                 request = ThawRequest(month, None, "Bulk", 7)
                 begin(asking, request, load_prices(None), purpose=self.purpose)
+
+    def told(self) -> str:
+        found = self.yard.execute(
+            "SELECT month::text || ': ' || error FROM ops.thaws WHERE error IS NOT NULL"
+        )
+        return "; ".join(str(words) for (words,) in found)
 
     def asked(self, instance: dg.DagsterInstance) -> list[Asked]:
         with dg.build_sensor_context(
