@@ -222,8 +222,9 @@ def _ticked(work: Work, instance: dg.DagsterInstance) -> tuple[list[Asked], dg.F
 
 
 def _names_first(work: Work, said: str) -> bool:
-    """Whether the first item is named, by its name or its table's."""
-    return work.names[0] in said or work.table.removeprefix("public.") in said
+    """Whether the first item is named, by its name, its table, or the keys of its objects."""
+    names = (work.names[0], work.table.removeprefix("public."), work.key)
+    return any(name and name in said for name in names)
 
 
 def _is_told(work: Work, fault: Fault, refusal: dg.Failure | None, ended: list[Ended]) -> None:
