@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Final, LiteralString
 
 import pytest
+from psycopg import sql
 
+from ft_ops.archive.hold.holds import guard_segments
+from ft_ops.archive.month.relation import attached_relation
 from ft_ops.archive.purge.purge import purge_month
 from ft_ops.archive.thaw.thaw import load
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
-from ft_ops.pg.connect import connect
+from ft_ops.pg.connect import Connection, connect
 from tests.archive.test_identity import dying
 from tests.archive.world import MONTH, World
 
@@ -245,12 +248,24 @@ def test_a_column_added_while_a_purge_is_interrupted_is_followed(
     assert world.count("archived_content_segments") == 40
 
 
-def test_changes_while_a_detach_is_pending_are_followed(world: World) -> None:
+def test_changes_while_a_detach_is_pending_are_followed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.fill()
-    with connect(world.database.url, application="reader") as reader, reader.transaction():
-        reader.execute("SELECT count(*) FROM content_segments").fetchone()
-        with pytest.raises(OpsError, match="no lock within"):
-            world.move()
+    with connect(world.database.url, application="reader") as reader:
+
+        def then_read(connection: Connection, table: sql.Identifier) -> None:
+            guard_segments(connection, table)
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM content_segments").fetchone()
+
+        with monkeypatch.context() as patch:
+            patch.setattr("ft_ops.archive.move.detach.guard_segments", then_read)
+            with pytest.raises(OpsError, match="no lock within"):
+                world.move()
+    pending = attached_relation(world.connection, "content_segments", MONTH)
+    assert pending is not None
+    assert pending.is_detaching
     _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
     _alter(world, "ADD COLUMN words integer GENERATED ALWAYS AS (length(text_content)) STORED")
     _alter(world, "ALTER COLUMN view_count TYPE bigint")

@@ -26,7 +26,7 @@ from tests.faults.world import World as Archive
 from tests.fixtures.pgbouncer import PROGRAM, PoolMode, pooled
 from tests.fixtures.postgres import Database
 from tests.matrix.test_matrix import LONGEST_WAIT_MS, role_with_time_outs
-from tests.matrix.work import WORKS, Asked, Purges, Work, Yard, make_erasable
+from tests.matrix.work import WORKS, Asked, Work, Yard, make_erasable
 from tests.matrix.world import (
     Ended,
     connections_cut,
@@ -112,11 +112,6 @@ FAULTS: Final = [
     _pooler("session"),
     _pooler("transaction"),
 ]
-
-STOPS_BOTH: Final = (Purges, "its table is locked")
-"""Before a month leaves its parent ops.guard_content() looks for a partition of content without its
-triggers by pg_partition_tree, which opens each of them: one that somebody has to himself stops the
-other month, too. It is named, and the next run does both."""
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +243,7 @@ def _is_told(work: Work, fault: Fault, refusal: dg.Failure | None, ended: list[E
     strikes_one = fault.of == "key" or (fault.of == "table" and work.own_table)
     if strikes_one:
         assert refusal is None, words
-        assert second != ((type(work), fault.name) == STOPS_BOTH), "; ".join(words)
+        assert second, "; ".join(words)
     if strikes_one and not first:
         everything = "; ".join([*words, work.told(), *(one.words + one.shown for one in ended)])
         assert _names_first(work, everything), everything
