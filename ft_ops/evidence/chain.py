@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +17,9 @@ from ft_ops.evidence import verify
 from ft_ops.evidence.acts import Act, from_entries, to_entry
 from ft_ops.evidence.signers import Signer, former_keys, open_signer
 from ft_ops.evidence.verify import HEAD, CheckedChain, Head, PublicKey, canonical, link_name
-from ft_ops.s3.bucket import Bucket, open_bucket
-from ft_ops.s3.objects import objects, put_once, read_current, replace_current
+from ft_ops.s3.bucket import Bucket, Missing, open_bucket
+from ft_ops.s3.conditional import Changed, read_with_etag, replace_unchanged
+from ft_ops.s3.objects import objects, put_once, read_current, replace_current, versions
 from ft_ops.settings import Settings
 
 ENTRIES: Final = 5_000
@@ -26,6 +28,9 @@ ENTRIES: Final = 5_000
 LATE: Final = timedelta(days=2)
 """How long the transaction of an act may take: its row bears the time at which it began, and
 appears when it is committed."""
+
+_ATTEMPTS: Final = 10
+"""How often the head may be moved by others while one run moves it."""
 
 PROGRAM: Final = "verify.py"
 """The program that verifies the chain lies beside it."""
@@ -45,7 +50,8 @@ class Chain:
 
     def read(self) -> CheckedChain:
         """The whole chain, verified by this key. An empty one has no problem and no head."""
-        return self._checked(self._files())
+        files, _ = self._files()
+        return self._checked(files)
 
     @property
     def address(self) -> str:
@@ -64,14 +70,43 @@ class Chain:
 
         ``acts`` gives what was done from a moment on, ``noted`` the heads that runs have noted.
         An OpsError when the chain is not whole, or lacks one of these: nothing is added to a chain
-        that somebody has changed. Two runs at once: the later one is Refused by the link that it
-        would have written, and its acts are chained by the next run.
+        that somebody has changed. Links that a run has left behind the head, because it died, are
+        in order and signed like all others: the head is moved to them first. Two runs at once: the
+        later one is Refused by the link that it would have written, and its acts are chained by
+        the next run.
         """
-        files = self._files()
+        standing = self._standing(noted)
+        head, etag = standing.checked.head, standing.etag
+        if head is not None and not standing.is_named:
+            log(f"{HEAD} does not name link {head}, which an earlier run has left: it is moved")
+            etag = self._point_to(head, etag, now, noted)
+        chained = from_entries(standing.checked.entries)
+        newest = max((act.created_at for act in chained), default=datetime(1970, 1, 1, tzinfo=UTC))
+        known = {act.id for act in chained}
+        fresh = [act for act in acts(newest - LATE if chained else newest) if act.id not in known]
+        for begin in range(0, len(fresh), ENTRIES):
+            head = self._add(head, fresh[begin : begin + ENTRIES], now)
+            etag = self._point_to(head, etag, now, noted)
+            log(f"link {head.number}: {min(begin + ENTRIES, len(fresh))} of {len(fresh)} acts")
+        if head is not None:
+            self._lay_program()
+        return head
+
+    def _standing(self, noted: Sequence[Head]) -> _Standing:
+        """The chain as it lies there, which must be whole but for a head that is behind."""
+        files, etag = self._files()
         checked = self._checked(files)
-        # A head by the former key is replaced below. That nobody who has kept that key has cut the
-        # chain back to its time is told by the heads that were noted.
-        found = [problem for problem in checked.problems if problem != verify.FORMER_HEAD]
+        # A head by the former key is replaced. That nobody who has kept that key has cut the chain
+        # back to its time is told by the heads that were noted.
+        excused = {verify.FORMER_HEAD, verify.BEHIND}
+        if (
+            verify.NO_HEAD in checked.problems
+            and not noted
+            and not any(versions(self.bucket, f"{self.prefix}/{HEAD}"))
+        ):
+            # It was never written: the first run has died before that.
+            excused.add(verify.NO_HEAD)
+        found = [problem for problem in checked.problems if problem not in excused]
         problems = [*found, *_lacking(files, noted)]
         if problems:
             raise OpsError(
@@ -81,18 +116,8 @@ class Chain:
                 "and put the original ones back; FT_EVIDENCE_KEY_FILE must be the key that signed; "
                 "of one that was replaced, FT_EVIDENCE_FORMER_KEYS names the public half",
             )
-        chained = from_entries(checked.entries)
-        newest = max((act.created_at for act in chained), default=datetime(1970, 1, 1, tzinfo=UTC))
-        known = {act.id for act in chained}
-        fresh = [act for act in acts(newest - LATE if chained else newest) if act.id not in known]
-        head = checked.head
-        for begin in range(0, len(fresh), ENTRIES):
-            head = self._add(head, fresh[begin : begin + ENTRIES], now)
-            log(f"link {head.number}: {min(begin + ENTRIES, len(fresh))} of {len(fresh)} acts")
-        if head is not None:
-            self._point_to(head, now)
-            self._lay_program()
-        return head
+        is_named = not checked.problems and checked.head == _named(files)
+        return _Standing(checked, etag, is_named)
 
     def _add(self, before: Head | None, acts: Sequence[Act], now: datetime) -> Head:
         number = before.number + 1 if before else 1
@@ -106,12 +131,44 @@ class Chain:
                 "entries": [to_entry(act) for act in acts],
             },
         )
-        put_once(self.bucket, f"{self.prefix}/{link_name(number)}", content)
+        key = f"{self.prefix}/{link_name(number)}"
+        try:
+            put_once(self.bucket, key, content)
+        except Refused:
+            # A request that was repeated, because its answer was lost, finds what it has written.
+            if read_current(self.bucket, key) != content:
+                raise
         return Head(number, hashlib.sha256(content).hexdigest())
 
-    def _point_to(self, head: Head, now: datetime) -> None:
-        """Write the head after its link: whoever dies in between leaves a link too many for it."""
-        content = self._signed(
+    def _point_to(
+        self, head: Head, etag: str | None, now: datetime, noted: Sequence[Head]
+    ) -> str | None:
+        """Let head.json, which has that ETag, name ``head``; its new ETag.
+
+        Each link has its head before the next one is written, so whoever dies leaves one link too
+        many. Whoever was stopped meanwhile can't set back what another run has written: then the
+        chain is read again, and the head that it has by now stays, or is moved to the newest link.
+        """
+        key = f"{self.prefix}/{HEAD}"
+        for _ in range(_ATTEMPTS):
+            try:
+                etag = replace_unchanged(self.bucket, key, self._head(head, now), etag)
+            except Changed:
+                is_newest = False
+            else:
+                is_newest = not any(
+                    objects(self.bucket, f"{self.prefix}/{link_name(head.number + 1)}")
+                )
+            if is_newest:
+                return etag
+            standing = self._standing(noted)
+            if standing.is_named or standing.checked.head is None:
+                return standing.etag
+            head, etag = standing.checked.head, standing.etag
+        raise self._busy()
+
+    def _head(self, head: Head, now: datetime) -> bytes:
+        return self._signed(
             "head",
             {
                 "number": head.number,
@@ -120,7 +177,6 @@ class Chain:
                 "written_at": now.astimezone(UTC).isoformat(),
             },
         )
-        replace_current(self.bucket, f"{self.prefix}/{HEAD}", content)
 
     def _lay_program(self) -> None:
         """Lay the verifier and the public key beside the links: the bucket alone suffices."""
@@ -146,12 +202,57 @@ class Chain:
             return CheckedChain((), (), None)
         return verify.verify_chain(files, [*self.former, self.key.public_key()])
 
-    def _files(self) -> dict[str, bytes]:
-        return {
-            PurePosixPath(found.key).name: read_current(self.bucket, found.key)
-            for found in objects(self.bucket, f"{self.prefix}/")
-            if "/" not in found.key.removeprefix(f"{self.prefix}/")
-        }
+    def _files(self) -> tuple[dict[str, bytes], str | None]:
+        """The files of the chain by their names, and the ETag of head.json, if it is there.
+
+        They are of one moment: as long as a run moves the head meanwhile, they are read again.
+        """
+        key = f"{self.prefix}/{HEAD}"
+        for _ in range(_ATTEMPTS):
+            try:
+                head = read_with_etag(self.bucket, key)
+            except Missing:
+                head = None
+            found = {
+                PurePosixPath(listed.key).name: listed.etag
+                for listed in objects(self.bucket, f"{self.prefix}/")
+                if "/" not in listed.key.removeprefix(f"{self.prefix}/")
+            }
+            if found.pop(HEAD, None) == (head.etag.strip('"') if head else None):
+                break
+        else:
+            raise self._busy()
+        files = {name: read_current(self.bucket, f"{self.prefix}/{name}") for name in found}
+        if head is None:
+            return files, None
+        return {**files, HEAD: head.content}, head.etag
+
+    def _busy(self) -> Refused:
+        return Refused(
+            f"chain of evidence {self.address}",
+            cause="other runs write to it all the time",
+            next_step="let one run work at a time, then run again",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A chain as it was read: whole, or whole but for a head that does not name the newest link.
+
+    ``etag`` is that of head.json; None where it was never written.
+    """
+
+    checked: CheckedChain
+    etag: str | None
+    is_named: bool
+
+
+def _named(files: Mapping[str, bytes]) -> Head | None:
+    """The link that head.json names; for files without a problem."""
+    if HEAD not in files:
+        return None
+    head = json.loads(files[HEAD])["head"]
+    return Head(head["number"], head["sha256"])
 
 
 def _lacking(files: Mapping[str, bytes], noted: Sequence[Head]) -> Iterator[str]:

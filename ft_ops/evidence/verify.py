@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 HEAD = "head.json"
 FORMER_HEAD = f"{HEAD} is signed by a key that a later one has replaced"
+NO_HEAD, BEHIND = f"{HEAD} is missing", f"{HEAD} names a link that more than one other follows"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
 PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey
 _Keys = Mapping[str, PublicKey]
@@ -112,7 +113,7 @@ def verify_chain(files: Mapping[str, bytes], keys: Sequence[PublicKey]) -> Check
 def _about_head(files: Mapping[str, bytes], numbers: Sequence[int], keys: _Keys) -> list[str]:
     """What is wrong with head.json. One link may follow it: a writer died before the head."""
     if HEAD not in files:
-        return [f"{HEAD} is missing"]
+        return [NO_HEAD]
     head, problems = _opened(HEAD, files[HEAD], "head", keys)
     if head is None:
         return problems
@@ -124,7 +125,7 @@ def _about_head(files: Mapping[str, bytes], numbers: Sequence[int], keys: _Keys)
     if not problems and head["key"] != [*keys][-1]:
         problems.append(FORMER_HEAD)
     if number < numbers[-1] - 1:
-        problems.append(f"{HEAD} names link {number}, and there are {numbers[-1]}")
+        problems.append(BEHIND)
     return problems
 
 
