@@ -14,6 +14,7 @@ from ft_ops.doctor.findings import Finding, asked, failed
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect, describe, is_local, sslmode
 from ft_ops.pg.rows import one_row
+from ft_ops.pg.session import STRANGERS_NEXT_STEP, named, open_schemas, strangers_objects
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations, migration_states
 from ft_ops.settings import Settings
@@ -79,6 +80,7 @@ def examine_database(settings: Settings, now: datetime) -> Iterator[Finding]:
         yield asked("encryption", lambda: _encryption(connection, url))
         yield asked("migrations", lambda: _migrations(connection))
         yield asked("roles", lambda: _roles(connection, _session(connection), settings.app_role))
+        yield asked("schemas", lambda: _schemas(connection))
         yield asked("privileges", lambda: _privileges(connection))
         yield asked("extensions", lambda: _extensions(connection, settings))
         yield from examine_backups(connection, settings, now)
@@ -179,6 +181,17 @@ def _role_problems(connection: Connection, session: _Session, application: str) 
     if granted:
         told = ", ".join(f"{table} to {role}" for table, role in granted)
         yield f"partitions are granted directly: {told} (REVOKE them: only parents have policies)"
+
+
+def _schemas(connection: Connection) -> Finding:
+    """Whether what our sessions look up is ours, and stays so."""
+    planted = strangers_objects(connection)
+    problems = [str(schema) for schema in open_schemas(connection)]
+    if planted:
+        problems.append(f"not ours, nor an administrator's: {named(planted)}")
+    if problems:
+        return Finding("schemas", "failed", "; ".join(problems), STRANGERS_NEXT_STEP)
+    return Finding("schemas", "ok", "whatever a name leads to is the operations' or the server's")
 
 
 def _privileges(connection: Connection) -> Finding:

@@ -9,22 +9,27 @@ its server process was seen to be its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, class_row
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.rows import one_row
+from ft_ops.pg.sqlfiles import statement
 
 Connection = psycopg.Connection[TupleRow]
+T = TypeVar("T")
 
 SESSION: Mapping[str, str] = MappingProxyType(
     {
         # The login role may be called like a schema: the default would then put that one first,
-        # and with it a second, empty set of tables.
+        # and with it a second, empty set of tables. The server looks into pg_catalog before both;
+        # but of functions and operators it takes what fits the arguments best, wherever it lies:
+        # see refuse_planted.
         "search_path": "public, pg_temp",
         # Text stays text: of a server in SQL_ASCII it would arrive as bytes.
         "client_encoding": "UTF8",
@@ -106,12 +111,90 @@ _DIRECTLY: Final = (
 )
 
 
-def require_pinned(connection: Connection, wanted: Mapping[str, str], place: str) -> None:
-    """Refuse a session that is not as it was asked for; one round trip when it is.
+@dataclass(frozen=True, slots=True)
+class StrangersObject:
+    """Something in a schema of ours that belongs to neither the operations nor an administrator.
 
+    ``can_run``: it is a function or an operator, and may run as whoever looks a name up.
+    """
+
+    name: str
+    owner: str
+    can_run: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSchema:
+    """A schema in which a stranger may put something, as its owner or because he was granted it."""
+
+    schema: str
+    role: str
+    is_owner: bool
+
+    def __str__(self) -> str:
+        if self.is_owner:
+            return f"the schema {self.schema} belongs to {self.role}"
+        return f"{self.role} may create objects in the schema {self.schema}"
+
+
+STRANGERS_NEXT_STEP: Final = (
+    "find out who made it and what for; then, as an administrator, DROP it, or hand it over by "
+    "ALTER … OWNER TO ft_ops, and run sql/roles/bootstrap.sql, which lets nobody else make more"
+)
+_NAMED: Final = 6
+"""Objects that a message names."""
+
+
+def strangers_objects(connection: Connection) -> list[StrangersObject]:
+    """What lies in our schemas and is not ours, what can run first. Nothing of it runs by this."""
+    with connection.cursor(row_factory=class_row(StrangersObject)) as cursor:
+        return _apart(cursor, "pg/strangers_objects").fetchall()
+
+
+def open_schemas(connection: Connection) -> list[OpenSchema]:
+    """Where a stranger may put something that our sessions would look up."""
+    with connection.cursor(row_factory=class_row(OpenSchema)) as cursor:
+        return _apart(cursor, "pg/open_schemas").fetchall()
+
+
+def named(found: Sequence[StrangersObject]) -> str:
+    """The first few of them, in words."""
+    told = ", ".join(map(str, found[:_NAMED]))
+    return told if len(found) <= _NAMED else f"{told} and {len(found) - _NAMED} more"
+
+
+def refuse_planted(connection: Connection, place: str) -> None:
+    """Refuse a database in which something of a stranger's could run as this session's role."""
+    planted = [found for found in strangers_objects(connection) if found.can_run]
+    if planted:
+        raise OpsError(
+            f"database {place}",
+            cause="what others have put where names are looked up could run as "
+            f"{connection.info.user}: {named(planted)}",
+            next_step=STRANGERS_NEXT_STEP,
+        )
+
+
+def _apart(cursor: psycopg.Cursor[T], name: str) -> psycopg.Cursor[T]:
+    """The result of a statement that finds the server's own functions and operators alone."""
+    cursor.execute(
+        sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp; ") + statement(name), prepare=False
+    )
+    cursor.nextset()
+    return cursor
+
+
+def require_pinned(connection: Connection, wanted: Mapping[str, str], place: str) -> None:
+    """Refuse a session that is not as it was asked for; two round trips when it is.
+
+    Before anything is looked up by a name, it is seen that no name leads to what a stranger made.
     An OpsError names every setting that did not arrive. A session that a pooler lends is refused
     even if all did: it may be another one for the next statement, and the locks with it.
     """
+    refuse_planted(connection, place)
     newer = {
         name: value
         for since, settings in _SINCE.items()

@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
+from ft_ops.pg.session import STRANGERS_NEXT_STEP, named, strangers_objects
 from ft_ops.pg.sqlfiles import statement
 
 OLDEST_VERSION = 150_000
@@ -104,6 +105,13 @@ def require_usable_database(connection: Connection) -> None:
     if unusable is not None:
         raise Refused(
             name, cause=unusable, next_step="create it on PostgreSQL 16 with ENCODING 'UTF8'"
+        )
+    planted = strangers_objects(connection)
+    if planted:
+        raise Refused(
+            name,
+            cause=f"what others have made would be taken for ours: {named(planted)}",
+            next_step=STRANGERS_NEXT_STEP,
         )
     if found.is_dagsters:
         raise Refused(

@@ -4,14 +4,18 @@
 --   psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql
 --
 -- Then give the roles their passwords (\password ft_ops). What the administrator may not grant
--- is named in a WARNING, and everything else works without it.
+-- is named in a WARNING, and everything else works without it. It takes over an empty database of the
+-- administrator's, or one that ft_ops has; any other only when it is named:
+--
+--   PGOPTIONS='-c ft.bootstrap=familytales' psql "$ADMIN_URL" …
 DO $$
 DECLARE
     role_name text;
     extension text;
     grant_statement text;
     may_become text;
-    planted text;
+    owner text;
+    not_ours text;
 BEGIN
     -- Whoever could make objects in public so far may have put a function there that fits a call below
     -- better than the server's own: it would run as whoever runs this, a superuser.
@@ -37,6 +41,84 @@ BEGIN
             'ft.bootstrap=%s'' psql …',
             current_database()
         );
+    END IF;
+
+    -- Nor is another application's database, nor Dagster's before its first start, which is empty: the
+    -- one has something in it, the other belongs to somebody, or somebody may make tables there.
+    SELECT pg_get_userbyid(d.datdba) INTO owner FROM pg_database AS d WHERE d.datname = current_database();
+    IF current_setting('ft.bootstrap', true) IS DISTINCT FROM current_database()
+        AND owner <> 'ft_ops'
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_class AS ledger
+            JOIN pg_namespace AS ops ON ops.nspname = 'ops' AND ops.nspowner = ledger.relowner
+            WHERE ledger.oid = to_regclass('public._sqlx_migrations')
+              AND ledger.relowner = to_regrole('ft_ops')
+        )
+    THEN
+        SELECT string_agg(told.words, '; ' ORDER BY told.place, told.words) INTO not_ours
+        FROM (
+            SELECT 1, 'it belongs to ' || owner
+            WHERE owner NOT IN (current_user, session_user)
+              -- Some providers give new databases to a group of their administrators.
+              AND NOT EXISTS (
+                  SELECT
+                  FROM pg_roles AS r
+                  WHERE r.rolname = owner
+                    AND (r.rolsuper OR NOT r.rolcanlogin AND pg_has_role(r.oid, 'MEMBER'))
+              )
+            UNION ALL
+            SELECT 2, r.rolname || ' may make schemas in it'
+            FROM pg_database AS d
+            CROSS JOIN aclexplode(d.datacl) AS granted
+            JOIN pg_roles AS r ON r.oid = granted.grantee
+            WHERE d.datname = current_database()
+              AND granted.privilege_type = 'CREATE'
+              AND r.rolname NOT IN (owner, current_user, session_user, 'ft_ops')
+              AND NOT r.rolsuper
+            UNION ALL
+            (
+                SELECT 3, 'it holds ' || held.type || ' ' || held.identity
+                    || ' of ' || pg_get_userbyid(found.owner)
+                FROM (
+                    SELECT 'pg_namespace'::regclass, n.oid, n.nspowner, n.oid FROM pg_namespace AS n
+                    WHERE n.nspname <> 'public'
+                    UNION ALL
+                    SELECT 'pg_class'::regclass, c.oid, c.relowner, c.relnamespace FROM pg_class AS c
+                    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+                    UNION ALL
+                    SELECT 'pg_proc'::regclass, p.oid, p.proowner, p.pronamespace FROM pg_proc AS p
+                    UNION ALL
+                    SELECT 'pg_type'::regclass, t.oid, t.typowner, t.typnamespace FROM pg_type AS t
+                    WHERE t.typtype IN ('d', 'e', 'r')
+                ) AS found (kind, oid, owner, lies_in)
+                JOIN pg_namespace AS n ON n.oid = found.lies_in
+                CROSS JOIN pg_identify_object(found.kind, found.oid, 0) AS held
+                WHERE n.nspname <> 'information_schema'
+                  AND NOT starts_with(n.nspname::text, 'pg_')
+                  AND NOT EXISTS (
+                      SELECT
+                      FROM pg_depend AS d
+                      WHERE d.deptype = 'e'
+                        AND (d.classid, d.objid) IN (
+                            (found.kind, found.oid), ('pg_namespace'::regclass, n.oid)
+                        )
+                  )
+                ORDER BY found.kind, found.oid
+                LIMIT 6
+            )
+        ) AS told (place, words);
+        IF not_ours IS NOT NULL THEN
+            RAISE EXCEPTION
+                'database % may be another application''s: %; nothing was changed',
+                current_database(),
+                not_ours
+            USING HINT = format(
+                'Name an empty database of yours in the connection, and never Dagster''s. If this '
+                'really is the application''s: PGOPTIONS=''-c ft.bootstrap=%s'' psql …',
+                current_database()
+            );
+        END IF;
     END IF;
 
     -- ft_ops owns the schema and runs every job. ft_app is the application: row level security
@@ -73,25 +155,6 @@ BEGIN
         EXCEPTION WHEN insufficient_privilege THEN
             RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
         END;
-    END LOOP;
-    FOR role_name, planted IN
-        SELECT owned.by::regrole::text, string_agg(owned.called, ', ' ORDER BY owned.called)
-        FROM (
-            SELECT p.proowner, p.oid::regprocedure::text, p.pronamespace FROM pg_proc AS p
-            UNION ALL
-            SELECT o.oprowner, o.oid::regoperator::text, o.oprnamespace FROM pg_operator AS o
-            UNION ALL
-            SELECT c.relowner, c.oid::regclass::text, c.relnamespace FROM pg_class AS c
-            UNION ALL
-            SELECT t.typowner, t.oid::regtype::text, t.typnamespace FROM pg_type AS t
-        ) AS owned (by, called, lies_in)
-        WHERE owned.by IN ('ft_app'::regrole, 'ft_readonly'::regrole)
-          AND owned.lies_in = 'public'::regnamespace
-        GROUP BY owned.by
-    LOOP
-        RAISE WARNING '% owns objects in the schema public: %', role_name, planted
-            USING HINT = 'Find out who made them and what for, then drop them: whoever looks up a '
-                'name in public may run them.';
     END LOOP;
     FOREACH role_name IN ARRAY ARRAY['ft_app', 'ft_readonly'] LOOP
         IF has_schema_privilege(role_name, 'public', 'CREATE') THEN
@@ -166,5 +229,54 @@ BEGIN
             RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
         END;
     END LOOP;
+END
+$$;
+
+-- Apart, so that what was taken from others above stays taken. Whatever a stranger has put where ft_ops
+-- looks names up would run as ft_ops, and what he has called like our tables would be taken for them.
+DO $$
+DECLARE
+    schemas text;
+    objects text;
+BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
+
+    SELECT string_agg(format('%I of %s', n.nspname, pg_get_userbyid(n.nspowner)), ', ') INTO schemas
+    FROM pg_namespace AS n
+    WHERE n.nspname IN ('ops', 'ft_ops', 'ft_app', 'ft_readonly')
+      AND NOT pg_has_role(n.nspowner, 'ft_ops', 'MEMBER')
+      -- A schema of its own is the application's affair.
+      AND (n.nspname IN ('ops', 'ft_ops') OR n.nspname <> pg_get_userbyid(n.nspowner));
+
+    SELECT string_agg(
+        format('%s %s of %s', named.type, named.identity, r.rolname),
+        ', ' ORDER BY r.rolname, named.type, named.identity
+    ) INTO objects
+    FROM pg_shdepend AS held
+    JOIN pg_roles AS r ON r.oid = held.refobjid AND held.refclassid = 'pg_authid'::regclass
+    CROSS JOIN pg_identify_object(held.classid, held.objid, held.objsubid) AS named
+    WHERE held.deptype = 'o'
+      AND held.dbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND named.schema IN ('public', 'ops')
+      AND r.rolname <> 'pg_database_owner'
+      AND NOT pg_has_role(r.oid, 'ft_ops', 'MEMBER')
+      AND NOT EXISTS (
+          SELECT
+          FROM pg_depend AS member
+          JOIN pg_extension AS e ON e.oid = member.refobjid
+          WHERE (member.classid, member.objid) = (held.classid, held.objid)
+            AND member.refclassid = 'pg_extension'::regclass
+            AND member.deptype = 'e'
+            AND pg_has_role(e.extowner, 'ft_ops', 'MEMBER')
+      );
+
+    IF schemas IS NOT NULL OR objects IS NOT NULL THEN
+        RAISE EXCEPTION
+            'not everything here is ft_ops'' own: %',
+            concat_ws('; ', 'schema ' || schemas, objects)
+        USING HINT = 'Find out who made it and what for. Then DROP it, or, if it is the application''s, '
+            'hand it over: ALTER … OWNER TO ft_ops, or REASSIGN OWNED BY … TO ft_ops. Then run this '
+            'again; until then the jobs refuse this database.';
+    END IF;
 END
 $$;

@@ -13,6 +13,24 @@
 \if :{?locale} \else \set locale C.UTF-8 \endif
 \set QUIET on
 
+-- Each is closed to everybody but its owner: neither may be somebody else's, nor both the same.
+SELECT format(
+    'DO $refuse$ BEGIN RAISE EXCEPTION USING MESSAGE = %L, HINT = %L; END $refuse$',
+    refused.cause || ': nothing was changed',
+    'Name another by -v dagster=…; if it is Dagster''s: ALTER DATABASE … OWNER TO ft_dagster.'
+)
+FROM (
+    SELECT format('database %I can''t be both the application''s and Dagster''s', :'dagster')
+    WHERE :'application' = :'dagster'
+    UNION ALL
+    SELECT format('database %I belongs to %I, not to ft_dagster', datname, pg_get_userbyid(datdba))
+    FROM pg_database
+    WHERE datname = :'dagster'
+      AND pg_get_userbyid(datdba) <> 'ft_dagster'
+) AS refused (cause)
+LIMIT 1
+\gexec
+
 SELECT 'CREATE ROLE ft_dagster LOGIN NOSUPERUSER NOBYPASSRLS'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ft_dagster')
 \gexec

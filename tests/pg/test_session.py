@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -97,6 +98,51 @@ def test_the_other_driver_s_session_is_as_it_was_asked_for(database: Database) -
             "SELECT current_setting('TimeZone') || ' ' || current_setting('synchronous_commit')"
         )
         assert cursor.fetchone() == ("UTC on",)
+
+
+PLANTED: LiteralString = """
+    CREATE FUNCTION public.told(text[], text) RETURNS text[] LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'it ran as %', current_user; END $$;
+    CREATE AGGREGATE public.array_agg(text) (SFUNC = public.told, STYPE = text[], INITCOND = '{}');
+"""
+"""It fits the calls of a session's first statement better than the server's own."""
+
+
+@pytest.mark.parametrize("schema", ["public", "ops"])
+def test_nothing_that_a_stranger_has_planted_runs_in_a_session(
+    database: Database, schema: LiteralString
+) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(f"GRANT USAGE, CREATE ON SCHEMA {schema} TO ft_app")
+        admin.execute("SET SESSION AUTHORIZATION ft_app")
+        admin.execute(PLANTED.replace("public", schema))
+        with pytest.raises(OpsError, match=f"aggregate {schema}.array_agg.* of ft_app") as refused:
+            connect(database.url, application="tests")
+        assert "DROP" in refused.value.next_step
+        with pytest.raises(OpsError, match="array_agg"):
+            connect(database.admin_url, application="tests")
+        admin.execute("RESET SESSION AUTHORIZATION")
+        admin.execute(f"ALTER FUNCTION {schema}.told OWNER TO ft_ops")
+        admin.execute(f"ALTER AGGREGATE {schema}.array_agg(text) OWNER TO postgres")
+    with pytest.raises(OpsError, match="it ran as ft_ops"):
+        # An administrator's is trusted: that it would have run otherwise is shown here.
+        connect(database.url, application="tests", settings={"search_path": f"{schema}, pg_temp"})
+
+
+def test_what_a_stranger_s_extension_owns_is_as_little_ours(empty_database: Database) -> None:
+    """Whoever owns an extension may add his own function to it."""
+    with psycopg.connect(empty_database.admin_url, autocommit=True) as admin:
+        admin.execute("DROP EXTENSION plpgsql CASCADE")
+        name = sql.Identifier(empty_database.name)
+        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO ft_app").format(name))
+        admin.execute("GRANT CREATE ON SCHEMA public TO ft_app")
+        admin.execute("SET SESSION AUTHORIZATION ft_app")
+        admin.execute("CREATE EXTENSION plpgsql")
+        connect(empty_database.url, application="tests").close()
+        admin.execute("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql RETURN 'x'")
+        admin.execute("ALTER EXTENSION plpgsql ADD FUNCTION public.lower(varchar)")
+    with pytest.raises(OpsError, match=r"function public.lower.* of ft_app"):
+        connect(empty_database.url, application="tests")
 
 
 def test_a_schema_that_is_called_like_the_role_gets_no_table_of_ours(

@@ -123,6 +123,7 @@ def test_a_healthy_database_and_bucket_pass_in_one_line_each(
         "encryption",
         "migrations",
         "roles",
+        "schemas",
         "privileges",
         "extensions",
         "backup provider",
@@ -134,6 +135,29 @@ def test_a_healthy_database_and_bucket_pass_in_one_line_each(
         "evidence",
         "alerts",
     ]
+
+
+def test_what_is_not_ours_where_names_are_looked_up_is_told(
+    deployment: pytest.MonkeyPatch, database: Database
+) -> None:
+    admin(database, "GRANT CREATE ON SCHEMA public TO PUBLIC")
+    with psycopg.connect(database.app_url, autocommit=True) as application:
+        application.execute("CREATE DOMAIN public.small AS int")
+    admin(database, "GRANT CREATE ON SCHEMA ops TO ft_readonly")
+    admin(database, "CREATE SCHEMA ft_ops AUTHORIZATION ft_app")
+    schemas = found()["schemas"]
+    assert schemas.state == "failed"
+    assert schemas.detail == (
+        "the schema ft_ops belongs to ft_app; ft_readonly may create objects in the schema ops; "
+        "everybody may create objects in the schema public; not ours, nor an administrator's: type "
+        "public.small of ft_app"
+    )
+    assert "DROP it" in schemas.mend
+    with psycopg.connect(database.app_url, autocommit=True) as application:
+        application.execute("CREATE FUNCTION public.lower(varchar) RETURNS text RETURN 'planted'")
+    refused = found()["database"]
+    assert refused.state == "failed"
+    assert "function public.lower(character varying) of ft_app" in refused.detail
 
 
 def test_the_second_bucket_is_looked_at_like_the_first(

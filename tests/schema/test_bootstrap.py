@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
 
+from ft_ops.errors import OpsError, Refused
 from ft_ops.maintenance.indexes.bloat import extension_schema
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
@@ -146,6 +148,58 @@ def test_dagsters_own_database_is_left_as_it_is(managed: pg.Server) -> None:
             superuser.execute(BOOTSTRAP)
 
 
+@pytest.mark.parametrize(
+    ("made", "within", "told"),
+    [
+        ("CREATE DATABASE theirs OWNER ft_readonly", "", "it belongs to ft_readonly"),
+        (
+            "CREATE DATABASE theirs",
+            "GRANT CREATE ON DATABASE theirs TO ft_app",
+            "ft_app may make schemas in it",
+        ),
+        (
+            "CREATE DATABASE theirs",
+            "CREATE TABLE orders (i int)",
+            "table public.orders of postgres",
+        ),
+        ("CREATE DATABASE theirs", "CREATE SCHEMA shop", "schema shop of postgres"),
+        ("CREATE DATABASE theirs", "CREATE TYPE size AS ENUM ('s', 'm')", "type public.size of"),
+        (
+            "CREATE DATABASE theirs",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1",
+            r"function public.f\(\) of postgres",
+        ),
+        (
+            # A ledger of sqlx alone makes no database ours: any Rust application has one.
+            "CREATE DATABASE theirs",
+            "CREATE TABLE _sqlx_migrations (i int)",
+            "table public._sqlx_migrations of postgres",
+        ),
+    ],
+)
+def test_another_applications_database_is_left_as_it_is_unless_it_is_named(
+    managed: pg.Server, made: LiteralString, within: LiteralString, told: str
+) -> None:
+    """Dagster's own is such a one before its first start: it is empty, and belongs to its role."""
+    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+        superuser.execute(made)
+        try:
+            with psycopg.connect(managed.url("theirs"), autocommit=True) as administrator:
+                administrator.execute(within)
+                before = _rights(administrator)
+                with pytest.raises(psycopg.errors.RaiseException, match=told) as refused:
+                    administrator.execute(BOOTSTRAP)
+                assert "ft.bootstrap=theirs" in str(refused.value.diag.message_hint)
+                assert _rights(administrator) == before
+                administrator.execute("SET ft.bootstrap = 'theirs'")
+                administrator.execute(BOOTSTRAP)
+                assert _rights(administrator)[0] == "ft_ops"
+                administrator.execute("RESET ft.bootstrap")
+                administrator.execute(BOOTSTRAP)
+        finally:
+            superuser.execute("DROP DATABASE theirs WITH (FORCE)")
+
+
 def test_whoever_names_the_database_gets_his_way(managed: pg.Server) -> None:
     with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
         superuser.execute("CREATE DATABASE rdsadmin")
@@ -183,20 +237,52 @@ def test_both_databases_come_from_nothing_and_a_second_run_changes_nothing(
         run_migrations(ours, load_migrations())
 
 
+@pytest.mark.parametrize(
+    ("dagster", "told"),
+    [
+        ("one", "can't be both the application's and Dagster's"),
+        ("postgres", "belongs to postgres, not to ft_dagster"),
+    ],
+)
+def test_dagsters_database_is_no_other(managed: pg.Server, dagster: str, told: str) -> None:
+    names = {"application": "one", "dagster": dagster}
+    done = _run_psql(managed, "postgres", "databases.sql", names)
+    assert done.returncode != 0
+    assert told in done.stderr
+    with psycopg.connect(managed.url("postgres")) as superuser:
+        found = superuser.execute(
+            "SELECT has_database_privilege('public', 'postgres', 'CONNECT'), count(*)"
+            " FROM pg_database WHERE datname = 'one'"
+        ).fetchone()
+    assert found == (True, 0)
+
+
 def _psql(managed: pg.Server, user: str, names: dict[str, str], **environment: str) -> None:
-    done = subprocess.run(
+    done = _run_psql(managed, user, "databases.sql", names, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "pa'ss" not in done.stdout + done.stderr
+
+
+def _run_psql(
+    managed: pg.Server,
+    user: str,
+    script: str,
+    names: Mapping[str, str],
+    *,
+    database: str = "postgres",
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [
-            *(str(managed.bin_dir / "psql"), "--no-psqlrc", "-U", user, "-d", "postgres"),
+            *(str(managed.bin_dir / "psql"), "--no-psqlrc", "-U", user, "-d", database),
+            *("--set=ON_ERROR_STOP=1", "-f", str(sql_root() / "roles" / script)),
             *(f"--set={name}={value}" for name, value in names.items()),
-            *("-f", str(sql_root() / "roles" / "databases.sql")),
         ],
         env={**os.environ, "PGHOST": str(managed.socket_dir), **environment},
         capture_output=True,
         check=False,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    assert "pa'ss" not in done.stdout + done.stderr
 
 
 def _rights(connection: psycopg.Connection) -> tuple[object, ...]:
@@ -223,9 +309,73 @@ def test_what_lies_in_public_does_not_run_as_the_administrator(managed: pg.Serve
                 " RETURN pg_catalog.format($1, $2); END $$"
             )
     with psycopg.connect(managed.url("planted"), autocommit=True) as superuser:
-        superuser.execute(BOOTSTRAP)
+        superuser.execute("SET ft.bootstrap = 'planted'")
+        with pytest.raises(psycopg.errors.RaiseException, match=r"format.* of ft_app"):
+            superuser.execute(BOOTSTRAP)
         found = superuser.execute(
             "SELECT rolsuper FROM pg_roles WHERE rolname = 'ft_app'"
         ).fetchone()
         superuser.execute("ALTER ROLE ft_app NOSUPERUSER")
     assert found == (False,)
+
+
+OF_EVERY_KIND: LiteralString = """
+    CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql RETURN 'planted';
+    CREATE FUNCTION public.same(varchar, text) RETURNS boolean LANGUAGE sql RETURN true;
+    CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = text, FUNCTION = public.same);
+    CREATE AGGREGATE public.array_agg(text) (SFUNC = array_append, STYPE = text[]);
+    CREATE DOMAIN public.small AS int;
+    CREATE TABLE public.users (i int);
+    CREATE VIEW public.families AS SELECT 1;
+    CREATE SEQUENCE public.numbers;
+    CREATE COLLATION public.plain (LOCALE = 'C');
+    CREATE TEXT SEARCH CONFIGURATION public.english (COPY = pg_catalog.simple);
+    CREATE SCHEMA ops;
+    CREATE SCHEMA ft_ops
+"""
+
+
+def test_what_others_made_where_names_are_looked_up_is_named_and_nothing_runs(
+    managed: pg.Server,
+) -> None:
+    """The whole script ends as failed, and by then nobody can make more."""
+    with psycopg.connect(managed.url(), autocommit=True) as superuser:
+        superuser.execute("CREATE DATABASE open")
+        superuser.execute("GRANT CREATE ON DATABASE open TO ft_app")
+    with psycopg.connect(managed.url("open"), autocommit=True) as superuser:
+        superuser.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    with psycopg.connect(managed.url("open", user="ft_app"), autocommit=True) as application:
+        application.execute(OF_EVERY_KIND)
+    named = {"PGOPTIONS": "-c ft.bootstrap=open"}
+    done = _run_psql(managed, "postgres", "bootstrap.sql", {}, database="open", **named)
+    assert done.returncode != 0
+    for what in (
+        "schema ops of ft_app, ft_ops of ft_app",
+        "aggregate public.array_agg(pg_catalog.text) of ft_app",
+        "collation public.plain of ft_app",
+        "function public.lower(character varying) of ft_app",
+        "operator public.=(character varying,pg_catalog.text) of ft_app",
+        "sequence public.numbers of ft_app",
+        "table public.users of ft_app",
+        "text search configuration public.english of ft_app",
+        "type public.small of ft_app",
+        "view public.families of ft_app",
+    ):
+        assert what in done.stderr
+    with psycopg.connect(managed.url("open", user="ft_app"), autocommit=True) as application:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            application.execute("CREATE FUNCTION public.more() RETURNS int LANGUAGE sql RETURN 1")
+        with pytest.raises(OpsError, match=r"array_agg.* of ft_app") as refused:
+            connect(managed.url("open", user="ft_ops"), application="tests")
+        assert "DROP" in refused.value.next_step
+        application.execute("DROP OPERATOR public.= (varchar, text)")
+        application.execute("DROP FUNCTION public.lower(varchar), public.same(varchar, text)")
+        application.execute("DROP AGGREGATE public.array_agg(text)")
+        with (
+            connect(managed.url("open", user="ft_ops"), application="tests") as ours,
+            pytest.raises(Refused, match=r"table public\.users of ft_app"),
+        ):
+            run_migrations(ours, load_migrations())
+        application.execute("DROP OWNED BY ft_app")
+    done = _run_psql(managed, "postgres", "bootstrap.sql", {}, database="open")
+    assert done.returncode == 0, done.stderr
