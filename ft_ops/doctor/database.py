@@ -191,6 +191,16 @@ def _schemas(connection: Connection) -> Finding:
         problems.append(f"not ours, nor an administrator's: {named(planted)}")
     if problems:
         return Finding("schemas", "failed", "; ".join(problems), STRANGERS_NEXT_STEP)
+    objects = connection.execute(statement("doctor/large_objects")).fetchall()
+    if objects:
+        # PostgreSQL lets everybody make them; only a superuser could take that away.
+        told = ", ".join(f"{count} of {owner}" for owner, count in objects)
+        return Finding(
+            "schemas",
+            "failed",
+            f"there are large objects ({told}), of which no archive, hold or erasure knows",
+            "see pg_largeobject_metadata; move what is needed into a table, then lo_unlink them",
+        )
     return Finding("schemas", "ok", "whatever a name leads to is the operations' or the server's")
 
 

@@ -33,6 +33,7 @@ class Holder:
     since: datetime
     state: str = ""
     is_autovacuum: bool = False
+    is_stranger: bool = False
 
     def __str__(self) -> str:
         since = f"since {self.since:%Y-%m-%d %H:%M:%S} UTC"
@@ -126,6 +127,9 @@ def until_locked(
 def only_one(connection: Connection, task: str) -> Iterator[None]:
     """Hold the advisory lock of ``task`` for a block; Refused, and by whom, when another has it.
 
+    Not Refused, but an OpsError when that is no session of ours: whoever leaves the work to another
+    run must not leave it to a stranger.
+
     Tried, never waited for: a session that waits in a blocking pg_advisory_lock holds a
     snapshot, and REINDEX CONCURRENTLY deadlocks with it.
     """
@@ -133,7 +137,9 @@ def only_one(connection: Connection, task: str) -> Iterator[None]:
         "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"ft-ops {task}",)
     ).fetchone()
     if row is None or not row[0]:
-        holder = _advisory_holder(connection, f"ft-ops {task}")
+        holder = advisory_holder(connection, name=f"ft-ops {task}")
+        if holder is not None and holder.is_stranger:
+            raise held_by_stranger(task, holder)
         raise Refused(
             task,
             cause=f"another run is at work on it: {holder or 'it ended a moment ago'}",
@@ -175,6 +181,27 @@ def saying_who_holds(connection: Connection, relation: str) -> Iterator[None]:
         ) from error
 
 
-def _advisory_holder(connection: Connection, name: str) -> Holder | None:
+def advisory_holder(
+    connection: Connection, *, name: str | None = None, key: int | None = None
+) -> Holder | None:
+    """Who else holds an advisory lock, by its number or by the name whose hash that is."""
     with connection.cursor(row_factory=class_row(Holder)) as cursor:
-        return cursor.execute(statement("pg/advisory_lock_holder"), {"name": name}).fetchone()
+        return cursor.execute(
+            statement("pg/advisory_lock_holder"), {"name": name, "key": key}
+        ).fetchone()
+
+
+def held_by_stranger(what: str, holder: Holder) -> OpsError:
+    """What is said of a lock of ours that somebody has taken who is none of us."""
+    end = (
+        f"ROLLBACK PREPARED '{holder.application}'"
+        if holder.pid is None
+        else f"SELECT pg_terminate_backend({holder.pid})"
+    )
+    return OpsError(
+        what,
+        cause="the lock by which runs keep out of each other's way is held by somebody who is no "
+        f"run of the operations: {holder}",
+        next_step=f"ask that role's people why it takes our locks; as an administrator: {end}; "
+        "then run again",
+    )

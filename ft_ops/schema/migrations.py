@@ -21,7 +21,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, takes_statements
-from ft_ops.pg.locks import with_escalating_lock_timeout
+from ft_ops.pg.locks import advisory_holder, held_by_stranger, with_escalating_lock_timeout
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import sql_root, statement
 from ft_ops.schema.server import require_usable_database
@@ -279,9 +279,13 @@ def _ledger_lock(connection: Connection) -> Iterator[None]:
             )
             connection.execute("SELECT pg_advisory_lock(%s)", (key,))
     except psycopg.errors.LockNotAvailable as error:
+        holder = advisory_holder(connection, key=key)
+        if holder is not None and holder.is_stranger:
+            raise held_by_stranger("schema", holder) from error
         raise OpsError(
             "schema",
-            cause=f"another migration has been at work for {LOCK_WAIT_SECONDS} s",
+            cause=f"another migration has been at work for {LOCK_WAIT_SECONDS} s: "
+            f"{holder or 'it ended a moment ago'}",
             next_step="wait for it to end, then run again",
         ) from error
     try:

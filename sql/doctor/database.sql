@@ -64,6 +64,13 @@ FROM (SELECT DISTINCT unnest(ARRAY['ft_app', 'ft_readonly', %(application)s::tex
 LEFT JOIN pg_roles AS r ON r.rolname = wanted.name
 ORDER BY wanted.name;
 
+-- name: large_objects
+-- Whose large objects there are, and how many. Reads the catalog only.
+SELECT pg_get_userbyid(l.lomowner)::text AS owner, count(*) AS objects
+FROM pg_largeobject_metadata AS l
+GROUP BY 1
+ORDER BY 1;
+
 -- name: partition_grants
 -- Partitions that a role other than their owner may read or write directly, which passes the
 -- parent's policies by. Reads the catalog only.

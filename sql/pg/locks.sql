@@ -1,17 +1,29 @@
 -- name: advisory_lock_holder
--- Which session holds an advisory lock of this database. Reads shared memory.
+-- Which session, or prepared transaction, holds an advisory lock of this database, and whether it may
+-- be one of ours: whoever may connect may take any such lock. The stranger comes first, if there are
+-- several. Reads shared memory and the catalog.
 SELECT
     a.pid,
-    coalesce(a.usename, '?')::text AS role,
-    coalesce(a.application_name, '') AS application,
-    a.backend_start AS since
+    coalesce(a.usename, prepared.owner, '?')::text AS role,
+    coalesce(a.application_name, prepared.gid, '') AS application,
+    coalesce(a.backend_start, prepared.prepared, clock_timestamp()) AS since,
+    coalesce(a.state, '') AS state,
+    NOT coalesce(pg_has_role(coalesce(a.usename, prepared.owner), current_user, 'MEMBER'), false)
+        AS is_stranger
 FROM pg_locks AS l
-JOIN pg_stat_activity AS a ON a.pid = l.pid
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+LEFT JOIN pg_locks AS own
+    ON l.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
+    AND own.virtualtransaction = l.virtualtransaction
+LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = own.transactionid
 WHERE l.locktype = 'advisory'
   AND l.granted
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
   AND l.objsubid = 1
-  AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%(name)s, 0)
+  AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND ((l.classid::bigint << 32) | l.objid::bigint)
+      = coalesce(%(key)s::bigint, hashtextextended(%(name)s::text, 0))
+ORDER BY is_stranger DESC, since
 LIMIT 1;
 
 -- name: locked_now

@@ -160,6 +160,14 @@ def test_what_is_not_ours_where_names_are_looked_up_is_told(
     assert "function public.lower(character varying) of ft_app" in refused.detail
 
 
+def test_large_objects_are_told(deployment: pytest.MonkeyPatch, database: Database) -> None:
+    with psycopg.connect(database.app_url, autocommit=True) as application:
+        application.execute("SELECT lo_from_bytea(0, 'a family''s secret')")
+    schemas = found()["schemas"]
+    assert schemas.state == "failed"
+    assert "large objects (1 of ft_app)" in schemas.detail
+
+
 def test_the_second_bucket_is_looked_at_like_the_first(
     deployment: pytest.MonkeyPatch, second_bucket: Bucket
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.pg.audit import SYSTEM_USER, write_audit
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.schema import differences, read_fingerprint
 from tests.fixtures.postgres import Database
@@ -54,6 +56,47 @@ def test_the_system_users_trail_is_written_and_read_by_the_operations_alone(
         app.execute("INSERT INTO audit_log (user_id, action) VALUES (%s, 'login')", (user,))
         assert app.execute("SELECT action FROM audit_log").fetchall() == [("login",)]
     assert connection.execute("SELECT count(*) FROM audit_log").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_taken"),
+    [
+        ("now() - interval '4 minutes'", True),
+        ("clock_timestamp() + interval '4 minutes'", True),
+        ("now() - interval '6 minutes'", False),
+        ("clock_timestamp() + interval '6 minutes'", False),
+        ("'-infinity'", False),
+        ("'infinity'", False),
+        ("'2017-03-05 12:00Z'", False),
+    ],
+)
+def test_the_application_s_trail_is_of_the_moment_at_which_it_is_written(
+    database: Database, connection: Connection, moment: LiteralString, is_taken: bool
+) -> None:
+    for month in ("-infinity", "2017-03-01Z"):
+        until = "2017-03-01Z" if month == "-infinity" else "2017-04-01Z"
+        bounds = sql.SQL("FROM ({}) TO ({})").format(sql.Literal(month), sql.Literal(until))
+        name = sql.Identifier(f"audit_before_{until[:7]}")
+        connection.execute(
+            sql.SQL("CREATE TABLE {} PARTITION OF audit_log FOR VALUES {}").format(name, bounds)
+        )
+    user = uuid4()
+    written = f"INSERT INTO audit_log (user_id, action, created_at) VALUES (%s, 'login', {moment})"
+    with psycopg.connect(database.app_url, autocommit=True) as app:
+        acting(app, user)
+        if is_taken:
+            app.execute(written, (user,))
+        else:
+            # The latter where no month would take it.
+            with pytest.raises(
+                (psycopg.errors.InsufficientPrivilege, psycopg.errors.CheckViolation)
+            ):
+                app.execute(written, (user,))
+    with connect(database.url, application="tests") as operations:
+        operations.execute(
+            "INSERT INTO audit_log (user_id, action, created_at) VALUES (%s, 'x', '2017-03-05Z')",
+            (user,),
+        )
 
 
 def test_readers_of_the_operations_tables_read_no_content(connection: Connection) -> None:

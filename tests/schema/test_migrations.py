@@ -7,7 +7,9 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import LiteralString
 
+import psycopg
 import pytest
 
 from ft_ops.errors import OpsError, Refused
@@ -135,5 +137,24 @@ def test_waiting_for_another_runner_ends(
     ):
         key = 0x3D32AD9E * zlib.crc32(empty_database.name.encode())
         other.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
-        with pytest.raises(OpsError, match="another migration has been at work for 1 s"):
+        holder = rf"session {other.info.backend_pid} \(ft_ops, ft-ops tests\)"
+        with pytest.raises(OpsError, match=f"another migration has been at work for 1 s: {holder}"):
             run_migrations(connection, load_migrations())
+
+
+@pytest.mark.parametrize("lock", ["pg_advisory_lock", "pg_advisory_lock_shared"])
+def test_whoever_holds_the_migrations_lock_and_is_no_migration_is_named(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch, lock: LiteralString
+) -> None:
+    monkeypatch.setattr("ft_ops.schema.migrations.LOCK_WAIT_SECONDS", 1)
+    with (
+        psycopg.connect(empty_database.readonly_url, application_name="report") as other,
+        connect(empty_database.url, application="tests") as connection,
+    ):
+        key = 0x3D32AD9E * zlib.crc32(empty_database.name.encode())
+        other.execute(f"SELECT {lock}(%s)", (key,))
+        with pytest.raises(OpsError, match="no run of the operations") as refused:
+            run_migrations(connection, load_migrations())
+        pid = other.info.backend_pid
+        assert f"session {pid} (ft_readonly, report)" in refused.value.cause
+        assert f"pg_terminate_backend({pid})" in refused.value.next_step

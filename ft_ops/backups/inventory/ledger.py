@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Kind, ProviderName, StoredBackup
-from ft_ops.errors import Refused, mask_secrets
+from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
@@ -121,7 +121,8 @@ def fail_dead(connection: Connection) -> None:
     Also the one that was being taken at the point to which this database was restored.
     """
     for kind in sorted({entry.kind for entry in entries(connection) if entry.state == "taking"}):
-        with suppress(Refused), only_one(connection, f"{kind} backup"):
+        # By whom a lock is held, whoever takes a backup of that kind is told.
+        with suppress(OpsError), only_one(connection, f"{kind} backup"):
             connection.execute(statement("backups/fail_dead"), {"kind": kind})
 
 

@@ -139,6 +139,18 @@ def test_a_process_is_heard_until_it_ends(database: Database, connection: Connec
     until(lambda: silent_runs(connection, [RUN]) == [RUN])
 
 
+def test_a_stranger_s_lock_neither_speaks_for_a_run_nor_silences_it(
+    database: Database, connection: Connection
+) -> None:
+    key = "hashtextextended('ft-ops run ' || %s, 0)"
+    name = f"ft-ops run {RUN[:8]}"
+    with psycopg.connect(database.readonly_url, application_name=name) as stranger:
+        stranger.execute(f"SELECT pg_advisory_lock({key})", (RUN,))
+        assert silent_runs(connection, [RUN]) == [RUN]
+        with saying_alive(RUN, database.url):
+            until(lambda: silent_runs(connection, [RUN]) == [])
+
+
 def test_a_process_that_is_killed_is_silent_at_once(
     database: Database, connection: Connection
 ) -> None:
