@@ -30,10 +30,10 @@ from ft_ops.backups.drill.drill import Drill, run_drill
 from ft_ops.backups.drill.plan import newest_plan
 from ft_ops.backups.inventory.ledger import entries
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.take.commands import run as run_program
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.server import Server
+from ft_ops.programs import run as run_program
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects
 

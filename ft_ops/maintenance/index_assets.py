@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
+from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
 from ft_ops.maintenance.index_checks import findings_table
 from ft_ops.maintenance.indexes.advice import IndexAdvice, index_advice, scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import (
@@ -20,7 +21,6 @@ from ft_ops.maintenance.indexes.bloat import (
     refuse_unreachable,
 )
 from ft_ops.maintenance.indexes.candidates import RebuildRules, is_bloated
-from ft_ops.maintenance.indexes.gates import Gates, free_disk_here, free_disk_of
 from ft_ops.maintenance.indexes.picture import bloat_picture
 from ft_ops.maintenance.indexes.rebuild import (
     RebuildOutcome,

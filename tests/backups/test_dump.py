@@ -15,8 +15,8 @@ from ft_ops.backups.dump.objects import stored_dumps
 from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.backups.inventory.ledger import entries, taking
 from ft_ops.backups.provider import Taken
-from ft_ops.backups.take.commands import streaming
 from ft_ops.errors import OpsError
+from ft_ops.programs import streaming
 from ft_ops.s3.objects import objects
 from ft_ops.s3.upload import abort_upload, half_uploads
 from ft_ops.sandbox import Sandbox

@@ -15,9 +15,9 @@ import pytest
 
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import take_inventory
-from ft_ops.backups.take.commands import run, without_password
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.locks import only_one
+from ft_ops.programs import run, without_password
 from tests.backups.world import World
 from tests.fixtures.postgres import await_true
 

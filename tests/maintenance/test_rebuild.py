@@ -15,11 +15,11 @@ import pytest
 from psycopg import sql
 
 from ft_ops.errors import OpsError, Refused
+from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
 from ft_ops.maintenance.indexes import rebuild_monitor
 from ft_ops.maintenance.indexes.bloat import accuracy, extension_schema
 from ft_ops.maintenance.indexes.candidates import RebuildRules
 from ft_ops.maintenance.indexes.catalog import index_states
-from ft_ops.maintenance.indexes.gates import Gates, free_disk_here, free_disk_of
 from ft_ops.maintenance.indexes.leftovers import invalid_indexes
 from ft_ops.maintenance.indexes.rebuild import (
     TASK,

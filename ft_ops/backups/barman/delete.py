@@ -8,8 +8,8 @@ from ft_ops.backups.barman.catalog import wal_deletions
 from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
 from ft_ops.backups.barman.wal import Segment
 from ft_ops.backups.provider import Log, StoredBackup
-from ft_ops.backups.take.commands import run
 from ft_ops.errors import Refused
+from ft_ops.programs import run
 from ft_ops.s3.objects import hide, objects
 from ft_ops.s3.upload import abort_upload, half_uploads
 

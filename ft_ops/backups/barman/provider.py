@@ -47,13 +47,13 @@ from ft_ops.backups.provider import (
     Taken,
     unheard,
 )
-from ft_ops.backups.take.commands import credential_caches, run, without_password
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.pg.supervised import Walls
+from ft_ops.programs import credential_caches, run, without_password
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import objects

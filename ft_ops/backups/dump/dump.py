@@ -26,12 +26,12 @@ from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.points.bucket_records import write_certificate, write_point
 from ft_ops.backups.points.points import RestorePoint, exported_point
 from ft_ops.backups.provider import Log, ProviderName, StoredBackup, Taken
-from ft_ops.backups.take.commands import run, streaming, without_password
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect, locked_now
 from ft_ops.pg.server import Server
 from ft_ops.pg.supervised import Walls
+from ft_ops.programs import run, streaming, without_password
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import (
     StoredObject,

@@ -18,9 +18,9 @@ from typing import Final
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ft_ops.backups.provider import ContentError
-from ft_ops.backups.take.commands import run
 from ft_ops.errors import OpsError
 from ft_ops.pg.supervised import Walls
+from ft_ops.programs import run
 
 PROGRAM: Final = "pgbackrest"
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ft_ops.errors import OpsError
+from ft_ops.maintenance.gates import Rewrite
 from ft_ops.maintenance.indexes.bloat import Estimate
 from ft_ops.maintenance.indexes.catalog import IndexState
 from ft_ops.pg.connect import Connection
@@ -54,6 +55,13 @@ class RebuildCandidate:
     def new_bytes(self) -> int:
         """The size to expect; the present one where nothing better is known."""
         return self.estimate.estimated_bytes or self.index.bytes
+
+    @property
+    def rewrite(self) -> Rewrite:
+        """What the gates ask of it."""
+        return Rewrite(
+            self.index.table_oid, self.new_bytes, self.predicted_seconds, self.rests_until
+        )
 
     @property
     def bytes_per_second(self) -> float:

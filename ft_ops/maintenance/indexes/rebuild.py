@@ -13,6 +13,7 @@ from typing import Final, Literal
 import psycopg
 
 from ft_ops.errors import OpsError, Refused, explained
+from ft_ops.maintenance.gates import Gates, closed_gates
 from ft_ops.maintenance.indexes.advice import scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import confirm, estimate_indexes
 from ft_ops.maintenance.indexes.candidates import (
@@ -21,7 +22,6 @@ from ft_ops.maintenance.indexes.candidates import (
     candidates,
     is_bloated,
 )
-from ft_ops.maintenance.indexes.gates import Gates, closed_gates
 from ft_ops.maintenance.indexes.journal import (
     NOT_MEASURED,
     Measures,
@@ -202,7 +202,7 @@ def _reasons_to_wait(
     leftovers = leftovers_of(invalid_indexes(connection), table, index.name, now.definition)
     return [
         *(f"{leftover.qualified_name} has to be dropped first" for leftover in leftovers),
-        *closed_gates(connection, candidate, terms.gates, seconds_left),
+        *closed_gates(connection, candidate.rewrite, terms.gates, seconds_left),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Runs the programs of others (barman-cloud-*, pg_dump, pg_restore), each with a time-out."""
+"""Runs the programs of others (barman-cloud-*, pg_dump, pg_repack), each with a time-out."""
 
 from __future__ import annotations
 

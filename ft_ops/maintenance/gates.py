@@ -1,12 +1,12 @@
-"""What must be true before a rebuild begins, so that nobody suffers from it."""
+"""What must be true before an index or a table is written anew, so that nobody suffers from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from ft_ops.maintenance.indexes.candidates import RebuildCandidate
 from ft_ops.pg.application import replica_lag
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.disk import server_files, volume_here, volumes
@@ -19,6 +19,19 @@ FreeDisk = Callable[[Connection], int | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What is about to be written anew: on which table, how many bytes, for how many seconds.
+
+    ``rests_until`` is in the future when that was done too short a time ago.
+    """
+
+    table_oid: int
+    new_bytes: int
+    predicted_seconds: float
+    rests_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gates:
     """The limits: seconds of an open snapshot, bytes of lag, and where free disk is read."""
 
@@ -28,14 +41,14 @@ class Gates:
 
 
 def closed_gates(
-    connection: Connection, candidate: RebuildCandidate, gates: Gates, seconds_left: float
+    connection: Connection, rewrite: Rewrite, gates: Gates, seconds_left: float
 ) -> list[str]:
-    """Why ``candidate`` has to wait; empty when its rebuild may begin now."""
+    """Why ``rewrite`` has to wait; empty when it may begin now."""
     return [
-        *_rest(candidate),
-        *_window(candidate, seconds_left),
-        *_blockers(connection, candidate, gates),
-        *_disk(connection, candidate, gates),
+        *_rest(rewrite),
+        *_window(rewrite, seconds_left),
+        *_blockers(connection, rewrite, gates),
+        *_disk(connection, rewrite, gates),
         *_lag(connection, gates),
     ]
 
@@ -59,29 +72,29 @@ def free_disk_of(volume_bytes: int, others: Mapping[str, int] | None = None) -> 
     return free
 
 
-def _rest(candidate: RebuildCandidate) -> list[str]:
-    if candidate.rests_until is None:
+def _rest(rewrite: Rewrite) -> list[str]:
+    if rewrite.rests_until is None:
         return []
-    return [f"it was rebuilt lately and rests until {candidate.rests_until:%Y-%m-%d}"]
+    return [f"it was rebuilt lately and rests until {rewrite.rests_until:%Y-%m-%d}"]
 
 
-def _window(candidate: RebuildCandidate, seconds_left: float) -> list[str]:
-    if candidate.predicted_seconds <= seconds_left:
+def _window(rewrite: Rewrite, seconds_left: float) -> list[str]:
+    if rewrite.predicted_seconds <= seconds_left:
         return []
-    needs = f"{candidate.predicted_seconds:,.0f} s predicted"
+    needs = f"{rewrite.predicted_seconds:,.0f} s predicted"
     return [f"{needs}, {max(0.0, seconds_left):,.0f} s of the window left"]
 
 
-def _blockers(connection: Connection, candidate: RebuildCandidate, gates: Gates) -> list[str]:
+def _blockers(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
     rows = connection.execute(
         statement("maintenance/blockers"),
-        {"table": candidate.index.table_oid, "seconds": gates.longest_snapshot_seconds},
+        {"table": rewrite.table_oid, "seconds": gates.longest_snapshot_seconds},
     ).fetchall()
     return [blocker for (blocker,) in rows]
 
 
-def _disk(connection: Connection, candidate: RebuildCandidate, gates: Gates) -> list[str]:
-    needed = _FREE_FACTOR * candidate.new_bytes
+def _disk(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
+    needed = _FREE_FACTOR * rewrite.new_bytes
     free = gates.free_disk(connection)
     if free is None:
         return ["free disk unknown: set FT_DATABASE_VOLUME_GB to the size of the server's volume"]
