@@ -115,6 +115,7 @@ def test_jobs() -> None:
         "check_maintenance",
         "vacuum_emergency",
         "drop_rebuild_leftovers",
+        "repack_tables",
         "recompute_storage",
         "report_family_storage",
         "check_health",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from ft_ops.backups import ProvidedStorage
+from ft_ops.errors import OpsError
 from ft_ops.pg.application import replica_lag
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.disk import server_files, volume_here, volumes
+from ft_ops.pg.disk import LOG, server_files, volume_here, volumes
 from ft_ops.pg.sqlfiles import statement
 
 _FREE_FACTOR: Final = 2
@@ -72,6 +74,23 @@ def free_disk_of(volume_bytes: int, others: Mapping[str, int] | None = None) -> 
     return free
 
 
+def free_disk_provided(ask: Callable[[], ProvidedStorage | None]) -> FreeDisk:
+    """Free bytes of the volume that a provider tells of; of this machine's where it tells of none.
+
+    What it would enlarge the volume to is not counted: that takes it minutes, and happens once in
+    hours.
+    """
+
+    def free(connection: Connection) -> int | None:
+        provided = ask()
+        if provided is None:
+            return free_disk_here(connection)
+        others = {} if provided.log_bytes is None else {LOG: provided.log_bytes}
+        return free_disk_of(provided.allocated_bytes, others)(connection)
+
+    return free
+
+
 def _rest(rewrite: Rewrite) -> list[str]:
     if rewrite.rests_until is None:
         return []
@@ -95,7 +114,10 @@ def _blockers(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[st
 
 def _disk(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
     needed = _FREE_FACTOR * rewrite.new_bytes
-    free = gates.free_disk(connection)
+    try:
+        free = gates.free_disk(connection)
+    except OpsError as error:
+        return [f"free disk unknown: {error}"]
     if free is None:
         return ["free disk unknown: set FT_DATABASE_VOLUME_GB to the size of the server's volume"]
     if free < needed:

@@ -10,9 +10,10 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
+from ft_ops.backups import provided_storage
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
-from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
+from ft_ops.maintenance.gates import Gates, free_disk_of, free_disk_provided
 from ft_ops.maintenance.index_checks import findings_table
 from ft_ops.maintenance.indexes.advice import IndexAdvice, index_advice, scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import (
@@ -156,17 +157,22 @@ def _rules(settings: Settings) -> RebuildRules:
     )
 
 
-def _terms(settings: Settings, run_id: str) -> Terms:
+def rebuild_gates(settings: Settings) -> Gates:
+    """What has to be true before something of this database is written anew."""
     volume_gb = settings.database_volume_gb
+    return Gates(
+        longest_snapshot_seconds=settings.reindex_longest_snapshot_seconds,
+        max_lag_bytes=settings.reindex_max_lag_mb * MEGABYTE,
+        free_disk=free_disk_provided(lambda: provided_storage(settings))
+        if volume_gb is None
+        else free_disk_of(round(volume_gb * 1e9), settings.other_volumes_bytes),
+    )
+
+
+def _terms(settings: Settings, run_id: str) -> Terms:
     return Terms(
         rules=_rules(settings),
-        gates=Gates(
-            longest_snapshot_seconds=settings.reindex_longest_snapshot_seconds,
-            max_lag_bytes=settings.reindex_max_lag_mb * MEGABYTE,
-            free_disk=free_disk_here
-            if volume_gb is None
-            else free_disk_of(round(volume_gb * 1e9), settings.other_volumes_bytes),
-        ),
+        gates=rebuild_gates(settings),
         canary_limit_ms=settings.reindex_canary_limit_ms,
         deadline=time.monotonic() + 60 * settings.maintenance_window_minutes,
         run_id=run_id,

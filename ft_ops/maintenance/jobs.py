@@ -11,6 +11,7 @@ from ft_ops.maintenance.index_checks import (
     no_invalid_indexes,
 )
 from ft_ops.maintenance.leftover_jobs import drop_rebuild_leftovers
+from ft_ops.maintenance.rewrite_jobs import repack_tables
 from ft_ops.maintenance.table_assets import settings_advice_check, table_bloat
 from ft_ops.orchestration.jobs import asset_job, schedule
 
@@ -91,6 +92,7 @@ defs = dg.Definitions(
         check_maintenance,
         vacuum_emergency,
         drop_rebuild_leftovers,
+        repack_tables,
     ],
     schedules=[
         vacuum_analyze_weekly,

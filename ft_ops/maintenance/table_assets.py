@@ -8,9 +8,9 @@ import dagster as dg
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.monitoring import require_monitoring
+from ft_ops.maintenance.rewrite.advice import Advice, means_of, repack_advice
 from ft_ops.maintenance.tables.activity import activity, note_activity
 from ft_ops.maintenance.tables.correlation import correlation_advice
-from ft_ops.maintenance.tables.repack import Advice, means_of, repack_advice
 from ft_ops.maintenance.tables.settings_advice import settings_advice
 from ft_ops.maintenance.tables.table_bloat import TableEstimate, estimate_tables
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS

@@ -63,8 +63,8 @@ class MaintenanceSettings(RoomSettings):
         le=10_000_000,
         description="Size (units of 10^9 bytes) of the volume that holds the server's databases "
         "and WAL and nothing else. Unset, RDS is asked for it, and the volume is looked at where "
-        "the server runs on this machine; elsewhere nobody is told when it will be full. No index "
-        "of a server elsewhere, RDS too, is rebuilt without it.",
+        "the server runs on this machine; elsewhere nobody is told when it will be full, and "
+        "no index or table is written anew.",
     )
     other_volumes_gb: Annotated[Mapping[str, float], BeforeValidator(named_sizes)] = Field(
         default_factory=dict,

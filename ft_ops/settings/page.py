@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Collection
 from typing import Final
 
+from pydantic.fields import FieldInfo
+
 from ft_ops.settings import Settings, accepted
 
 _HEAD: Final = """\
@@ -23,8 +25,7 @@ settings are boto3's own.
 def settings_page() -> str:
     """The page docs/settings.md, from the settings' own fields."""
     rows = [
-        f"| `FT_{name.upper()}` | {_shown(field.default)} | {accepted(field)} |"
-        f" {field.description} |"
+        f"| `FT_{name.upper()}` | {_shown(field)} | {accepted(field)} | {field.description} |"
         for name, field in sorted(Settings.model_fields.items())
     ]
     return _HEAD + "\n".join(rows) + "\n"
@@ -52,11 +53,12 @@ def environment_file() -> str:
             break_on_hyphens=False,
             break_long_words=False,
         )
-        entries.append(f"\n{meaning}\n#FT_{name.upper()}={_shown(field.default)}\n")
+        entries.append(f"\n{meaning}\n#FT_{name.upper()}={_shown(field)}\n")
     return _ENVIRONMENT_HEAD + "".join(entries)
 
 
-def _shown(value: object) -> str:
+def _shown(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
     if value is None or (isinstance(value, Collection) and not value):
         return ""
     if isinstance(value, frozenset):

@@ -68,9 +68,3 @@ ORDER BY n.nspname, c.relname;
 SELECT ARRAY[{widths}]::integer[] AS widths
 FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
 WHERE random() < %(share)s;
-
--- name: repack_means
--- What this server has to write a table anew beside its readers and writers.
-SELECT
-    current_setting('server_version_num')::integer AS version,
-    EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_repack') AS has_pg_repack;

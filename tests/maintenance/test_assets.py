@@ -241,3 +241,22 @@ def test_a_table_and_its_indexes_out_of_reach_fail_the_run_with_the_grant(
     result = run(instance, "rebuild_bloated_indexes")
     assert 'GRANT "' in failure(result)
     assert "public.theirs_pkey" in failure(result)
+
+
+def test_what_writing_a_table_anew_would_take_is_shown_where_the_server_cannot(
+    instance: dg.DagsterInstance, connection: Connection, settings: None
+) -> None:
+    make_letters(connection)
+    config = {"tables": ["letters"], "dry_run": True}
+    looked = run(instance, "repack_tables", {"repacked_tables": config})
+    assert looked.success
+    [output] = [
+        event.step_output_data for event in looked.all_node_events if event.is_successful_output
+    ]
+    shown = output.metadata
+    assert shown["would be refused"].value == "this database does not have the extension"
+    assert rows(shown["tables"])["public.letters"]["detail"] == (
+        "no backup was ever restored and verified"
+    )
+    refused = run(instance, "repack_tables", {"repacked_tables": {"tables": ["letters"]}})
+    assert "CREATE EXTENSION pg_repack" in failure(refused)

@@ -14,8 +14,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.backups import ProvidedStorage
 from ft_ops.errors import OpsError, Refused
-from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of
+from ft_ops.maintenance.gates import Gates, free_disk_here, free_disk_of, free_disk_provided
 from ft_ops.maintenance.indexes import rebuild_monitor
 from ft_ops.maintenance.indexes.bloat import accuracy, extension_schema
 from ft_ops.maintenance.indexes.candidates import RebuildRules
@@ -525,3 +526,20 @@ def wait_for_lock(connection: Connection) -> None:
         """
     ).fetchall():
         time.sleep(0.02)
+
+
+def test_a_provider_tells_what_is_free_and_why_it_does_not(letters: Connection) -> None:
+    def refused() -> ProvidedStorage | None:
+        raise Refused("RDS", cause="not allowed", next_step="allow it")
+
+    told = ProvidedStorage(allocated_bytes=1 << 50, most_bytes=1 << 51, log_bytes=None)
+    free = free_disk_provided(lambda: told)(letters)
+    assert free == free_disk_of(1 << 50)(letters)
+    # The log has a volume of its own: it takes nothing of the main one.
+    apart = free_disk_provided(lambda: replace(told, log_bytes=1 << 40))(letters)
+    assert free is not None
+    assert apart is not None
+    assert apart > free
+    assert free_disk_provided(lambda: None)(letters) == free_disk_here(letters)
+    [first, *_] = plan(letters, terms(replace(OPEN_GATES, free_disk=free_disk_provided(refused))))
+    assert "free disk unknown: RDS: not allowed" in first.detail

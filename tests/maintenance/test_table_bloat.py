@@ -11,9 +11,9 @@ import pytest
 
 from bench.table_bloat import GOOD_MEDIAN, GOOD_P90, SHAPES, observe
 from ft_ops.maintenance import TableEstimate, estimate_tables
+from ft_ops.maintenance.rewrite.advice import Means, is_worth_it, means_of, repack_advice
 from ft_ops.maintenance.tables import table_bloat
 from ft_ops.maintenance.tables.heap import HeapColumn, stored_row
-from ft_ops.maintenance.tables.repack import Means, is_worth_it, means_of, repack_advice
 from ft_ops.maintenance.tables.table_bloat import TableFiles
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
@@ -138,9 +138,9 @@ def test_a_table_is_worth_it_from_30_percent_and_100_megabytes_on(
 @pytest.mark.parametrize(
     ("means", "command"),
     [
-        (Means(190_000, False, 1e7), 'by REPACK (CONCURRENTLY) "public"."letters";'),
-        (Means(160_004, True, 1e7), 'by pg_repack --table=\'"public"."letters"\';'),
-        (Means(160_004, False, 1e7), "does not have: VACUUM FULL would shut everybody out"),
+        (Means(190_000, None, 1e7), 'by REPACK (CONCURRENTLY) "public"."letters";'),
+        (Means(160_004, "1.5.3", 1e7), 'which runs pg_repack --table=\'"public"."letters"\';'),
+        (Means(160_004, None, 1e7), "does not have: VACUUM FULL would shut everybody out"),
     ],
 )
 def test_the_advice_says_how_and_what_it_takes(means: Means, command: str) -> None:
@@ -153,5 +153,5 @@ def test_the_advice_says_how_and_what_it_takes(means: Means, command: str) -> No
 def test_this_server_tells_what_it_has(connection: Connection) -> None:
     found = means_of(connection)
     assert found.version == connection.info.server_version
-    assert not found.has_pg_repack
+    assert found.pg_repack is None
     assert found.bytes_per_second > 0

@@ -20,6 +20,7 @@ NO_ASSETS = {
     "prune_event_logs": "health",
     "vacuum_emergency": "maintenance",
     "drop_rebuild_leftovers": "maintenance",
+    "repack_tables": "maintenance",
 }
 """The rooms of jobs that are about no asset."""
 GRAPH = defs.resolve_asset_graph()

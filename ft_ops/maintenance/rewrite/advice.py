@@ -22,10 +22,13 @@ _USUAL_RATE: Final = 10e6
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the server has to write a table anew, and how many bytes a second it writes."""
+    """What the server has to write a table anew, and how many bytes a second it writes.
+
+    ``pg_repack`` is the version of that extension, None where the database has none.
+    """
 
     version: int
-    has_pg_repack: bool
+    pg_repack: str | None
     bytes_per_second: float
 
     def command(self, schema: str, name: str) -> str:
@@ -33,14 +36,17 @@ class Means:
         table = quoted(schema, name)
         if self.version >= _REPACK_SINCE:
             return f"REPACK (CONCURRENTLY) {table}"
-        if self.has_pg_repack:
-            return f"pg_repack --table={shlex.quote(table)}"
+        if self.pg_repack:
+            return f"the job repack_tables, which runs pg_repack --table={shlex.quote(table)}"
         return "pg_repack, which this database does not have: VACUUM FULL would shut everybody out"
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A table that is worth it: what it would free, how, and what that takes meanwhile."""
+    """A table to write anew: what that frees, how it is done, and what it takes meanwhile.
+
+    The new table and its new indexes stand beside the old ones until these are dropped.
+    """
 
     estimate: TableEstimate
     command: str
@@ -75,14 +81,15 @@ def means_of(connection: Connection) -> Means:
 
 
 def repack_advice(estimates: Iterable[TableEstimate], means: Means) -> list[Advice]:
-    """Those that are worth it, the most to gain first.
-
-    The new table and its new indexes stand beside the old ones until these are dropped.
-    """
-    found = []
-    for estimate in filter(is_worth_it, estimates):
-        table = estimate.table
-        needs = (estimate.estimated_bytes or 0) + table.index_bytes
-        seconds = (table.bytes + needs) / means.bytes_per_second
-        found.append(Advice(estimate, means.command(table.schema, table.name), needs, seconds))
+    """Those that are worth it, the most to gain first."""
+    found = [advice_of(estimate, means) for estimate in filter(is_worth_it, estimates)]
     return sorted(found, key=lambda advice: -advice.estimate.reclaimable_bytes)
+
+
+def advice_of(estimate: TableEstimate, means: Means) -> Advice:
+    """What writing one table anew takes; its present size where no better one is known."""
+    table = estimate.table
+    anew = table.bytes if estimate.estimated_bytes is None else estimate.estimated_bytes
+    needs = anew + table.index_bytes
+    seconds = (table.bytes + needs) / means.bytes_per_second
+    return Advice(estimate, means.command(table.schema, table.name), needs, seconds)
