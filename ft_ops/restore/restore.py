@@ -6,6 +6,7 @@ the transaction fail, and it is done again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -13,11 +14,13 @@ from typing import Final
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ft_ops.errors import OpsError, Refused
+from ft_ops.errors import OpsError, Refused, explanation
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.barred import refuse_barred
+from ft_ops.restore.failures import is_about_rows
 from ft_ops.restore.plan import RestorePlan, named_media, table_plan
 from ft_ops.restore.read.graph import Scope, scope_of
 from ft_ops.restore.read.rows import copy_rows
@@ -25,7 +28,15 @@ from ft_ops.restore.read.sides import Side
 from ft_ops.restore.subject import Decisions, Subject
 from ft_ops.restore.verdict.judge import Judge, Judged
 from ft_ops.restore.verdict.months import keep_reservations
-from ft_ops.restore.write import refuse_other_writes, write_rows, written
+from ft_ops.restore.write import (
+    RowsRefused,
+    RowsWritten,
+    Written,
+    keep_out_failures,
+    refuse_other_writes,
+    write_rows,
+    written,
+)
 
 _ATTEMPTS: Final = 5
 _RACES: Final = (
@@ -60,10 +71,12 @@ def restore_subject(
     with only_one(live, f"restore of {subject}"):
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return _once(copy, live, subject, source, as_of, decisions, apply, run_id)
+                # Whatever the last attempt still fails on is no race: those rows stay out.
+                is_race = _is_race if attempt < _ATTEMPTS else _is_none
+                return _once(copy, live, subject, source, as_of, decisions, apply, run_id, is_race)
             except psycopg.Error as error:
                 if not _is_race(error):
-                    raise
+                    raise explanation(f"restore of {subject}", error) from error
                 if attempt == _ATTEMPTS:
                     raise OpsError(
                         f"restore of {subject}",
@@ -79,6 +92,10 @@ def _is_race(error: psycopg.Error) -> bool:
     return has_moved or isinstance(error, _RACES)
 
 
+def _is_none(_: psycopg.Error) -> bool:
+    return False
+
+
 def _once(
     copy: Side,
     live: Connection,
@@ -88,6 +105,7 @@ def _once(
     decisions: Decisions,
     apply: bool,
     run_id: str,
+    is_race: Callable[[psycopg.Error], bool],
 ) -> RestorePlan:
     with live.transaction():
         live.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -97,9 +115,11 @@ def _once(
             live.execute("SELECT set_config(%s, 'off', true)", (way,))
         side = Side.of(live)
         scope = scope_of(side.catalog, subject)
+        refuse_barred(copy, side, scope)
         ids = side.ids(scope)
         copied = copy_rows(copy, side, scope, copy.ids(scope))
-        judged = Judge(side, scope, copied, ids, decisions).judge()
+        judge = Judge(side, scope, copied, ids, decisions)
+        judged, rows, before = _write(judge, judge.judge(), run_id, is_race)
         plan = RestorePlan(
             subject=subject,
             source=source,
@@ -126,13 +146,53 @@ def _once(
         if not apply:
             raise psycopg.Rollback
         if plan.inserts + plan.overwrites > 0:
-            before = written(live)
-            _withdraw(live, judged, decisions, run_id)
-            rows = write_rows(side, copied)
             keep_reservations(copy.connection, live, copied)
             refuse_other_writes(side, scope, copied, rows, before)
             _record(live, plan, as_of, decisions, run_id)
     return plan
+
+
+def _write(
+    judge: Judge, judged: Judged, run_id: str, is_race: Callable[[psycopg.Error], bool]
+) -> tuple[Judged, Mapping[str, RowsWritten], Mapping[str, Written]]:
+    """Write what was judged to come back; what was judged, what was written, and what before.
+
+    Rows that a table does not take are kept out, with what hangs on them, and all others are
+    written anew: so a dry run, which is undone, says what would be.
+    """
+    live = judge.connection
+    immediate = False
+    while judge.writes():
+        with live.transaction() as savepoint:
+            before = written(live)
+            if immediate:
+                live.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            _withdraw(live, judged, judge.decisions, run_id)
+            rows = write_rows(judge.live, judge.copied, is_race)
+            if not isinstance(rows, RowsRefused) and (immediate or _takes_all(live, is_race)):
+                break
+            savepoint.force_rollback = True
+        if isinstance(rows, RowsRefused):
+            keep_out_failures(live, rows)
+            judged = judge.again(judged)
+        else:
+            # What was put off to the end fails: which rows that is, each statement has to tell.
+            immediate = True
+    else:
+        return judged, {}, {}
+    return judged, rows, before
+
+
+def _takes_all(live: Connection, is_race: Callable[[psycopg.Error], bool]) -> bool:
+    """Whether the constraints that wait for the end of a transaction take what was written."""
+    try:
+        with live.transaction():
+            live.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except psycopg.Error as error:
+        if not is_about_rows(error) or is_race(error):
+            raise
+        return False
+    return True
 
 
 def _withdraw(live: Connection, judged: Judged, decisions: Decisions, run_id: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
@@ -13,10 +14,19 @@ from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.failures import (
+    Failure,
+    failures_in_any_order,
+    in_words,
+    is_about_rows,
+    state_of,
+)
 from ft_ops.restore.read.graph import ARCHIVED, KEYS, SEGMENTS, Scope, identifier
 from ft_ops.restore.read.rows import Copied, listed
 from ft_ops.restore.read.sides import Side
+from ft_ops.restore.verdict.keep_out import keep_out
 
+_LAST: Final = 2**63 - 1
 _OPERATIONS: Final = "ops."
 _DELETED_OF_OPERATIONS: Final = frozenset({"ops.erasures", "ops.erased_rows"})
 """Tombstones that were withdrawn, and those of links that are back."""
@@ -46,15 +56,56 @@ def written(connection: Connection) -> dict[str, Written]:
         return {found.name: found for found in cursor.execute(statement("restore/written"))}
 
 
-def write_rows(live: Side, copied: Mapping[str, Copied]) -> dict[str, RowsWritten]:
-    """Insert what is missing and overwrite what was chosen, parents first."""
-    return {
-        name: RowsWritten(
-            sum(_insert(live.connection, rows, place) for place in _places(name)),
-            sum(_overwrite(live.connection, rows, place) for place in _places(name)),
+@dataclass(frozen=True, slots=True)
+class RowsRefused:
+    """Rows of one table that it does not take today."""
+
+    copied: Copied
+    failures: tuple[Failure, ...]
+
+
+def write_rows(
+    live: Side, copied: Mapping[str, Copied], is_race: Callable[[psycopg.Error], bool]
+) -> dict[str, RowsWritten] | RowsRefused:
+    """Insert what is missing and overwrite what was chosen, parents first.
+
+    Where a table does not take some of its rows, these are told and nothing more is written: what
+    hangs on them is to be judged anew. A race goes through: others write there.
+    """
+    found: dict[str, RowsWritten] = {}
+    for name, rows in copied.items():
+        counts = [0, 0]
+        for number, write in enumerate((_insert, _overwrite)):
+            for place in _places(name):
+                try:
+                    with live.connection.transaction():
+                        counts[number] += write(live.connection, rows, place)
+                except psycopg.Error as error:
+                    if not is_about_rows(error) or is_race(error):
+                        raise
+                    return RowsRefused(rows, tuple(_failures(live.connection, rows, write, place)))
+        found[name] = RowsWritten(*counts)
+    return found
+
+
+def _failures(connection: Connection, rows: Copied, write: _Write, place: str) -> list[Failure]:
+    last = one_row(connection.execute(sql.SQL("SELECT max(ft_number) FROM {}").format(rows.rows)))[
+        0
+    ]
+    return failures_in_any_order(
+        connection, 1, int(last), lambda low, high: write(connection, rows, place, low, high)
+    )
+
+
+def keep_out_failures(connection: Connection, refusal: RowsRefused) -> None:
+    """Keep the rows out that a table does not take, each with the reason."""
+    for failure in refusal.failures:
+        of_them = sql.SQL("c.ft_number BETWEEN {} AND {}").format(
+            sql.Literal(failure.first), sql.Literal(failure.last)
         )
-        for name, rows in copied.items()
-    }
+        keep_out(
+            connection, refusal.copied, state_of(failure.error), in_words(failure.error), of_them
+        )
 
 
 def refuse_other_writes(
@@ -129,7 +180,12 @@ def _other_values(live: Side, copied: Mapping[str, Copied]) -> Iterator[str]:
             yield f"{name}: not every row is as the copy has it"
 
 
-def _insert(connection: Connection, rows: Copied, place: str) -> int:
+_Write = Callable[..., int]
+
+
+def _insert(
+    connection: Connection, rows: Copied, place: str, first: int = 0, last: int = _LAST
+) -> int:
     if not rows.columns:
         # The copy has no such table.
         return 0
@@ -140,11 +196,14 @@ def _insert(connection: Connection, rows: Copied, place: str) -> int:
             values=listed(rows.columns, "c"),
             rows=rows.rows,
             is_here=_is_here(rows, place),
-        )
+        ),
+        {"first": first, "last": last},
     ).rowcount
 
 
-def _overwrite(connection: Connection, rows: Copied, place: str) -> int:
+def _overwrite(
+    connection: Connection, rows: Copied, place: str, first: int = 0, last: int = _LAST
+) -> int:
     if not rows.assigned:
         return 0
     assignments = sql.SQL(", ").join(
@@ -157,7 +216,8 @@ def _overwrite(connection: Connection, rows: Copied, place: str) -> int:
             assignments=assignments,
             rows=rows.rows,
             same_key=rows.same_key(),
-        )
+        ),
+        {"first": first, "last": last},
     ).rowcount
 
 

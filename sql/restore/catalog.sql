@@ -8,7 +8,8 @@ SELECT
     format_type(a.atttypid, a.atttypmod) AS type,
     a.attnotnull AS not_null,
     a.atthasdef OR a.attidentity <> '' AS has_default,
-    a.attgenerated <> '' AS is_generated
+    a.attgenerated <> '' AS is_generated,
+    a.attidentity::text AS identity
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -7,6 +7,7 @@ CREATE TEMPORARY TABLE {rows} (
     ft_why text,
     ft_place text,
     ft_families uuid[],
+    ft_number bigint,
     ft_writes boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 
@@ -24,7 +25,8 @@ SET ft_state = CASE
             THEN 'its id belongs to something outside of what is restored'
     END
 FROM {live} AS l
-WHERE {same_key};
+WHERE {same_key}
+  AND c.ft_state = 'missing';
 
 -- name: choose_rows
 -- Which of them are to be written, before what keeps some of them out.
@@ -103,3 +105,63 @@ WHERE ft_why IS NOT NULL
   AND NOT ft_writes
 GROUP BY ft_state, ft_why
 ORDER BY count(*) DESC, ft_why;
+
+-- name: create_texts
+-- A temporary table that takes whatever a copy has, whatever the types are today; its own transaction's.
+CREATE TEMPORARY TABLE {texts} (
+    {columns},
+    ft_families uuid[],
+    ft_number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY
+) ON COMMIT DROP;
+
+-- name: create_shape
+-- The type of a row of the columns that both sides have, as the live table has them. It holds nothing.
+CREATE TEMPORARY TABLE {shape} ON COMMIT DROP AS
+SELECT {columns}
+FROM {table}
+WITH NO DATA;
+
+-- name: take_texts
+-- Texts read by the types' own input, as COPY reads them: nothing is cut off. OFFSET 0 keeps a row from
+-- being read once for each of its columns.
+INSERT INTO {rows} ({columns}, ft_families, ft_number)
+SELECT {fields}, t.ft_families, t.ft_number
+FROM (
+    SELECT {row}::text::{shape} AS taken, t.ft_families, t.ft_number
+    FROM {texts} AS t
+    WHERE t.ft_number BETWEEN coalesce(%(first)s::bigint, 0)
+        AND coalesce(%(last)s::bigint, 9223372036854775807)
+    OFFSET 0
+) AS t;
+
+-- name: block_texts
+-- Rows that today's types don't take: their keys, and why.
+INSERT INTO {rows} ({columns}, ft_families, ft_number, ft_state, ft_why)
+SELECT {fields}, t.ft_families, t.ft_number, 'blocked', %(why)s
+FROM (
+    SELECT {row}::text::{shape} AS taken, t.ft_families, t.ft_number
+    FROM {texts} AS t
+    WHERE t.ft_number BETWEEN %(first)s AND %(last)s
+    OFFSET 0
+) AS t;
+
+-- name: block_rounded
+-- Rows of which a type of today has taken another value than the copy has.
+UPDATE {rows} AS c
+SET ft_state = 'blocked', ft_why = %(why)s
+FROM {texts} AS t
+WHERE t.ft_number = c.ft_number
+  AND c.ft_state = 'missing'
+  AND c.{column}::{type}::text IS DISTINCT FROM t.{column};
+
+-- name: barred
+-- What this role may not do with some tables, and whether a policy would hide rows of them from it.
+-- Catalog reads only.
+SELECT
+    t.name,
+    row_security_active(t.name) AS is_filtered,
+    has_table_privilege(t.name, 'SELECT') OR has_any_column_privilege(t.name, 'SELECT') AS may_read,
+    has_table_privilege(t.name, 'INSERT') OR has_any_column_privilege(t.name, 'INSERT') AS may_insert
+FROM unnest(%(tables)s::text[]) AS t (name)
+WHERE to_regclass(t.name) IS NOT NULL
+ORDER BY t.name;

@@ -5,6 +5,7 @@ SELECT {values}
 FROM {rows} AS c
 WHERE c.ft_writes
   AND c.ft_state = 'missing'
+  AND c.ft_number BETWEEN %(first)s AND %(last)s
   AND {is_here};
 
 -- name: overwrite_rows
@@ -14,6 +15,7 @@ SET {assignments}
 FROM {rows} AS c
 WHERE c.ft_writes
   AND c.ft_state = 'changed'
+  AND c.ft_number BETWEEN %(first)s AND %(last)s
   AND {same_key};
 
 -- name: count_as_copied

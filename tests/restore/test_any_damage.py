@@ -32,7 +32,7 @@ PARENTS = {
     "memory_books": {"family_id": "families"},
     "threads": {"memory_book_id": "memory_books"},
     "content_segments": {"thread_id": "threads"},
-    "content_segment_keys": {"thread_id": "threads"},
+    "content_segment_keys": {"thread_id": "threads", "id": "content_segments"},
     "photo_narrations": {"content_segment_id": "content_segments"},
     "content_tags": {"content_segment_id": "content_segments"},
     "content_links": {

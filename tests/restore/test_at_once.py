@@ -63,11 +63,11 @@ def test_two_restores_of_subjects_that_overlap_bring_each_row_back_once(
     both = Barrier(2)
     waiting = {"family", "book"}
 
-    def at_the_same_time(live: object, copied: object) -> object:
+    def at_the_same_time(*arguments: object) -> object:
         if waiting:
             both.wait(30)
             waiting.clear()
-        return write_rows(live, copied)  # type: ignore[arg-type]
+        return write_rows(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(restore_module, "write_rows", at_the_same_time)
     with world.copied() as copy, beside(world, copy) as second_copy, other_session(world) as other:

@@ -47,13 +47,17 @@ _HOLDS_OTHERS_CONTENT: Final = frozenset({"public.memory_books", "public.threads
 
 @dataclass(frozen=True, slots=True)
 class SubjectColumn:
-    """A column as the catalog has it; ``type`` is format_type's spelling."""
+    """A column as the catalog has it; ``type`` is format_type's spelling.
+
+    ``identity``: a or d where the database numbers it, always or by default; else empty.
+    """
 
     name: str
     type: str
     not_null: bool
     has_default: bool
     is_generated: bool
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)

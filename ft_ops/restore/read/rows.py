@@ -9,9 +9,9 @@ from typing import Final
 from psycopg import sql
 
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.read.families import ways_of
 from ft_ops.restore.read.graph import Scope, SubjectTable, Way
+from ft_ops.restore.read.load import Loading
 from ft_ops.restore.read.sides import Ids, Side, with_owners
 
 MAINTAINED: Final = frozenset({"updated_at", "storage_used_bytes"})
@@ -33,7 +33,13 @@ class Copied:
     @property
     def compared(self) -> tuple[str, ...]:
         """The columns in which a row counts as changed."""
-        return tuple(name for name in self.columns if name not in MAINTAINED)
+        return tuple(
+            name
+            for name in self.columns
+            if name not in MAINTAINED
+            # Numbered by the database: no statement can set it in a row that is there.
+            and (name in self.table.key or self.table.columns[name].identity != "a")
+        )
 
     @property
     def assigned(self) -> tuple[str, ...]:
@@ -90,20 +96,8 @@ def _load(
     )
     ways = ways_of(scope.catalog, table.name)
     copied = Copied(table, sql.Identifier("pg_temp", name), columns, ways)
-    live.execute(
-        statement("restore/create_rows").format(rows=sql.Identifier(name), table=table.identifier)
-    )
-    # What the copy lacks is said of each row, by its key, rather than ending all of it.
-    live.execute(
-        sql.SQL("ALTER TABLE {} {}").format(
-            copied.rows,
-            sql.SQL(", ").join(
-                sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(sql.Identifier(column.name))
-                for column in table.columns.values()
-                if column.not_null
-            ),
-        )
-    )
+    loading = Loading(live, table, name, columns, known)
+    loading.create()
     if not columns:
         return copied
     leading = (column for way in ways for column in way[0].columns)
@@ -113,7 +107,7 @@ def _load(
         copy.rows(table, with_owners(scope, table, (*columns, *leading)), waiting=True),
         copy.belongs(table, scope, ids, "r"),
     )
-    target = sql.SQL("COPY {} ({}, ft_families) FROM STDIN").format(copied.rows, listed(columns))
+    target = sql.SQL("COPY {} ({}, ft_families) FROM STDIN").format(loading.texts, listed(columns))
     with (
         copy.connection.cursor() as reading,
         live.cursor() as writing,
@@ -122,6 +116,7 @@ def _load(
     ):
         for block in out:
             into.write(block)
+    loading.take()
     live.execute(sql.SQL("CREATE INDEX ON {} ({})").format(copied.rows, listed(copied.table.key)))
     live.execute(sql.SQL("ANALYZE {}").format(copied.rows))
     return copied

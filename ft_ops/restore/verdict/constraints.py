@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.restore.failures import is_about_rows
 from ft_ops.restore.read.graph import SEGMENTS, USERS
 from ft_ops.restore.read.rows import Copied, listed
 from ft_ops.restore.read.sides import Side
@@ -81,9 +85,10 @@ def keep_out_rivals(connection: Connection, copied: Copied) -> None:
             pairs=pairs,
             same_key=copied.same_key(),
         )
-        keep_out(
-            connection, copied, "conflict", f"{unique.name}: another row has it now", condition
-        )
+        with _left_to_the_writes(connection):
+            keep_out(
+                connection, copied, "conflict", f"{unique.name}: another row has it now", condition
+            )
     if copied.table.name == SEGMENTS:
         keep_out(
             connection,
@@ -109,7 +114,10 @@ def keep_out_refused(connection: Connection, copied: Copied) -> None:
             sql.SQL("{} IS NULL").format(sql.Identifier("c", column.name)),
         )
         for column in copied.table.columns.values()
-        if column.not_null and not column.is_generated
+        if column.not_null
+        and not column.is_generated
+        # What was numbered by nobody yet, the database numbers.
+        and (column.name in copied.columns or not column.identity)
     ]
     reasons += [
         (
@@ -118,7 +126,26 @@ def keep_out_refused(connection: Connection, copied: Copied) -> None:
         )
         for check in checks
     ]
-    keep_out_each(connection, copied, "blocked", reasons)
+    try:
+        with connection.transaction():
+            keep_out_each(connection, copied, "blocked", reasons)
+    except psycopg.Error as error:
+        if not is_about_rows(error):
+            raise
+        for why, condition in reasons:
+            with _left_to_the_writes(connection):
+                keep_out(connection, copied, "blocked", why, condition)
+
+
+@contextmanager
+def _left_to_the_writes(connection: Connection) -> Iterator[None]:
+    """A question that some row makes fail is not asked: the row's own write will tell."""
+    try:
+        with connection.transaction():
+            yield
+    except psycopg.Error as error:
+        if not is_about_rows(error):
+            raise
 
 
 def keep_out_held(live: Side, copied: Copied) -> None:

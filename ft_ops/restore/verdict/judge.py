@@ -97,6 +97,17 @@ class Judge:
                 keep_out_held(self.live, copied)
         return Judged(tombstones, tuple(self._coming_back(withdrawn)))
 
+    def writes(self) -> bool:
+        """Whether any row is to be written."""
+        return any(self._any(copied, sql.SQL("true")) for copied in self.copied.values())
+
+    def again(self, judged: Judged) -> Judged:
+        """Judge once more what hangs on rows that were kept out since."""
+        for copied in self.copied.values():
+            self._keep_out_orphans(copied)
+        withdrawn = self._withdrawn(judged.tombstones)
+        return Judged(judged.tombstones, tuple(self._coming_back(withdrawn)))
+
     def keep_out(self, copied: Copied, state: str, why: str, condition: sql.Composable) -> int:
         """Keep rows from being written: see there."""
         return keep_out(self.connection, copied, state, why, condition)
