@@ -26,17 +26,43 @@ class ArchiveTarget:
     """Where and how exports are written. ``part_bytes`` is compressed.
 
     ``open_second`` opens the bucket of the second copy, for who needs it; None: there is none.
+    ``folder`` is the archive's own where ``prefix`` is a part of it: the audit log's.
     """
 
     bucket: Bucket
     prefix: str
     part_bytes: int
     open_second: Callable[[], Bucket] | None = None
+    folder: str | None = None
+
+    @property
+    def root(self) -> str:
+        """The archive's folder, which one database claims."""
+        return self.prefix if self.folder is None else self.folder
 
     @property
     def second(self) -> Bucket | None:
         """The bucket of the second copy; an OpsError when there should be one and can't be."""
         return None if self.open_second is None else self.open_second()
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The archive's own folder in a bucket, and the database that wants to write there."""
+
+    connection: Connection
+    bucket: Bucket
+    root: str
+    clock: Callable[[], datetime] = utc_now
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Its name in the database."""
+        return {"bucket": self.bucket.name, "prefix": self.root}
+
+    @property
+    def url(self) -> str:
+        return self.bucket.url(self.root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +127,11 @@ class Run:
     @property
     def bucket(self) -> Bucket:
         return self.target.bucket
+
+    @property
+    def folder(self) -> Folder:
+        """Where the run writes; an OpsError when the bucket can't be opened."""
+        return Folder(self.connection, self.bucket, self.target.root, self.clock)
 
 
 def archive_run(

@@ -89,15 +89,30 @@ def archive_mend(month: tuple[str, ...], apply: bool) -> None:
 @click.option(
     "--from-replica", is_flag=True, help="Read the second bucket: the archive's own is lost."
 )
-def archive_adopt(apply: bool, from_replica: bool) -> None:
+@click.option(
+    "--disown",
+    type=int,
+    multiple=True,
+    help="A claim that a copy of this database has made: what it recorded counts for nothing.",
+)
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Adopt what another database has recorded, though this one was not set back as it seems.",
+)
+def archive_adopt(
+    apply: bool, from_replica: bool, disown: tuple[int, ...], take_over: bool
+) -> None:
     """Rebuild ledger, holds and tombstones from the bucket; delete again what was erased."""
     from ft_ops.archive import adopt, adopt_audit, archive_run, audit_run
 
     settings = load_settings()
     with database("archive") as connection:
         run = archive_run(connection, settings, "ft-ops", from_replica=from_replica)
-        done = adopt(run, apply=apply)
-        audit = adopt_audit(audit_run(run, settings.audit_retention_years), apply=apply)
+        done = adopt(run, apply=apply, disown=disown, take_over=take_over)
+        audit = adopt_audit(
+            audit_run(run, settings.audit_retention_years), apply=apply, disown=disown
+        )
     changes = [*done.changes, *(line for lines in audit.results for line in lines)]
     for line in changes or ["database and bucket say the same"]:
         click.echo(line)

@@ -79,9 +79,21 @@ class Retention:
 def put_once(bucket: Bucket, key: str, body: bytes) -> StoredObject:
     """Write a small object under a key that has none yet; Refused when it has."""
     with naming(bucket.url(key)), refusing_overwrite(bucket, key):
-        response = bucket.client.put_object(
-            Bucket=bucket.name, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
-        )
+        for is_last in (False, False, True):
+            try:
+                response = bucket.client.put_object(
+                    Bucket=bucket.name,
+                    Key=key,
+                    Body=body,
+                    IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",
+                )
+                break
+            except ClientError as error:
+                # Somebody writes the same key at this moment: asked again, S3 says who was first.
+                code = error.response.get("Error", {}).get("Code", "")
+                if is_last or code != "ConditionalRequestConflict":
+                    raise
     return StoredObject(
         key, response["VersionId"], len(body), hashlib.sha256(body).hexdigest(), "STANDARD"
     )

@@ -202,6 +202,8 @@ def test_the_drills_come_back_from_the_bucket(world: World, template: Database) 
         assert forged.key in problem.name
         delete_version(world.bucket, forged.key, forged.version_id)
         assert kept(new.connection) == kept(world.connection)
+        [change] = adopt(new.run, apply=True).changes
+        assert "claims the archive" in change
         assert adopt(new.run, apply=True).changes == ()
 
 

@@ -307,7 +307,7 @@ def test_nothing_is_purged_whose_proof_the_bucket_has_no_record_of(
         raise OpsError("bucket", cause="it takes nothing", next_step="see to it")
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeping, "put_generation", refuse)
+        patch.setattr(keeping, "put_document", refuse)
         worked = work_on_audit_months(audit.run, [], days=1, tier="Bulk")
     assert [failed.name for failed in worked.failed] == [
         f"record of audit log of {MONTH} in the bucket"

@@ -18,11 +18,11 @@ from ft_ops.archive.month.states import State
 from ft_ops.archive.purge import gates
 from ft_ops.archive.purge.gates import Gate, purge_gates, refreeze_gates
 from ft_ops.archive.purge.purge import PurgePlan
-from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Run
+from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Folder, Limits, Run
 from ft_ops.archive.store import presence
 from ft_ops.archive.store.manifest import build_manifest
 from ft_ops.backups.inventory.verified import VerifiedBackup
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket
@@ -93,11 +93,17 @@ class Surroundings:
     changed: dict[str, StoredObject] = field(default_factory=dict)
     manifest: bytes = b""
     thaw: str | None = None
+    claimed: str = ""
     obstacles: list[Obstacle] = field(default_factory=list)
     references: list[OtherReference] = field(default_factory=list)
     referencing: bool = True
     asked_of: list[Month] = field(default_factory=list)
     compared: list[Generation] = field(default_factory=list)
+
+    def require_folder(self, folder: Folder) -> None:
+        assert (folder.connection, folder.bucket, folder.root) == (CONNECTION, BUCKET, "archive")
+        if self.claimed:
+            raise Refused("archive", cause=self.claimed, next_step="Stop it")
 
 
 @pytest.fixture
@@ -165,6 +171,8 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     monkeypatch.setattr(gates, "dependents", lambda connection, table: asked(connection, []))
     monkeypatch.setattr(gates, "other_references", other_references)
     monkeypatch.setattr(gates, "has_rows_of", has_rows_of)
+
+    monkeypatch.setattr(gates, "require_folder", around.require_folder)
     monkeypatch.setattr(presence, "head", head)
     monkeypatch.setattr(presence, "read_object", read_object)
     return around
@@ -203,6 +211,7 @@ def test_where_nothing_is_in_the_way_each_gate_says_why(around: Surroundings) ->
             "full-1 was restored to 2024-05-02 08:00:01 UTC",
         ),
         Gate("tables of content", True, ", ".join(TABLES)),
+        Gate("one database for the archive", True, "no other has claimed it"),
         Gate("objects and manifest", True, "all 4 are there, as the ledger says"),
     ]
     assert around.asked_of == [Month(2017, 3), Month(2017, 3)]
@@ -379,13 +388,23 @@ def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings)
 
     assert refused() == []
     assert (around.asked_of, around.compared) == ([Month(2017, 3)], [thawed[-1]])
-    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 7
+    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 8
     assert refused(replace(RULES, purge_enabled=False, retention_years=8)) == [
         "enabled",
         "still due",
     ]
     around.holds, around.missing = ["hold 1"], {stored("tags").key}
-    assert refused() == ["legal holds", *["objects and manifest"] * 3]
+    around.claimed = "a copy has claimed it"
+    assert refused() == [
+        "legal holds",
+        "one database for the archive",
+        *["objects and manifest"] * 3,
+    ]
+
+
+def test_another_database_on_the_same_archive_shuts_the_gate(around: Surroundings) -> None:
+    around.claimed = "a copy has claimed it"
+    assert shut() == {"one database for the archive": "a copy has claimed it. Stop it"}
 
 
 @pytest.mark.parametrize(

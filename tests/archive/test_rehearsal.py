@@ -71,7 +71,7 @@ def test_nobody_who_was_erased_after_the_backup_is_left_in_its_copy(world: World
         live.connection.execute("DELETE FROM content_segments WHERE id = %s", (made[0],))
         ship_records(live.run)
         with opened(copy) as connection:
-            found = rehearse_erasures(connection, live.bucket, "archive")
+            found = rehearse_erasures(connection, live.target)
             assert (found.verdict, found.left, found.problem) == ("proven", {}, "")
             assert found.deleted >= 3
             assert found.newest == newest_erasure(live.connection)
@@ -99,7 +99,7 @@ def test_what_could_not_be_deleted_is_refuted_by_table(world: World) -> None:
                 "CREATE TRIGGER keep BEFORE DELETE ON threads FOR EACH ROW EXECUTE FUNCTION keep()"
             )
         with opened(copy) as connection:
-            found = rehearse_erasures(connection, live.bucket, "archive")
+            found = rehearse_erasures(connection, live.target)
         assert found.verdict == "refuted"
         assert found.left["threads"] == 1
         assert found.left["content_segments"] == 3
@@ -114,7 +114,7 @@ def test_what_could_not_be_asked_is_unknown_and_says_why(world: World) -> None:
         ship_records(live.run)
         overwrite(live, "events/")
         with opened(copy) as connection:
-            found = rehearse_erasures(connection, live.bucket, "archive")
+            found = rehearse_erasures(connection, live.target)
             assert found.verdict == "unknown"
             assert "not what was written" in found.problem
             assert erased_rows_left(connection) == {}

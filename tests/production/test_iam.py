@@ -20,7 +20,11 @@ from mypy_boto3_s3 import S3Client
 
 import ft_ops
 from ft_ops.archive import add_hold, latest
-from ft_ops.archive.keep.records import GenerationRecord, put_generation
+from ft_ops.archive.keep.records import (
+    GenerationRecord,
+    generation_document,
+    put_document,
+)
 from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
@@ -314,7 +318,7 @@ def test_the_records_jobs_need_what_they_are_granted(
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     add_hold(world.connection, user_id=world.users[0], reason="nobody has searched for it yet")
     of_audit = GenerationRecord(OLD, 1, datetime.now(UTC), {"state": "purged"})
-    put_generation(world.bucket, "archive/audit_log", of_audit)
+    put_document(world.bucket, generation_document("archive/audit_log", of_audit))
     for role in ("ship_archive_records", "check_archive_records"):
         become(role, monkeypatch)
         assert run(role, monkeypatch).success

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,22 @@ from typing import Any, TypeAlias
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.audit.months import AUDIT_LOG, LEDGER
-from ft_ops.archive.keep.records import GenerationRecord, Records, put_generation, read_records
+from ft_ops.archive.claims.claim import claim
+from ft_ops.archive.keep.records import (
+    Document,
+    GenerationRecord,
+    Records,
+    generation_document,
+    put_document,
+    read_records,
+)
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.month.states import month_words
 from ft_ops.archive.run import Run
-from ft_ops.items import Worked, each
+from ft_ops.errors import OpsError
+from ft_ops.items import Failed, Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
@@ -29,10 +38,20 @@ def record_audit_generations(run: Run) -> Worked[str]:
 
     One that can't be written is named, and stops no other.
     """
+    waiting = [
+        (record, generation_document(run.target.prefix, record))
+        for record in _unrecorded(run.connection)
+    ]
+    try:
+        if waiting:
+            claim(run.folder, "records of the audit log", [document.key for _, document in waiting])
+    except OpsError as error:
+        failed = Failed("records of the audit log", f"{error.what}: {error.cause}", error.next_step)
+        return Worked((), (failed,))
     return each(
-        _unrecorded(run.connection),
-        lambda record: _record(run, record),
-        name=lambda record: f"record of {month_words(record.month, LEDGER)} in the bucket",
+        waiting,
+        lambda found: _record(run, *found),
+        name=lambda found: f"record of {month_words(found[0].month, LEDGER)} in the bucket",
         log=run.log,
     )
 
@@ -47,8 +66,8 @@ def _unrecorded(connection: Connection) -> list[GenerationRecord]:
     return [GenerationRecord(Month.of(month), *others) for month, *others in rows]
 
 
-def _record(run: Run, record: GenerationRecord) -> str:
-    put_generation(run.bucket, run.target.prefix, record)
+def _record(run: Run, record: GenerationRecord, document: Document) -> str:
+    put_document(run.bucket, document)
     run.connection.execute(
         statement("archive/record_audit_bucket"),
         {
@@ -71,14 +90,14 @@ class _Moments:
 _Known: TypeAlias = Mapping[tuple[Month, int], _Moments]
 
 
-def adopt_audit(run: Run, *, apply: bool) -> Worked[tuple[str, ...]]:
+def adopt_audit(run: Run, *, apply: bool, disown: Sequence[int] = ()) -> Worked[tuple[str, ...]]:
     """Bring the bucket's rows of the ledger into a database that lacks them, month by month.
 
     Where the month's partition is there the newest generation is taken to be its archive: before a
     purge its rows are compared with that proof. Else it is in the bucket alone. What another has
     replaced is so here, too; and what the bucket has lost of this ledger is recorded again.
     """
-    records = read_records(run.bucket, run.target.prefix)
+    records = read_records(run.target, disown)
     moments = {
         (Month.of(month), number): _Moments(*found)
         for month, number, *found in run.connection.execute(

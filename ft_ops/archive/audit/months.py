@@ -44,7 +44,7 @@ def audit_run(run: Run, retention_years: int) -> Run:
     @cache
     def target() -> ArchiveTarget:
         archive = run.target
-        return replace(archive, prefix=audit_prefix(archive.prefix))
+        return replace(archive, prefix=audit_prefix(archive.prefix), folder=archive.root)
 
     rules = replace(
         run.rules,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.erase.contained import refuse_not_contained
 from ft_ops.archive.erase.plan import holds_on_erasure
@@ -39,22 +40,27 @@ def remove_superseded(run: Run) -> Worked[int]:
 
     Their second copies go with them: a generation counts as removed when both buckets are without
     it. Manifests and certificates, which hold no content, stay. What can't be removed (a lock or a
-    hold is on it) is named, and the others go. Results are numbers of versions.
+    hold is on it) is named, and the others go. Results are numbers of versions. Refused when
+    another database has claimed the archive: what this one thinks replaced may be what that needs.
     """
+    doomed = superseded_objects(run.connection)
+    kept = [
+        generation
+        for ledger in LEDGERS
+        for month in months_with_leftovers(run.connection, ledger)
+        for generation in generations(run.connection, month, ledger)
+        if generation.leftovers
+    ]
+    if doomed or kept:
+        claim(run.folder, "removal of what was replaced", removes=True)
     replaced = each(
-        superseded_objects(run.connection),
+        doomed,
         lambda replaced: _remove_objects(run, *replaced),
         name=lambda replaced: f"objects of {replaced[0].name}",
         log=run.log,
     )
     left = each(
-        [
-            generation
-            for ledger in LEDGERS
-            for month in months_with_leftovers(run.connection, ledger)
-            for generation in generations(run.connection, month, ledger)
-            if generation.leftovers
-        ],
+        kept,
         lambda generation: _remove_leftovers(run, generation),
         name=lambda generation: f"replaced versions of {generation.name}",
         log=run.log,

@@ -17,6 +17,7 @@ from typing import Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ft_ops.archive.claims.succession import succession
 from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
@@ -69,15 +70,23 @@ class _Change:
         return f"{self.record.name} {verb}: {where}"
 
 
-def adopt(run: Run, *, apply: bool) -> Adoption:
+def adopt(
+    run: Run, *, apply: bool, disown: Sequence[int] = (), take_over: bool = False
+) -> Adoption:
     """Bring ledger, holds and tombstones of the bucket into this database.
 
     Without ``apply`` it only looks. One month that can't be adopted, or one record that can't be
     read, is named and does not stop the others; nothing is deleted then. The application is not to
     be let in before this has ended without a problem.
+
+    It ends with a claim, where another database has made the last one: `succession` says when that
+    needs ``take_over``, and which claims ``disown`` may name.
     """
     with only_one(run.connection, "archive records"):
-        records = read_records(run.bucket, run.target.prefix)
+        records = read_records(run.target, disown)
+        following = succession(run.folder, records.claims, disown, take_over=take_over)
+        if apply:
+            following.refuse_problems()
         applied = apply_events(
             run.connection, records.events, are_all=not records.unread_events, apply=apply
         )
@@ -92,18 +101,23 @@ def adopt(run: Run, *, apply: bool) -> Adoption:
         if held:
             lost.append(f"{held} drills of the archive are adopted")
         changes = [*applied.changes, *lost, *(line for lines in worked.results for line in lines)]
+        problems = (
+            *(() if apply else following.problems),
+            *records.unread_events,
+            *records.unread_months.values(),
+            *records.foreign,
+            *read.failed,
+            *applied.erased.failed,
+            *worked.failed,
+        )
+        changes += following.changes
+        # Last: whoever was killed before has not taken anything over.
+        if apply and following.changes and not problems:
+            following.claim(run.folder)
         if apply and changes:
             write_audit(run.connection, "archive.adopt", "ops.archive", {"changes": len(changes)})
     for line in changes:
         run.log(line)
-    problems = (
-        *records.unread_events,
-        *records.unread_months.values(),
-        *records.foreign,
-        *read.failed,
-        *applied.erased.failed,
-        *worked.failed,
-    )
     return Adoption(tuple(changes), problems)
 
 

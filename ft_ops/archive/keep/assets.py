@@ -71,7 +71,7 @@ def erasure_rehearsal(
         run = archive_run(connection, settings, context.run.run_id, context.log.info)
         work = open_workplace(settings, connection)
         with restored_copy(work, config.at or point_to_rehearse(connection), run.log) as copy:
-            found = rehearse_erasures(copy.connection, run.bucket, run.target.prefix)
+            found = rehearse_erasures(copy.connection, run.target)
             record_rehearsal(connection, copy.point, copy.at, found, run.run_id)
         problem = unproven(found, copy.point)
         if problem is not None:

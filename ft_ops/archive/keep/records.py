@@ -12,10 +12,12 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from ft_ops.archive.claims.records import Claims, read_claims
+from ft_ops.archive.run import ArchiveTarget
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Failed, each
 from ft_ops.months import Month
@@ -55,7 +57,8 @@ class GenerationRecord:
 class Records:
     """What a bucket records: events in their order, and the newest ledger's rows.
 
-    ``unread_events`` are batches that could not be read or are not what was written;
+    ``unread_events`` are batches that could not be read or are not what was written, and claims,
+    by which it is known whose records count;
     ``unread_months`` the same of the ledger, by the month of which something is not known;
     ``foreign`` is what lies among the ledger's rows and is called like none of them.
     """
@@ -65,10 +68,19 @@ class Records:
     unread_events: tuple[Failed, ...]
     unread_months: Mapping[Month, Failed]
     foreign: tuple[Failed, ...] = ()
+    claims: Claims = field(default_factory=Claims)
 
 
-def put_events(bucket: Bucket, prefix: str, events: Sequence[Event]) -> str:
-    """Write a batch of events; its key. Writing the same batch again changes nothing."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A record as it is to be written; its content decides its key."""
+
+    key: str
+    body: bytes
+
+
+def events_document(prefix: str, events: Sequence[Event]) -> Document:
+    """A batch of events."""
     lines = [
         json.dumps(
             {"kind": event.kind, "at": event.at.isoformat(), "record": event.record},
@@ -78,11 +90,12 @@ def put_events(bucket: Bucket, prefix: str, events: Sequence[Event]) -> str:
         for event in events
     ]
     first = min(event.at for event in events)
-    return _put(bucket, f"{_events(prefix)}{first:%Y/%m/%Y%m%dT%H%M%S}", "jsonl", "\n".join(lines))
+    stem = f"{_events(prefix)}{first:%Y/%m/%Y%m%dT%H%M%S}"
+    return _document(stem, "jsonl", "\n".join(lines))
 
 
-def put_generation(bucket: Bucket, prefix: str, record: GenerationRecord) -> str:
-    """Write a row of the ledger; its key. Writing the same row again changes nothing."""
+def generation_document(prefix: str, record: GenerationRecord) -> Document:
+    """A row of the ledger."""
     body = json.dumps(
         {
             "month": str(record.month),
@@ -95,7 +108,14 @@ def put_generation(bucket: Bucket, prefix: str, record: GenerationRecord) -> str
     )
     at = f"{record.updated_at:%Y%m%dT%H%M%S%f}"
     folder = f"{_ledger(prefix)}{record.month}/gen={record.generation}"
-    return _put(bucket, f"{folder}/{at}-{record.row['state']}", "json", body)
+    return _document(f"{folder}/{at}-{record.row['state']}", "json", body)
+
+
+def put_document(bucket: Bucket, document: Document) -> None:
+    """Write a record. Writing the same one again changes nothing."""
+    # A run has died after it had written it. Its name is its content's: each reader compares.
+    with suppress(Refused):
+        put_once(bucket, document.key, document.body)
 
 
 def put_drill(
@@ -105,9 +125,10 @@ def put_drill(
     body = json.dumps(record, ensure_ascii=False, sort_keys=True)
     at = datetime.fromisoformat(record["finished_at"])
     stem = f"{_drills(prefix)}{str(record['month'])[:7]}/{at:%Y%m%dT%H%M%S}-{record['state']}"
-    is_new = _key(stem, "json", body.encode()) not in there
+    document = _document(stem, "json", body)
+    is_new = document.key not in there
     if is_new:
-        _put(bucket, stem, "json", body)
+        put_document(bucket, document)
     return is_new
 
 
@@ -116,13 +137,23 @@ def drill_keys(bucket: Bucket, prefix: str) -> list[str]:
     return [found.key for found in objects(bucket, _drills(prefix))]
 
 
-def read_records(bucket: Bucket, prefix: str) -> Records:
-    """Read every record; one that can't be read, or is not what we wrote, is in the result."""
-    event_keys = [found.key for found in objects(bucket, _events(prefix))]
+def read_records(target: ArchiveTarget, disown: Sequence[int] = ()) -> Records:
+    """Read every record; one that can't be read, or is not what we wrote, is in the result.
+
+    Left out is what a copy of the database has recorded: what is named by claims that were
+    disowned, or are to be.
+    """
+    bucket, prefix = target.bucket, target.prefix
+    claims = read_claims(bucket, target.root)
+    ignored = claims.ignored(disown)
+    event_keys = [
+        found.key for found in objects(bucket, _events(prefix)) if found.key not in ignored
+    ]
     # By the moment of the change, which the key begins with: the newest of each generation.
     newest: dict[str, str] = {}
     for found in objects(bucket, _ledger(prefix)):
-        newest[found.key.rpartition("/")[0]] = found.key
+        if found.key not in ignored:
+            newest[found.key.rpartition("/")[0]] = found.key
     with ThreadPoolExecutor(_READERS, thread_name_prefix="records") as pool:
         bodies = {
             key: pool.submit(read_record, bucket, key) for key in (*event_keys, *newest.values())
@@ -148,9 +179,10 @@ def read_records(bucket: Bucket, prefix: str) -> Records:
     return Records(
         tuple(sorted(unique.values(), key=lambda event: event.at)),
         {(found.month, found.generation): found for found in rows.results},
-        batches.failed,
+        (*claims.unread, *batches.failed),
         {month: failed for month, failed in unread if month is not None},
         tuple(failed for month, failed in unread if month is None),
+        claims,
     )
 
 
@@ -192,17 +224,9 @@ def _drills(prefix: str) -> str:
     return f"{prefix}/records/drills/"
 
 
-def _key(stem: str, ending: str, body: bytes) -> str:
-    return f"{stem}-{hashlib.sha256(body).hexdigest()[:32]}.{ending}"
-
-
-def _put(bucket: Bucket, stem: str, ending: str, text: str) -> str:
+def _document(stem: str, ending: str, text: str) -> Document:
     body = text.encode()
-    key = _key(stem, ending, body)
-    # A run has died after it had written it. Its name is its content's: each reader compares.
-    with suppress(Refused):
-        put_once(bucket, key, body)
-    return key
+    return Document(f"{stem}-{hashlib.sha256(body).hexdigest()[:32]}.{ending}", body)
 
 
 def read_record(bucket: Bucket, key: str) -> bytes:

@@ -22,12 +22,11 @@ from psycopg.types.json import Jsonb
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.records import Event, Records, read_records
 from ft_ops.archive.month.catalog import read_content
-from ft_ops.archive.run import Run
+from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.backups import Aftermath, NextStep, ProvenCopy, oldest_point
 from ft_ops.errors import OpsError, explained
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.bucket import Bucket
 from ft_ops.schema import load_migrations, migration_states, run_migrations
 
 LONGEST_WITHOUT_REHEARSAL: Final = timedelta(days=15)
@@ -115,7 +114,7 @@ def newest_erasure(connection: Connection) -> datetime | None:
     return found
 
 
-def rehearse_erasures(copy: Connection, bucket: Bucket, prefix: str) -> Rehearsed:
+def rehearse_erasures(copy: Connection, target: ArchiveTarget) -> Rehearsed:
     """Apply the bucket's tombstones to a copy, and look for what they name in every table.
 
     An error is *unknown*, and says why; what is still there is *refuted*. Migrations that the copy
@@ -124,7 +123,7 @@ def rehearse_erasures(copy: Connection, bucket: Bucket, prefix: str) -> Rehearse
     records: Records | None = None
     try:
         with explained("erasures in a restored copy"):
-            records = read_records(bucket, prefix)
+            records = read_records(target)
             if records.unread_events:
                 raise OpsError(
                     "tombstones",
@@ -185,7 +184,7 @@ def rehearsal_in_drill(run: Run) -> NextStep:
     def rehearse(copy: ProvenCopy) -> Aftermath:
         try:
             with explained("the drill's copy"), copy.open() as connection:
-                found = rehearse_erasures(connection, run.bucket, run.target.prefix)
+                found = rehearse_erasures(connection, run.target)
         except OpsError as error:
             found = Rehearsed("unknown", 0, None, 0, {}, str(error))
         with explained(f"rehearsal on a copy of {copy.point}"):

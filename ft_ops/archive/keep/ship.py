@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from ft_ops.archive.keep.records import Event, GenerationRecord, put_events, put_generation
+from ft_ops.archive.claims.claim import claim
+from ft_ops.archive.keep.records import (
+    Event,
+    GenerationRecord,
+    events_document,
+    generation_document,
+    put_document,
+)
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -46,13 +53,20 @@ class Unshipped:
 
 
 def ship_records(run: Run) -> Shipped:
-    """Write what is not in the bucket yet; one run at a time."""
+    """Write what is not in the bucket yet; one run at a time, by the database that claims it."""
+    number = 0
+    generations: list[str] = []
     with only_one(run.connection, "archive records"):
         _begin_folder(run)
         since = unshipped(run.connection).since
-        events, rows = _ship_events(run), tuple(_ship_generations(run))
+        while True:
+            events, rows = _ship_some(run)
+            if not events and not rows:
+                break
+            number += events
+            generations += rows
     waited = 0.0 if since is None else (run.clock() - since).total_seconds()
-    return Shipped(events, rows, max(waited, 0.0))
+    return Shipped(number, tuple(generations), max(waited, 0.0))
 
 
 def _begin_folder(run: Run) -> None:
@@ -82,32 +96,44 @@ def unshipped(connection: Connection) -> Unshipped:
     return Unshipped(records, since)
 
 
-def _ship_events(run: Run) -> int:
-    number = 0
-    while rows := run.connection.execute(
+def _ship_some(run: Run) -> tuple[int, list[str]]:
+    """Ship a batch of events and the ledger's rows under one claim; nothing where none waits."""
+    prefix = run.target.prefix
+    rows = run.connection.execute(
         statement("archive/unshipped_records"), {"limit": BATCH}
-    ).fetchall():
-        events = [Event(kind, at, record) for _, kind, record, at in rows]
-        key = put_events(run.bucket, run.target.prefix, events)
+    ).fetchall()
+    events = [
+        events_document(prefix, [Event(kind, at, record) for _, kind, record, at in rows])
+        for _ in rows[:1]
+    ]
+    records = [
+        GenerationRecord(Month.of(month), *others)
+        for month, *others in run.connection.execute(
+            statement("archive/unshipped_generations")
+        ).fetchall()
+    ]
+    documents = [generation_document(prefix, record) for record in records]
+    keys = [document.key for document in (*events, *documents)]
+    if not keys:
+        return 0, []
+    claim(run.folder, "records", keys)
+    for document in events:
+        put_document(run.bucket, document)
         run.connection.execute(
             statement("archive/forget_shipped"), {"ids": [row[0] for row in rows]}
         )
-        run.log(f"{len(events):,} tombstones and holds are in {run.bucket.url(key)}")
-        number += len(events)
-    return number
-
-
-def _ship_generations(run: Run) -> list[str]:
+        run.log(f"{len(rows):,} tombstones and holds are in {run.bucket.url(document.key)}")
     shipped = []
-    for month, generation, updated_at, row in run.connection.execute(
-        statement("archive/unshipped_generations")
-    ).fetchall():
-        record = GenerationRecord(Month.of(month), generation, updated_at, row)
-        put_generation(run.bucket, run.target.prefix, record)
+    for record, document in zip(records, documents, strict=True):
+        put_document(run.bucket, document)
         run.connection.execute(
             statement("archive/record_shipped"),
-            {"month": month, "generation": generation, "updated_at": updated_at},
+            {
+                "month": record.month.first_day,
+                "generation": record.generation,
+                "updated_at": record.updated_at,
+            },
         )
-        run.log(f"{record.name} is recorded as {row['state']}")
-        shipped.append(f"{record.name}: {row['state']}")
-    return shipped
+        run.log(f"{record.name} is recorded as {record.row['state']}")
+        shipped.append(f"{record.name}: {record.row['state']}")
+    return len(rows), shipped

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, supersede
-from ft_ops.archive.month.states import TO_EXPORT, TO_FREEZE, TO_PROVE
+from ft_ops.archive.month.states import TO_EXPORT, TO_FREEZE, TO_PROVE, UNFINISHED
 from ft_ops.archive.proof.proof import RowsDiffer, prove_month
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.export import Rows, export_month
@@ -39,6 +40,8 @@ def archive_content(run: Run, generation: Generation, rows: Rows | None = None) 
         following = supersede(run.connection, generation, "; ".join(gone), run.run_id)
         run.log(f"{gone[0]}: its rows are exported again, as {following.name}")
         generation = following
+    if generation.state in UNFINISHED:
+        claim(run.folder, f"archive of {generation.name}")
     generation = _proven(run, generation, rows)
     if generation.state in TO_FREEZE:
         run.log(f"freezing {generation.name} to {run.rules.storage_class}")

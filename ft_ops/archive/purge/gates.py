@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ft_ops.archive.claims.claim import require_folder
 from ft_ops.archive.copies.compare import listed, missing_from_second
 from ft_ops.archive.hold.holds import LegalHold, holds_on
 from ft_ops.archive.month.catalog import (
@@ -54,6 +55,7 @@ def purge_gates(run: Run, generation: Generation) -> list[Gate]:
         _not_asked_back(run.connection, generation.month),
         _backed_up(run.connection, generation),
         *_archivable(run.connection, generation),
+        _of_this_database(run),
         *_stored(run.bucket, generation),
         *_copied(run, generation),
     ]
@@ -69,6 +71,7 @@ def audit_gates(run: Run, generation: Generation, holds: Sequence[LegalHold]) ->
         _past_grace(generation, run.rules, now),
         Gate("legal holds", not holds, "; ".join(map(str, holds)) or "none"),
         _backed_up(run.connection, generation),
+        _of_this_database(run),
         *_stored(run.bucket, generation),
         *_copied(run, generation),
     ]
@@ -82,6 +85,7 @@ def refreeze_gates(run: Run, generations: Sequence[Generation]) -> list[Gate]:
         _still_due(month, run.rules, run.clock()),
         _not_held(run.connection, month),
         *_archivable(run.connection, generations[-1]),
+        _of_this_database(run),
         *(gate for generation in generations for gate in _stored(run.bucket, generation)),
     ]
 
@@ -163,6 +167,16 @@ def _backed_up(connection: Connection, generation: Generation) -> Gate:
     detail = f"{backup.name} was restored to {backup.restored_to:%Y-%m-%d %H:%M:%S} UTC"
     passed = generation.proven_at is not None and backup.restored_to > generation.proven_at
     return Gate(name, passed, detail)
+
+
+def _of_this_database(run: Run) -> Gate:
+    """No other database writes into this archive's folder: it might remove what this one needs."""
+    name = "one database for the archive"
+    try:
+        require_folder(run.folder)
+    except OpsError as error:
+        return Gate(name, False, f"{error.cause}. {error.next_step}")
+    return Gate(name, True, "no other has claimed it")
 
 
 def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ft_ops.archive.claims.records import is_claim
 from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.second import put_second
 from ft_ops.archive.keep.records import read_record
@@ -186,6 +187,6 @@ def _is_readable(run: Run, stored: StoredObject) -> bool:
 
 def _copy_document(first: Bucket, second: Bucket, key: str) -> int:
     """Copy a small object that is written once; a record only if it is what its name says."""
-    is_record = "/records/" in key
+    is_record = "/records/" in key and not is_claim(key)
     put_once(second, key, read_record(first, key) if is_record else read_current(first, key))
     return 1

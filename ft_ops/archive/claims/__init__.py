@@ -1,0 +1,1 @@
+"""Which database may write into an archive's folder, and who follows whom."""

@@ -1,0 +1,224 @@
+"""Which database may write into an archive's folder: the one that has made its newest claim.
+
+A copy of a database (a staging clone, a restored backup, a promoted replica) that runs with the
+same settings would record its own deletions beside those of the one that it was copied from, and
+remove objects that this one still needs. So whoever writes or removes there claims the folder
+before: ``records/claims/NNNNNNNN.json``, written once, one after the other. A database knows the
+last claim that it has made. Where the next one is another's it stops, and names both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final
+
+from ft_ops.archive.claims.records import (
+    Claim,
+    Identity,
+    claim_key,
+    claims_prefix,
+    first_claim,
+)
+from ft_ops.archive.run import Folder
+from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.rows import one_row
+from ft_ops.pg.sqlfiles import statement
+from ft_ops.s3.objects import put_once, versions
+
+_NEXT: Final = (
+    "one of the two is a copy of the other. Let the copy have a bucket or an FT_ARCHIVE_PREFIX of "
+    "its own, or stop it; then see docs/archive.md#what-the-bucket-knows"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The last claim of this database in the folder, number 0 before the first of all.
+
+    ``identity`` is what it was then; None: it has made none here.
+    """
+
+    number: int = 0
+    sha256: str = ""
+    identity: Identity | None = None
+    disowned: tuple[int, ...] = field(default=())
+
+
+def claim(folder: Folder, why: str, records: Sequence[str] = (), *, removes: bool = False) -> None:
+    """Claim the folder before something is written there; Refused when it is another's.
+
+    ``records`` are the keys about to be written. Who ``removes`` objects must not have been
+    recovered or promoted since its last claim either: it may lack what replaces them.
+    """
+    own = _own(folder)
+    now = identity_of(folder)
+    _refuse_copy(folder, own, now, removes=removes)
+    _make(folder, own, now, why, records, own.disowned)
+
+
+def require_folder(folder: Folder) -> None:
+    """Refused when another database has claimed the folder, or this one is a copy."""
+    own = _own(folder)
+    _refuse_copy(folder, own, identity_of(folder), removes=True)
+    while (found := first_claim(folder.bucket, claim_key(folder.root, own.number + 1))) is not None:
+        own = _recognized(folder, own, found)
+
+
+def take_over(folder: Folder, last: Claim | None, disowned: Sequence[int]) -> None:
+    """Claim the folder behind the ``last`` claim, whoever has made that."""
+    own = Own() if last is None else Own(last.number, last.sha256)
+    _make(folder, own, identity_of(folder), "taken over", (), tuple(sorted(disowned)))
+
+
+def identity_of(folder: Folder) -> Identity:
+    """What this database is now."""
+    return Identity(*one_row(folder.connection.execute(statement("archive/database_identity"))))
+
+
+def own_claim(folder: Folder) -> Own:
+    """The last claim of this database in the folder; number 0 where it has made none."""
+    found = _newest(folder)
+    return Own() if isinstance(found, Claim) else found
+
+
+def is_own(folder: Folder, found: Claim) -> bool:
+    """Whether this database has made a claim; it knows so from now on."""
+    done = folder.connection.execute(
+        statement("archive/recognize_claim"), {**folder.place, "sha256": found.sha256}
+    )
+    return done.rowcount > 0
+
+
+def _own(folder: Folder) -> Own:
+    """The last claim of this database in the folder; Refused when all there are are another's."""
+    found = _newest(folder)
+    if isinstance(found, Claim):
+        raise _another(folder, found, None)
+    return found
+
+
+def _newest(folder: Folder) -> Own | Claim:
+    """This database's last claim in the folder; where it has none, the newest of another there is.
+
+    One that it made in another folder is its own, too: the second copy's has the same.
+    """
+    row = folder.connection.execute(statement("archive/last_claim"), folder.place).fetchone()
+    if row is not None:
+        number, sha256, system_identifier, oid, timeline, disowned = row
+        return Own(number, sha256, Identity(system_identifier, oid, timeline), tuple(disowned))
+    keys = {version.key for version in versions(folder.bucket, claims_prefix(folder.root))}
+    newest = first_claim(folder.bucket, max(keys)) if keys else None
+    if newest is None:
+        return Own()
+    return _newest(folder) if is_own(folder, newest) else newest
+
+
+def _make(
+    folder: Folder,
+    own: Own,
+    now: Identity,
+    why: str,
+    records: Sequence[str],
+    disowned: Sequence[int],
+) -> None:
+    """Write the next claim; one that this database made and has not heard of is passed over.
+
+    Only one that is answered in this very run counts: a copy that was made in between knows of the
+    others, too.
+    """
+    while True:
+        key = claim_key(folder.root, own.number + 1)
+        body = _body(folder, own, now, why, records, disowned)
+        sha256 = hashlib.sha256(body).hexdigest()
+        row = {
+            **folder.place,
+            "number": own.number + 1,
+            "sha256": sha256,
+            "system_identifier": now.system_identifier,
+            "oid": now.oid,
+            # That a promotion was looked at says an adoption alone, no other claim.
+            "timeline": (own.identity or now).timeline,
+            "disowned": list(disowned),
+        }
+        folder.connection.execute(statement("archive/note_claim"), row)
+        # Whether it is there already, the next question says; also where nothing is refused.
+        with suppress(Refused):
+            put_once(folder.bucket, key, body)
+        found = first_claim(folder.bucket, key)
+        if found is None:
+            raise OpsError(
+                folder.bucket.url(key),
+                cause="it was written, and is not there",
+                next_step="see who removes objects there, and run again",
+            )
+        own = _recognized(folder, own, found)
+        if found.sha256 == sha256:
+            return
+
+
+def _recognized(folder: Folder, own: Own, found: Claim) -> Own:
+    """The claim that was found, as this database's own; Refused when it is not."""
+    if not is_own(folder, found):
+        raise _another(folder, found, own)
+    return replace(own, number=found.number, sha256=found.sha256, disowned=found.disowned)
+
+
+def _refuse_copy(folder: Folder, own: Own, now: Identity, *, removes: bool) -> None:
+    if own.identity is None:
+        return
+    if not own.identity.is_same(now):
+        cause = "it is a copy of the one that"
+    elif removes and own.identity.timeline != now.timeline:
+        cause = "it was recovered or promoted since it"
+    else:
+        return
+    raise Refused(
+        _what(folder),
+        cause=f"this database is {now}; {cause} made claim {own.number} there, with the system "
+        f"identifier {own.identity.system_identifier}, as database {own.identity.oid} on timeline "
+        f"{own.identity.timeline}",
+        next_step="if it stands in the other's place (after a recovery, an upgrade or a failover), "
+        "see that the other one is stopped, then run ft-ops archive adopt --apply. If it is a "
+        "copy, give it a bucket or an FT_ARCHIVE_PREFIX of its own",
+    )
+
+
+def _another(folder: Folder, found: Claim, own: Own | None) -> Refused:
+    last = f", whose last claim is {own.number}" if own is not None and own.number else ""
+    return Refused(
+        _what(folder),
+        cause=f"another database than this one has made {found}; this one is "
+        f"{identity_of(folder)}{last}",
+        next_step=_NEXT,
+    )
+
+
+def _body(
+    folder: Folder,
+    own: Own,
+    now: Identity,
+    why: str,
+    records: Sequence[str],
+    disowned: Sequence[int],
+) -> bytes:
+    content = {
+        "number": own.number + 1,
+        "previous": own.sha256,
+        "at": folder.clock().isoformat(timespec="seconds"),
+        "database": asdict(now),
+        "why": why,
+        "records": list(records),
+        "disowned": list(disowned),
+        # Two copies of a database may say the same at the same time.
+        "nonce": secrets.token_hex(16),
+    }
+    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _what(folder: Folder) -> str:
+    return f"archive in {folder.url}"

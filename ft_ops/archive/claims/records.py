@@ -1,0 +1,154 @@
+"""Claims on an archive's folder as they lie in the bucket: which database wrote what, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from ft_ops.errors import OpsError
+from ft_ops.items import Failed, each
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import Version, read_version, versions
+
+_READERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a database from its copies; ``name`` and ``address`` are for people alone."""
+
+    system_identifier: str
+    oid: int
+    timeline: int
+    name: str = ""
+    address: str = ""
+
+    def is_same(self, other: Identity) -> bool:
+        """Whether it is the same database, which may have been recovered or promoted since."""
+        return (self.system_identifier, self.oid) == (other.system_identifier, other.oid)
+
+    @property
+    def bare(self) -> Identity:
+        """Without what is for people."""
+        return replace(self, name="", address="")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} at {self.address} (system identifier {self.system_identifier}, database "
+            f"{self.oid}, timeline {self.timeline})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as it lies in the bucket. ``records`` are the keys that were written under it.
+
+    ``disowned``: claims up to this one that a copy made; what these name counts for nothing.
+    """
+
+    number: int
+    sha256: str
+    at: str
+    database: Identity
+    why: str
+    records: tuple[str, ...] = ()
+    disowned: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"claim {self.number} ({self.why}, {self.at}) by {self.database}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The claims of a folder by their number, and those that can't be read."""
+
+    known: tuple[Claim, ...] = ()
+    unread: tuple[Failed, ...] = ()
+
+    @property
+    def disowned(self) -> frozenset[int]:
+        return frozenset(number for claim in self.known for number in claim.disowned)
+
+    def ignored(self, disown: Sequence[int] = ()) -> frozenset[str]:
+        """The keys of records that only disowned claims name."""
+        gone = self.disowned | set(disown)
+        of_others, ours = (
+            {key for claim in self.known if (claim.number in gone) is bad for key in claim.records}
+            for bad in (True, False)
+        )
+        return frozenset(of_others - ours)
+
+
+def read_claims(bucket: Bucket, root: str) -> Claims:
+    """Every claim of a folder. Of one that lies there twice the first counts, as for writers."""
+    first: dict[str, Version] = {}
+    for version in versions(bucket, claims_prefix(root)):
+        first[version.key] = version
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="claims") as pool:
+        bodies = {key: pool.submit(read_version, bucket, first[key]) for key in first}
+        read = each(
+            sorted(first),
+            lambda key: _parsed(bucket, key, bodies[key].result()),
+            name=bucket.url,
+        )
+    claims = Claims(tuple(read.results), read.failed)
+    lost = sorted(claims.disowned - {found.number for found in claims.known})
+    unknown = tuple(
+        Failed(
+            bucket.url(claim_key(root, number)),
+            "it was disowned, and is not there: what a copy has recorded under it is not known",
+            "bring the object back from its versions or from the second copy",
+        )
+        for number in lost
+    )
+    return Claims(claims.known, (*claims.unread, *unknown))
+
+
+def is_claim(key: str) -> bool:
+    """Whether a record's key is a claim's: its name does not have the digest of its content."""
+    return "/records/claims/" in key
+
+
+def first_claim(bucket: Bucket, key: str) -> Claim | None:
+    """The claim that lay under a key first, whatever was written over it; None: there is none."""
+    first = None
+    for version in versions(bucket, key):
+        if version.key == key:
+            first = version
+    return None if first is None else _parsed(bucket, key, read_version(bucket, first))
+
+
+def _parsed(bucket: Bucket, key: str, body: bytes) -> Claim:
+    try:
+        data: Mapping[str, Any] = json.loads(body)
+        datetime.fromisoformat(data["at"])
+        return Claim(
+            int(data["number"]),
+            hashlib.sha256(body).hexdigest(),
+            str(data["at"]),
+            Identity(**data["database"]),
+            str(data["why"]),
+            tuple(map(str, data["records"])),
+            tuple(map(int, data["disowned"])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OpsError(
+            bucket.url(key),
+            cause=f"it is no claim of ours: {type(error).__name__} {error}",
+            next_step="find out who wrote it: look at its versions, and remove what is not ours",
+        ) from error
+
+
+def claims_prefix(root: str) -> str:
+    """The folder of an archive's claims."""
+    return f"{root}/records/claims/"
+
+
+def claim_key(root: str, number: int) -> str:
+    """The key of a claim: its number alone decides it, so that one database gets it."""
+    return f"{claims_prefix(root)}{number:08d}.json"

@@ -1,0 +1,104 @@
+"""When an adoption takes over the claims that another database has made on the archive.
+
+A database that was recovered, rebuilt or upgraded stands in the place of the one that has made the
+newest claims: what these name is adopted. A database that is by all signs the very one that made
+its last claim has not been set back; claims behind that one are a copy's, and what the copy has
+recorded is not true of this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ft_ops.archive.claims.claim import identity_of, is_own, own_claim, take_over
+from ft_ops.archive.claims.records import Claim, Claims
+from ft_ops.archive.run import Folder
+from ft_ops.errors import Refused
+from ft_ops.items import Failed, SomeFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """What an adoption does about the claims: ``changes`` in words, none where nothing is to do.
+
+    ``problems``: why nobody may adopt anything before a person has decided.
+    """
+
+    last: Claim | None
+    disowned: tuple[int, ...]
+    changes: tuple[str, ...]
+    problems: tuple[Failed, ...]
+
+    def refuse_problems(self) -> None:
+        """An OpsError that names what a person has to decide, or to mend, first."""
+        if self.problems:
+            raise SomeFailed("adoption of the archive", 0, self.problems)
+
+    def claim(self, folder: Folder) -> None:
+        """Claim the folder behind everybody."""
+        take_over(folder, self.last, self.disowned)
+
+
+def succession(
+    folder: Folder, claims: Claims, disown: Sequence[int], *, take_over: bool = False
+) -> Succession:
+    """How this database stands to the claims of its archive's folder.
+
+    ``disown`` may name claims that another database has made behind this one's last; Refused for
+    any other. Where this database was not set back, as far as it can tell, it says which of them
+    count: all of them with ``take_over``, else those that it does not disown must be none.
+    """
+    own, now = own_claim(folder), identity_of(folder)
+    newer = [found for found in claims.known if found.number > own.number]
+    others = [found for found in newer if not is_own(folder, found)]
+    strange = sorted(set(disown) - {found.number for found in others})
+    if strange:
+        raise Refused(
+            f"claim {strange[0]} of the archive",
+            cause="it is not one that another database has made behind the last claim of this one",
+            next_step="see by `ft-ops archive adopt` which claims there are",
+        )
+    problems = list(claims.unread)
+    followed = [found for found in others if found.number not in disown]
+    made = next((c.database.bare for c in claims.known if c.sha256 == own.sha256), own.identity)
+    stands = made == now.bare
+    if followed and stands and not take_over:
+        problems.append(
+            Failed(
+                f"claims {_numbers(followed)} of the archive",
+                f"another database has made them behind claim {own.number} of this one, which is "
+                f"{now} and was not set back since: {followed[-1]}",
+                "if the other one is a copy that writes into this archive by mistake, stop it, and "
+                "disown what it has recorded: ft-ops archive adopt "
+                + " ".join(f"--disown {found.number}" for found in followed)
+                + " --apply. If this database was set back by its disk's snapshot, adopt it: "
+                "ft-ops archive adopt --take-over --apply",
+            )
+        )
+    last = max(newer, key=lambda found: found.number, default=None)
+    moved = own.identity is not None and own.identity != now.bare
+    changes = []
+    if others:
+        changes.append(f"this database claims the archive, which was claimed by {others[-1]}")
+    elif moved:
+        changes.append(
+            f"this database claims the archive anew: it is {now}, and was on system identifier "
+            f"{own.identity.system_identifier if own.identity else ''}, timeline "
+            f"{own.identity.timeline if own.identity else ''} at its claim {own.number}"
+        )
+    if disown:
+        changes.append(f"what claims {_numbers(others, disown)} have recorded is disowned")
+    if last is None and own.number:
+        last = next((found for found in claims.known if found.number == own.number), None)
+    return Succession(
+        last,
+        tuple(sorted({*claims.disowned, *disown})),
+        tuple(changes),
+        tuple(problems),
+    )
+
+
+def _numbers(some: Sequence[Claim], only: Sequence[int] | None = None) -> str:
+    numbers = [found.number for found in some if only is None or found.number in only]
+    return ", ".join(map(str, numbers))

@@ -1,0 +1,247 @@
+"""One database for each archive: a copy that runs with the same settings is noticed, by both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ft_ops.archive.claims import claim as claiming
+from ft_ops.archive.claims.claim import claim, require_folder
+from ft_ops.archive.claims.records import claim_key, read_claims
+from ft_ops.archive.erase.superseded import remove_superseded
+from ft_ops.archive.keep.adopt import adopt
+from ft_ops.archive.keep.records import read_records
+from ft_ops.archive.keep.ship import ship_records
+from ft_ops.archive.month.ledger import generations, supersede
+from ft_ops.errors import OpsError, Refused
+from ft_ops.items import SomeFailed
+from ft_ops.pg.connect import connect
+from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import delete_version, objects, put_once, replace_current, versions
+from tests.archive.test_adopt import anew
+from tests.archive.world import MONTH, World
+from tests.fixtures.postgres import Database, created
+
+
+@contextmanager
+def copied(world: World) -> Iterator[World]:
+    """A copy of the database on the same server, with the same settings and bucket."""
+    other = Database(f"{world.database.name}_copy", world.database.server_url)
+    world.connection.close()
+    with (
+        created(other, sql.Identifier(world.database.name)),
+        connect(other.url, application="tests") as connection,
+        connect(world.database.url, application="tests") as original,
+    ):
+        world.connection = original
+        yield replace(world, database=other, connection=connection)
+
+
+@contextmanager
+def promoted(world: World) -> Iterator[World]:
+    """A copy of its files, which nothing tells from it: a disk's snapshot, a twin."""
+    with copied(world) as twin:
+        twin.connection.execute(
+            "UPDATE ops.records_claims SET database_oid = (SELECT oid FROM pg_database"
+            " WHERE datname = current_database())"
+        )
+        yield twin
+
+
+def erase(world: World, thread: int) -> None:
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[thread],))
+
+
+def numbers(bucket: Bucket) -> list[int]:
+    return [found.number for found in read_claims(bucket, "archive").known]
+
+
+def has(world: World, thread: int) -> bool:
+    query = "SELECT FROM threads WHERE id = %s"
+    return world.connection.execute(query, (world.threads[thread],)).fetchone() is not None
+
+
+def keys(bucket: Bucket) -> list[str]:
+    return [found.key for found in objects(bucket, "archive/")]
+
+
+def test_a_copy_with_the_same_settings_writes_and_removes_nothing(world: World) -> None:
+    world.fill(segments=4)
+    world.archive()
+    following = supersede(world.connection, world.standing(), "for the test", "test")
+    erase(world, 3)
+    ship_records(world.run)
+    before = keys(world.bucket)
+    with copied(world) as copy:
+        erase(copy, 0)
+        leftovers = Jsonb([{"key": "archive/a", "version_id": "b"}])
+        copy.connection.execute("UPDATE ops.archive SET leftovers = %s", (leftovers,))
+        with pytest.raises(Refused, match="it is a copy of the one that made claim"):
+            ship_records(copy.run)
+        with pytest.raises(Refused, match="it is a copy of the one that made claim"):
+            remove_superseded(copy.run)
+        with pytest.raises(Refused, match="run ft-ops archive adopt --apply"):
+            copy.freeze()
+        [gate] = [g for g in copy.plan().gates if g.name == "one database for the archive"]
+        assert not gate.passed
+        assert keys(world.bucket) == before
+        # With a folder of its own it is a database like any other.
+        target = replace(copy.target, prefix="staging")
+        assert ship_records(replace(copy.run, open_target=lambda: target)).events
+        erase(world, 1)
+        assert ship_records(world.run).events
+        assert following.number == 2
+        assert adopt(world.run, apply=False).changes == ()
+
+
+def test_what_a_twin_has_recorded_is_not_adopted_but_disowned(world: World) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    with promoted(world) as twin:
+        erase(twin, 0)
+        erase(twin, 1)
+        ship_records(twin.run)
+        erase(world, 2)
+        with pytest.raises(Refused, match=r"another database than this one has made claim 2 \(rec"):
+            ship_records(world.run)
+        with pytest.raises(Refused, match="last claim is 1"):
+            require_folder(world.run.folder)
+        looked = adopt(world.run, apply=False)
+        assert "is a copy that writes into this archive" in looked.problems[0].next_step
+        with pytest.raises(SomeFailed, match="claims 2 of the archive"):
+            adopt(world.run, apply=True)
+        with pytest.raises(Refused, match="claim 1 of the archive"):
+            adopt(world.run, apply=True, disown=[1])
+        assert has(world, 0)
+        done = adopt(world.run, apply=True, disown=[2])
+        assert done.problems == ()
+        assert done.changes[-1] == "what claims 2 have recorded is disowned"
+        assert has(world, 0)
+        ship_records(world.run)
+        erased = {event.record["id"] for event in read_records(world.target).events}
+        assert erased == {str(world.threads[2]), str(world.threads[3])}
+        # The twin is the one that has to stop now.
+        erase(twin, 2)
+        with pytest.raises(Refused, match="another database"):
+            ship_records(twin.run)
+        assert adopt(world.run, apply=False).changes == ()
+
+
+def test_who_stands_in_its_place_adopts_first(world: World, template: Database) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    with anew(world, template) as new:
+        new.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[2],))
+        with pytest.raises(Refused, match="another database than this one has made claim 1"):
+            ship_records(new.run)
+        done = adopt(new.run, apply=True)
+        assert done.problems == ()
+        assert "this database claims the archive, which was claimed by claim 1" in done.changes[-1]
+        assert adopt(new.run, apply=True).changes == ()
+        assert ship_records(new.run).events == 1
+        erase(world, 1)
+        with pytest.raises(Refused, match=r"claim 2 \(taken over, "):
+            ship_records(world.run)
+
+
+def test_a_recovered_or_promoted_one_removes_nothing_before_it_has_adopted(world: World) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    world.connection.execute("UPDATE ops.records_claims SET timeline = timeline - 1")
+    erase(world, 2)
+    ship_records(world.run)
+    with pytest.raises(Refused, match="it was recovered or promoted since"):
+        claim(world.run.folder, "removal", removes=True)
+    assert "claims the archive anew" in adopt(world.run, apply=True).changes[-1]
+    claim(world.run.folder, "removal", removes=True)
+    assert numbers(world.bucket) == [1, 2, 3, 4]
+
+
+def test_nothing_to_ship_claims_nothing(world: World) -> None:
+    ship_records(world.run)
+    adopt(world.run, apply=True)
+    assert numbers(world.bucket) == []
+
+
+@pytest.mark.chaos
+def test_killed_between_a_claim_and_its_records_it_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erase(world, 3)
+
+    def dies(*arguments: Any) -> None:
+        put_once(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claiming, "put_once", dies)
+        with pytest.raises(KeyboardInterrupt):
+            ship_records(world.run)
+    with promoted(world) as twin:
+        # Made before anybody knew of the answer, it knows that claim, too: the next one decides.
+        assert ship_records(twin.run).events == 1
+        with pytest.raises(Refused, match="another database"):
+            ship_records(world.run)
+    assert numbers(world.bucket) == [1, 2]
+
+
+def overwrites(bucket: Bucket, key: str, body: bytes) -> None:
+    """An endpoint that knows no conditions: whoever writes last lies above."""
+    replace_current(bucket, key, body)
+
+
+@pytest.mark.chaos
+def test_of_two_at_once_the_first_has_it_also_without_conditional_writes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    with promoted(world) as twin:
+        monkeypatch.setattr(claiming, "put_once", overwrites)
+        claim(twin.run.folder, "first")
+        with pytest.raises(Refused, match=r"claim 2 \(first, "):
+            claim(world.run.folder, "second")
+        assert len(list(versions(world.bucket, claim_key("archive", 2)))) == 2
+        assert [found.why for found in read_claims(world.bucket, "archive").known] == [
+            "records",
+            "first",
+        ]
+        claim(twin.run.folder, "third")
+
+
+@pytest.mark.chaos
+def test_a_claim_of_somebody_else_stops_an_adoption_until_it_is_understood(world: World) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    stored = world.bucket.client.put_object(
+        Bucket=world.bucket.name, Key=claim_key("archive", 2), Body=json.dumps({"number": 2})
+    )
+    with pytest.raises(OpsError, match="it is no claim of ours: KeyError"):
+        claim(world.run.folder, "next")
+    with pytest.raises(SomeFailed, match="no claim of ours"):
+        adopt(world.run, apply=True)
+    delete_version(world.bucket, claim_key("archive", 2), stored["VersionId"])
+    claim(world.run.folder, "next")
+
+
+@pytest.mark.chaos
+def test_the_second_copy_knows_whose_archive_it_is(world: World, second_bucket: Bucket) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    for found in objects(world.bucket, "archive/records/"):
+        body = world.bucket.client.get_object(Bucket=world.bucket.name, Key=found.key)
+        second_bucket.client.put_object(
+            Bucket=second_bucket.name, Key=found.key, Body=body["Body"].read()
+        )
+    target = replace(world.target, bucket=second_bucket)
+    run = replace(world.run, open_target=lambda: target)
+    assert ship_records(run).events == 1
+    assert numbers(second_bucket) == [1, 2]
+    assert generations(world.connection, MONTH) == []
