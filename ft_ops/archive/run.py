@@ -47,7 +47,7 @@ class ArchiveTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class ClaimedFolder:
     """The archive's own folder in a bucket, and the database that wants to write there."""
 
     connection: Connection
@@ -129,9 +129,9 @@ class Run:
         return self.target.bucket
 
     @property
-    def folder(self) -> Folder:
+    def folder(self) -> ClaimedFolder:
         """Where the run writes; an OpsError when the bucket can't be opened."""
-        return Folder(self.connection, self.bucket, self.target.root, self.clock)
+        return ClaimedFolder(self.connection, self.bucket, self.target.root, self.clock)
 
 
 def archive_run(

@@ -31,16 +31,16 @@ CREATE TEMPORARY TABLE IF NOT EXISTS adopted_rows (
     key text NOT NULL,
     erased_at timestamptz NOT NULL,
     is_erased boolean NOT NULL,
-    at timestamptz NOT NULL,
+    known timestamptz [] NOT NULL,
     PRIMARY KEY (table_name, key)
 );
 
 -- name: fill_rows
--- What happened last to each.
-INSERT INTO adopted_rows (table_name, key, erased_at, is_erased, at)
-SELECT r.table_name, r.key, r.erased_at, r.is_erased, r.at
+-- What happened last to each, and every tombstone of it that the bucket knows.
+INSERT INTO adopted_rows (table_name, key, erased_at, is_erased, known)
+SELECT r.table_name, r.key, r.erased_at, r.is_erased, r.known
 FROM jsonb_to_recordset(%(records)s) AS r (
-    table_name text, key text, erased_at timestamptz, is_erased boolean, at timestamptz
+    table_name text, key text, erased_at timestamptz, is_erased boolean, known timestamptz []
 );
 
 -- name: stage_holds
@@ -87,13 +87,14 @@ WHERE is_erased
 ON CONFLICT DO NOTHING;
 
 -- name: adopt_returned_rows
--- Tombstones of rows that were inserted again after they had been deleted.
+-- Tombstones of rows that were inserted again after they had been deleted. Not one that the bucket does
+-- not know yet: it is of a later deletion, whatever the clock said.
 DELETE FROM ops.erased_rows AS e
 USING adopted_rows AS a
 WHERE a.table_name = e.table_name
   AND a.key = e.key
   AND NOT a.is_erased
-  AND e.erased_at < a.at;
+  AND e.erased_at = ANY (a.known);
 
 -- name: living_erased
 -- What a tombstone names and the database has. Each by the primary key of its table; reads all

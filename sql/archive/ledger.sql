@@ -51,3 +51,11 @@ RETURNING *;
 -- name: server_time
 -- What the server's clock says. Reads nothing.
 SELECT clock_timestamp();
+
+-- name: one_snapshot_at_once
+-- Until the end of the transaction, an instant later. Waits for other exports that take theirs.
+SELECT pg_advisory_xact_lock(hashtextextended('ft-ops archive sequence', 0));
+
+-- name: next_sequence
+-- Behind every number that the ledgers know: reads a few rows a year.
+SELECT ops.next_archive_sequence();

@@ -149,12 +149,13 @@ ORDER BY found.reason;
 -- Shared rows of the segments that came back wait until all of their ends are in the database: most of
 -- them for an instant. Those that were deleted, or one of whose ends was, never come back. Hash joins
 -- of scratch tables; probes of tombstones.
-INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, row)
+INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, sequence, row)
 SELECT
     {table},
     {key},
     {month},
     c.{as_of},
+    c.{sequence},
     {kept}
 FROM {touched} AS touched
 JOIN {rows} AS c ON {matches}
@@ -163,7 +164,7 @@ WHERE {references}
   AND NOT {deleted}
   AND NOT {ends_deleted}
 ON CONFLICT (table_name, key, thawed_month) DO UPDATE
-SET as_of = excluded.as_of, row = excluded.row;
+SET as_of = excluded.as_of, sequence = excluded.sequence, row = excluded.row;
 
 -- name: thaw_left_out_shared
 -- How many of them did not come back although nothing is missing, by reason.
@@ -194,7 +195,7 @@ WHERE w.table_name IN (SELECT ops.names_of({table}))
   AND {ends_live}
   AND {references}
   AND NOT {deleted}
-ORDER BY w.key, w.as_of DESC;
+ORDER BY w.key, w.sequence DESC NULLS LAST, w.as_of DESC;
 
 -- name: drop_arrivals
 -- This transaction's own.
@@ -304,12 +305,13 @@ WHERE thawed_month = %(month)s;
 -- name: wait_again
 -- In the transaction that removes some segments: rows that go with them and are not in this month's
 -- archive wait again for the month whose archive holds them.
-INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, row)
+INSERT INTO ops.waiting_rows (table_name, key, thawed_month, as_of, sequence, row)
 SELECT
     {table},
     u.key,
     u.waited_for,
     clock_timestamp(),
+    (SELECT ops.next_archive_sequence()),
     {kept}
 FROM (SELECT DISTINCT {keys} FROM ({ends}) AS ends) AS touched
 JOIN {rows} AS c ON {matches}

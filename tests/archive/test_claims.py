@@ -245,3 +245,31 @@ def test_the_second_copy_knows_whose_archive_it_is(world: World, second_bucket: 
     assert ship_records(run).events == 1
     assert numbers(second_bucket) == [1, 2]
     assert generations(world.connection, MONTH) == []
+
+
+def test_what_happened_last_is_told_by_the_order_of_claims_and_no_clock(world: World) -> None:
+    world.month(MONTH)
+    world.link(world.segment(), world.segment())
+    query = "SELECT * FROM content_links"
+    [link] = world.connection.execute(query).fetchall()
+    with copied(world) as earlier:
+        world.connection.execute("DELETE FROM content_links")
+        ship_records(world.run)
+        world.connection.execute(
+            sql.SQL("INSERT INTO content_links VALUES ({})").format(
+                sql.SQL(", ").join(sql.Placeholder() * len(link))
+            ),
+            [Jsonb(value) if isinstance(value, dict) else value for value in link],
+        )
+        world.connection.execute(
+            "UPDATE ops.unshipped_records SET recorded_at = recorded_at - interval '1 day'"
+        )
+        assert ship_records(world.run).events
+        done = adopt(earlier.run, apply=True)
+        assert done.problems == ()
+        assert earlier.connection.execute(query).fetchall() == [link]
+        # Deleted once more, and known to nobody else: an adoption does not take it back.
+        earlier.connection.execute("DELETE FROM content_links")
+        adopt(earlier.run, apply=True)
+        [[tombstones]] = earlier.connection.execute("SELECT count(*) FROM ops.erased_rows")
+        assert tombstones > 0

@@ -18,7 +18,7 @@ from ft_ops.archive.month.states import State
 from ft_ops.archive.purge import gates
 from ft_ops.archive.purge.gates import Gate, purge_gates, refreeze_gates
 from ft_ops.archive.purge.purge import PurgePlan
-from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Folder, Limits, Run
+from ft_ops.archive.run import ArchiveRules, ArchiveTarget, ClaimedFolder, Limits, Run
 from ft_ops.archive.store import presence
 from ft_ops.archive.store.manifest import build_manifest
 from ft_ops.backups.inventory.verified import VerifiedBackup
@@ -100,7 +100,7 @@ class Surroundings:
     asked_of: list[Month] = field(default_factory=list)
     compared: list[Generation] = field(default_factory=list)
 
-    def require_folder(self, folder: Folder) -> None:
+    def require_folder(self, folder: ClaimedFolder) -> None:
         assert (folder.connection, folder.bucket, folder.root) == (CONNECTION, BUCKET, "archive")
         if self.claimed:
             raise Refused("archive", cause=self.claimed, next_step="Stop it")

@@ -24,7 +24,7 @@ from ft_ops.archive.claims.records import (
     claims_prefix,
     first_claim,
 )
-from ft_ops.archive.run import Folder
+from ft_ops.archive.run import ClaimedFolder
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -49,7 +49,9 @@ class Own:
     disowned: tuple[int, ...] = field(default=())
 
 
-def claim(folder: Folder, why: str, records: Sequence[str] = (), *, removes: bool = False) -> None:
+def claim(
+    folder: ClaimedFolder, why: str, records: Sequence[str] = (), *, removes: bool = False
+) -> None:
     """Claim the folder before something is written there; Refused when it is another's.
 
     ``records`` are the keys about to be written. Who ``removes`` objects must not have been
@@ -61,7 +63,7 @@ def claim(folder: Folder, why: str, records: Sequence[str] = (), *, removes: boo
     _make(folder, own, now, why, records, own.disowned)
 
 
-def require_folder(folder: Folder) -> None:
+def require_folder(folder: ClaimedFolder) -> None:
     """Refused when another database has claimed the folder, or this one is a copy."""
     own = _own(folder)
     _refuse_copy(folder, own, identity_of(folder), removes=True)
@@ -69,24 +71,24 @@ def require_folder(folder: Folder) -> None:
         own = _recognized(folder, own, found)
 
 
-def take_over(folder: Folder, last: Claim | None, disowned: Sequence[int]) -> None:
+def take_over(folder: ClaimedFolder, last: Claim | None, disowned: Sequence[int]) -> None:
     """Claim the folder behind the ``last`` claim, whoever has made that."""
     own = Own() if last is None else Own(last.number, last.sha256)
     _make(folder, own, identity_of(folder), "taken over", (), tuple(sorted(disowned)))
 
 
-def identity_of(folder: Folder) -> Identity:
+def identity_of(folder: ClaimedFolder) -> Identity:
     """What this database is now."""
     return Identity(*one_row(folder.connection.execute(statement("archive/database_identity"))))
 
 
-def own_claim(folder: Folder) -> Own:
+def own_claim(folder: ClaimedFolder) -> Own:
     """The last claim of this database in the folder; number 0 where it has made none."""
     found = _newest(folder)
     return Own() if isinstance(found, Claim) else found
 
 
-def is_own(folder: Folder, found: Claim) -> bool:
+def is_own(folder: ClaimedFolder, found: Claim) -> bool:
     """Whether this database has made a claim; it knows so from now on."""
     done = folder.connection.execute(
         statement("archive/recognize_claim"), {**folder.place, "sha256": found.sha256}
@@ -94,7 +96,7 @@ def is_own(folder: Folder, found: Claim) -> bool:
     return done.rowcount > 0
 
 
-def _own(folder: Folder) -> Own:
+def _own(folder: ClaimedFolder) -> Own:
     """The last claim of this database in the folder; Refused when all there are are another's."""
     found = _newest(folder)
     if isinstance(found, Claim):
@@ -102,7 +104,7 @@ def _own(folder: Folder) -> Own:
     return found
 
 
-def _newest(folder: Folder) -> Own | Claim:
+def _newest(folder: ClaimedFolder) -> Own | Claim:
     """This database's last claim in the folder; where it has none, the newest of another there is.
 
     One that it made in another folder is its own, too: the second copy's has the same.
@@ -119,7 +121,7 @@ def _newest(folder: Folder) -> Own | Claim:
 
 
 def _make(
-    folder: Folder,
+    folder: ClaimedFolder,
     own: Own,
     now: Identity,
     why: str,
@@ -161,14 +163,14 @@ def _make(
             return
 
 
-def _recognized(folder: Folder, own: Own, found: Claim) -> Own:
+def _recognized(folder: ClaimedFolder, own: Own, found: Claim) -> Own:
     """The claim that was found, as this database's own; Refused when it is not."""
     if not is_own(folder, found):
         raise _another(folder, found, own)
     return replace(own, number=found.number, sha256=found.sha256, disowned=found.disowned)
 
 
-def _refuse_copy(folder: Folder, own: Own, now: Identity, *, removes: bool) -> None:
+def _refuse_copy(folder: ClaimedFolder, own: Own, now: Identity, *, removes: bool) -> None:
     if own.identity is None:
         return
     if not own.identity.is_same(now):
@@ -188,7 +190,7 @@ def _refuse_copy(folder: Folder, own: Own, now: Identity, *, removes: bool) -> N
     )
 
 
-def _another(folder: Folder, found: Claim, own: Own | None) -> Refused:
+def _another(folder: ClaimedFolder, found: Claim, own: Own | None) -> Refused:
     last = f", whose last claim is {own.number}" if own is not None and own.number else ""
     return Refused(
         _what(folder),
@@ -199,7 +201,7 @@ def _another(folder: Folder, found: Claim, own: Own | None) -> Refused:
 
 
 def _body(
-    folder: Folder,
+    folder: ClaimedFolder,
     own: Own,
     now: Identity,
     why: str,
@@ -220,5 +222,5 @@ def _body(
     return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
 
 
-def _what(folder: Folder) -> str:
+def _what(folder: ClaimedFolder) -> str:
     return f"archive in {folder.url}"

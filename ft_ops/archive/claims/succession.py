@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ft_ops.archive.claims.claim import identity_of, is_own, own_claim, take_over
 from ft_ops.archive.claims.records import Claim, Claims
-from ft_ops.archive.run import Folder
+from ft_ops.archive.run import ClaimedFolder
 from ft_ops.errors import Refused
 from ft_ops.items import Failed, SomeFailed
 
@@ -35,13 +35,13 @@ class Succession:
         if self.problems:
             raise SomeFailed("adoption of the archive", 0, self.problems)
 
-    def claim(self, folder: Folder) -> None:
+    def claim(self, folder: ClaimedFolder) -> None:
         """Claim the folder behind everybody."""
         take_over(folder, self.last, self.disowned)
 
 
 def succession(
-    folder: Folder, claims: Claims, disown: Sequence[int], *, take_over: bool = False
+    folder: ClaimedFolder, claims: Claims, disown: Sequence[int], *, take_over: bool = False
 ) -> Succession:
     """How this database stands to the claims of its archive's folder.
 

@@ -173,7 +173,7 @@ def _rewritten(
         )
         if begun is None and not is_affected:
             return None, {}
-        rows = Rows(content_of(tables), copy, generation.require_as_of())
+        rows = Rows(content_of(tables), copy, generation.require_read())
         return archive_content(run, begun or _begin(run, generation), rows), erased
 
 

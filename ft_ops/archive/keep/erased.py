@@ -91,6 +91,11 @@ def _staged(connection: Connection, events: Sequence[Event]) -> Iterator[None]:
         for event in events
         if event.kind == "hold"
     }
+    known: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        if event.kind in {"erased_row", "returned_row"}:
+            place = (event.record["table_name"], event.record["key"])
+            known.setdefault(place, []).append(event.record["erased_at"])
     staged: dict[str, list[object]] = {
         # Before the erasures, which are told apart by them.
         "withdrawals": [
@@ -98,8 +103,8 @@ def _staged(connection: Connection, events: Sequence[Event]) -> Iterator[None]:
         ],
         "erasures": [dict(event.record) for event in events if event.kind == "erasure"],
         "rows": [
-            {**event.record, "is_erased": event.kind == "erased_row", "at": event.at.isoformat()}
-            for event in rows.values()
+            {**event.record, "is_erased": event.kind == "erased_row", "known": known[place]}
+            for place, event in rows.items()
         ],
         "holds": [dict(record) for record in holds.values()],
     }

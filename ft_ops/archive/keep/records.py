@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ft_ops.archive.claims.records import Claims, read_claims
@@ -169,21 +169,39 @@ def read_records(target: ArchiveTarget, disown: Sequence[int] = ()) -> Records:
             name=bucket.url,
         )
     # The same tombstone may lie in two batches: of a run that died before it could say so.
-    unique = {
-        (event.kind, event.at, json.dumps(event.record, sort_keys=True)): event
-        for events in batches.results
-        for event in events
-    }
+    unique: dict[tuple[str, datetime, str], Event] = {}
+    for event in _in_order(batches.done, {bucket.url(key): key for key in event_keys}, claims):
+        known = (event.kind, event.at, json.dumps(event.record, sort_keys=True))
+        unique.setdefault(known, event)
     months = {bucket.url(key): _month_of(prefix, key) for key in newest.values()}
     unread = [(months[failed.name], failed) for failed in rows.failed]
     return Records(
-        tuple(sorted(unique.values(), key=lambda event: event.at)),
+        tuple(unique.values()),
         {(found.month, found.generation): found for found in rows.results},
         (*claims.unread, *batches.failed),
         {month: failed for month, failed in unread if month is not None},
         tuple(failed for month, failed in unread if month is None),
         claims,
     )
+
+
+def _in_order(
+    batches: Sequence[tuple[str, list[Event]]], keys: Mapping[str, str], claims: Claims
+) -> list[Event]:
+    """Events as they happened: by the claim under which they came, in a batch as they lie there.
+
+    No clock decides, which may have been set back. Those of earlier versions, which had no claims,
+    come first, by their moments.
+    """
+    claimed = {key: claim.number for claim in reversed(claims.known) for key in claim.records}
+    long_ago = datetime.min.replace(tzinfo=UTC)
+    found = [
+        ((number, long_ago if number else event.at, line), event)
+        for url, events in batches
+        for number in (claimed.get(keys[url], 0),)
+        for line, event in enumerate(events)
+    ]
+    return [event for _, event in sorted(found, key=lambda item: item[0])]
 
 
 def _month_of(prefix: str, key: str) -> Month | None:

@@ -34,9 +34,19 @@ class ArchivedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """When rows were read: the moment, and its place in the order of all that was read."""
+
+    as_of: datetime
+    sequence: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """One row of the ledger. ``as_of`` is the moment whose rows it holds.
 
+    ``sequence`` says of two generations, of whatever months, which was read later; None: one of an
+    earlier version, which comes before.
     ``sha256`` is by table the digest that needs no PostgreSQL
     (`ft_ops.archive.store.verify_archive`). ``leftovers`` are versions, by key and id, that frozen
     ones replace and that can't go yet.
@@ -63,6 +73,7 @@ class Generation:
     frozen_at: datetime | None
     purged_at: datetime | None
     ledger: Ledger = "archive"
+    sequence: int | None = None
 
     @property
     def name(self) -> str:
@@ -122,6 +133,10 @@ class Generation:
             raise self._unfinished("holds no moment")
         return self.as_of
 
+    def require_read(self) -> Read:
+        """When its rows were read; an OpsError before the export."""
+        return Read(self.require_as_of(), self.sequence)
+
     def require_manifest(self) -> StoredObject:
         """Where the manifest is; an OpsError before the proof."""
         if self.manifest is None:
@@ -171,4 +186,5 @@ def generation_of_row(ledger: Ledger = "archive", /, **row: Any) -> Generation:
         leftovers=tuple((left["key"], left["version_id"]) for left in row["leftovers"]),
         **{name: row[name] for name in _MOMENTS},
         ledger=ledger,
+        sequence=row["sequence"],
     )

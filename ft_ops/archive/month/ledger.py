@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Literal
 
@@ -24,6 +23,7 @@ from ft_ops.archive.month.generation import (
     STORED,
     ArchivedObject,
     Generation,
+    Read,
     digests_to_json,
     generation_of_row,
 )
@@ -202,7 +202,7 @@ def record_export(
     generation: Generation,
     objects: tuple[ArchivedObject, ...],
     content: Content,
-    as_of: datetime,
+    read: Read,
     sha256: Mapping[str, str],
 ) -> Generation:
     """Record an export's objects, what tables and columns they hold, as of when, and digests."""
@@ -216,7 +216,8 @@ def record_export(
             "content": _json(content_to_json(content)),
             "row_counts": _json(counts),
             "sha256": _json(dict(sha256)),
-            "as_of": sql.Literal(as_of),
+            "as_of": sql.Literal(read.as_of),
+            "sequence": sql.Literal(read.sequence),
             "exported_at": sql.SQL("clock_timestamp()"),
         },
     )

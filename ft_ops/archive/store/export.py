@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from itertools import count
 
@@ -17,7 +16,7 @@ from psycopg import sql
 
 from ft_ops.archive.month.catalog import obstacles, read_content
 from ft_ops.archive.month.content import Column, Content, Table
-from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.generation import ArchivedObject, Generation, Read
 from ft_ops.archive.month.ledger import enter, month_source, record_export
 from ft_ops.archive.month.source import (
     Source,
@@ -48,17 +47,16 @@ from ft_ops.s3.upload import UploadOnce
 class Rows:
     """Rows to export that are no month of segments in the database: what they are, and where.
 
-    ``as_of`` is the moment whose rows they are; None: they are in the database, and it is the
-    export's.
+    ``read`` is when they were; None: they are in the database, and the export reads them.
     """
 
     content: Content
     source: Source
-    as_of: datetime | None
+    read: Read | None
 
     @property
     def is_live(self) -> bool:
-        return self.as_of is None
+        return self.read is None
 
 
 def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> Generation:
@@ -84,12 +82,12 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     if left:
         discard(run, generation, left)
     source = rows.source if rows else month_source(run.connection, generation, content)
-    with _exported_snapshot(run.url) as snapshot:
+    with _exported_snapshot(run) as snapshot:
         content = _with_what_arrow_keeps(snapshot.holder, content, source)
         job = _Export(run, generation, content, source)
         objects = _export(job, snapshot.name)
-    as_of = (rows and rows.as_of) or snapshot.taken_at
-    return record_export(run.connection, generation, objects, content, as_of, job.digests())
+    read = (rows and rows.read) or snapshot.read
+    return record_export(run.connection, generation, objects, content, read, job.digests())
 
 
 def _refuse_obstacles(run: Run, generation: Generation) -> None:
@@ -130,22 +128,26 @@ class _Snapshot:
 
     name: str
     holder: Connection
-    taken_at: datetime
+    read: Read
 
 
 @contextmanager
-def _exported_snapshot(url: str) -> Iterator[_Snapshot]:
+def _exported_snapshot(run: Run) -> Iterator[_Snapshot]:
     """A snapshot that other connections may read, for a block.
 
-    Its session is idle in its transaction for as long as they do: no time-out may end it.
+    Its session is idle in its transaction for as long as they do: no time-out may end it. Nobody
+    takes another one until this one has its number, so that their order is that of the numbers.
     """
-    with connect(url, application="archive snapshot") as holder:
+    with connect(run.url, application="archive snapshot") as holder:
         holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         holder.read_only = True
         with holder.transaction():
             stay_open(holder)
-            row = one_row(holder.execute("SELECT pg_export_snapshot(), clock_timestamp()"))
-            yield _Snapshot(row[0], holder, row[1])
+            with run.connection.transaction():
+                run.connection.execute(statement("archive/one_snapshot_at_once"))
+                row = one_row(holder.execute("SELECT pg_export_snapshot(), clock_timestamp()"))
+                [number] = one_row(run.connection.execute(statement("archive/next_sequence")))
+            yield _Snapshot(row[0], holder, Read(row[1], number))
 
 
 def _with_what_arrow_keeps(holder: Connection, content: Content, source: Source) -> Content:

@@ -27,7 +27,8 @@ HOW_TO_READ: Final = (
     'bytea_output hex, sum(hashtextextended((ROW(all stored columns in order)::text) COLLATE "C", '
     "0)::numeric), and the same with seed 1, are the two numbers (in hexadecimal) behind the row "
     "count. A row of a table with several `paths` (a link) appears in the archive of each month "
-    "that holds one of its ends; of several versions the one `as_of` the latest moment counts. "
+    "that holds one of its ends; of several versions the one with the largest `sequence` counts, "
+    "or, where no manifest has one, the one `as_of` the latest moment. "
     "`sha256` is a digest that needs no PostgreSQL: the program `verified_by` in this bucket "
     "computes it from the objects, and says how."
 )
@@ -50,6 +51,7 @@ def build_manifest(
         "from": generation.month.start.isoformat(),
         "to": generation.month.end.isoformat(),
         "as_of": generation.require_as_of().isoformat(),
+        "sequence": generation.sequence,
         "created_at": datetime.now(UTC).isoformat(),
         "how_to_read": HOW_TO_READ,
         "verified_by": program,

@@ -35,7 +35,7 @@ from ft_ops.archive.thaw.conditions import (
     values_of,
     violation,
 )
-from ft_ops.archive.thaw.merge import AS_OF, KEY_THEN, Merged
+from ft_ops.archive.thaw.merge import AS_OF, KEY_THEN, SEQUENCE, Merged
 from ft_ops.pg.sqlfiles import statement
 
 _NAMED: Final = 10
@@ -208,6 +208,7 @@ class Insertion:
             "archive/wait_for_ends",
             key=key_text(table, "c"),
             as_of=sql.Identifier(AS_OF),
+            sequence=sql.Identifier(SEQUENCE),
             kept=kept_while_waiting(table, values_of(table, "c")),
             ends_deleted=ends_deleted(table, "c"),
             **waiting,

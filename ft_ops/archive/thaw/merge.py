@@ -50,6 +50,9 @@ from ft_ops.s3.objects import WrongContent
 AS_OF: Final = "_as_of"
 """The column of a merged shared row that says of when its version is."""
 
+SEQUENCE: Final = "_sequence"
+"""The column that says of which of two versions was read later; NULL: an earlier version's."""
+
 KEY_THEN: Final = "_key_then"
 """The column of a merged shared row that has its key as tombstones of its day name it."""
 
@@ -130,6 +133,7 @@ def _create(connection: Connection, name: str, table: Table) -> None:
     ]
     if table.is_shared:
         parts.append(sql.SQL("{} timestamptz NOT NULL").format(sql.Identifier(AS_OF)))
+        parts.append(sql.SQL("{} bigint").format(sql.Identifier(SEQUENCE)))
         parts.append(sql.SQL("{} text NOT NULL").format(sql.Identifier(KEY_THEN)))
     connection.execute(
         statement("archive/create_scratch").format(
@@ -206,6 +210,8 @@ def _addition(
     if today.is_shared:
         columns.append(sql.Identifier(AS_OF))
         values.append(sql.Literal(generation.require_as_of()))
+        columns.append(sql.Identifier(SEQUENCE))
+        values.append(sql.SQL("{}::bigint").format(sql.Literal(generation.sequence)))
         columns.append(sql.Identifier(KEY_THEN))
         values.append(key_text(archived, "c", from_text=True))
         # By today's key, from columns that may have had other names.
