@@ -82,7 +82,7 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     if left:
         discard(run, generation, left)
     source = rows.source if rows else month_source(run.connection, generation, content)
-    with _exported_snapshot(run) as snapshot:
+    with _exported_snapshot(run.url, run.connection) as snapshot:
         content = _with_what_arrow_keeps(snapshot.holder, content, source)
         job = _Export(run, generation, content, source)
         objects = _export(job, snapshot.name)
@@ -132,21 +132,21 @@ class _Snapshot:
 
 
 @contextmanager
-def _exported_snapshot(run: Run) -> Iterator[_Snapshot]:
+def _exported_snapshot(url: str, connection: Connection) -> Iterator[_Snapshot]:
     """A snapshot that other connections may read, for a block.
 
     Its session is idle in its transaction for as long as they do: no time-out may end it. Nobody
     takes another one until this one has its number, so that their order is that of the numbers.
     """
-    with connect(run.url, application="archive snapshot") as holder:
+    with connect(url, application="archive snapshot") as holder:
         holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         holder.read_only = True
         with holder.transaction():
             stay_open(holder)
-            with run.connection.transaction():
-                run.connection.execute(statement("archive/one_snapshot_at_once"))
+            with connection.transaction():
+                connection.execute(statement("archive/one_snapshot_at_once"))
                 row = one_row(holder.execute("SELECT pg_export_snapshot(), clock_timestamp()"))
-                [number] = one_row(run.connection.execute(statement("archive/next_sequence")))
+                [number] = one_row(connection.execute(statement("archive/next_sequence")))
             yield _Snapshot(row[0], holder, Read(row[1], number))
 
 
