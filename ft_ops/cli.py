@@ -18,7 +18,7 @@ from ft_ops.commands.holds import hold
 from ft_ops.commands.migrations import migrate
 from ft_ops.commands.restore import restore
 from ft_ops.commands.sandbox import demo, sample, sandbox
-from ft_ops.commands.terminal import require_text, take_output
+from ft_ops.commands.terminal import require_text, shortened, take_output
 from ft_ops.errors import OpsError, explained, mask_secrets
 from ft_ops.settings import load_settings
 
@@ -83,7 +83,9 @@ def _show(error: click.ClickException) -> None:
 
 def _say(words: str) -> None:
     with suppress(OSError):
-        click.echo(f"ft-ops: {mask_secrets(words)}", err=True)
+        # An error that names nothing else is about the command as a whole.
+        told = shortened(words.removeprefix("ft-ops: "), sys.argv[1:])
+        click.echo(f"ft-ops: {mask_secrets(told)}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

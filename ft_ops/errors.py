@@ -10,7 +10,10 @@ from typing import Final
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
-_PASSWORD_IN_URL = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@]*@", re.IGNORECASE)
+# No scheme is longer, and of a long text without one each letter could begin it.
+_PASSWORD_IN_URL = re.compile(
+    r"(?P<head>[a-z][a-z0-9+.-]{0,40}://[^\s:/@]*):[^\s@]*@", re.IGNORECASE
+)
 _PASSWORD_IN_KEYWORDS = re.compile(
     r"(?P<key>(?:sslpassword|password|aws_secret_access_key|aws_session_token)\s*=\s*)"
     r"(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)",

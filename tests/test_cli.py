@@ -119,7 +119,7 @@ def test_a_wrong_argument_ends_in_one_line(ft_ops: Command, database: Database) 
         ((*iceberg, "--location", "https://example.org"), "no s3://bucket", "one of this machine"),
         ((*iceberg, "--location", __file__), "it is a file", "a folder"),
         ((*iceberg, "--location", "s3://"), "no s3://bucket/folder", "a folder"),
-        (("migrate", "fingerprint", ""), "Is a directory", "see the cause"),
+        (("migrate", "fingerprint", ""), "it is empty", "leave it out"),
     ):
         _is_one_line(ft_ops(*arguments, **settings), cause, next_step)
 
@@ -147,7 +147,7 @@ def test_holds_are_placed_listed_and_released(
     assert "by ft_ops (ada): a lawsuit" in listed
     release = ("hold", "release", "1", "--by", "grace", "--reason")
     empty = ft_ops(*release, " ", **settings)
-    assert (empty.returncode, "a release needs a reason" in empty.stderr) == (1, True)
+    assert (empty.returncode, "argument --reason: it is empty" in empty.stderr) == (1, True)
     assert ft_ops(*release, "settled", **settings).returncode == 0
     assert "by ft_ops (grace): settled" in ft_ops("hold", "list", **settings).stdout
     again = ft_ops(*release, "settled", **settings)
@@ -371,6 +371,54 @@ def test_a_reason_that_is_no_line_of_text_is_told_in_one_line(
 ) -> None:
     add = ("hold", "add", "--month", "2017-03", "--force", "--reason", reason)
     _is_one_line(ft_ops(*add, FT_DATABASE_URL=database.url), cause, "write it in")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("migrate", "fingerprint", ""), "argument ''"),
+        (("migrate", "fingerprint", "   "), "argument ' '"),
+        (("hold", "add", "--month", "2017-03", "--reason="), "argument --reason"),
+        (("restore", "--family", ""), "argument --family"),
+        (("backup", "hold", "", "--reason", "x"), "argument ''"),
+        (("web", "-h", ""), "argument -h"),
+        (
+            ("evidence", "--from", "2026-01-01", "--to", "2026-02-01", "--folder", ""),
+            "argument --folder",
+        ),
+    ],
+)
+def test_an_empty_argument_is_none(ft_ops: Command, arguments: tuple[str, ...], named: str) -> None:
+    _is_one_line(ft_ops(*arguments), f"{named}: it is empty", "leave it out")
+
+
+def test_an_argument_may_end_with_a_sign_that_begins_values(
+    ft_ops: Command, database: Database
+) -> None:
+    add = ("hold", "add", "--month", "2017-03", "--force", "--reason=number=")
+    assert ft_ops(*add, FT_DATABASE_URL=database.url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hold", "add", "--month", "x" * 100_000, "--reason", "x"),
+        ("hold", "add", "--month", "2017-03", f"--{'x' * 100_000}=1"),
+        ("hold", "release", "x " * 50_000),
+        ("migrate", "fingerprint", "/proc/" + "x" * 100_000),
+        ("restore", f"--family={'x' * 100_000}"),
+        ("x" * 100_000,),
+        ("hold", "add", "--month", "2017-03", "--reason", "x\n" * 50_000),
+    ],
+)
+def test_a_long_argument_is_told_by_its_beginning(
+    ft_ops: Command, database: Database, arguments: tuple[str, ...]
+) -> None:
+    done = ft_ops(*arguments, FT_DATABASE_URL=database.url)
+    [line] = done.stderr.strip().splitlines()
+    assert done.returncode in {1, 2}
+    assert "…" in line
+    assert len(line) < 1_000
 
 
 def test_text_that_would_move_the_cursor_is_shown_without_its_power(

@@ -13,6 +13,9 @@ from typing import Final
 
 from ft_ops.errors import OpsError
 
+_LONGEST_QUOTED: Final = 200
+"""Characters of an argument that a message repeats: more than most paths have."""
+
 _CONTROLS: Final = {sign: " " for sign in (*range(32), *range(127, 160)) if chr(sign) not in "\n\t"}
 
 
@@ -73,6 +76,7 @@ def require_text(arguments: Sequence[str]) -> None:
 
     What comes after ``--`` is for another command.
     """
+    before = ""
     for argument in takewhile("--".__ne__, arguments):
         if any("\ud800" <= sign <= "\udfff" for sign in argument):
             raise OpsError(
@@ -86,3 +90,28 @@ def require_text(arguments: Sequence[str]) -> None:
                 cause="it holds a line break or another character that nobody sees",
                 next_step="write it in one line of plain text",
             )
+        option, given, value = argument.partition("=")
+        if not argument.startswith("-"):
+            option, value = before or repr(argument), argument
+        elif not given:
+            before = option
+            continue
+        if not value.strip():
+            raise OpsError(
+                f"argument {option}",
+                cause="it is empty",
+                next_step=f"give {option} a value, or leave it out; a variable of the shell that "
+                "is not set is empty",
+            )
+        before = ""
+
+
+def shortened(words: str, arguments: Sequence[str]) -> str:
+    """A message without the whole of an argument that is longer than anybody reads."""
+    given = {part for argument in arguments for part in (argument, *argument.split("=", 1))}
+    for argument in sorted(given, key=len, reverse=True):
+        if len(argument) > _LONGEST_QUOTED:
+            short = " ".join(argument[:_LONGEST_QUOTED].split()) + "…"
+            for form in (argument, " ".join(argument.split()), ascii(argument)[1:-1]):
+                words = words.replace(form, short)
+    return words

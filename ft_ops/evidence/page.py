@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, explained
 from ft_ops.evidence.acts import Act, from_entries, to_entry
 from ft_ops.evidence.measured import Recovery, exceeds, recoveries
 from ft_ops.evidence.verify import CheckedChain, Head
@@ -173,11 +173,13 @@ def write_report(
     told = report(
         checked, since, until, rto_minutes=settings.rto_minutes, rpo_minutes=settings.rpo_minutes
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"evidence-{since:%Y-%m-%d}-{until:%Y-%m-%d}"
+    # As strftime writes it, the first centuries lack their zeros.
+    name = f"evidence-{since.date().isoformat()}-{until.date().isoformat()}"
     pages = {folder / f"{name}.html": told.to_html(), folder / f"{name}.json": told.to_json()}
-    for path, text in pages.items():
-        path.write_text(text, encoding="utf-8")
+    with explained(f"folder {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in pages.items():
+            path.write_text(text, encoding="utf-8")
     return WrittenReport(tuple(pages), told.problems)
 
 

@@ -8,8 +8,10 @@ program that is no browser sends none of these, and passes with a JSON body.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,16 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _OPEN = ("/server_info", "/dagit_info")
 """What load balancers ask, by any name: the version, and nothing else."""
+
+LONGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a request. The UI sends some kilobytes; a report of an asset may carry metadata."""
+
+_OF_GRAPHQL: Mapping[str, tuple[type, ...]] = {
+    "query": (str, NoneType),
+    "operationName": (str, NoneType),
+    # As a string of JSON, too.
+    "variables": (dict, str, NoneType),
+}
 
 _HEADERS = (
     # Nobody shows these pages in a frame of his own, to guide a click.
@@ -67,6 +79,26 @@ def refusal(knock: Knock, hosts: Collection[str]) -> RefusedRequest | None:
     if reads:
         return _reading(knock)
     return _no_json(knock) or _foreign(knock)
+
+
+def unfit(path: str, body: bytes) -> RefusedRequest | None:
+    """Why a body can't be what the path takes: Dagster answers such a one as a fault of its own."""
+    if len(body) > LONGEST_BODY:
+        return RefusedRequest(413, f"it is longer than {LONGEST_BODY} bytes")
+    if not body and not _is_graphql(path):
+        # Its reports may say everything in the address.
+        return None
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        return RefusedRequest(400, "the body is no JSON")
+    if not isinstance(sent, dict):
+        return RefusedRequest(400, "the body is JSON, but no object")
+    if _is_graphql(path):
+        for name, kinds in _OF_GRAPHQL.items():
+            if not isinstance(sent.get(name), kinds):
+                return RefusedRequest(400, f"{name} is of another kind than GraphQL's")
+    return None
 
 
 def _reading(knock: Knock) -> RefusedRequest | None:
@@ -146,7 +178,12 @@ class Doors:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        refused = refusal(_knock(scope), self.hosts)
+        knock = _knock(scope)
+        refused = refusal(knock, self.hosts)
+        if refused is None and knock.method == "POST":
+            body = await _whole(receive)
+            refused = unfit(knock.path, body)
+            receive = _again(body, receive)
         if refused is None:
             await self.app(scope, receive, _guarding(send))
         elif scope["type"] == "websocket":
@@ -172,6 +209,27 @@ def _knock(scope: Message) -> Knock:
         headers=headers,
         repeated=repeated,
     )
+
+
+async def _whole(receive: Receive) -> bytes:
+    """A request's body, or the beginning of one that is too long, or that its sender gave up."""
+    body = bytearray()
+    while len(body) <= LONGEST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return bytes(body)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """``receive`` that begins with a body which has been read."""
+    whole = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def give() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return give
 
 
 def _guarding(send: Send) -> Send:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from ft_ops.web.doors import Doors
 
 _MAKE = "create_app_from_workspace_process_context"
 _OF_A_WORKSPACE = "let -w name a file such as this project's workspace.yaml"
+_HOST = "127.0.0.1"
+_NOT_STARTED = 3
+"""What uvicorn ends with when it could not begin."""
 _VARIABLES = "DAGSTER_WEBSERVER"
 """What the variables begin with that set an option, such as DAGSTER_WEBSERVER_PORT."""
 
@@ -48,6 +52,7 @@ def serve(arguments: Sequence[str]) -> None:
     setattr(cli, _MAKE, make_guarded)
     options = _read(cli.cli, arguments)
     _require_a_port(options.get("port"))
+    _require_a_free_address(options.get("host"), options.get("port"))
     for file in options.get("workspace") or ():
         _require_a_workspace(Path(file))
     try:
@@ -57,6 +62,14 @@ def serve(arguments: Sequence[str]) -> None:
             auto_envvar_prefix=_VARIABLES,
             standalone_mode=False,
         )
+    except SystemExit as ended:
+        if ended.code != _NOT_STARTED:
+            raise
+        raise OpsError(
+            "web server",
+            cause="it could not begin to listen, as its last line says",
+            next_step="see who has its address (ss -ltnp), or choose another: -h, -p",
+        ) from ended
     except (DagsterError, *STORAGE_ERRORS) as error:
         told = " ".join(str(error).split())
         if "workspace config" not in told:
@@ -79,6 +92,25 @@ def _require_a_port(port: int | None) -> None:
             cause="it must lie between 1 and 65535",
             next_step="choose another, or leave it out for 3000",
         )
+
+
+def _require_a_free_address(host: str | None, port: int | None) -> None:
+    """Dagster's server loads for a minute, and then shows the operating system's words."""
+    name = f"{host or _HOST}:{port}" if port is not None else host or _HOST
+    try:
+        found = socket.getaddrinfo(host or _HOST, port or 0, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                # What has just ended is no hindrance.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else None
+        raise OpsError(
+            f"address {name}",
+            cause=f"the web server can't listen there: {cause or error}",
+            next_step="see who has it (ss -ltnp), or choose another: -h, -p",
+        ) from error
 
 
 def _require_a_workspace(file: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from ft_ops.errors import OpsError
 from ft_ops.settings import load_settings
-from ft_ops.web.doors import Knock, refusal
+from ft_ops.web.doors import LONGEST_BODY, Knock, refusal, unfit
 
 HOSTS = frozenset({"127.0.0.1", "::1", "dagster.example.com"})
 JSON = {"content-type": "application/json"}
@@ -147,3 +147,45 @@ def test_what_is_no_name_is_refused(monkeypatch: pytest.MonkeyPatch, names: str)
     monkeypatch.setenv("FT_WEB_HOSTS", names)
     with pytest.raises(OpsError, match="FT_WEB_HOSTS"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"query": "{ version }", "variables": {"a": 1}, "operationName": null}', None),
+        (b'{"query": "{ version }", "variables": "{}", "extensions": [1]}', None),
+        ('{"query": "{ version }"}'.encode("utf-16"), None),
+        (b"", 400),
+        (b"{", 400),
+        (b"null", 400),
+        (b"5", 400),
+        (b'"x"', 400),
+        (b"[]", 400),
+        (b'[{"query": "{ version }"}]', 400),
+        (b"[" * 100_000, 400),
+        (b'{"a":' * 100_000, 400),
+        (b"\xff\xfe\xff", 400),
+        (b'{"query": 5}', 400),
+        (b'{"query": ["{ version }"]}', 400),
+        (b'{"query": "{ version }", "operationName": {}}', 400),
+        (b'{"query": "{ version }", "variables": [1]}', 400),
+        (b'{"query": "' + b"x" * (LONGEST_BODY - 13) + b'"}', None),
+        (b'{"query": "' + b"x" * (LONGEST_BODY - 12) + b'"}', 413),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_a_body_that_graphql_could_not_be_is_no_fault_of_the_server(
+    body: bytes, status: int | None
+) -> None:
+    refused = unfit("/graphql", body)
+    assert (refused.status if refused else None) == status
+
+
+def test_a_report_may_have_no_body_but_no_other_than_an_object() -> None:
+    path = "/report_asset_check/x"
+    assert unfit(path, b"") is None
+    assert unfit(path, b'{"query": 5}') is None
+    for body in (b"[]", b"null", b"{"):
+        refused = unfit(path, body)
+        assert refused is not None
+        assert refused.status == 400

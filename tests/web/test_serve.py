@@ -19,6 +19,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from ft_ops.errors import OpsError
+from ft_ops.web.serve import serve
+
 # One server for all of them.
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("web server")]
 
@@ -200,3 +203,27 @@ def started_in(folder: Path, home: str, *arguments: str, **settings: str) -> str
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ft-ops: ")
     return last
+
+
+@pytest.mark.parametrize(
+    "body", ["null", "[]", '"x"', '[{"query": "{ version }"}]', '{"query": 5}']
+)
+def test_json_that_is_no_query_is_refused_by_what_is_wrong_with_it(port: int, body: str) -> None:
+    status, told = ask(port, "POST", "/graphql", JSON, body)
+    assert (status, told[:9]) == (400, "refused: ")
+
+
+def test_an_address_that_can_t_be_had_is_told_before_anything_is_loaded(
+    port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for host, number, cause in (
+        ("127.0.0.1", port, "in use"),
+        ("203.0.113.1", 3000, "assign requested address"),
+        ("no such host", 3000, "can't listen there"),
+        ("a" * 70, 3000, "can't listen there"),
+        (".", 3000, "can't listen there"),
+    ):
+        with pytest.raises(OpsError, match=cause) as refused:
+            serve(["-h", host, "-p", str(number)])
+        assert f"address {host}:{number}" in str(refused.value)
+    assert capsys.readouterr().out == ""
