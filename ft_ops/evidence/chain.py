@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -25,9 +25,7 @@ from ft_ops.settings import Settings
 ENTRIES: Final = 5_000
 """Entries in one link, at most: a few megabytes."""
 
-LATE: Final = timedelta(days=2)
-"""How long the transaction of an act may take: its row bears the time at which it began, and
-appears when it is committed."""
+_EVER: Final = datetime(1, 1, 2, tzinfo=UTC)
 
 _ATTEMPTS: Final = 10
 """How often the head may be moved by others while one run moves it."""
@@ -80,10 +78,9 @@ class Chain:
         if head is not None and not standing.is_named:
             log(f"{HEAD} does not name link {head}, which an earlier run has left: it is moved")
             etag = self._point_to(head, etag, now, noted)
-        chained = from_entries(standing.checked.entries)
-        newest = max((act.created_at for act in chained), default=datetime(1970, 1, 1, tzinfo=UTC))
-        known = {act.id for act in chained}
-        fresh = [act for act in acts(newest - LATE if chained else newest) if act.id not in known]
+        known = {(act.id, act.created_at) for act in from_entries(standing.checked.entries)}
+        # All of them, by what they are: no clock, and no moment of a commit, hides one.
+        fresh = [act for act in acts(_EVER) if (act.id, act.created_at) not in known]
         for begin in range(0, len(fresh), ENTRIES):
             head = self._add(head, fresh[begin : begin + ENTRIES], now)
             etag = self._point_to(head, etag, now, noted)

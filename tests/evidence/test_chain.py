@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from psycopg.types.json import Jsonb
 
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError, Refused
@@ -37,7 +38,9 @@ from ft_ops.evidence.verify import (
     read_key,
     verify_chain,
 )
-from ft_ops.pg.audit import write_audit
+from ft_ops.months import Month
+from ft_ops.partitions import ensure_months
+from ft_ops.pg.audit import SYSTEM_USER, write_audit
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import hide, objects, read_current, replace_current
@@ -131,6 +134,51 @@ def test_an_act_that_is_committed_late_is_chained(
         append(chain, connection)
     append(chain, connection)
     assert chained(chain) == [2, 1]
+
+
+@pytest.mark.parametrize("dated", ["-9 days", "5 years", "-9 years"])
+def test_an_act_is_chained_whatever_its_date_is(
+    chain: Chain, connection: Connection, dated: str
+) -> None:
+    """A clock that was wrong, or a transaction that was open for days."""
+    ensure_months(connection, "audit_log", [Month.of(NOW.date())])
+    act(connection, 1)
+    append(chain, connection)
+    query = (
+        "INSERT INTO audit_log (user_id, action, new_values, created_at) VALUES (%s, 'a', %s, %s)"
+    )
+    with connection.transaction():
+        write_audit(connection, "test.act", "tests", {"number": 2})
+        row = connection.execute(
+            "SELECT created_at + %s::interval FROM audit_log ORDER BY created_at DESC LIMIT 1",
+            [dated],
+        ).fetchone()
+    assert row is not None
+    ensure_months(connection, "audit_log", [Month.of(row[0].date())])
+    connection.execute(query, [SYSTEM_USER, Jsonb({"number": 3}), row[0]])
+    append(chain, connection)
+    append(chain, connection)
+    assert sorted(map(str, chained(chain))) == ["1", "2", "3"]
+
+
+def test_what_an_act_wrote_down_is_signed_as_it_is(chain: Chain, connection: Connection) -> None:
+    """What is no object, numbers that no float holds, and what no program would read."""
+    deep = "[" * 3_000 + "]" * 3_000
+    query = "INSERT INTO audit_log (user_id, action, new_values) VALUES (%s, 'a', %s::jsonb)"
+    dollars = '{"dollars": 12345678901234567.89, "cents": 0.00001}'
+    for text in ('[1, "a"]', "7", "null", dollars, f'{{"deep": {deep}}}'):
+        connection.execute(query, [SYSTEM_USER, text])
+    append(chain, connection)
+    verdict = chain.read()
+    assert verdict.problems == ()
+    details = [entry["details"] for entry in verdict.entries]
+    for expected in (
+        {"value": [1, "a"]},
+        {"value": 7},
+        {"dollars": "12345678901234567.89", "cents": 0.00001},
+    ):
+        assert expected in details
+    assert append(chain, connection) == 1
 
 
 def test_many_acts_are_several_links(
