@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -149,6 +149,19 @@ def naming(what: str) -> Iterator[None]:
             cause=str(error),
             next_step="check the endpoint, the network and the credentials, then run again",
         ) from error
+
+
+def said(response: Mapping[str, Any], name: str, what: str) -> str:
+    """What S3 has to say in an answer to a write; an OpsError where it does not."""
+    value: str | None = response.get(name)
+    if not value:
+        raise OpsError(
+            what,
+            cause=f"it was written, and the answer names no {name}: nothing can be recorded of it",
+            next_step="see that the bucket is versioned, and that nothing between here and the "
+            "endpoint takes headers out of its answers; then run again",
+        )
+    return value
 
 
 def _clock_skew(error: ClientError) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from botocore.exceptions import ClientError
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.s3.bucket import Bucket, naming
+from ft_ops.s3.bucket import Bucket, naming, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef
@@ -94,9 +94,8 @@ def put_once(bucket: Bucket, key: str, body: bytes) -> StoredObject:
                 code = error.response.get("Error", {}).get("Code", "")
                 if is_last or code != "ConditionalRequestConflict":
                     raise
-    return StoredObject(
-        key, response["VersionId"], len(body), hashlib.sha256(body).hexdigest(), "STANDARD"
-    )
+    version_id = said(response, "VersionId", bucket.url(key))
+    return StoredObject(key, version_id, len(body), hashlib.sha256(body).hexdigest(), "STANDARD")
 
 
 class refusing_overwrite:  # noqa: N801  a context manager, used like a function
@@ -123,6 +122,7 @@ class refusing_overwrite:  # noqa: N801  a context manager, used like a function
 def read_object(bucket: Bucket, stored: StoredObject) -> bytes:
     """The content of a small object, by version; an OpsError unless size and SHA-256 agree."""
     body = b"".join(_chunks(bucket, stored.key, stored.version_id))
+    _refuse_half(bucket, stored, len(body))
     _refuse_other_content(bucket, stored, len(body), hashlib.sha256(body).hexdigest())
     return body
 
@@ -136,6 +136,7 @@ def download(bucket: Bucket, stored: StoredObject, path: Path) -> None:
             digest.update(chunk)
             size += len(chunk)
             file.write(chunk)
+    _refuse_half(bucket, stored, size)
     _refuse_other_content(bucket, stored, size, digest.hexdigest())
 
 
@@ -163,8 +164,9 @@ def copy_version(
     }
     with naming(target.url(stored.key)):
         response = target.client.copy_object(**request)
-    sha256 = _hex(response["CopyObjectResult"].get("ChecksumSHA256"))
-    copy = replace(stored, version_id=response["VersionId"], storage_class=storage_class)
+    sha256 = _hex(response.get("CopyObjectResult", {}).get("ChecksumSHA256"))
+    version_id = said(response, "VersionId", target.url(stored.key))
+    copy = replace(stored, version_id=version_id, storage_class=storage_class)
     # AWS answers with a checksum; SeaweedFS tells it only when asked for the copy.
     size = stored.bytes
     if not sha256:
@@ -308,6 +310,23 @@ def _sha256(chunks: Iterable[bytes]) -> str:
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def _refuse_half(bucket: Bucket, expected: StoredObject, size: int) -> None:
+    """An OpsError where S3 has answered with another number of bytes than it says that it has.
+
+    A body that ended early, or an error in its place, tells nothing about what is stored.
+    """
+    if size == expected.bytes:
+        return
+    has = told(bucket, expected).bytes
+    if has != size:
+        raise OpsError(
+            f"{bucket.url(expected.key)} version {expected.version_id}",
+            cause=f"the answer had {size} bytes, and the endpoint says that it has {has}",
+            next_step="nothing says that its content is wrong. See what stands between here and "
+            "the endpoint, and run again",
+        )
 
 
 def _refuse_other_content(bucket: Bucket, expected: StoredObject, size: int, sha256: str) -> None:

@@ -7,12 +7,13 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ft_ops.errors import OpsError
-from ft_ops.s3.bucket import Bucket, naming
+from ft_ops.s3.bucket import Bucket, naming, said
 from ft_ops.s3.objects import StoredObject, put_once, refusing_overwrite
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class UploadOnce:
                 Body=data,
                 ChecksumSHA256=checksum,
             )
-        return {"PartNumber": number, "ETag": response["ETag"], "ChecksumSHA256": checksum}
+        etag = said(response, "ETag", f"{self._bucket.url(self._key)} part {number}")
+        return {"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum}
 
     def _complete(self) -> StoredObject:
         if self._upload_id is None:
@@ -145,9 +147,8 @@ class UploadOnce:
                 IfNoneMatch="*",
             )
         self._abort_strays()
-        return StoredObject(
-            self._key, response["VersionId"], self._size, self._sha256.hexdigest(), "STANDARD"
-        )
+        version_id = said(response, "VersionId", self._bucket.url(self._key))
+        return StoredObject(self._key, version_id, self._size, self._sha256.hexdigest(), "STANDARD")
 
     def _abort_strays(self) -> None:
         """Abort what was begun and never used: the answer was lost, and boto3 asked again."""
@@ -157,10 +158,9 @@ class UploadOnce:
 
     def _abort(self) -> None:
         if self._upload_id is not None:
-            with naming(self._bucket.url(self._key)):
-                self._bucket.client.abort_multipart_upload(
-                    Bucket=self._bucket.name, Key=self._key, UploadId=self._upload_id
-                )
+            # What went wrong before is told; a part that stays is removed by the next run.
+            with suppress(OpsError):
+                abort_upload(self._bucket, HalfUpload(self._key, self._upload_id))
 
 
 @dataclass(frozen=True, slots=True)
