@@ -38,9 +38,10 @@ WHY_SLOWER_THAN_COPY = (
     "The floor neither sorts, joins, compresses, checksums nor sends anything, nor looks for what"
     " an earlier run has left. In the profile, `write_parts` by itself waits for PostgreSQL, which"
     " joins each row with its family and sorts the month, and for the rows to become Arrow;"
-    " `write_batch` is Parquet and zstd; `write` is SHA-256; `_send`, `_complete` and `put_once`"
-    " wait for the upload. The core-seconds show who works meanwhile: on few cores they wait for"
-    " each other, and the S3 server's are the sandbox's own, not S3's"
+    " `write_batch` is Parquet and zstd; `write` is SHA-256; `verify_archive` is the second digest,"
+    " of each row's values, by which an archive is proven without PostgreSQL; `_send`, `_complete`"
+    " and `put_once` wait for the upload. The core-seconds show who works meanwhile: on few cores"
+    " they wait for each other, and the S3 server's are the sandbox's own, not S3's"
 )
 WHY_SLOWER_THAN_PG_DUMP = (
     "pg_dump reads the rows from tables that hold them alone, in the order in which they lie:"
