@@ -171,6 +171,30 @@ def test_nothing_to_ship_claims_nothing(world: World) -> None:
 
 
 @pytest.mark.chaos
+def test_a_copy_that_claims_first_of_all_is_not_adopted_by_who_recorded_before(
+    world: World,
+) -> None:
+    """Both come from a version without claims."""
+    erase(world, 3)
+    ship_records(world.run)
+    world.connection.execute("DELETE FROM ops.records_claims")
+    for version in list(versions(world.bucket, "archive/records/claims/")):
+        delete_version(world.bucket, version.key, version.version_id)
+    with copied(world) as copy:
+        erase(copy, 0)
+        ship_records(copy.run)
+        with pytest.raises(SomeFailed, match="claims 1 of the archive"):
+            adopt(world.run, apply=True)
+        assert adopt(world.run, apply=True, disown=[1]).problems == ()
+        assert has(world, 0)
+        claim(world.run.folder, "next")
+        # Whoever says so takes over what was recorded, and is believed.
+        assert adopt(copy.run, apply=True, take_over=True).problems == ()
+        with pytest.raises(Refused, match="claim 4"):
+            claim(world.run.folder, "next")
+
+
+@pytest.mark.chaos
 def test_killed_between_a_claim_and_its_records_it_goes_on(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,7 @@ from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, role_policy, statements, unused
 
 FOLDER = re.compile(
-    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(audit_log/)?(table=)?[a-z]+/\*)"
+    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(audit_log/|records/)?(table=)?[a-z]+/\*)"
 )
 """A bucket, or everything below one folder of it."""
 

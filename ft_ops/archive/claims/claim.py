@@ -63,10 +63,13 @@ def claim(
     _make(folder, own, now, why, records, own.disowned)
 
 
-def require_folder(folder: ClaimedFolder) -> None:
-    """Refused when another database has claimed the folder, or this one is a copy."""
+def require_folder(folder: ClaimedFolder, *, removes: bool = True) -> None:
+    """Refused when another database has claimed the folder, or this one is a copy.
+
+    Who ``removes`` nothing may have been recovered or promoted.
+    """
     own = _own(folder)
-    _refuse_copy(folder, own, identity_of(folder), removes=True)
+    _refuse_copy(folder, own, identity_of(folder), removes=removes)
     while (found := first_claim(folder.bucket, claim_key(folder.root, own.number + 1))) is not None:
         own = _recognized(folder, own, found)
 

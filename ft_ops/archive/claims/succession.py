@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ft_ops.archive.claims.claim import identity_of, is_own, own_claim, take_over
-from ft_ops.archive.claims.records import Claim, Claims
+from ft_ops.archive.claims.claim import Own, identity_of, is_own, own_claim, take_over
+from ft_ops.archive.claims.records import Claim, Claims, Identity
 from ft_ops.archive.run import ClaimedFolder
 from ft_ops.errors import Refused
 from ft_ops.items import Failed, SomeFailed
+from ft_ops.pg.sqlfiles import statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,19 @@ def succession(
         )
     problems = list(claims.unread)
     followed = [found for found in others if found.number not in disown]
-    made = next((c.database.bare for c in claims.known if c.sha256 == own.sha256), own.identity)
-    stands = made == now.bare
+    stands = _stands(folder, claims, own, now)
     if followed and stands and not take_over:
         problems.append(
             Failed(
                 f"claims {_numbers(followed)} of the archive",
-                f"another database has made them behind claim {own.number} of this one, which is "
-                f"{now} and was not set back since: {followed[-1]}",
+                f"another database has made them behind what this one has recorded (its last claim "
+                f"is {own.number}), which is {now} and knows of no recovery: {followed[-1]}",
                 "if the other one is a copy that writes into this archive by mistake, stop it, and "
                 "disown what it has recorded: ft-ops archive adopt "
                 + " ".join(f"--disown {found.number}" for found in followed)
-                + " --apply. If this database was set back by its disk's snapshot, adopt it: "
-                "ft-ops archive adopt --take-over --apply",
+                + " --apply. If this database was set back all the same (by a snapshot of its "
+                "disk, or to before there were claims), adopt it: ft-ops archive adopt "
+                "--take-over --apply",
             )
         )
     last = max(newer, key=lambda found: found.number, default=None)
@@ -97,6 +98,18 @@ def succession(
         tuple(changes),
         tuple(problems),
     )
+
+
+def _stands(folder: ClaimedFolder, claims: Claims, own: Own, now: Identity) -> bool:
+    """Whether this is by all signs the very database that has recorded last in this folder.
+
+    One that has never claimed may have recorded there before there were claims.
+    """
+    if own.identity is None:
+        known = folder.connection.execute(statement("archive/records_folder")).fetchone()
+        return known == (folder.bucket.name, folder.root)
+    made = next((c.database.bare for c in claims.known if c.sha256 == own.sha256), own.identity)
+    return made == now.bare
 
 
 def _numbers(some: Sequence[Claim], only: Sequence[int] | None = None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from ft_ops.archive.claims.claim import claim
+from ft_ops.archive.claims.claim import claim, require_folder
 from ft_ops.archive.keep.records import (
     Event,
     GenerationRecord,
@@ -80,6 +80,8 @@ def _begin_folder(run: Run) -> None:
         known = run.connection.execute(statement("archive/records_folder")).fetchone()
         if known == here:
             return
+        # By this row a database knows later that it has recorded here.
+        require_folder(run.folder, removes=False)
         if known is not None:
             run.log(f"records were in {known[0]}, below {known[1]}, so far: all of them come here")
             run.connection.execute(statement("archive/record_everything_again"))
