@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from ft_ops.errors import OpsError
 from ft_ops.pg.catalog import LockedRelation, locked_relations
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.locks import Holder
+from ft_ops.pg.locks import Holder, lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ ANY_BUT_READING_AND_WRITING: Final = (
 
 _ATTEMPTS: Final = 8
 # A lock that came after the look is seen by the next one; nobody queues behind us for longer.
-_WAIT: Final = "SET LOCAL lock_timeout = '200ms'"
+_WAIT_MS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ def beside_locks(connection: Connection, what: str, read: Callable[[Locked], T])
     for _ in range(_ATTEMPTS):
         locked = Locked(locked_relations(connection))
         try:
-            with connection.transaction():
-                connection.execute(_WAIT)
+            # Put back afterwards, for a caller whose transaction goes on.
+            with lock_timeout(connection, _WAIT_MS), connection.transaction():
                 return read(locked)
         except psycopg.errors.LockNotAvailable as error:
             reason = str(error).strip()

@@ -44,6 +44,7 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.pg.catalog import locked_relations
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -191,7 +192,10 @@ def _sizes_changed(recorded: RecordedMonth, media: MediaVersion) -> bool:
 
 def _attached_months(connection: Connection) -> dict[Month, AttachedMonth]:
     with connection.cursor(row_factory=class_row(_Partition)) as cursor:
-        partitions = cursor.execute(statement("storage/partition_signatures")).fetchall()
+        partitions = cursor.execute(
+            statement("storage/partition_signatures"),
+            {"locked": list(locked_relations(connection))},
+        ).fetchall()
     found: dict[Month, list[_Partition]] = {}
     for partition in partitions:
         for month in _months_of(partition):

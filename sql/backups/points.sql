@@ -44,7 +44,7 @@ FROM (
 GROUP BY part.number;
 
 -- name: blocks
--- How large a table is. The size of a file; no lock is waited for.
+-- How large a table is. ACCESS SHARE for a moment: the rows of this one are read next.
 SELECT pg_relation_size(%(oid)s::bigint::oid) / current_setting('block_size')::bigint;
 
 -- name: is_as_in_snapshot
@@ -76,18 +76,36 @@ WHERE c.relkind = 'm' AND n.nspname <> 'information_schema' AND n.nspname !~ '^p
 
 -- name: sequences
 -- Where each sequence is: the value that it gave last, or the one before its first. What this role
--- may not read is left out. No lock is waited for, and none keeps nextval from going on.
+-- may not read is left out. Nothing is known of one that somebody has to himself, or that was locked
+-- when the list was made. ROW EXCLUSIVE for a moment on each of the others; none keeps nextval from
+-- going on.
 SELECT
-    s.schemaname || '.' || s.sequencename AS name,
-    coalesce(s.last_value::numeric, s.start_value::numeric - s.increment_by) AS at,
-    s.increment_by AS step,
+    n.nspname || '.' || c.relname AS name,
+    CASE WHEN NOT access.is_held THEN
+        coalesce(pg_sequence_last_value(c.oid)::numeric, s.seqstart::numeric - s.seqincrement)
+    END AS at,
+    s.seqincrement AS step,
     -- nextval logs 32 values ahead (SEQ_LOG_VALS), and a session takes so many at once.
-    s.increment_by::numeric * (32 + s.cache_size) AS ahead
-FROM pg_sequences AS s
-JOIN pg_class AS c ON c.oid = to_regclass(quote_ident(s.schemaname) || '.' || quote_ident(s.sequencename))
+    s.seqincrement::numeric * (32 + s.seqcache) AS ahead
+FROM pg_sequence AS s
+JOIN pg_class AS c ON c.oid = s.seqrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT c.oid = ANY (%(locked)s::oid[]) OR EXISTS (
+        SELECT
+        FROM pg_locks AS l
+        JOIN pg_database AS d ON d.oid = l.database
+        WHERE l.relation = c.oid
+          AND d.datname = current_database()
+          AND l.pid IS DISTINCT FROM pg_backend_pid()
+          AND l.mode IN (
+              'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
+          )
+    ) AS is_held
+) AS access
 WHERE c.relpersistence = 'p'
-  AND NOT s.cycle
-  AND (has_sequence_privilege(c.oid, 'SELECT') OR has_sequence_privilege(c.oid, 'USAGE'))
+  AND NOT s.seqcycle
+  AND (has_sequence_privilege(s.seqrelid, 'SELECT') OR has_sequence_privilege(s.seqrelid, 'USAGE'))
 ORDER BY 1;
 
 -- name: roles

@@ -153,15 +153,31 @@ ORDER BY used DESC NULLS FIRST, name;
 -- name: unidentified_publications
 -- Tables whose updates and deletes a publication sends out, and whose rows nobody could tell apart at
 -- the other end: the server refuses each UPDATE and DELETE of them. Of a partitioned table the
--- partitions count. Reads the catalog.
-WITH published AS (
-    SELECT DISTINCT p.pubname, coalesce(leaf.relid, c.oid) AS relation
+-- partitions count. Reads the catalog, and not pg_publication_tables, which opens each of the tables.
+WITH RECURSIVE published AS (
+    SELECT p.pubname, c.oid AS relation
     FROM pg_publication AS p
-    JOIN pg_publication_tables AS t ON t.pubname = p.pubname
-    JOIN pg_namespace AS n ON n.nspname = t.schemaname
-    JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
-    LEFT JOIN LATERAL pg_partition_tree(c.oid) AS leaf ON c.relkind = 'p' AND leaf.isleaf
+    JOIN pg_class AS c
+        ON c.relkind IN ('r', 'p')
+        AND c.relpersistence = 'p'
+        AND (
+            -- 16384 is the first oid that initdb gave to nothing.
+            p.puballtables AND c.oid >= 16384
+            OR EXISTS (
+                SELECT FROM pg_publication_rel AS one
+                WHERE one.prpubid = p.oid AND one.prrelid = c.oid
+            )
+            OR EXISTS (
+                SELECT FROM pg_publication_namespace AS every
+                WHERE every.pnpubid = p.oid AND every.pnnspid = c.relnamespace
+            )
+        )
     WHERE p.pubupdate OR p.pubdelete
+    UNION
+    SELECT published.pubname, link.inhrelid
+    FROM published
+    JOIN pg_class AS parent ON parent.oid = published.relation AND parent.relkind = 'p'
+    JOIN pg_inherits AS link ON link.inhparent = parent.oid
 )
 
 SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name, p.pubname::text AS publication

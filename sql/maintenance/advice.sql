@@ -41,13 +41,21 @@ WITH RECURSIVE candidates AS (
         i.indclass::text || ' ' AS classes,
         i.indcollation::text || ' ' AS collations,
         i.indoption::text || ' ' AS options,
-        coalesce(pg_get_expr(i.indexprs, i.indrelid), '') AS expressions,
-        coalesce(pg_get_expr(i.indpred, i.indrelid), '') AS predicate
+        coalesce(texts.expressions, '') AS expressions,
+        coalesce(texts.predicate, '') AS predicate
     FROM pg_index AS i
     JOIN pg_class AS c ON c.oid = i.indexrelid
+    CROSS JOIN LATERAL (
+        SELECT i.indrelid = ANY (%(locked)s::oid[])
+    ) AS held (is_locked)
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE WHEN NOT held.is_locked THEN pg_get_expr(i.indexprs, i.indrelid) END AS expressions,
+            CASE WHEN NOT held.is_locked THEN pg_get_expr(i.indpred, i.indrelid) END AS predicate
+    ) AS texts
     WHERE i.indisvalid
       AND NOT c.relispartition
-      AND i.indrelid <> ALL (%(locked)s::oid[])
+      AND NOT held.is_locked
 ), tree AS (
     SELECT indexrelid AS root, indexrelid AS member
     FROM candidates
@@ -120,7 +128,7 @@ ORDER BY bytes DESC, a.name, finding;
 -- Foreign keys whose columns no index begins with: a delete or an update of the key on the other
 -- side reads the whole table. An index over the rows that have a key will do; one that can't find a
 -- single row won't. Partitions follow their parent and are left out, and so are the tables of
--- extensions.
+-- extensions, and those that are locked.
 SELECT
     n.nspname AS schema,
     t.relname AS table_name,
@@ -140,6 +148,7 @@ JOIN pg_class AS t ON t.oid = k.conrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
 WHERE k.contype = 'f'
   AND k.conparentid = 0
+  AND k.conrelid <> ALL (%(locked)s::oid[])
   AND n.nspname NOT LIKE 'pg\_%%'
   AND NOT EXISTS (
       SELECT FROM pg_depend AS d
@@ -159,7 +168,10 @@ WHERE k.contype = 'f'
                 FROM pg_attribute AS a
                 WHERE a.attrelid = k.conrelid
                   AND a.attnum = ANY (k.conkey)
-                  AND pg_get_expr(i.indpred, i.indrelid) = format('(%%I IS NOT NULL)', a.attname)
+                  AND format('(%%I IS NOT NULL)', a.attname) = CASE
+                      WHEN i.indrelid <> ALL (%(locked)s::oid[])
+                          THEN pg_get_expr(i.indpred, i.indrelid)
+                  END
             )
         )
         AND cardinality(k.conkey) <= i.indnkeyatts

@@ -26,11 +26,11 @@ ORDER BY wanted.name;
 -- catalog, and opens the tables whose expressions it shows, those that a view or a policy asks
 -- among them: of what belongs to a table in the list of locked ones it shows the word for unread.
 WITH asking AS (
-    -- The views and policies that ask one of them.
+    -- The views, policies and functions (with a body that is parsed already) that ask one of them.
     SELECT CASE d.classid WHEN 'pg_rewrite'::regclass THEN r.ev_class ELSE d.objid END AS oid
     FROM pg_depend AS d
     LEFT JOIN pg_rewrite AS r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
-    WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass)
+    WHERE d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass)
       AND d.refclassid = 'pg_class'::regclass
       AND d.refobjid = ANY(%(locked)s::oid[])
 ),
@@ -173,7 +173,14 @@ CROSS JOIN LATERAL (VALUES
             ELSE 'disabled'
         END
     ),
-    ('partition key', pg_get_partkeydef(r.oid)),
+    (
+        'partition key',
+        CASE
+            WHEN r.relkind <> 'p' THEN NULL
+            WHEN r.oid = ANY(%(locked)s::oid[]) THEN %(unread)s
+            ELSE pg_get_partkeydef(r.oid)
+        END
+    ),
     ('options', array_to_string(r.reloptions, ', ')),
     (
         'definition',
@@ -318,7 +325,13 @@ WHERE NOT EXISTS (
       AND d.deptype = 'e'
 )
 UNION ALL
-SELECT f.object, 'definition', pg_get_functiondef(f.oid)
+SELECT
+    f.object,
+    'definition',
+    CASE
+        WHEN f.oid IN (SELECT asking.oid FROM asking) THEN %(unread)s
+        ELSE pg_get_functiondef(f.oid)
+    END
 FROM functions AS f
 UNION ALL
 -- From here on: what no migration makes.

@@ -34,7 +34,8 @@ ORDER BY month;
 -- or enabled (the rows of pg_trigger), a trigger's function replaced (pg_proc). NULL where marks
 -- can't be relied on: a trigger is missing or not ALWAYS enabled, or the partition is itself
 -- partitioned or foreign. Rows of the catalog are told apart by their xmin.
--- bytes is the size of its heap, which bounds what one statement counts. Catalog reads only.
+-- bytes is the size of its heap, which bounds what one statement counts: ACCESS SHARE on each for a
+-- moment, but for those that are locked, whose pages the last vacuum counted. Else catalog reads.
 SELECT
     child.relname AS name,
     bounds.parts[1]::timestamptz AS lower,
@@ -45,7 +46,11 @@ SELECT
                 ' ', child.oid, child.relfilenode, link.xmin, marks.identity, moves.identity
             )
     END AS signature,
-    pg_relation_size(child.oid) AS bytes
+    CASE
+        WHEN child.oid = ANY (%(locked)s::oid[])
+            THEN child.relpages * current_setting('block_size')::bigint
+        ELSE coalesce(pg_relation_size(child.oid), 0)
+    END AS bytes
 FROM pg_inherits AS link
 JOIN pg_class AS child ON child.oid = link.inhrelid
 CROSS JOIN LATERAL (
@@ -67,7 +72,7 @@ CROSS JOIN LATERAL (
       AND t.tgfoid = 'ops.note_moved_thread'::regproc
 ) AS moves
 LEFT JOIN LATERAL regexp_match(
-    pg_get_expr(child.relpartbound, child.oid),
+    pg_get_expr(child.relpartbound, 0),
     'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'
 ) AS bounds (parts) ON true
 WHERE link.inhparent = 'content_segments'::regclass

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
 
 import psycopg
 import pytest
 
+from ft_ops.backups.points.beside import read_beside
 from ft_ops.errors import OpsError
+from ft_ops.health.server.questions import QUESTIONS, answer
+from ft_ops.maintenance.indexes.advice import index_advice
 from ft_ops.pg.beside_locks import (
     ACCESS_EXCLUSIVE,
     ANY_BUT_READING_AND_WRITING,
@@ -17,6 +25,8 @@ from ft_ops.pg.beside_locks import (
 )
 from ft_ops.pg.catalog import locked_relations
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.sqlfiles import sql_root, statement, texts
+from ft_ops.schema import UNREAD, read_fingerprint
 from tests.fixtures.postgres import Database, await_true
 
 JUNE = "content_segments_2024_06"
@@ -116,3 +126,91 @@ def test_a_prepared_transaction_is_a_locker_by_its_name(
     finally:
         with psycopg.connect(database.admin_url, autocommit=True) as other:
             other.execute("ROLLBACK PREPARED 'forgotten'")
+
+
+@contextmanager
+def everything_locked(database: Database) -> Iterator[None]:
+    """Each table and index of the product, and each sequence, is somebody's alone."""
+    with psycopg.connect(database.admin_url) as holder:
+        tables = holder.execute(
+            "SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.relkind IN ('r', 'p')"
+            " AND c.relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        for (name,) in tables:
+            holder.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE".encode())
+        holder.execute("ALTER SEQUENCE odd CACHE 5")
+        yield
+        holder.rollback()
+
+
+def test_with_everything_locked_nothing_of_it_is_waited_for(
+    connection: Connection, database: Database
+) -> None:
+    with psycopg.connect(database.admin_url) as admin:
+        admin.execute("CREATE SEQUENCE odd")
+        admin.execute("GRANT SELECT ON SEQUENCE odd TO ft_ops")
+        admin.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+        admin.execute("CREATE TABLE notes (body text)")
+        admin.execute("CREATE INDEX notes_body ON notes (body) WHERE body IS NOT NULL")
+    connection.execute("SET lock_timeout = '50ms'")
+    now = datetime.now(UTC)
+    with everything_locked(database):
+        for question in QUESTIONS:
+            problems = [problem.words for problem in answer(question, connection, now)]
+            assert not any("not known: it is locked" in words for words in problems), problems
+        assert "users" in " ".join(index_advice(connection, now=now).locked)
+        locked = beside_locks(connection, "", lambda locked: locked.oids)
+        named = {"tables": ["content_segments"], "columns": ["thread_id"], "least_bytes": 0}
+        for name in ("health/missing_indexes", "health/poor_statistics"):
+            connection.execute(statement(name), {**named, "locked": locked})
+        rows = connection.execute(
+            statement("storage/partition_signatures"), {"locked": locked}
+        ).fetchall()
+        assert rows
+        unread = {
+            n for n, aspects in read_fingerprint(connection).items() if UNREAD in str(aspects)
+        }
+        assert "table content_segments" in unread
+        beside = read_beside(connection)
+        assert beside.unread["sequence public.odd"] == "somebody has it to himself"
+        assert "public.odd" not in beside.sequences
+    refused = connection.execute(statement("health/unidentified_publications")).fetchall()
+    assert ("public.notes", "everything") in refused
+
+
+OPENS: Final = re.compile(
+    r"\bpg_(?:partition_tree|(?:total_)?(?:relation|table|indexes)_size|sequence_last_value"
+    r"|get_(?:index|constraint|trigger|view|rule|partkey|partition_constraint)def"
+    r"|publication_tables|sequences|indexes|views|rules|matviews)\b"
+    # With 0 for the relation it opens none.
+    r"|\bpg_get_expr\((?![^()]*, 0\))"
+)
+"""Functions and views that open each relation they are asked about, and wait for who has it."""
+
+OPENS_WHAT_IT_MAY: Final = {
+    "archive/pages": "of the table that is read next",
+    "archive/content_tables": "of the parents of content, which the step reads next",
+    "backups/blocks": "of the table that is read next",
+    "backups/btree_indexes": "in a restored copy, where nobody else is",
+    "backups/tables_with_rows": "in a restored copy, where nobody else is",
+    "health/sequences": "it looks itself who has one",
+    "partitions/shape_differences": "of a table that is attached next, and its parent",
+    "rehearsal/unlogged": "in a restored copy, where nobody else is",
+    "restore/uniques": "of the table that is read next",
+    "restore/checks": "of the table that is read next",
+    "sandbox/measure_size": "in a sandbox",
+    "sandbox/tables_bytes": "in a sandbox",
+    "staging/columns": "in a restored copy, where nobody else is",
+    "staging/words_that_stay": "in a restored copy, where nobody else is",
+}
+
+
+def test_each_statement_that_opens_relations_is_told_which_are_locked() -> None:
+    found = {
+        f"{folder.name}/{name}"
+        for folder in sql_root().iterdir()
+        if folder.is_dir() and folder.name not in {"migrations", "queries", "roles"}
+        for name, text in texts(folder.name).items()
+        if OPENS.search(re.sub(r"--.*", "", text)) and "%(locked)s" not in text
+    }
+    assert found == OPENS_WHAT_IT_MAY.keys()

@@ -34,7 +34,7 @@ def sequences(connection: Connection, point: RestorePoint) -> Examined:
 
     A copy may be ahead of the mark by what the log records in advance.
     """
-    found = read_sequences(connection)
+    found, _ = read_sequences(connection)
     notes = Notes("sequences")
     for name, expected in point.sequences.items():
         if name not in found:

@@ -14,6 +14,7 @@ from typing import Final
 import psycopg
 
 from ft_ops.errors import OpsError
+from ft_ops.pg.beside_locks import beside_locks
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import UNREAD, read_fingerprint
@@ -22,6 +23,7 @@ SCHEMA: Final = "schema: "
 """Before an object's name in the list of what could not be read; ``*`` stands for all of them."""
 
 _CHANGED: Final = "it changed in that very moment"
+_HELD: Final = "somebody has it to himself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,11 @@ def read_beside(connection: Connection) -> Beside:
         if connection.closed:
             raise
         unread[f"{SCHEMA}*"] = str(error).strip()
+    sequences, held = read_sequences(connection)
+    unread |= {f"sequence {name}": _HELD for name in held}
     return Beside(
         schema=schema,
-        sequences=read_sequences(connection),
+        sequences=sequences,
         roles=read_roles(connection),
         databases=tuple(row[0] for row in connection.execute(statement("backups/other_databases"))),
         unread=unread,
@@ -84,7 +88,7 @@ def agreed(first: Beside, second: Beside) -> Agreed:
     for name in sorted({*first.sequences, *second.sequences}):
         found = _range(first.sequences.get(name), second.sequences.get(name))
         if found is None:
-            unread[f"sequence {name}"] = _CHANGED
+            unread.setdefault(f"sequence {name}", _CHANGED)
         else:
             ranges[name] = found
     return Agreed(
@@ -104,10 +108,24 @@ def schema_digests(connection: Connection) -> tuple[dict[str, str], list[str]]:
     return {name: digest for name, digest in digests.items() if name not in locked}, locked
 
 
-def read_sequences(connection: Connection) -> dict[str, tuple[int, int, int]]:
-    """Sequence → the value it is at, its step, and how far its log may be ahead of it."""
-    rows = connection.execute(statement("backups/sequences")).fetchall()
-    return {name: (int(at), int(step), int(ahead)) for name, at, step, ahead in rows}
+def read_sequences(
+    connection: Connection,
+) -> tuple[dict[str, tuple[int, int, int]], tuple[str, ...]]:
+    """Sequence → the value it is at, its step, and how far its log may be ahead of it.
+
+    And the names of those that somebody has to himself.
+    """
+    rows = beside_locks(
+        connection,
+        "sequences",
+        lambda locked: connection.execute(
+            statement("backups/sequences"), {"locked": locked.oids}
+        ).fetchall(),
+    )
+    found = {
+        name: (int(at), int(step), int(ahead)) for name, at, step, ahead in rows if at is not None
+    }
+    return found, tuple(name for name, at, *_ in rows if at is None)
 
 
 def read_roles(connection: Connection) -> dict[str, str]:

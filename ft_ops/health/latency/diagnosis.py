@@ -9,6 +9,7 @@ from typing import Literal
 
 from ft_ops.health.latency.plans import QueryPlan
 from ft_ops.health.latency.queries import ProductQuery
+from ft_ops.pg.beside_locks import beside_locks
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -93,10 +94,14 @@ def _missing_indexes(connection: Connection, query: ProductQuery) -> Iterator[Li
 
 
 def _poor_statistics(connection: Connection, query: ProductQuery) -> Iterator[LikelyCause]:
-    rows = connection.execute(
-        statement("health/poor_statistics"),
-        {"tables": list(query.tables), "least_bytes": _LEAST_BYTES_FOR_STATISTICS},
-    ).fetchall()
+    values = {"tables": list(query.tables), "least_bytes": _LEAST_BYTES_FOR_STATISTICS}
+    rows = beside_locks(
+        connection,
+        f"statistics behind {query.name}",
+        lambda locked: connection.execute(
+            statement("health/poor_statistics"), {**values, "locked": locked.oids}
+        ).fetchall(),
+    )
     if rows:
         shown = ", ".join(
             f"{table} (none)" if changed is None else f"{table} ({changed:,} rows changed since)"
