@@ -1,13 +1,11 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
-from ft_ops.archive.audit.keep import adopt_audit
-from ft_ops.archive.audit.months import audit_run
+from ft_ops.archive.audit.keep import adopt_both
 from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.cost.prices import Prices, load_prices
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
 from ft_ops.archive.hold.lines import hold_lines
-from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.digest import MonthDigests, differences, total
 from ft_ops.archive.month.ledger import generations, latest
@@ -36,12 +34,10 @@ __all__ = [
     "Run",
     "ThawEstimate",
     "add_hold",
-    "adopt",
-    "adopt_audit",
+    "adopt_both",
     "archive_run",
     "archive_statements",
     "ask_for",
-    "audit_run",
     "cancel",
     "cold_parts",
     "differences",

@@ -1,5 +1,7 @@
 """Assets of the backups: taken, shipped, listed."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from ft_ops.backups.inventory import ledger
@@ -12,13 +14,13 @@ from ft_ops.backups.resources import (
     inventory_table,
     taken_metadata,
 )
+from ft_ops.backups.retention.deletion import plan_of
 from ft_ops.backups.retention.picture import ladder_picture
-from ft_ops.backups.retention.retention import plan_retention
 from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
-from ft_ops.orchestration.resources import DatabaseResource
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
 
 CHECKS = {
@@ -158,7 +160,7 @@ def backup_inventory(
     context: dg.AssetExecutionContext,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
     with at_work(database, settings) as work:
         inventory = take_inventory(
             work.connection,
@@ -174,8 +176,8 @@ def backup_inventory(
         replicates=replicates(work.settings),
         replica_lag=replica_lag(work.settings),
     )
-    plan = plan_retention(inventory.candidates, rules, inventory.taken_at, holes=inventory.holes)
-    return dg.MaterializeResult(
+    plan = plan_of(inventory, rules)
+    yield dg.MaterializeResult(
         metadata={
             "ladder": dg.MetadataValue.md(ladder_picture(plan, inventory.taken_at)),
             "backups": inventory_table(inventory),
@@ -184,3 +186,5 @@ def backup_inventory(
         },
         check_results=check_results(promises, "backup_inventory"),
     )
+    with as_failure():
+        inventory.refuse_lost_refutations()

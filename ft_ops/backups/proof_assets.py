@@ -23,9 +23,8 @@ from ft_ops.backups.resources import (
     at_work,
     plan_table,
 )
-from ft_ops.backups.retention.deletion import delete_backups, deletions
+from ft_ops.backups.retention.deletion import delete_backups, deletions, plan_of
 from ft_ops.backups.retention.picture import ladder_picture
-from ft_ops.backups.retention.retention import plan_retention
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
 from ft_ops.items import Failed, Worked, each
@@ -110,9 +109,7 @@ def backup_retention(
         inventory = take_inventory(
             work.connection, work.provider, work.bucket, now=utc_now(), log=context.log.info
         )
-        plan = plan_retention(
-            inventory.candidates, rules, inventory.taken_at, holes=inventory.holes
-        )
+        plan = plan_of(inventory, rules)
         chosen = deletions(inventory, plan, rules)
         for deletion in chosen:
             context.log.info("goes: %s, %s", deletion.item.name, deletion.reason)
@@ -131,6 +128,8 @@ def backup_retention(
         )
         deleted.refuse_failures("backup retention")
     yield dg.MaterializeResult(metadata={**metadata, "deleted": len(deleted.done)})
+    with as_failure():
+        inventory.refuse_lost_refutations()
 
 
 def _plans(work: Workplace, config: DrillConfig) -> Sequence[DrillPlan]:

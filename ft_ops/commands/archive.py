@@ -104,19 +104,22 @@ def archive_adopt(
     apply: bool, from_replica: bool, disown: tuple[int, ...], take_over: bool
 ) -> None:
     """Rebuild ledger, holds and tombstones from the bucket; delete again what was erased."""
-    from ft_ops.archive import adopt, adopt_audit, archive_run, audit_run
+    from ft_ops.archive import adopt_both, archive_run
 
     settings = load_settings()
     with database("archive") as connection:
         run = archive_run(connection, settings, "ft-ops", from_replica=from_replica)
-        done = adopt(run, apply=apply, disown=disown, take_over=take_over)
-        audit = adopt_audit(
-            audit_run(run, settings.audit_retention_years), apply=apply, disown=disown
+        done = adopt_both(
+            run,
+            settings.audit_retention_years,
+            apply=apply,
+            disown=disown,
+            take_over=take_over,
         )
-    changes = [*done.changes, *(line for lines in audit.results for line in lines)]
-    for line in changes or ["database and bucket say the same"]:
+    for line in done.changes:
         click.echo(line)
     done.refuse_problems()
-    audit.refuse_failures("adoption of the audit log's archive")
-    if changes and not apply:
+    if not done.changes:
+        click.echo("database and bucket say the same")
+    elif not apply:
         click.echo("nothing was changed: --apply does it")

@@ -21,12 +21,14 @@ def backup_list() -> None:
     from ft_ops.backups import list_backups, needs_a_look
 
     with workplace() as work:
-        for item in list_backups(work, datetime.now(UTC)).items:
+        inventory = list_backups(work, datetime.now(UTC))
+        for item in inventory.items:
             taken = f"{item.taken_at:%Y-%m-%d %H:%M}Z" if item.taken_at else "(unknown)"
             said = [item.problem or "", "look at it" if needs_a_look(item) else ""]
             said += ["held"] if item.is_held else []
             more = "; ".join(filter(None, said))
             click.echo(f"{item.name:<32} {taken:<17} {item.trust:<9} {more}".rstrip())
+    inventory.refuse_lost_refutations()
 
 
 @backup.command("hold")

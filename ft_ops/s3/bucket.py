@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 
 from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, mask_secrets
@@ -53,6 +53,10 @@ _DENIED = frozenset({"403", "AccessDenied"})
 
 class Missing(OpsError):
     """An object, or the version of it that was asked for, is not there."""
+
+
+class Damaged(OpsError):
+    """What arrived of an object is not what S3's checksum is of: damaged there, or on the way."""
 
 
 class Denied(OpsError):
@@ -143,6 +147,13 @@ def naming(what: str) -> Iterator[None]:
             kind, next_step = OpsError, _CLOCK
             cause += f"; the clock here and that of S3 differ by {human_duration(skew)}"
         raise kind(what, cause=cause, next_step=next_step) from error
+    except FlexibleChecksumError as error:
+        raise Damaged(
+            what,
+            cause=f"what arrived of it does not have its checksum: {error}",
+            next_step="read it again; if it stays so, it is damaged where it lies: look for an "
+            "older version or another copy of it",
+        ) from error
     except BotoCoreError as error:
         raise OpsError(
             what,

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from ft_ops.archive.audit import keep as keeping
 from ft_ops.archive.audit import purge as purging
-from ft_ops.archive.audit.keep import adopt_audit, record_audit_generations
+from ft_ops.archive.audit.keep import adopt_audit, adopt_both, record_audit_generations
 from ft_ops.archive.audit.months import LEDGER, archive_audit_month, audit_run, live_rows, table_of
 from ft_ops.archive.audit.purge import AuditPurge, plan_audit_purge, purge_audit_month
 from ft_ops.archive.audit.work import work_on_audit_months
@@ -22,6 +22,7 @@ from ft_ops.archive.drill.hold import hold_drill
 from ft_ops.archive.drill.standing import judge
 from ft_ops.archive.erase.superseded import remove_superseded, superseded_objects
 from ft_ops.archive.hold.holds import add_hold, release_hold
+from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, in_database
 from ft_ops.archive.replica.fill import fill, lacking
@@ -388,6 +389,27 @@ def test_the_days_job_does_all_of_it_and_a_run_by_hand_only_looks(
     assert agrees()
     audit.connection.execute("DELETE FROM ops.audit_archive")
     assert not agrees()
+
+
+@pytest.mark.parametrize("lost", ["ops.audit_archive", "ops.archive"])
+def test_a_ledger_that_cannot_be_compared_hides_nothing_of_the_other(
+    audit: Audit, lost: str
+) -> None:
+    audit.archive()
+    record_audit_generations(audit.run)
+    audit.world.fill()
+    audit.world.archived_and_purged()
+    ship_records(audit.world.run)
+    for ledger in ("ops.archive", "ops.audit_archive"):
+        rename = f"ALTER TABLE {ledger} RENAME TO gone"
+        query = rename if ledger == lost else f"DELETE FROM {ledger}"
+        audit.connection.execute(query.encode())
+    found = adopt_both(audit.world.run, 7, apply=False)
+    [problem] = found.problems
+    assert lost in problem.cause
+    assert problem.next_step
+    [change] = found.changes
+    assert change.startswith("audit log of" if lost == "ops.archive" else "2017-03 generation 1")
 
 
 def test_nothing_is_exported_that_is_not_in_the_log(audit: Audit) -> None:

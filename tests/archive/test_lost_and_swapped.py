@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,15 +14,18 @@ from psycopg import sql
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.keep.keys import LoneKeys, lone_keys
 from ft_ops.archive.month.ledger import generations, supersede
+from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.proof.proof import prove_month
 from ft_ops.archive.store.export import export_month
+from ft_ops.archive.thaw.thaw import load
 from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import connect
-from ft_ops.s3.bucket import Bucket, Missing
+from ft_ops.s3.bucket import Bucket, Damaged, Missing, open_bucket
 from ft_ops.s3.objects import delete_version, versions
 from tests.archive.test_identity import dying
 from tests.archive.world import MONTH, World
+from tests.matrix.world import objects_damaged, objects_missing
 
 NEXT = MONTH.plus(1)
 
@@ -264,3 +268,20 @@ def test_what_another_bucket_holds_is_not_taken_for_removed(
     assert world.standing().number == 2
     assert generations(world.connection, MONTH)[0].objects
     assert list(versions(first, "archive/table=content_segments/"))
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_a_thaw_names_the_object_that_cannot_be_had_and_where_else_it_may_be(
+    world: World, is_damaged: bool
+) -> None:
+    world.fill()
+    world.archived_and_purged()
+    asked = world.ask(MONTH)
+    with objects_damaged() if is_damaged else objects_missing():
+        through = replace(world, bucket=open_bucket(world.bucket.name))
+        with pytest.raises(Damaged if is_damaged else Missing) as error:
+            load(through.run, asked)
+    assert "/year=2017/month=03/" in error.value.what
+    assert "ft-ops archive mend --month 2017-03" in error.value.next_step
+    assert "network" not in str(error.value)
+    assert load(world.run, open_thaw(world.connection, MONTH) or asked).state == "thawed"

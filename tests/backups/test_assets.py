@@ -113,6 +113,19 @@ def test_the_inventory_and_the_plan_are_shown(
     assert (plan["dry run"], plan["go"], plan["stay"]) == (True, [], 2)
 
 
+def test_what_a_lost_refutation_fails_comes_after_all_that_is_shown(
+    standing_bucket: Standing, instance: dg.DagsterInstance
+) -> None:
+    key = f"refutations/{standing_bucket.full.point.name}/29990101T000000000000Z.json"
+    with standing_bucket.world.replaced(key, b"{"):
+        checked = _run(instance, "verify_backups")
+    assert f"{key}: it refutes" in _failure(checked)
+    verdicts = {e.check_name: e for e in checked.get_asset_check_evaluations()}
+    assert verdicts.keys() >= CHECKS.keys()
+    assert not verdicts["backups_verified"].passed
+    assert len(checked.asset_materializations_for_node("backup_inventory")) == 1
+
+
 def test_without_a_full_there_is_nothing_to_follow_or_to_drill(
     world: World, instance: dg.DagsterInstance
 ) -> None:

@@ -296,6 +296,24 @@ def test_a_damaged_segment_of_its_own_refutes_a_backup(standing: Standing) -> No
     _all_is_well(standing)
 
 
+def test_a_refutation_that_the_bucket_does_not_take_is_told_with_what_the_drill_said(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OpsError("s3://backups", cause="503 SlowDown", next_step="wait")
+
+    monkeypatch.setattr("ft_ops.backups.drill.drill.write_refutation", refused)
+    key = standing.world.key(f"{standing.full.point.mark.wal}.gz")
+    body = standing.world.body(key)
+    with (
+        standing.world.replaced(key, flipped(body, len(body) - 8)),
+        pytest.raises(OpsError, match=r"the bucket has not: 503 SlowDown.* can't be decompressed"),
+    ):
+        _drill(standing, named_plan(entries(standing.world.connection), standing.full.point.name))
+    assert _verdict(standing) == ("refuted", "backup")
+    _all_is_well(standing)
+
+
 def test_a_damaged_segment_is_named(standing: Standing) -> None:
     """In its checksum: within a long run of zeros, a bit turned over can decompress to the same."""
     _all_is_well(standing)

@@ -22,6 +22,7 @@ from ft_ops.backups.barman.catalog import (
 )
 from ft_ops.backups.inventory import ledger, verdicts
 from ft_ops.backups.inventory.inventory import Inventory, first_wal, take_inventory
+from ft_ops.backups.inventory.objectives import backups_verified
 from ft_ops.backups.points.bucket_records import (
     hide_point,
     write_certificate,
@@ -29,13 +30,16 @@ from ft_ops.backups.points.bucket_records import (
     write_refutation,
 )
 from ft_ops.backups.provider import Log, Taken
-from ft_ops.backups.retention.deletion import Deletion, delete_backups
+from ft_ops.backups.retention.deletion import Deletion, delete_backups, plan_of
+from ft_ops.backups.retention.retention import Rules
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import SomeFailed
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import Listed, delete_version, hide, objects, versions
 from tests.backups.world import Standing, World
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+RULES = Rules(days=7, weeks=4, months=12, floor=1, stale=timedelta(days=1000))
 
 
 def _inventory(world: World, log: Log = lambda line: None) -> Inventory:
@@ -125,6 +129,38 @@ def test_a_certificate_that_can_not_be_recorded_is_no_proof(standing: Standing, 
     with world.replaced(f"certificates/{name}/29990101T000000000000Z.json", body):
         assert len(_inventory(world, said.append).items) == 2
     assert any("29990101T000000000000Z.json is no proof" in line for line in said)
+
+
+@pytest.mark.parametrize("odd", ["", '{"error": "\\u0000"}', '{"backup": "full-theirs"}', "[]"])
+def test_a_refutation_that_can_not_be_recorded_is_told_and_nothing_is_deleted_meanwhile(
+    standing: Standing, odd: str
+) -> None:
+    """Without it the backup seems better than a drill has found it."""
+    world, name = standing.world, standing.full.point.name
+    with world.replaced(f"refutations/{name}/29990101T000000000000Z.json", odd.encode()):
+        found = _inventory(world)
+        [lost] = found.lost_refutations
+        assert f"it refutes {name}, and is not recorded" in lost.cause
+        assert f"drill {name} by its name" in lost.next_step
+        assert str(lost) in backups_verified(found, RULES).broken
+        plan = plan_of(found, RULES)
+        assert plan.refusal is not None
+        with pytest.raises(SomeFailed, match="is not recorded"):
+            found.refuse_lost_refutations()
+    assert _inventory(world).lost_refutations == ()
+
+
+def test_a_refutation_that_does_not_tell_a_moment_refutes(standing: Standing) -> None:
+    """Of a backup that could not be restored at all."""
+    world, name = standing.world, standing.full.point.name
+    record = {"restored_to": None, "error": "its manifest is damaged", "run_id": "lost"}
+    key = write_refutation(world.bucket, name, datetime.now(UTC) + timedelta(days=2), record)
+    try:
+        [item] = [item for item in _inventory(world).items if item.name == name]
+        assert item.trust == "refuted"
+    finally:
+        world.connection.execute("DELETE FROM ops.restore_drills WHERE run_id = 'lost'")
+        hide(world.bucket, key)
 
 
 def test_two_clusters_in_one_bucket_leave_each_others_points_alone(standing: Standing) -> None:

@@ -140,6 +140,8 @@ def test_a_hole_in_the_log_stops_every_deletion() -> None:
     assert two.refusal == f"the log has a hole: 0A; 0C{said}"
     assert plan.deletable == []
     assert plan_retention(candidates, RULES, _hours_after(59, 6)).deletable
+    blind = plan_retention(candidates, RULES, _hours_after(59, 6), lost_refutations=["full-9"])
+    assert (blind.deletable, blind.refusal) == ([], "a refutation is not recorded: full-9")
 
 
 def test_the_last_dump_is_never_deleted_by_its_age() -> None:

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.audit.months import AUDIT_LOG, LEDGER
+from ft_ops.archive.audit.months import AUDIT_LOG, LEDGER, audit_run
 from ft_ops.archive.claims.claim import claim
+from ft_ops.archive.keep.adopt import Adoption, adopt
 from ft_ops.archive.keep.records import (
     Document,
     GenerationRecord,
@@ -28,7 +29,7 @@ from ft_ops.archive.run import Run
 from ft_ops.errors import OpsError
 from ft_ops.items import Failed, Worked, each
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 
@@ -113,6 +114,47 @@ def adopt_audit(run: Run, *, apply: bool, disown: Sequence[int] = ()) -> Worked[
     )
     unread = (*records.unread_months.values(), *records.foreign)
     return Worked(worked.done, (*worked.failed, *unread))
+
+
+def adopt_both(
+    run: Run,
+    audit_retention_years: int,
+    *,
+    apply: bool,
+    disown: Sequence[int] = (),
+    take_over: bool = False,
+) -> Adoption:
+    """Bring the ledgers of both archives, of segments and of the audit log, into this database.
+
+    While it only looks, one that can't be compared at all is a problem, and does not hide the
+    other. With ``apply`` nothing of the audit log is adopted where the first is refused.
+    """
+
+    def segments() -> Adoption:
+        return adopt(run, apply=apply, disown=disown, take_over=take_over)
+
+    def audit_log() -> Adoption:
+        audit = audit_run(run, audit_retention_years)
+        worked = adopt_audit(audit, apply=apply, disown=disown)
+        lines = tuple(line for lines in worked.results for line in lines)
+        return Adoption(lines, worked.failed)
+
+    if apply:
+        adopted, failed = [segments(), audit_log()], ()
+    else:
+        _ = run.target  # an archive that can't be reached is told once
+        worked = each(
+            (("the archive", segments), ("the audit log's archive", audit_log)),
+            lambda ledger: ledger[1](),
+            name=lambda ledger: f"adoption of {ledger[0]}",
+            log=run.log,
+            usable=lambda: takes_statements(run.connection),
+        )
+        adopted, failed = worked.results, worked.failed
+    return Adoption(
+        tuple(line for done in adopted for line in done.changes),
+        (*(problem for done in adopted for problem in done.problems), *failed),
+    )
 
 
 def _adopt_month(

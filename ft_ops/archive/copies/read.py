@@ -6,16 +6,20 @@ keeps the first from being read is reason enough to take the second.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.errors import OpsError
-from ft_ops.s3.bucket import Bucket, Missing
+from ft_ops.s3.bucket import Bucket, Damaged, Missing
 from ft_ops.s3.glacier import Tier, availability, request_restore
 from ft_ops.s3.objects import StoredObject, WrongContent, download, told
 from ft_ops.s3.twins import twin
+
+_ABOUT_THE_OBJECT: Final = (Damaged, Missing, WrongContent)
+_MONTH: Final = re.compile(r"/year=(\d{4})/month=(\d{2})/")
 
 DAYS: Final = 7
 """Days that a readable copy of the second stays, asked for when the first proved unreadable."""
@@ -49,7 +53,10 @@ def locate(target: ArchiveTarget, stored: StoredObject) -> LocatedCopy:
 
 
 def other_copy(target: ArchiveTarget, stored: StoredObject, problem: OpsError) -> LocatedCopy:
-    """What can be read instead of a version that has a ``problem``; that problem if nothing can."""
+    """What can be read instead of a version that has a ``problem``.
+
+    When nothing can, that problem, with what to do where it is the only copy of a month's rows.
+    """
     tried = [str(problem)]
     if isinstance(problem, Missing):
         found = _twin(target.bucket, stored, tried)
@@ -65,11 +72,25 @@ def other_copy(target: ArchiveTarget, stored: StoredObject, problem: OpsError) -
         if found is not None:
             return LocatedCopy(second, found, str(problem))
         tried.append(f"{second.url(stored.key)} holds no copy of it")
-    if len(tried) == 1:
-        raise problem
-    raise type(problem)(
-        problem.what, cause="; ".join([problem.cause, *tried[1:]]), next_step=problem.next_step
-    ) from problem
+    raise _lost(stored, problem, *tried[1:]) from problem
+
+
+def _lost(stored: StoredObject, problem: OpsError, *tried: str) -> OpsError:
+    """The error about an object that can be had nowhere, of the problem's own kind."""
+    month = _MONTH.search(stored.key)
+    next_step = problem.next_step
+    if month is not None and isinstance(problem, _ABOUT_THE_OBJECT):
+        name = f"{month[1]}-{month[2]}"
+        next_step = (
+            f"nothing of {name} was changed. `ft-ops archive mend --month {name}` says what it can "
+            "put back from another version or the second copy, and --apply does it. Without these "
+            "put the object back under its key from a backup of the bucket, or restore a backup of "
+            "the database from before the purge: see archived_objects_are_there in the runbook. "
+            "While its rows are still in the database, archive the month again"
+        )
+    return type(problem)(
+        problem.what, cause="; ".join([problem.cause, *tried]), next_step=next_step
+    )
 
 
 def fetch(run: Run, stored: StoredObject, path: Path) -> None:
@@ -89,7 +110,10 @@ def fetch(run: Run, stored: StoredObject, path: Path) -> None:
                 cause=f"{error.cause}; {copy.url} has the same bytes, and Glacier was asked for it",
                 next_step="run it again when it is readable, within 48 hours",
             ) from error
-        download(copy.bucket, copy.stored, path)
+        try:
+            download(copy.bucket, copy.stored, path)
+        except OpsError as other:
+            raise _lost(stored, error, str(other)) from other
         run.read_elsewhere.append(copy.url)
         run.log(f"{copy.url} was read instead: {copy.instead}")
 

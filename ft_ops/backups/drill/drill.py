@@ -257,8 +257,17 @@ class _DrillRecord:
         record = {**(certificate or self._facts()), "verdict": verdict, "error": said}
         record |= {"refutes": refutes}
         verdicts.refute_drill(self.connection, self.number, said, record, refutes=refutes)
-        if self.source.backup is not None:
+        if self.source.backup is None:
+            return
+        try:
             write_refutation(self.bucket, self.source.backup, datetime.now(UTC), record)
+        except OpsError as unwritten:
+            raise OpsError(
+                f"refutation of {self.source.backup}",
+                cause=f"this database has it, and the bucket has not: {unwritten.cause}. "
+                f"The drill said: {said}",
+                next_step=f"{unwritten.next_step}; then drill {self.source.backup} by its name",
+            ) from error
 
     def _refutes(self, error: ContentError) -> Refuted:
         """Damage of the log behind the backup's own point leaves the backup what it is."""

@@ -17,6 +17,7 @@ from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
 from ft_ops.errors import OpsError
+from ft_ops.items import Failed, SomeFailed
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
@@ -82,7 +83,8 @@ class Inventory:
 
     ``copy_gaps`` are what the copy for disaster recovery lacks, of whatever age; ``holes`` what the
     log lacks from the oldest full on that nobody has given up. ``uncompared`` is what no point of
-    late lets a drill compare, ``databases`` the others of the cluster.
+    late lets a drill compare, ``databases`` the others of the cluster. ``lost_refutations`` are
+    those of the bucket that could not be recorded: what they are about may seem better than it is.
     """
 
     taken_at: datetime
@@ -91,6 +93,12 @@ class Inventory:
     holes: tuple[str, ...] = ()
     uncompared: tuple[str, ...] = ()
     databases: tuple[str, ...] = ()
+    lost_refutations: tuple[Failed, ...] = ()
+
+    def refuse_lost_refutations(self) -> None:
+        """A `SomeFailed` while a refutation is not recorded; called when all else was shown."""
+        if self.lost_refutations:
+            raise SomeFailed("refutations in the bucket", 0, self.lost_refutations)
 
     def whole(self, *kinds: Kind) -> list[Item]:
         """Those of these kinds that count, oldest first."""
@@ -144,7 +152,7 @@ def take_inventory(
         entry.name: found.objects if (found := store.find(entry)) is not None else {}
         for entry in ledger.entries(connection)
     }
-    restore_verdicts(connection, bucket, written_verdicts(bucket), known, log)
+    lost = restore_verdicts(connection, bucket, written_verdicts(bucket), known, log)
     entries = ledger.entries(connection)
     at_work = {entry.name for entry in entries if entry.state == "taking"}
     copy = look_at_copy(bucket, provider.copy_bucket, provider.copied_log())
@@ -163,6 +171,7 @@ def take_inventory(
         holes=_holes(store, first_wal(entries, provider.name)),
         uncompared=never_compared(points),
         databases=points[0].databases if points else (),
+        lost_refutations=lost,
     )
 
 

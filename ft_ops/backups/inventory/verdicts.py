@@ -18,6 +18,7 @@ from ft_ops.backups.inventory.ledger import Refuted
 from ft_ops.backups.points.bucket_records import WrittenVerdict, read_certificate
 from ft_ops.backups.provider import Log
 from ft_ops.errors import OpsError
+from ft_ops.items import Failed
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
@@ -134,21 +135,38 @@ def restore_verdicts(
     written: Iterable[WrittenVerdict],
     known: Mapping[str, Collection[str]],
     log: Log,
-) -> None:
+) -> tuple[Failed, ...]:
     """Record the verdicts of the bucket that this database has lost, or never knew.
 
     ``known`` are the backups that it knows, and which objects each has now: what proved more
     than that proves nothing. What was recorded of a run stays as it is, and nothing older than the
-    newest verdict that is known comes behind it.
+    newest verdict that is known comes behind it. A proof that can't be recorded is none; such a
+    refutation is returned, because without it a backup seems better than somebody found it.
     """
+    lost: list[Failed] = []
     ours = (verdict for verdict in written if verdict.backup in known)
     by_backup = sorted(ours, key=lambda verdict: (verdict.backup, verdict.finished_at))
     for name, group in groupby(by_backup, key=lambda verdict: verdict.backup):
         row = one_row(connection.execute(statement("backups/known_drills"), {"name": name}))
         runs, newest = row
         for verdict in group:
-            if newest is None or verdict.finished_at > newest:
-                _restore_verdict(connection, bucket, verdict, runs, known[name], log)
+            if newest is not None and verdict.finished_at <= newest:
+                continue
+            problem = _restore_verdict(connection, bucket, verdict, runs, known[name], log)
+            url = bucket.url(verdict.key)
+            if problem and verdict.is_proof:
+                log(f"{url} is no proof: {problem}")
+            elif problem:
+                lost.append(_lost_refutation(url, name, problem))
+    return tuple(lost)
+
+
+def _lost_refutation(url: str, backup: str, problem: str) -> Failed:
+    return Failed(
+        url,
+        f"it refutes {backup}, and is not recorded: {problem}",
+        f"read it, and drill {backup} by its name (drill_restore): a newer verdict takes its place",
+    )
 
 
 def _restore_verdict(
@@ -158,24 +176,18 @@ def _restore_verdict(
     known_runs: Sequence[str],
     objects: Collection[str],
     log: Log,
-) -> None:
+) -> str:
+    """Record one verdict; why it can't be, empty where it is recorded or known."""
     try:
         certificate = read_certificate(bucket, verdict)
         record = _CertificateFields.model_validate(certificate)
     except (OpsError, ValidationError) as error:
-        log(f"{bucket.url(verdict.key)} is no proof: {error}")
-        return
-    if record.backup not in {None, verdict.backup}:
-        log(f"{bucket.url(verdict.key)} is no proof: it is one of {record.backup}")
-        return
-    if record.run_id in known_runs:
-        return
-    lost = sorted(set(record.objects) - set(objects))
-    if verdict.is_proof and lost:
-        log(
-            f"{bucket.url(verdict.key)} is no proof: of what it is about, {', '.join(lost)} is gone"
-        )
-        return
+        return " ".join(str(error).split())
+    if record.run_id in known_runs and record.backup in {None, verdict.backup}:
+        return ""
+    problem = _not_about(verdict, record, objects)
+    if problem:
+        return problem
     try:
         connection.execute(
             statement("backups/restore_verdict"),
@@ -188,10 +200,24 @@ def _restore_verdict(
             },
         )
     except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
-        log(f"{bucket.url(verdict.key)} is no proof: it can't be recorded: {error}")
-        return
+        return f"it can't be recorded: {error}"
     word = "proven" if verdict.is_proof else "refuted"
     log(f"{verdict.backup} was {word} at {verdict.finished_at:%F %T}Z, by its certificate")
+    return ""
+
+
+def _not_about(
+    verdict: WrittenVerdict, record: _CertificateFields, objects: Collection[str]
+) -> str:
+    """Why a record tells nothing of the backup under whose name it lies; empty where it does."""
+    if record.backup not in {None, verdict.backup}:
+        return f"it is one of {record.backup}"
+    if not verdict.is_proof:
+        return ""
+    lost = sorted(set(record.objects) - set(objects))
+    if lost:
+        return f"of what it is about, {', '.join(lost)} is gone"
+    return "" if record.restored_to else "it does not tell up to when it was restored"
 
 
 class _CertificateFields(BaseModel):
@@ -200,7 +226,7 @@ class _CertificateFields(BaseModel):
     backup: str | None = Field(default=None, exclude=True)
     objects: tuple[str, ...] = Field(default=(), exclude=True)
     target: str | None = None
-    restored_to: datetime
+    restored_to: datetime | None = None
     recovery_seconds: float = 0
     loss_seconds: float = 0
     run_id: str | None = None

@@ -11,7 +11,7 @@ from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import Inventory, Item
 from ft_ops.backups.points.bucket_records import held_names, hide_point
 from ft_ops.backups.provider import BackupProvider, Log, StoredBackup
-from ft_ops.backups.retention.retention import RetentionPlan, Rules
+from ft_ops.backups.retention.retention import RetentionPlan, Rules, plan_retention
 from ft_ops.errors import Refused
 from ft_ops.items import Worked, each
 from ft_ops.pg.connect import Connection
@@ -25,6 +25,17 @@ class Deletion:
 
     item: Item
     reason: str
+
+
+def plan_of(inventory: Inventory, rules: Rules) -> RetentionPlan:
+    """Retention's plan for what an inventory has found."""
+    return plan_retention(
+        inventory.candidates,
+        rules,
+        inventory.taken_at,
+        holes=inventory.holes,
+        lost_refutations=[str(lost) for lost in inventory.lost_refutations],
+    )
 
 
 def deletions(inventory: Inventory, plan: RetentionPlan, rules: Rules) -> list[Deletion]:

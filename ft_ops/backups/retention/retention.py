@@ -128,10 +128,12 @@ def plan_retention(
     now: datetime,
     *,
     holes: Sequence[str] = (),
+    lost_refutations: Sequence[str] = (),
 ) -> RetentionPlan:
     """Judge every backup. Pure: it looks at nothing but its arguments.
 
-    ``holes`` are those of the log: while it has one, nobody knows what is still of use.
+    ``holes`` are those of the log: while it has one, nobody knows what is still of use. Nor while
+    there are ``lost_refutations``: what is called verified may have been refuted.
     """
     ordered = sorted(candidates, key=lambda candidate: (candidate.taken_at, candidate.name))
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in ordered}
@@ -154,7 +156,12 @@ def plan_retention(
     _keep_what_is_needed({candidate.name: candidate for candidate in ordered}, reasons)
     return RetentionPlan(
         verdicts=tuple(RetentionDecision(c, tuple(reasons[c.name])) for c in ordered),
-        refusal=_refusal(_verified_fulls(ordered), kept, rules, now, holes),
+        refusal=_refusal(_verified_fulls(ordered), kept, rules, now, holes)
+        or (
+            f"a refutation is not recorded: {'; '.join(lost_refutations)}"
+            if lost_refutations
+            else None
+        ),
     )
 
 
