@@ -28,6 +28,7 @@ from tests.fixtures.postgres import Database
 from tests.matrix.test_matrix import LONGEST_WAIT_MS, role_with_time_outs
 from tests.matrix.work import WORKS, Asked, Work, Yard, make_erasable
 from tests.matrix.world import (
+    SCHEDULES,
     Ended,
     connections_cut,
     gone,
@@ -112,6 +113,49 @@ FAULTS: Final = [
     _pooler("session"),
     _pooler("transaction"),
 ]
+
+
+LOOKS: Final = "tests/matrix/test_matrix.py"
+"""It deletes and moves nothing, or does in each cell there what the sandbox has for it."""
+
+ELSEWHERE: Final = {
+    "archive_audit_log": "tests/archive/test_audit_log.py",
+    "archive_old_content": "tests/faults/test_processes.py",
+    "chain_evidence": "tests/evidence/test_chain.py",
+    "check_archive_bucket": LOOKS,
+    "check_archive_records": LOOKS,
+    "check_archive_replica": LOOKS,
+    "check_connections": LOOKS,
+    "check_health": LOOKS,
+    "check_maintenance": LOOKS,
+    "check_partition_coverage": LOOKS,
+    "check_schema": LOOKS,
+    "copy_archive_to_replica": "tests/archive/test_replica.py",
+    "create_partitions": "tests/partitions/test_creation.py",
+    "drill_archive": "tests/archive/test_archive_drill.py",
+    "drill_restore": "tests/backups/test_drill.py",
+    "drop_rebuild_leftovers": "tests/maintenance/test_faults.py",
+    "freeze_closed_partitions": "tests/maintenance/test_freeze.py",
+    "make_overview": "tests/overview/test_every_line.py",
+    "prune_event_logs": "tests/orchestration/upkeep/test_event_log.py",
+    "recompute_storage": "tests/storage/test_recompute.py",
+    "rehearse_erasures": "tests/archive/test_rehearsal.py",
+    "ship_archive_records": "tests/archive/test_adopt.py",
+    "ship_wal": "tests/backups/test_wal.py",
+    "take_full_backup": LOOKS,
+    "take_incremental_backup": LOOKS,
+    "take_monthly_dump": LOOKS,
+    "vacuum_analyze": "tests/maintenance/test_locked_tables.py",
+    "verify_backups": LOOKS,
+}
+"""Scheduled jobs without a cell here, and where they meet faults with work to do."""
+
+
+def test_each_scheduled_job_has_real_work_or_is_tried_with_it_elsewhere() -> None:
+    scheduled = {schedule.job_name for schedule in SCHEDULES.values()}
+    assert scheduled - WORKS.keys() == ELSEWHERE.keys()
+    root = Path(__file__).parents[2]
+    assert [place for place in ELSEWHERE.values() if not (root / place).is_file()] == []
 
 
 @pytest.fixture(scope="module")

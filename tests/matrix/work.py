@@ -19,6 +19,7 @@ import psycopg
 
 from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.erase.plan import plan_erasures
+from ft_ops.archive.erase.superseded import superseded_objects
 from ft_ops.archive.month.content import archived_name
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.thaws import Purpose, open_thaw
@@ -277,6 +278,25 @@ class Erasures(_AskedBack):
             return [plan.month for plan in plan_erasures(connection, bucket)]
 
 
+class Removals(Erasures):
+    """Two months whose archives were rewritten: what they replace still holds what was erased."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        with dg.DagsterInstance.ephemeral() as instance:
+            for job, request in super().asked(instance):
+                _ended_well(job, request)
+        self.table = self.gone = "ops.archive"
+
+    def asked(self, instance: dg.DagsterInstance) -> list[Asked]:
+        return _of_schedule("remove_superseded_content_daily")
+
+    def done(self) -> tuple[bool, bool]:
+        with self.yard.connected() as connection:
+            left = {replaced.month for replaced, _ in superseded_objects(connection)}
+        return _both(month not in left for month in self.items)
+
+
 class Retentions(Work):
     """Two full backups that no rule keeps, beside one that is kept."""
 
@@ -398,6 +418,7 @@ WORKS: Final[dict[str, type[Work]]] = {
     "purge_archived_content": Purges,
     "retain_backups": Retentions,
     "erase_archived_content": Erasures,
+    "remove_superseded_content": Removals,
     "thaw_archived_content": Thaws,
     "rebuild_bloated_indexes": Rebuilds,
 }
