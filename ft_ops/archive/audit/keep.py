@@ -139,8 +139,9 @@ def adopt_both(
         lines = tuple(line for lines in worked.results for line in lines)
         return Adoption(lines, worked.failed)
 
+    failed: tuple[Failed, ...] = ()
     if apply:
-        adopted, failed = [segments(), audit_log()], ()
+        adopted = [segments(), audit_log()]
     else:
         _ = run.target  # an archive that can't be reached is told once
         worked = each(
