@@ -119,6 +119,7 @@ def backup_retention(
             "stay": len(inventory.items) - len(chosen),
             "go": [deletion.item.name for deletion in chosen],
             "refusal": plan.refusal or "none",
+            "not judged": [f"{item.name}: {item.problem}" for item in inventory.broken],
         }
         if config.dry_run or not work.settings.backup_retention_apply:
             show_dry_run(context, metadata)

@@ -21,7 +21,7 @@ from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.erase.superseded import superseded_objects
 from ft_ops.archive.month.content import archived_name
-from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.month.ledger import generations, supersede
 from ft_ops.archive.month.thaws import Purpose, open_thaw
 from ft_ops.archive.resources import DryRunOn
 from ft_ops.archive.run import archive_run
@@ -278,15 +278,20 @@ class Erasures(_AskedBack):
             return [plan.month for plan in plan_erasures(connection, bucket)]
 
 
-class Removals(Erasures):
-    """Two months whose archives were rewritten: what they replace still holds what was erased."""
+class Removals(Work):
+    """Two months that were archived again, and what lies in the bucket of the first time."""
 
     def prepare(self) -> None:
-        super().prepare()
-        with dg.DagsterInstance.ephemeral() as instance:
-            for job, request in super().asked(instance):
-                _ended_well(job, request)
+        first, second = self.items = (self.yard.months.pop(), self.yard.months.pop())
+        self.yard.archived(self.items)
+        for month in self.items:
+            with self.yard.connected() as connection:
+                [generation] = generations(connection, month)
+                supersede(connection, generation, "for the tests", "tests")
+            _ended_well("archive_old_content", dg.RunRequest(partition_key=month.key))
+        self.names = (str(first), str(second))
         self.table = self.gone = "ops.archive"
+        self.key = _folder(first)
 
     def asked(self, instance: dg.DagsterInstance) -> list[Asked]:
         return _of_schedule("remove_superseded_content_daily")
@@ -295,6 +300,9 @@ class Removals(Erasures):
         with self.yard.connected() as connection:
             left = {replaced.month for replaced, _ in superseded_objects(connection)}
         return _both(month not in left for month in self.items)
+
+    def clear(self) -> None:
+        self.yard.forget_backup()
 
 
 class Retentions(Work):
