@@ -11,6 +11,16 @@ FROM pg_control_system() AS s
 CROSS JOIN pg_control_checkpoint() AS c
 JOIN pg_database AS d ON d.datname = current_database();
 
+-- name: database_identity_alone
+-- The same where the server does not let its control file be read. No lock.
+SELECT
+    d.oid::bigint,
+    0 AS timeline,
+    d.datname::text,
+    coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'a local socket') AS address
+FROM pg_database AS d
+WHERE d.datname = current_database();
+
 -- name: last_claim
 -- The newest of this database in a folder; by the primary key.
 SELECT number, sha256, system_identifier, database_oid, timeline, disowned

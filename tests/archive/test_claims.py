@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
-from psycopg import sql
+from psycopg import conninfo, sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.claims import claim as claiming
@@ -192,6 +193,19 @@ def test_a_copy_that_claims_first_of_all_is_not_adopted_by_who_recorded_before(
         assert adopt(copy.run, apply=True, take_over=True).problems == ()
         with pytest.raises(Refused, match="claim 4"):
             claim(world.run.folder, "next")
+
+
+@pytest.mark.chaos
+def test_a_server_that_hides_its_control_file_claims_all_the_same(world: World) -> None:
+    place = conninfo.make_conninfo(world.database.server_url, dbname=world.database.name)
+    with psycopg.connect(place, autocommit=True) as owner:
+        owner.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    erase(world, 3)
+    assert ship_records(world.run).events == 1
+    with copied(world) as copy:
+        erase(copy, 2)
+        with pytest.raises(Refused, match="it is a copy of the one that made claim 1"):
+            ship_records(copy.run)
 
 
 @pytest.mark.chaos
