@@ -64,16 +64,17 @@ def _refuse_breaking_a_chain(
         ["--dry-run", "--backup-id", backup.provider_id, *place.arguments],
         timeout_seconds=CATALOG_TIMEOUT_SECONDS,
     )
-    needed = [
-        Segment.parse(other.begins_at_wal, segment_bytes)
+    needed = {
+        Segment.parse(other.begins_at_wal, segment_bytes): other.name
         for other in others
         if other.begins_at_wal is not None
-    ]
+    }
     deleted = wal_deletions(shown, segment_bytes)
     if needed and deleted and deleted[-1] >= min(needed):
         raise Refused(
             f"delete {backup.name}",
             cause=f"barman would delete the log up to {deleted[-1].name}, and a backup that "
-            f"stays needs it from {min(needed).name} on",
-            next_step="look for a backup of another cluster in the folder; move it away",
+            f"stays needs it from {min(needed).name} on: {needed[min(needed)]}",
+            next_step="see whether that backup is whole (only_whole_backups); if it is, look for "
+            "one of another cluster in the folder, and move it away",
         )
