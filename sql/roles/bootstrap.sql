@@ -156,6 +156,31 @@ BEGIN
             RAISE WARNING '% was refused: %', grant_statement, SQLERRM;
         END;
     END LOOP;
+    -- A role that was granted it by name keeps it above. An administrator may make objects anyway.
+    FOR role_name IN
+        SELECT r.rolname
+        FROM pg_namespace AS n
+        CROSS JOIN aclexplode(n.nspacl) AS granted
+        JOIN pg_roles AS r ON r.oid = granted.grantee
+        WHERE n.nspname = 'public'
+          AND granted.privilege_type = 'CREATE'
+          AND r.rolname <> 'pg_database_owner'
+          AND NOT pg_has_role(r.oid, 'ft_ops', 'MEMBER')
+    LOOP
+        BEGIN
+            EXECUTE format('REVOKE CREATE ON SCHEMA public FROM %I', role_name);
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+        -- Of a grant that was another's to take back, REVOKE says no more than a warning.
+        IF has_schema_privilege(role_name, 'public', 'CREATE') THEN
+            RAISE WARNING '% may still create objects in the schema public', role_name
+                USING HINT = format(
+                    'As the owner of that schema: REVOKE CREATE ON SCHEMA public FROM %I.', role_name
+                );
+        ELSE
+            RAISE WARNING '% may no longer create objects in the schema public', role_name;
+        END IF;
+    END LOOP;
     FOREACH role_name IN ARRAY ARRAY['ft_app', 'ft_readonly'] LOOP
         IF has_schema_privilege(role_name, 'public', 'CREATE') THEN
             RAISE WARNING '% may still create objects in the schema public', role_name
@@ -257,6 +282,8 @@ BEGIN
     CROSS JOIN pg_identify_object(held.classid, held.objid, held.objsubid) AS named
     WHERE held.deptype = 'o'
       AND held.dbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      -- These lie in no schema, and everybody may make a million of them.
+      AND held.classid <> 'pg_largeobject'::regclass
       AND named.schema IN ('public', 'ops')
       AND r.rolname <> 'pg_database_owner'
       AND NOT pg_has_role(r.oid, 'ft_ops', 'MEMBER')

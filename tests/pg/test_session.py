@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -15,7 +15,9 @@ from ft_ops.archive.store.parquet import arrow_connection
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, connect, connected
 from ft_ops.pg.locks import only_one
-from ft_ops.pg.session import SESSION, stay_open
+from ft_ops.pg.rows import one_row
+from ft_ops.pg.session import SESSION, stay_open, strangers_objects
+from ft_ops.pg.sqlfiles import statement
 from tests.fixtures.pgbouncer import PoolMode, needs_pgbouncer, pooled
 from tests.fixtures.postgres import Database
 
@@ -143,6 +145,49 @@ def test_what_a_stranger_s_extension_owns_is_as_little_ours(empty_database: Data
         admin.execute("ALTER EXTENSION plpgsql ADD FUNCTION public.lower(varchar)")
     with pytest.raises(OpsError, match=r"function public.lower.* of ft_app"):
         connect(empty_database.url, application="tests")
+
+
+def test_a_view_that_stands_for_a_table_of_ours_is_not_read(empty_database: Database) -> None:
+    """What it calls would run as whoever reads it, from whatever schema."""
+    with psycopg.connect(empty_database.admin_url, autocommit=True) as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO ft_app")
+        admin.execute("SET SESSION AUTHORIZATION ft_app")
+        admin.execute("CREATE VIEW _sqlx_migrations AS SELECT pg_terminate_backend(1) AS version")
+        with pytest.raises(OpsError, match=r"view public\._sqlx_migrations of ft_app"):
+            connect(empty_database.url, application="tests")
+
+
+def test_a_view_of_somebody_s_beside_our_tables_stops_no_session(database: Database) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO ft_readonly")
+        admin.execute("SET SESSION AUTHORIZATION ft_readonly")
+        admin.execute("CREATE VIEW monthly_figures AS SELECT 1 AS one")
+    with connect(database.url, application="tests") as connection:
+        assert [(found.name, found.can_run) for found in strangers_objects(connection)] == [
+            ("view public.monthly_figures", False)
+        ]
+
+
+def test_what_others_have_elsewhere_makes_no_session_slower(database: Database) -> None:
+    """Everybody may make large objects: 60,000 of them once made each session begin in 9 s."""
+    name = sql.Identifier(database.name)
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("GRANT CREATE ON SCHEMA public TO ft_app")
+        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO ft_app").format(name))
+        admin.execute("SET SESSION AUTHORIZATION ft_app")
+        admin.execute("SELECT lo_create(0) FROM generate_series(1, 50)")
+        admin.execute("CREATE SCHEMA theirs CREATE TABLE a (i int) CREATE TABLE b (i int)")
+        admin.execute("CREATE SEQUENCE public.ours_by_name")
+    asked = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + statement("pg/strangers_objects")
+    with connect(database.url, application="tests") as connection:
+        plan = one_row(connection.execute(asked))[0][0]["Plan"]
+    assert _times(plan, "pg_identify_object") == [1]
+
+
+def _times(plan: dict[str, Any], function: str) -> list[int]:
+    """How often each node of a plan has called a function."""
+    own = [int(plan["Actual Loops"])] if plan.get("Function Name") == function else []
+    return own + [n for below in plan.get("Plans", []) for n in _times(below, function)]
 
 
 def test_a_schema_that_is_called_like_the_role_gets_no_table_of_ours(

@@ -17,6 +17,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.maintenance.indexes.bloat import extension_schema
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.session import open_schemas
 from ft_ops.pg.sqlfiles import sql_root
 from ft_ops.schema import (
     differences,
@@ -371,6 +372,7 @@ def test_what_others_made_where_names_are_looked_up_is_named_and_nothing_runs(
         application.execute("DROP OPERATOR public.= (varchar, text)")
         application.execute("DROP FUNCTION public.lower(varchar), public.same(varchar, text)")
         application.execute("DROP AGGREGATE public.array_agg(text)")
+        application.execute("DROP VIEW public.families")
         with (
             connect(managed.url("open", user="ft_ops"), application="tests") as ours,
             pytest.raises(Refused, match=r"table public\.users of ft_app"),
@@ -379,3 +381,18 @@ def test_what_others_made_where_names_are_looked_up_is_named_and_nothing_runs(
         application.execute("DROP OWNED BY ft_app")
     done = _run_psql(managed, "postgres", "bootstrap.sql", {}, database="open")
     assert done.returncode == 0, done.stderr
+
+
+def test_who_was_granted_it_by_name_makes_nothing_in_public_afterwards(managed: pg.Server) -> None:
+    with psycopg.connect(managed.url(), autocommit=True) as superuser:
+        superuser.execute('CREATE ROLE "Re porter" LOGIN')
+        superuser.execute("CREATE DATABASE reported OWNER master")
+    with psycopg.connect(managed.url("reported"), autocommit=True) as superuser:
+        superuser.execute('GRANT CREATE ON SCHEMA public TO "Re porter", ft_app')
+    for told in ("Re porter may no longer create objects in the schema public", ""):
+        done = _run_psql(managed, "master", "bootstrap.sql", {}, database="reported")
+        assert done.returncode == 0, done.stderr
+        assert told in done.stderr
+    assert "Re porter" not in done.stderr
+    with connect(managed.url("reported", user="ft_ops"), application="tests") as ours:
+        assert open_schemas(ours) == []
