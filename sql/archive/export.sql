@@ -7,6 +7,34 @@ LEFT JOIN threads AS t ON t.id = s.thread_id
 LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id
 ORDER BY mb.family_id, s.thread_id, s.sequence_number, {key};
 
+-- name: make_segment_families
+-- An empty table of this session alone for what fill_segment_families puts there. Reads no row.
+CREATE TEMPORARY TABLE segment_families AS
+SELECT s.id, s.thread_id, s.sequence_number, s.created_at, mb.family_id
+FROM {segments} AS s
+LEFT JOIN memory_books AS mb ON false
+LIMIT 0;
+
+-- name: fill_segment_families
+-- Each segment of the month with its place and its family, once for all tables whose rows belong to
+-- segments: threads are many more than a month's. ACCESS SHARE; writes some 100 bytes a segment.
+INSERT INTO pg_temp.segment_families (id, thread_id, sequence_number, created_at, family_id)
+SELECT s.id, s.thread_id, s.sequence_number, s.created_at, mb.family_id
+FROM {segments} AS s
+LEFT JOIN threads AS t ON t.id = s.thread_id
+LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id;
+
+-- name: analyze_segment_families
+-- So that the planner knows how few they are.
+ANALYZE pg_temp.segment_families;
+
+-- name: export_rows_by_segment
+-- Rows that belong to one segment each, s of segment_families, in the order of export_rows.
+-- ACCESS SHARE; one sort within work_mem or on disk.
+SELECT {columns}, s.family_id AS {family}
+FROM {rows}
+ORDER BY s.family_id, s.thread_id, s.sequence_number, {key};
+
 -- name: export_plain_rows
 -- Rows of a table without threads, the audit log's: of no family. ACCESS SHARE; one sort within
 -- work_mem or on disk.

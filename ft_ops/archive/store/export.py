@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
+from typing import Final
 
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
@@ -32,7 +33,7 @@ from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_ob
 from ft_ops.archive.store.freeze import FROZEN
 from ft_ops.archive.store.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.store.leftovers import Leftover, discard, leftovers
-from ft_ops.archive.store.parquet import arrow_connection, write_parts
+from ft_ops.archive.store.parquet import arrow_connection, read_snapshot, write_parts
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
@@ -41,6 +42,8 @@ from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import Version
 from ft_ops.s3.upload import UploadOnce
+
+SEGMENT_FAMILIES: Final = sql.Identifier("pg_temp", "segment_families")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,17 +243,43 @@ def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
     with (
         UploadOnce(run.bucket, job.key(SUBJECTS, 0)) as sink,
         arrow_connection(run.url, snapshot) as one,
-        arrow_connection(run.url, snapshot) as other,
+        arrow_connection(run.url) as other,
     ):
         subjects = SubjectsWriter(sink)
         with ThreadPoolExecutor(sessions, thread_name_prefix="export") as pool:
             running = [
-                pool.submit(_export_tables, job, arrow, some, subjects)
-                for arrow, some in ((one, tables[:1]), (other, tables[1:]))
+                pool.submit(_export_tables, job, one, tables[:1], subjects),
+                pool.submit(_export_what_belongs, job, other, tables[1:], subjects, snapshot),
             ]
             objects = [item for future in running for item in future.result()]
         subjects.close()
     return (*objects, list_object(subjects.rows, sink))
+
+
+def _export_what_belongs(
+    job: _Export,
+    arrow: adbc.Connection,
+    tables: Sequence[Table],
+    subjects: SubjectsWriter,
+    snapshot: str,
+) -> list[ArchivedObject]:
+    """Export what belongs to segments: where these lie is found out once for all tables."""
+    by_segment = [table for table in tables if _is_by_segment(table)]
+    if by_segment:
+        with arrow.cursor() as cursor:
+            cursor.execute(_text("make_segment_families", job.source))
+    read_snapshot(arrow, snapshot)
+    if by_segment:
+        began = job.run.pace.clock()
+        with arrow.cursor() as cursor:
+            cursor.execute(_text("fill_segment_families", job.source))
+            cursor.execute(_text("analyze_segment_families", job.source))
+        job.run.pace.rest_since(began)
+    return _export_tables(job, arrow, tables, subjects)
+
+
+def _text(name: str, source: Source) -> str:
+    return statement(f"archive/{name}").format(segments=source.segments).as_string()
 
 
 def _export_tables(
@@ -274,6 +303,11 @@ def _export_tables(
             job.run.log(f"{table.name} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
             objects.append(item)
     return objects
+
+
+def _is_by_segment(table: Table) -> bool:
+    """Whether each row belongs to one segment, which it reaches by what segment_families has."""
+    return len(table.paths) == 1 and table.paths[0][-1].parent_columns == ("id",)
 
 
 def _exported(column: Column, alias: str) -> sql.Composable:
@@ -300,6 +334,9 @@ def export_query(table: Table, source: Source) -> sql.Composed:
     }
     if not table.paths and "thread_id" not in {column.name for column in table.columns}:
         return statement("archive/export_plain_rows").format(rows=rows_of(table, source), **names)
+    if _is_by_segment(table):
+        rows = rows_of(table, source.with_segments(SEGMENT_FAMILIES))
+        return statement("archive/export_rows_by_segment").format(rows=rows, **names)
     if not table.is_shared:
         return statement("archive/export_rows").format(rows=rows_of(table, source), **names)
     return statement("archive/export_shared_rows").format(

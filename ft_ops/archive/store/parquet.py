@@ -71,9 +71,7 @@ def arrow_connection(url: str, snapshot: str | None = None) -> Iterator[adbc.Con
             if snapshot is None:
                 connection.adbc_connection.set_autocommit(True)
             else:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+                read_snapshot(connection, snapshot)
             yield connection
     except adbc_driver_manager.Error as error:
         raise OpsError(
@@ -81,6 +79,14 @@ def arrow_connection(url: str, snapshot: str | None = None) -> Iterator[adbc.Con
             cause=str(error).strip(),
             next_step="correct the cause and run again; the month is unchanged",
         ) from error
+
+
+def read_snapshot(connection: adbc.Connection, snapshot: str) -> None:
+    """Read an exported snapshot from now on, and write to nothing but temporary tables."""
+    connection.adbc_connection.set_autocommit(False)
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
 
 
 def _require_pinned(connection: adbc.Connection, place: str) -> None:

@@ -53,8 +53,8 @@ class RowDigest:
         """Add the rows of a pyarrow.RecordBatch; its columns are in the manifest's order."""
         if batch.num_rows == 0:
             return
-        values = [_written(column) for column in batch.columns]
-        rows = pc.binary_join_element_wise(*values, pa.scalar(b"", pa.large_binary()))
+        pieces = [piece for column in batch.columns for piece in _pieces(column)]
+        rows = pc.binary_join_element_wise(*pieces, _bytes(b""))
         sha256, number = hashlib.sha256, int.from_bytes
         self.sum += sum(number(sha256(row).digest(), "big") for row in rows.to_pylist())
         self.sum %= 1 << 256
@@ -66,11 +66,20 @@ class RowDigest:
 
 def _written(column: Any) -> Any:
     """Each value with its length in front; a dash for NULL."""
+    return pc.binary_join_element_wise(*_pieces(column), _bytes(b""))
+
+
+def _pieces(column: Any) -> list[Any]:
+    """What makes each value with its length, or its dash, when it is joined. None is NULL."""
     values = _bytes_of(column)
     lengths = pc.cast(pc.cast(pc.binary_length(values), pa.string()), pa.large_binary())
-    empty, colon = pa.scalar(b"", pa.large_binary()), pa.scalar(b":", pa.large_binary())
-    framed = pc.binary_join_element_wise(lengths, colon, values, empty)
-    return pc.fill_null(framed, pa.scalar(b"-", pa.large_binary()))
+    if not values.null_count:
+        return [lengths, _bytes(b":"), values]
+    return [pc.binary_join_element_wise(lengths, values, _bytes(b":")).fill_null(b"-")]
+
+
+def _bytes(value: bytes) -> Any:
+    return pa.scalar(value, pa.large_binary())
 
 
 def _bytes_of(column: Any) -> Any:
