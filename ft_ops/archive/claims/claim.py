@@ -84,13 +84,14 @@ def take_over(folder: ClaimedFolder, last: Claim | None, disowned: Sequence[int]
 
 def identity_of(folder: ClaimedFolder) -> Identity:
     """What this database is now, as far as the server tells it."""
-    query = "archive/database_identity"
     try:
         with folder.connection.transaction():
-            return Identity(*one_row(folder.connection.execute(statement(query))))
+            found = folder.connection.execute(statement("archive/database_identity"))
+            return Identity(*one_row(found))
     except (InsufficientPrivilege, FeatureNotSupported):
         # A service may hide its control file. Of two such copies on two servers the claims decide.
-        return Identity("hidden", *one_row(folder.connection.execute(statement(f"{query}_alone"))))
+        alone = folder.connection.execute(statement("archive/database_identity_alone"))
+        return Identity("hidden", *one_row(alone))
 
 
 def own_claim(folder: ClaimedFolder) -> Own:
