@@ -34,13 +34,14 @@ def run(
     environment: Mapping[str, str] | None = None,
     heard: Callable[[str], None] = lambda line: None,
     walls: Walls | None = None,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> str:
     """Run ``program`` and return its standard output; an OpsError quotes what it complained of.
 
     It inherits our environment, AWS settings and all, plus ``environment``: secrets go there,
     never into ``arguments``, which every user of the machine can read. ``heard`` is told each line
     of its standard error while it runs, and ``walls`` are what it is kept within. At the time-out,
-    or when we are interrupted or killed, its whole process group is killed.
+    once it is ``given_up``, or when we are interrupted or killed, its process group is killed.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
@@ -54,7 +55,7 @@ def run(
         )
         lines = _Lines(complaints.fileno(), heard)
         try:
-            _await(program, process, timeout_seconds, lines)
+            _await(program, process, timeout_seconds, lines, given_up)
         finally:
             _kill(process)
             process.wait()
@@ -81,7 +82,11 @@ class _Lines:
 
 
 def _await(
-    program: str, process: subprocess.Popen[bytes], timeout_seconds: float, lines: _Lines
+    program: str,
+    process: subprocess.Popen[bytes],
+    timeout_seconds: float,
+    lines: _Lines,
+    given_up: Callable[[], bool],
 ) -> None:
     until = time.monotonic() + timeout_seconds
     while True:
@@ -89,6 +94,12 @@ def _await(
         try:
             process.wait(timeout=max(min(left, _LISTEN_SECONDS), 0))
         except subprocess.TimeoutExpired as error:
+            if given_up():
+                raise OpsError(
+                    program,
+                    cause="it was asked to stop, and did not",
+                    next_step="see what it waited for; it was killed",
+                ) from error
             if left > 0:
                 lines.tell()
                 continue

@@ -17,6 +17,7 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -314,7 +315,9 @@ def _main(arguments: Sequence[str]) -> NoReturn:
     os.dup2(nothing, 1)
     status = _supervise(child, int(given["parent"]), given["on-death"])
     if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        # SIGKILL, by which a machine ends what takes its last memory, can't be set.
+        with suppress(OSError):
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(os.getpid(), os.WTERMSIG(status))
     os._exit(os.waitstatus_to_exitcode(status))
 

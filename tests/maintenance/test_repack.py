@@ -25,6 +25,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.maintenance.gates import Gates
 from ft_ops.maintenance.rewrite import pg_repack, rewrite
 from ft_ops.maintenance.rewrite.advice import Advice, Means, means_of
+from ft_ops.maintenance.rewrite.now import required_now
 from ft_ops.maintenance.rewrite.pg_repack import Program, drop_repack_leftovers, leftovers
 from ft_ops.maintenance.rewrite.rewrite import (
     RewriteOutcome,
@@ -167,6 +168,15 @@ def test_a_table_that_pg_repack_cannot_write_anew_waits(memories: Connection) ->
     assert "no ordinary, logged table" in plan(memories, terms()).detail
 
 
+def test_a_table_with_an_invalid_index_waits(memories: Connection) -> None:
+    memories.execute("INSERT INTO memories (t) SELECT 'twice' FROM generate_series(1, 2)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        memories.execute("CREATE UNIQUE INDEX CONCURRENTLY memories_t ON memories (t)")
+    assert plan(memories, terms()).detail == "its index memories_t is invalid"
+    memories.execute("DROP INDEX memories_t")
+    assert plan(memories, terms()).result == "planned"
+
+
 def test_only_what_is_there_is_chosen(memories: Connection) -> None:
     assert [a.estimate.table.name for a in chosen(memories, "public.memories", NAME)] == [NAME]
     with pytest.raises(OpsError, match=r"there is no such table: public\.memoirs"):
@@ -177,6 +187,158 @@ def test_without_the_extension_nothing_begins(memories: Connection, beside: Conn
     nothing = Means(160_000, None, 1e7)
     with pytest.raises(Refused, match="does not have the extension"):
         rewrite_tables(memories, beside, Program("pg_repack", ""), [], terms(), nothing)
+
+
+def test_a_version_that_can_lose_rows_is_refused(memories: Connection) -> None:
+    for version in ("1.4.8", "1.5.0"):
+        with pytest.raises(Refused, match="can lose rows"):
+            pg_repack.refuse_unusable(memories, Program("pg_repack", ""), version)
+
+
+def test_columns_that_others_changed_meanwhile_are_no_lost_rows(
+    memories: Connection, beside: Connection
+) -> None:
+    [advice] = chosen(memories)
+    table = advice.estimate.table
+    run = rewrite._Rewriting(
+        memories,
+        beside,
+        Program("", ""),
+        terms(),
+        lambda line: None,
+        time.monotonic,
+        lambda seconds: None,
+    )
+    before, rows = required_now(memories, table), rewrite._rows(memories, table)
+    assert rewrite._is_same(run, table, before, rows) is True
+    assert rewrite._is_same(run, table, before, replace(rows, rows=rows.rows + 1)) is False
+    memories.execute("ALTER TABLE memories ADD COLUMN more integer DEFAULT 1")
+    assert rewrite._is_same(run, table, before, rows) is None
+
+
+@pytest.fixture
+def endless(tmp_path: Path, database: Database) -> Program:
+    """A program that neither works nor ends, whatever its sessions are told."""
+    path = tmp_path / "pg_repack"
+    path.write_text("#!/bin/sh\nexec sleep 300\n")
+    path.chmod(0o755)
+    return Program(str(path), database.url)
+
+
+def oid_of_memories(connection: Connection) -> int:
+    row = connection.execute("SELECT 'memories'::regclass::oid::bigint").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("why", ["the window is over", "nobody could watch it"])
+def test_a_program_that_does_not_stop_is_killed(
+    memories: Connection,
+    beside: Connection,
+    endless: Program,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    why: str,
+) -> None:
+    monkeypatch.setattr(pg_repack, "_CANCEL_SECONDS", 0.5)
+    monkeypatch.setattr(pg_repack, "_STOP_SECONDS", 1.0)
+    is_over = why == "the window is over"
+    if not is_over:
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s)", (beside.info.backend_pid,))
+    began = time.monotonic()
+    done = pg_repack.repack(
+        beside,
+        endless,
+        (oid_of_memories(memories), "public", NAME),
+        application.Canary(5000.0),
+        seconds=0.1 if is_over else 300,
+        log=lambda line: None,
+    )
+    assert done.stopped.startswith(why)
+    assert time.monotonic() - began < 60
+
+
+def test_an_applications_own_schema_called_repack_is_left_alone(memories: Connection) -> None:
+    oid = oid_of_memories(memories)
+    memories.execute("CREATE SCHEMA repack")
+    for name in ("log_2024", "table_7", "table_99999999999", f"log_{oid}"):
+        memories.execute(
+            sql.SQL("CREATE TABLE repack.{} (id integer)").format(sql.Identifier(name))
+        )
+    memories.execute("CREATE TYPE repack.pk_2024 AS (id integer)")
+    assert leftovers(memories) == []
+    assert drop_repack_leftovers(memories, lambda line: None).done == ()
+    assert memories.execute(
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'repack'"
+    ).fetchone() == (4,)
+
+
+def test_a_name_alone_makes_nothing_a_leftover(memories: Connection, program: Program) -> None:
+    memories.execute("CREATE TABLE repack.log_2024 (id integer)")
+    memories.execute("CREATE TABLE repack.pk_2024 (id integer)")
+    memories.execute("CREATE TABLE repack.table_99999999999 (id integer)")
+    oid = leave_leftovers(memories, program)
+    assert [left.table_oid for left in leftovers(memories)] == [oid]
+    assert drop_repack_leftovers(memories, lambda line: None).failed == ()
+    assert memories.execute(
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'repack'"
+    ).fetchone() == (3,)
+
+
+def test_it_ends_when_somebody_waits_for_the_table_behind_it(
+    memories: Connection, beside: Connection, program: Program, database: Database
+) -> None:
+    work_slowly(memories)
+    advice, means = chosen(memories), means_of(memories)
+
+    def change() -> None:
+        with psycopg.connect(database.url, autocommit=True) as other:
+            until = time.monotonic() + 60
+            while not leftovers(memories_too) and time.monotonic() < until:
+                time.sleep(0.1)
+            other.execute("ALTER TABLE memories ADD COLUMN more integer")
+
+    with connect(database.url, application="looking") as memories_too:
+        changing = threading.Thread(target=change)
+        changing.start()
+        try:
+            [outcome] = rewrite_tables(memories, beside, program, advice, terms(), means)
+        finally:
+            changing.join()
+    assert outcome.result == "stopped"
+    assert "waits for the table, and others wait behind it" in outcome.detail
+    assert leftovers(memories) == []
+    assert memories.execute("SELECT count(more) FROM memories").fetchone() == (0,)
+
+
+def test_what_cannot_be_dropped_yet_is_told(
+    memories: Connection,
+    beside: Connection,
+    program: Program,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rewrite, "_DROP_TRIES", 2)
+    [advice] = chosen(memories)
+    oid = leave_leftovers(memories, program)
+    run = rewrite._Rewriting(
+        memories,
+        beside,
+        program,
+        terms(),
+        lambda line: None,
+        time.monotonic,
+        lambda seconds: None,
+    )
+    stopped = RewriteOutcome(advice, "stopped", "the window is over", seconds=1.0)
+    with connect(database.url, application="living") as living:
+        living.execute("SELECT pg_advisory_lock(16185446, (%s - 2147483648)::integer)", (oid,))
+        [outcome] = rewrite._without_leftovers(run, [stopped])
+        assert outcome.result == "failed"
+        assert "the window is over; leftovers of pg_repack on public.memories" in outcome.detail
+    [outcome] = rewrite._without_leftovers(run, [stopped])
+    assert outcome == stopped
 
 
 def test_a_table_is_written_anew_and_has_the_rows_of_before(
@@ -269,11 +431,7 @@ def test_it_stops_when_it_has_to_and_leaves_nothing(
 ) -> None:
     if why == "the canary":
         monkeypatch.setattr(application, "SUFFERING_FACTOR", 0)
-    memories.execute(
-        "CREATE FUNCTION slowly(text) RETURNS integer IMMUTABLE LANGUAGE sql"
-        " AS 'SELECT length($1) + coalesce(length(pg_sleep(0.001)::text), 0)'"
-    )
-    memories.execute("CREATE INDEX ON memories (public.slowly(t)) WHERE id < 30000")
+    work_slowly(memories)
     strict = terms(limit_ms=0.0) if why == "the canary" else terms()
     outcomes = rewrite_tables(
         memories,
@@ -364,17 +522,26 @@ def test_rows_that_differ_though_nobody_wrote_are_an_error(
     seen = iter([rewrite._Rows(20_000, 1), rewrite._Rows(19_999, 1)])
     monkeypatch.setattr(rewrite, "_rows", lambda connection, table: next(seen))
     monkeypatch.setattr(rewrite, "_COUNTERS_SECONDS", 0)
-    outcomes = repack_now(memories, beside, program)
+    memories.execute("CREATE TABLE next (id bigint PRIMARY KEY)")
+    outcomes = repack_now(memories, beside, program, None, NAME, "next")
     assert outcomes[0].rows_are_the_same is False
+    assert (outcomes[1].result, outcomes[1].detail) == ("deferred", "the run was stopped before it")
     with pytest.raises(OpsError, match="its rows differ from those before"):
         refuse_failed_rewrites(outcomes)
 
 
+def work_slowly(memories: Connection) -> None:
+    """Give it an index that takes some ten seconds."""
+    memories.execute(
+        "CREATE FUNCTION slowly(text) RETURNS integer IMMUTABLE LANGUAGE sql"
+        " AS 'SELECT length($1) + coalesce(length(pg_sleep(0.001)::text), 0)'"
+    )
+    memories.execute("CREATE INDEX ON memories (public.slowly(t)) WHERE id < 30000")
+
+
 def leave_leftovers(connection: Connection, program: Program) -> int:
     """What a killed pg_repack leaves, made by its own functions; the table's oid."""
-    row = connection.execute("SELECT 'memories'::regclass::oid::bigint").fetchone()
-    assert row is not None
-    oid = int(row[0])
+    oid = oid_of_memories(connection)
     made = connection.execute(
         "SELECT create_pktype, create_log, create_trigger FROM repack.tables WHERE relid = %s",
         (oid,),

@@ -31,6 +31,8 @@ def test_what_a_program_says_and_how_it_ends_is_handed_on() -> None:
     done = _run("echo said; echo complained >&2; exit 3")
     assert (done.stdout, done.stderr, done.returncode) == ("said\n", "complained\n", 3)
     assert _run("kill -SEGV $$").returncode == -signal.SIGSEGV
+    killed = _run("kill -KILL $$")
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")
     missing = subprocess.run(
         supervised(["/no/such/program"]), capture_output=True, check=False, start_new_session=True
     )

@@ -7,19 +7,24 @@ advisory lock on the table tells a run that lives from one that died.
 
 from __future__ import annotations
 
+import re
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+import psycopg
 from psycopg import pq, sql
 from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Worked, each
 from ft_ops.pg.application import Canary
-from ft_ops.pg.connect import Connection, connection_string
+from ft_ops.pg.connect import Connection, connected, connection_string
 from ft_ops.pg.locks import lock_timeout
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import quoted, statement
@@ -27,7 +32,13 @@ from ft_ops.programs import run
 
 _LOCK_PATIENCE_SECONDS: Final = 30
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
+_CANCEL_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 60.0
+_QUEUE_SECONDS: Final = 2
+"""So long a session may wait for the table behind a run. Whoever comes after it waits, too."""
+_APPLICATION: Final = "pg_repack"
+_SAFE_SINCE: Final = (1, 5, 1)
+"""Before, a vacuum of the copy that went on while it was put in place could delete new rows."""
 _DROP_WAIT_MS: Final = 1000
 _VERSION_SECONDS: Final = 30.0
 _UNENDING: Final = {"idle_in_transaction_session_timeout": "0"}
@@ -73,12 +84,14 @@ class Program:
             "--no-kill-backend",
             f"--wait-timeout={_LOCK_PATIENCE_SECONDS}",
             "--no-order",
+            # An index that is skipped would go on pointing into the old table.
+            "--error-on-invalid-index",
             f"--table={quoted(schema, name)}",
         ]
 
     def environment(self) -> dict[str, str]:
         """The connection, by libpq's variables: a password never stands among the arguments."""
-        pinned = connection_string(self.url, application="pg_repack", settings=_UNENDING)
+        pinned = connection_string(self.url, application=_APPLICATION, settings=_UNENDING)
         return {
             option.envvar.decode(): option.val.decode()
             for option in pq.Conninfo.parse(pinned.encode())
@@ -95,6 +108,12 @@ def refuse_unusable(connection: Connection, program: Program, version: str | Non
             cause="this database does not have the extension",
             next_step="as an administrator: CREATE EXTENSION pg_repack, with the package of this "
             "server's version installed",
+        )
+    if tuple(int(number) for number in re.findall(r"\d+", version)[:3]) < _SAFE_SINCE:
+        raise Refused(
+            what,
+            cause=f"version {version} can lose rows that are written while a table is put in place",
+            next_step="install version 1.5.1 or later, and ALTER EXTENSION pg_repack UPDATE",
         )
     lacking = connection.execute(statement("maintenance/repack_rights")).fetchall()
     if lacking:
@@ -126,7 +145,8 @@ def repack(
 ) -> Repacked:
     """Write a table, (oid, schema, name), anew, and watch the application from ``beside``.
 
-    Asks it to stop after ``seconds``, or when the canary suffers. An interrupt ends it too.
+    Stops it after ``seconds``, when the canary suffers, when somebody has to wait for the table
+    behind it, or when nobody can watch any more. An interrupt ends it too.
     """
     oid, schema, name = table
     said: list[str] = []
@@ -135,35 +155,87 @@ def repack(
         said.append(line)
         log(line)
 
+    stop = _Ending(beside, program, oid)
     with ThreadPoolExecutor(max_workers=1) as thread:
         running = thread.submit(
             run,
             program.path,
             program.arguments(schema, name),
-            timeout_seconds=seconds + _STOP_SECONDS,
+            timeout_seconds=seconds + 2 * _STOP_SECONDS,
             environment=program.environment(),
             heard=heard,
+            given_up=stop.gave_up.is_set,
         )
-        stop = partial(beside.execute, statement("maintenance/repack_sessions"), {"table": oid})
         stopped = ""
+        until = time.monotonic() + seconds
         try:
-            left = seconds
             while not wait([running], timeout=_SECONDS_BETWEEN_LOOKS).done:
-                left -= _SECONDS_BETWEEN_LOOKS
-                if not stopped and canary.suffers(beside):
-                    stopped = f"the canary took up to {canary.worst_ms:,.0f} ms"
-                if not stopped and left <= 0:
+                if not stopped and time.monotonic() >= until:
                     stopped = "the window is over"
+                stopped = stopped or _reason_to_stop(beside, oid, canary)
                 if stopped:
-                    stop()
+                    stop.ask()
         finally:
-            if not running.done():
-                stop()
+            # Interrupted: it has to end all the same, and is waited for.
+            try:
+                while not wait([running], timeout=_SECONDS_BETWEEN_LOOKS).done:
+                    stop.ask()
+            finally:
+                stop.gave_up.set()
     try:
         running.result()
     except OpsError as error:
         return Repacked(stopped, None if stopped else error, tuple(said))
     return Repacked(stopped, None, tuple(said))
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Ends a run: its statement is cancelled, then its session ended, then the program killed.
+
+    Where it sleeps between two statements, nothing can be cancelled. When its session ends, it
+    drops what it made by another one; when it is killed, we do.
+    """
+
+    beside: Connection
+    program: Program
+    table_oid: int
+    gave_up: threading.Event = field(default_factory=threading.Event)
+    began: float | None = None
+
+    def ask(self) -> None:
+        now = time.monotonic()
+        self.began = now if self.began is None else self.began
+        if now - self.began >= _STOP_SECONDS:
+            self.gave_up.set()
+            return
+        is_late = now - self.began >= _CANCEL_SECONDS
+        name = "end_repack_sessions" if is_late else "cancel_repack_sessions"
+        # One that can't be asked is killed a little later.
+        with suppress(psycopg.Error, OpsError):
+            self._execute(f"maintenance/{name}")
+
+    def _execute(self, name: str) -> None:
+        values = {"table": self.table_oid}
+        if not self.beside.broken:
+            self.beside.execute(statement(name), values)
+            return
+        with connected(self.program.url, application="tables written anew, stopping") as other:
+            other.execute(statement(name), values)
+
+
+def _reason_to_stop(beside: Connection, oid: int, canary: Canary) -> str:
+    """Why a run has to end now, empty while it need not: whom it hurts, or that nobody sees it."""
+    try:
+        if canary.suffers(beside):
+            return f"the canary took up to {canary.worst_ms:,.0f} ms"
+        values = {"table": oid, "application": f"ft-ops {_APPLICATION}", "seconds": _QUEUE_SECONDS}
+        waits = beside.execute(statement("maintenance/repack_queue"), values).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return ""
+    except psycopg.Error as error:
+        return f"nobody could watch it: {' '.join(str(error).split())}"
+    return "" if waits is None else str(waits[0])
 
 
 def leftovers(connection: Connection) -> list[Leftovers]:

@@ -15,6 +15,7 @@ from ft_ops.errors import OpsError, explained
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.gates import Gates, Rewrite, closed_gates
 from ft_ops.maintenance.rewrite.advice import Advice, Means, advice_of, is_worth_it
+from ft_ops.maintenance.rewrite.now import TableNow, required_now, table_now
 from ft_ops.maintenance.rewrite.pg_repack import (
     Program,
     drop_repack_leftovers,
@@ -32,6 +33,7 @@ from ft_ops.pg.sqlfiles import statement
 
 TASK: Final = "tables written anew"
 _COUNTERS_SECONDS: Final = 65
+_DROP_TRIES: Final = 15
 
 Result = Literal["rewritten", "planned", "deferred", "stopped", "failed"]
 
@@ -49,7 +51,8 @@ class RewriteTerms:
 class RewriteOutcome:
     """What became of one table. ``detail`` explains any result but "rewritten".
 
-    ``rows_are_the_same`` is None where others wrote meanwhile, so that nobody can tell.
+    ``rows_are_the_same`` is None where others wrote meanwhile, so that nobody can tell. ``seconds``
+    is None where nothing was begun.
     """
 
     advice: Advice
@@ -62,18 +65,6 @@ class RewriteOutcome:
     @property
     def table(self) -> TableFiles:
         return self.advice.estimate.table
-
-
-@dataclass(frozen=True, slots=True)
-class _TableNow:
-    """A table as the catalog has it now; ``rows_written`` counts since the counters began."""
-
-    file_node: int
-    rows_written: int
-    may_maintain: bool
-    owner: str
-    is_plain: bool
-    has_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +150,13 @@ def rewrite_tables(
     with only_one(connection, TASK):
         drop_repack_leftovers(connection, log)
         for advice in chosen:
-            if any(outcome.result == "stopped" for outcome in outcomes):
+            if any(_ends_all(outcome) for outcome in outcomes):
                 outcome = RewriteOutcome(advice, "deferred", "the run was stopped before it")
             else:
                 outcome = _considered(run, advice)
             log(_line(outcome))
             outcomes.append(outcome)
-        drop_repack_leftovers(connection, log)
-    return outcomes
+        return _without_leftovers(run, outcomes)
 
 
 def refuse_failed_rewrites(outcomes: Iterable[RewriteOutcome]) -> None:
@@ -180,13 +170,39 @@ def refuse_failed_rewrites(outcomes: Iterable[RewriteOutcome]) -> None:
         )
 
 
+def _ends_all(outcome: RewriteOutcome) -> bool:
+    """Whether nothing more may be begun: the application suffers, or rows may have been lost."""
+    return outcome.result == "stopped" or outcome.rows_are_the_same is False
+
+
+def _without_leftovers(run: _Rewriting, outcomes: list[RewriteOutcome]) -> list[RewriteOutcome]:
+    """The same, but failed where the trigger, the log or the copy could not be dropped."""
+    tried = {outcome.table.oid for outcome in outcomes if outcome.seconds is not None}
+    for _ in range(_DROP_TRIES):
+        dropped = drop_repack_leftovers(run.connection, run.log)
+        still = {left.table_oid for left in leftovers(run.connection)} & tried
+        if not still:
+            break
+        # The server notices within seconds that a program was killed.
+        run.sleep(1)
+    else:
+        why = "; ".join(str(failed) for failed in dropped.failed)
+        return [
+            replace(outcome, result="failed", detail="; ".join(filter(None, [outcome.detail, why])))
+            if outcome.table.oid in still
+            else outcome
+            for outcome in outcomes
+        ]
+    return outcomes
+
+
 def _reasons_to_wait(
     connection: Connection, advice: Advice, terms: RewriteTerms, seconds_left: float
 ) -> list[str]:
     table = advice.estimate.table
     if advice.estimate.problem:
         return [advice.estimate.problem]
-    now = _now(connection, table.oid)
+    now = table_now(connection, table.oid)
     if now is None:
         return ["it was dropped meanwhile"]
     rewrite = Rewrite(table.oid, advice.needs_bytes, advice.seconds)
@@ -200,6 +216,7 @@ def _reasons_to_wait(
         *([] if now.may_maintain else [f"it belongs to {now.owner}"]),
         *([] if now.is_plain else ["it is no ordinary, logged table"]),
         *([] if now.has_key else ["it has no primary key, and no unique index without NULLs"]),
+        *([] if now.invalid_index is None else [f"its index {now.invalid_index} is invalid"]),
         *(f"what pg_repack left of it has to be dropped first, by {one.owner}" for one in left),
         *closed_gates(connection, rewrite, terms.gates, seconds_left),
     ]
@@ -223,7 +240,11 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
     table = advice.estimate.table
     canary = Canary(run.terms.canary_limit_ms)
     canary.settle_in(run.beside)
-    before, rows = _required(run.connection, table), _rows(run.connection, table)
+    before, rows = required_now(run.connection, table), _rows(run.connection, table)
+    # Reading a large table takes long enough for a gate to close.
+    reasons = _reasons_to_wait(run.connection, advice, run.terms, run.seconds_left)
+    if reasons:
+        return RewriteOutcome(advice, "deferred", "; ".join(reasons))
     run.log(f"writing {table.qualified_name} anew: {advice.seconds:.0f} s predicted")
     began = run.clock()
     done = repack(
@@ -236,7 +257,7 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
     )
     seconds = run.clock() - began
     drop_repack_leftovers(run.connection, run.log)
-    now = _required(run.connection, table)
+    now = required_now(run.connection, table)
     if now.file_node == before.file_node:
         return _not_done(RewriteOutcome(advice, "failed", seconds=seconds), done.stopped, done.said)
     # The program may complain after its work is done: what counts is what the catalog says.
@@ -266,35 +287,20 @@ def _not_done(outcome: RewriteOutcome, stopped: str, said: Sequence[str]) -> Rew
     return replace(outcome, detail=detail)
 
 
-def _now(connection: Connection, oid: int) -> _TableNow | None:
-    with connection.cursor(row_factory=class_row(_TableNow)) as cursor:
-        return cursor.execute(statement("maintenance/table_now"), {"table": oid}).fetchone()
-
-
-def _required(connection: Connection, table: TableFiles) -> _TableNow:
-    now = _now(connection, table.oid)
-    if now is None:
-        raise OpsError(
-            table.qualified_name,
-            cause="it was dropped meanwhile",
-            next_step="launch repack_tables again without it",
-        )
-    return now
-
-
 def _rows(connection: Connection, table: TableFiles) -> _Rows:
     name = sql.Identifier(table.schema, table.name)
     with connection.cursor(row_factory=class_row(_Rows)) as cursor:
         return one_row(cursor.execute(statement("maintenance/rows_of_table").format(table=name)))
 
 
-def _is_same(run: _Rewriting, table: TableFiles, before: _TableNow, rows: _Rows) -> bool | None:
-    """Whether the rows are those of before; None where somebody wrote meanwhile."""
+def _is_same(run: _Rewriting, table: TableFiles, before: TableNow, rows: _Rows) -> bool | None:
+    """Whether the rows are those of before; None where others wrote, or changed its columns."""
     if _rows(run.connection, table) == rows:
         return True
     # A session tells what it has written a minute late at worst.
     for _ in range(_COUNTERS_SECONDS):
-        if _required(run.connection, table).rows_written != before.rows_written:
+        now = required_now(run.connection, table)
+        if (now.rows_written, now.columns) != (before.rows_written, before.columns):
             return None
         run.sleep(1)
     return False
