@@ -1,6 +1,7 @@
 """The archive: months older than the retention move to S3/Glacier, provably, and back."""
 
 from ft_ops.archive.audit.keep import adopt_both
+from ft_ops.archive.audit.months import archived_audit_months
 from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.cost.prices import Prices, load_prices
 from ft_ops.archive.erase.held import record_archived
@@ -37,6 +38,7 @@ __all__ = [
     "adopt_both",
     "archive_run",
     "archive_statements",
+    "archived_audit_months",
     "ask_for",
     "cancel",
     "cold_parts",

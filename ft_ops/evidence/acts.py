@@ -12,6 +12,9 @@ from math import isfinite
 from typing import Final
 from uuid import UUID
 
+from psycopg.rows import class_row
+
+from ft_ops.evidence import verify
 from ft_ops.pg.audit import SYSTEM_USER
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
@@ -39,22 +42,63 @@ class Act:
         return self.new_values if isinstance(self.new_values, dict) else {"value": self.new_values}
 
 
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An act as the audit log has it: ``new_values`` is the text of its JSON."""
+
+    id: UUID
+    created_at: datetime
+    action: str
+    table_name: str | None
+    new_values: str | None
+
+
 def acts_since(connection: Connection, since: datetime) -> list[Act]:
     """Every act from ``since`` on, oldest first."""
-    rows = connection.execute(
-        statement("evidence/acts_since"), {"system_user": SYSTEM_USER, "since": since}
-    )
     return [
-        Act(key, at, action, table, None if text is None else _read(text))
-        for key, at, action, table, text in rows
+        Act(row.id, row.created_at, row.action, row.table_name, _read(row.new_values))
+        for row in rows_since(connection, since)
     ]
 
 
-def _read(text: str) -> object:
+def rows_since(connection: Connection, since: datetime) -> list[AuditRow]:
+    """The rows of these acts as the audit log has them."""
+    with connection.cursor(row_factory=class_row(AuditRow)) as cursor:
+        cursor.execute(
+            statement("evidence/acts_since"), {"system_user": SYSTEM_USER, "since": since}
+        )
+        return cursor.fetchall()
+
+
+def is_entry_of(entry: Mapping[str, object], row: AuditRow) -> bool:
+    """Whether an entry of the chain says what this row says, to the last sign.
+
+    Earlier releases rounded numbers when they read a row: such an entry is this row's, too.
+    """
+    text = row.new_values
+    written = verify.canonical(entry)
+    for read in (_read, _rounded):
+        try:
+            act = Act(row.id, row.created_at, row.action, row.table_name, read(text))
+            if verify.canonical(to_entry(act)) == written:
+                return True
+        except (ValueError, RecursionError):
+            # Nobody could have written that down so.
+            continue
+    return False
+
+
+def _rounded(text: str | None) -> object:
+    return None if text is None else json.loads(text)
+
+
+def _read(text: str | None) -> object:
     """JSON of which nothing is rounded: a number that no float holds is its text.
 
     What is nested deeper than every program reads stays text as a whole.
     """
+    if text is None:
+        return None
     depth = deepest = 0
     for sign in _SIGNS.findall(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(sign, 0)

@@ -1,18 +1,23 @@
 """The asset `evidence_chain`, and checks of what drills measured against the targets."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
 
 import dagster as dg
 
 from ft_ops.clock import utc_now
 from ft_ops.evidence.acts import acts_since
 from ft_ops.evidence.chain import open_chain
+from ft_ops.evidence.compared import LATE, ChainComparison, compare
 from ft_ops.evidence.heads import note_head, noted_heads
 from ft_ops.evidence.measured import MEASURED_WITHIN, Recovery, exceeds, recoveries
 from ft_ops.format import human_duration
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
+
+_SHOWN: Final = 50
 
 
 @dg.asset(
@@ -54,6 +59,51 @@ def evidence_chain(
             "chain": chain.bucket.url(chain.prefix),
             "verify": "download the folder, then: python program/verify.py FOLDER KEY.pem",
         }
+    )
+
+
+@dg.asset_check(
+    asset="evidence_chain",
+    name="audit_log_matches_chain",
+    description="Every act that the chain tells of is in the audit log as the chain has it, or in "
+    "its archive, back to FT_AUDIT_RETENTION_YEARS; and no act of the operations is in the audit "
+    "log for longer than two days and in no link.",
+)
+def audit_log_matches_chain(
+    database: DatabaseResource, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    if settings.evidence_key_file is None and settings.evidence_kms_key is None:
+        return dg.AssetCheckResult(passed=True, metadata={"chain": "no key is set: there is none"})
+    with as_failure(), database.connect("evidence") as connection:
+        chain = open_chain(settings).read()
+        if chain.problems:
+            return dg.AssetCheckResult(
+                passed=False,
+                description="unknown: the chain is not whole, so nothing is compared with it. "
+                "Next: launch chain_evidence",
+                metadata={"problems": list(chain.problems[:_SHOWN])},
+            )
+        now = utc_now()
+        since = now - settings.audit_retention_years * timedelta(days=365)
+        return _compared(compare(connection, chain.entries, since, now))
+
+
+def _compared(found: ChainComparison) -> dg.AssetCheckResult:
+    findings = {
+        "gone from the audit log": found.gone,
+        "changed in the audit log": found.changed,
+        f"in no link after {LATE.days} days": found.unchained,
+    }
+    said = [f"{len(acts)} {what}" for what, acts in findings.items() if acts]
+    return dg.AssetCheckResult(
+        passed=found.agrees,
+        description="; ".join(said) or f"{found.compared} acts agree",
+        metadata={
+            "compared": found.compared,
+            "since": found.since.isoformat(),
+            "in the archive of the audit log": found.archived,
+            **{what: list(acts[:_SHOWN]) for what, acts in findings.items() if acts},
+        },
     )
 
 

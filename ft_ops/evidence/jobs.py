@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ft_ops.evidence.assets import (
+    audit_log_matches_chain,
     evidence_chain,
     recovery_point_within_target,
     recovery_time_within_target,
@@ -12,9 +13,11 @@ from ft_ops.orchestration.jobs import asset_job, schedule
 chain_evidence = asset_job(
     "chain_evidence",
     dg.AssetSelection.assets("evidence_chain")
-    | dg.AssetSelection.checks(recovery_time_within_target, recovery_point_within_target),
-    "Chains what the operations did since the last time, and compares what drills measured with "
-    "the targets.",
+    | dg.AssetSelection.checks(
+        audit_log_matches_chain, recovery_time_within_target, recovery_point_within_target
+    ),
+    "Chains what the operations did since the last time, compares the chain with the audit log, "
+    "and what drills measured with the targets.",
     identity=True,
 )
 
@@ -27,7 +30,11 @@ chain_evidence_daily = schedule(
 
 defs = dg.Definitions(
     assets=[evidence_chain],
-    asset_checks=[recovery_time_within_target, recovery_point_within_target],
+    asset_checks=[
+        audit_log_matches_chain,
+        recovery_time_within_target,
+        recovery_point_within_target,
+    ],
     jobs=[chain_evidence],
     schedules=[chain_evidence_daily],
 )

@@ -41,6 +41,13 @@ SET state = 'superseded',
 WHERE month = %(month)s
   AND generation = %(generation)s;
 
+-- name: audit_months_away
+-- Months whose rows have left audit_log for the archive, or are just leaving it. A few rows a year.
+SELECT DISTINCT month
+FROM ops.audit_archive
+WHERE proven_at IS NOT NULL
+  AND state IN ('purging', 'purged');
+
 -- name: audit_moments
 -- When each proven generation changed last, and which change the bucket should have: a few rows a year.
 SELECT month, generation, updated_at, recorded_at

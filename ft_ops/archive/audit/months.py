@@ -60,6 +60,12 @@ def due_audit_months(connection: Connection, retention_years: int, now: datetime
     return sorted(month for month in months if due_on(month, retention_years) <= now)
 
 
+def archived_audit_months(connection: Connection) -> frozenset[Month]:
+    """The months whose rows are in the archive, and not, or not all of them, in audit_log."""
+    rows = connection.execute(statement("archive/audit_months_away"))
+    return frozenset(Month.of(month) for (month,) in rows)
+
+
 def archive_audit_month(run: Run, month: Month) -> Generation:
     """Take a due month to `frozen`, from wherever an earlier run got to; its rows stay.
 
