@@ -14,9 +14,17 @@ from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations
-from ft_ops.staging.rules import MaskedColumn, MaskingRules, Rule, problems, read_columns
+from ft_ops.staging.roles import rename_roles
+from ft_ops.staging.rules import (
+    LISTED_WORDS,
+    MaskedColumn,
+    MaskingRules,
+    Rule,
+    problems,
+    read_columns,
+)
 
-_KNOWN_ROLES: Final = ("ft_ops", "ft_app", "ft_readonly")
+_AUDIT_LOG: Final = "public.audit_log."
 _LEAST_CHARACTERS: Final = 8
 _DIGITS: Final = 24
 _SHORT: Final = 12
@@ -65,9 +73,12 @@ def refuse_unruled(connection: Connection, rules: MaskingRules) -> list[MaskedCo
 def personal_texts(
     connection: Connection, rules: MaskingRules, columns: Sequence[MaskedColumn]
 ) -> dict[str, str]:
-    """Some of what must not be in the dump's rows, each with its column: to be looked for there."""
+    """Some of what must not be in the dump, each with its column: to be looked for there.
+
+    They are long enough to be no accident. What is an id or a time is found in any dump: these
+    stay, and JSON names them as texts.
+    """
     found: dict[str, str] = {}
-    stays = "\n".join(_words_that_stay(connection, rules))
     for column, rule in _ruled(rules, columns):
         if rule.kind in {"checked", "constant"}:
             continue
@@ -78,15 +89,46 @@ def personal_texts(
             column=identifier, table=_identifier(column.table_name), value=value.format(identifier)
         )
         for (text,) in connection.execute(query):
-            if text and text not in stays and _can_be_found(text):
+            # One that stands in the audit log, too, is the other column's.
+            is_new = text not in found or found[text].startswith(_AUDIT_LOG)
+            if is_new and text and _can_be_found(text):
                 found[text] = str(column)
     return found
+
+
+def texts_of_rows(
+    connection: Connection, rules: MaskingRules, texts: Mapping[str, str]
+) -> dict[str, str]:
+    """Those that no row of the dump may have: without words that rows keep by design."""
+    stays = "\n".join(_words_that_stay(connection, rules))
+    return {
+        text: column
+        for text, column in texts.items()
+        if text not in stays and _is_written_as_it_is(text)
+    }
+
+
+def texts_of_definitions(
+    connection: Connection, rules: MaskingRules, texts: Mapping[str, str]
+) -> list[str]:
+    """Those that no definition may quote: without names of tables and columns out of the audit log.
+
+    It names them by design, those that somebody has added too.
+    """
+    query = statement("staging/names_of_tables")
+    names = {name for (name,) in connection.execute(query, {"schemas": list(rules.schemas)})}
+    return [
+        text
+        for text, column in texts.items()
+        if not (text in names and column.startswith(_AUDIT_LOG))
+    ]
 
 
 def _words_that_stay(connection: Connection, rules: MaskingRules) -> Iterator[str]:
     """Texts that rows keep by design: somebody may have written one of them elsewhere, too."""
     query = statement("staging/words_that_stay")
-    for (words,) in connection.execute(query, {"schemas": list(rules.schemas)}):
+    given = {"schemas": list(rules.schemas), "listed": LISTED_WORDS}
+    for (words,) in connection.execute(query, given):
         yield words
     for columns in rules.tables.values():
         for rule in columns.values():
@@ -128,7 +170,7 @@ def mask(
             masked.append(Masked(table, rows, tuple(column.name for column, _ in changed)))
             log(f"{table}: {rows:,} rows masked")
     _write_migrations(connection, rules)
-    _rename_roles(connection, keys)
+    rename_roles(connection, keys.outer + keys.inner)
     # Triggers that always fire have noted the changes.
     _empty(connection, rules)
     return masked
@@ -232,29 +274,12 @@ def _write_migrations(connection: Connection, rules: MaskingRules) -> None:
         )
 
 
-def _rename_roles(connection: Connection, keys: Keys) -> None:
-    """A grant names roles, and a role may be called like a person."""
-    query = statement("staging/other_roles")
-    for (role,) in connection.execute(query, {"known": list(_KNOWN_ROLES)}).fetchall():
-        digest = hashlib.sha256(keys.outer + keys.inner + role.encode()).hexdigest()
-        connection.execute(
-            sql.SQL("ALTER ROLE {} RENAME TO {}").format(
-                sql.Identifier(role), sql.Identifier(f"role_{digest[:_SHORT]}")
-            )
-        )
-
-
 def _can_be_found(text: str) -> bool:
-    """Whether it is long enough to be no accident, and is written in a dump as it is.
+    return len(text) >= _LEAST_CHARACTERS and not _ID_OR_TIME.fullmatch(text)
 
-    What is an id or a time is found in any dump: these stay, and JSON names them as texts.
-    """
-    return (
-        len(text) >= _LEAST_CHARACTERS
-        and text.isprintable()
-        and "\\" not in text
-        and not _ID_OR_TIME.fullmatch(text)
-    )
+
+def _is_written_as_it_is(text: str) -> bool:
+    return text.isprintable() and "\\" not in text
 
 
 def _identifier(table: str) -> sql.Identifier:

@@ -44,6 +44,16 @@ _FITS: Final[Mapping[Kind, frozenset[str]]] = {
     "json": frozenset({"json", "jsonb"}),
     "address": frozenset({"inet"}),
 }
+_WORD: Final = r"'([^']|'')*'::(text|character varying|character|bpchar|name|citext)(\(\d+\))?"
+_WORD_CAST: Final = rf"({_WORD}|\({_WORD}\)::text)"
+_SUBJECT: Final = r'\(?(VALUE|[a-z_][a-z0-9_$]*|"([^"]|"")+")\)?(::text)?'
+LISTED_WORDS: Final = (
+    rf"^\({_SUBJECT} = (ANY \(\(?ARRAY\[{_WORD_CAST}(, {_WORD_CAST})*\](\)?::text\[\])?\)"
+    rf"|{_WORD_CAST})\)$"
+)
+"""The expression of a CHECK that does nothing but list words, as PostgreSQL writes it out. One
+with anything beside, as ``OR …``, lets other words pass."""
+
 _MONTH: Final = re.compile(
     r"(public\.(?:archived_)?content_segments|public\.audit_log)_\d{4}_\d{2}"
 )
@@ -131,7 +141,8 @@ def rules_of(document: Mapping[str, object]) -> MaskingRules:
 def read_columns(connection: Connection, schemas: Iterable[str]) -> list[MaskedColumn]:
     """Every column of the tables of some schemas."""
     with connection.cursor(row_factory=class_row(MaskedColumn)) as cursor:
-        return cursor.execute(statement("staging/columns"), {"schemas": list(schemas)}).fetchall()
+        given = {"schemas": list(schemas), "listed": LISTED_WORDS}
+        return cursor.execute(statement("staging/columns"), given).fetchall()
 
 
 def problems(rules: MaskingRules, columns: Iterable[MaskedColumn]) -> Iterator[str]:

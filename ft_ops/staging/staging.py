@@ -20,6 +20,7 @@ from ft_ops.pg.rows import one_row
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.upload import UploadOnce
 from ft_ops.settings import Settings
+from ft_ops.staging.definitions import refuse_in_definitions, words_of_postgresql
 from ft_ops.staging.dump import MaskedServer, refuse_found, write_dump
 from ft_ops.staging.mask import (
     Keys,
@@ -28,7 +29,10 @@ from ft_ops.staging.mask import (
     personal_texts,
     refuse_unruled,
     tables_of_extensions,
+    texts_of_definitions,
+    texts_of_rows,
 )
+from ft_ops.staging.roles import rename_superuser
 from ft_ops.staging.rules import MaskingRules, load_rules
 
 _LEAST_SALT: Final = 32
@@ -90,9 +94,14 @@ def mask_on(
         texts = personal_texts(connection, rules, columns)
         masked = mask(connection, rules, columns, keys, log)
         without_rows = tables_of_extensions(connection, rules)
-    place = MaskedServer(copy.server, copy.folder, copy.admin_url, timeout_seconds)
+        of_rows = texts_of_rows(connection, rules, texts)
+        of_definitions = texts_of_definitions(connection, rules, texts)
+        words = words_of_postgresql(connection)
+    url = rename_superuser(copy.server, copy.admin_url)
+    place = MaskedServer(copy.server, copy.folder, url, timeout_seconds)
     file = write_dump(place, rules, without_rows)
-    refuse_found(place, file, texts)
+    refuse_found(place, file, of_rows)
+    refuse_in_definitions(place, file, of_definitions, words)
     log(f"{len(texts)} personal texts were looked for in the dump, and none is there")
     found = MaskedDump(
         address="",

@@ -24,11 +24,11 @@ SELECT
     CASE WHEN a.atttypmod > 4 AND t.typname = 'varchar' THEN a.atttypmod - 4 END AS length,
     EXISTS (
         SELECT FROM pg_constraint AS k
-        WHERE k.conrelid = c.oid
-          AND k.contype = 'c'
+        WHERE k.contype = 'c'
           AND k.convalidated
-          AND k.conkey = ARRAY[a.attnum]
-          AND pg_get_constraintdef(k.oid) ~ '^CHECK \(\(+[^()]*\)?(::text)? = ANY \(+ARRAY\['
+          AND NOT k.connoinherit
+          AND ((k.conrelid = c.oid AND k.conkey = ARRAY[a.attnum]) OR k.contypid = a.atttypid)
+          AND pg_get_expr(k.conbin, k.conrelid) ~ %(listed)s
     ) AS is_checked
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -63,13 +63,41 @@ WHERE n.nspname <> ALL (%(schemas)s::text[])
 ORDER BY 1, 2;
 
 -- name: other_roles
--- Roles that somebody has made besides the operations' own.
-SELECT rolname::text
+-- Roles and tablespaces that somebody has made besides the operations' own.
+SELECT 'ROLE', rolname::text
 FROM pg_roles
 WHERE rolname <> ALL (%(known)s::text[])
-  AND rolname !~ '^pg_'
-  AND oid <> 10
-ORDER BY rolname;
+  AND oid >= 16384
+UNION ALL
+SELECT 'TABLESPACE', spcname::text
+FROM pg_tablespace
+WHERE oid >= 16384
+ORDER BY 1, 2;
+
+-- name: own_words
+-- Keywords, types, functions, settings and extensions: words that definitions have of PostgreSQL itself.
+SELECT word::text FROM pg_get_keywords()
+UNION
+SELECT format_type(oid, NULL) FROM pg_type WHERE oid < 16384
+UNION
+SELECT proname::text FROM pg_proc WHERE oid < 16384
+UNION
+SELECT name FROM pg_settings
+UNION
+SELECT name::text FROM pg_available_extensions;
+
+-- name: names_of_tables
+-- What an audit log names: tables and columns of some schemas. Catalog reads only.
+SELECT c.relname::text
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY (%(schemas)s::text[])
+UNION
+SELECT a.attname::text
+FROM pg_attribute AS a
+JOIN pg_class AS c ON c.oid = a.attrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY (%(schemas)s::text[]);
 
 -- name: create_digest
 -- A keyed digest of a text: without the two keys nobody can tell what it was, nor try guesses. This
@@ -139,14 +167,16 @@ END
 $$;
 
 -- name: words_that_stay
--- What rows keep whatever they hold otherwise: the words that a CHECK lists, and those of enumerations.
--- Catalog reads only.
-SELECT pg_get_constraintdef(k.oid)
+-- What rows keep whatever they hold otherwise: the words that a CHECK lists, a table's or a domain's, and
+-- those of enumerations. Catalog reads only.
+SELECT pg_get_expr(k.conbin, k.conrelid)
 FROM pg_constraint AS k
 JOIN pg_namespace AS n ON n.oid = k.connamespace
 WHERE k.contype = 'c'
-  AND k.conrelid <> 0
+  AND k.convalidated
+  AND NOT k.connoinherit
   AND n.nspname = ANY (%(schemas)s::text[])
+  AND pg_get_expr(k.conbin, k.conrelid) ~ %(listed)s
 UNION
 SELECT enumlabel::text
 FROM pg_enum;

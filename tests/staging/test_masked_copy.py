@@ -18,7 +18,10 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
+from ft_ops.staging.definitions import refuse_in_definitions, words_of_postgresql
+from ft_ops.staging.dump import MaskedServer, write_dump
 from ft_ops.staging.mask import Keys
+from ft_ops.staging.roles import rename_roles, rename_superuser
 from ft_ops.staging.rules import (
     MaskedColumn,
     MaskingRules,
@@ -31,6 +34,13 @@ from ft_ops.staging.staging import MaskedDump, dump_lines, into_bucket, into_fil
 from tests.fixtures.copies import DATABASE, Copy
 
 SALT = b"0123456789abcdef0123456789abcdef"
+
+
+AS_A_KIND = (
+    "ALTER TABLE content_links DROP CONSTRAINT content_links_link_type_check;"
+    " CREATE DOMAIN kind AS text CHECK ({});"
+    " ALTER TABLE content_links ALTER link_type TYPE kind"
+)
 
 
 def mask(copy: Copy, target: Path, rules: MaskingRules | None = None) -> MaskedDump:
@@ -63,6 +73,25 @@ def test_every_column_of_text_json_or_bytes_has_a_rule(connection: Connection) -
             "ALTER TABLE content_links DROP CONSTRAINT content_links_link_type_check",
             "public.content_links.link_type: no validated CHECK",
         ),
+        *(
+            (
+                (
+                    "ALTER TABLE content_links DROP CONSTRAINT content_links_link_type_check,"
+                    f" ADD CONSTRAINT listed CHECK {check}"
+                ),
+                "public.content_links.link_type: no validated CHECK",
+            )
+            for check in (
+                "(link_type IN ('reply', 'quote') OR link_type <> 'Ada')",
+                "(link_type = ANY (ARRAY['reply', lower('QUOTE')]))",
+                "(link_type IN ('reply', 'quote')) NOT VALID",
+                "(link_type IN ('reply', 'quote')) NO INHERIT",
+            )
+        ),
+        (
+            AS_A_KIND.format("VALUE IN ('reply', 'quote') OR VALUE <> 'Ada'"),
+            "public.content_links.link_type: no validated CHECK",
+        ),
         (
             "ALTER TABLE family_invites ALTER email TYPE varchar(20)",
             "public.family_invites.email: email has 40 characters, and 20 are allowed",
@@ -84,6 +113,8 @@ def test_a_column_without_a_fitting_rule_is_named(
         "CREATE TYPE mood AS ENUM ('good'); ALTER TABLE users ADD moods mood[]",
         "ALTER TABLE users ADD shouted text GENERATED ALWAYS AS (upper(email)) STORED",
         "CREATE TABLE ops.diary (entry text)",
+        AS_A_KIND.format("VALUE IN ('reply', 'quote')"),
+        AS_A_KIND.format("VALUE IN ('it''s a reply')"),
         "CREATE SCHEMA elsewhere CREATE TABLE diary (entry text)",
         "CREATE MATERIALIZED VIEW mails AS SELECT email FROM users",
     ],
@@ -228,6 +259,101 @@ def test_rows_that_an_extension_has_declared_its_own_are_left_out(copy: Copy, pl
     assert "the next dump's values will be other ones" in "".join(dump_lines(found))
 
 
+PLACES = (
+    ("TYPE mood", "CREATE TYPE mood AS ENUM ('{0}')"),
+    ("TABLE defaults", "CREATE TABLE defaults (id int, a text DEFAULT '{0}')"),
+    ("TABLE checks", "CREATE TABLE checks (a text CHECK (a <> 'not {0}!'))"),
+    ("DOMAIN spoken", "CREATE DOMAIN spoken AS text CHECK (VALUE <> '{0}')"),
+    ("VIEW seen", "CREATE VIEW seen AS SELECT id FROM users WHERE email = '{0}'"),
+    ("FUNCTION said()", "CREATE FUNCTION said() RETURNS text LANGUAGE sql AS $$SELECT '{0}'$$"),
+    (
+        "RULE users quiet",
+        "CREATE RULE quiet AS ON DELETE TO users WHERE OLD.email = '{0}' DO INSTEAD NOTHING",
+    ),
+    ("POLICY families hers", "CREATE POLICY hers ON families USING (name = '{0}')"),
+    (
+        "TRIGGER threads told",
+        (
+            "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+            " CREATE TRIGGER told AFTER INSERT ON threads EXECUTE FUNCTION tell('{0}')"
+        ),
+    ),
+    (
+        "TABLE generated",
+        "CREATE TABLE generated (a text, b text GENERATED ALWAYS AS (a || '{0}') STORED)",
+    ),
+    ("INDEX by_her", "CREATE INDEX by_her ON users (id) WHERE email = '{0}'"),
+    ("STATISTICS of_her", "CREATE STATISTICS of_her ON (email = '{0}'), id FROM users"),
+    (
+        "TABLE ATTACH bound",
+        (
+            "CREATE TABLE listed (a text) PARTITION BY LIST (a);"
+            " CREATE TABLE bound PARTITION OF listed FOR VALUES IN ('{0}')"
+        ),
+    ),
+    ("TABLE …'s notes", 'CREATE TABLE "{0}s notes" (id int)'),
+    (
+        "FUNCTION mailed()",
+        (
+            "CREATE FUNCTION mailed() RETURNS int LANGUAGE sql"
+            " AS $$SELECT 1 -- ask grace.hopper@navy.mil $$"
+        ),
+    ),
+)
+
+
+def as_place(copy: Copy, url: str) -> MaskedServer:
+    return MaskedServer(copy.server, copy.folder, url, 300)
+
+
+def test_a_persons_text_in_a_definition_is_refused_by_the_objects_name(copy: Copy) -> None:
+    text = "Ada O'Lovelace"
+    copy.execute(*(plants.format(text.replace("'", "''")) for _, plants in PLACES[:-2]))
+    copy.execute(PLACES[-2][1].format(f"{text}'"), PLACES[-1][1])
+    place = as_place(copy, copy.server.url(DATABASE))
+    with psycopg.connect(copy.server.url(DATABASE)) as connection:
+        words = words_of_postgresql(connection)
+    dump = write_dump(place, load_rules(), ())
+    with pytest.raises(Refused) as refused:
+        refuse_in_definitions(place, dump, [text], words)
+    # Nothing but these is refused, whatever else the dump has.
+    listed = refused.value.cause.removeprefix("a person's text is in the definition of ")
+    assert sorted(listed.split(", ")) == sorted(named for named, _ in PLACES)
+    assert "Ada" not in str(refused.value)
+    assert "hopper" not in str(refused.value)
+
+
+def test_who_owns_a_copy_is_not_in_the_dumps_bytes(copy: Copy) -> None:
+    """pg_dump writes owners and tablespaces into an archive, whatever it is told."""
+    copy.execute(
+        "CREATE ROLE helper SUPERUSER LOGIN",
+        "CREATE ROLE postgres_of_old",
+        "SET allow_in_place_tablespaces = on",
+        "CREATE TABLESPACE \"Countess\" LOCATION ''",
+        'CREATE TABLE aside TABLESPACE "Countess" AS SELECT 1 AS n',
+    )
+    with psycopg.connect(copy.server.url(DATABASE, user="helper"), autocommit=True) as helper:
+        helper.execute('ALTER ROLE postgres RENAME TO "Ada Lovelace"')
+        helper.execute("ALTER ROLE postgres_of_old RENAME TO postgres")
+    url = copy.server.url(DATABASE, user="Ada Lovelace")
+    before = write_dump(as_place(copy, url), load_rules(), ())
+    written = before.read_bytes()
+    assert b"Ada Lovelace" in written
+    assert b"Countess" in written
+    before.unlink()
+    before.parent.rmdir()
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        rename_roles(connection, SALT)
+    renamed = rename_superuser(copy.server, url)
+
+    after = write_dump(as_place(copy, renamed), load_rules(), ()).read_bytes()
+    assert b"Lovelace" not in after
+    assert b"Countess" not in after
+    # A second run has nothing to rename.
+    assert rename_superuser(copy.server, renamed) == renamed
+
+
 def test_what_a_dump_has_anyhow_does_not_keep_it_from_being_handed_out(
     copy: Copy, place: Path
 ) -> None:
@@ -239,6 +365,11 @@ def test_what_a_dump_has_anyhow_does_not_keep_it_from_being_handed_out(
         " FROM users AS u CROSS JOIN pg_class AS c WHERE c.relispartition AND c.relkind = 'r'",
         "UPDATE threads SET title = 'continuation' WHERE id = (SELECT id FROM threads LIMIT 1)",
         "UPDATE families SET description = 'standard_conforming_strings'",
+        "CREATE TABLE somebodys_own (somebodys_column int)",
+        "INSERT INTO audit_log (user_id, action, table_name, new_values, user_agent)"
+        " SELECT u.id, 'character', c.relname, '{\"somebodys_column\": 1}',"
+        " 'timestamp with time zone' FROM pg_class AS c CROSS JOIN users AS u"
+        " WHERE c.relnamespace = 'public'::regnamespace",
     )
     mask(copy, place / "masked.dump")
 
