@@ -6,7 +6,7 @@ what it passes over: what is lost, invalid, deprecated, or must be made anew aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,6 +98,14 @@ class OrderedIndex:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A database: the version of its own collation, None where it has none, and its indexes."""
+
+    version: str | None
+    indexes: tuple[OrderedIndex, ...]
+
+
 def look_at_live(connection: Connection) -> Live:
     """Ask the live server; nothing is locked."""
     with connection.cursor(row_factory=class_row(LiveSetting)) as cursor:
@@ -140,17 +148,41 @@ def look_at_cluster(
     return found
 
 
-def look_at_collations(connection: Connection) -> tuple[OrderedIndex, ...]:
-    """By what the indexes of one database are ordered, before the upgrade."""
+def look_at_collations(server: Server, superuser: str, database: str) -> dict[str, Ordered]:
+    """By what each database of the cluster and its indexes are ordered, before the upgrade."""
+    with connected(server.url(database, user=superuser), application="rehearsal") as connection:
+        databases = connection.execute(statement("rehearsal/databases")).fetchall()
+    found = {}
+    for name, is_open in databases:
+        if is_open:
+            with connected(server.url(name, user=superuser), application="rehearsal") as connection:
+                found[name] = _ordered(connection)
+    return found
+
+
+def _ordered(connection: Connection) -> Ordered:
+    (version,) = one_row(connection.execute(statement("rehearsal/collation_of_database")))
     with connection.cursor(row_factory=class_row(OrderedIndex)) as cursor:
-        return tuple(cursor.execute(statement("rehearsal/collations_of_indexes")))
+        indexes = cursor.execute(statement("rehearsal/collations_of_indexes")).fetchall()
+    return Ordered(version, tuple(indexes))
 
 
 def look_after(
-    connection: Connection, known: Known, ordered: Iterable[OrderedIndex]
+    server: Server, superuser: str, database: str, known: Known, ordered: Mapping[str, Ordered]
 ) -> Iterator[RehearsalFinding]:
-    """What is left to do in one database of the new version."""
-    yield from _of_collations(connection, list(ordered))
+    """What is left to do in each database of the new version."""
+    for name, before in ordered.items():
+        with connected(server.url(name, user=superuser), application="rehearsal") as connection:
+            prefix = "" if name == database else f"{name}: "
+            for f in _left_to_do(connection, known, name, before):
+                subject = f.subject if f.subject == name else prefix + f.subject
+                yield RehearsalFinding(f.weight, f.kind, subject, f.words)
+
+
+def _left_to_do(
+    connection: Connection, known: Known, name: str, before: Ordered
+) -> Iterator[RehearsalFinding]:
+    yield from _of_collations(connection, name, before)
     if known.major >= _MD5_DEPRECATED_SINCE:
         for index, operators in connection.execute(statement("rehearsal/text_search_indexes")):
             words = f"its {operators} follow the database's collation from 18 on: REINDEX it"
@@ -184,12 +216,20 @@ def of_live(live: Live, known: Known) -> Iterator[RehearsalFinding]:
 
 
 def _of_collations(
-    connection: Connection, ordered: Sequence[OrderedIndex]
+    connection: Connection, name: str, before: Ordered
 ) -> Iterator[RehearsalFinding]:
-    """Indexes whose order another version of the collation's library has made."""
+    """A database and indexes whose order another version of the collation's library has made."""
+    ordered = before.indexes
     names = sorted({index.collation for index in ordered if index.collation is not None})
     rows = connection.execute(statement("rehearsal/collation_versions"), {"names": names})
     now: dict[str | None, str | None] = dict(rows.fetchall())
+    if before.version is not None and now.get(None) != before.version:
+        words = (
+            f"its own collation is of version {before.version}, the new server has "
+            f"{now.get(None) or 'none'}: REINDEX what it orders, then ALTER DATABASE … REFRESH "
+            "COLLATION VERSION"
+        )
+        yield RehearsalFinding("work", "collation", name, words)
     for index in ordered:
         if now.get(index.collation) != index.version:
             collation = index.collation or "the database's own collation"

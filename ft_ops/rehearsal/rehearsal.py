@@ -50,7 +50,7 @@ from ft_ops.rehearsal.known import (
 from ft_ops.rehearsal.look import (
     INVALID_INDEX,
     Live,
-    OrderedIndex,
+    Ordered,
     look_after,
     look_at_cluster,
     look_at_collations,
@@ -152,7 +152,7 @@ class _Seen:
     visitors: list[Parameters]
     measured: Mapping[str, Measured]
     bytes: int
-    ordered: tuple[OrderedIndex, ...]
+    ordered: Mapping[str, Ordered]
     findings: list[RehearsalFinding]
 
 
@@ -180,7 +180,7 @@ def _see(places: _Places, live: Live, known: Known, rules: RehearsalRules) -> _S
             visitors=(visitors := sample_parameters(connection, _VISITORS, Random(_SEED))),
             measured=_measured(copy.url, visitors, live, known, rules),
             bytes=size_of(connection),
-            ordered=look_at_collations(connection),
+            ordered=look_at_collations(copy.server, places.superuser, places.database),
             findings=findings,
         )
 
@@ -219,7 +219,7 @@ def _upgraded(
         connection.execute("SELECT 1")
         start = time.monotonic() - began
         first = _measured(places.of_new(), before.visitors, live, known, rules)
-        findings += look_after(connection, known, before.ordered)
+        findings += look_after(places.new, places.superuser, places.database, known, before.ordered)
         examined = compare_with_point(connection, copy.point)
         findings += _of_content(examined)
         findings += _of_other_tables(before, _not_known_at_the_point(connection, copy))

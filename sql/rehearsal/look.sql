@@ -110,6 +110,12 @@ JOIN pg_database AS d ON d.datname = current_database()
 WHERE CASE WHEN co.oid <> 100 THEN co.collversion ELSE d.datcollversion END IS NOT NULL
 ORDER BY 1, 2;
 
+-- name: collation_of_database
+-- The version of the library that this database's own collation was made with. Catalog reads only.
+SELECT datcollversion
+FROM pg_database
+WHERE datname = current_database();
+
 -- name: prepared
 -- Transactions that are prepared for a commit in two phases.
 SELECT gid, format('of %s in %s since %s', owner, database, prepared)

@@ -69,6 +69,15 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         # What an older library has left, of one of the catalog's own.
         "UPDATE pg_collation SET collversion = '1.0' WHERE collname = 'POSIX'",
         "SELECT nextval('counted')",
+        'CREATE DATABASE "Bücher/2%"',
+        "UPDATE pg_database SET datcollversion = '1.0' WHERE datname = 'Bücher/2%'",
+    )
+    copy.execute(
+        'CREATE TABLE sorted (b text COLLATE "POSIX", d text)',
+        "CREATE INDEX by_theirs ON sorted (b)",
+        "CREATE INDEX by_default ON sorted (d)",
+        "UPDATE pg_collation SET collversion = '1.0' WHERE collname = 'POSIX'",
+        database="Bücher/2%",
     )
     spaces = copy.folder / "space"
     spaces.mkdir(mode=0o700)
@@ -106,7 +115,12 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         ("work", "standby", "standby_1"),
         ("work", "setting", "old_snapshot_threshold"),
     }
-    assert [f.subject for f in found.findings if f.kind == "collation"] == ["public.by_theirs"]
+    assert {f.subject for f in found.findings if f.kind == "collation"} == {
+        "public.by_theirs",
+        "Bücher/2%",
+        "Bücher/2%: public.by_theirs",
+        "Bücher/2%: public.by_default",
+    }
     assert not found.weighing("refuses", "differs", "unknown")
     assert len(found.queries) == 5
     assert {query.plan for query in found.queries} <= {"same", "other", "better"}
