@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
 from ft_ops.errors import OpsError
+
+_INTERRUPTED: Final = 130
+"""As a shell says of a program that Ctrl-C has ended."""
 
 
 def main() -> None:
@@ -28,6 +32,10 @@ def main() -> None:
         )
         if port:
             serve_ui(int(port[0]), console)
+    except KeyboardInterrupt:
+        # Dagster makes one of SIGTERM, too. Whoever ended us need not be told how we were built.
+        console.print("\nft-ops: ended: the demo was not finished. Next: run it again", style="red")
+        sys.exit(_INTERRUPTED)
     except OpsError as error:
         console.print(f"\nft-ops: {error}", style="red", markup=False, highlight=False)
         sys.exit(1)
