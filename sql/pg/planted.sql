@@ -26,6 +26,7 @@ strangers AS MATERIALIZED (
     SELECT r.oid, r.rolname
     FROM pg_database AS d
     JOIN pg_roles AS session ON session.rolname = current_user
+    LEFT JOIN pg_roles AS operations ON operations.rolname = 'ft_ops'
     CROSS JOIN pg_roles AS r
     WHERE d.datname = current_database()
       AND r.oid IN (SELECT p.owner FROM placed AS p UNION SELECT e.extowner FROM pg_extension AS e)
@@ -34,6 +35,8 @@ strangers AS MATERIALIZED (
           CASE session.rolname WHEN 'ft_ops' THEN session.oid ELSE d.datdba END,
           'MEMBER'
       )
+      -- A copy of the database that an administrator restores has his name on it.
+      AND NOT (session.rolsuper AND coalesce(pg_has_role(r.oid, operations.oid, 'MEMBER'), false))
 ),
 
 theirs AS MATERIALIZED (

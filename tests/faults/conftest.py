@@ -22,22 +22,23 @@ from tests.fixtures.postgres import Database, created, filled
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment that points boto3 at an endpoint whose multipart uploads may be tiny."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "256")
-        with object_store(tmp_path_factory.mktemp("s3")) as endpoint:
-            url = endpoint()
-            yield {
-                "AWS_ENDPOINT_URL": url,
-                "AWS_ENDPOINT_URL_S3": url,
-                "AWS_REGION": "us-east-1",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": "tests",
-                "AWS_SECRET_ACCESS_KEY": "tests",
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-                "NO_PROXY": "127.0.0.1",
-                "no_proxy": "127.0.0.1",
-            }
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("S3_UPLOAD_PART_MIN_SIZE", "256")
+            endpoint = stack.enter_context(object_store(tmp_path_factory.mktemp("s3")))
+        url = endpoint()
+        yield {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ENDPOINT_URL_S3": url,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "tests",
+            "AWS_SECRET_ACCESS_KEY": "tests",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
 
 
 @pytest.fixture(scope="session")
