@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     help="The id of a deletion that is to be undone; others stay erased.",
 )
 @click.option("--reason", default="", help="Who decided that it was a mistake, and why.")
+@click.option(
+    "--with-removed-members",
+    is_flag=True,
+    help="Also memberships and invitations that were taken away since.",
+)
 def restore(
     at: str,
     from_archive: str,
@@ -44,6 +49,7 @@ def restore(
     overwrite_changed: bool,
     deleted_by_mistake: tuple[UUID, ...],
     reason: str,
+    with_removed_members: bool,
     **named: UUID | None,
 ) -> None:
     """Bring what is missing of a family, book, thread or user back from a backup or an archive."""
@@ -51,7 +57,9 @@ def restore(
 
     subject = one_subject(**named)
     chosen = choose(at, from_archive, ask_glacier)
-    decisions = Decisions(overwrite_changed, frozenset(deleted_by_mistake), reason)
+    decisions = Decisions(
+        overwrite_changed, frozenset(deleted_by_mistake), reason, with_removed_members
+    )
     if chosen.month is not None:
         found = _from_archive(subject, chosen.month, chosen.tier, decisions, apply=apply)
     else:

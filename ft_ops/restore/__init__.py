@@ -2,7 +2,7 @@
 
 `restore.restore_subject` compares the copy with the live database for exactly that subject and
 inserts what is missing. `judge.Judge` decides what becomes of each row: missing, same, changed,
-conflict, erased, archived or blocked.
+conflict, erased, archived, removed or blocked.
 """
 
 from ft_ops.restore.lines import plan_lines, restored_lines

@@ -65,6 +65,11 @@ class RestoreConfig(dg.Config):
     reason: str = Field(
         default="", description="Who decided that it was a mistake, and why; it stays on record."
     )
+    with_removed_members: bool = Field(
+        default=False,
+        description="Also bring back memberships and invitations that were taken away since; with "
+        "overwrite_changed, also undo what was changed of them.",
+    )
     dry_run: bool = Field(default=True, description="Only compare, and show what would come back.")
 
     def subject(self) -> Subject:
@@ -79,7 +84,10 @@ class RestoreConfig(dg.Config):
     def decisions(self) -> Decisions:
         """What was decided, validated."""
         return Decisions(
-            self.overwrite_changed, frozenset(map(_mistake, self.deleted_by_mistake)), self.reason
+            self.overwrite_changed,
+            frozenset(map(_mistake, self.deleted_by_mistake)),
+            self.reason,
+            self.with_removed_members,
         )
 
 

@@ -9,7 +9,16 @@ from ft_ops.archive import ThawEstimate
 from ft_ops.format import human_bytes, human_dollars
 from ft_ops.restore.plan import RestorePlan, TablePlan
 
-STATES: Final = ("missing", "same", "changed", "conflict", "erased", "archived", "blocked")
+STATES: Final = (
+    "missing",
+    "same",
+    "changed",
+    "conflict",
+    "erased",
+    "archived",
+    "removed",
+    "blocked",
+)
 COUNTS: Final = ("table", *STATES, "inserts", "overwrites", "columns of the copy alone")
 _MEDIA_SHOWN: Final = 20
 

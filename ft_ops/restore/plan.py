@@ -41,7 +41,8 @@ class TablePlan:
     """One table. ``states``: how many rows the copy has in each of them.
 
     missing: not in the database, and inserted; same; changed since; conflict: its place is taken;
-    erased: a tombstone forbids it; archived: in the archive alone; blocked: for another reason.
+    erased: a tombstone forbids it; archived: in the archive alone; removed: a membership or an
+    invitation that was taken away since; blocked: for another reason.
     """
 
     table: str

@@ -243,6 +243,7 @@ def _record(
                 for t in plan.withdrawn
             ],
             "reason": decisions.reason,
+            "with_removed_members": decisions.removed_members,
             "run_id": run_id,
         },
     )

@@ -41,11 +41,14 @@ class Decisions:
 
     ``mistakes`` are the ids of what was deleted by mistake: their tombstones are withdrawn, with
     those of what went in the same transaction. ``reason`` is required with them.
+    ``removed_members``: memberships and invitations that were taken away or changed since count
+    like all other rows; without it they stay as they are.
     """
 
     overwrite_changed: bool = False
     mistakes: frozenset[UUID] = field(default_factory=frozenset)
     reason: str = ""
+    removed_members: bool = False
 
 
 def one_subject(

@@ -128,19 +128,19 @@ def hold(lives: Lives, events: list[Step], kill: int) -> None:
         expected = oracle(copied, damaged, erased(live), others)
         with connect(lives.copy.url, application="tests") as copy:
             with killed_at(live, kill):
-                live.restore(copy)
+                live.restore(copy, decisions=Decisions(removed_members=True))
             assert family(live, 0) in (damaged, expected)
-            plan = live.restore(copy)
+            plan = live.restore(copy, decisions=Decisions(removed_members=True))
             assert family(live, 0) == expected
             assert family(live, 1) == others
             assert plan.inserts in (0, size(expected) - size(damaged))
-            again = live.restore(copy)
+            again = live.restore(copy, decisions=Decisions(removed_members=True))
             assert (again.inserts, again.overwrites) == (0, 0)
             assert family(live, 0) == expected
             # Everything is undone where nobody has taken a place, once a person says that all
             # of the deletions were mistakes.
             mistakes = frozenset(UUID(key) for keys in erased(live).values() for key in keys)
-            decisions = Decisions(True, mistakes, "the tests say so")
+            decisions = Decisions(True, mistakes, "the tests say so", removed_members=True)
             live.restore(copy, decisions=decisions)
             assert family(live, 1) == others
             if not any(kind in {"take its number", "give away"} for kind, _, _ in events):

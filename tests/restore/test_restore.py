@@ -22,13 +22,16 @@ def reasons(plan: RestorePlan, table: str) -> list[str]:
     return [r.why for found in plan.tables if found.table == table for r in found.reasons]
 
 
+EVERYBODY = Decisions(removed_members=True)
+
+
 def test_rows_that_were_deleted_come_back_as_they_were(world: World) -> None:
     before, others = world.family(0), world.family(1)
     with world.copied() as copy:
         world.execute("DELETE FROM content_segments WHERE id = %s", world.segments[0])
         world.execute("DELETE FROM family_invites WHERE family_id = %s", world.families[0])
         world.execute("DELETE FROM content_tags WHERE content_segment_id = %s", world.segments[1])
-        plan = world.restore(copy)
+        plan = world.restore(copy, decisions=EVERYBODY)
         # The segment with its narration, tag and link, the invitation, the other tag.
         assert plan.inserts == 6
         assert plan.media == (f"https://media.example.org/{world.threads[0]}/0.jpg",)
@@ -142,7 +145,7 @@ def test_the_content_of_an_erased_author_stays_erased(world: World) -> None:
         world.execute("DELETE FROM users WHERE id = %s", author)
         world.execute("DELETE FROM content_tags WHERE tagged_by = %s", world.users[0])
         world.execute("DELETE FROM family_invites WHERE family_id = %s", world.families[0])
-        plan = world.restore(copy)
+        plan = world.restore(copy, decisions=EVERYBODY)
         assert states(plan, "content_segments") == {"erased": 8, "same": 8}
         assert states(plan, "family_members") == {"erased": 1, "same": 1}
         assert reasons(plan, "content_segments") == ["its user was erased"]

@@ -25,6 +25,7 @@ from ft_ops.restore.subject import Decisions
 from ft_ops.restore.verdict.constraints import keep_out_held, keep_out_refused, keep_out_rivals
 from ft_ops.restore.verdict.keep_out import keep_out, keep_out_each
 from ft_ops.restore.verdict.months import place_segments
+from ft_ops.restore.verdict.removed import keep_out_removed
 from ft_ops.restore.verdict.shared import foreign_links, is_shared
 
 KINDS: Final[Mapping[str, str]] = {
@@ -86,6 +87,8 @@ class Judge:
             self._keep_out_of_other_families(copied)
             if copied.table.name == SEGMENTS:
                 place_segments(self.connection, copied)
+            if not self.decisions.removed_members:
+                keep_out_removed(self.connection, copied)
             if is_shared(self.scope, copied.table):
                 self.keep_out(copied, *foreign_links(self.scope, self.copied, copied, self.ids))
             self._keep_out_orphans(copied)
@@ -300,6 +303,7 @@ class Judge:
 _REASONS: Final = {
     "erased": "its {} was erased",
     "archived": "its {} is in the archive",
+    "removed": "its {} was taken away since",
     "conflict": "its {} is in conflict",
     "blocked": "its {} can't be restored",
 }
