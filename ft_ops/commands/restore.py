@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also memberships and invitations that were taken away since.",
 )
+@click.option("--plan", default="", help="The plan that was agreed to: only that is applied.")
 def restore(
     at: str,
     from_archive: str,
@@ -50,6 +51,7 @@ def restore(
     deleted_by_mistake: tuple[UUID, ...],
     reason: str,
     with_removed_members: bool,
+    plan: str,
     **named: UUID | None,
 ) -> None:
     """Bring what is missing of a family, book, thread or user back from a backup or an archive."""
@@ -58,8 +60,10 @@ def restore(
     subject = one_subject(**named)
     chosen = choose(at, from_archive, ask_glacier)
     decisions = Decisions(
-        overwrite_changed, frozenset(deleted_by_mistake), reason, with_removed_members
+        overwrite_changed, frozenset(deleted_by_mistake), reason, with_removed_members, plan.strip()
     )
+    if apply:
+        decisions.require_agreement()
     if chosen.month is not None:
         found = _from_archive(subject, chosen.month, chosen.tier, decisions, apply=apply)
     else:

@@ -70,6 +70,12 @@ class RestoreConfig(dg.Config):
         description="Also bring back memberships and invitations that were taken away since; with "
         "overwrite_changed, also undo what was changed of them.",
     )
+    plan: str = Field(
+        default="",
+        description="The digest of the plan that was agreed to, as the dry run shows it: nothing "
+        "is done if today's plan is another one. Required with overwrite_changed and with "
+        "deleted_by_mistake.",
+    )
     dry_run: bool = Field(default=True, description="Only compare, and show what would come back.")
 
     def subject(self) -> Subject:
@@ -88,6 +94,7 @@ class RestoreConfig(dg.Config):
             frozenset(map(_mistake, self.deleted_by_mistake)),
             self.reason,
             self.with_removed_members,
+            self.plan.strip(),
         )
 
 
@@ -112,6 +119,8 @@ def restored_family(
 ) -> Iterator[dg.MaterializeResult[None]]:
     with as_failure():
         subject, decisions = config.subject(), config.decisions()
+        if not config.dry_run:
+            decisions.require_agreement()
         chosen = choose(config.at, config.from_archive, config.ask_glacier)
         with database.connect("restore") as connection:
             found: RestorePlan | ThawEstimate
@@ -168,6 +177,7 @@ def plan_metadata(
     return {
         "subject": str(plan.subject),
         "restored from": plan.source,
+        "plan, to be named when it is applied": plan.digest,
         "inserted" if plan.applied else "to insert": plan.inserts,
         "overwritten" if plan.applied else "to overwrite": plan.overwrites,
         "plan": table(COUNTS, count_rows(plan)),

@@ -89,7 +89,7 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
     done = "were" if plan.applied else "would be"
     yield f"{plan.inserts} rows {done} inserted, {plan.overwrites} overwritten"
     if not plan.applied:
-        yield "nothing was changed: --apply does it"
+        yield f"nothing was changed: --apply --plan {plan.digest} does just this"
 
 
 def _states(table: TablePlan) -> str:

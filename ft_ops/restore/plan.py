@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from psycopg import sql
 
+from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.read.rows import Copied
-from ft_ops.restore.subject import Subject
+from ft_ops.restore.read.sides import Side
+from ft_ops.restore.subject import Decisions, Subject
 from ft_ops.restore.verdict.judge import Tombstone
 
 SAMPLE: Final = 5
 """Rows of each state that a plan shows of a table, by their keys alone."""
+
+_DIGITS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class RestorePlan:
     media: tuple[str, ...]
     not_compared: tuple[str, ...]
     applied: bool
+    digest: str
+    """Of all that was decided, row by row: who agrees to a plan names it."""
 
     @property
     def inserts(self) -> int:
@@ -96,9 +104,6 @@ def table_plan(connection: Connection, copied: Copied, copy_columns: frozenset[s
         statement("restore/count_states").format(rows=copied.rows)
     ).fetchall()
     chosen = {state: writes for state, _, writes in counts}
-    key = sql.SQL(", ").join(
-        sql.SQL("{}::text").format(sql.Identifier("c", name)) for name in copied.table.key
-    )
     return TablePlan(
         table=copied.table.name.removeprefix("public."),
         states={state: rows for state, rows, _ in counts},
@@ -111,11 +116,64 @@ def table_plan(connection: Connection, copied: Copied, copy_columns: frozenset[s
         samples=tuple(
             SampleRow(*row)
             for row in connection.execute(
-                statement("restore/sample_states").format(rows=copied.rows, key=key),
+                statement("restore/sample_states").format(rows=copied.rows, key=_key(copied)),
                 {"sample": SAMPLE},
             )
         ),
         lost_columns=tuple(sorted(copy_columns - copied.table.columns.keys())),
+    )
+
+
+def plan_digest(
+    live: Side, subject: Subject, source: str, decisions: Decisions, copied: Mapping[str, Copied]
+) -> str:
+    """16 hexadecimal digits of what was decided about every row, before anything is written.
+
+    They change with the copy, with the decisions, with any row's state, and with what stands now
+    in place of a row that is to be overwritten.
+    """
+    decided: list[object] = [
+        str(subject),
+        source,
+        decisions.overwrite_changed,
+        sorted(map(str, decisions.mistakes)),
+        decisions.removed_members,
+    ]
+    for name, rows in sorted(copied.items()):
+        columns = tuple(dict.fromkeys((*rows.table.key, *rows.compared)))
+        found = live.connection.execute(
+            statement("restore/digest_rows").format(
+                rows=rows.rows,
+                live=live.rows(rows.table, columns),
+                same_key=rows.same_key(),
+                key=_key(rows),
+            )
+        ).fetchone()
+        decided.append([name, *map(str, found or ())])
+    return hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:_DIGITS]
+
+
+def refuse_another_plan(plan: RestorePlan, agreed: str) -> None:
+    """Refused when a plan was agreed to and today's is another one."""
+    if agreed and agreed != plan.digest:
+        counts = "; ".join(
+            f"{table.table}: {table.inserts} to insert, {table.overwrites} to overwrite"
+            for table in plan.tables
+            if table.inserts or table.overwrites
+        )
+        raise Refused(
+            f"restore of {plan.subject}",
+            cause=f"the plan {agreed} was agreed to, and today's is {plan.digest}: the copy, the "
+            f"choices or the rows in the database are others now ({plan.source}; "
+            f"{counts or 'nothing to write'})",
+            next_step="only compare again, read that plan, and name its digest; name the backup by "
+            "--at where a newer one was taken meanwhile. Nothing was changed",
+        )
+
+
+def _key(copied: Copied) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("{}::text").format(sql.Identifier("c", name)) for name in copied.table.key
     )
 
 

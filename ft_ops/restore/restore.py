@@ -21,7 +21,13 @@ from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.restore.barred import refuse_barred
 from ft_ops.restore.failures import is_about_rows
-from ft_ops.restore.plan import RestorePlan, named_media, table_plan
+from ft_ops.restore.plan import (
+    RestorePlan,
+    named_media,
+    plan_digest,
+    refuse_another_plan,
+    table_plan,
+)
 from ft_ops.restore.read.graph import Scope, scope_of
 from ft_ops.restore.read.rows import copy_rows
 from ft_ops.restore.read.sides import Side
@@ -119,7 +125,9 @@ def _once(
         ids = side.ids(scope)
         copied = copy_rows(copy, side, scope, copy.ids(scope))
         judge = Judge(side, scope, copied, ids, decisions)
-        judged, rows, before = _write(judge, judge.judge(), run_id, is_race)
+        judged = judge.judge()
+        digest = plan_digest(side, subject, source, decisions, copied)
+        judged, rows, before = _write(judge, judged, run_id, is_race)
         plan = RestorePlan(
             subject=subject,
             source=source,
@@ -136,6 +144,7 @@ def _once(
             media=named_media(live, copied),
             not_compared=(*scope.without_key, *_gone(copy, scope)),
             applied=apply,
+            digest=digest,
         )
         if plan.rows == 0:
             raise Refused(
@@ -145,6 +154,7 @@ def _once(
             )
         if not apply:
             raise psycopg.Rollback
+        refuse_another_plan(plan, decisions.agreed)
         if plan.inserts + plan.overwrites > 0:
             keep_reservations(copy.connection, live, copied)
             refuse_other_writes(side, scope, copied, rows, before)
@@ -243,6 +253,7 @@ def _record(
                 for t in plan.withdrawn
             ],
             "reason": decisions.reason,
+            "plan": plan.digest,
             "with_removed_members": decisions.removed_members,
             "run_id": run_id,
         },

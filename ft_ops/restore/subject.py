@@ -42,13 +42,25 @@ class Decisions:
     ``mistakes`` are the ids of what was deleted by mistake: their tombstones are withdrawn, with
     those of what went in the same transaction. ``reason`` is required with them.
     ``removed_members``: memberships and invitations that were taken away or changed since count
-    like all other rows; without it they stay as they are.
+    like all other rows; without it they stay as they are. ``agreed`` is the digest of the plan that
+    was agreed to; with it nothing but that plan is applied.
     """
 
     overwrite_changed: bool = False
     mistakes: frozenset[UUID] = field(default_factory=frozenset)
     reason: str = ""
     removed_members: bool = False
+    agreed: str = ""
+
+    def require_agreement(self) -> None:
+        """Refused where what others wrote or deleted since is undone and no plan was agreed to."""
+        if (self.overwrite_changed or self.mistakes) and not self.agreed:
+            raise Refused(
+                "restore",
+                cause="it would undo what was changed or deleted since the copy, and names no plan",
+                next_step="only compare first: a dry run, or the command without --apply. Read its "
+                "plan, and name the digest at its end: `plan` of the launch config, or --plan",
+            )
 
 
 def one_subject(

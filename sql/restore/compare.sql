@@ -97,6 +97,26 @@ FROM (
 WHERE s.number <= %(sample)s
 ORDER BY s.ft_state, s.number;
 
+-- name: digest_rows
+-- What was decided about each row, whatever their order: how many, and two sums of hashes. Of a row
+-- that is to be overwritten, what stands in its place now counts, too. Reads the copied rows, and by
+-- their keys those that are to be overwritten.
+SELECT
+    count(*) AS rows,
+    coalesce(sum(hashtextextended(decided.row, 0)::numeric), 0) AS hashes,
+    coalesce(sum(hashtextextended(decided.row, 1)::numeric), 0) AS others
+FROM (
+    SELECT concat_ws(' ', jsonb_build_array({key}), c.ft_state, c.ft_writes, now_there.row) AS row
+    FROM {rows} AS c
+    LEFT JOIN LATERAL (
+        SELECT (l.*)::text AS row
+        FROM {live} AS l
+        WHERE c.ft_writes
+          AND c.ft_state = 'changed'
+          AND {same_key}
+    ) AS now_there ON true
+) AS decided;
+
 -- name: reasons
 -- Why rows are not written, and how many of them for each reason.
 SELECT ft_state, ft_why, count(*)

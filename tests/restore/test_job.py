@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from ft_ops import backups
 from ft_ops.backups import RestoredCopyAt
 from ft_ops.cli import commands
 from ft_ops.definitions import defs
+from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.restore import assets, source
 from tests.restore.world import World
@@ -69,10 +71,10 @@ def test_the_job_shows_its_plan_and_brings_back_what_was_agreed(
     damaged = world.family(0)
     book = {"book_id": str(world.books[0])}
 
-    shown = run(**book)
-    assert shown.success
-    assert shown.get_asset_materialization_events() == []
-    plan = observed(shown)
+    looked = run(**book)
+    assert looked.success
+    assert looked.get_asset_materialization_events() == []
+    plan = observed(looked)
     assert plan["to insert"].value == 0
     counts = {row["table"]: row for row in cells(plan["plan"])}
     assert counts["content_segments"]["erased"] == 8
@@ -80,10 +82,18 @@ def test_the_job_shows_its_plan_and_brings_back_what_was_agreed(
     assert world.family(0) == damaged
 
     agreed = {**book, "deleted_by_mistake": [str(world.books[0])], "reason": "the owner says so"}
-    assert observed(run(**agreed))["to insert"].value == 29
+    shown = observed(run(**agreed))
+    assert shown["to insert"].value == 29
     assert world.family(0) == damaged
 
-    done = run(**agreed, dry_run=False)
+    for named, said in ({}, "names no plan"), ({"plan": "0" * 16}, "today's is"):
+        (event,) = run(**agreed, **named, dry_run=False).get_step_failure_events()
+        assert event.step_failure_data.error is not None
+        assert said in event.step_failure_data.error.message
+    assert world.family(0) == damaged
+
+    digest = shown["plan, to be named when it is applied"].value
+    done = run(**agreed, plan=digest, dry_run=False)
     (event,) = done.get_asset_materialization_events()
     metadata = event.step_materialization_data.materialization.metadata
     assert metadata["inserted"].value == 29
@@ -116,9 +126,13 @@ def test_the_command_compares_and_applies_only_when_told(world: World, copied: C
     shown = CliRunner().invoke(commands, arguments)
     assert shown.exit_code == 0, shown.output
     assert "content_segments: 1 missing, 15 same" in shown.output
-    assert "nothing was changed: --apply does it" in shown.output
+    told = re.search(r"nothing was changed: --apply --plan (\w{16}) does just this", shown.output)
+    assert told is not None
     assert "media, not restored here: https://media.example.org/" in shown.output
     assert world.family(0) == damaged
-    done = CliRunner().invoke(commands, [*arguments, "--apply"])
+    unread = CliRunner().invoke(commands, [*arguments, "--apply", "--overwrite-changed"])
+    assert isinstance(unread.exception, Refused)
+    assert "names no plan" in str(unread.exception)
+    done = CliRunner().invoke(commands, [*arguments, "--apply", "--plan", told[1]])
     assert "4 rows were inserted, 0 overwritten" in done.output
     assert str(world.segments[0]) in world.family(0)["content_segments"]
