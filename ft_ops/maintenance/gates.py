@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -35,11 +35,15 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The limits: seconds of an open snapshot, bytes of lag, and where free disk is read."""
+    """The limits: seconds of an open snapshot, bytes of lag, and where free disk is read.
+
+    ``other_volumes``: the sizes of tablespaces, or of pg_wal, that are not on the server's volume.
+    """
 
     longest_snapshot_seconds: float
     max_lag_bytes: int
     free_disk: FreeDisk
+    other_volumes: Mapping[str, int] = field(default_factory=dict)
 
 
 def closed_gates(
@@ -114,15 +118,35 @@ def _blockers(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[st
 
 def _disk(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
     needed = _FREE_FACTOR * rewrite.new_bytes
-    try:
-        free = gates.free_disk(connection)
-    except OpsError as error:
-        return [f"free disk unknown: {error}"]
-    if free is None:
-        return ["free disk unknown: set FT_DATABASE_VOLUME_GB to the size of the server's volume"]
-    if free < needed:
-        return [f"{free:,} bytes of disk free, {needed:,} needed"]
-    return []
+    spaces = {
+        name
+        for (name,) in connection.execute(
+            statement("maintenance/tablespaces_of"), {"table": rewrite.table_oid}
+        )
+    }
+    problems = []
+    if spaces - gates.other_volumes.keys():
+        try:
+            free = gates.free_disk(connection)
+        except OpsError as error:
+            return [f"free disk unknown: {error}"]
+        if free is None:
+            return [
+                "free disk unknown: set FT_DATABASE_VOLUME_GB to the size of the server's volume"
+            ]
+        if free < needed:
+            problems.append(f"{free:,} bytes of disk free, {needed:,} needed")
+    # What is written goes through the log first.
+    for name in sorted((spaces | {LOG}) & gates.other_volumes.keys()):
+        free = _free_of(connection, name, gates.other_volumes)
+        if free < needed:
+            problems.append(f"{free:,} bytes free on the volume of {name}, {needed:,} needed")
+    return problems
+
+
+def _free_of(connection: Connection, name: str, others: Mapping[str, int]) -> int:
+    [volume] = [v for v in volumes(server_files(connection), None, others) if v.name == name]
+    return others[name] - volume.used_bytes
 
 
 def _lag(connection: Connection, gates: Gates) -> list[str]:

@@ -166,6 +166,7 @@ def rebuild_gates(settings: Settings) -> Gates:
         free_disk=free_disk_provided(lambda: provided_storage(settings))
         if volume_gb is None
         else free_disk_of(round(volume_gb * 1e9), settings.other_volumes_bytes),
+        other_volumes=settings.other_volumes_bytes,
     )
 
 

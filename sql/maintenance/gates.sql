@@ -59,3 +59,15 @@ UNION ALL
 SELECT format('prepared transaction %%s', p.gid)
 FROM pg_prepared_xacts AS p
 WHERE p.database = current_database();
+
+-- name: tablespaces_of
+-- The tablespaces in which a table lies, and its indexes, and what is stored beside its rows. Reads
+-- catalogs.
+SELECT DISTINCT s.spcname::text
+FROM pg_class AS t
+JOIN pg_class AS c ON c.oid = t.oid OR c.oid = t.reltoastrelid OR c.oid IN (
+    SELECT i.indexrelid FROM pg_index AS i WHERE i.indrelid = t.oid
+)
+JOIN pg_database AS d ON d.datname = current_database()
+JOIN pg_tablespace AS s ON s.oid = coalesce(nullif(c.reltablespace, 0), d.dattablespace)
+WHERE t.oid = %(table)s;

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -34,6 +35,7 @@ from ft_ops.maintenance.indexes.reindex import corruption
 from ft_ops.pg.application import Canary
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
+from ft_ops.pg.server import hand_over
 from ft_ops.pg.sqlfiles import statement
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters, index_bytes, make_letters, thin_out
@@ -543,3 +545,27 @@ def test_a_provider_tells_what_is_free_and_why_it_does_not(letters: Connection) 
     assert free_disk_provided(lambda: None)(letters) == free_disk_here(letters)
     [first, *_] = plan(letters, terms(replace(OPEN_GATES, free_disk=free_disk_provided(refused))))
     assert "free disk unknown: RDS: not allowed" in first.detail
+
+
+def test_what_lies_on_another_volume_needs_room_there_and_its_log_too(
+    letters: Connection, database: Database, place: Path
+) -> None:
+    hand_over(place)
+    space = f"ft_fast_{database.name}"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        name = sql.Identifier(space)
+        create = sql.SQL("CREATE TABLESPACE {} OWNER ft_ops LOCATION {}")
+        admin.execute(create.format(name, sql.Literal(str(place))))
+        try:
+            for index in ("letters_pkey", "letters_sender"):
+                move = sql.SQL("ALTER INDEX {} SET TABLESPACE {}")
+                admin.execute(move.format(sql.Identifier(index), name))
+            roomy = {space: 1 << 40, "pg_wal": 1 << 40}
+            assert plan(letters, terms(replace(OPEN_GATES, other_volumes=roomy)))[0].detail == ""
+            for small in roomy:
+                gates = replace(OPEN_GATES, other_volumes={**roomy, small: 1 << 20})
+                [first, *_] = plan(letters, terms(gates))
+                assert f"bytes free on the volume of {small}" in first.detail
+        finally:
+            admin.execute("DROP TABLE letters")
+            admin.execute(sql.SQL("DROP TABLESPACE {}").format(name))
