@@ -73,6 +73,38 @@ WHERE found.identity IS NOT NULL
   )
 ORDER BY 3 DESC, 2, 1;
 
+-- name: are_strangers_here
+-- Whether a function, an operator, a view or a foreign table in the schemas of strangers_objects belongs
+-- to a role that may be a stranger: which of them matter, that statement tells. Each session asks
+-- this, so it looks at owners alone. To be asked with nothing but pg_catalog on the path. Reads the
+-- catalog.
+SELECT EXISTS (
+    SELECT
+    FROM (
+        SELECT p.proowner
+        FROM pg_proc AS p
+        WHERE p.pronamespace IN (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname IN ('public', 'ops'))
+        UNION
+        SELECT o.oprowner
+        FROM pg_operator AS o
+        WHERE o.oprnamespace IN (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname IN ('public', 'ops'))
+        UNION
+        SELECT c.relowner
+        FROM pg_class AS c
+        WHERE c.relkind IN ('v', 'f')
+          AND c.relnamespace IN (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname IN ('public', 'ops'))
+    ) AS placed (owner)
+    JOIN pg_database AS d ON d.datname = current_database()
+    WHERE NOT pg_has_role(
+        placed.owner,
+        coalesce(
+            (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = 'ft_ops' AND r.rolname = current_user),
+            d.datdba
+        ),
+        'MEMBER'
+    )
+);
+
 -- name: open_schemas
 -- The schemas in which our sessions, or those of a person who logs in as one of our roles, look names
 -- up, and in which a stranger (see strangers_objects) may put something; one row a schema and role.

@@ -335,7 +335,7 @@ def test_the_command_compares_and_applies_only_when_told(
     shown = CliRunner().invoke(commands, arguments)
     assert shown.exit_code == 0, shown.output
     assert "content_tags: 1 missing" in shown.output
-    assert "nothing was changed: --apply does it" in shown.output
+    assert "nothing was changed: --apply --plan" in shown.output
     done = CliRunner().invoke(commands, [*arguments, "--apply"])
     assert "2 rows were inserted, 0 overwritten" in done.output
 
