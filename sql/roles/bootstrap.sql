@@ -30,7 +30,7 @@ BEGIN
         )
     THEN
         RAISE EXCEPTION
-            'database % is %, not the application''s: nothing was changed',
+            'database % is %, not the application''s: nothing was changed in it',
             current_database(),
             CASE
                 WHEN to_regclass('public.event_logs') IS NULL THEN 'one for maintenance'
@@ -110,7 +110,7 @@ BEGIN
         ) AS told (place, words);
         IF not_ours IS NOT NULL THEN
             RAISE EXCEPTION
-                'database % may be another application''s: %; nothing was changed',
+                'database % may be another application''s: %; nothing was changed in it',
                 current_database(),
                 not_ours
             USING HINT = format(

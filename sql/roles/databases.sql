@@ -17,17 +17,28 @@
 SELECT format(
     'DO $refuse$ BEGIN RAISE EXCEPTION USING MESSAGE = %L, HINT = %L; END $refuse$',
     refused.cause || ': nothing was changed',
-    'Name another by -v dagster=…; if it is Dagster''s: ALTER DATABASE … OWNER TO ft_dagster.'
+    refused.hint
 )
 FROM (
-    SELECT format('database %I can''t be both the application''s and Dagster''s', :'dagster')
+    SELECT
+        format('database %I is a template of new databases, or the server''s own', datname),
+        'Name another by -v application=… or -v dagster=….'
+    FROM pg_database
+    WHERE datname IN (:'application', :'dagster')
+      AND (datistemplate OR datname = :'application' AND datname = 'postgres')
+      AND current_setting('ft.bootstrap', true) IS DISTINCT FROM datname
+    UNION ALL
+    SELECT format('database %I can''t be both the application''s and Dagster''s', :'dagster'),
+        'Name another by -v dagster=….'
     WHERE :'application' = :'dagster'
     UNION ALL
-    SELECT format('database %I belongs to %I, not to ft_dagster', datname, pg_get_userbyid(datdba))
+    SELECT
+        format('database %I belongs to %I, not to ft_dagster', datname, pg_get_userbyid(datdba)),
+        'Name another by -v dagster=…; if it is Dagster''s: ALTER DATABASE … OWNER TO ft_dagster.'
     FROM pg_database
     WHERE datname = :'dagster'
       AND pg_get_userbyid(datdba) <> 'ft_dagster'
-) AS refused (cause)
+) AS refused (cause, hint)
 LIMIT 1
 \gexec
 

@@ -239,21 +239,26 @@ def test_both_databases_come_from_nothing_and_a_second_run_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("dagster", "told"),
+    ("application", "dagster", "told"),
     [
-        ("one", "can't be both the application's and Dagster's"),
-        ("postgres", "belongs to postgres, not to ft_dagster"),
+        ("one", "one", "can't be both the application's and Dagster's"),
+        ("one", "postgres", "belongs to postgres, not to ft_dagster"),
+        ("template1", "two", "database template1 is a template of new databases"),
+        ("postgres", "two", "database postgres is a template of new databases, or the server's"),
+        ("one", "template1", "database template1 is a template of new databases"),
     ],
 )
-def test_dagsters_database_is_no_other(managed: pg.Server, dagster: str, told: str) -> None:
-    names = {"application": "one", "dagster": dagster}
+def test_neither_database_is_another_ones(
+    managed: pg.Server, application: str, dagster: str, told: str
+) -> None:
+    names = {"application": application, "dagster": dagster}
     done = _run_psql(managed, "postgres", "databases.sql", names)
     assert done.returncode != 0
     assert told in done.stderr
     with psycopg.connect(managed.url("postgres")) as superuser:
         found = superuser.execute(
             "SELECT has_database_privilege('public', 'postgres', 'CONNECT'), count(*)"
-            " FROM pg_database WHERE datname = 'one'"
+            " FROM pg_database WHERE datname IN ('one', 'two')"
         ).fetchone()
     assert found == (True, 0)
 
