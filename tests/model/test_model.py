@@ -32,7 +32,7 @@ _SEEDS_OF_A_PART: Final = 1_000_000
 
 @pytest.mark.timeout(1200)
 def test_some_lives_end_well(small: Database, aws: str) -> None:
-    _live(small, number=_SEED, lives=3)
+    _live(small, number=_SEED, lives=2)
 
 
 @pytest.mark.chaos

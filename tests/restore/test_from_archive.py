@@ -113,6 +113,7 @@ def test_what_was_lost_of_a_month_that_is_frozen_and_still_here_comes_back(world
     assert scratch(world) == 0
 
 
+@pytest.mark.chaos
 def test_what_was_erased_stays_out_until_its_deletion_is_named_a_mistake(world: World) -> None:
     world.archive()
     whole = world.rows()
@@ -129,6 +130,7 @@ def test_what_was_erased_stays_out_until_its_deletion_is_named_a_mistake(world: 
     assert world.count("ops.erasures") == 0
 
 
+@pytest.mark.chaos
 def test_what_was_changed_stays_unless_asked_for_and_a_hold_keeps_it(world: World) -> None:
     world.archive()
     segment = archived(world)[0]
@@ -167,6 +169,7 @@ def test_of_a_month_that_is_in_the_archive_alone_nothing_is_missing(world: World
     assert world.count("content_segments") == 1
 
 
+@pytest.mark.chaos
 def test_late_rows_in_the_archives_table_let_the_older_ones_wait_for_a_thaw(world: World) -> None:
     world.archived_and_purged()
     world.month(MONTH)
@@ -194,6 +197,7 @@ def test_what_was_lost_of_a_thawed_family_comes_back_and_the_other_stays_away(
     assert open_thaw(world.connection, MONTH) is None
 
 
+@pytest.mark.chaos
 def test_a_thread_that_is_another_familys_now_takes_nothing_that_was_not(world: World) -> None:
     """An archived row bears the family that it was exported with."""
     world.archive()
@@ -294,6 +298,7 @@ def test_what_is_not_proven_is_no_source(world: World) -> None:
         restore(world)
 
 
+@pytest.mark.chaos
 def test_a_subject_whose_threads_are_gone_is_told_where_to_find_them(world: World) -> None:
     world.archive()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[0],))
