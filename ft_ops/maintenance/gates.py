@@ -124,8 +124,10 @@ def _disk(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
             statement("maintenance/tablespaces_of"), {"table": rewrite.table_oid}
         )
     }
+    # The first is the server's own; what is named and not there is no volume.
+    _, *others = volumes(server_files(connection), None, gates.other_volumes)
     problems = []
-    if spaces - gates.other_volumes.keys():
+    if spaces - {volume.name for volume in others}:
         try:
             free = gates.free_disk(connection)
         except OpsError as error:
@@ -136,17 +138,15 @@ def _disk(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
             ]
         if free < needed:
             problems.append(f"{free:,} bytes of disk free, {needed:,} needed")
-    # What is written goes through the log first.
-    for name in sorted((spaces | {LOG}) & gates.other_volumes.keys()):
-        free = _free_of(connection, name, gates.other_volumes)
-        if free < needed:
-            problems.append(f"{free:,} bytes free on the volume of {name}, {needed:,} needed")
+    for volume in others:
+        # What is written goes through the log first.
+        if volume.name in spaces or volume.name == LOG:
+            free = gates.other_volumes[volume.name] - volume.used_bytes
+            if free < needed:
+                problems.append(
+                    f"{free:,} bytes free on the volume of {volume.name}, {needed:,} needed"
+                )
     return problems
-
-
-def _free_of(connection: Connection, name: str, others: Mapping[str, int]) -> int:
-    [volume] = [v for v in volumes(server_files(connection), None, others) if v.name == name]
-    return others[name] - volume.used_bytes
 
 
 def _lag(connection: Connection, gates: Gates) -> list[str]:

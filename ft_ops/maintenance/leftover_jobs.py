@@ -15,8 +15,9 @@ def rebuild_leftovers(context: dg.OpExecutionContext, database: DatabaseResource
     with as_failure():
         with database.connect("rebuild leftovers") as connection:
             require_monitoring(connection)
-            remaining = finish_interrupted(connection, log=context.log.info)
+            # First, for it names what it can't drop: a rebuild that is at work refuses the other.
             repacked = drop_repack_leftovers(connection, context.log.info)
+            remaining = finish_interrupted(connection, log=context.log.info)
         if remaining:
             raise OpsError(
                 "leftovers of rebuilds",

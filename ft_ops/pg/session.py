@@ -115,7 +115,8 @@ _DIRECTLY: Final = (
 class StrangersObject:
     """Something in a schema of ours that belongs to neither the operations nor an administrator.
 
-    ``can_run``: it is a function or an operator, and may run as whoever looks a name up.
+    ``can_run``: it is a function or an operator, or a view where our own tables are not there yet,
+    and may run as whoever looks a name up.
     """
 
     name: str

@@ -10,7 +10,7 @@ ORDER BY mb.family_id, s.thread_id, s.sequence_number, {key};
 -- name: make_segment_families
 -- An empty table of this session alone for what fill_segment_families puts there. Reads no row.
 CREATE TEMPORARY TABLE segment_families AS
-SELECT s.id, s.thread_id, s.sequence_number, s.created_at, mb.family_id
+SELECT s.id, s.thread_id, s.sequence_number, mb.family_id
 FROM {segments} AS s
 LEFT JOIN memory_books AS mb ON false
 LIMIT 0;
@@ -18,8 +18,8 @@ LIMIT 0;
 -- name: fill_segment_families
 -- Each segment of the month with its place and its family, once for all tables whose rows belong to
 -- segments: threads are many more than a month's. ACCESS SHARE; writes some 100 bytes a segment.
-INSERT INTO pg_temp.segment_families (id, thread_id, sequence_number, created_at, family_id)
-SELECT s.id, s.thread_id, s.sequence_number, s.created_at, mb.family_id
+INSERT INTO pg_temp.segment_families (id, thread_id, sequence_number, family_id)
+SELECT s.id, s.thread_id, s.sequence_number, mb.family_id
 FROM {segments} AS s
 LEFT JOIN threads AS t ON t.id = s.thread_id
 LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id;

@@ -63,21 +63,10 @@ WHERE c.oid = %(table)s;
 SELECT count(*) AS rows, coalesce(sum(hashtextextended((whole.*)::text, 0)::numeric), 0) AS hashes
 FROM {table} AS whole;
 
--- name: cancel_repack_sessions
--- Asks the session that writes a table anew to stop: pg_repack holds an advisory lock for it. The
--- program drops what it made then. Waits for nothing.
-SELECT pg_cancel_backend(l.pid)
-FROM pg_locks AS l
-WHERE l.locktype = 'advisory'
-  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.classid = 16185446
-  AND l.objid::bigint = (%(table)s + 2147483648) %% 4294967296
-  AND l.granted
-  AND l.pid <> pg_backend_pid();
-
--- name: end_repack_sessions
--- Ends that session: what sleeps between two statements can't be asked. Waits for nothing.
-SELECT pg_terminate_backend(l.pid)
+-- name: stop_repack_sessions
+-- Asks the session that writes a table anew to stop, or ends it: pg_repack holds an advisory lock for it.
+-- The program drops what it made then. Waits for nothing.
+SELECT pg_catalog.{stop}(l.pid)
 FROM pg_locks AS l
 WHERE l.locktype = 'advisory'
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())

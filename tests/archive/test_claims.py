@@ -152,6 +152,23 @@ def test_who_stands_in_its_place_adopts_first(world: World, template: Database) 
             ship_records(world.run)
 
 
+def test_an_adoption_that_meets_a_problem_takes_nothing_over_and_says_so(
+    world: World, template: Database
+) -> None:
+    erase(world, 3)
+    ship_records(world.run)
+    strange = "archive/records/ledger/strange/gen=1/somebody.json"
+    put_once(world.bucket, strange, b"{}")
+    with anew(world, template) as new:
+        assert "claims the archive" in adopt(new.run, apply=False).changes[-1]
+        done = adopt(new.run, apply=True)
+        assert strange in str(done.problems[0])
+        assert not [line for line in done.changes if "claims the archive" in line]
+        assert numbers(world.bucket) == [1]
+        with pytest.raises(Refused, match="another database than this one has made claim 1"):
+            ship_records(new.run)
+
+
 def test_a_recovered_or_promoted_one_removes_nothing_before_it_has_adopted(world: World) -> None:
     erase(world, 3)
     ship_records(world.run)

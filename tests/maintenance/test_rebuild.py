@@ -564,6 +564,9 @@ def test_what_lies_on_another_volume_needs_room_there_and_its_log_too(
                 admin.execute(move.format(sql.Identifier(index), name))
             roomy = {space: 1 << 40, "pg_wal": 1 << 40}
             assert plan(letters, terms(replace(OPEN_GATES, other_volumes=roomy)))[0].detail == ""
+            # Nobody's own volume is what holds everything else.
+            own = {**roomy, "pg_default": 1, "nowhere": 1}
+            assert plan(letters, terms(replace(OPEN_GATES, other_volumes=own)))[0].detail == ""
             for small in roomy:
                 gates = replace(OPEN_GATES, other_volumes={**roomy, small: 1 << 20})
                 [first, *_] = plan(letters, terms(gates))

@@ -26,7 +26,7 @@ from ft_ops.maintenance.gates import Gates
 from ft_ops.maintenance.rewrite import pg_repack, rewrite
 from ft_ops.maintenance.rewrite.advice import Advice, Means, means_of
 from ft_ops.maintenance.rewrite.now import required_now
-from ft_ops.maintenance.rewrite.pg_repack import Program, drop_repack_leftovers, leftovers
+from ft_ops.maintenance.rewrite.pg_repack import Program, Repacked, drop_repack_leftovers, leftovers
 from ft_ops.maintenance.rewrite.rewrite import (
     RewriteOutcome,
     RewriteTerms,
@@ -443,6 +443,15 @@ def test_it_stops_when_it_has_to_and_leaves_nothing(
     )
     assert outcomes[0].result == "stopped", outcomes
     assert leftovers(memories) == []
+
+
+def test_of_a_run_that_failed_without_a_word_its_status_is_told(memories: Connection) -> None:
+    [advice] = chosen(memories)
+    begun = RewriteOutcome(advice, "failed", seconds=1.0)
+    killed = OpsError("pg_repack", cause="exit status -9: (it said nothing)", next_step="look")
+    told = rewrite._not_done(begun, Repacked("", killed, ()))
+    assert (told.result, told.detail) == ("failed", killed.cause)
+    assert rewrite._not_done(begun, Repacked("", None, ())).detail != ""
 
 
 def test_what_a_killed_run_left_is_dropped_once_its_session_is_gone(

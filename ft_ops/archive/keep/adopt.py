@@ -110,10 +110,11 @@ def adopt(
             *applied.erased.failed,
             *worked.failed,
         )
-        changes += following.changes
-        # Last: whoever was killed before has not taken anything over.
-        if apply and following.changes and not problems:
-            following.claim(run.folder)
+        # Last: whoever was killed before, or met a problem, has not taken anything over.
+        if following.changes and not (apply and problems):
+            if apply:
+                following.claim(run.folder)
+            changes += following.changes
         if apply and changes:
             write_audit(run.connection, "archive.adopt", "ops.archive", {"changes": len(changes)})
     for line in changes:

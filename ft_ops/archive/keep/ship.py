@@ -104,10 +104,8 @@ def _ship_some(run: Run) -> tuple[int, list[str]]:
     rows = run.connection.execute(
         statement("archive/unshipped_records"), {"limit": BATCH}
     ).fetchall()
-    events = [
-        events_document(prefix, [Event(kind, at, record) for _, kind, record, at in rows])
-        for _ in rows[:1]
-    ]
+    batch = [Event(kind, at, record) for _, kind, record, at in rows]
+    events = [events_document(prefix, batch)] if batch else []
     records = [
         GenerationRecord(Month.of(month), *others)
         for month, *others in run.connection.execute(

@@ -210,18 +210,19 @@ class _Ending:
             self.gave_up.set()
             return
         is_late = now - self.began >= _CANCEL_SECONDS
-        name = "end_repack_sessions" if is_late else "cancel_repack_sessions"
         # One that can't be asked is killed a little later.
         with suppress(psycopg.Error, OpsError):
-            self._execute(f"maintenance/{name}")
+            self._execute("pg_terminate_backend" if is_late else "pg_cancel_backend")
 
-    def _execute(self, name: str) -> None:
+    def _execute(self, function: str) -> None:
+        stop = sql.Identifier(function)
+        query = statement("maintenance/stop_repack_sessions").format(stop=stop)
         values = {"table": self.table_oid}
         if not self.beside.broken:
-            self.beside.execute(statement(name), values)
+            self.beside.execute(query, values)
             return
         with connected(self.program.url, application="tables written anew, stopping") as other:
-            other.execute(statement(name), values)
+            other.execute(query, values)
 
 
 def _reason_to_stop(beside: Connection, oid: int, canary: Canary) -> str:

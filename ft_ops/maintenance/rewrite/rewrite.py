@@ -18,6 +18,7 @@ from ft_ops.maintenance.rewrite.advice import Advice, Means, advice_of, is_worth
 from ft_ops.maintenance.rewrite.now import TableNow, required_now, table_now
 from ft_ops.maintenance.rewrite.pg_repack import (
     Program,
+    Repacked,
     drop_repack_leftovers,
     leftovers,
     refuse_unusable,
@@ -259,13 +260,16 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
     drop_repack_leftovers(run.connection, run.log)
     now = required_now(run.connection, table)
     if now.file_node == before.file_node:
-        return _not_done(RewriteOutcome(advice, "failed", seconds=seconds), done.stopped, done.said)
+        return _not_done(RewriteOutcome(advice, "failed", seconds=seconds), done)
     # The program may complain after its work is done: what counts is what the catalog says.
     same = _is_same(run, table, before, rows)
     outcome = RewriteOutcome(
-        advice, "rewritten", bytes_after=_bytes(run.connection, table), seconds=seconds
+        advice,
+        "rewritten",
+        bytes_after=_bytes(run.connection, table),
+        seconds=seconds,
+        rows_are_the_same=same,
     )
-    outcome = replace(outcome, rows_are_the_same=same)
     _note(run.connection, outcome)
     if same is False:
         return replace(
@@ -277,14 +281,17 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
     return outcome
 
 
-def _not_done(outcome: RewriteOutcome, stopped: str, said: Sequence[str]) -> RewriteOutcome:
+def _not_done(outcome: RewriteOutcome, done: Repacked) -> RewriteOutcome:
     """One that is as it was. A lock that it did not get is no failure: it ends with status 0."""
-    if stopped:
-        return replace(outcome, result="stopped", detail=stopped)
-    detail = "; ".join(said[-3:]) or "it said nothing"
-    if any("timed out" in line or "due to timeout" in line for line in said):
+    if done.stopped:
+        return replace(outcome, result="stopped", detail=done.stopped)
+    detail = "; ".join(done.said[-3:])
+    if any("timed out" in line or "due to timeout" in line for line in done.said):
         return replace(outcome, result="deferred", detail=detail)
-    return replace(outcome, detail=detail)
+    if done.error is not None:
+        # With its status: one that was killed has said nothing.
+        detail = done.error.cause
+    return replace(outcome, detail=detail or "it ended well, and the table is as it was")
 
 
 def _rows(connection: Connection, table: TableFiles) -> _Rows:
