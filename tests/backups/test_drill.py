@@ -255,9 +255,16 @@ def _filling_up(disk: Path) -> Iterator[None]:
     def fill() -> None:
         while not list(disk.glob("ft-drill-*/data/postmaster.pid")) and not over.is_set():
             time.sleep(0.02)
-        with suppress(OSError), (disk / "other").open("wb") as other:
+        # At once, not written out: the drill of a slow machine must not be over first.
+        with (disk / "other").open("wb") as other:
+            sizes = (1 << 20, 1 << 12)
             while not over.is_set():
-                other.write(bytes(1 << 20))
+                for size in sizes:
+                    with suppress(OSError):
+                        os.posix_fallocate(other.fileno(), other.seek(0, os.SEEK_END), size)
+                        break
+                else:
+                    time.sleep(0.001)
 
     thread = threading.Thread(target=fill)
     thread.start()

@@ -25,6 +25,7 @@ from ft_ops.backups.drill.server_log import (
     failed_recovery,
     missing_from_copy,
     refuse_what_stays_so,
+    what_befell,
 )
 from ft_ops.backups.drill.tablespaces import IN_PLACE_SINCE
 from ft_ops.backups.points.coverage import WITHOUT_CHECKSUMS
@@ -70,6 +71,7 @@ _SETTINGS: Mapping[str, str] = {
 _LOGIN_TRIGGERS_SINCE = 170_000
 
 _CHECKSUMS = "checksums"
+_STATE, _SHUT_DOWN = "Database cluster state", "shut down"
 
 _SUFFIX = re.compile(r"(_fsm|_vm|_init)?(\.\d+)?$")
 _BAD_BLOCK = re.compile(r'in file "([^"]+)", block (\d+): (.+)')
@@ -100,9 +102,9 @@ class ScratchCopy:
             names = _relation_names(self.url)
             pg.stop(self.server)
         except (OpsError, psycopg.Error) as error:
-            return Examined(
-                0, undecided=(DrillFinding(_CHECKSUMS, "the cluster", str(error).strip()),)
-            )
+            return _not_looked_at(self.server, str(error).strip())
+        if (state := control_data(self.server)[_STATE]) != _SHUT_DOWN:
+            return _not_looked_at(self.server, f"its server did not stop cleanly: it is {state}")
         return check_blocks(self.server, names)
 
     @contextmanager
@@ -193,6 +195,13 @@ def check_blocks(server: Server, relations: Mapping[str, str]) -> Examined:
         notes.undecided.append(DrillFinding(_CHECKSUMS, "the cluster", done.stderr.strip()))
     scanned = _CHECKED.search(done.stdout)
     return notes.examined(int(scanned[1]) if scanned else 0)
+
+
+def _not_looked_at(server: Server, why: str) -> Examined:
+    """Files that nobody could verify; what befell the server's machine may be the cause."""
+    befell = what_befell(server)
+    problem = why if befell is None or befell in why else f"{why} ({befell})"
+    return Examined(0, undecided=(DrillFinding(_CHECKSUMS, "the cluster", problem),))
 
 
 def _refuse_other_cluster(server: Server, control: Mapping[str, str], point: RestorePoint) -> None:

@@ -7,6 +7,7 @@ backup. Everything else says nothing about it.
 from __future__ import annotations
 
 import re
+import shutil
 
 from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import ContentError
@@ -45,6 +46,8 @@ _SAYS_NOTHING = re.compile(
     r"|out of memory|was terminated by signal (?:9|15)\b|could not access file \""
     r"|Permission denied|Read-only file system|Too many open files"
 )
+# With less, a server can't even log that its disk is full.
+_SPARE_BYTES = 1 << 20
 _CRASH = re.compile(
     r"^PANIC:  .*|^LOG:  .*was terminated by signal (?:4|6|7|8|11)\b.*", re.MULTILINE
 )
@@ -97,7 +100,7 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
     where = f"; the last segment it used is {fetched[-1]}" if fetched else ""
     what = f"recovery to {point.name}"
     told = ("; ".join(said) or cause) + where
-    befell = next((line for line in log.splitlines() if _SAYS_NOTHING.search(line)), None)
+    befell = what_befell(server)
     if befell is None and any(_OF_THE_CONTENT.search(line) for line in said):
         return ContentError(
             what,
@@ -115,10 +118,21 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
     )
 
 
+def what_befell(server: Server) -> str | None:
+    """What its machine did to a server: by its log, or by a disk on which it can log no more."""
+    log = pg.server_log(server, lines=10_000)
+    for line in log.splitlines():
+        if _SAYS_NOTHING.search(line) is not None:
+            return line
+    free = shutil.disk_usage(server.data_dir).free
+    if free < _SPARE_BYTES:
+        return f"No space left on device: {free:,} bytes are free where {server.data_dir} lies"
+    return None
+
+
 def crash(server: Server) -> str | None:
     """The end of a server that its data brought down, as its log tells it."""
-    log = pg.server_log(server, lines=10_000)
-    if _SAYS_NOTHING.search(log) is not None:
+    if what_befell(server) is not None:
         return None
-    found = _CRASH.search(log)
+    found = _CRASH.search(pg.server_log(server, lines=10_000))
     return found[0] if found is not None else None
