@@ -68,7 +68,9 @@ def _run_all(names: Sequence[str], path: Path, *, is_quick: bool) -> list[str]:
             except Exception:  # noqa: BLE001  one benchmark's failure must not end the others
                 traceback.print_exc()
                 failed.append(name)
-            else:
+                continue
+            # Nothing could be measured, for want of a server that has it: the former results stand.
+            if results:
                 keep_results(path, name, results, context.machine)
         context.log("done")
     return failed

@@ -2,10 +2,10 @@
 
 46 shapes of indexes on one table (unique, deduplicated, partial, expression, descending, multi-
 column, null-heavy, wide, long, with low fill factors, GIN, GiST, SP-GiST, BRIN, hash, …) under
-seven kinds of churn; hnsw and a collation of ICU besides, where the server has them: the embedded
-one has pgvector, and no ICU. Each estimate is made as the asset `index_bloat` makes it, and judged
-by the size that a real REINDEX then leaves, in points of the size before. Errors are those of what
-is marked certain; of no kind of index may a rebuild be ordered in vain.
+seven kinds of churn; hnsw besides, where the server has pgvector (collations of ICU are measured by
+index_bloat_icu). Each estimate is made as the asset `index_bloat` makes it, and judged by the size
+that a real REINDEX then leaves, in points of the size before. Errors are those of what is marked
+certain; of no kind of index may a rebuild be ordered in vain.
 """
 
 from __future__ import annotations
@@ -89,30 +89,11 @@ SHAPES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Optional:
-    """A shape of index that not every server has: how it is asked, and made ready for."""
-
-    asked: str
-    shape: str
-    prepared: str = ""
-
-
-OPTIONAL: Final[Mapping[str, Optional]] = MappingProxyType(
-    {
-        "icu_text": Optional(
-            "SELECT to_regcollation('\"und-x-icu\"') IS NOT NULL",
-            'INDEX {} ON corpus (title COLLATE "und-x-icu")',
-        ),
-        # Of a tenth of the rows: each of them costs a search.
-        "hnsw": Optional(
-            "SELECT to_regtype('vector') IS NOT NULL",
-            "INDEX {} ON corpus USING hnsw (place vector_l2_ops) WHERE seq % 10 = 0",
-            "ALTER TABLE corpus ADD place vector(3)"
-            " DEFAULT ARRAY[random(), random(), random()]::vector",
-        ),
-    }
-)
+# Where the server has pgvector. Of a tenth of the rows: each of them costs a search.
+_HNSW: Final = "INDEX {} ON corpus USING hnsw (place vector_l2_ops) WHERE seq % 10 = 0"
+_PLACE: Final = """
+    ALTER TABLE corpus ADD place vector(3) DEFAULT ARRAY[random(), random(), random()]::vector
+"""
 
 _TABLE: Final = """
     CREATE UNLOGGED TABLE corpus (
@@ -257,7 +238,16 @@ def run(context: BenchContext) -> Iterator[Result]:
             )
         took = seconds(lambda: _estimates(connection, chance))
     number = len({observation.shape for observation in observations})
-    yield from _results(observations, rows, took * 1000 / number)
+    size = f"{rows:,} rows, {number} shapes of indexes, {len(CHURNS)} kinds of churn"
+    yield from results("index_bloat", "index bloat estimate", observations, size)
+    yield _result(
+        "index_bloat_ms",
+        "index bloat estimate: time of one",
+        took * 1000 / number,
+        unit="ms",
+        size=size,
+        n=number,
+    )
 
 
 def _with_pgvector(context: BenchContext, connection: Connection) -> None:
@@ -272,10 +262,15 @@ def _with_pgvector(context: BenchContext, connection: Connection) -> None:
 
 
 def observe(
-    connection: Connection, churn: Churn, *, rows: int, chance: random.Random
+    connection: Connection,
+    churn: Churn,
+    *,
+    rows: int,
+    chance: random.Random,
+    shapes: Mapping[str, str] = SHAPES,
 ) -> list[Observation]:
     """Make the corpus, let ``churn`` happen, estimate every index, then rebuild it."""
-    _make(connection, rows, shuffled=churn.shuffled)
+    _make(connection, shapes, rows, shuffled=churn.shuffled)
     for text in churn.statements:
         connection.execute(text)
         connection.execute("SELECT pg_stat_force_next_flush()")
@@ -293,53 +288,75 @@ def observe(
     ]
 
 
-def _results(
-    observations: Sequence[Observation], rows: int, milliseconds: float
+def results(
+    name: str, work: str, observations: Sequence[Observation], size: str
 ) -> Iterator[Result]:
+    """What a corpus says of the estimates: their errors, and the rebuilds ordered in vain."""
     certain = [observation for observation in observations if observation.is_certain]
     points = sorted(observation.error_points for observation in certain)
-    number = len({observation.shape for observation in observations})
     ordered = sum(observation.is_ordered for observation in observations)
+    needless = sum(observation.is_needless for observation in observations)
     worst = max(certain, key=lambda o: o.error_points)
     unsure = f"{len(observations) - len(certain)} of {len(observations)} are marked unsure"
+    where = f"{worst.shape}, {worst.churn}"
     figures: Sequence[tuple[str, str, str, float, float | None, str]] = (
         ("median", "median error", "points", statistics.median(points), 1.0, unsure),
         ("p90", "90th percentile", "points", points[int(len(points) * 0.9)], 4.0, ""),
-        ("worst", "worst error", "points", points[-1], None, f"{worst.shape}, {worst.churn}"),
+        ("worst", "worst error", "points", points[-1], None, where),
         (
             "needless",
             "rebuilds ordered for less than 25 %",
             "",
-            sum(observation.is_needless for observation in observations),
+            needless,
             0.0,
             f"{ordered} rebuilds ordered",
         ),
-        ("ms", "time of one", "ms", milliseconds, None, ""),
     )
-    for name, what, unit, value, goal, note in figures:
-        yield Result(
-            name=f"index_bloat_{name}",
-            work=f"index bloat estimate: {what}",
-            against="",
+    for suffix, what, unit, value, goal, note in figures:
+        yield _result(
+            f"{name}_{suffix}",
+            f"{work}: {what}",
+            value,
             unit=unit,
-            ours=value,
-            goal=goal,
+            size=size,
             n=len(observations),
-            spread=0.0,
-            size=f"{rows:,} rows, {number} shapes of indexes, {len(CHURNS)} kinds of churn",
+            goal=goal,
             note=note,
         )
 
 
-def _make(connection: Connection, rows: int, *, shuffled: bool) -> None:
+def _result(
+    name: str,
+    work: str,
+    value: float,
+    *,
+    unit: str,
+    size: str,
+    n: int,
+    goal: float | None = None,
+    note: str = "",
+) -> Result:
+    return Result(
+        name=name,
+        work=work,
+        against="",
+        unit=unit,
+        ours=value,
+        goal=goal,
+        n=n,
+        spread=0.0,
+        size=size,
+        note=note,
+    )
+
+
+def _make(connection: Connection, shapes: Mapping[str, str], rows: int, *, shuffled: bool) -> None:
     connection.execute("DROP TABLE IF EXISTS corpus")
     connection.execute(_TABLE)
-    shapes = dict(SHAPES)
-    for name, optional in OPTIONAL.items():
-        if connection.execute(sql.SQL(optional.asked)).fetchone() == (True,):
-            shapes[name] = optional.shape
-            if optional.prepared:
-                connection.execute(sql.SQL(optional.prepared))
+    shapes = dict(shapes)
+    if connection.execute("SELECT to_regtype('vector') IS NOT NULL").fetchone() == (True,):
+        connection.execute(_PLACE)
+        shapes["hnsw"] = _HNSW
     fill = {"rows": rows, "shuffled": shuffled}
     if not shuffled:
         connection.execute(_FILL, fill)
