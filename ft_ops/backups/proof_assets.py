@@ -23,7 +23,12 @@ from ft_ops.backups.resources import (
     at_work,
     plan_table,
 )
-from ft_ops.backups.retention.deletion import delete_backups, deletions, plan_of
+from ft_ops.backups.retention.deletion import (
+    delete_backups,
+    deletions,
+    plan_of,
+    refuse_undecided,
+)
 from ft_ops.backups.retention.picture import ladder_picture
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
@@ -31,6 +36,7 @@ from ft_ops.items import Failed, Worked, each
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
+from ft_ops.orchestration.outcomes import Outcome, materialized_unless
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.locks import only_one
 from ft_ops.settings import Settings
@@ -95,7 +101,8 @@ def restore_drill(
     description=(
         "Lets go of backups that no rule keeps: 7 days, 4 weeks and 12 months of verified fulls "
         "stay. Shows its plan first, and refuses while the newest verified full is stale or the "
-        "log has a hole. What was verified once and is not now, it never touches."
+        "log has a hole: the run fails where that keeps something which no rule keeps. What was "
+        "verified once and is not now, it never touches."
     ),
 )
 def backup_retention(
@@ -103,7 +110,7 @@ def backup_retention(
     config: RetentionConfig,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> Iterator[dg.MaterializeResult[None]]:
+) -> Iterator[Outcome]:
     with at_work(database, settings) as work, only_one(work.connection, "backup retention"):
         rules = retention_rules(work.settings)
         inventory = take_inventory(
@@ -127,10 +134,14 @@ def backup_retention(
         deleted = delete_backups(
             work.connection, work.provider, work.bucket, inventory, chosen, context.log.info
         )
-        deleted.refuse_failures("backup retention")
-    yield dg.MaterializeResult(metadata={**metadata, "deleted": len(deleted.done)})
     with as_failure():
-        inventory.refuse_lost_refutations()
+        yield from materialized_unless(
+            context,
+            {**metadata, "deleted": len(deleted.done)},
+            lambda: deleted.refuse_failures("backup retention"),
+            inventory.refuse_lost_refutations,
+            lambda: refuse_undecided(plan),
+        )
 
 
 def _plans(work: Workplace, config: DrillConfig) -> Sequence[DrillPlan]:

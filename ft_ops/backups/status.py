@@ -118,19 +118,20 @@ def _last_drill(connection: Connection, now: datetime) -> Iterator[Standing]:
 
 
 def _to_look_at(connection: Connection, _now: datetime) -> Iterator[Standing]:
-    """What drills refuted or could not decide, and what is lost, until a person has looked.
+    """What drills refuted or could not decide, and what is lost or unread, until a person looks.
 
     By the ledger alone: what disappeared since it was last listed is not known to it yet.
     """
     found = []
-    undecided = 0
+    unknown = 0
     for entry in ledger.entries(connection):
         problem = entry.error if entry.state == "missing" else None
         found += doubts(entry, problem)
-        undecided += entry.undecided is not None
+        if entry.state != "failed":
+            unknown += (entry.undecided is not None) + (entry.unread_refutation is not None)
     status = Status.GOOD
     if found:
-        status = Status.UNKNOWN if undecided == len(found) else Status.BAD
+        status = Status.UNKNOWN if unknown == len(found) else Status.BAD
     yield Standing(
         _AREA,
         "backups to look at",

@@ -25,6 +25,7 @@ SELECT
     content.error AS finding,
     log.error AS log_finding,
     undecided.error AS undecided,
+    b.unread_refutation,
     b.acknowledged_at,
     b.acknowledged_by,
     b.acknowledgement
@@ -235,6 +236,21 @@ SELECT
     max(finished_at) AS newest
 FROM ops.restore_drills
 WHERE backup = %(name)s AND verdict IS NOT NULL;
+
+-- name: unread_refutations
+-- The backups whose refutations can't be read, and no others. Writes only where that has changed; takes
+-- ROW EXCLUSIVE, and reads a few hundred rows.
+UPDATE ops.backups AS b
+SET unread_refutation = f.words
+FROM
+    (
+        SELECT k.name, u.words
+        FROM ops.backups AS k
+        LEFT JOIN
+            unnest(%(names)s::text [], %(words)s::text []) AS u (name, words)
+            ON u.name = k.name
+    ) AS f
+WHERE f.name = b.name AND b.unread_refutation IS DISTINCT FROM f.words;
 
 -- name: restore_verdict
 -- One row: a verdict that the bucket's certificates tell and this database does not know. Where

@@ -32,10 +32,13 @@ from ft_ops.backups.points.bucket_records import (
 from ft_ops.backups.provider import Log, Taken
 from ft_ops.backups.retention.deletion import Deletion, delete_backups, plan_of
 from ft_ops.backups.retention.retention import Rules
+from ft_ops.backups.status import standings
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import SomeFailed
 from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import Listed, delete_version, hide, objects, versions
+from ft_ops.settings import Settings
+from ft_ops.standing import Status
 from tests.backups.world import Standing, World
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -131,23 +134,35 @@ def test_a_certificate_that_can_not_be_recorded_is_no_proof(standing: Standing, 
     assert any("29990101T000000000000Z.json is no proof" in line for line in said)
 
 
-@pytest.mark.parametrize("odd", ["", '{"error": "\\u0000"}', '{"backup": "full-theirs"}', "[]"])
+@pytest.mark.parametrize(
+    "odd",
+    ["", '{"error": "\\u0000"}', '{"backup": "full-\\ud800"}', '{"refutes": "\\u0000"}', "[]"],
+)
 def test_a_refutation_that_can_not_be_recorded_is_told_and_nothing_is_deleted_meanwhile(
     standing: Standing, odd: str
 ) -> None:
-    """Without it the backup seems better than a drill has found it."""
+    """Without it the backup seems better than a drill has found it, and no purge relies on it."""
     world, name = standing.world, standing.full.point.name
+    standing.believe()
+    assert newest_verified_backup(world.connection) is not None
     with world.replaced(f"refutations/{name}/29990101T000000000000Z.json", odd.encode()):
         found = _inventory(world)
         [lost] = found.lost_refutations
         assert f"it refutes {name}, and is not recorded" in lost.cause
         assert f"drill {name} by its name" in lost.next_step
-        assert str(lost) in backups_verified(found, RULES).broken
+        told = [words for words in backups_verified(found, RULES).broken if lost.name in words]
+        assert len(told) == 1
         plan = plan_of(found, RULES)
         assert plan.refusal is not None
         with pytest.raises(SomeFailed, match="is not recorded"):
             found.refuse_lost_refutations()
+        assert newest_verified_backup(world.connection) is None
+        page = standings(world.connection, Settings(), datetime.now(UTC))
+        [to_look_at] = [line for line in page if line.what == "backups to look at"]
+        assert to_look_at.status >= Status.UNKNOWN
+        assert lost.name in to_look_at.reason
     assert _inventory(world).lost_refutations == ()
+    assert newest_verified_backup(world.connection) is not None
 
 
 def test_a_refutation_that_does_not_tell_a_moment_refutes(standing: Standing) -> None:

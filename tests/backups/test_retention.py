@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ft_ops.backups.retention.deletion import refuse_undecided
 from ft_ops.backups.retention.retention import (
     Candidate,
     RetentionPlan,
@@ -18,6 +19,7 @@ from ft_ops.backups.retention.retention import (
     kept_at_most_until,
     plan_retention,
 )
+from ft_ops.errors import Refused
 from ft_ops.months import Month
 
 RULES = Rules(days=7, weeks=4, months=12, floor=3, stale=timedelta(hours=48))
@@ -142,6 +144,12 @@ def test_a_hole_in_the_log_stops_every_deletion() -> None:
     assert plan_retention(candidates, RULES, _hours_after(59, 6)).deletable
     blind = plan_retention(candidates, RULES, _hours_after(59, 6), lost_refutations=["full-9"])
     assert (blind.deletable, blind.refusal) == ([], "a refutation is not recorded: full-9")
+    with pytest.raises(Refused, match=r"^backup retention: \d+ backups .*: the log has a hole"):
+        refuse_undecided(plan)
+    refuse_undecided(plan_retention(candidates, RULES, _hours_after(59, 6)))
+    # On the first days nothing would go, and a refusal keeps nothing.
+    refuse_undecided(plan_retention([], RULES, _hours_after(0, 6)))
+    refuse_undecided(plan_retention(candidates[:1], RULES, _hours_after(0, 6), holes=["0A"]))
 
 
 def test_the_last_dump_is_never_deleted_by_its_age() -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
+import boto3
 import dagster as dg
+import psycopg
 import pytest
 
+from ft_ops.definitions import defs
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from tests.fixtures.postgres import Database
-from tests.matrix.world import run
+from tests.matrix.world import QUIET, run
 
 LAST = Month.of(datetime.now(UTC))
-FIRST = LAST.plus(-30)
+FIRST = LAST.plus(-34)
 """Months before the last twelve are due, as FT_RETENTION_YEARS is 1: each cell moves the next."""
+
+SECOND_BUCKET = "familytales-archive-copy"
 
 
 @pytest.fixture(scope="package")
@@ -38,8 +44,10 @@ def box() -> Iterator[Sandbox]:
                 "FT_REINDEX_MIN_MB": "0",
                 "FT_REINDEX_MIN_RECLAIM_MB": "0",
                 "FT_DATABASE_VOLUME_GB": "1000000",
+                "FT_ARCHIVE_REPLICA_BUCKET": SECOND_BUCKET,
             }
         )
+        _make_second_bucket()
         try:
             with dg.DagsterInstance.ephemeral() as instance:
                 assert run(instance, "initial_schema").success
@@ -93,6 +101,41 @@ def purgeable(box: Sandbox) -> None:
     """Months that are proven, and a backup after them that was restored: nothing keeps a purge."""
     months = [("archive_old_content", FIRST.plus(number).key) for number in range(8)]
     _ended_well([*months, ("take_full_backup", None), ("drill_restore", None)])
+
+
+@pytest.fixture(scope="package")
+def purged(box: Sandbox, purgeable: None) -> None:
+    """One month that is in the archive alone."""
+    _ended_well([("purge_archived_content", FIRST.key)])
+
+
+@pytest.fixture
+def drillable(purged: None, database: Database) -> None:
+    """No drill of this month has come to a verdict yet."""
+    with psycopg.connect(database.admin_url) as admin:
+        admin.execute("DELETE FROM ops.archive_drills")
+
+
+UNFINISHED = count(13)
+
+
+@pytest.fixture
+def unfinished(box: Sandbox, instance: dg.DagsterInstance) -> None:
+    """A month that was moved, and then its run ended: each time another, the last that are due."""
+    moved = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey("archived_content_segments")],
+        partition_key=LAST.plus(-next(UNFINISHED)).key,
+        run_config=QUIET,
+    )
+    assert moved.success
+
+
+def _make_second_bucket() -> None:
+    """For what copies the archive, and what looks at the copy."""
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=SECOND_BUCKET)
+    s3.put_bucket_versioning(Bucket=SECOND_BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
 
 def _ended_well(jobs: Sequence[tuple[str, str | None]]) -> None:

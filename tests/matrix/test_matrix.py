@@ -137,6 +137,8 @@ QUICK: Final = {
 
 
 NEEDED: Final = {
+    "finish_archives_daily": "unfinished",
+    "drill_archive_daily": "drillable",
     "purge_archived_content_daily": "purgeable",
     "incremental_backup_six_hourly": "backed_up",
     "restore_drill_daily": "backed_up",

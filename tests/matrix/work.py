@@ -58,7 +58,10 @@ Asked: TypeAlias = tuple[str, dg.RunRequest]
 
 @dataclass(slots=True)
 class Yard:
-    """A deployment with content of many months; ``months`` are due, and in nobody's use yet."""
+    """A deployment with content of many months; ``months`` are due, and nobody has purged them.
+
+    The last of them that is purged are ``shared``. ``replaced`` are archived again and again.
+    """
 
     box: Sandbox
     database: Database
@@ -67,6 +70,7 @@ class Yard:
     threads: list[UUID]
     """What each erasure takes one of; all have content in ``shared``."""
     shared: tuple[Month, Month]
+    replaced: list[Month]
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
     is_purged: bool = False
     full: Taken | None = None
@@ -108,6 +112,7 @@ class Yard:
     def purged(self) -> tuple[Month, Month]:
         """Two months that are in the archive alone."""
         if not self.is_purged:
+            self.months = [month for month in self.months if month not in self.shared]
             self.archived(self.shared)
             for _, request in _of_schedule("purge_archived_content_daily"):
                 _ended_well("purge_archived_content", request)
@@ -182,6 +187,7 @@ class Purges(Work):
         return states == ["purged"] and table is None
 
     def clear(self) -> None:
+        self.yard.is_purged |= set(self.items) == set(self.yard.shared)
         self.yard.forget_backup()
 
 
@@ -282,12 +288,11 @@ class Removals(Work):
     """Two months that were archived again, and what lies in the bucket of the first time."""
 
     def prepare(self) -> None:
-        first, second = self.items = (self.yard.months.pop(), self.yard.months.pop())
+        first, second = self.items = self.yard.replaced
         self.yard.archived(self.items)
         for month in self.items:
             with self.yard.connected() as connection:
-                [generation] = generations(connection, month)
-                supersede(connection, generation, "for the tests", "tests")
+                supersede(connection, generations(connection, month)[-1], "for the tests", "tests")
             _ended_well("archive_old_content", dg.RunRequest(partition_key=month.key))
         self.names = (str(first), str(second))
         self.table = self.gone = "ops.archive"

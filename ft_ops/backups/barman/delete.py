@@ -8,7 +8,7 @@ from ft_ops.backups.barman.catalog import wal_deletions
 from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
 from ft_ops.backups.barman.wal import Segment
 from ft_ops.backups.provider import Log, StoredBackup
-from ft_ops.errors import Refused
+from ft_ops.errors import OpsError, Refused
 from ft_ops.programs import run
 from ft_ops.s3.objects import hide, objects
 from ft_ops.s3.upload import abort_upload, half_uploads
@@ -31,13 +31,29 @@ def delete_full(
         _hide_pieces(place, backup)
     else:
         _refuse_breaking_a_chain(place, backup, others, segment_bytes)
-        arguments = ["--backup-id", backup.provider_id, "--minimum-redundancy", str(floor)]
-        run(
+        _barman_delete(place, backup, others, "--minimum-redundancy", str(floor))
+    log(f"deleted {backup.location}")
+
+
+def _barman_delete(
+    place: Place, backup: StoredBackup, others: Collection[StoredBackup], *options: str
+) -> str:
+    """What barman says of a deletion. Where it refuses, what it names has our names, too."""
+    try:
+        return run(
             "barman-cloud-backup-delete",
-            [*arguments, *place.arguments],
+            [*options, "--backup-id", backup.provider_id, *place.arguments],
             timeout_seconds=CATALOG_TIMEOUT_SECONDS,
         )
-    log(f"deleted {backup.location}")
+    except OpsError as error:
+        names = [
+            f"{one.provider_id} is {one.name}"
+            for one in (backup, *others)
+            if one.provider_id in error.cause
+        ]
+        raise OpsError(
+            error.what, cause="; ".join([error.cause, *names]), next_step=error.next_step
+        ) from error
 
 
 def _hide_pieces(place: Place, backup: StoredBackup) -> None:
@@ -59,11 +75,7 @@ def _refuse_breaking_a_chain(
             next_step="restore its backup.info from an older version, or give it up by "
             "`ft-ops backup discard`",
         )
-    shown = run(
-        "barman-cloud-backup-delete",
-        ["--dry-run", "--backup-id", backup.provider_id, *place.arguments],
-        timeout_seconds=CATALOG_TIMEOUT_SECONDS,
-    )
+    shown = _barman_delete(place, backup, others, "--dry-run")
     needed = {
         Segment.parse(other.begins_at_wal, segment_bytes): other.name
         for other in others

@@ -6,7 +6,7 @@ from ft_ops.backups.inventory.ledger import Entry
 
 
 def doubts(entry: Entry, problem: str | None) -> list[str]:
-    """A refutation or a loss that nobody acknowledged, and a drill that came to no verdict.
+    """What nobody acknowledged, and what nobody knows: a refutation, a loss, no verdict.
 
     ``problem`` is why the backup does not count, None if it does. What never was a whole backup is
     no doubt about one.
@@ -26,6 +26,8 @@ def doubts(entry: Entry, problem: str | None) -> list[str]:
         )
     if entry.log_finding is not None:
         found.append(f"the way behind {entry.name} was refuted: {entry.log_finding}")
+    if entry.unread_refutation is not None:
+        found.append(entry.unread_refutation)
     if entry.undecided is not None:
         found.append(f"the last drill of {entry.name} came to no verdict: {entry.undecided}")
     return found

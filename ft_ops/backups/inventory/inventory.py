@@ -321,5 +321,5 @@ def _stranger(backup: StoredBackup) -> Item:
 
 def _trust(entry: Entry) -> Trust:
     if entry.verdict == "proven":
-        return "verified"
+        return "verified" if entry.unread_refutation is None else "unproven"
     return "refuted" if entry.verdict == "refuted" else "unproven"

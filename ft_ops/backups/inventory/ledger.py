@@ -35,7 +35,8 @@ class Entry:
     ``verified_at`` and ``restored_to`` are set while it exists and its last verdict about the
     content is a proof, ``was_verified`` once any was. ``verdict`` is that last one, of
     ``judged_at``, and ``finding`` what refuted it; ``log_finding`` is about the log behind it.
-    ``undecided`` says why its last drill came to no verdict, None if it did.
+    ``undecided`` says why its last drill came to no verdict, None if it did, and
+    ``unread_refutation`` which refutation in the bucket can't be read: nothing relies on it then.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Entry:
     finding: str | None = None
     log_finding: str | None = None
     undecided: str | None = None
+    unread_refutation: str | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
     acknowledgement: str | None = None

@@ -88,7 +88,8 @@ def backups_verified(inventory: Inventory, rules: Rules) -> Promise:
     for item in inventory.items:
         if item.entry is not None:
             broken += doubts(item.entry, item.problem)
-    broken += map(str, inventory.lost_refutations)
+    lost = (str(refutation) for refutation in inventory.lost_refutations)
+    broken += [words for words in lost if words not in broken]
     return Promise(
         "backups_verified",
         kept=f"{len(verified)} fulls are verified, the newest is {_age(inventory, verified)} old",

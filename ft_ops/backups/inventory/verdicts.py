@@ -141,9 +141,11 @@ def restore_verdicts(
     ``known`` are the backups that it knows, and which objects each has now: what proved more
     than that proves nothing. What was recorded of a run stays as it is, and nothing older than the
     newest verdict that is known comes behind it. A proof that can't be recorded is none; such a
-    refutation is returned, because without it a backup seems better than somebody found it.
+    refutation is returned, because without it a backup seems better than somebody found it, and the
+    ledger knows that its backup has one: nothing relies on that until a newer verdict is known.
     """
     lost: list[Failed] = []
+    unread: dict[str, list[str]] = {}
     ours = (verdict for verdict in written if verdict.backup in known)
     by_backup = sorted(ours, key=lambda verdict: (verdict.backup, verdict.finished_at))
     for name, group in groupby(by_backup, key=lambda verdict: verdict.backup):
@@ -157,8 +159,18 @@ def restore_verdicts(
             if problem and verdict.is_proof:
                 log(f"{url} is no proof: {problem}")
             elif problem:
-                lost.append(_lost_refutation(url, name, problem))
+                lost.append(_lost_refutation(url, name, _storable(problem)))
+                unread.setdefault(name, []).append(str(lost[-1]))
+    words = ["; ".join(found) for found in unread.values()]
+    connection.execute(
+        statement("backups/unread_refutations"), {"names": [*unread], "words": words}
+    )
     return tuple(lost)
+
+
+def _storable(words: str) -> str:
+    """Words as PostgreSQL takes them, ours and Dagster's: they may quote what it does not."""
+    return words.replace("\0", "?").encode(errors="replace").decode()
 
 
 def _lost_refutation(url: str, backup: str, problem: str) -> Failed:

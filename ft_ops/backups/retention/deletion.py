@@ -61,6 +61,23 @@ def deletions(inventory: Inventory, plan: RetentionPlan, rules: Rules) -> list[D
     return sorted(found, key=lambda one: -_depth(one.item.name, needs))
 
 
+def refuse_undecided(plan: RetentionPlan) -> None:
+    """Refused while a refusal of the plan keeps what no rule keeps; called when all was shown.
+
+    Nobody knows then what may go, and a shelf that only grows is not well. On the first days the
+    plan refuses too, and there is nothing that would go.
+    """
+    waiting = [verdict.candidate.name for verdict in plan.verdicts if not verdict.is_kept]
+    if plan.refusal is not None and waiting:
+        raise Refused(
+            "backup retention",
+            cause=f"{len(waiting)} backups that no rule keeps stay, the oldest is {waiting[0]}: "
+            f"{plan.refusal}",
+            next_step="mend that (the runbook's section retain_backups says how); the next run "
+            "decides again",
+        )
+
+
 def _depth(name: str, needs: Mapping[str, Sequence[str]]) -> int:
     """On how many others, one upon the other, a backup stands: it goes before those."""
     return 1 + max((_depth(needed, needs) for needed in needs.get(name, ())), default=-1)
