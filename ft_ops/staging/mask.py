@@ -14,7 +14,7 @@ from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations
-from ft_ops.staging.roles import rename_roles
+from ft_ops.staging.roles import forget_roles
 from ft_ops.staging.rules import (
     LISTED_WORDS,
     MaskedColumn,
@@ -170,7 +170,7 @@ def mask(
             masked.append(Masked(table, rows, tuple(column.name for column, _ in changed)))
             log(f"{table}: {rows:,} rows masked")
     _write_migrations(connection, rules)
-    rename_roles(connection, keys.outer + keys.inner)
+    forget_roles(connection, keys.outer + keys.inner)
     # Triggers that always fire have noted the changes.
     _empty(connection, rules)
     return masked

@@ -1,7 +1,8 @@
-"""Renames what a dump's table of contents names: owners, grantees and tablespaces.
+"""Takes roles and tablespaces out of what a dump names: owners, grantees and policies.
 
 pg_dump writes owners and tablespaces into an archive whatever it is told; --no-owner is read by
-pg_restore alone. So roles called like people are renamed in the copy, the superuser too.
+pg_restore alone. And no other server knows roles of your own: what is granted to them could not be
+restored there. So they lose all of it in the copy, and their names, the superuser's too.
 """
 
 from __future__ import annotations
@@ -21,14 +22,22 @@ _SUPERUSER: Final = "postgres"
 _DIGITS: Final = 12
 
 
-def rename_roles(connection: Connection, key: bytes) -> None:
-    """Every role but the operations' own and the superuser, and every tablespace."""
+def forget_roles(connection: Connection, key: bytes) -> None:
+    """Every role but the operations' own and the superuser, and every tablespace.
+
+    What such a role owns becomes the superuser's. Its grants and policies go, and what still names
+    it afterwards has another name for it.
+    """
     names = connection.execute(statement("staging/other_roles"), {"known": list(_KNOWN_ROLES)})
     for kind, name in names.fetchall():
+        called = sql.Identifier(name)
+        if kind == "ROLE":
+            connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(called))
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(called))
         digest = hashlib.sha256(key + name.encode()).hexdigest()[:_DIGITS]
         connection.execute(
             sql.SQL("ALTER {} {} RENAME TO {}").format(
-                sql.SQL(kind), sql.Identifier(name), sql.Identifier(f"{kind.lower()}_{digest}")
+                sql.SQL(kind), called, sql.Identifier(f"{kind.lower()}_{digest}")
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,14 +15,13 @@ import pytest
 from pydantic import ValidationError
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 from ft_ops.staging.definitions import refuse_in_definitions, words_of_postgresql
 from ft_ops.staging.dump import MaskedServer, write_dump
 from ft_ops.staging.mask import Keys
-from ft_ops.staging.roles import rename_roles, rename_superuser
+from ft_ops.staging.roles import forget_roles, rename_superuser
 from ft_ops.staging.rules import (
     MaskedColumn,
     MaskingRules,
@@ -31,6 +31,7 @@ from ft_ops.staging.rules import (
     rules_of,
 )
 from ft_ops.staging.staging import MaskedDump, dump_lines, into_bucket, into_file, mask_on
+from tests.documents import DOCS, ROOT, blocks
 from tests.fixtures.copies import DATABASE, Copy
 
 SALT = b"0123456789abcdef0123456789abcdef"
@@ -177,6 +178,8 @@ def plant(copy: Copy, marker: str) -> None:
         "ANALYZE users",
         "CREATE TABLE owned (n int)",
         f'ALTER TABLE owned OWNER TO "{marker}"',
+        f'CREATE POLICY hers ON users TO "{marker}" USING (true)',
+        f'ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO "{marker}"',
         f"SELECT lo_from_bytea(0, '{marker}'::bytea)",
         "CREATE MATERIALIZED VIEW mails AS SELECT email FROM users",
         f"INSERT INTO ops.erased_rows (table_name, key) VALUES ('{marker}', '{marker}')",
@@ -220,18 +223,7 @@ def test_planted_strings_are_nowhere_in_the_dump_and_it_can_be_restored(
     assert SALT not in text
     assert b"@example.invalid" in text
 
-    copy.execute("CREATE DATABASE staging")
-    copy.execute("DROP SCHEMA public", database="staging")
-    restored = pg.run_program(
-        copy.server,
-        "pg_restore",
-        [
-            "--exit-on-error",
-            f"--dbname={copy.server.url('staging')}",
-            str(copy.folder / "masked/masked.dump"),
-        ],
-    )
-    assert restored.returncode == 0, restored.stderr
+    restore_as_the_page_says(copy, dump)
     assert list(rows_of(copy, "staging")) == counts
     assert keys_of(copy, "staging") == ids
     with psycopg.connect(copy.server.url("staging")) as connection:
@@ -241,7 +233,34 @@ def test_planted_strings_are_nowhere_in_the_dump_and_it_can_be_restored(
         assert same == (counts_of(counts, "family_invites"),)
         empty = connection.execute("SELECT count(*) FROM ops.legal_holds").fetchone()
         assert empty == (0,)
+        owners = connection.execute(
+            "SELECT DISTINCT relowner::regrole::text FROM pg_class AS c JOIN pg_namespace AS n"
+            " ON n.oid = c.relnamespace WHERE n.nspname IN ('public', 'ops')"
+        ).fetchall()
+        assert owners == [("ft_ops",)]
     assert not any(marker in line for line in dump_lines(found))
+
+
+def restore_as_the_page_says(copy: Copy, dump: Path) -> None:
+    """On a server that has no role of the other one's own, as a developer types it."""
+    with psycopg.connect(copy.server.url(), autocommit=True) as connection:
+        for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^role_'"):
+            connection.execute(f"DROP ROLE {name}")
+    _, typed = (block for block in blocks(DOCS / "staging.md") if block.info == "sh no-test")
+    script = typed.text.replace("/srv/dumps/staging.dump", str(dump))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env={
+            "PATH": f"{copy.server.bin_dir}:{os.environ['PATH']}",
+            "PGHOST": str(copy.server.socket_dir),
+            "PGUSER": "postgres",
+        },
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_rows_that_an_extension_has_declared_its_own_are_left_out(copy: Copy, place: Path) -> None:
@@ -344,7 +363,7 @@ def test_who_owns_a_copy_is_not_in_the_dumps_bytes(copy: Copy) -> None:
     before.parent.rmdir()
 
     with psycopg.connect(url, autocommit=True) as connection:
-        rename_roles(connection, SALT)
+        forget_roles(connection, SALT)
     renamed = rename_superuser(copy.server, url)
 
     after = write_dump(as_place(copy, renamed), load_rules(), ()).read_bytes()
