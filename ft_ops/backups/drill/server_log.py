@@ -124,8 +124,10 @@ def what_befell(server: Server) -> str | None:
     for line in log.splitlines():
         if _SAYS_NOTHING.search(line) is not None:
             return line
-    free = shutil.disk_usage(server.data_dir).free
-    if free < _SPARE_BYTES:
+    if (
+        server.data_dir.is_dir()
+        and (free := shutil.disk_usage(server.data_dir).free) < _SPARE_BYTES
+    ):
         return f"No space left on device: {free:,} bytes are free where {server.data_dir} lies"
     return None
 
