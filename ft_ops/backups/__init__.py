@@ -27,6 +27,7 @@ from ft_ops.backups.provider import Examined, Log
 from ft_ops.backups.providers import (
     AfterDrill,
     Workplace,
+    backup_bucket,
     open_workplace,
     provided_storage,
     retention_rules,
@@ -60,6 +61,7 @@ __all__ = [
     "Workplace",
     "accept_hole",
     "acknowledge_backup",
+    "backup_bucket",
     "compare_with_point",
     "discard_pieces",
     "fingerprint_readable_tables",

@@ -52,7 +52,7 @@ def open_workplace(settings: Settings, connection: Connection) -> Workplace:
 
 def backup_bucket(settings: Settings) -> Bucket:
     """The bucket of the backups, open."""
-    return open_bucket(settings.require_backup_bucket())
+    return open_bucket(settings.require_backup_bucket(), endpoint_url=settings.backup_endpoint_url)
 
 
 def open_provider(settings: Settings, connection: Connection, bucket: Bucket) -> BackupProvider:

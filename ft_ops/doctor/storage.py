@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+from ft_ops.backups import backup_bucket
 from ft_ops.doctor.findings import Finding, asked
 from ft_ops.evidence import open_chain
 from ft_ops.s3.bucket import Bucket, naming, open_bucket, open_foreign_bucket
@@ -23,7 +24,7 @@ def examine_storage(settings: Settings) -> Iterator[Finding]:
         yield _bucket("archive's second bucket", lambda: second, purpose, region=region)
     # Retention hides what it lets go, and a rule of the bucket removes that later.
     purpose = Purpose(needs_object_lock=False, keeps_every_version=False)
-    yield _bucket("backup bucket", settings.require_backup_bucket, purpose)
+    yield asked("backup bucket", lambda: _judged("backup bucket", backup_bucket(settings), purpose))
     if settings.dr_bucket is not None:
         name = settings.dr_bucket
         yield _bucket("recovery bucket", lambda: name, purpose, region=settings.dr_region)

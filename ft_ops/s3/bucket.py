@@ -65,22 +65,27 @@ class Denied(OpsError):
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket and the client that speaks to it; safe to share among threads."""
+    """A bucket and the client that speaks to it; safe to share among threads.
+
+    ``endpoint_url`` is that of its own, where it isn't the one of boto3's settings: for programs of
+    others, which are to find the same bucket.
+    """
 
     name: str
     client: S3Client
+    endpoint_url: str | None = None
 
     def url(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
 
 
-def open_bucket(name: str, *, region: str | None = None) -> Bucket:
+def open_bucket(name: str, *, region: str | None = None, endpoint_url: str | None = None) -> Bucket:
     """Open a bucket that must exist and must be versioned; an OpsError says what is wrong.
 
-    Endpoint, region and credentials are boto3's own settings (AWS_ENDPOINT_URL_S3, AWS_REGION,
-    profiles, roles).
+    Region and endpoint, where they are not named, and credentials are boto3's own settings
+    (AWS_ENDPOINT_URL_S3, AWS_REGION, profiles, roles).
     """
-    bucket = open_foreign_bucket(name, region=region)
+    bucket = open_foreign_bucket(name, region=region, endpoint_url=endpoint_url)
     with naming(f"bucket {name}"):
         status = bucket.client.get_bucket_versioning(Bucket=name).get("Status")
     if status != "Enabled":
@@ -93,7 +98,9 @@ def open_bucket(name: str, *, region: str | None = None) -> Bucket:
     return bucket
 
 
-def open_foreign_bucket(name: str, *, region: str | None = None) -> Bucket:
+def open_foreign_bucket(
+    name: str, *, region: str | None = None, endpoint_url: str | None = None
+) -> Bucket:
     """Open a bucket that we only read, and that may be versioned or not; it must exist."""
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 5},
@@ -103,7 +110,8 @@ def open_foreign_bucket(name: str, *, region: str | None = None) -> Bucket:
         max_pool_connections=16,
     )
     with naming(f"bucket {name}"):
-        bucket = Bucket(name, client_of("s3", region_name=region, config=config))
+        client = client_of("s3", region_name=region, endpoint_url=endpoint_url, config=config)
+        bucket = Bucket(name, client, endpoint_url)
         probed("HeadBucket", lambda: bucket.client.head_bucket(Bucket=name))
     return bucket
 

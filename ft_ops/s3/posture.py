@@ -23,6 +23,8 @@ _UNSET = frozenset(
         "NoSuchBucketPolicy",
         "ObjectLockConfigurationNotFoundError",
         "NoSuchLifecycleConfiguration",
+        # An S3 server without such a setting has it for no bucket.
+        "NotImplemented",
     }
 )
 

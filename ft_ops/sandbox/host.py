@@ -16,8 +16,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -33,6 +33,7 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import sql_root, statement
 from ft_ops.sandbox.moto_server import object_store
+from ft_ops.sandbox.seaweedfs import seaweedfs
 from ft_ops.sandbox.servers import (
     APPLICATION_DATABASE,
     DAGSTER_DATABASE,
@@ -72,6 +73,7 @@ def main() -> None:
                     "root": str(box.root),
                     "bin_dir": str(box.bin_dir),
                     "s3_endpoint": box.s3_endpoint,
+                    "backup_endpoint": box.backup_endpoint,
                 }
             )
             sys.stdin.buffer.read()
@@ -85,7 +87,7 @@ def _end(*_: object) -> NoReturn:
     sys.exit()
 
 
-def _report(answer: Mapping[str, str]) -> None:
+def _report(answer: Mapping[str, str | None]) -> None:
     # A parent that is gone needs no answer; the closed standard input ends us next.
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
@@ -118,18 +120,24 @@ def _remove(folder: Path) -> None:
 def _hosted(root: Path, version: int, segment_mebibytes: int) -> Iterator[Sandbox]:
     temporary_dir = root / "tmp"
     temporary_dir.mkdir()
-    with object_store(temporary_dir) as s3_endpoint:
+    with object_store(temporary_dir) as s3_endpoint, _backup_store(root / "s3") as backup_endpoint:
         bin_dir = pg.reachable_binaries(pg.embedded_binaries(version), root / "postgres")
         server = server_in(root, bin_dir)
         _initialise(server, root / "wal", segment_mebibytes)
         with pg.running(server, stop_mode="immediate"):
-            box = Sandbox(root=root, bin_dir=bin_dir, s3_endpoint=s3_endpoint())
+            box = Sandbox(root, bin_dir, s3_endpoint(), backup_endpoint())
             _make_databases(box)
             _make_buckets(box)
             _make_dagster_home(box)
             box.drill_folder.mkdir()
             _make_evidence_key(box)
             yield box
+
+
+def _backup_store(folder: Path) -> AbstractContextManager[Callable[[], str | None]]:
+    """SeaweedFS for the backups, where FT_SANDBOX_SEAWEEDFS names its program."""
+    program = os.environ.get("FT_SANDBOX_SEAWEEDFS")
+    return nullcontext(lambda: None) if not program else seaweedfs(Path(program).absolute(), folder)
 
 
 def _initialise(server: pg.Server, spool: Path, segment_mebibytes: int) -> None:
@@ -170,20 +178,36 @@ def _make_databases(box: Sandbox) -> None:
 
 
 def _make_buckets(box: Sandbox) -> None:
-    s3 = boto3.client(
+    s3 = _client(box.s3_endpoint)
+    s3.create_bucket(Bucket=box.archive_bucket, ObjectLockEnabledForBucket=True)
+    s3.create_bucket(Bucket=box.staging_bucket)
+    buckets = [box.archive_bucket, box.staging_bucket]
+    if box.backup_endpoint is None:
+        s3.create_bucket(Bucket=box.backup_bucket)
+        buckets.append(box.backup_bucket)
+    else:
+        # It enforces policies, and has neither keys nor blocks of public access.
+        own = _client(box.backup_endpoint)
+        own.create_bucket(Bucket=box.backup_bucket)
+        _version(own, box.backup_bucket)
+    for bucket in buckets:
+        _version(s3, bucket)
+        _protect(s3, bucket)
+
+
+def _client(endpoint: str) -> S3Client:
+    return boto3.client(
         "s3",
-        endpoint_url=box.s3_endpoint,
+        endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id="sandbox",
         aws_secret_access_key="sandbox",
         config=Config(proxies={}),
     )
-    s3.create_bucket(Bucket=box.archive_bucket, ObjectLockEnabledForBucket=True)
-    s3.create_bucket(Bucket=box.backup_bucket)
-    s3.create_bucket(Bucket=box.staging_bucket)
-    for bucket in (box.archive_bucket, box.backup_bucket, box.staging_bucket):
-        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        _protect(s3, bucket)
+
+
+def _version(s3: S3Client, bucket: str) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
 def _make_evidence_key(box: Sandbox) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,11 +34,15 @@ _WAL_SEGMENT_MEBIBYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Where the parts of one sandbox are. Its URLs hold no password: the socket is the lock."""
+    """Where the parts of one sandbox are. Its URLs hold no password: the socket is the lock.
+
+    ``backup_endpoint`` is that of the backups' bucket, where a server of its own has it.
+    """
 
     root: Path
     bin_dir: Path
     s3_endpoint: str
+    backup_endpoint: str | None = None
     archive_bucket: str = "familytales-archive"
     backup_bucket: str = "familytales-backups"
     staging_bucket: str = "familytales-staging"
@@ -84,7 +89,9 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """The variables that point ft-ops, Dagster and boto3 at this sandbox."""
+        own = self.backup_endpoint
         return {
+            **({} if own is None else {"FT_BACKUP_ENDPOINT_URL": own}),
             "FT_DATABASE_URL": self.database_url,
             "FT_DAGSTER_DATABASE_URL": self.dagster_database_url,
             "FT_ARCHIVE_BUCKET": self.archive_bucket,
@@ -175,13 +182,14 @@ def _started(host: subprocess.Popen[str]) -> Sandbox:
             cause=f"its host process ended with exit status {host.wait()} before it was ready",
             next_step="see its messages above",
         )
-    answer: dict[str, str] = json.loads(line)
+    answer: dict[str, Any] = json.loads(line)
     if "cause" in answer:
         raise OpsError(answer["what"], cause=answer["cause"], next_step=answer["next_step"])
     return Sandbox(
         root=Path(answer["root"]),
         bin_dir=Path(answer["bin_dir"]),
         s3_endpoint=answer["s3_endpoint"],
+        backup_endpoint=answer["backup_endpoint"],
     )
 
 

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ft_ops.errors import OpsError
-from ft_ops.settings.base import GlacierClass, RoomSettings, bucket, folder, matching, region
+from ft_ops.settings.base import (
+    GlacierClass,
+    RoomSettings,
+    bucket,
+    folder,
+    matching,
+    region,
+    web_url_of,
+)
 
 _instance = matching(
     r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*",
@@ -26,6 +34,13 @@ class BackupSettings(RoomSettings):
     backup_bucket: Annotated[str, AfterValidator(bucket)] | None = Field(
         default=None,
         description="The versioned bucket of backups, WAL, restore points, dumps, certificates.",
+    )
+    backup_endpoint_url: Annotated[str, AfterValidator(web_url_of("http", "https"))] | None = Field(
+        default=None,
+        examples=["https://s3.example.org:8333"],
+        description="The S3 endpoint of that bucket, where the archive's is another: backups on an "
+        "S3 server of your own, say. It is asked with the same credentials. pgBackRest has it in "
+        "its own configuration.",
     )
     backup_prefix: Annotated[str, AfterValidator(folder)] = Field(
         default="barman",

@@ -24,6 +24,7 @@ from ft_ops.s3.objects import (
     retain,
     versions,
 )
+from ft_ops.s3.posture import Purpose, bucket_posture, weaknesses
 from ft_ops.s3.upload import PART_BYTES, UploadOnce, half_uploads
 from tests.archive.world import World
 
@@ -88,3 +89,15 @@ def test_a_lock_keeps_its_version_and_what_is_gone_is_missing(seaweedfs_bucket: 
     delete_version(seaweedfs_bucket, other.key, other.version_id)
     with pytest.raises(Missing):
         head(seaweedfs_bucket, other)
+
+
+def test_what_a_server_has_no_setting_for_is_not_set(seaweedfs_bucket: Bucket) -> None:
+    posture = bucket_posture(seaweedfs_bucket)
+    assert (posture.versioned, posture.object_lock) == (True, True)
+    assert not posture.public_access_blocked
+    assert "public access is not blocked" in {
+        weakness.cause
+        for weakness in weaknesses(
+            "a", posture, Purpose(needs_object_lock=True, keeps_every_version=True)
+        )
+    }

@@ -15,7 +15,7 @@ from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, ensure_months
 from ft_ops.pg.connect import connect
 from ft_ops.pg.server import EMBEDDED_VERSION
-from ft_ops.s3.bucket import open_bucket
+from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from ft_ops.schema import load_migrations, run_migrations
@@ -56,8 +56,9 @@ def box() -> Iterator[Sandbox]:
                 )
             )
         with environment_of(opened):
-            boto3.client("s3").create_bucket(Bucket="standing")
-            boto3.client("s3").put_bucket_versioning(
+            s3 = boto3.client("s3", endpoint_url=opened.backup_endpoint)
+            s3.create_bucket(Bucket="standing")
+            s3.put_bucket_versioning(
                 Bucket="standing", VersioningConfiguration={"Status": "Enabled"}
             )
         yield opened
@@ -91,7 +92,7 @@ def standing_once(box: Sandbox) -> Iterator[Standing]:
     with connect(box.database_url, application="tests") as connection:
         with environment_of(box):
             _empty_spool(box)
-            world = open_world(connection, box.database_url, open_bucket("standing"))
+            world = open_world(connection, box.database_url, _bucket(box, "standing"))
             full = world.full()
             world.write()
             increment = world.increment()
@@ -104,10 +105,14 @@ def world(box: Sandbox) -> Iterator[World]:
     url = conninfo.make_conninfo(box.database_url, dbname=_SECOND_DATABASE)
     with pytest.MonkeyPatch.context() as patch, connect(url, application="tests") as connection:
         patch.setenv("FT_DATABASE_URL", url)
-        fresh = open_world(connection, url, open_bucket(box.backup_bucket))
+        fresh = open_world(connection, url, _bucket(box, box.backup_bucket))
         fresh.forget_everything()
         _empty_spool(box)
         yield fresh
+
+
+def _bucket(box: Sandbox, name: str) -> Bucket:
+    return open_bucket(name, endpoint_url=box.backup_endpoint)
 
 
 def _empty_spool(box: Sandbox) -> None:

@@ -242,6 +242,8 @@ def test_the_log_of_a_full_is_a_part_of_it(standing: Standing) -> None:
 def test_a_folder_that_somebody_made_in_a_console_is_nothing(standing: Standing) -> None:
     """An empty object whose key ends with a slash: no pieces of a backup, and no WAL."""
     world = standing.world
+    if world.bucket.endpoint_url is not None:
+        pytest.skip("SeaweedFS has folders of its own, without versions")
     data = world.key("data.tar.lz4")
     segment = world.key(f"{standing.full.point.mark.wal}.gz")
     before = [item.name for item in _inventory(world).items]
@@ -264,7 +266,7 @@ def test_the_copy_needs_everything_that_a_restore_there_would(standing: Standing
     client.put_bucket_versioning(
         Bucket="standing-copy", VersioningConfiguration={"Status": "Enabled"}
     )
-    copy = open_bucket("standing-copy")
+    copy = open_bucket("standing-copy", endpoint_url=world.bucket.endpoint_url)
     for found in objects(world.bucket, ""):
         client.copy_object(
             Bucket=copy.name,

@@ -26,11 +26,11 @@ from datetime import UTC, datetime
 from tests.backups.world import open_world
 from ft_ops.pg.connect import connect
 from ft_ops.settings import load_settings
-from ft_ops.s3.bucket import open_bucket
+from ft_ops.backups import backup_bucket
 policy = load_settings()
 url = policy.require_database_url()
 with connect(url, application="tests") as connection:
-    world = open_world(connection, url, open_bucket(policy.require_backup_bucket()))
+    world = open_world(connection, url, backup_bucket(policy))
     world.clock = datetime(2020, 1, 1, tzinfo=UTC)
     world.full()
 """
@@ -39,8 +39,8 @@ with connect(url, application="tests") as connection:
 def test_a_failed_backup_is_recorded_with_its_reason(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    silent = replace(world.bucket, endpoint_url="http://127.0.0.1:9")
+    world.provider = replace(world.provider, bucket=silent)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(OpsError, match="barman-cloud-backup: exit status"):
         world.full()

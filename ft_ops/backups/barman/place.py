@@ -22,7 +22,13 @@ class Place:
     @property
     def arguments(self) -> list[str]:
         """What each of its commands is given."""
-        return [f"s3://{self.bucket.name}/{self.folder}", self.server]
+        return [*self.options, f"s3://{self.bucket.name}/{self.folder}", self.server]
+
+    @property
+    def options(self) -> list[str]:
+        """Where the bucket is, unless boto3's settings say it."""
+        endpoint = self.bucket.endpoint_url
+        return [] if endpoint is None else ["--endpoint-url", endpoint]
 
     @property
     def base(self) -> str:

@@ -287,10 +287,9 @@ class BarmanProvider:
 
     def _keep(self, *arguments: str) -> None:
         options, backup_id = arguments[:-1], arguments[-1]
-        url, server = self.place.arguments
         run(
             "barman-cloud-backup-keep",
-            [*options, url, server, backup_id],
+            [*options, *self.place.arguments, backup_id],
             timeout_seconds=CATALOG_TIMEOUT_SECONDS,
         )
 
