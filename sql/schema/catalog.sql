@@ -18,9 +18,9 @@ ORDER BY wanted.name;
 
 -- name: fingerprint
 -- Every object that migrations make, as (object, aspect, value), in the schemas public and ops; and
--- what no migration makes: another owner, triggers that are off, rules, whatever a partition has
--- that its parent has not given it, and roles of the application that may more than they were
--- given. Left out is what differs between servers and days: the partitions and months themselves,
+-- what no migration makes: another owner, triggers that are off, rules, event triggers, whatever a
+-- partition has that its parent has not given it, and roles of the application, or logins with their
+-- rights, that may more than they were given. Left out is what differs between servers and days: the partitions and months themselves,
 -- what extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops,
 -- sqlx's ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
 -- catalog, and opens the tables whose expressions it shows, those that a view or a policy asks
@@ -42,6 +42,7 @@ relations AS (
         c.relowner,
         c.relacl,
         c.reloptions,
+        c.reltoastrelid,
         c.relpersistence,
         c.relrowsecurity,
         c.relforcerowsecurity,
@@ -81,14 +82,23 @@ partitions AS (
         c.relowner,
         c.relacl,
         c.reloptions,
+        c.reltoastrelid,
         c.relpersistence,
-        'partition ' || c.relname AS object
+        c.relrowsecurity,
+        parent.oid AS parent_oid,
+        'partition ' || CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname
+            AS object
     FROM pg_class AS c
-    WHERE c.relnamespace = 'public'::regnamespace
-      AND c.relkind IN ('r', 'p', 'f')
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid AND c.relispartition
+    LEFT JOIN pg_class AS parent ON parent.oid = link.inhparent
+    WHERE c.relkind IN ('r', 'p', 'f')
       AND (
           c.relispartition
-          OR c.relname ~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
+          -- Wherever somebody has put it: whoever reads its parent reads it.
+          AND 'public'::regnamespace IN (c.relnamespace, parent.relnamespace)
+          OR c.relnamespace = 'public'::regnamespace
+          AND c.relname ~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
       )
 ),
 
@@ -99,6 +109,19 @@ made_by AS (
 
 application AS (
     SELECT oid, rolname FROM pg_roles WHERE rolname IN ('ft_app', 'ft_readonly')
+),
+
+-- Who logs in with the rights of the application. An administrator may hold its role, and whoever is
+-- one of the operations has it by them.
+logins AS (
+    SELECT role.oid, role.rolname, role.rolbypassrls
+    FROM pg_roles AS role
+    WHERE role.rolcanlogin
+      AND NOT role.rolsuper
+      AND NOT role.rolcreaterole
+      AND role.oid NOT IN (SELECT oid FROM application)
+      AND NOT pg_has_role(role.oid, (SELECT owner FROM made_by), 'MEMBER')
+      AND EXISTS (SELECT FROM application AS app WHERE pg_has_role(role.oid, app.oid, 'MEMBER'))
 ),
 
 functions AS (
@@ -122,31 +145,31 @@ functions AS (
       )
 ),
 
-grants AS (
-    SELECT r.kind || r.name AS object, r.relowner AS owner, a.grantee, a.privilege_type
+granted AS (
+    SELECT r.kind || r.name AS object, r.relowner AS owner, a.grantee, a.privilege_type, a.is_grantable
     FROM relations AS r
     CROSS JOIN LATERAL aclexplode(r.relacl) AS a
     UNION ALL
-    SELECT 'column ' || r.name || '.' || col.attname, r.relowner, a.grantee, a.privilege_type
+    SELECT 'column ' || r.name || '.' || col.attname, r.relowner, a.grantee, a.privilege_type, a.is_grantable
     FROM relations AS r
     JOIN pg_attribute AS col ON col.attrelid = r.oid
     CROSS JOIN LATERAL aclexplode(col.attacl) AS a
     UNION ALL
-    SELECT f.object, f.proowner, a.grantee, a.privilege_type
+    SELECT f.object, f.proowner, a.grantee, a.privilege_type, a.is_grantable
     FROM functions AS f
     CROSS JOIN LATERAL aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) AS a
     UNION ALL
-    SELECT 'schema ' || n.nspname, n.nspowner, a.grantee, a.privilege_type
+    SELECT 'schema ' || n.nspname, n.nspowner, a.grantee, a.privilege_type, a.is_grantable
     FROM pg_namespace AS n
     CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
     WHERE n.nspname IN ('public', 'ops')
     UNION ALL
     -- A grant on a partition passes the policies of its parent by. There should be none.
-    SELECT p.object, p.relowner, a.grantee, a.privilege_type
+    SELECT p.object, p.relowner, a.grantee, a.privilege_type, a.is_grantable
     FROM partitions AS p
     CROSS JOIN LATERAL aclexplode(p.relacl) AS a
     UNION ALL
-    SELECT p.object, p.relowner, a.grantee, a.privilege_type
+    SELECT p.object, p.relowner, a.grantee, a.privilege_type, a.is_grantable
     FROM partitions AS p
     JOIN pg_attribute AS col ON col.attrelid = p.oid
     CROSS JOIN LATERAL aclexplode(col.attacl) AS a
@@ -154,10 +177,18 @@ grants AS (
     -- Nor anything that would grant the next one.
     SELECT
         'default privileges of ' || pg_get_userbyid(d.defaclrole), d.defaclrole, a.grantee,
-        a.privilege_type
+        a.privilege_type, a.is_grantable
     FROM pg_default_acl AS d
     CROSS JOIN LATERAL aclexplode(d.defaclacl) AS a
     WHERE d.defaclobjtype = 'r'
+),
+
+grants AS (
+    SELECT
+        g.object, g.owner, g.grantee,
+        g.privilege_type || CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+            AS privilege_type
+    FROM granted AS g
 )
 
 SELECT r.kind || r.name AS object, aspect.name AS aspect, aspect.value
@@ -182,6 +213,19 @@ CROSS JOIN LATERAL (VALUES
         END
     ),
     ('options', array_to_string(r.reloptions, ', ')),
+    (
+        'options of long values',
+        (SELECT array_to_string(c.reloptions, ', ') FROM pg_class AS c WHERE c.oid = r.reltoastrelid)
+    ),
+    (
+        -- Whoever reads the table reads their rows, too.
+        'inherited by',
+        (
+            SELECT string_agg(link.inhrelid::regclass::text, ', ')
+            FROM pg_inherits AS link
+            WHERE link.inhparent = r.oid AND r.relkind = 'r' AND r.name !~ '^ops\.'
+        )
+    ),
     (
         'definition',
         CASE
@@ -392,15 +436,73 @@ CROSS JOIN LATERAL (
           ('refuse_held_alone', to_regprocedure('ops.refuse_held_segment()'))
       )
     UNION ALL
+    SELECT 'TRUNCATE', 'allowed'
+    WHERE p.parent_oid IN (
+        to_regclass('public.content_segments'), to_regclass('public.archived_content_segments')
+    )
+      AND NOT EXISTS (
+          SELECT
+          FROM pg_trigger AS tg
+          WHERE tg.tgrelid = p.oid
+            AND tg.tgname = 'keep_keys'
+            AND tg.tgfoid = to_regprocedure('public.refuse_truncate()')
+      )
+    UNION ALL
     SELECT 'policy ' || policy.polname, 'its own'
     FROM pg_policy AS policy
     WHERE policy.polrelid = p.oid
     UNION ALL
     SELECT 'persistence', 'unlogged' WHERE p.relpersistence <> 'p'
     UNION ALL
+    SELECT 'row level security', 'enabled' WHERE p.relrowsecurity AND p.parent_oid IS NOT NULL
+    UNION ALL
+    -- As the server reads a boolean: any beginning of these words that is no other's.
     SELECT 'options', option
-    FROM unnest(p.reloptions) AS option
-    WHERE option IN ('autovacuum_enabled=false', 'autovacuum_enabled=off')
+    FROM unnest(
+        p.reloptions || ARRAY(
+            SELECT 'toast.' || beside
+            FROM pg_class AS c, unnest(c.reloptions) AS beside
+            WHERE c.oid = p.reltoastrelid
+        )
+    ) AS option
+    WHERE option ~* '^(toast\.)?autovacuum_enabled=(f|fa|fal|fals|false|n|no|of|off|0)$'
+    UNION ALL
+    -- But for what says its bounds once more: a month that stood alone had that to be attached by.
+    SELECT 'constraint ' || con.conname, CASE con.contype
+        WHEN 'c' THEN 'a check of its own'
+        WHEN 'f' THEN 'a foreign key of its own'
+        ELSE 'a key of its own'
+    END
+    FROM pg_constraint AS con
+    WHERE con.conrelid = p.oid
+      AND p.parent_oid IS NOT NULL
+      AND con.contype NOT IN ('n', 't')
+      AND con.conparentid = 0
+      AND con.coninhcount = 0
+      AND NOT (
+          con.contype = 'c'
+          AND con.conkey IS NOT DISTINCT FROM (
+              SELECT array_agg(a.attnum)
+              FROM pg_attribute AS a
+              WHERE a.attrelid = p.oid AND a.attname = 'created_at'
+          )
+      )
+    UNION ALL
+    SELECT 'index ' || c.relname, 'unique, of its own'
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE i.indrelid = p.oid
+      AND p.parent_oid IS NOT NULL
+      AND i.indisunique
+      AND i.indisvalid
+      AND NOT EXISTS (SELECT FROM pg_inherits AS link WHERE link.inhrelid = i.indexrelid)
+      AND NOT EXISTS (SELECT FROM pg_constraint AS con WHERE con.conindid = i.indexrelid)
+    UNION ALL
+    SELECT 'column ' || a.attname, 'NOT NULL of its own'
+    FROM pg_attribute AS a
+    JOIN pg_attribute AS given
+        ON given.attrelid = p.parent_oid AND given.attname = a.attname AND NOT given.attnotnull
+    WHERE a.attrelid = p.oid AND a.attnum > 0 AND a.attnotnull
 ) AS aspect (name, value)
 UNION ALL
 -- Roles that are not as sql/roles/bootstrap.sql made them, or that may be the application and more.
@@ -420,14 +522,7 @@ CROSS JOIN LATERAL (
 WHERE trait.traits IS NOT NULL
   AND (
       role.oid IN (SELECT oid FROM application)
-      -- Whoever logs in with the rights of the application. An administrator may hold its role.
-      OR role.rolcanlogin AND NOT role.rolsuper AND role.oid <> (SELECT owner FROM made_by)
-          AND role.rolbypassrls AND NOT role.rolcreaterole
-          AND EXISTS (
-              SELECT
-              FROM application AS app
-              JOIN pg_auth_members AS link ON link.roleid = app.oid AND link.member = role.oid
-          )
+      OR role.oid IN (SELECT oid FROM logins WHERE rolbypassrls)
   )
 UNION ALL
 -- A superuser's memberships say nothing more of him.
@@ -440,17 +535,55 @@ JOIN pg_roles AS role
         OR role.rolsuper
         OR role.rolbypassrls
         OR role.oid = (SELECT owner FROM made_by)
+        -- A reader that may write, or a writer that reads as somebody else.
+        OR role.oid IN (SELECT oid FROM application)
     )
+UNION ALL
+-- Partitions have no policies of their own: whoever may read everything reads every family's.
+SELECT 'role ' || login.rolname, 'member of ' || role.rolname, 'yes'
+FROM logins AS login
+JOIN pg_roles AS role ON role.oid <> login.oid AND pg_has_role(login.oid, role.oid, 'MEMBER') AND (
+    role.rolsuper
+    OR role.rolbypassrls
+    OR role.rolname IN (
+        'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+        'pg_execute_server_program'
+    )
+)
+UNION ALL
+SELECT 'role ' || app.rolname, 'may make schemas in the database', 'yes'
+FROM application AS app
+JOIN pg_roles AS own ON own.oid = app.oid AND NOT own.rolsuper
+WHERE has_database_privilege(app.oid, current_database(), 'CREATE')
 UNION ALL
 SELECT 'role ' || coalesce(app.rolname, 'all'), 'setting ' || split_part(setting, '=', 1), setting
 FROM pg_db_role_setting AS given
 CROSS JOIN unnest(given.setconfig) AS setting
-LEFT JOIN application AS app ON app.oid = given.setrole
+LEFT JOIN (
+    SELECT oid, rolname FROM application
+    UNION ALL
+    SELECT oid, rolname FROM logins
+) AS app ON app.oid = given.setrole
 WHERE (app.oid IS NOT NULL OR given.setrole = 0)
   AND given.setdatabase IN (
       0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
   )
-  AND split_part(setting, '=', 1) IN ('session_replication_role', 'row_security')
+  -- The last makes somebody of every session that does not say who it is.
+  AND split_part(setting, '=', 1) IN (
+      'session_replication_role', 'row_security', 'app.current_user_id'
+  )
+UNION ALL
+SELECT
+    'event trigger ' || e.evtname,
+    'definition',
+    'on ' || e.evtevent || ' ' || e.evtfoid::regprocedure::text || CASE e.evtenabled
+        WHEN 'D' THEN ', disabled' WHEN 'R' THEN ', on replicas only' ELSE ''
+    END
+FROM pg_event_trigger AS e
+WHERE NOT EXISTS (
+    SELECT FROM pg_depend AS d
+    WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = e.oid AND d.deptype = 'e'
+)
 UNION ALL
 SELECT
     g.object,

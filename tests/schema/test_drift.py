@@ -101,6 +101,9 @@ CREATE TRIGGER gone BEFORE DELETE ON content_segments_2024_01 FOR EACH ROW
     EXECUTE FUNCTION suppress_redundant_updates_trigger()
 -- partition content_segments_2024_01: trigger gone is its own, expected none
 
+DROP TRIGGER keep_keys ON content_segments_2024_01
+-- partition content_segments_2024_01: TRUNCATE is allowed, expected none
+
 CREATE RULE gone AS ON DELETE TO family_invites DO INSTEAD NOTHING
 -- table family_invites: rule gone is on delete instead, expected none
 
@@ -112,6 +115,48 @@ ALTER TABLE content_segments_2024_01 SET (autovacuum_enabled = off)
 
 ALTER TABLE content_segments_2024_01 SET UNLOGGED
 -- partition content_segments_2024_01: persistence is unlogged, expected none
+
+ALTER TABLE content_segments_2024_01 SET (autovacuum_enabled = 'No')
+-- partition content_segments_2024_01: options is autovacuum_enabled=No, expected none
+
+ALTER TABLE content_segments_2024_01 SET (toast.autovacuum_enabled = 0)
+-- partition content_segments_2024_01: options is toast.autovacuum_enabled=0, expected none
+
+ALTER TABLE users SET (toast.autovacuum_enabled = off)
+-- table users: options of long values is autovacuum_enabled=off, expected none
+
+ALTER TABLE content_segments_2024_01 ENABLE ROW LEVEL SECURITY
+-- partition content_segments_2024_01: row level security is enabled, expected none
+
+ALTER TABLE content_segments_2024_01 ADD CONSTRAINT shut CHECK (false) NOT VALID
+-- partition content_segments_2024_01: constraint shut is a check of its own, expected none
+
+ALTER TABLE content_segments_2024_01 ADD CONSTRAINT bounds CHECK (created_at < '2024-02-01 00:00+00')
+--
+
+ALTER TABLE content_segments_2024_01 ADD CONSTRAINT one UNIQUE (user_id)
+-- partition content_segments_2024_01: constraint one is a key of its own, expected none
+
+CREATE UNIQUE INDEX one ON content_segments_2024_01 (user_id)
+-- partition content_segments_2024_01: index one is unique, of its own, expected none
+
+ALTER TABLE content_segments_2024_01 ADD CONSTRAINT far FOREIGN KEY (id) REFERENCES users
+-- partition content_segments_2024_01: constraint far is a foreign key of its own, expected none
+
+ALTER TABLE content_segments_2024_01 ALTER text_content SET NOT NULL
+-- partition content_segments_2024_01: column text_content is NOT NULL of its own, expected none
+
+CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.month PARTITION OF content_segments
+    FOR VALUES FROM ('2091-01-01 00:00+00') TO ('2091-02-01 00:00+00');
+    GRANT SELECT ON elsewhere.month TO ft_app
+-- partition elsewhere.month: TRUNCATE is allowed, expected none; partition elsewhere.month:
+--   grants to ft_app is SELECT, expected none
+
+CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.more () INHERITS (users)
+-- table users: inherited by is elsewhere.more, expected none
+
+GRANT SELECT ON threads TO ft_readonly WITH GRANT OPTION
+-- table threads: grants to ft_readonly is SELECT WITH GRANT OPTION, expected SELECT
 
 CREATE POLICY everybody ON users USING (true)
 -- policy everybody of users is in no migration
@@ -234,6 +279,23 @@ CREATE ROLE web_server LOGIN BYPASSRLS; GRANT ft_app TO web_server
 ALTER ROLE ft_app SET session_replication_role = replica
 -- role ft_app: setting session_replication_role is session_replication_role=replica
 
+GRANT ft_app TO ft_readonly
+-- role ft_readonly: member of ft_app is yes, expected none
+
+CREATE ROLE web LOGIN IN ROLE ft_app, pg_read_all_data
+-- role web: member of pg_read_all_data is yes, expected none
+
+CREATE ROLE past BYPASSRLS; CREATE ROLE web LOGIN IN ROLE ft_app, past
+-- role web: member of past is yes, expected none
+
+CREATE ROLE web LOGIN IN ROLE ft_app; ALTER ROLE web SET app.current_user_id = '1'
+-- role web: setting app.current_user_id is app.current_user_id=1
+
+DO 'BEGIN EXECUTE format(''GRANT CREATE ON DATABASE %I TO ft_app'', current_database()); END'
+-- role ft_app: may make schemas in the database is yes, expected none
+
+CREATE ROLE oncall LOGIN IN ROLE ft_ops
+
 CREATE ROLE harmless; GRANT harmless TO ft_app
 """
 """What only an administrator can do; the first that is told of each."""
@@ -285,6 +347,16 @@ def test_owners_roles_and_internal_triggers_are_compared_too(
             ]
             assert bool(found) == bool(words), change
     assert told == expected
+
+
+def test_an_event_trigger_is_told(database: Database, connection: Connection) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            "CREATE SCHEMA theirs; CREATE FUNCTION theirs.look() RETURNS event_trigger"
+            " LANGUAGE plpgsql AS 'BEGIN END';"
+            "CREATE EVENT TRIGGER looks ON sql_drop EXECUTE FUNCTION theirs.look()"
+        )
+    assert [d.words for d in drift(connection)] == ["event trigger looks is in no migration"]
 
 
 def test_a_policy_or_trigger_that_somebody_added_is_no_harmless_addition() -> None:
