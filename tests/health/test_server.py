@@ -15,7 +15,7 @@ from psycopg import sql
 
 from ft_ops.health.server.problem import Problem
 from ft_ops.health.server.questions import QUESTIONS, Asked, Question, answer, is_forgotten
-from ft_ops.health.server.versions import LISTED_ON, MAJORS, version_problems
+from ft_ops.health.server.versions import LISTED_ON, MAJORS, next_release, version_problems
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 
@@ -162,10 +162,12 @@ def test_a_sequence_near_its_end_is_told(connection: Connection, made: str, used
         "id integer",
         "id smallint DEFAULT nextval('s')",
         "id ticket DEFAULT nextval('s')",
+        "id numeric(6, 2) DEFAULT nextval('s')",
+        "id bigint DEFAULT nextval('s') UNIQUE, child integer REFERENCES t (id)",
     ],
 )
 def test_a_narrow_column_ends_a_wide_sequence(connection: Connection, column: str) -> None:
-    most = 32767 if "smallint" in column else 2**31 - 1
+    most = 32767 if "smallint" in column else 9999 if "numeric" in column else 2**31 - 1
     connection.execute("CREATE DOMAIN counted AS integer; CREATE DOMAIN ticket AS counted")
     connection.execute("CREATE SEQUENCE s")
     connection.execute(sql.SQL("CREATE TABLE t (" + column + ")"))
@@ -173,7 +175,24 @@ def test_a_narrow_column_ends_a_wide_sequence(connection: Connection, column: st
         connection.execute("ALTER SEQUENCE s OWNED BY t.id")
     connection.execute("SELECT setval('s', %s)", (int(0.95 * most),))
     [problem] = ask("sequences_have_room", connection)
+    narrow = "child" if "child" in column else "id"
+    assert (
+        problem.words == f"public.s: 95.0% of the numbers that public.t.{narrow} takes are used up"
+    )
     assert problem.is_error
+    connection.execute("SELECT setval('s', %s)", (int(0.7 * most),))
+    assert ask("sequences_have_room", connection) == []
+
+
+def test_a_sequence_that_is_set_near_its_end_has_given_no_number_yet(
+    connection: Connection,
+) -> None:
+    connection.execute("CREATE SEQUENCE s MAXVALUE 1001")
+    connection.execute("ALTER SEQUENCE s RESTART WITH 700")
+    assert ask("sequences_have_room", connection) == []
+    connection.execute("ALTER SEQUENCE s RESTART WITH 991")
+    [problem] = ask("sequences_have_room", connection)
+    assert (problem.words, problem.is_error) == ("public.s: 99.0% of its numbers are used up", True)
 
 
 def test_a_sequence_that_begins_again_never_ends(connection: Connection) -> None:
@@ -217,6 +236,64 @@ def test_a_publication_without_identity_makes_updates_fail(
     assert ask("logical_replication", connection) == []
 
 
+@pytest.mark.parametrize(
+    ("table", "published"),
+    [
+        ("(id int PRIMARY KEY, v int)", ""),
+        ("(id int PRIMARY KEY DEFERRABLE, v int)", ""),
+        ("(id int PRIMARY KEY, v int)", "(id)"),
+        ("(id int PRIMARY KEY, v int)", "(v)"),
+        ("(id int, v int, PRIMARY KEY (id) INCLUDE (v))", "(id)"),
+        ("(id int PRIMARY KEY, v int)", "WHERE (id > 3)"),
+        ("(id int PRIMARY KEY, v int)", "WHERE (v > 3)"),
+        ("(id int, v int, PRIMARY KEY (id, v)) PARTITION BY LIST (v)", "WHERE (v > 3)"),
+        ("(id int, v int, w int, PRIMARY KEY (id, v)) PARTITION BY LIST (v)", "WHERE (w > 3)"),
+    ],
+)
+def test_an_update_that_a_publication_makes_fail_is_told_and_no_other(
+    connection: Connection, database: Database, table: str, published: str
+) -> None:
+    connection.execute(sql.SQL("CREATE TABLE t " + table))
+    if "PARTITION" in table:
+        connection.execute("CREATE TABLE t_1 PARTITION OF t DEFAULT")
+    connection.execute("INSERT INTO t (id, v) VALUES (1, 1)")
+    with admin(database) as superuser:
+        superuser.execute(
+            sql.SQL(
+                "CREATE PUBLICATION p FOR TABLE t "
+                + published
+                + " WITH (publish_via_partition_root)"
+            )
+        )
+    try:
+        connection.execute("UPDATE t SET id = 2")
+        refused = ""
+    except psycopg.Error as error:
+        refused = str(error)
+    told = ask("logical_replication", connection)
+    assert bool(told) == bool(refused), (told, refused)
+
+
+def test_a_subscription_that_fails_is_told(connection: Connection, database: Database) -> None:
+    with admin(database) as superuser:
+        superuser.execute(
+            "CREATE SUBSCRIPTION s CONNECTION 'host=/nowhere' PUBLICATION p"
+            " WITH (connect = false, slot_name = 's')"
+        )
+        superuser.execute("ALTER SUBSCRIPTION s ENABLE")
+        try:
+            # Its worker lives for a moment each time that the server begins one.
+            found = [
+                problem for _ in range(3) for problem in ask("logical_replication", connection)
+            ]
+        finally:
+            superuser.execute("ALTER SUBSCRIPTION s DISABLE")
+            superuser.execute("ALTER SUBSCRIPTION s SET (slot_name = NONE)")
+            superuser.execute("DROP SUBSCRIPTION s")
+    assert found
+    assert "is enabled, and nobody fetches for it" in found[0].words
+
+
 def test_a_disabled_subscription_is_told(connection: Connection, database: Database) -> None:
     with admin(database) as superuser:
         superuser.execute(
@@ -251,11 +328,28 @@ def test_a_minor_version_is_held_against_a_list_with_a_date() -> None:
     assert f"16.{MAJORS[16].newest} was out on {LISTED_ON}" in behind.words
 
 
-def test_an_old_list_makes_the_newest_version_unknown() -> None:
+def test_a_release_after_the_list_makes_the_newest_version_unknown() -> None:
     newest = 16 * 10_000 + MAJORS[16].newest
-    assert version_problems(newest, LISTED_ON + timedelta(days=120)) == []
-    [unknown] = version_problems(newest, LISTED_ON + timedelta(days=121))
-    assert "is not known" in unknown.words
+    due = next_release(LISTED_ON)
+    assert version_problems(newest, due + timedelta(days=14)) == []
+    [unknown] = version_problems(newest, due + timedelta(days=15))
+    assert f"is not known: a minor version was due on {due}" in unknown.words
+
+
+@pytest.mark.parametrize(
+    ("after", "due"),
+    [
+        (date(2026, 1, 1), date(2026, 2, 12)),
+        (date(2026, 2, 11), date(2026, 2, 12)),
+        (date(2026, 2, 12), date(2026, 5, 14)),
+        (date(2026, 8, 20), date(2026, 11, 12)),
+        (date(2026, 11, 12), date(2027, 2, 11)),
+    ],
+)
+def test_minor_versions_come_on_the_second_thursday_of_a_quarter_s_second_month(
+    after: date, due: date
+) -> None:
+    assert next_release(after) == due
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ ALTER TABLE content_segments_2024_01 ENABLE ROW LEVEL SECURITY
 ALTER TABLE content_segments_2024_01 ADD CONSTRAINT shut CHECK (false) NOT VALID
 -- partition content_segments_2024_01: constraint shut is a check of its own, expected none
 
-ALTER TABLE content_segments_2024_01 ADD CONSTRAINT bounds CHECK (created_at < '2024-02-01 00:00+00')
+ALTER TABLE content_segments_2024_01 ADD CONSTRAINT bounds CHECK (created_at < '2024-02-01 00:00Z')
 --
 
 ALTER TABLE content_segments_2024_01 ADD CONSTRAINT one UNIQUE (user_id)

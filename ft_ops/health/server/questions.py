@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from psycopg import sql
+
 from ft_ops.errors import OpsError, explained
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.health.server.problem import Problem
 from ft_ops.health.server.versions import version_problems
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 SEQUENCE_WARNING: Final = 0.75
@@ -91,22 +94,36 @@ def _extensions(asked: Asked) -> Iterable[Problem]:
 
 
 def _sequences(asked: Asked) -> Iterable[Problem]:
-    for name, is_held, used in asked.connection.execute(statement("health/sequences")):
+    connection = asked.connection
+    first = {
+        oid: one_row(
+            connection.execute(
+                statement("health/first_number").format(sequence=sql.Identifier(schema, name))
+            )
+        )[0]
+        for oid, schema, name in connection.execute(statement("health/uncalled_sequences"))
+    }
+    found = connection.execute(
+        statement("health/sequences"),
+        {"uncalled": list(first), "first_numbers": list(first.values())},
+    )
+    for name, narrow_column, is_held, used in found:
         if used is None:
             why = "somebody changes it now" if is_held else "its numbers may not be read"
             yield Problem(f"{name} is not known: {why}")
         elif used >= SEQUENCE_WARNING:
-            words = f"{name}: {used:.1%} of its numbers are used up"
+            which = f"the numbers that {narrow_column} takes" if narrow_column else "its numbers"
+            words = f"{name}: {used:.1%} of {which} are used up"
             yield Problem(words, is_error=used >= SEQUENCE_ERROR)
 
 
 def _replication(asked: Asked) -> Iterable[Problem]:
-    for name, publication in asked.connection.execute(
-        statement("health/unidentified_publications")
+    for name, publication, why in asked.connection.execute(
+        statement("health/refusing_publications")
     ):
         yield Problem(
-            f"publication {publication} sends updates of {name}, whose rows have no replica "
-            "identity: the server refuses UPDATE and DELETE of them",
+            f"publication {publication} sends updates of {name}, {why}: the server refuses UPDATE "
+            "and DELETE of them",
             is_error=True,
         )
     for name, since, held, invalid in asked.connection.execute(statement("health/idle_slots")):
@@ -118,8 +135,8 @@ def _replication(asked: Asked) -> Iterable[Problem]:
             yield Problem(
                 f"nobody reads slot {name}{how_long}, which holds {human_bytes(held)} of log"
             )
-    for (name,) in asked.connection.execute(statement("health/disabled_subscriptions")):
-        yield Problem(f"subscription {name} is disabled")
+    for name, why in asked.connection.execute(statement("health/resting_subscriptions")):
+        yield Problem(f"subscription {name} {why}")
 
 
 def is_forgotten(since: datetime | None, held_bytes: int, now: datetime) -> bool:
@@ -159,14 +176,14 @@ QUESTIONS: Final = (
     ),
     Question(
         "sequences_have_room",
-        "No sequence has used up 75 % of its numbers, or of those that its column takes (an error "
-        "from 90 % on).",
+        "No sequence has used up 75 % of its numbers, or of those that a column which gets them "
+        "takes, by its default or by a foreign key (an error from 90 % on).",
         _sequences,
     ),
     Question(
         "logical_replication",
         "No publication makes the server refuse updates, no slot is forgotten or of no use, no "
-        "subscription is disabled.",
+        "subscription is disabled or fails.",
         _replication,
     ),
 )

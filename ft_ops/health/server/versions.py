@@ -25,8 +25,10 @@ MAJORS: Final = {
     17: Major(11, date(2029, 11, 8)),
     18: Major(6, date(2030, 11, 14)),
 }
-# Minor versions come each quarter, on its second month's second Thursday, and sometimes between.
-_LIST_HOLDS: Final = timedelta(days=120)
+_MONTHS: Final = (2, 5, 8, 11)
+_THURSDAY: Final = 3
+_TO_LOOK_IT_UP: Final = timedelta(days=14)
+"""So long after a release was due, the list still counts: a release of ft-ops comes with it."""
 
 
 def version_problems(version_number: int, today: date) -> list[Problem]:
@@ -45,11 +47,24 @@ def version_problems(version_number: int, today: date) -> list[Problem]:
     if minor < known.newest:
         behind = f"{major}.{known.newest} was out on {LISTED_ON}, and mends what was found since"
         problems.append(Problem(f"{name} is not the newest: {behind}"))
-    elif today - LISTED_ON > _LIST_HOLDS:
+    elif today - (due := next_release(LISTED_ON)) > _TO_LOOK_IT_UP:
         problems.append(
             Problem(
-                f"whether {name} is the newest is not known: the list is of {LISTED_ON}, and a "
-                "minor version comes each quarter"
+                f"whether {name} is the newest is not known: a minor version was due on {due}, and "
+                f"the list here is of {LISTED_ON}"
             )
         )
     return problems
+
+
+def next_release(after: date) -> date:
+    """The day on which the next minor versions are due: a quarter's second month's second Thursday.
+
+    That is what the PostgreSQL project announces; some come between.
+    """
+    seconds = (
+        date(year, month, 8 + (_THURSDAY - date(year, month, 8).weekday()) % 7)
+        for year in (after.year, after.year + 1)
+        for month in _MONTHS
+    )
+    return next(day for day in seconds if day > after)
