@@ -19,9 +19,18 @@ from typing import IO
 from psycopg import conninfo
 
 from ft_ops.errors import OpsError
+from ft_ops.pg.connect import is_local, must_be_encrypted
 from ft_ops.pg.supervised import Walls, supervised
 
 _QUOTED_LINES = 10
+_PINNED = {
+    "search_path": "pg_catalog",
+    "lock_timeout": "5s",
+    "statement_timeout": "0",
+    "idle_session_timeout": "0",
+    # Of what a program does between its statements we know nothing.
+    "idle_in_transaction_session_timeout": "0",
+}
 _LISTEN_SECONDS = 0.2
 _LINES_AT_ONCE = 1 << 20
 
@@ -156,9 +165,19 @@ def streaming(
             raise _failed(program, status, complaints.read().decode(errors="replace"))
 
 
-def without_password(url: str) -> tuple[str, dict[str, str]]:
-    """A connection string for an argument, and the environment that has its password."""
+def connection_of(url: str) -> tuple[str, dict[str, str]]:
+    """A connection string for an argument, and the environment that has its password.
+
+    With TLS, and with time-outs of ours, like our own sessions: one of the role is for the
+    application's short statements, and would end the program's.
+    """
     parts = conninfo.conninfo_to_dict(url)
+    if not is_local(parts) and must_be_encrypted(parts):
+        parts["sslmode"] = "require"
+    # barman takes the string apart at its blanks, and wants a name and a value in each piece.
+    given = str(parts.get("options") or "").replace("-c ", "-c")
+    options = [given, *(f"-c{name}={value}" for name, value in _PINNED.items())]
+    parts["options"] = " ".join(options).strip()
     password = parts.pop("password", None)
     environment = {"PGPASSWORD": str(password)} if password is not None else {}
     return conninfo.make_conninfo(**parts), environment  # type: ignore[arg-type]  # str | int

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ft_ops.errors import explained
-from ft_ops.pg.connect import Connection, connected, describe
+from ft_ops.pg.connect import Connection, describe, primary
 from ft_ops.settings import load_settings
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ def database(application: str) -> Iterator[Connection]:
     url = load_settings().require_database_url()
     with (
         explained(f"database {describe(url)}"),
-        connected(url, application=application) as connection,
+        primary(url, application=application) as connection,
     ):
         yield connection

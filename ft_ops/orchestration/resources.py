@@ -11,7 +11,7 @@ from ft_ops.errors import OpsError, explained
 from ft_ops.items import SomeFailed
 from ft_ops.orchestration.internals import RawMetadataValue
 from ft_ops.orchestration.metadata import table
-from ft_ops.pg.connect import Connection, connected
+from ft_ops.pg.connect import Connection, primary
 from ft_ops.settings import Settings, load_settings
 from ft_ops.spans import TracedStep, within_step
 
@@ -29,7 +29,7 @@ class DatabaseResource(dg.ConfigurableResource[Connection]):
     def connect(self, application: str, **settings: str) -> Iterator[Connection]:
         """An autocommit connection for a block, closed after it."""
         url = load_settings().require_database_url()
-        with connected(url, application=application, settings=settings) as connection:
+        with primary(url, application=application, settings=settings) as connection:
             yield connection
 
 

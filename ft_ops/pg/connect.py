@@ -115,6 +115,26 @@ def connected(
         connection.close()
 
 
+@contextmanager
+def primary(
+    url: str, *, application: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Connection]:
+    """Like `connected`; an OpsError where the server is a replica.
+
+    It takes no writes, and what it knows may be of an hour ago: what is read there and found in
+    order, or missing, need not be so.
+    """
+    with connected(url, application=application, settings=settings) as connection:
+        # The server has told it by itself: asking would cost each session a round trip.
+        if connection.info.parameter_status("in_hot_standby") == "on":
+            raise OpsError(
+                f"database {describe(url)}",
+                cause="its server is a replica, and takes no writes",
+                next_step="let FT_DATABASE_URL name the primary",
+            )
+        yield connection
+
+
 def is_local(parts: Mapping[str, object]) -> bool:
     """Whether every server that a connection string names is this machine itself."""
     named = str(parts.get("hostaddr") or parts.get("host") or "")

@@ -17,7 +17,7 @@ from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.locks import only_one
-from ft_ops.programs import run, without_password
+from ft_ops.programs import connection_of, run
 from tests.backups.world import World
 from tests.fixtures.postgres import await_true
 
@@ -114,10 +114,11 @@ def test_a_killed_backup_leaves_nothing_that_counts(world: World) -> None:
     assert [item.name for item in inventory.whole("full")] == [taken.point.name]
 
 
-def test_passwords_travel_by_the_environment() -> None:
-    target, environment = without_password("postgresql://me:secret@host:5433/db?sslmode=require")
+def test_passwords_travel_by_the_environment_and_settings_with_the_connection() -> None:
+    target, environment = connection_of("postgresql://me:secret@host:5433/db")
     assert "secret" not in target
     assert "sslmode=require" in target
+    assert "statement_timeout=0" in target
     assert environment == {"PGPASSWORD": "secret"}
 
 

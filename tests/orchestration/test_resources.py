@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import dagster as dg
 import psycopg
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from ft_ops.commands import session as commands
 from ft_ops.errors import OpsError
 from ft_ops.items import each
-from ft_ops.orchestration.resources import as_failure
+from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg import server as pg
 
 ERRORS = [
     OpsError("bucket", cause="it is gone", next_step="make it again"),
@@ -47,3 +53,26 @@ def test_each_of_many_items_that_failed_has_a_row_of_its_own() -> None:
     rows = [record.data for record in shown.records]
     assert [row["name"] for row in rows] == ["threads", "families"]
     assert "pg_blocking_pids" in str(rows[0]["next step"])
+
+
+@contextmanager
+def replica(place: Path) -> Iterator[str]:
+    """A server that waits for a primary, and answers what is read; its URL."""
+    bin_dir = pg.reachable_binaries(pg.embedded_binaries(), place / "postgres")
+    server = pg.Server(bin_dir, place / "data", place / "run")
+    pg.initialise(server)
+    (server.data_dir / "standby.signal").touch()
+    with pg.running(server, stop_mode="immediate"):
+        yield server.url()
+
+
+def test_no_run_and_no_command_takes_a_replica_for_the_database(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has read there may be of an hour ago, and was green."""
+    with replica(place) as url:
+        monkeypatch.setenv("FT_DATABASE_URL", url)
+        for opened in (DatabaseResource().connect("tests"), commands.database("tests")):
+            with pytest.raises(OpsError, match="is a replica") as refused, opened:
+                pass
+            assert refused.value.next_step == "let FT_DATABASE_URL name the primary"

@@ -53,7 +53,7 @@ from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.pg.supervised import Walls
-from ft_ops.programs import credential_caches, run, without_password
+from ft_ops.programs import connection_of, credential_caches, run
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import objects
@@ -104,7 +104,7 @@ class BarmanProvider:
 
         barman-cloud-backup reads PGDATA: run it where it may.
         """
-        target, environment = without_password(self.url)
+        target, environment = connection_of(self.url)
         # Told of what it does, for the id that it chooses: what it leaves behind is known by that.
         arguments = ["-v", "--lz4", "--immediate-checkpoint", "--jobs", str(_UPLOADERS)]
 

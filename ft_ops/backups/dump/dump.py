@@ -31,7 +31,7 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect, locked_now
 from ft_ops.pg.server import Server
 from ft_ops.pg.supervised import Walls
-from ft_ops.programs import run, streaming, without_password
+from ft_ops.programs import connection_of, run, streaming
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import (
     StoredObject,
@@ -113,7 +113,7 @@ def _abort_dead_uploads(connection: Connection, bucket: Bucket) -> None:
 def _dump(
     url: str, bucket: Bucket, rules: DumpRules, name: str, cluster: str, log: Log
 ) -> tuple[RestorePoint, list[StoredObject]]:
-    target, environment = without_password(url)
+    target, environment = connection_of(url)
     roles = run(
         str(rules.bin_dir / "pg_dumpall"),
         ["--roles-only", "--no-role-passwords", "--dbname", target],
