@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import boto3
 import dagster as dg
@@ -18,6 +19,7 @@ from ft_ops.sandbox import Sandbox
 from tests.fixtures.postgres import Database
 from tests.matrix.conftest import LAST
 from tests.matrix.world import SCHEDULES, run
+from tests.orchestration.test_resources import replica
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -95,6 +97,15 @@ def test_each_job_says_that_the_server_takes_no_writes(database: Database) -> No
     with taking_no_writes(database):
         done = [name for name in sorted(SCHEDULES) if _is_done(name)]
     assert {"full_backup_daily", "check_health_daily", "recompute_storage_daily"}.isdisjoint(done)
+
+
+def test_each_job_says_that_its_server_is_a_replica(
+    box: Sandbox, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with replica(place) as url:
+        monkeypatch.setenv("FT_DATABASE_URL", url)
+        done = {name for name in sorted(SCHEDULES) if _is_done(name)}
+    assert done <= {*NEED_NOTHING, "make_overview_daily"}
 
 
 def _is_done(schedule: str) -> bool:
