@@ -14,6 +14,8 @@ from ft_ops.pg.connect import Connection
 _MOST: Final = 1_000
 """So many failing rows are found one by one; what fails together after that stays out together."""
 
+_TOGETHER: Final = f"tried together with other rows, after {_MOST:,} had failed, and not all of"
+
 _NOT_ABOUT_ROWS: Final = ("08", "25", "3B", "3D", "40", "53", "54", "55", "57", "58", "F0", "XX")
 """Classes of SQLSTATE that say something of the session, the server or others who are at work."""
 
@@ -29,6 +31,11 @@ class Failure:
     first: int
     last: int
     error: psycopg.Error
+
+    def in_words(self, columns: Sequence[str] = ()) -> str:
+        """Why the rows stay out: see `in_words`. Of several, any may be the one that failed."""
+        why = in_words(self.error, columns)
+        return why if self.first == self.last else f"{_TOGETHER} them were taken: {why}"
 
 
 def is_about_rows(error: psycopg.Error) -> bool:

@@ -78,6 +78,9 @@ def plan_lines(plan: RestorePlan) -> Iterator[str]:
             yield f"  {table.table}: {_states(table)}"
             for reason in table.reasons:
                 yield f"    {reason.rows} {reason.state}: {reason.why}"
+            if table.lost_columns:
+                names = ", ".join(table.lost_columns)
+                yield f"    columns of the copy alone, not restored: {names}"
     for kind, key, at, undone in deletion_rows(plan):
         yield f"  deleted {at}: {kind} {key}, {undone}"
     for name in plan.not_compared:

@@ -34,12 +34,15 @@ from ft_ops.restore.read.sides import Side
 from ft_ops.restore.subject import Decisions, Subject
 from ft_ops.restore.verdict.judge import Judge, Judged
 from ft_ops.restore.verdict.months import keep_reservations
+from ft_ops.restore.ways import lock_ways
 from ft_ops.restore.write import (
     RowsRefused,
     RowsWritten,
     Written,
+    keep_out_altered,
     keep_out_failures,
     refuse_other_writes,
+    rows_altered,
     write_rows,
     written,
 )
@@ -156,6 +159,7 @@ def _once(
             raise psycopg.Rollback
         refuse_another_plan(plan, decisions.agreed)
         if plan.inserts + plan.overwrites > 0:
+            lock_ways(live, copied)
             keep_reservations(copy.connection, live, copied)
             refuse_other_writes(side, scope, copied, rows, before)
             _record(live, plan, as_of, decisions, run_id)
@@ -179,11 +183,17 @@ def _write(
                 live.execute("SET CONSTRAINTS ALL IMMEDIATE")
             _withdraw(live, judged, judge.decisions, run_id)
             rows = write_rows(judge.live, judge.copied, is_race)
+            altered: Mapping[str, list[int]] = {}
             if not isinstance(rows, RowsRefused) and (immediate or _takes_all(live, is_race)):
-                break
+                altered = rows_altered(judge.live, judge.copied)
+                if not altered:
+                    break
             savepoint.force_rollback = True
         if isinstance(rows, RowsRefused):
             keep_out_failures(live, rows)
+            judged = judge.again(judged)
+        elif altered:
+            keep_out_altered(live, judge.copied, altered)
             judged = judge.again(judged)
         else:
             # What was put off to the end fails: which rows that is, each statement has to tell.

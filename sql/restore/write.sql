@@ -18,13 +18,21 @@ WHERE c.ft_writes
   AND c.ft_number BETWEEN %(first)s AND %(last)s
   AND {same_key};
 
--- name: count_as_copied
--- How many of the written rows are now as the copy has them.
-SELECT count(*)
+-- name: not_as_copied
+-- Written rows that are not there as the copy has them: a trigger keeps them out, or changes them.
+SELECT c.ft_number
 FROM {rows} AS c
-JOIN {live} AS l ON {same_key}
 WHERE c.ft_writes
-  AND {is_same};
+  AND NOT EXISTS (SELECT FROM {live} AS l WHERE {same_key} AND {is_same});
+
+-- name: lock_way
+-- Keeps rows to which written ones refer as they are: a SHARE lock on each, which foreign keys' own locks
+-- don't wait for. It fails where one was changed since the snapshot.
+SELECT
+FROM {parent} AS p
+WHERE ({key}) IN ({reached})
+ORDER BY {key}
+FOR SHARE;
 
 -- name: withdraw_erasures
 -- Tombstones of a deletion that somebody has named as a mistake. What they were stays on record.

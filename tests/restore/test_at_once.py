@@ -169,6 +169,32 @@ def placed(family: dict[str, dict[str, dict[str, object]]]) -> object:
     return {**family, "segments": {**hot, **archived}}
 
 
+@pytest.mark.parametrize("moved", ["thread", pytest.param("book", marks=pytest.mark.chaos)])
+def test_what_another_family_is_given_meanwhile_takes_nothing_along(
+    world: World, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    """Whose a thread is, no foreign key asks: the judgement of an older snapshot would stand."""
+    with world.copied() as copy:
+        lose_thread(world, world.threads[0])
+        before = world.count("content_segments")
+
+        def give(other: Connection) -> None:
+            if moved == "thread":
+                query = "UPDATE threads SET memory_book_id = %s WHERE id = %s"
+                other.execute(query, (world.books[2], world.threads[0]))
+            else:
+                query = "UPDATE memory_books SET family_id = %s WHERE id = %s"
+                other.execute(query, (world.families[1], world.books[0]))
+
+        with meanwhile(world, monkeypatch, give):
+            plan = world.restore(copy)
+        assert plan.inserts == 0
+        assert reasons(plan, "content_segments") == [
+            "its thread is another family's now than in the copy"
+        ]
+        assert world.count("content_segments") == before
+
+
 @pytest.mark.chaos
 @pytest.mark.parametrize(
     ("table", "subject", "reason"),

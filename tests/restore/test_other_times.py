@@ -11,7 +11,7 @@ import pytest
 
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.restore import Decisions
+from ft_ops.restore import Decisions, plan_lines
 from ft_ops.restore import restore as restore_module
 from ft_ops.restore.write import write_rows
 from tests.restore.test_restore import reasons, states
@@ -110,7 +110,9 @@ def test_tables_and_columns_of_later_migrations_take_part(world: World) -> None:
             " REFERENCES memory_books (id) ON DELETE CASCADE"
         )
         world.execute("ALTER TABLE content_links ADD COLUMN weight integer NOT NULL DEFAULT 7")
+        world.execute("ALTER TABLE reactions RENAME by TO author")
         plan = world.restore(copy)
+        assert "    columns of the copy alone, not restored: by" in list(plan_lines(plan))
         assert states(plan, "reactions") == {"missing": 1}
         assert states(plan, "replies") == {"missing": 3}
         assert plan.not_compared == ("public.shelves",)
@@ -221,33 +223,23 @@ def test_a_row_that_todays_schema_refuses_stays_out_alone(world: World) -> None:
 
 def test_a_trigger_that_writes_elsewhere_makes_all_of_it_undone(world: World) -> None:
     others = world.family(1)
-    for query in (
-        (
-            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            f" UPDATE memory_books SET title = 'ours' WHERE id = '{world.books[2]}';"
-            " RETURN NULL; END $$"
-        ),
-        (
-            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-            " NEW.tag_name := 'ours'; RETURN NEW; END $$"
-        ),
-    ):
-        world.execute(query)
+    world.execute(
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" UPDATE memory_books SET title = 'ours' WHERE id = '{world.books[2]}';"
+        " RETURN NULL; END $$"
+    )
     with world.copied() as copy:
         world.execute("DELETE FROM content_tags WHERE content_segment_id = %s", world.segments[0])
         damaged = world.family(0)
-        for when, name, problem in (
-            ("AFTER", "meddle", "memory_books: 0 inserted, 1 updated, 0 deleted, not 0, 0 and 0"),
-            ("BEFORE", "spoil", "content_tags: not every row is as the copy has it"),
-        ):
-            world.execute(
-                f"CREATE TRIGGER {name} {when} INSERT ON content_tags FOR EACH ROW"
-                f" EXECUTE FUNCTION {name}()"
-            )
-            with pytest.raises(Refused, match=problem):
-                world.restore(copy)
-            assert (world.family(0), world.family(1)) == (damaged, others)
-            world.execute(f"DROP TRIGGER {name} ON content_tags")
+        world.execute(
+            "CREATE TRIGGER meddle AFTER INSERT ON content_tags FOR EACH ROW"
+            " EXECUTE FUNCTION meddle()"
+        )
+        problem = "memory_books: 0 inserted, 1 updated, 0 deleted, not 0, 0 and 0"
+        with pytest.raises(Refused, match=problem):
+            world.restore(copy)
+        assert (world.family(0), world.family(1)) == (damaged, others)
+        world.execute("DROP TRIGGER meddle ON content_tags")
         assert world.restore(copy).inserts == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ft_ops.errors import OpsError
+from ft_ops.restore import failures
 from tests.restore.test_restore import reasons, states
 from tests.restore.world import World, as_administrator
 
@@ -77,7 +78,16 @@ CHANGES = [
         ),
         "at_last() refuses it: no",
     ),
+    (
+        _plpgsql("shortened", "NEW.said := left(NEW.said, 5); RETURN NEW;"),
+        "a trigger of today keeps it out or changes it",
+    ),
+    (
+        _plpgsql("passed_over", "IF length(NEW.said) > 5 THEN RETURN NULL; END IF; RETURN NEW;"),
+        "a trigger of today keeps it out or changes it",
+    ),
 ]
+SOME = [*CHANGES[::3], CHANGES[-1]]
 
 
 @pytest.fixture
@@ -101,7 +111,7 @@ def noted(world: World) -> World:
 
 
 @pytest.mark.parametrize(
-    "changes", [CHANGES[::3], pytest.param(CHANGES, marks=pytest.mark.chaos)], ids=["some", "all"]
+    "changes", [SOME, pytest.param(CHANGES, marks=pytest.mark.chaos)], ids=["some", "all"]
 )
 def test_a_row_that_is_not_taken_stays_out_with_what_hangs_on_it_and_the_rest_comes(
     noted: World, changes: list[tuple[str, str]]
@@ -134,6 +144,36 @@ def _statements(change: str) -> list[str]:
         return change.split(";")
     head, body, tail = change.split("$$")
     return [f"{head}$${body}$$", tail.lstrip("; ")]
+
+
+def test_keys_of_another_type_stay_out_and_the_rest_comes(noted: World) -> None:
+    with noted.copied() as copy:
+        for query in ("DROP TABLE notes CASCADE", "DROP TABLE answers"):
+            noted.execute(query)
+        noted.execute(NOTES.replace("id integer", "id uuid"))
+        noted.execute(ANSWERS.replace("note integer", "note uuid"))
+        noted.execute("DELETE FROM content_tags WHERE content_segment_id = %s", noted.segments[0])
+        plan = noted.restore(copy)
+        assert plan.inserts == 1
+        for table, column in (("notes", "id"), ("answers", "note")):
+            assert states(plan, table) == {"blocked": 3}
+            (why,) = reasons(plan, table)
+            assert why.startswith(f"{column} can't take it: invalid input syntax for type uuid")
+
+
+def test_what_is_tried_together_in_the_end_is_named_so_by_its_keys(
+    noted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "_MOST", 0)
+    with noted.copied() as copy:
+        noted.execute("DELETE FROM notes")
+        noted.execute("ALTER TABLE notes ALTER said TYPE varchar(5)")
+        plan = noted.restore(copy)
+        assert states(plan, "notes") == {"blocked": 3}
+        (why,) = reasons(plan, "notes")
+        assert why.startswith("tried together with other rows, after 1,000 had failed")
+        (kept,) = (table for table in plan.tables if table.table == "notes")
+        assert [sample.key for sample in kept.samples] == ["1", "2", "3"]
 
 
 def test_columns_that_the_database_numbers_or_computes_keep_no_row_out(noted: World) -> None:

@@ -13,7 +13,7 @@ from psycopg import sql
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.restore.failures import failures_among, in_words, is_about_rows
+from ft_ops.restore.failures import Failure, failures_among, is_about_rows
 from ft_ops.restore.read.graph import SubjectColumn, SubjectTable
 
 _ROUNDED: Final = re.compile(
@@ -97,8 +97,8 @@ class Loading:
                 )
             )[0]
             for failure in failures_among(self.live, 1, int(last), self._take):
-                why = in_words(failure.error, self._columns_that_fail(failure.first))
-                self._block(failure.first, failure.last, why)
+                why = failure.in_words(self._columns_that_fail(failure))
+                self._block(failure, why)
         self._block_rounded()
 
     def _take(self, first: int | None, last: int | None) -> None:
@@ -116,13 +116,19 @@ class Loading:
             {"first": first, "last": last},
         )
 
-    def _columns_that_fail(self, number: int) -> list[str]:
-        """The columns of a row that their types don't take; none where all of them do."""
-        return [name for name in self.columns if not self._can_be_read(number, [name])]
+    def _columns_that_fail(self, rows: Failure) -> list[str]:
+        """The columns of these rows that their types don't take; none where all of them do."""
+        return [name for name in self.columns if not self._can_be_read(rows, [name])]
 
-    def _can_be_read(self, number: int, names: Sequence[str]) -> bool:
-        query = sql.SQL("SELECT {}::text::{} FROM {} AS t WHERE t.ft_number = {}").format(
-            _row(self.columns, names), self._shape, self.texts, sql.Literal(number)
+    def _can_be_read(self, rows: Failure, names: Sequence[str]) -> bool:
+        query = sql.SQL(
+            "SELECT count({}::text::{}) FROM {} AS t WHERE t.ft_number BETWEEN {} AND {}"
+        ).format(
+            _row(self.columns, names),
+            self._shape,
+            self.texts,
+            sql.Literal(rows.first),
+            sql.Literal(rows.last),
         )
         try:
             with self.live.transaction():
@@ -133,10 +139,10 @@ class Loading:
             return False
         return True
 
-    def _block(self, first: int, last: int, why: str) -> None:
+    def _block(self, rows: Failure, why: str) -> None:
         """Keep the keys of rows that can't be read, as far as these can."""
         key = [name for name in self.table.key if name in self.columns]
-        if first != last or not self._can_be_read(first, key):
+        if not self._can_be_read(rows, key):
             key = []
         others = [
             column.name
@@ -154,7 +160,7 @@ class Loading:
                 texts=self.texts,
                 shape=self._shape,
             ),
-            {"first": first, "last": last, "why": why},
+            {"first": rows.first, "last": rows.last, "why": why},
         )
 
     def _block_rounded(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -192,7 +192,7 @@ class Side:
     def belongs(self, table: SubjectTable, scope: Scope, ids: Ids, alias: str) -> sql.Composable:
         """A condition: whether a row is the subject's, by what it hangs on."""
         conditions = [
-            among(alias, owner, scope, ids.get(owner.parent, ()))
+            among(alias, owner, self._keyed(scope, owner.parent), ids.get(owner.parent, ()))
             for owner in scope.owners[table.name]
         ]
         if table.name == scope.subject.root:
@@ -203,12 +203,17 @@ class Side:
             )
         return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions or [sql.SQL("false")]))
 
+    def _keyed(self, scope: Scope, table: str) -> SubjectTable:
+        """A table of the scope with the types of its key here, which may be others than live."""
+        known = scope.catalog.tables[table]
+        here = self.columns(table) if self.has(table) else {}
+        return replace(known, columns={**known.columns, **here})
+
 
 def among(
-    alias: str, owner: ForeignKey, scope: Scope, ids: Collection[tuple[str, ...]]
+    alias: str, owner: ForeignKey, parent: SubjectTable, ids: Collection[tuple[str, ...]]
 ) -> sql.Composable:
-    """A condition: whether a row refers to one of the rows with these keys."""
-    parent = scope.catalog.tables[owner.parent]
+    """A condition: whether a row refers to one of the rows of ``parent`` with these keys."""
     if tuple(owner.referenced) != parent.key:
         inner = _one_of("p", parent.key, parent, ids)
         pairs = sql.SQL(" AND ").join(

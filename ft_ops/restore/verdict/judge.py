@@ -271,7 +271,13 @@ class Judge:
         owners = dict.fromkeys((key, *makers))
         return sql.SQL("({})").format(
             sql.SQL(" OR ").join(
-                among("c", owner, self.scope, self.ids.get(owner.parent, ())) for owner in owners
+                among(
+                    "c",
+                    owner,
+                    self.scope.catalog.tables[owner.parent],
+                    self.ids.get(owner.parent, ()),
+                )
+                for owner in owners
             )
         )
 

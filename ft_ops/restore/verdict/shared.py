@@ -46,7 +46,7 @@ def foreign_links(
         for other in others
     ]
     own += [
-        among("c", owner, scope, ids.get(owner.parent, frozenset()))
+        among("c", owner, scope.catalog.tables[owner.parent], ids.get(owner.parent, frozenset()))
         for owner in scope.owners[links.table.name]
         if owner.parent != KEYS
     ]
@@ -67,7 +67,9 @@ def _is_subjects(
             "EXISTS (SELECT FROM {rows} AS p WHERE p.id = {id}) AND NOT EXISTS"
             " (SELECT FROM content_segment_keys AS k WHERE k.id = {id})"
         ).format(rows=copied[SEGMENTS].rows, id=sql.Identifier("c", end.columns[0]))
-    return sql.SQL("({} OR {})").format(among("c", end, scope, known), was)
+    return sql.SQL("({} OR {})").format(
+        among("c", end, scope.catalog.tables[end.parent], known), was
+    )
 
 
 def _family(segment: sql.Composable, copied: Mapping[str, Copied]) -> sql.Composable:
