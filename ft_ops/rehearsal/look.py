@@ -38,6 +38,12 @@ _ACL_CHANGED: Final = 16
 _SLOTS_KEPT_SINCE: Final = 17
 _MD5_DEPRECATED_SINCE: Final = 18
 
+_OPEN: Final = "open"
+_NOT_OPEN: Final = {
+    "closed": "pg_upgrade must get in: ALTER DATABASE … ALLOW_CONNECTIONS true, or drop it",
+    "invalid": "an interrupted DROP DATABASE has left it, and nobody gets in: DROP DATABASE it",
+}
+
 _KINDS: Final[tuple[tuple[str, Weight, str, str], ...]] = (
     (
         "columns_of_catalogs",
@@ -127,16 +133,10 @@ def look_at_cluster(
     with connected(server.url(database, user=superuser), application="rehearsal") as connection:
         databases = connection.execute(statement("rehearsal/databases")).fetchall()
         found += _of_the_cluster(connection, known)
-    for name, is_open in databases:
-        if not is_open:
-            found.append(
-                RehearsalFinding(
-                    "refuses",
-                    "closed database",
-                    name,
-                    "pg_upgrade must get in: ALTER DATABASE … ALLOW_CONNECTIONS true, or drop it",
-                )
-            )
+    for name, state in databases:
+        if state != _OPEN:
+            words = _NOT_OPEN[state]
+            found.append(RehearsalFinding("refuses", f"{state} database", name, words))
             continue
         url = server.url(name, user=superuser)
         with connected(url, application="rehearsal") as connection:
@@ -153,8 +153,8 @@ def look_at_collations(server: Server, superuser: str, database: str) -> dict[st
     with connected(server.url(database, user=superuser), application="rehearsal") as connection:
         databases = connection.execute(statement("rehearsal/databases")).fetchall()
     found = {}
-    for name, is_open in databases:
-        if is_open:
+    for name, state in databases:
+        if state == _OPEN:
             with connected(server.url(name, user=superuser), application="rehearsal") as connection:
                 found[name] = _ordered(connection)
     return found

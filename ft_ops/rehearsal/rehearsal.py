@@ -61,6 +61,7 @@ from ft_ops.rehearsal.look import (
 from ft_ops.rehearsal.measure import Measured, changes, measure
 from ft_ops.rehearsal.programs import new_programs
 from ft_ops.rehearsal.upgrade import Upgrade
+from ft_ops.rehearsal.upkeep import keep_up
 
 SPARE_BYTES: Final = 1 << 30
 """Room beside the copy: the new version's catalog and log, and pg_upgrade's own files."""
@@ -224,7 +225,9 @@ def _upgraded(
         findings += _of_content(examined)
         findings += _of_other_tables(before, _not_known_at_the_point(connection, copy))
         findings += _of_what_is_beside(before, read_beside(connection))
-        analyze = _took(lambda: _analyze(places))
+        began = time.monotonic()
+        findings += keep_up(places.of_new(as_superuser=True))
+        analyze = time.monotonic() - began
         after = _measured(places.of_new(), before.visitors, live, known, rules)
         bytes_after = size_of(connection)
         pg.stop(places.new)
@@ -325,12 +328,6 @@ def _of_what_is_beside(seen: _Seen, after: Beside) -> Iterator[RehearsalFinding]
             yield RehearsalFinding(
                 "differs", "role", name, "it may do something else after the upgrade"
             )
-
-
-def _analyze(places: _Places) -> None:
-    with connected(places.of_new(as_superuser=True), application="rehearsal") as connection:
-        connection.execute("SET statement_timeout = '2h'")
-        connection.execute("ANALYZE")
 
 
 def _took(step: Callable[[], None]) -> float:

@@ -28,6 +28,7 @@ _NOT_ABOUT_THE_DATABASE: Final = re.compile(
 )
 """What keeps a program from its work and says nothing about what it works on."""
 
+_SERVERS_OWN: Final = re.compile(r"\b(?:LOG|HINT):  ")
 _COMPLAINT: Final = re.compile(r"(?:ERROR|FATAL|PANIC):|error:|could not |[Ff]ailure|fatal")
 
 
@@ -115,7 +116,7 @@ class Upgrade:
             for path, text in reports
             if path.suffix == ".txt"
             for line in text.splitlines()[:_LISTED]
-            if line.strip() and not line.startswith("Database:")
+            if line.strip() and not line.lower().startswith(("database:", "in database:"))
         ]
         yield from listed
         logged = "\n".join(text for path, text in reports if path.suffix == ".log")
@@ -142,7 +143,11 @@ def _complaints(said: str) -> list[str]:
     fatal = next((n for n, line in enumerate(lines) if line.rstrip().endswith("fatal")), None)
     found = [line.strip() for line in lines if _COMPLAINT.search(line)]
     if fatal is not None:
-        found += [line.strip() for line in lines[fatal + 1 :] if line.strip()]
+        found += [
+            line.strip()
+            for line in lines[fatal + 1 :]
+            if line.strip() and not _SERVERS_OWN.search(line)
+        ]
     return list(dict.fromkeys(found))
 
 

@@ -1,6 +1,9 @@
 -- name: databases
--- Every database of the cluster, and whether it lets anybody in.
-SELECT datname, datallowconn
+-- Every database of the cluster, and whether it lets anybody in. One whose DROP DATABASE was interrupted is
+-- invalid (-2), and lets nobody in whatever it says.
+SELECT
+    datname,
+    CASE WHEN datconnlimit = -2 THEN 'invalid' WHEN datallowconn THEN 'open' ELSE 'closed' END
 FROM pg_database
 WHERE datname <> 'template0'
 ORDER BY datname;

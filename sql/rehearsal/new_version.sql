@@ -41,3 +41,23 @@ WHERE i.oid >= 16384
   AND d.datlocprovider <> 'c'
   AND (oc.opcname ~ 'trgm' OR oc.opcintype = 'tsvector'::regtype)
 ORDER BY 1;
+
+-- name: tables_to_analyze
+-- What ANALYZE without a name goes through, but for the catalog.
+SELECT n.nspname::text, c.relname::text
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm')
+  AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname !~ '^pg_toast'
+ORDER BY 1, 2;
+
+-- name: materialized_views
+-- Those that hold rows, in the order in which they were made: one may read another.
+SELECT n.nspname::text, c.relname::text
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm'
+  AND c.relispopulated
+ORDER BY c.oid;

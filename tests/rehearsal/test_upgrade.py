@@ -69,6 +69,12 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         # What an older library has left, of one of the catalog's own.
         "UPDATE pg_collation SET collversion = '1.0' WHERE collname = 'POSIX'",
         "SELECT nextval('counted')",
+        "CREATE FUNCTION cut(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT left($1, 9)'",
+        "CREATE FUNCTION called(t text) RETURNS text IMMUTABLE LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN cut(t); END'",
+        "CREATE INDEX by_call ON looked_up (called(name))",
+        "CREATE MATERIALIZED VIEW calls AS SELECT called(name) FROM looked_up",
+        "CREATE MATERIALIZED VIEW looks AS SELECT name FROM looked_up",
         'CREATE DATABASE "Bücher/2%"',
         "UPDATE pg_database SET datcollversion = '1.0' WHERE datname = 'Bücher/2%'",
     )
@@ -114,7 +120,10 @@ def test_a_copy_that_can_be_upgraded_works_and_says_what_is_left_to_do(copy: Cop
         ("work", "physical slot", "standby_1"),
         ("work", "standby", "standby_1"),
         ("work", "setting", "old_snapshot_threshold"),
+        ("work", "statistics", "public.looked_up"),
+        ("work", "materialized view", "public.calls"),
     }
+    assert "public.looks" not in {f.subject for f in found.findings}
     assert {f.subject for f in found.findings if f.kind == "collation"} == {
         "public.by_theirs",
         "Bücher/2%",
@@ -148,6 +157,8 @@ def test_every_obstacle_is_named_at_once(copy: Copy) -> None:
         "INSERT INTO pg_db_role_setting VALUES (0, 'kept'::regrole, '{db_user_namespace=off}')",
         "CREATE DATABASE closed",
         "ALTER DATABASE closed ALLOW_CONNECTIONS false",
+        "CREATE DATABASE half_dropped",
+        "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped'",
         "CREATE DATABASE another",
         "INSERT INTO pg_extension VALUES (99999, 'vanished', 10, 2200, false, '1.0', NULL, NULL)",
     )
@@ -169,6 +180,7 @@ def test_every_obstacle_is_named_at_once(copy: Copy) -> None:
         ("removed type", "public.old_times.all_of"),
         ("prepared transaction", "half done"),
         ("closed database", "closed"),
+        ("invalid database", "half_dropped"),
         ("extension", "vanished"),
         ("setting", "db_user_namespace"),
     }
