@@ -18,6 +18,17 @@ from ft_ops.settings.base import (
     web_url_of,
 )
 
+_of_the_web = web_url_of("http", "https")
+
+
+def _endpoint(url: str) -> str:
+    """A URL without credentials, or a ValueError: the arguments of programs are shown to all."""
+    _of_the_web(url)
+    if "@" in url:
+        raise ValueError("it holds a name or a password: give boto3 the credentials by its own way")
+    return url
+
+
 _instance = matching(
     r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*",
     "it is no identifier of an instance: neither its ARN nor its address",
@@ -35,7 +46,7 @@ class BackupSettings(RoomSettings):
         default=None,
         description="The versioned bucket of backups, WAL, restore points, dumps, certificates.",
     )
-    backup_endpoint_url: Annotated[str, AfterValidator(web_url_of("http", "https"))] | None = Field(
+    backup_endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = Field(
         default=None,
         examples=["https://s3.example.org:8333"],
         description="The S3 endpoint of that bucket, where the archive's is another: backups on an "

@@ -38,7 +38,7 @@ OF_A_FORM = {
     "archive_replica_region": "eu west",
     "archive_prefix": "archive/",
     "backup_bucket": "s3://familytales-backups",
-    "backup_endpoint_url": "s3.example.org:8333",
+    "backup_endpoint_url": "https://me:hunter2@s3.example.org",
     "backup_prefix": "/barman",
     "dagster_database_url": "mysql://dagster:hunter2@host/dagster",
     "dagster_url": "dagster.example.org",
