@@ -19,10 +19,10 @@ from ft_ops.archive.erase_assets import (
     erased_archive_content,
     superseded_archive_content,
 )
-from ft_ops.archive.month.content import ARCHIVED
 from ft_ops.archive.month.in_states import all_in_database
 from ft_ops.archive.month.states import UNFINISHED
 from ft_ops.archive.month.thaws import open_thaws
+from ft_ops.archive.move.late_rows import late_rows_wait_for
 from ft_ops.archive.move.preflight import due_months
 from ft_ops.archive.purge.gates import grace_ends
 from ft_ops.archive.resources import DryRunOn, refuse_unknown_partition
@@ -41,7 +41,6 @@ from ft_ops.items import each
 from ft_ops.months import Month
 from ft_ops.orchestration.jobs import asset_job, schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.pg.catalog import partitions_of
 from ft_ops.settings import Settings
 
 archive_old_content = asset_job(
@@ -111,15 +110,15 @@ def archive_old_content_monthly(
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Ask for every month that is due, not for the newest alone: a missed tick skips nothing.
 
-    Late rows of a month that is still in the archive's table wait until that is purged.
+    Late rows wait until what their month was before has ended: `late_rows_wait_for`.
     """
     with as_failure(), database.connect("archive schedule") as connection:
         due = due_months(connection, settings.retention_years, context.scheduled_execution_time)
-        waiting = {partition.month for partition in partitions_of(connection, ARCHIVED)}
-        waiting |= {thaw.month for thaw in open_thaws(connection)}
-        months = [month for month in due if month not in waiting]
+        obstacles = {month: late_rows_wait_for(connection, month) for month in due}
+    months = [month for month, obstacle in obstacles.items() if obstacle is None]
     if not months:
-        return dg.SkipReason("no month is due")
+        waiting = [f"{month} waits: {obstacle}" for month, obstacle in obstacles.items()]
+        return dg.SkipReason("; ".join(waiting) or "no month is due")
     return _requests(months, context)
 
 

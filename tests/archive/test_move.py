@@ -160,12 +160,29 @@ def test_late_rows_wait_until_the_earlier_generation_is_purged(world: World) -> 
     world.archive()
     world.month(MONTH)
     world.segment()
+    assert [told for told in world.preflight().fatal if "late rows wait" in told]
     with pytest.raises(Refused, match="late rows wait"):
         world.move()
     world.verified_backup()
     world.purge()
+    assert not world.preflight().fatal
     assert world.move().generation.number == 2
     assert world.count("archived_content_segments") == 1
+
+
+def test_what_the_ledger_does_not_know_is_in_the_way_and_the_preflight_says_so(
+    world: World,
+) -> None:
+    """A partition of the archive's table that somebody attached by hand."""
+    world.fill()
+    world.connection.execute(
+        "CREATE TABLE by_hand PARTITION OF archived_content_segments"
+        " FOR VALUES FROM ('2017-03-01') TO ('2017-04-01')"
+    )
+    (told,) = world.preflight().fatal
+    assert "the ledger does not know it" in told
+    with pytest.raises(Refused, match="the ledger does not know it"):
+        world.move()
 
 
 def test_moved_rows_still_cascade_guard_and_register(world: World) -> None:

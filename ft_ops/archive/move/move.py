@@ -26,9 +26,9 @@ from ft_ops.archive.month.relation import (
     named_relation,
     recorded_relation,
 )
-from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.detach import Erased, attach_archived, detach_month, rename_archived
+from ft_ops.archive.move.late_rows import late_rows_wait_for
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.months import Month
@@ -115,29 +115,20 @@ def _nothing_to_move(run: Run, month: Month) -> Move:
 
 def _open_generation(run: Run, month: Month, table: Relation) -> Generation:
     """Record which table is moved, before anything is done to it."""
-    refuse_waiting(run, month, table)
+    _refuse_waiting(run, month, table)
     with run.connection.transaction():
         generation = begin_generation(run.connection, month, run.run_id)
         return record_relation(run.connection, generation, table.recorded)
 
 
-def refuse_waiting(run: Run, month: Month, table: Relation) -> None:
-    """Refused while late rows have to wait for what is done to the month's earlier generations."""
-    thaw = open_thaw(run.connection, month)
-    standing = in_database(run.connection, month)
-    if thaw is not None:
-        waits_for = f"{thaw.name} is under way, {thaw.state}"
-    elif standing is not None:
-        waits_for = f"{standing.name} is still in the database, {standing.state}"
-    elif attached_relation(run.connection, ARCHIVED, month) is not None:
-        waits_for = f"{ARCHIVED} has a partition of that month, and the ledger does not know it"
-    else:
-        return
-    raise Refused(
-        f"archive of {month}",
-        cause=f"late rows wait in {table.name}, and {waits_for}",
-        next_step="wait until that has ended; then the late rows become the next generation",
-    )
+def _refuse_waiting(run: Run, month: Month, table: Relation) -> None:
+    waits_for = late_rows_wait_for(run.connection, month)
+    if waits_for is not None:
+        raise Refused(
+            f"archive of {month}",
+            cause=f"late rows wait in {table.name}, and {waits_for}",
+            next_step="wait until that has ended; then the late rows become the next generation",
+        )
 
 
 def _attach(run: Run, generation: Generation, table: Relation) -> Move:

@@ -11,7 +11,7 @@ from ft_ops.archive.month.catalog import obstacles
 from ft_ops.archive.month.content import HOT
 from ft_ops.archive.month.ledger import in_database
 from ft_ops.archive.month.relation import attached_relation
-from ft_ops.archive.month.thaws import open_thaw
+from ft_ops.archive.move.late_rows import late_rows_wait_for
 from ft_ops.months import Month
 from ft_ops.pg.catalog import partition_sizes, partitions_of
 from ft_ops.pg.connect import Connection
@@ -106,18 +106,11 @@ def _detaching(connection: Connection, month: Month) -> list[Blocker]:
 
 
 def _earlier_generation(connection: Connection, month: Month) -> list[Blocker]:
-    standing = in_database(connection, month)
-    thaw = open_thaw(connection, month)
-    waiting = attached_relation(connection, HOT, month)
-    if waiting is None or (standing is not None and standing.state == "archiving"):
+    if attached_relation(connection, HOT, month) is None:
         return []
-    if thaw is not None:
-        detail = f"{thaw.name} is {thaw.state}; late rows wait until it is done"
-    elif standing is not None:
-        detail = f"{standing.name} is {standing.state}; late rows wait until it is purged"
-    else:
-        return []
-    return [Blocker("earlier generation", detail, fatal=True)]
+    waits_for = late_rows_wait_for(connection, month)
+    detail = f"{waits_for}; late rows wait until that has ended"
+    return [] if waits_for is None else [Blocker("earlier generation", detail, fatal=True)]
 
 
 def _unknown_content(connection: Connection, month: Month) -> list[Blocker]:
