@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import pytest
 
+from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.catalog import Obstacle, OtherReference
 from ft_ops.archive.month.content import TABLES, Column, Content, Table
 from ft_ops.archive.month.digest import Digest
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.states import State
 from ft_ops.archive.purge import gates
-from ft_ops.archive.purge.gates import Gate, purge_gates, refreeze_gates
+from ft_ops.archive.purge.gates import Gate, audit_gates, purge_gates, refreeze_gates
 from ft_ops.archive.purge.purge import PurgePlan
 from ft_ops.archive.run import ArchiveRules, ArchiveTarget, ClaimedFolder, Limits, Run
 from ft_ops.archive.store import presence
@@ -97,8 +98,13 @@ class Surroundings:
     obstacles: list[Obstacle] = field(default_factory=list)
     references: list[OtherReference] = field(default_factory=list)
     referencing: bool = True
+    dependents: list[str] = field(default_factory=list)
     asked_of: list[Month] = field(default_factory=list)
     compared: list[Generation] = field(default_factory=list)
+
+    def dependents_of(self, connection: Connection, table: int) -> list[str]:
+        assert (connection, table) in [(CONNECTION, 1), (CONNECTION, 3)]
+        return self.dependents
 
     def require_folder(self, folder: ClaimedFolder) -> None:
         assert (folder.connection, folder.bucket, folder.root) == (CONNECTION, BUCKET, "archive")
@@ -167,8 +173,10 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         gates, "read_content", lambda connection: asked(connection, GENERATION.content)
     )
     monkeypatch.setattr(gates, "month_source", month_source)
-    monkeypatch.setattr(gates, "month_table", lambda connection, generation: generation.relation)
-    monkeypatch.setattr(gates, "dependents", lambda connection, table: asked(connection, []))
+    monkeypatch.setattr(
+        gates, "month_table", lambda connection, generation: asked(connection, generation.number)
+    )
+    monkeypatch.setattr(gates, "dependents", around.dependents_of)
     monkeypatch.setattr(gates, "other_references", other_references)
     monkeypatch.setattr(gates, "has_rows_of", has_rows_of)
 
@@ -312,6 +320,9 @@ def test_what_the_archive_does_not_know_of_the_content_shuts_the_gate(around: Su
     assert shut() == {}
     around.obstacles = [Obstacle("likes", "it has no key", "give it one")]
     assert shut() == {"tables of content": "likes: it has no key: give it one"}
+    around.obstacles, around.dependents = [], ["the view likes_of"]
+    told = "the view likes_of: drop it, or let it read archived_content_segments"
+    assert shut() == {"tables of content": told}
 
 
 def test_another_manifest_or_none_shuts_the_gate(around: Surroundings) -> None:
@@ -336,11 +347,12 @@ def with_second(
         return SECOND_BUCKET
 
     def listed(bucket: Bucket, generation: Generation) -> str:
-        assert (bucket, generation) == (SECOND_BUCKET, GENERATION)
+        assert (bucket, generation.name) == (SECOND_BUCKET, GENERATION.name)
         return "listed"
 
     def missing(bucket: Bucket, generation: Generation, there: Any) -> list[str]:
-        assert (bucket, generation, there) == (SECOND_BUCKET, GENERATION, "listed")
+        assert (bucket, generation.name) == (SECOND_BUCKET, GENERATION.name)
+        assert there == "listed"
         return problems
 
     monkeypatch.setattr(gates, "listed", listed)
@@ -400,6 +412,32 @@ def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings)
         "one database for the archive",
         *["objects and manifest"] * 3,
     ]
+
+
+def test_a_month_of_the_audit_log_passes_those_gates_that_it_has(
+    around: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no thaws and no content of other tables; who holds rows of it, its caller knows."""
+    of_content = {"thaws and erasures under way", "tables of content", "legal holds"}
+    here = with_second(monkeypatch, [])
+    none = Gate("legal holds", True, "none")
+    assert audit_gates(here, GENERATION, []) == [
+        none if gate.name == "legal holds" else gate
+        for gate in purge_gates(here, GENERATION)
+        if gate.name not in of_content - {"legal holds"}
+    ]
+    holds = cast(list[LegalHold], ["hold 1", "hold 2"])
+    assert Gate("legal holds", False, "hold 1; hold 2") in audit_gates(here, GENERATION, holds)
+    around.backup, around.claimed = None, "a copy has claimed it"
+    around.missing = {stored("tags").key}
+    there = with_second(monkeypatch, ["tags is gone"])
+    late = replace(there, rules=replace(RULES, purge_enabled=False, retention_years=8))
+    unproven = replace(GENERATION, certificate=None)
+    assert [gate for gate in audit_gates(late, unproven, []) if not gate.passed] == [
+        gate for gate in purge_gates(late, unproven) if not gate.passed
+    ]
+    begun = replace(there, clock=lambda: PROVEN_AT)
+    assert "grace" in {g.name for g in audit_gates(begun, GENERATION, []) if not g.passed}
 
 
 def test_another_database_on_the_same_archive_shuts_the_gate(around: Surroundings) -> None:

@@ -50,9 +50,16 @@ def test_what_was_never_taken_whole_is_no_doubt_about_a_backup() -> None:
 
 
 def test_a_drill_without_a_verdict_and_a_damaged_log_stay_said_though_it_was_looked_at() -> None:
-    entry = replace(REFUTED, undecided="no room", log_finding="0A is damaged", acknowledged_at=NOW)
+    entry = replace(
+        REFUTED,
+        undecided="no room",
+        log_finding="0A is damaged",
+        unread_refutation="refutations/1 is not read",
+        acknowledged_at=NOW,
+    )
     assert doubts(entry, None) == [
         "the way behind full-1 was refuted: 0A is damaged",
+        "refutations/1 is not read",
         "the last drill of full-1 came to no verdict: no room",
     ]
     assert doubts(replace(entry, acknowledged_at=None), None)[0] == SAID_REFUTED

@@ -23,6 +23,7 @@ from ft_ops.backups.inventory.objectives import (
 )
 from ft_ops.backups.provider import Kind, LogState, Replica
 from ft_ops.backups.retention.retention import Rules, Trust
+from ft_ops.items import Failed
 
 RULES = Rules(days=7, weeks=4, months=12, floor=3, stale=timedelta(hours=48))
 NOW = datetime(2026, 3, 15, 7, 30, tzinfo=UTC)
@@ -97,6 +98,18 @@ def test_a_stale_newest_full_is_named() -> None:
     assert "full-20260312t0200, is 77.5 h old" in _broken(items, "full_backup_daily")
     assert "full-20260312t0200, is 77.5 h old" in _broken(items, "backups_verified")
     assert "the newest copy, full-20260312t0200" in _broken(items, "disaster_recovery_copy")
+
+
+def test_a_refutation_that_is_not_recorded_is_told_once() -> None:
+    lost = Failed("refutations/1", "it is not recorded", "read it")
+    told = Failed("refutations/2", "it is not read", "let it be read")
+    newest = _item(5.5)
+    entry = Entry(
+        newest.name, "full", "barman", "complete", newest.name, NOW, None, NOW, NOW, None, NOW, NOW,
+        was_verified=True, verdict="proven", judged_at=NOW, unread_refutation=str(told),
+    )  # fmt: skip
+    inventory = Inventory(NOW, (replace(newest, entry=entry),), lost_refutations=(lost, told))
+    assert backups_verified(inventory, RULES).broken == (str(told), str(lost))
 
 
 def test_a_backup_that_does_not_count_is_a_missing_one() -> None:
