@@ -65,6 +65,14 @@ def _storage(storage: RunStorage) -> Finding:
     if present != newest:
         detail = f"its tables are at revision {present}, this Dagster's are at {newest}"
         return Finding("Dagster storage", "failed", detail, "dagster instance migrate")
+    if storage.refusal is not None:
+        return Finding(
+            "Dagster storage",
+            "failed",
+            f"it takes nothing new, so no run can begin or end: {storage.refusal}",
+            "make room on the volume of Dagster's database, or see what else its server says; the "
+            "daemon then goes on by itself",
+        )
     if not storage.ends_dead_runs:
         return Finding(
             "Dagster storage",

@@ -24,7 +24,8 @@ T = TypeVar("T")
 class Holder:
     """A session that holds a lock, since the beginning of its transaction or of itself.
 
-    Or a prepared transaction, which has no process; its application is its name then.
+    Or a prepared transaction, which has no process; its application is its name then. Of a
+    partitioned table, ``partitions`` says which ones it holds.
     """
 
     pid: int | None
@@ -34,9 +35,12 @@ class Holder:
     state: str = ""
     is_autovacuum: bool = False
     is_stranger: bool = False
+    partitions: str = ""
 
     def __str__(self) -> str:
         since = f"since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+        if self.partitions:
+            since += f", in {self.partitions}"
         if self.pid is None:
             return f"prepared transaction {self.application} ({self.role}), {since}"
         name = f", {self.application}" if self.application else ""

@@ -80,23 +80,30 @@ WITH RECURSIVE tree AS (
     SELECT link.inhrelid FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.oid
 )
 
-SELECT DISTINCT
+SELECT
     l.pid,
     coalesce(a.usename, prepared.owner, a.backend_type, '?')::text AS role,
     coalesce(a.application_name, prepared.gid, '') AS application,
     coalesce(a.xact_start, a.backend_start, prepared.prepared, clock_timestamp()) AS since,
     coalesce(a.state, '') AS state,
-    coalesce(a.backend_type = 'autovacuum worker', false) AS is_autovacuum
+    coalesce(a.backend_type = 'autovacuum worker', false) AS is_autovacuum,
+    coalesce(min(p.name) || CASE WHEN count(DISTINCT p.name) > 1 THEN
+        format(' and %%s more', count(DISTINCT p.name) - 1) ELSE ''
+    END, '') AS partitions
 FROM pg_locks AS l
 LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 LEFT JOIN pg_locks AS own
     ON l.pid IS NULL AND own.pid IS NULL AND own.locktype = 'transactionid'
     AND own.virtualtransaction = l.virtualtransaction
 LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = own.transactionid
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN l.relation <> %(table)s THEN l.relation::regclass::text END AS name
+) AS p
 WHERE l.locktype = 'relation'
   AND l.granted
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
   AND l.relation IN (SELECT oid FROM tree)
   AND l.mode = ANY (%(modes)s)
   AND l.pid IS DISTINCT FROM pg_backend_pid()
+GROUP BY 1, 2, 3, a.xact_start, a.backend_start, prepared.prepared, 5, 6
 ORDER BY since;

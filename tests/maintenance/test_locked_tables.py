@@ -58,6 +58,7 @@ def test_other_tables_are_vacuumed_and_the_locked_one_fails_by_name(
     for name in ("letters", "audit_log"):
         assert outcomes[name].result == "locked"
         assert "ft-ops a migration), idle in transaction" in outcomes[name].detail
+    assert "in audit_log_2024_06" in outcomes["audit_log"].detail
     with pytest.raises(OpsError, match=r"public\.letters: .* --- lock not available: locked by"):
         refuse_failed(outcomes.values())
 

@@ -23,7 +23,7 @@ from ft_ops.pg.beside_locks import (
     beside_locks,
     lockers,
 )
-from ft_ops.pg.catalog import locked_relations
+from ft_ops.pg.catalog import locked_relations, partitions_of
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import sql_root, statement, texts
 from ft_ops.schema import UNREAD, read_fingerprint
@@ -102,12 +102,17 @@ def test_lockers_are_told_by_mode_and_a_parents_by_its_partitions(
     connection: Connection, database: Database
 ) -> None:
     parent = oid(connection, "content_segments")
+    others = [partition.name for partition in partitions_of(connection, "content_segments")]
     with connect(database.url, application="somebody") as other, other.transaction():
         other.execute(f"LOCK TABLE ONLY {JUNE} IN SHARE MODE")
         assert lockers(connection, parent, ACCESS_EXCLUSIVE) == []
         [found] = lockers(connection, parent, ANY_BUT_READING_AND_WRITING)
         assert found.application == "ft-ops somebody"
         assert not found.is_autovacuum
+        assert str(found).endswith(f" UTC, in {JUNE}")
+        other.execute("LOCK TABLE content_segments IN SHARE MODE")
+        [found] = lockers(connection, parent, ANY_BUT_READING_AND_WRITING)
+        assert f" UTC, in {min(others)} and {len(others) - 1} more" in str(found)
 
 
 def test_a_prepared_transaction_is_a_locker_by_its_name(
@@ -174,8 +179,8 @@ def test_with_everything_locked_nothing_of_it_is_waited_for(
         beside = read_beside(connection)
         assert beside.unread["sequence public.odd"] == "somebody has it to himself"
         assert "public.odd" not in beside.sequences
-    refused = connection.execute(statement("health/unidentified_publications")).fetchall()
-    assert ("public.notes", "everything") in refused
+    refused = connection.execute(statement("health/refusing_publications")).fetchall()
+    assert ("public.notes", "everything") in {(name, of) for name, of, _ in refused}
 
 
 OPENS: Final = re.compile(
@@ -194,6 +199,7 @@ OPENS_WHAT_IT_MAY: Final = {
     "backups/btree_indexes": "in a restored copy, where nobody else is",
     "backups/tables_with_rows": "in a restored copy, where nobody else is",
     "health/sequences": "it looks itself who has one",
+    "health/uncalled_sequences": "it looks itself who has one",
     "partitions/shape_differences": "of a table that is attached next, and its parent",
     "rehearsal/unlogged": "in a restored copy, where nobody else is",
     "restore/uniques": "of the table that is read next",

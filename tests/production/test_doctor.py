@@ -418,6 +418,22 @@ def test_dagsters_database_out_of_reach_is_told_without_its_password(
     )
 
 
+def test_dagsters_database_that_takes_nothing_new_is_told(
+    dagster_home: Path, empty_database: Database
+) -> None:
+    """As when its disk is full: heartbeats are changes in place, and arrive all the same."""
+    read_only = f"ALTER DATABASE {empty_database.name} {{}} default_transaction_read_only"
+    assert found()["Dagster storage"].state == "ok"
+    with psycopg.connect(empty_database.admin_url, autocommit=True) as connection:
+        connection.execute(f"{read_only.format('SET')} = on".encode())
+        finding = found()["Dagster storage"]
+        connection.execute(read_only.format("RESET").encode())
+    assert finding.state == "failed"
+    assert "takes nothing new" in finding.detail
+    assert "read-only transaction" in finding.detail
+    assert found()["Dagster storage"].state == "ok"
+
+
 def test_the_daemon_and_the_schedules_are_heard(dagster_home: Path) -> None:
     silent = found()
     assert silent["Dagster storage"].state == "ok"

@@ -11,6 +11,7 @@ import dagster as dg
 from dagster import DagsterInstance
 from dagster_postgres import PostgresRunStorage
 from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ft_ops.errors import OpsError
@@ -31,6 +32,11 @@ __all__ = [
 
 STORAGE_ERRORS = (DagsterPostgresException, SQLAlchemyError)
 """What Dagster raises where its database can't be reached."""
+_SOMETHING_NEW = (
+    "CREATE TEMPORARY TABLE ft_ops_probe ON COMMIT DROP AS"
+    " SELECT repeat('x', 1000) AS line FROM generate_series(1, 1000)"
+)
+"""A megabyte: each page is one more of a file of the database."""
 _UNSET = re.compile(r'environment variable "\w+" which is not set')
 _UNREACHABLE = (dg.DagsterError, *STORAGE_ERRORS, OSError)
 
@@ -40,12 +46,14 @@ class RunStorage:
     """Where runs are kept: the class that does it, and the revision of its tables.
 
     ``revisions`` are the one that is there and the newest one, None where it is not PostgreSQL.
-    ``ends_dead_runs``: Dagster looks for runs whose process has died.
+    ``ends_dead_runs``: Dagster looks for runs whose process has died. ``refusal`` is why its
+    database takes nothing new, None where it does.
     """
 
     kind: str
     revisions: tuple[object, object] | None
     ends_dead_runs: bool
+    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,23 @@ def run_storage(instance: DagsterInstance) -> RunStorage:
         type(storage).__name__,
         storage.alembic_version() if isinstance(storage, PostgresRunStorage) else None,
         instance.run_monitoring_enabled,
+        _refusal(storage) if isinstance(storage, PostgresRunStorage) else None,
     )
+
+
+def _refusal(storage: PostgresRunStorage) -> str | None:
+    """Why the database takes nothing new: found by writing, into a table that goes at once.
+
+    On a full disk reading works, and so do small changes: the daemon's heartbeat goes on, while no
+    tick and no event of a run can be kept.
+    """
+    try:
+        with storage.connect() as connection:
+            connection.execute(text(_SOMETHING_NEW))
+            connection.rollback()
+    except SQLAlchemyError as error:
+        return str(getattr(error, "orig", error)).strip().splitlines()[0]
+    return None
 
 
 def daemons(instance: DagsterInstance) -> Daemons:
