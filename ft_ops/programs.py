@@ -25,6 +25,8 @@ from ft_ops.pg.supervised import Walls, supervised
 _QUOTED_LINES = 10
 _PINNED = {
     "search_path": "pg_catalog",
+    # In another encoding content has no equivalent, and pg_dump fails at the first such text.
+    "client_encoding": "UTF8",
     "lock_timeout": "5s",
     "statement_timeout": "0",
     "idle_session_timeout": "0",
@@ -168,7 +170,7 @@ def streaming(
 def connection_of(url: str) -> tuple[str, dict[str, str]]:
     """A connection string for an argument, and the environment that has its password.
 
-    With TLS, and with time-outs of ours, like our own sessions: one of the role is for the
+    With TLS, and with settings of ours, like our own sessions: a time-out of the role is for the
     application's short statements, and would end the program's.
     """
     parts = conninfo.conninfo_to_dict(url)

@@ -119,6 +119,7 @@ def test_passwords_travel_by_the_environment_and_settings_with_the_connection() 
     assert "secret" not in target
     assert "sslmode=require" in target
     assert "statement_timeout=0" in target
+    assert "client_encoding=UTF8" in target
     assert environment == {"PGPASSWORD": "secret"}
 
 
