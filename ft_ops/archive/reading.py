@@ -7,9 +7,9 @@ from pathlib import Path
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.digest import MonthDigests, month_digests
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.proof.load import loaded
-from ft_ops.archive.replica.fill import kept_generations
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.ddl import Engine, statements_for
 from ft_ops.archive.store.iceberg import Iceberg, write_tables
@@ -41,7 +41,7 @@ def write_iceberg(run: Run, location: str | None = None) -> Iceberg:
     """
     where = location or run.bucket.url(iceberg_folder(run.target.prefix))
     _require_place(where, only_s3=False)
-    return write_tables(run.bucket, kept_generations(run.connection), where)
+    return write_tables(run.bucket, all_stored(run.connection), where)
 
 
 def archive_statements(connection: Connection, engine: Engine, location: str) -> list[str]:

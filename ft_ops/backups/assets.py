@@ -7,7 +7,7 @@ import dagster as dg
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import first_wal, take_inventory
 from ft_ops.backups.inventory.objectives import inventory_promises, log_promises
-from ft_ops.backups.providers import replica_lag, replicates, retention_rules
+from ft_ops.backups.providers import longest_copy_lag, replicates, retention_rules
 from ft_ops.backups.resources import (
     at_work,
     check_results,
@@ -174,7 +174,7 @@ def backup_inventory(
         inventory,
         rules,
         replicates=replicates(work.settings),
-        replica_lag=replica_lag(work.settings),
+        replica_lag=longest_copy_lag(work.settings),
     )
     plan = plan_of(inventory, rules)
     yield dg.MaterializeResult(

@@ -1,4 +1,4 @@
-"""What the operations ask of whoever takes the backups: RDS, or barman-cloud."""
+"""What the operations ask of whoever takes the backups: barman-cloud, pgBackRest, or RDS."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def replicates(settings: Settings) -> bool:
     return settings.backup_provider == "barman" and settings.dr_bucket is not None
 
 
-def replica_lag(settings: Settings) -> timedelta:
+def longest_copy_lag(settings: Settings) -> timedelta:
     """How old the newest copy there may be."""
     return timedelta(hours=settings.dr_lag_hours)
 

@@ -120,13 +120,13 @@ def plan_table(plan: RetentionPlan) -> dg.MetadataValue:
         ["backup", "kind", "taken at", "trust", "verdict", "because"],
         (
             (
-                verdict.candidate.name,
-                verdict.candidate.kind,
-                f"{verdict.candidate.taken_at:%F %T}Z",
-                verdict.candidate.trust,
-                "stays" if verdict.is_kept else "goes",
-                "; ".join(verdict.reasons) or "no rule keeps it",
+                decision.candidate.name,
+                decision.candidate.kind,
+                f"{decision.candidate.taken_at:%F %T}Z",
+                decision.candidate.trust,
+                "stays" if decision.is_kept else "goes",
+                "; ".join(decision.reasons) or "no rule keeps it",
             )
-            for verdict in reversed(plan.verdicts)
+            for decision in reversed(plan.decisions)
         ),
     )

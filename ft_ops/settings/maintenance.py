@@ -29,7 +29,8 @@ class MaintenanceSettings(RoomSettings):
         default=30,
         ge=1,
         le=100,
-        description="Share of an index, in percent, that a rebuild must be estimated to free.",
+        description="Share of an index, in percent, that a rebuild must be estimated to "
+        "free; twice as much where the estimate is unsure.",
     )
     reindex_min_reclaim_mb: int = Field(
         default=8, ge=0, le=10_000_000, description="MB that a rebuild must be estimated to free."

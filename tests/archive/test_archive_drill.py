@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ft_ops.archive.drill.choose import Proof, drawn_place, ranked
+from ft_ops.archive.drill.conduct import HeldDrill, hold_drill, plan_drill
 from ft_ops.archive.drill.drills import is_due, newest_drill, open_drill
-from ft_ops.archive.drill.hold import HeldDrill, hold_drill, plan_drill
 from ft_ops.archive.drill.standing import LONGEST_WITHOUT, judge
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.keep.drills import ship_drills
@@ -39,7 +39,7 @@ def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that asks, while Glacier has not answered; the tests' endpoint answers at once."""
     with monkeypatch.context() as patch:
         patch.setattr(
-            "ft_ops.archive.drill.hold.availability",
+            "ft_ops.archive.drill.conduct.availability",
             lambda bucket, stored: Availability(readable=False, requested=True, until=None),
         )
         assert held(world).state == "asked"
@@ -143,7 +143,7 @@ def test_a_drill_that_could_not_be_held_is_unknown_and_held_again(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("ft_ops.archive.drill.hold.loaded", full)
+        patch.setattr("ft_ops.archive.drill.conduct.loaded", full)
         assert held(world).state == "unknown"
     found = judge(world.connection, utc_now(), oldest_days=3650)
     assert "came to no verdict" in found.problems[0]

@@ -17,8 +17,8 @@ from ft_ops.archive.audit.keep import adopt_audit, adopt_both, record_audit_gene
 from ft_ops.archive.audit.months import LEDGER, archive_audit_month, audit_run, live_rows, table_of
 from ft_ops.archive.audit.purge import AuditPurge, plan_audit_purge, purge_audit_month
 from ft_ops.archive.audit.work import work_on_audit_months
+from ft_ops.archive.drill.conduct import hold_drill
 from ft_ops.archive.drill.drills import proofs
-from ft_ops.archive.drill.hold import hold_drill
 from ft_ops.archive.drill.standing import judge
 from ft_ops.archive.erase.superseded import remove_superseded, superseded_objects
 from ft_ops.archive.hold.holds import add_hold, release_hold

@@ -129,7 +129,7 @@ def test_an_unproven_full_goes_only_when_it_would_go_proven(
 ) -> None:
     unproven = _full(5, "unproven")
     plan = plan_retention([unproven, *map(_full, verified)], RULES, _hours_after(119, 6))
-    (verdict,) = [v for v in plan.verdicts if v.candidate == unproven]
+    (verdict,) = [v for v in plan.decisions if v.candidate == unproven]
     assert verdict.reasons == (() if reason is None else (reason,))
 
 
@@ -243,7 +243,7 @@ def _at(name: str, moment: str, trust: Trust = "verified") -> Candidate:
 
 
 def _why(plan: RetentionPlan) -> dict[str, tuple[str, ...]]:
-    return {verdict.candidate.name: verdict.reasons for verdict in plan.verdicts}
+    return {verdict.candidate.name: verdict.reasons for verdict in plan.decisions}
 
 
 def test_a_week_belongs_to_the_year_that_most_of_it_is_in() -> None:

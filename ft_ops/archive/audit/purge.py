@@ -8,9 +8,8 @@ between the two, the next run finds the table by the ledger and goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import psycopg
 from psycopg import sql
@@ -41,8 +40,6 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
-_HELD: Final = "legal holds"
-
 
 @dataclass(frozen=True, slots=True)
 class AuditPurgePlan:
@@ -70,6 +67,14 @@ class AuditPurge:
     generation: Generation
     outcome: Literal["waits", "put back", "exported again", "purged"]
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Why the table was not dropped: somebody holds rows of it, or they are not the proven ones."""
+
+    why: str
+    is_held: bool
 
 
 def plan_audit_purge(run: Run, generation: Generation) -> AuditPurgePlan:
@@ -140,15 +145,15 @@ def _remove(run: Run, generation: Generation, table: Relation) -> AuditPurge:
     connection = run.connection
     what = f"purge of {generation.name}"
 
-    def remove() -> AuditPurge | list[str]:
+    def remove() -> AuditPurge | _Kept:
         with connection.transaction():
             connection.execute(statement("archive/lock_alone").format(table=table.identifier))
-            if problems := _differences(run, generation, table):
-                return problems
+            if changed := _differences(run, generation, table):
+                return _Kept("; ".join(changed), is_held=False)
             # At the end: whoever places a hold waits for this transaction from here on.
             connection.execute(statement("archive/no_hold_meanwhile"))
             if holds := holds_on_audit(connection, generation.month, table):
-                return [f"{_HELD}: {hold}" for hold in holds]
+                return _Kept(f"legal holds: {'; '.join(map(str, holds))}", is_held=True)
             write_audit(
                 connection,
                 "archive.purge",
@@ -175,25 +180,19 @@ def _remove(run: Run, generation: Generation, table: Relation) -> AuditPurge:
     if isinstance(done, AuditPurge):
         run.log(f"{generation.name} is purged")
         return done
-    return _stays(run, generation, table, done)
+    generation = _put_back(run, generation, table)
+    if done.is_held:
+        return AuditPurge(generation, "put back", done.why)
+    run.log(f"{done.why}: it is exported again")
+    return AuditPurge(
+        supersede(run.connection, generation, done.why, run.run_id), "exported again", done.why
+    )
 
 
 def _differences(run: Run, generation: Generation, table: Relation) -> list[str]:
     content = generation.require_content()
     found = month_digests(run.connection, content, source_of(content, table))
     return differences(generation.require_digests(), found)
-
-
-def _stays(
-    run: Run, generation: Generation, table: Relation, problems: Sequence[str]
-) -> AuditPurge:
-    """Put a month back that is held, or whose rows are not those that were proven."""
-    why = "; ".join(problems)
-    generation = _put_back(run, generation, table)
-    if problems[0].startswith(_HELD):
-        return AuditPurge(generation, "put back", why)
-    run.log(f"{why}: it is exported again")
-    return AuditPurge(supersede(run.connection, generation, why, run.run_id), "exported again", why)
 
 
 def _put_back(run: Run, generation: Generation, table: Relation) -> Generation:

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.cost.prices import load_prices
-from ft_ops.archive.drill.hold import HeldDrill, hold_drill, plan_drill
+from ft_ops.archive.drill.conduct import HeldDrill, hold_drill, plan_drill
 from ft_ops.archive.keep.drills import ship_drills
 from ft_ops.archive.month.states import Ledger
 from ft_ops.archive.run import archive_run

@@ -1,4 +1,7 @@
-"""How a purge decides: every condition that must hold before a month leaves the database."""
+"""Whether a month may leave the database: every condition, each on its own.
+
+What follows from all of them is `PurgePlan.decision` in `purge.py`.
+"""
 
 from __future__ import annotations
 

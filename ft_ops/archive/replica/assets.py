@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.cost.prices import load_prices
-from ft_ops.archive.replica.fill import Lacking, fill, lacking, lacking_documents
+from ft_ops.archive.replica.fill import READABLE_DAYS, Lacking, fill, lacking, lacking_documents
 from ft_ops.archive.run import archive_run
 from ft_ops.archive.thaw.retrieval_cost import estimate_objects
 from ft_ops.orchestration.dry_run import show_dry_run
@@ -69,7 +69,7 @@ def _shown(
 ) -> dict[str, dg.MetadataValue | int | float]:
     waiting = [item.stored for item in found if not item.readable]
     prices = load_prices(settings.archive_prices_file)
-    estimate = estimate_objects(waiting, "Bulk", 5, prices)
+    estimate = estimate_objects(waiting, "Bulk", READABLE_DAYS, prices)
     rows = [(i.generation, i.stored.key, i.stored.bytes, i.readable) for i in found]
     return {
         "lacking": table(["generation", "object", "bytes", "readable now"], rows),

@@ -15,9 +15,10 @@ from ft_ops.archive.copies.compare import missing_from_second, other_certificate
 from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.keep.records import named_digest
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.month.states import LEDGERS
-from ft_ops.archive.replica.fill import kept_generations, require_second
+from ft_ops.archive.replica.fill import require_second
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import audit_prefix, document_prefixes, records_prefix
 from ft_ops.items import Worked, each
@@ -53,7 +54,7 @@ def compare(run: Run, *, lag: timedelta) -> Comparison:
     there = histories(second, f"{run.target.prefix}/")
     wrong: dict[str, list[str]] = {}
     waiting: dict[str, list[str]] = {}
-    kept = {generation.name: generation for generation in kept_generations(run.connection)}
+    kept = {generation.name: generation for generation in all_stored(run.connection)}
     compared = each(kept, lambda name: list(_problems(second, kept[name], there)))
     for name, problems in compared.done:
         if problems:

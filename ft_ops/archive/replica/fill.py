@@ -14,7 +14,6 @@ from ft_ops.archive.claims.records import is_claim
 from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.second import put_second
 from ft_ops.archive.keep.records import read_record
-from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.states import STORED, Ledger, month_words
@@ -23,15 +22,14 @@ from ft_ops.archive.store.layout import audit_prefix, document_prefixes
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
-from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import NEEDS_RESTORE, availability, request_restore
 from ft_ops.s3.objects import StoredObject, objects, put_once, read_current
 from ft_ops.s3.twins import KeyHistory, histories
 
-_DAYS: Final = 5
-"""Days that Glacier's readable copy of a first stays, to be copied in."""
+READABLE_DAYS: Final = 5
+"""Days that Glacier's readable copy of an object stays, to be copied into the other bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,6 @@ class Lacking:
     generation: str
     stored: StoredObject
     readable: bool
-
-
-def kept_generations(connection: Connection) -> list[Generation]:
-    """The generations that have to be in both buckets, by month."""
-    return all_stored(connection)
 
 
 def require_second(run: Run) -> Bucket:
@@ -70,7 +63,7 @@ def lacking(run: Run) -> list[Lacking]:
     for root in (run.target.prefix, audit_prefix(run.target.prefix)):
         there |= histories(second, f"{root}/table=")
     found = []
-    for generation in kept_generations(run.connection):
+    for generation in all_stored(run.connection):
         for stored in recorded(generation):
             history = there.get(stored.key)
             if history is None or stored.bytes not in {v.bytes for v in history.versions}:
@@ -86,7 +79,7 @@ def lacking_documents(run: Run) -> list[str]:
     """
     second = require_second(run)
     # Those that the ledger names are copied by their versions.
-    named = {g.manifest.key for g in kept_generations(run.connection) if g.manifest is not None}
+    named = {g.manifest.key for g in all_stored(run.connection) if g.manifest is not None}
     return [
         found.key
         for prefix in document_prefixes(run.target.prefix)
@@ -112,7 +105,7 @@ def fill(run: Run, *, retrieve: bool) -> Worked[int]:
     wanted = {item.stored.key for item in lacking(run)}
     months = dict.fromkeys(
         (generation.month, generation.ledger)
-        for generation in kept_generations(run.connection)
+        for generation in all_stored(run.connection)
         if wanted & {stored.key for stored in recorded(generation)}
     )
     copied = each(
@@ -173,7 +166,7 @@ def _asked(run: Run, stored: StoredObject, *, retrieve: bool) -> Iterator[str]:
         return
     found = availability(run.bucket, stored)
     if retrieve and not found.requested:
-        request_restore(run.bucket, stored, days=_DAYS, tier="Bulk")
+        request_restore(run.bucket, stored, days=READABLE_DAYS, tier="Bulk")
     yield run.bucket.url(stored.key)
 
 

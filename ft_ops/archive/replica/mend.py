@@ -11,9 +11,10 @@ from dataclasses import replace
 from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.read import LocatedCopy, ask, locate
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.ledger import record_found
 from ft_ops.archive.month.states import month_words
-from ft_ops.archive.replica.fill import kept_generations
+from ft_ops.archive.replica.fill import READABLE_DAYS
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.freeze import write_certificate
 from ft_ops.errors import OpsError
@@ -24,9 +25,6 @@ from ft_ops.pg.locks import only_one
 from ft_ops.s3.glacier import availability
 from ft_ops.s3.objects import StoredObject, copy_version, objects
 
-_DAYS = 5
-"""Days that Glacier's readable copy of a second stays, to be copied back."""
-
 
 def mend(run: Run, months: list[Month] | None, *, apply: bool) -> Worked[tuple[str, ...]]:
     """Put back every object that the ledger names and the first bucket has not; month by month.
@@ -34,7 +32,7 @@ def mend(run: Run, months: list[Month] | None, *, apply: bool) -> Worked[tuple[s
     Without ``apply`` it only says what it would do, in words. What can't be had anywhere, or has to
     be waited for, is named by its month, and the other objects are put back.
     """
-    known = dict.fromkeys(generation.month for generation in kept_generations(run.connection))
+    known = dict.fromkeys(generation.month for generation in all_stored(run.connection))
     return each(
         [month for month in known if months is None or month in months],
         lambda month: tuple(_mend_month(run, month, apply=apply)),
@@ -50,7 +48,7 @@ def _mend_month(run: Run, month: Month, *, apply: bool) -> list[str]:
         only_one(run.connection, f"archive {month}"),
         only_one(run.connection, f"archive {month_words(month, 'audit_archive')}"),
     ):
-        for generation in kept_generations(run.connection):
+        for generation in all_stored(run.connection):
             if generation.month == month:
                 _mend_generation(run, generation, lines, problems, apply=apply)
     for line in lines:
@@ -103,7 +101,7 @@ def _put_back(run: Run, stored: StoredObject, copy: LocatedCopy) -> StoredObject
     if copy.bucket.name == run.bucket.name:
         return copy.stored
     if not availability(copy.bucket, copy.stored).readable:
-        ask(copy, days=_DAYS, tier="Bulk")
+        ask(copy, days=READABLE_DAYS, tier="Bulk")
         raise OpsError(
             copy.url,
             cause="it lies in Glacier, which was asked for it",

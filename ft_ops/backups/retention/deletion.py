@@ -67,7 +67,7 @@ def refuse_undecided(plan: RetentionPlan) -> None:
     Nobody knows then what may go, and a shelf that only grows is not well. On the first days the
     plan refuses too, and there is nothing that would go.
     """
-    waiting = [verdict.candidate.name for verdict in plan.verdicts if not verdict.is_kept]
+    waiting = [decision.candidate.name for decision in plan.decisions if not decision.is_kept]
     if plan.refusal is not None and waiting:
         raise Refused(
             "backup retention",

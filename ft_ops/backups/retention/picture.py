@@ -19,11 +19,11 @@ def ladder_picture(plan: RetentionPlan, now: datetime) -> str:
     figure = Figure(figsize=(9, 2.6), dpi=90, layout="constrained")
     axes = figure.subplots()
     for number, row in enumerate(_ROWS):
-        shown = [verdict for verdict in plan.verdicts if _is_in_row(verdict, row)]
+        shown = [decision for decision in plan.decisions if _is_in_row(decision, row)]
         axes.scatter(
-            [_days(verdict.candidate.taken_at) for verdict in shown],
+            [_days(decision.candidate.taken_at) for decision in shown],
             [number] * len(shown),
-            c=[_colour(verdict) for verdict in shown],
+            c=[_colour(decision) for decision in shown],
             s=36,
             marker="|" if row == "increments" else "o",
         )
@@ -38,12 +38,12 @@ def ladder_picture(plan: RetentionPlan, now: datetime) -> str:
     return f"![ladder](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
-def _is_in_row(verdict: RetentionDecision, row: str) -> bool:
-    kind = verdict.candidate.kind
+def _is_in_row(decision: RetentionDecision, row: str) -> bool:
+    kind = decision.candidate.kind
     if row in {"dumps", "increments", "fulls"}:
         return f"{kind}s" == row
     tier = {"daily": "day", "weekly": "week", "monthly": "month"}[row]
-    return any(reason.startswith(f"first of {tier} ") for reason in verdict.reasons)
+    return any(reason.startswith(f"first of {tier} ") for reason in decision.reasons)
 
 
 def _days(moment: datetime) -> float:
@@ -51,5 +51,5 @@ def _days(moment: datetime) -> float:
     return moment.timestamp() / 86_400
 
 
-def _colour(verdict: RetentionDecision) -> str:
-    return _COLOURS[verdict.candidate.trust]
+def _colour(decision: RetentionDecision) -> str:
+    return _COLOURS[decision.candidate.trust]

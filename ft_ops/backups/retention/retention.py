@@ -75,21 +75,21 @@ class RetentionDecision:
 
 @dataclass(frozen=True, slots=True)
 class RetentionPlan:
-    """A verdict for each backup, oldest first. ``refusal`` says why none may be deleted now."""
+    """A decision on each backup, oldest first. ``refusal`` says why none may be deleted now."""
 
-    verdicts: tuple[RetentionDecision, ...]
+    decisions: tuple[RetentionDecision, ...]
     refusal: str | None
 
     @property
     def kept(self) -> list[Candidate]:
-        return [verdict.candidate for verdict in self.verdicts if verdict.is_kept]
+        return [one.candidate for one in self.decisions if one.is_kept]
 
     @property
     def deletable(self) -> list[Candidate]:
         """What may be deleted: nothing under a refusal."""
         if self.refusal is not None:
             return []
-        return [verdict.candidate for verdict in self.verdicts if not verdict.is_kept]
+        return [one.candidate for one in self.decisions if not one.is_kept]
 
 
 Tier = tuple[str, int, Callable[[datetime], str]]
@@ -155,7 +155,7 @@ def plan_retention(
         reasons[name].append(reason)
     _keep_what_is_needed({candidate.name: candidate for candidate in ordered}, reasons)
     return RetentionPlan(
-        verdicts=tuple(RetentionDecision(c, tuple(reasons[c.name])) for c in ordered),
+        decisions=tuple(RetentionDecision(c, tuple(reasons[c.name])) for c in ordered),
         refusal=_refusal(_verified_fulls(ordered), kept, rules, now, holes)
         or (
             f"a refutation is not recorded: {'; '.join(lost_refutations)}"
