@@ -13,9 +13,10 @@ WHERE e.rebuilt_at IS NULL
   );
 
 -- name: count_rows
--- The rows that an index holds, counted: ACCESS SHARE, reads the index or the table once.
+-- The rows that an index holds, counted: ACCESS SHARE, reads the index or the table once. Tables that
+-- inherit from it have indexes of their own.
 SELECT count(*)
-FROM {table}
+FROM ONLY {table}
 WHERE {predicate};
 
 -- name: record_estimate
@@ -77,7 +78,7 @@ LIMIT 1;
 -- What was estimated for indexes as they are stored now: a row an index.
 SELECT
     schema_name AS schema, index_name AS name, file_node, method, is_certain, bytes, rows,
-    estimated_bytes, least_bytes_per_row
+    estimated_bytes, least_bytes_per_row, estimated_at
 FROM ops.index_estimates
 WHERE rebuilt_at IS NULL;
 
@@ -113,6 +114,9 @@ SELECT
             THEN greatest(pg_stat_get_live_tuples(i.indrelid), t.reltuples::bigint, 0)
         ELSE coalesce(pg_stat_get_live_tuples(i.indrelid), 0)
     END AS live_rows,
+    greatest(
+        pg_stat_get_last_vacuum_time(i.indrelid), pg_stat_get_last_autovacuum_time(i.indrelid)
+    ) AS vacuumed_at,
     looked.at IS NOT NULL
         OR t.reltuples < 0
         OR abs(coalesce(pg_stat_get_live_tuples(i.indrelid), 0) - t.reltuples)
@@ -225,7 +229,7 @@ ORDER BY n.nspname, t.relname, c.relname;
 -- ACCESS SHARE. Where a table has far more rows than its statistics say, it is the first {most} of
 -- them.
 SELECT ctid::text AS row, ARRAY[{widths}]::integer[] AS widths, {may_shrink} AS may_shrink
-FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+FROM ONLY {table} TABLESAMPLE SYSTEM (%(percent)s)
 WHERE {predicate}
   AND random() < %(share)s
 LIMIT %(most)s;
@@ -239,7 +243,7 @@ FROM (
     SELECT array_agg(found.tid::text) AS tids, {key_names}
     FROM (
         SELECT ctid AS tid, {keys}
-        FROM {table}
+        FROM ONLY {table}
         WHERE ctid = ANY (%(rows)s::tid[]) AND {predicate}
     ) AS found
     GROUP BY {key_names}
@@ -247,7 +251,7 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT count(*) AS rows
     FROM (
-        SELECT FROM {table}
+        SELECT FROM ONLY {table}
         WHERE {same_keys} AND {predicate}
         LIMIT %(cap)s
     ) AS found

@@ -61,7 +61,7 @@ WHERE c.oid = %(table)s;
 -- How many rows a table has, and the sum of their hashes, whatever their order. Reads the whole table
 -- under ACCESS SHARE, and what is stored beside its rows: once before it is written anew, once after.
 SELECT count(*) AS rows, coalesce(sum(hashtextextended((whole.*)::text, 0)::numeric), 0) AS hashes
-FROM {table} AS whole;
+FROM ONLY {table} AS whole;
 
 -- name: stop_repack_sessions
 -- Asks the session that writes a table anew to stop, or ends it: pg_repack holds an advisory lock for it.

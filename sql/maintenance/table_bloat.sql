@@ -52,6 +52,8 @@ CROSS JOIN LATERAL (
     WHERE a.attrelid = c.oid
       AND a.attnum > 0
       AND NOT a.attisdropped
+      -- A virtual generated column is null in every row, as one that was dropped.
+      AND a.attgenerated <> 'v'
 ) AS attributes
 WHERE c.relkind = 'r'
   AND c.relpersistence <> 't'
@@ -66,5 +68,5 @@ ORDER BY n.nspname, c.relname;
 -- How wide the values of sampled rows are stored. Reads about {percent} of the table's pages under
 -- ACCESS SHARE, and none of what is stored beside its rows.
 SELECT ARRAY[{widths}]::integer[] AS widths
-FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+FROM ONLY {table} TABLESAMPLE SYSTEM (%(percent)s)
 WHERE random() < %(share)s;

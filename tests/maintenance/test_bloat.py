@@ -18,7 +18,7 @@ from ft_ops.maintenance.indexes.bloat import (
 )
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
-from tests.maintenance.tables import flush_counters, make_letters, thin_out
+from tests.maintenance.tables import flush_counters, make_letters, settle, thin_out
 from tests.maintenance.test_rebuild import rebuild
 
 
@@ -44,10 +44,26 @@ def test_an_estimate_is_kept_while_its_index_stands_still(connection: Connection
     first = estimates(connection)["letters_sender"]
     connection.execute("UPDATE ops.index_estimates SET estimated_bytes = 4711")
     assert estimates(connection)["letters_sender"].estimated_bytes == 4711
+    # Shorter values move neither its size nor its rows: only a vacuum empties pages.
+    settle(connection, "letters")
+    assert estimates(connection)["letters_sender"].estimated_bytes != 4711
+    connection.execute("UPDATE ops.index_estimates SET estimated_bytes = 4711")
     thin_out(connection)
     again = estimates(connection)["letters_sender"]
     assert again.estimated_bytes not in {4711, None}
     assert again.reclaimable_share > 0.6 > first.reclaimable_share
+
+
+def test_rows_of_an_heir_are_in_no_index_of_its_parent(connection: Connection) -> None:
+    make_letters(connection)
+    alone = estimates(connection, store=False)["letters_sender"]
+    connection.execute("CREATE TABLE heir () INHERITS (letters)")
+    connection.execute("INSERT INTO heir SELECT l.* FROM letters AS l, generate_series(1, 5)")
+    settle(connection, "letters")
+    beside = estimates(connection, store=False)["letters_sender"]
+    assert beside.is_certain
+    assert beside.estimated_bytes == pytest.approx(alone.estimated_bytes, rel=0.02)
+    assert confirm(connection, beside, random.Random(1)).rows == 20_000
 
 
 def test_a_dry_run_records_nothing(connection: Connection) -> None:

@@ -35,7 +35,8 @@ from ft_ops.maintenance.rewrite.rewrite import (
     refuse_failed_rewrites,
     rewrite_tables,
 )
-from ft_ops.maintenance.tables.table_bloat import estimate_tables
+from ft_ops.maintenance.rewrite.rows import HashedRows, rows_of
+from ft_ops.maintenance.tables.table_bloat import TableFiles, estimate_tables
 from ft_ops.pg import application
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
@@ -195,13 +196,19 @@ def test_a_version_that_can_lose_rows_is_refused(memories: Connection) -> None:
             pg_repack.refuse_unusable(memories, Program("pg_repack", ""), version)
 
 
-def test_columns_that_others_changed_meanwhile_are_no_lost_rows(
-    memories: Connection, beside: Connection
-) -> None:
-    [advice] = chosen(memories)
-    table = advice.estimate.table
+def test_a_key_with_a_password_is_refused(memories: Connection) -> None:
+    secret = Program("pg_repack", "postgresql://db.example.net/familytales?sslpassword=secret")
+    with pytest.raises(Refused, match="sslpassword") as refused:
+        pg_repack.refuse_unusable(memories, secret, "1.5.1")
+    assert "secret," not in str(refused.value)
+    assert not Program("pg_repack", "postgresql://db.example.net/familytales?keepalives=1").unsaid
+
+
+def rewriting(connection: Connection, beside: Connection) -> tuple[rewrite._Rewriting, TableFiles]:
+    """A run, and the table that it works on."""
+    [advice] = chosen(connection)
     run = rewrite._Rewriting(
-        memories,
+        connection,
         beside,
         Program("", ""),
         terms(),
@@ -209,11 +216,46 @@ def test_columns_that_others_changed_meanwhile_are_no_lost_rows(
         time.monotonic,
         lambda seconds: None,
     )
-    before, rows = required_now(memories, table), rewrite._rows(memories, table)
+    return run, advice.estimate.table
+
+
+def test_columns_that_others_changed_meanwhile_are_no_lost_rows(
+    memories: Connection, beside: Connection
+) -> None:
+    run, table = rewriting(memories, beside)
+    before, rows = required_now(memories, table), rows_of(memories, table, 300)
+    # What inherits from it is not written anew, nor counted.
+    memories.execute("CREATE TABLE heir () INHERITS (memories)")
+    memories.execute("INSERT INTO heir (id, t) VALUES (1, 'more')")
     assert rewrite._is_same(run, table, before, rows) is True
     assert rewrite._is_same(run, table, before, replace(rows, rows=rows.rows + 1)) is False
     memories.execute("ALTER TABLE memories ADD COLUMN more integer DEFAULT 1")
     assert rewrite._is_same(run, table, before, rows) is None
+
+
+def test_what_somebody_emptied_meanwhile_is_no_lost_row(
+    memories: Connection, beside: Connection
+) -> None:
+    run, table = rewriting(memories, beside)
+    before, rows = required_now(memories, table), rows_of(memories, table, 300)
+    memories.execute("TRUNCATE memories")
+    assert rewrite._is_same(run, table, before, rows) is None
+
+
+def test_rows_that_take_longer_than_the_window_are_not_read_to_the_end(
+    memories: Connection, beside: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [advice] = chosen(memories)
+    run, table = rewriting(memories, beside)
+    before, rows = required_now(memories, table), rows_of(memories, table, 300)
+    monkeypatch.setattr(rewrite, "closed_gates", lambda *anything: [])
+    late = replace(run, terms=terms(seconds=-1))
+    with psycopg.connect(beside.info.dsn) as other:
+        other.execute("LOCK TABLE memories IN ACCESS EXCLUSIVE MODE")
+        assert (
+            rewrite._rewrite(late, advice).detail == "its rows could not be read within the window"
+        )
+        assert rewrite._is_same(late, table, before, rows) is None
 
 
 @pytest.fixture
@@ -528,8 +570,8 @@ def test_rows_that_differ_though_nobody_wrote_are_an_error(
     program: Program,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen = iter([rewrite._Rows(20_000, 1), rewrite._Rows(19_999, 1)])
-    monkeypatch.setattr(rewrite, "_rows", lambda connection, table: next(seen))
+    seen = iter([HashedRows(20_000, 1), HashedRows(19_999, 1)])
+    monkeypatch.setattr(rewrite, "rows_of", lambda *of: next(seen))
     monkeypatch.setattr(rewrite, "_COUNTERS_SECONDS", 0)
     memories.execute("CREATE TABLE next (id bigint PRIMARY KEY)")
     outcomes = repack_now(memories, beside, program, None, NAME, "next")

@@ -10,6 +10,7 @@ import random
 import statistics
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, Literal
 
 import psycopg
@@ -99,6 +100,7 @@ class _Stored:
     rows: int
     estimated_bytes: int | None
     least_bytes_per_row: float | None
+    estimated_at: datetime
 
 
 def estimate_indexes(
@@ -111,7 +113,8 @@ def estimate_indexes(
 ) -> list[Estimate]:
     """An estimate for every valid index, or those ``named``; the most reclaimable bytes first.
 
-    An index whose size and row count have not moved since its last estimate keeps that one. With
+    An index keeps its last estimate while its size and row count have not moved and no vacuum has
+    emptied any of its pages: shorter values move neither. With
     ``store``, new estimates are recorded, and those of vanished files forgotten.
     """
     stored = _stored(connection)
@@ -203,6 +206,8 @@ def _reused(index: IndexState, known: _Stored | None) -> Estimate | None:
     if known is None or known.method == "unknown":
         return None
     if (known.bytes, known.rows) != (index.bytes, _rows(index)):
+        return None
+    if index.vacuumed_at is not None and index.vacuumed_at > known.estimated_at:
         return None
     return Estimate(index, known.method, known.rows, known.estimated_bytes, known.is_certain)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from psycopg import sql
 from psycopg.rows import kwargs_row
@@ -39,6 +40,7 @@ class IndexState:
     table_bytes: int
     table_tuples: float
     live_rows: int
+    vacuumed_at: datetime | None
     is_counted: bool
     is_unique: bool
     is_exclusion: bool

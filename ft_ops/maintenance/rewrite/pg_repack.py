@@ -41,6 +41,8 @@ _SAFE_SINCE: Final = (1, 5, 1)
 """Before, a vacuum of the copy that went on while it was put in place could delete new rows."""
 _DROP_WAIT_MS: Final = 1000
 _VERSION_SECONDS: Final = 30.0
+_NEEDED: Final = frozenset({b"sslpassword"})
+"""Without them there is no connection; what else has no variable only tunes one."""
 _UNENDING: Final = {"idle_in_transaction_session_timeout": "0"}
 """One of its sessions stands idle in its transaction, and holds the table, while another copies."""
 
@@ -98,6 +100,15 @@ class Program:
             if option.envvar and option.val
         }
 
+    @property
+    def unsaid(self) -> list[str]:
+        """What the connection needs and no variable of libpq can say."""
+        return [
+            option.keyword.decode()
+            for option in pq.Conninfo.parse(self.url.encode())
+            if option.val and not option.envvar and option.keyword in _NEEDED
+        ]
+
 
 def refuse_unusable(connection: Connection, program: Program, version: str | None) -> None:
     """Refused where the extension or a right is missing, or the program is of another version."""
@@ -114,6 +125,14 @@ def refuse_unusable(connection: Connection, program: Program, version: str | Non
             what,
             cause=f"version {version} can lose rows that are written while a table is put in place",
             next_step="install version 1.5.1 or later, and ALTER EXTENSION pg_repack UPDATE",
+        )
+    if program.unsaid:
+        raise Refused(
+            what,
+            cause=f"FT_DATABASE_URL has {', '.join(program.unsaid)}, which libpq takes from no "
+            "variable, and a secret does not stand among the arguments of a program",
+            next_step="give the operations role a key without a password, which only the user of "
+            "the jobs may read",
         )
     lacking = connection.execute(statement("maintenance/repack_rights")).fetchall()
     if lacking:

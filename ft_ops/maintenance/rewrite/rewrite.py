@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from psycopg import sql
-from psycopg.rows import class_row
+import psycopg
 
 from ft_ops.backups import newest_verified_backup
 from ft_ops.errors import OpsError, explained
@@ -24,13 +23,12 @@ from ft_ops.maintenance.rewrite.pg_repack import (
     refuse_unusable,
     repack,
 )
+from ft_ops.maintenance.rewrite.rows import HashedRows, rows_of
 from ft_ops.maintenance.tables.table_bloat import TableEstimate, TableFiles, table_states
 from ft_ops.pg.application import Canary
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
-from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import statement
 
 TASK: Final = "tables written anew"
 _COUNTERS_SECONDS: Final = 65
@@ -66,14 +64,6 @@ class RewriteOutcome:
     @property
     def table(self) -> TableFiles:
         return self.advice.estimate.table
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """How many rows a table has, and the sum of their hashes."""
-
-    rows: int
-    hashes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +231,11 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
     table = advice.estimate.table
     canary = Canary(run.terms.canary_limit_ms)
     canary.settle_in(run.beside)
-    before, rows = required_now(run.connection, table), _rows(run.connection, table)
+    before = required_now(run.connection, table)
+    try:
+        rows = rows_of(run.connection, table, run.seconds_left)
+    except psycopg.errors.QueryCanceled:
+        return RewriteOutcome(advice, "deferred", "its rows could not be read within the window")
     # Reading a large table takes long enough for a gate to close.
     reasons = _reasons_to_wait(run.connection, advice, run.terms, run.seconds_left)
     if reasons:
@@ -262,7 +256,7 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
     if now.file_node == before.file_node:
         return _not_done(RewriteOutcome(advice, "failed", seconds=seconds), done)
     # The program may complain after its work is done: what counts is what the catalog says.
-    same = _is_same(run, table, before, rows)
+    same = _is_same(run, table, replace(before, file_node=now.file_node), rows)
     outcome = RewriteOutcome(
         advice,
         "rewritten",
@@ -294,20 +288,21 @@ def _not_done(outcome: RewriteOutcome, done: Repacked) -> RewriteOutcome:
     return replace(outcome, detail=detail or "it ended well, and the table is as it was")
 
 
-def _rows(connection: Connection, table: TableFiles) -> _Rows:
-    name = sql.Identifier(table.schema, table.name)
-    with connection.cursor(row_factory=class_row(_Rows)) as cursor:
-        return one_row(cursor.execute(statement("maintenance/rows_of_table").format(table=name)))
+def _is_same(run: _Rewriting, table: TableFiles, before: TableNow, rows: HashedRows) -> bool | None:
+    """Whether the rows are those of before; None where nobody can tell.
 
-
-def _is_same(run: _Rewriting, table: TableFiles, before: TableNow, rows: _Rows) -> bool | None:
-    """Whether the rows are those of before; None where others wrote, or changed its columns."""
-    if _rows(run.connection, table) == rows:
-        return True
-    # A session tells what it has written a minute late at worst.
+    That is where others wrote, changed its columns or emptied it, and where reading takes too long.
+    """
+    try:
+        if rows_of(run.connection, table, run.seconds_left) == rows:
+            return True
+    except psycopg.errors.QueryCanceled:
+        return None
+    known = (before.rows_written, before.columns, before.file_node)
+    # A session tells what it has written a minute late at worst. A TRUNCATE counts no row.
     for _ in range(_COUNTERS_SECONDS):
         now = required_now(run.connection, table)
-        if (now.rows_written, now.columns) != (before.rows_written, before.columns):
+        if (now.rows_written, now.columns, now.file_node) != known:
             return None
         run.sleep(1)
     return False
