@@ -6,8 +6,8 @@ none signs after a later one, and the last one signs the head. Python and `crypt
 
 A link is one file, {"link": {…}, "signature": "…"} as canonical JSON, with its number and the
 SHA-256 of the file before it; head.json names the newest. A changed byte, a missing link and two in
-each other's place are found. What is not: that the newest links and the head were put back to an
-earlier state together. Compare the head with one that you have kept, by --head NUMBER:SHA256.
+each other's place are found. What is not: an earlier state of the newest links and the head, or a
+whole other chain by the same key. Compare the head with one you have kept, --head NUMBER:SHA256.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import pytest
 from ft_ops.archive import add_hold
 from ft_ops.errors import Refused
 from ft_ops.restore import Decisions, RestorePlan
+from ft_ops.restore import restore as restore_module
+from ft_ops.restore.plan import plan_digest
 from tests.restore.world import MONTHS, World
 
 MISTAKE = "the family's owner wrote that it was a mistake"
@@ -320,3 +322,35 @@ def test_a_thread_that_was_moved_to_another_family_is_left_alone(world: World) -
         assert (plan.inserts, plan.overwrites) == (0, 0)
         assert states(plan, "threads") == {"conflict": 1, "same": 3}
         assert world.family(1) == others
+
+
+def test_what_is_judged_of_a_large_family_is_not_read_anew_for_each_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, read = 600, [0]
+    world.execute(
+        "INSERT INTO content_segments (thread_id, user_id, content_type, sequence_number,"
+        " text_content, created_at) SELECT %s, %s, 'text', 100 + n, 'a', '2025-01-01Z'"
+        " FROM generate_series(1, %s) AS n",
+        world.threads[0],
+        world.users[0],
+        rows,
+    )
+    world.execute(
+        "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+        " SELECT id, 'large', user_id FROM content_segments WHERE sequence_number > 100"
+    )
+
+    def counted(*arguments: object) -> str:
+        found = world.connection.execute(
+            "SELECT max(seq_tup_read) FROM pg_stat_xact_all_tables WHERE relname ~ '^restored_'"
+        ).fetchone()
+        assert found is not None
+        read[0] = found[0]
+        return plan_digest(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(restore_module, "plan_digest", counted)
+    with world.copied() as copy:
+        world.execute("DELETE FROM content_segments WHERE thread_id = %s", world.threads[0])
+        assert world.restore(copy, apply=False).inserts == 2 * rows + 13
+    assert rows < read[0] < 100 * rows

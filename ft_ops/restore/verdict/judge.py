@@ -131,6 +131,8 @@ class Judge:
             statement("restore/choose_rows").format(rows=copied.rows),
             {"overwrite": self.decisions.overwrite_changed},
         )
+        # Else the planner takes it that none is written, and reads all of them for each.
+        self.connection.execute(sql.SQL("ANALYZE {}").format(copied.rows))
 
     def _tombstones(self) -> Iterator[Tombstone]:
         for name, kind in KINDS.items():
