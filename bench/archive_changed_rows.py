@@ -1,8 +1,8 @@
 """What a month that people look at costs: its changed rows go to Glacier again, not the month.
 
 One segment in a hundred is viewed between the proof and the purge. The purge removes the others,
-and what stays is exported, proven and frozen as the next generation. Bytes are those of the objects
-that go to Glacier, where whatever is written is billed for 180 days.
+and what stays is exported, proven and frozen as the next generation. The bytes are those of the
+objects that go to Glacier, where each object is billed for at least 180 days.
 """
 
 from __future__ import annotations

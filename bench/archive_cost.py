@@ -1,10 +1,10 @@
 """What a month costs: requests to S3, bytes by storage class, processors' time, dollars a year.
 
 A month is exported, proven and frozen, and then purged, at full speed. Every request of ours is
-counted as it leaves, tries that were repeated included. The processors' time is PostgreSQL's, this
-process's and the S3 server's. Dollars follow from the objects as they lie and from the price list
-in ft_ops/archive/cost/prices.json, which has its date; requests are all priced as if each wrote
-into the month's class, which is the dearest.
+counted when it is sent, and repeated ones are counted again. The processors' time is PostgreSQL's,
+this process's and the S3 server's. Dollars are computed from the stored objects and the price list
+in ft_ops/archive/cost/prices.json, which has its date. Every request is priced as a write into the
+month's class, which is the most expensive kind.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Exporting a month, against reading it at all, and against what one would do without us.
+"""Exporting a month, against merely reading it, and against other tools.
 
-Ours reads segments, narrations, tags and links in one snapshot, lists whose they are, writes
-Parquet and uploads it. The floor is COPY in binary form of the same four tables' rows to
-/dev/null, unsorted. The alternatives are pg_dump -Fc of those rows (put into tables of their own
+Ours reads segments, narrations, tags and links in one snapshot, lists whom they belong to, writes
+Parquet and uploads it. The lower limit is COPY of the same four tables' rows, in binary form and
+unsorted, to /dev/null. The alternatives are pg_dump -Fc of those rows (put into tables of their own
 beforehand, since pg_dump can't select rows), piped into an upload, and psycopg's rows through
 pandas into Parquet files that are uploaded.
 """

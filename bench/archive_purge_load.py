@@ -1,10 +1,10 @@
-"""The application's latencies while a month is archived and purged, against quiet ones.
+"""The application's latencies while a month is archived and purged, against those of quiet times.
 
-pgbench runs the product's reads and writes as the application's role, at a fixed rate; a latency
-counts from the moment that the transaction was due. A month is archived and purged, with quiet
-windows before, between and after. Lock waits are sampled from pg_locks every 10 ms.
-Archive and purge rest, and the purge pauses where the application suffers, as their settings say.
-The plots show each step by itself.
+pgbench runs the product's reads and writes as the application's role, at a fixed rate. A latency is
+measured from the moment at which the transaction was due. A month is archived and purged, with
+quiet windows before, between and after. Lock waits are sampled from pg_locks every 10 ms. Archive
+and purge rest, and the purge pauses when the application becomes slow, as their settings say. The
+plots show each step by itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the application notices while a full backup is taken.
 
 barman-cloud copies the whole server, compressed, to the sandbox's S3, and the log that belongs to
-it is shipped, as `full_backup` does it, in turn with quiet windows. The load is that of
+it is shipped, as in `full_backup`. Backups and quiet windows alternate. The load is that of
 archive_purge_load.
 """
 

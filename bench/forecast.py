@@ -1,14 +1,14 @@
-"""The forecast of a disk, on shapes of growth that databases have.
+"""The forecast of when a disk is full, on shapes of growth that databases have.
 
-Each shape is a size in GB by day, with noise, and a disk. On every few days of its history the
-forecast is asked what it knew then. Measured are how many days before the disk is full the first
-warning comes that stays, how many shapes are warned of although nothing of the kind is ahead, and
-how often the later sizes lie within the band.
+Each shape is a size in GB for each day, with noise, and a disk. Every few days of that history, the
+forecast is made from what was known then. Three things are measured: how many days before the disk
+is full the first lasting warning comes; for how many shapes there is a warning although the disk
+does not become full; and how often the later sizes are within the band of the forecast.
 
-The forecast was tuned on these shapes. Others are drawn by chance, from seeds that it was not tuned
-on: twenty kinds of growth, most of which change their ways without notice. The check warns of a
-volume that is four fifths full whatever is ahead of it, so that from there on no warning counts as
-false, and its own counts as one; what the forecast alone is worth is told beside it.
+The forecast was tuned on these shapes. Other shapes are drawn at random, from seeds that it was not
+tuned on: twenty kinds of growth, most of which change suddenly. The check always warns of a volume
+that is four fifths full. So from there on no warning counts as false, and the check's own warning
+counts as one. The result of the forecast alone is given beside it.
 """
 
 from __future__ import annotations

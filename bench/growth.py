@@ -1,9 +1,10 @@
-"""What creating partitions costs as their months grow, and the inventory as the backups do.
+"""The cost of creating partitions by the number of months, and of the inventory by the number of
+backups.
 
 The months are created in an empty schema, for both tables. The inventory lists what barman-cloud
 knows and what the bucket holds: one real backup, and copies of its record under other ids, each
-with a small body and four increments, as a day of them has. It is taken for the second time: the
-first one adopts what its ledger does not know.
+with a small body and four increments, as on a normal day. The second inventory is measured, because
+the first one adopts what its ledger does not know.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 46 shapes of indexes on one table (unique, deduplicated, partial, expression, descending, multi-
 column, null-heavy, wide, long, with low fill factors, GIN, GiST, SP-GiST, BRIN, hash, …) under
-seven kinds of churn; hnsw besides, where the server has pgvector (collations of ICU are measured by
-index_bloat_icu). Each estimate is made as the asset `index_bloat` makes it, and judged by the size
-that a real REINDEX then leaves, in points of the size before. Errors are those of what is marked
-certain; of no kind of index may a rebuild be ordered in vain.
+seven kinds of churn; also hnsw, if the server has pgvector. (index_bloat_icu measures collations of
+ICU.) Each estimate is made as the asset `index_bloat` makes it. It is compared with the size that a
+real REINDEX then leaves, in points of the size before. Only errors of estimates that are marked as
+certain count. For no kind of index may the estimate cause a useless rebuild.
 """
 
 from __future__ import annotations

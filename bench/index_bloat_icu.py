@@ -1,11 +1,11 @@
 """The estimates of indexes by collations of ICU, against the truth.
 
-The embedded server has no ICU, so these shapes are made on another one: the first that has it, of
-`FT_PG_BIN_DIR`, the packages that `make versions` unpacks, and those that the system has installed.
-Among them are keys that are equal without being the same bytes: the server keeps every one of
+The embedded server has no ICU, so these shapes are made on another one. That is the first server
+with ICU among `FT_PG_BIN_DIR`, the packages that `make versions` unpacks, and those that the system
+has installed. Some keys are equal without being the same bytes: the server keeps every one of
 those. One database is made by ICU itself, and its text has the collation of the database. Rows,
-churns and the way to judge are those of index_bloat, on fewer rows. Without such a server nothing
-is measured, and what was measured before stands.
+churns and the comparison are those of index_bloat, with fewer rows. Without such a server nothing
+is measured, and the earlier results stay.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the application notices while 120 months of both tables are created.
 
-By the function that the run calls, three times: once is a few hundred transactions, too few for a
-p99. In between the months are dropped again. The load, which writes to both tables, is that of
-archive_purge_load. A product query that names no month reads all of them: one result tells what
-their mere presence costs.
+The function that the run calls creates them three times, because one time is a few hundred
+transactions, too few for a p99. In between the months are dropped again. The load, which writes to
+both tables, is that of archive_purge_load. A product query that names no month reads all of them:
+one result says what it costs that they are there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The five product queries at first-year volume, against the specification's targets.
 
-Each is asked as the application's role, under row level security, by many people who are drawn at
-random, in turn with the others; a latency is what the client waits, with the transaction in which
-the application says who is asking. The dashboard is the family's storage and its active members.
+Each is run with the application's role, under row level security, for many users who are drawn at
+random, in turn with the other queries. A latency is the time that the client waits, including the
+transaction in which the application says who is asking. The dashboard is the family's storage and
+its active members.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """What seven years of hot months cost a product query, against fewer or no partitions.
 
-The same sample is made over 84 months and over 12; the third database keeps the rows of the second
-in one table without partitions, with the same indexes, policies and views. Each query is asked as
-the application asks it, in turn in the three databases. What counts is the processor time of its
-server process: a latency would measure what else the machine does.
+The same sample is made over 84 months in one database and over 12 in a second. A third database
+keeps the rows of the second in one table without partitions, with the same indexes, policies and
+views. Each query is asked as the application asks it, in turn in the three databases. The processor
+time of the server process is measured, because a latency would also measure what else the machine
+does.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Inserting segments with the registry of their keys, against the same without it.
 
-The registry is a row trigger that writes a narrow row with two unique indexes. It is measured
-where it weighs most, in one statement of many rows, and where the application meets it, in
-transactions of one row each. The reference is the same table in a copy of the database, with that
-trigger disabled.
+The registry is a row trigger that writes a narrow row with two unique indexes. It is measured in
+one statement of many rows, where it costs most, and in transactions of one row each, as the
+application inserts. The reference is the same table in a copy of the database, with that trigger
+disabled.
 """
 
 from __future__ import annotations

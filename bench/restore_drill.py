@@ -1,10 +1,10 @@
 """A restore drill, against a plain restore of the same backup.
 
-The drill fetches a full backup and its log, recovers to the named point, fingerprints every
-table, compares every index with its table, joins every foreign key, compares the schema and
-verifies every block's checksum. The reference is what somebody does in an emergency, as fast as
-the parts allow: barman-cloud-restore, the log's segments downloaded, a server started and
-recovered to the same point, and not a look at what came back.
+The drill fetches a full backup and its log, recovers to the named point, fingerprints every table,
+compares every index with its table, joins every foreign key, compares the schema and verifies every
+block's checksum. The reference is what somebody does in an emergency, as fast as the parts allow:
+run barman-cloud-restore, download the log's segments, start a server and recover it to the same
+point. It examines nothing of what came back.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""One family back from a copy that stands: what a person waits for, however large the database.
+"""One family back from a copy that is already restored: how long a person waits, for databases of
+different sizes.
 
 The copy is the filled database itself; the live one is a clone of it in which all of one family's
-segments were deleted. What is measured is the whole of `restore_subject`: reading the copy,
-comparing, inserting, and holding the server's count against the chosen rows. The goal is the
-person's patience, so there is no reference; the same in a third of the history shows what grows.
+segments were deleted. The whole of `restore_subject` is measured: reading the copy, comparing,
+inserting, and comparing the server's count with the chosen rows. The goal is what a person is
+willing to wait, so there is no reference. The same with a third of the history shows what grows.
 
-Then the application works on the live one, and what it notices of the restore is held against quiet
-windows. The copy is on the same server here, which a restored one never is.
+Then the application works on the live one, and its latencies during the restore are compared with
+quiet windows. Here the copy is on the same server; a restored copy never is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What each step of a month's life costs as the month grows: move, export, prove, freeze.
 
-Each month is made of copies of a part of the sample's first one under other ids, and lives its
-life once: what matters is how cost follows rows, over a range in which repetitions differ by
-little. Export and proof run in processes of their own, whose largest resident size is the kernel's
-count, some 170 MB of imports included.
+Each month is made of copies of a part of the sample's first month under other ids. Each goes
+through the steps once: what matters is how the cost grows with the rows, and repetitions differ by
+little beside that. Export and proof run in processes of their own. Their largest resident size is
+what the kernel reports, and includes some 170 MB of imports.
 
 BENCH_SCALING_PURGE=1 purges the months too, which takes about as long as everything else. With
 BENCH_SCALING_TIMES=1,3,10,150 the largest month has 15 million segments in a full run, and takes

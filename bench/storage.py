@@ -1,12 +1,12 @@
 """Storage use, recomputed: in full against the specification's function, and after one month.
 
-Ours counts by month, book and user in one snapshot, and writes families and users; the function's
-statement, which counts only what families have, visits them one by one: it runs once, between two
-of ours. Before each run the figures of all families are wrong, for both. After an edit of every
-thirty-second segment of the last month, about a day's worth, that month alone is counted, against a
-full recomputation after the same edit, and against the same with a third of the history. How the
-time in full grows is measured by dropping months; and what the application notices of it, under the
-load of archive_purge_load.
+Ours counts by month, book and user in one snapshot, and writes families and users. The function's
+statement counts only what families have, and visits them one by one. It runs once, between two runs
+of ours. Before each run of either, the figures of all families are made wrong. After an edit of
+every thirty-second segment of the last month, about a day's worth, that month alone is counted,
+against a full recomputation after the same edit, and against the same with a third of the history.
+Months are dropped to measure how the time of a full recomputation grows. What the application
+notices of it is measured, too, under the load of archive_purge_load.
 """
 
 from __future__ import annotations

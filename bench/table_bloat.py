@@ -2,8 +2,8 @@
 
 27 shapes of tables (narrow, wide, null-heavy, stored beside the row, compressed, with a fill
 factor, with dropped and added columns, …) under five kinds of churn. Each estimate is made as the
-asset `table_bloat` makes it, and judged by the size that a real VACUUM FULL then leaves, in points
-of the size before.
+asset `table_bloat` makes it. It is compared with the size that a real VACUUM FULL then leaves, in
+points of the size before.
 """
 
 from __future__ import annotations

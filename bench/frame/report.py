@@ -21,10 +21,10 @@ _HEAD = """\
 Written by `make bench` from bench/results.json; don't edit it. `make bench BENCH=name` measures
 one part anew, `BENCH_QUICK=1` tries everything on little data without touching this page.
 
-Ours and the reference take turns on the same data, in the same run, on the same machine, which
-also holds PostgreSQL and S3: read ratios, not seconds. Numbers are medians; *spread* is (largest -
+Ours and the reference take turns on the same data, in the same run, on the same machine, which also
+runs PostgreSQL and S3. So compare ratios, not seconds. Numbers are medians; *spread* is (largest -
 smallest) / median over the repetitions. The sandbox's PostgreSQL runs with fsync off, for both
-sides; its S3 is a local server in Python, slower than S3 itself in what it computes and without a
+sides. Its S3 is a local server in Python: it computes more slowly than S3 itself, but there is no
 network in between.
 """
 

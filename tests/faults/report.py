@@ -28,29 +28,29 @@ _FOLDER = re.compile(r"/[^@ ]*/ft-sandbox-\w+")
 _HEAD = """\
 # Faults survived
 
-Written by `python -m tests.faults.report FOLDER`, of what runs of `make chaos` left in
-FT_FAULTS_REPORT=FOLDER; don't edit it. Each line of bench/faults.json is one fault at one point of
-one step of a month's life in the archive. Afterwards the step was run again until it succeeded,
-and rows, partitions, tables, ledger, objects, half uploads and audit were compared with those of
-an undisturbed life; right after the fault, every row had to be in the database or in a proven
-archive. Where the table has a 0, it was not tried.
+`python -m tests.faults.report FOLDER` writes this page, from what runs of `make chaos` with
+FT_FAULTS_REPORT=FOLDER have left in that folder; don't edit it. Each line of bench/faults.json is
+one fault at one point of one step that takes a month through the archive. Right after the fault,
+every row had to be in the database or in a proven archive. Then the step was run again until it
+succeeded. Afterwards rows, partitions, tables, ledger, objects, unfinished uploads and audit were
+compared with those of a month that no fault had disturbed. A 0 in the table means that this was not
+tried.
 
-A point is a statement of psycopg or ADBC, or an HTTP request to S3, *before* it leaves or *in
-flight*: sent, its answer not seen.
+A point is a statement of psycopg or ADBC, or an HTTP request to S3, either *before* it is sent, or
+*in flight*: it was sent, and its answer was not seen.
 """
 
 _LIVES = """\
 ## Lives of the model
 
-`tests/model` chooses whatever may happen to three months of five threads, in any order: what the
-application writes, what the archive's steps do, holds, migrations, settings, and a fault at a
-random statement or request of a step. After each step every row that can be read is compared, by
-the bytes of all of its columns and for each user, with what a few sets of Python say. At the end of
-a life everything is brought back.
+`tests/model` takes three months of five threads through random events: writes of the application,
+steps of the archive, holds, migrations, settings, and a fault at a random statement or request of a
+step. One such series is a *life*. After each step it compares every row that can be read, by the
+bytes of all of its columns and for each user, with a model: a few sets in Python. At the end of a
+life everything is brought back.
 
-{steps:,} steps; no row was lost, doubled, revived or shown to a stranger. The seeds were
-{seeds}.
-From the first of them on once more: `FT_MODEL_SEED={first} make chaos ARGS=tests/model`.
+{steps:,} steps; no row was lost, doubled, revived or shown to a stranger. The seeds were {seeds}.
+To run them again from the first one on: `FT_MODEL_SEED={first} make chaos ARGS=tests/model`.
 """
 
 
@@ -58,8 +58,9 @@ _REBUILDS = """\
 ## Rebuilds of indexes
 
 `tests/maintenance/test_faults.py` strikes rebuilds of two indexes at random moments, while somebody
-writes to their table. After each strike the daily run's part of it was done once: no invalid index,
-no leftover and no open row of the journal was there, and every index that had been.
+writes to their table. A *strike* is such a disturbance. After each strike the clean-up of the daily
+run was done once. Then there had to be no invalid index, no leftover and no open row of the
+journal, and all the former indexes.
 
 {strikes} strikes, of which {struck} fell while a rebuild was at work; {left} left anything. The
 seed was {seed}.
