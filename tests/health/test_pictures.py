@@ -69,6 +69,13 @@ def test_words_and_lines_stand_out_on_both_backgrounds(colour: str, background: 
             1.5e9,
         ),
         capacity_picture(Outlook((Point(START, 1.0),), None), None),
+        # Spans for which matplotlib has found no interval, and warned.
+        *(
+            capacity_picture(
+                Outlook((Point(START, 1.0), Point(START + timedelta(seconds=s), 2.0)), None), None
+            )
+            for s in (235, 14_554)
+        ),
         growth_picture([MonthGrowth(Month(2025, 1), 140_000, 1, 1, None)], 150_000),
         sparkline([Point(START, 1.0), Point(START + timedelta(days=1), 3.0)]),
     ],

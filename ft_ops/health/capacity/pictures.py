@@ -121,7 +121,8 @@ def _numbers(times: Iterable[datetime]) -> list[float]:
 def _dates(axes: Axes) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=8)
+    # With five at least, as by default, no interval fits some spans, such as four hours.
+    locator = AutoDateLocator(minticks=3, maxticks=8)
     axes.xaxis_date()
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
