@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,15 +56,20 @@ class LogFiles:
 
 @dataclass(frozen=True, slots=True)
 class ServerFiles:
-    """Everything that the server keeps on its disks. ``databases`` are bytes by name."""
+    """Everything that the server keeps on its disks. ``databases`` are bytes by name.
+
+    ``spilled_bytes`` are changes that slots have written down for their readers.
+    """
 
     databases: Mapping[str, int]
     tablespaces: tuple[Tablespace, ...]
     log: LogFiles
+    spilled_bytes: int = 0
 
     @property
     def bytes(self) -> int:
-        return sum(space.bytes for space in self.tablespaces) + self.log.bytes
+        spaces = sum(space.bytes for space in self.tablespaces)
+        return spaces + self.log.bytes + self.spilled_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,10 @@ def server_files(connection: Connection) -> ServerFiles:
         held = cursor.execute(statement("pg/log_held")).fetchall()
     row = one_row(connection.execute(statement("pg/log_size")))
     log = LogFiles(int(row[0]), int(row[1]), tuple(held))
-    return ServerFiles({name: int(size) for name, size in databases}, tuple(tablespaces), log)
+    spilled = one_row(connection.execute(statement("pg/spilled_bytes")))[0]
+    return ServerFiles(
+        {name: int(size) for name, size in databases}, tuple(tablespaces), log, int(spilled)
+    )
 
 
 def volumes(files: ServerFiles, size_bytes: int | None, others: Mapping[str, int]) -> list[Volume]:
@@ -116,11 +125,44 @@ def volume_here(connection: Connection) -> tuple[int, int] | None:
     host = connection.info.host
     if not (host.startswith("/") or host in {"", "localhost", "127.0.0.1", "::1"}):
         return None
+    folder = _data_folder(connection)
+    return _room(folder) if folder.is_dir() else None
+
+
+def other_volumes_here(connection: Connection) -> dict[str, tuple[int, int]]:
+    """The size and free bytes of each other volume on which a server on this machine has files.
+
+    By the name of the tablespace that lies there, or `pg_wal`. Of a server elsewhere, none.
+    """
+    if volume_here(connection) is None:
+        return {}
+    main = _data_folder(connection)
+    rows = connection.execute(statement("pg/tablespace_locations")).fetchall()
+    places = {name: Path(location).parent for name, location in rows}
+    # Only the server's user sees where its log leads.
+    with suppress(OSError):
+        places[LOG] = _log_folder(connection)
+    found = {}
+    for name, place in places.items():
+        if place.is_dir() and place.stat().st_dev != main.stat().st_dev:
+            found[name] = _room(place)
+    return found
+
+
+def _data_folder(connection: Connection) -> Path:
     row = one_row(connection.execute(statement("pg/data_directory")))
     # Nobody but the server's user may look into the directory itself.
-    folder = Path(row[0]).parent
-    if not folder.is_dir():
-        return None
+    return Path(row[0]).parent
+
+
+def _log_folder(connection: Connection) -> Path:
+    row = one_row(connection.execute(statement("pg/data_directory")))
+    folder = (Path(row[0]) / LOG).resolve()
+    folder.stat()
+    return folder
+
+
+def _room(folder: Path) -> tuple[int, int]:
     found = os.statvfs(folder)
     return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
@@ -138,6 +180,9 @@ def _words(files: ServerFiles, others: Mapping[str, int], used: int) -> Iterator
             parts.append(
                 (space.bytes, f"of that, in tablespace {space.name} {human_bytes(space.bytes)}")
             )
+    if files.spilled_bytes:
+        size = files.spilled_bytes
+        parts.append((size, f"changes that wait for the readers of slots {human_bytes(size)}"))
     if LOG not in others:
         parts.append((files.log.bytes, ", ".join(_log_words(files.log))))
     told = [words for size, words in sorted(parts, reverse=True) if size >= _LEAST_TOLD * used]

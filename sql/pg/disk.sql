@@ -2,6 +2,20 @@
 -- Where the server keeps its data. Needs pg_monitor.
 SELECT current_setting('data_directory');
 
+-- name: tablespace_locations
+-- Where the tablespaces lie that are outside of the data directory. Reads the catalog.
+SELECT t.spcname::text AS name, pg_tablespace_location(t.oid) AS location
+FROM pg_tablespace AS t
+WHERE pg_tablespace_location(t.oid) <> ''
+ORDER BY name;
+
+-- name: spilled_bytes
+-- What replication slots keep on the disk besides the log: above all the changes of transactions that are
+-- too large for memory, which a slow reader of logical changes leaves there. Needs pg_monitor.
+SELECT coalesce(sum(f.size), 0)::bigint AS bytes
+FROM pg_replication_slots AS s
+CROSS JOIN LATERAL pg_ls_replslotdir(s.slot_name) AS f;
+
 -- name: database_sizes
 -- Bytes of every database, in all of its tablespaces; none of one that is dropped meanwhile: of that,
 -- the question about its privileges says NULL, where pg_database_size fails. Needs pg_monitor; looks

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.backups import ProvidedStorage
 from ft_ops.health import Sample, outlook, volume_size, write_samples
 from ft_ops.health.capacity.disk import DiskState, judge_disk, measure_volumes, volume_samples
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.server import hand_over
 from ft_ops.settings import Settings
 from ft_ops.standing import Point, Status
+from tests.fixtures.postgres import Database
 
 TODAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -86,6 +93,41 @@ def test_a_server_on_this_machine_shows_its_volume(connection: Connection) -> No
     assert 0 < main.used_bytes < main.size_bytes
     write_samples(connection, volume_samples([main]), NOW)
     assert volume_size(connection, NOW) == main.size_bytes
+
+
+def test_a_tablespace_on_another_volume_of_this_machine_is_judged_by_that(
+    connection: Connection, database: Database
+) -> None:
+    row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+    assert row is not None
+    home = Path(row[0]).parent
+    elsewhere = [
+        place
+        for place in (Path("/dev/shm"), Path("/tmp"))
+        if home.is_dir() and place.is_dir() and place.stat().st_dev != home.stat().st_dev
+    ]
+    if not elsewhere:
+        pytest.skip("the server is on another machine, or there is one volume here")
+    with TemporaryDirectory(prefix="ft-tablespace-", dir=elsewhere[0]) as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        (place / "data").mkdir()
+        hand_over(place / "data")
+        name = f"fast_{connection.info.dbname}"
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            made = sql.SQL("CREATE TABLESPACE {} LOCATION {}")
+            admin.execute(made.format(sql.Identifier(name), f"{place}/data"))
+            try:
+                main, *others = measure_volumes(connection, Settings())
+            finally:
+                admin.execute(sql.SQL("DROP TABLESPACE {}").format(sql.Identifier(name)))
+        [fast] = [volume for volume in others if volume.name == name]
+        room = os.statvfs(place)
+    size, free = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
+    assert fast.size_bytes == size != main.size_bytes
+    # Others write there meanwhile; the tablespace itself is empty.
+    assert fast.used_bytes == pytest.approx(size - free, abs=10**9)
+    assert fast.used_bytes > 10**6
 
 
 def test_the_forecast_goes_on_from_the_databases_own_figures(connection: Connection) -> None:

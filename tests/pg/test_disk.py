@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -91,6 +93,30 @@ def test_one_volume_holds_everything_and_says_what_fills_it() -> None:
         "of that, in tablespace fast 15.0 GB",
         "temporary files 5.0 GB",
     )
+
+
+def test_changes_that_a_slot_has_spilled_are_on_the_volume(
+    connection: Connection, database: Database
+) -> None:
+    name = f"slow_{connection.info.dbname}"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("SELECT pg_create_physical_replication_slot(%s)", (name,))
+        try:
+            row = admin.execute("SELECT current_setting('data_directory')").fetchone()
+            assert row is not None
+            folder = Path(row[0]) / "pg_replslot" / name
+            if not os.access(folder, os.W_OK):
+                pytest.skip("the server's files are out of reach")
+            before = server_files(connection)
+            (folder / "xid-7-lsn-0-1000000.spill").write_bytes(b"x" * 5_000_000)
+            found = server_files(connection)
+        finally:
+            admin.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+    assert found.spilled_bytes == before.spilled_bytes + 5_000_000
+    assert found.bytes >= found.log.bytes + found.spilled_bytes
+    [main] = volumes(replace(FILES, spilled_bytes=30 * GB), 200 * GB, {})
+    assert main.used_bytes == 116 * GB
+    assert "changes that wait for the readers of slots 30.0 GB" in main.words
 
 
 def test_a_tablespace_and_the_log_may_have_volumes_of_their_own() -> None:

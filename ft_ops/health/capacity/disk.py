@@ -6,7 +6,7 @@ One function decides, for the check and for the page; its words and its status a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -15,7 +15,14 @@ from ft_ops.format import human_bytes
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.health.samples import Sample, series
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.disk import LOG, Volume, server_files, volume_here, volumes
+from ft_ops.pg.disk import (
+    LOG,
+    Volume,
+    other_volumes_here,
+    server_files,
+    volume_here,
+    volumes,
+)
 from ft_ops.settings import Settings
 from ft_ops.standing import Point, Status
 
@@ -58,7 +65,8 @@ def measure_volumes(
     """What every volume of the server holds.
 
     How large the main one is, FT_DATABASE_VOLUME_GB says; else whoever provides it; else a server
-    on this machine shows it, and how full it is. Of one elsewhere only its files are known.
+    on this machine shows it, and how full it is, and the other volumes on which it has files. Of
+    one elsewhere only its files are known.
     """
     files = server_files(connection)
     others = settings.other_volumes_bytes
@@ -70,12 +78,20 @@ def measure_volumes(
         main, *rest = volumes(files, None, others)
         size = provided.size_for(main.used_bytes)
         return [Volume(main.name, main.used_bytes, size, main.words), *rest]
-    main, *rest = volumes(files, None, others)
     here = volume_here(connection)
     if here is None:
-        return [main, *rest]
-    size, free = here
-    return [Volume(main.name, size - free, size, main.words), *rest]
+        return volumes(files, None, others)
+    seen = {
+        name: room for name, room in other_volumes_here(connection).items() if name not in others
+    }
+    main, *rest = volumes(files, None, others | {name: size for name, (size, _) in seen.items()})
+    # What is not the server's takes room there, too.
+    taken = {name: size - free for name, (size, free) in seen.items()}
+    taken[main.name] = here[0] - here[1]
+    return [
+        replace(volume, used_bytes=taken.get(volume.name, volume.used_bytes))
+        for volume in (replace(main, size_bytes=here[0]), *rest)
+    ]
 
 
 def volume_samples(found: Sequence[Volume]) -> list[Sample]:
