@@ -1,4 +1,4 @@
-"""The checks of the archive's bucket: that it is safe, whole, and says what the database says."""
+"""Checks that the archive's bucket is safe, is complete, and agrees with the database."""
 
 import dagster as dg
 

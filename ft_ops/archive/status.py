@@ -1,4 +1,4 @@
-"""What is known of the archive: its months, those that are overdue or stopped, those asked back."""
+"""What is known of the archive: its months, which are overdue or stopped, which are thawed."""
 
 from __future__ import annotations
 

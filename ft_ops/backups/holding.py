@@ -35,7 +35,7 @@ def list_backups(work: Workplace, now: datetime) -> Inventory:
 
 
 def hold_backup(work: Workplace, name: str, *, by: str, reason: str, now: datetime) -> list[str]:
-    """Keep a backup, and what it can't be restored without, from every deletion; their names.
+    """Protect a backup and what its restore needs from every deletion; returns their names.
 
     Refused when there is no such backup, or when it is held already.
     """

@@ -129,7 +129,7 @@ class DrillFinding:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a check looked at: how many, what is wrong, and what it could not look at, with why.
+    """What a check looked at: how many things, what is wrong, what it could not look at and why.
 
     ``unsaid`` is what it had no means to look at by its nature: that is told, and is no failure.
     """

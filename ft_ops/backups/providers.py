@@ -137,7 +137,7 @@ def _rds(settings: Settings) -> RdsProvider:
 
 
 def provided_storage(settings: Settings) -> ProvidedStorage | None:
-    """How large the server's volumes are, of a provider that knows it; None: this one does not."""
+    """How large the server's volumes are; None if this provider does not know it."""
     if settings.backup_provider != "rds" or settings.rds_instance is None:
         return None
     with naming("RDS"):

@@ -196,7 +196,7 @@ def _differences(run: Run, generation: Generation, table: Relation) -> list[str]
 
 
 def _put_back(run: Run, generation: Generation, table: Relation) -> Generation:
-    """Attach the table again, as it is, where it was detached; the generation is frozen again."""
+    """Attach the table again, unchanged, if it was detached; the generation is frozen again."""
     month, connection = generation.month, run.connection
     # What is pending can't be attached; ended, it can.
     if (found := attached_relation(connection, AUDIT_LOG, month)) is None or found.is_detaching:

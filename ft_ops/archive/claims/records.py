@@ -115,7 +115,7 @@ def is_claim(key: str) -> bool:
 
 
 def first_claim(bucket: Bucket, key: str) -> Claim | None:
-    """The claim that lay under a key first, whatever was written over it; None: there is none."""
+    """The first claim under a key, even if another was written over it; None if there is none."""
     first = None
     for version in versions(bucket, key):
         if version.key == key:

@@ -1,1 +1,1 @@
-"""The second copy of an object: read where the first is gone, made, and removed with the first."""
+"""Makes the second copy of an object, reads it if the first is gone, removes it with the first."""

@@ -43,7 +43,7 @@ def missing_from_second(
 
 
 def other_certificate(bucket: Bucket, generation: Generation, newest: Version) -> str | None:
-    """How a certificate in a bucket differs from the ledger's, in words; None: it does not."""
+    """How a certificate in a bucket differs from the ledger's, in words; None if it does not."""
     try:
         document = json.loads(read_version(bucket, newest))
         frozen = {(entry["key"], entry["sha256"]) for entry in document.pop("frozen")}

@@ -43,7 +43,7 @@ _SETTLED: Final = frozenset({"purged", "superseded"})
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What was changed, or would be, line by line; and what could not be, by name."""
+    """What was changed or would be changed, line by line; and the names of what could not be."""
 
     changes: tuple[str, ...]
     problems: tuple[Failed, ...]

@@ -70,7 +70,7 @@ def apply_events(
 
 
 def living_erased(connection: Connection) -> dict[str, int]:
-    """What is in the database although a tombstone of its own names it, by kind; empty: nothing."""
+    """By kind, what the database has although a tombstone names it itself; empty if nothing."""
     rows = connection.execute(statement("archive/living_erased")).fetchall()
     found: dict[str, int] = {}
     for kind, _, _ in rows:

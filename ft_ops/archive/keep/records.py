@@ -205,7 +205,7 @@ def _in_order(
 
 
 def _month_of(prefix: str, key: str) -> Month | None:
-    """The month of a row of the ledger, by its key; None: no key of ours."""
+    """The month of the ledger's row under a key; None if the key is none of ours."""
     try:
         return Month.parse(key.removeprefix(_ledger(prefix)).partition("/")[0])
     except OpsError:

@@ -108,7 +108,7 @@ def _kept(rows: psycopg.Cursor[tuple[Any, ...]]) -> KeptRehearsal | None:
 
 
 def newest_erasure(connection: Connection) -> datetime | None:
-    """When something was erased last, by this database's tombstones; None: nothing was."""
+    """When something was erased last, by this database's tombstones; None if nothing was."""
     [[newest]] = connection.execute(statement("archive/newest_erasure")).fetchall()
     found: datetime | None = newest
     return found
@@ -140,7 +140,7 @@ def rehearse_erasures(copy: Connection, target: ArchiveTarget) -> Rehearsed:
 def weaknesses_of(
     erased: datetime | None, oldest: datetime | None, held: Rehearsals, now: datetime
 ) -> list[str]:
-    """Why it is not known that an erasure survives a restore, in words; empty: it is.
+    """Why it is not known that an erasure survives a restore, in words; empty if it is known.
 
     An erasure of the last fortnight need not be rehearsed yet, unless a rehearsal failed. While a
     backup from before it is kept (``oldest`` is the oldest point), only a telling one counts.
@@ -161,7 +161,7 @@ def weaknesses_of(
 
 
 def point_to_rehearse(connection: Connection) -> str:
-    """The moment of the newest erasure: a backup from before it has who was erased; empty: none."""
+    """When something was erased last; a backup from before has it. Empty if there is neither."""
     newest = newest_erasure(connection)
     oldest = oldest_point(connection)
     return newest.isoformat() if newest and oldest and oldest <= newest else ""
@@ -220,7 +220,7 @@ def _rehearsed(copy: Connection, events: tuple[Event, ...]) -> Rehearsed:
 
 
 def erased_rows_left(connection: Connection) -> dict[str, int]:
-    """By table, the rows that a tombstone names or that belong to what one names; empty: none."""
+    """By table, rows that a tombstone names or that belong to what one names; empty if none."""
     found: dict[str, int] = dict(
         connection.execute(statement("archive/erased_rows_left")).fetchall()
     )

@@ -46,7 +46,7 @@ class Shipped:
 
 @dataclass(frozen=True, slots=True)
 class Unshipped:
-    """What is in this database alone: how many records, and since when; None: none."""
+    """How many records only this database has, and since when; None if there are none."""
 
     records: int
     since: datetime | None

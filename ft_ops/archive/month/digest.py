@@ -146,7 +146,7 @@ def total(digests: BucketDigests) -> Digest:
 
 
 def differences(proven: MonthDigests, found: MonthDigests) -> list[str]:
-    """In words, table by table, how ``found`` differs from ``proven``; empty when it does not."""
+    """How ``found`` differs from ``proven``, in words, by table; empty if it does not differ."""
     problems = []
     for table in dict.fromkeys([*proven, *found]):
         expected, actual = proven.get(table, {}), found.get(table, {})

@@ -175,7 +175,7 @@ def record_replaced(connection: Connection, generation: Generation, by: Generati
 def record_successor(
     connection: Connection, generation: Generation, following: Generation | None
 ) -> Generation:
-    """Record which generation is about to replace another, while it does not yet; None: none."""
+    """Record which generation will replace another one; None if none will."""
     number = sql.Literal(None if following is None else following.number)
     return _update(connection, generation, generation.state, {"replaced_by": number})
 

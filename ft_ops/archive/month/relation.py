@@ -147,6 +147,6 @@ def named_relation(connection: Connection, name: str, *, schema: str = "public")
 
 
 def dependents(connection: Connection, table: Relation) -> list[str]:
-    """What keeps a table from being dropped, as a message shows it: a view that reads it, say."""
+    """What prevents the DROP of a table, such as a view that reads it, in words for a message."""
     found = connection.execute(statement("archive/dependents"), {"oid": table.oid}).fetchall()
     return [f"{dependent} goes by {table.qualified}" for (dependent,) in found]

@@ -139,7 +139,7 @@ def key_names(table: Table) -> list[str]:
 def key_text(
     table: Table, alias: str, *, key: tuple[str, ...] | None = None, from_text: bool = False
 ) -> sql.Composed:
-    """A row's key, or another one, as one text, the same as a tombstone's: ``["6c0d7f2a-…"]``.
+    """A row's key, or another one, as the text that a tombstone has for it: ``["6c0d7f2a-…"]``.
 
     With ``from_text`` columns that are archived as text are still that.
     """

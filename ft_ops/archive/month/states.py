@@ -1,4 +1,4 @@
-"""The states of a generation and of a thaw, and what follows from each: asked here, decided once.
+"""The states of a generation and of a thaw, and what follows from each. Decided only here.
 
 ```
 archiving → archived → exporting → exported → proving → proven

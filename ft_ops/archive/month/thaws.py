@@ -164,7 +164,7 @@ def units_of(thaw: Thaw) -> Units:
 
 
 def record_thaw_error(connection: Connection, thaw: Thaw, error: str | None) -> None:
-    """Keep why a thaw does not get on, for whoever looks at the ledger; None: it does."""
+    """Record in the ledger why a thaw makes no progress; None if it does make progress."""
     connection.execute(statement("archive/record_thaw_error"), {"id": thaw.id, "error": error})
 
 

@@ -1,1 +1,1 @@
-"""The third step: the stored bytes are read back, loaded, and compared with the database."""
+"""The third step reads the stored bytes back, loads them, and compares them with the database."""

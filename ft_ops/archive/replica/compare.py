@@ -1,4 +1,4 @@
-"""Holds the second bucket against the ledger and the first: what lacks, waits, or is too much."""
+"""Compares the second bucket with the ledger and the first: what it lacks or has too much."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def freeze_month(run: Run, generation: Generation) -> Generation:
 
 
 def _frozen_version(bucket: Bucket, stored: StoredObject, storage_class: str) -> StoredObject:
-    """The frozen version: one that a dead run left, if its bytes are the same, else a new one.
+    """The frozen version: the one that a dead run left, if its bytes are the same, else a new one.
 
     It gets its lock afterwards and by its version. A copy that was locked as it was made, and
     whose answer was lost, would be a second one that nobody could remove.

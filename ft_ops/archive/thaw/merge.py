@@ -108,7 +108,7 @@ def drop_merged(connection: Connection, month: Month, *, purpose: str) -> None:
 def plan_becoming(
     generation: Generation, today: Content, evolution: Evolution
 ) -> list[tuple[Table, Becoming | None]]:
-    """How each table of a generation becomes one of today's; None: it was dropped meanwhile."""
+    """How each table of a generation becomes one of today's; None if it was dropped meanwhile."""
     what = f"archive of {generation.name}"
     plan: list[tuple[Table, Becoming | None]] = []
     for archived in generation.require_content():

@@ -64,7 +64,7 @@ Check = Callable[[Connection, RestorePoint], Examined]
 
 
 def run_checks(copy: RestoredCopy, point: RestorePoint, log: Log) -> list[CheckResult]:
-    """Run every check, whatever the ones before found; the files last, with the server stopped."""
+    """Run every check, whatever earlier ones found; the files last, with the server stopped."""
     results = []
     for name, unit, step in _steps(copy, point):
         started = time.monotonic()

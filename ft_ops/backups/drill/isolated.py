@@ -26,7 +26,7 @@ WHAT_HOLDS_IT: Final = "kept within its folder by"
 
 @contextmanager
 def isolated(server: Server, folder: Path) -> Iterator[None]:
-    """The server, started, for a block; what it writes lies below ``folder``, and it calls nobody.
+    """Start the server for a block. It writes only below ``folder``, and connects to nobody.
 
     In recovery without hot_standby it takes no connections yet: the caller has to watch. Where the
     kernel holds nothing back, only what `close_off` and `keep_tablespaces_in` did does.

@@ -57,7 +57,7 @@ def older_plan(entries: Sequence[Entry], chance: random.Random) -> DrillPlan:
 
 
 def named_plan(entries: Sequence[Entry], name: str, *, by_log: bool = True) -> DrillPlan:
-    """A full by its name, to its own point; an increment by the last full before it, to that.
+    """A plan for a named full, to its own point, or an increment, from the last full before it.
 
     Where no log leads from a full, or where it has files of its own, an increment is restored
     itself.

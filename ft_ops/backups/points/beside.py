@@ -1,4 +1,4 @@
-"""What a point tells besides the rows of tables: definitions, sequences, roles, databases.
+"""What a point has besides the rows of tables: definitions, sequences, roles, databases.
 
 Each is read once before the mark and once after it. What is the same in both was so at the mark.
 """

@@ -250,7 +250,7 @@ def _fingerprint(connection: Connection, table: _Table, snapshot: str | None) ->
 
 
 def _is_seen(snapshot: str | None) -> sql.Composed:
-    """Whether a row's version was there in a snapshot ``xmin:xmax:xip,…``, by its transaction.
+    """Whether a snapshot ``xmin:xmax:xip,…`` sees the transaction that wrote a row's version.
 
     Also in a copy, where the same transaction has the same number. Numbers are of 32 bits and used
     again: what seems to be of the future is of long ago, and frozen.

@@ -1,4 +1,4 @@
-"""Where a size is going: its recent growth carried on, a band, and the day a limit is reached.
+"""Forecasts a size from its recent growth: the size, a band, and the day it reaches a limit.
 
 The band holds the size in some nine cases of ten on the shapes of growth that `bench/forecast.py`
 has; `make bench BENCH=forecast` measures that, how long before a full disk the first warning comes,

@@ -1,4 +1,4 @@
-"""Says of each copied row what becomes of it: missing, same, changed, or why it stays out.
+"""Decides what becomes of each copied row: missing, same, changed, or why it stays out.
 
 Rows are judged parents first, so that what hangs on a row that stays out stays out for its reason.
 """
