@@ -1,6 +1,6 @@
 -- name: export_rows
--- Rows that belong to one segment each, or the segments, with their family; those of one family, and
--- of one of its threads, lie together. ACCESS SHARE; one sort within work_mem or on disk.
+-- Rows that belong to one segment each, with their family; those of one family, and of one of its
+-- threads, lie together. ACCESS SHARE; one sort within work_mem or on disk.
 SELECT {columns}, mb.family_id AS {family}
 FROM {rows}
 LEFT JOIN threads AS t ON t.id = s.thread_id
@@ -10,23 +10,35 @@ ORDER BY mb.family_id, s.thread_id, s.sequence_number, {key};
 -- name: make_segment_families
 -- An empty table of this session alone for what fill_segment_families puts there. Reads no row.
 CREATE TEMPORARY TABLE segment_families AS
-SELECT s.id, s.thread_id, s.sequence_number, mb.family_id
+SELECT s.id, s.created_at, s.thread_id, s.sequence_number, mb.family_id
 FROM {segments} AS s
 LEFT JOIN memory_books AS mb ON false
 LIMIT 0;
 
 -- name: fill_segment_families
--- Each segment of the month with its place and its family, once for all tables whose rows belong to
--- segments: threads are many more than a month's. ACCESS SHARE; writes some 100 bytes a segment.
-INSERT INTO pg_temp.segment_families (id, thread_id, sequence_number, family_id)
-SELECT s.id, s.thread_id, s.sequence_number, mb.family_id
+-- Each segment of the month with its place and its family, once for all tables: threads are many
+-- more than a month's. ACCESS SHARE; writes some 100 bytes a segment.
+INSERT INTO pg_temp.segment_families (id, created_at, thread_id, sequence_number, family_id)
+SELECT s.id, s.created_at, s.thread_id, s.sequence_number, mb.family_id
 FROM {segments} AS s
 LEFT JOIN threads AS t ON t.id = s.thread_id
 LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id;
 
+-- name: read_segment_families
+-- For another session, which puts it into such a table of its own.
+SELECT id, created_at, thread_id, sequence_number, family_id
+FROM pg_temp.segment_families;
+
 -- name: analyze_segment_families
--- So that the planner knows how few they are.
-ANALYZE pg_temp.segment_families;
+-- So that the planner knows how few they are. The other columns are sorted by alone.
+ANALYZE pg_temp.segment_families (id);
+
+-- name: export_segments
+-- The segments, in the order of export_rows. ACCESS SHARE; one sort within work_mem or on disk.
+SELECT {columns}, f.family_id AS {family}
+FROM {rows}
+LEFT JOIN pg_temp.segment_families AS f ON {matches}
+ORDER BY f.family_id, s.thread_id, s.sequence_number, {key};
 
 -- name: export_rows_by_segment
 -- Rows that belong to one segment each, s of segment_families, in the order of export_rows.
@@ -55,3 +67,15 @@ JOIN {rows} AS c ON {matches}
 LEFT JOIN threads AS t ON t.id = touched.thread_id
 LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id
 ORDER BY mb.family_id, touched.thread_id, {key};
+
+-- name: export_shared_rows_by_segment
+-- The same where the segments that they reach are those of segment_families. ACCESS SHARE.
+SELECT {columns}, touched.family_id AS {family}
+FROM (
+    SELECT DISTINCT ON ({keys}) {keys}, ends.thread_id, f.family_id
+    FROM ({ends}) AS ends
+    JOIN pg_temp.segment_families AS f ON f.id = ends.segment_id
+    ORDER BY {keys}, ends.thread_id
+) AS touched
+JOIN {rows} AS c ON {matches}
+ORDER BY touched.family_id, touched.thread_id, {key};

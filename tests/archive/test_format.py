@@ -29,7 +29,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.proof.proof import prove_month
 from ft_ops.archive.run import ArchiveTarget
 from ft_ops.archive.store.export import export_month
-from ft_ops.archive.store.parquet import arrow_connection
+from ft_ops.archive.store.parquet import arrow_connection, read_snapshot
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import download, read_object
 from tests.archive.world import MONTH, World
@@ -210,7 +210,8 @@ def test_an_arrow_connection_reads_the_exported_snapshot(world: World) -> None:
         url = world.database.url
         with arrow_connection(url) as other, other.cursor() as cursor:
             cursor.execute("DELETE FROM content_segments")
-        with arrow_connection(url, row[0]) as arrow, arrow.cursor() as cursor:
+        with arrow_connection(url) as arrow, arrow.cursor() as cursor:
+            read_snapshot(arrow, row[0])
             cursor.execute("SELECT count(*) FROM content_segments")
             assert cursor.fetchone() == (4,)
 

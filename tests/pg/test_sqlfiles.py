@@ -22,6 +22,7 @@ _STAND_INS = {
     "archive/digest_shared_rows": {"ends": "SELECT 1"},
     "archive/hashed_shared_rows": {"ends": "SELECT 1"},
     "archive/export_shared_rows": {"ends": "SELECT 1"},
+    "archive/export_shared_rows_by_segment": {"ends": "SELECT 1"},
     "archive/batch_units": {"now": "SELECT 1"},
     "archive/unproven_ends": {"found": "SELECT 1", "ends": "SELECT 1"},
     "archive/derive_units": {"now": "SELECT 1"},

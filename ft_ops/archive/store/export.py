@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
-from typing import Final
 
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
@@ -16,24 +15,17 @@ import pyarrow as pa
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import obstacles, read_content
-from ft_ops.archive.month.content import Column, Content, Table
+from ft_ops.archive.month.content import Content, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation, Read
 from ft_ops.archive.month.ledger import enter, month_source, record_export
-from ft_ops.archive.month.source import (
-    Source,
-    alias_of,
-    ends_of,
-    key_names,
-    matches,
-    named_keys,
-    rows_of,
-)
+from ft_ops.archive.month.source import Source, alias_of, rows_of
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_object
+from ft_ops.archive.store.export_query import export_query, export_sessions, read_placed
 from ft_ops.archive.store.freeze import FROZEN
 from ft_ops.archive.store.layout import generation_prefixes, manifest_key, part_key
 from ft_ops.archive.store.leftovers import Leftover, discard, leftovers
-from ft_ops.archive.store.parquet import arrow_connection, read_snapshot, write_parts
+from ft_ops.archive.store.parquet import write_parts
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
@@ -42,8 +34,6 @@ from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import Version
 from ft_ops.s3.upload import UploadOnce
-
-SEGMENT_FAMILIES: Final = sql.Identifier("pg_temp", "segment_families")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +75,14 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     if left:
         discard(run, generation, left)
     source = rows.source if rows else month_source(run.connection, generation, content)
-    with _exported_snapshot(run.url, run.connection) as snapshot:
+    with (
+        export_sessions(run.url, content, source) as sessions,
+        _exported_snapshot(run.url, run.connection) as snapshot,
+    ):
         content = _with_what_arrow_keeps(snapshot.holder, content, source)
         job = _Export(run, generation, content, source)
-        objects = _export(job, snapshot.name)
+        read_placed(sessions, snapshot.name, content, source, run.pace)
+        objects = _export(job, sessions)
     read = (rows and rows.read) or snapshot.read
     return record_export(run.connection, generation, objects, content, read, job.digests())
 
@@ -232,54 +226,26 @@ class _Export:
         return part_key(self.run.target.prefix, table, generation.month, generation.number, part)
 
 
-def _export(job: _Export, snapshot: str) -> tuple[ArchivedObject, ...]:
+def _export(
+    job: _Export, sessions: tuple[adbc.Connection, adbc.Connection]
+) -> tuple[ArchivedObject, ...]:
     """Export segments and, beside them, what belongs to them; and list whose they are.
 
     Beside others' work, one after the other: two sessions would take two cores from them.
     """
     run = job.run
-    sessions = 1 if run.pace.is_beside_others() else 2
+    threads = 1 if run.pace.is_beside_others() else 2
     tables = job.content.tables
-    with (
-        UploadOnce(run.bucket, job.key(SUBJECTS, 0)) as sink,
-        arrow_connection(run.url, snapshot) as one,
-        arrow_connection(run.url) as other,
-    ):
+    with UploadOnce(run.bucket, job.key(SUBJECTS, 0)) as sink:
         subjects = SubjectsWriter(sink)
-        with ThreadPoolExecutor(sessions, thread_name_prefix="export") as pool:
+        with ThreadPoolExecutor(threads, thread_name_prefix="export") as pool:
             running = [
-                pool.submit(_export_tables, job, one, tables[:1], subjects),
-                pool.submit(_export_what_belongs, job, other, tables[1:], subjects, snapshot),
+                pool.submit(_export_tables, job, arrow, some, subjects)
+                for arrow, some in zip(sessions, (tables[:1], tables[1:]), strict=True)
             ]
             objects = [item for future in running for item in future.result()]
         subjects.close()
     return (*objects, list_object(subjects.rows, sink))
-
-
-def _export_what_belongs(
-    job: _Export,
-    arrow: adbc.Connection,
-    tables: Sequence[Table],
-    subjects: SubjectsWriter,
-    snapshot: str,
-) -> list[ArchivedObject]:
-    """Export what belongs to segments: where these lie is found out once for all tables."""
-    by_segment = [table for table in tables if _is_by_segment(table)]
-    if by_segment:
-        with arrow.cursor() as cursor:
-            cursor.execute(_text("make_segment_families", job.source))
-    read_snapshot(arrow, snapshot)
-    if by_segment:
-        began = job.run.pace.clock()
-        with arrow.cursor() as cursor:
-            cursor.execute(_text("fill_segment_families", job.source))
-            cursor.execute(_text("analyze_segment_families", job.source))
-        job.run.pace.rest_since(began)
-    return _export_tables(job, arrow, tables, subjects)
-
-
-def _text(name: str, source: Source) -> str:
-    return statement(f"archive/{name}").format(segments=source.segments).as_string()
 
 
 def _export_tables(
@@ -303,46 +269,3 @@ def _export_tables(
             job.run.log(f"{table.name} part {item.part}: {item.rows:,} rows, {size:,.1f} MB")
             objects.append(item)
     return objects
-
-
-def _is_by_segment(table: Table) -> bool:
-    """Whether each row belongs to one segment, which it reaches by what segment_families has."""
-    return len(table.paths) == 1 and table.paths[0][-1].parent_columns == ("id",)
-
-
-def _exported(column: Column, alias: str) -> sql.Composable:
-    """A column as it is archived.
-
-    Text is what the type's output function makes, as in a digest: of some types a cast to text is
-    another one.
-    """
-    value = sql.Identifier(alias, column.name)
-    if not column.as_text:
-        return value
-    text = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN format('%s', {0}) END AS {1}")
-    return text.format(value, sql.Identifier(column.name))
-
-
-def export_query(table: Table, source: Source) -> sql.Composed:
-    """The rows of one table with their family, those of one family and thread together."""
-    alias = alias_of(table)
-    columns = sql.SQL(", ").join(_exported(column, alias) for column in table.stored)
-    names = {
-        "columns": columns,
-        "family": sql.Identifier(table.family_column),
-        "key": sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.key),
-    }
-    if not table.paths and "thread_id" not in {column.name for column in table.columns}:
-        return statement("archive/export_plain_rows").format(rows=rows_of(table, source), **names)
-    if _is_by_segment(table):
-        rows = rows_of(table, source.with_segments(SEGMENT_FAMILIES))
-        return statement("archive/export_rows_by_segment").format(rows=rows, **names)
-    if not table.is_shared:
-        return statement("archive/export_rows").format(rows=rows_of(table, source), **names)
-    return statement("archive/export_shared_rows").format(
-        keys=named_keys(table),
-        ends=ends_of(table, source),
-        rows=source[table.name],
-        matches=matches("touched", key_names(table), "c", table.key),
-        **names,
-    )

@@ -7,6 +7,7 @@ Python objects and pandas stay out of this path: they would turn 1.10 into 1.1 a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,16 +63,13 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
 
 
 @contextmanager
-def arrow_connection(url: str, snapshot: str | None = None) -> Iterator[adbc.Connection]:
-    """An ADBC connection for a block; with ``snapshot``, it reads that exported snapshot."""
+def arrow_connection(url: str) -> Iterator[adbc.Connection]:
+    """An ADBC connection for a block, each of whose statements is a transaction."""
     conninfo = connection_string(url, application="archive", settings=_SETTINGS)
     try:
         with _connected(conninfo) as connection:
             _require_pinned(connection, describe(url))
-            if snapshot is None:
-                connection.adbc_connection.set_autocommit(True)
-            else:
-                read_snapshot(connection, snapshot)
+            connection.adbc_connection.set_autocommit(True)
             yield connection
     except adbc_driver_manager.Error as error:
         raise OpsError(
@@ -121,6 +119,11 @@ def _connected(conninfo: str) -> adbc.Connection:
         return _database[conninfo].adbc_clone()
 
 
+def in_steps(cursor: adbc.Cursor) -> None:
+    """Let a cursor hand out what it reads in batches of STEP_BYTES."""
+    cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(STEP_BYTES)})
+
+
 def write_parts(
     connection: adbc.Connection,
     query: str,
@@ -136,16 +139,20 @@ def write_parts(
 
     A part ends with the first row group that takes it past ``part_bytes``. There is always at
     least one part, so that an empty table keeps its columns and types. ``seen`` is told the rows
-    of each row group.
+    of each row group, while they are written and the next are read.
     """
-    with connection.cursor() as cursor:
-        cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(STEP_BYTES)})
+    with connection.cursor() as cursor, ThreadPoolExecutor(1) as beside:
+        in_steps(cursor)
         began = pace.clock()
         with of_statement("archive/read_for_export", {"db.collection.name": table}):
             cursor.execute(query)
         pace.rest_since(began)
         reader = cursor.fetch_record_batch()
-        groups = map(_without_json, _row_groups(pace.steps(reader)))
+        groups = _told(
+            map(_without_json, _row_groups(pace.steps(reader))),
+            lambda group: beside.submit(seen, group),
+            pace,
+        )
         pending: pa.RecordBatch | None = None
         for number, key in enumerate(keys):
             rows = 0
@@ -154,7 +161,6 @@ def write_parts(
                     writer.write_batch(pending)
                     rows, pending = pending.num_rows, None
                 for group in groups:
-                    seen(group)
                     if sink.tell() >= part_bytes:
                         pending = group
                         break
@@ -163,6 +169,27 @@ def write_parts(
             yield ArchivedObject(table, number, rows, sink.stored, _bounds(writer.writer.metadata))
             if pending is None:
                 return
+
+
+def _told(
+    groups: Iterable[pa.RecordBatch],
+    tell: Callable[[pa.RecordBatch], Future[None]],
+    pace: Pace,
+) -> Iterator[pa.RecordBatch]:
+    """The groups; each has been told when the next is handed out, and the last at the end.
+
+    Beside others it has been told before it is handed out: two threads would take two cores.
+    """
+    telling: Future[None] | None = None
+    for group in groups:
+        if telling is not None:
+            telling.result()
+        telling = tell(group)
+        if pace.is_beside_others():
+            telling.result()
+        yield group
+    if telling is not None:
+        telling.result()
 
 
 def _bounds(footer: pq.FileMetaData) -> tuple[tuple[str, str, str], ...]:

@@ -1,0 +1,131 @@
+"""What an export asks the database: each table's rows with their family, in the archive's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import adbc_driver_postgresql.dbapi as adbc
+from psycopg import sql
+
+from ft_ops.archive.month.content import Column, Content, Table
+from ft_ops.archive.month.source import (
+    Source,
+    alias_of,
+    ends_of,
+    key_names,
+    matches,
+    named_keys,
+    rows_of,
+)
+from ft_ops.archive.store.parquet import arrow_connection, in_steps, read_snapshot
+from ft_ops.pg.pace import Pace
+from ft_ops.pg.sqlfiles import statement
+
+_FAMILIES: Final = sql.Identifier("pg_temp", "segment_families")
+
+
+@contextmanager
+def export_sessions(
+    url: str, content: Content, source: Source
+) -> Iterator[tuple[adbc.Connection, adbc.Connection]]:
+    """Two sessions that will read one snapshot, for a block that takes it.
+
+    Their tables are made before it: ADBC looks for them in the catalog as the snapshot shows it.
+    """
+    with arrow_connection(url) as one, arrow_connection(url) as other:
+        if _has_threads(content.segments):
+            for session in (one, other):
+                _execute(session, "make_segment_families", source)
+        yield one, other
+
+
+def read_placed(
+    sessions: tuple[adbc.Connection, adbc.Connection],
+    snapshot: str,
+    content: Content,
+    source: Source,
+    pace: Pace,
+) -> None:
+    """Let both sessions read the snapshot, and know of each segment its place and its family.
+
+    One finds that out for both: it reads all threads, which are many more than a month's.
+    """
+    for session in sessions:
+        read_snapshot(session, snapshot)
+    if not _has_threads(content.segments):
+        return
+    one, other = sessions
+    began = pace.clock()
+    _execute(one, "fill_segment_families", source)
+    with one.cursor() as found, other.cursor() as copy:
+        in_steps(found)
+        found.execute(_text("read_segment_families", source))
+        rows = found.fetch_record_batch()
+        copy.adbc_ingest("segment_families", rows, mode="append", temporary=True)
+    for session in sessions:
+        _execute(session, "analyze_segment_families", source)
+    pace.rest_since(began)
+
+
+def _execute(session: adbc.Connection, name: str, source: Source) -> None:
+    with session.cursor() as cursor:
+        cursor.execute(_text(name, source))
+
+
+def _text(name: str, source: Source) -> str:
+    return statement(f"archive/{name}").format(segments=source.segments).as_string()
+
+
+def export_query(table: Table, source: Source) -> sql.Composed:
+    """The rows of one table with their family, those of one family and thread together.
+
+    For a session that `read_placed`.
+    """
+    alias = alias_of(table)
+    by_segment = _is_by_segment(table)
+    placed = source.with_segments(_FAMILIES) if by_segment else source
+    names = {
+        "columns": sql.SQL(", ").join(_exported(column, alias) for column in table.stored),
+        "family": sql.Identifier(table.family_column),
+        "key": sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.key),
+    }
+    if not table.is_shared:
+        if not table.paths:
+            name = "export_segments" if _has_threads(table) else "export_plain_rows"
+            names["matches"] = matches("s", table.key, "f", table.key)
+        else:
+            name = "export_rows_by_segment" if by_segment else "export_rows"
+        return statement(f"archive/{name}").format(rows=rows_of(table, placed), **names)
+    name = "export_shared_rows_by_segment" if by_segment else "export_shared_rows"
+    return statement(f"archive/{name}").format(
+        keys=named_keys(table),
+        ends=ends_of(table, placed),
+        rows=source[table.name],
+        matches=matches("touched", key_names(table), "c", table.key),
+        **names,
+    )
+
+
+def _has_threads(segments: Table) -> bool:
+    """Whether a month's rows have families: the audit log's have none."""
+    return "thread_id" in {column.name for column in segments.columns}
+
+
+def _is_by_segment(table: Table) -> bool:
+    """Whether its rows reach their segments by what segment_families has."""
+    return bool(table.paths) and all(path[-1].parent_columns == ("id",) for path in table.paths)
+
+
+def _exported(column: Column, alias: str) -> sql.Composable:
+    """A column as it is archived.
+
+    Text is what the type's output function makes, as in a digest: of some types a cast to text is
+    another one.
+    """
+    value = sql.Identifier(alias, column.name)
+    if not column.as_text:
+        return value
+    text = sql.SQL("CASE WHEN {0} IS DISTINCT FROM NULL THEN format('%s', {0}) END AS {1}")
+    return text.format(value, sql.Identifier(column.name))
