@@ -1,10 +1,15 @@
 -- name: database_identity
 -- What tells a database from its copies. A copied one has another oid, or is on another server or, when
--- it was recovered or promoted, on another timeline. No lock.
+-- it was recovered or promoted, on another timeline. That is asked of the log which is written: the
+-- control file names the one before until the first checkpoint after a promotion has ended, for minutes.
+-- No lock.
 SELECT
     s.system_identifier::text,
     d.oid::bigint,
-    c.timeline_id,
+    CASE
+        WHEN pg_is_in_recovery() THEN c.timeline_id
+        ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+    END AS timeline,
     d.datname::text,
     coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'a local socket') AS address
 FROM pg_control_system() AS s

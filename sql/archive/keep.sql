@@ -28,6 +28,25 @@ INSERT INTO ops.shipped_generations (month, generation, updated_at)
 VALUES (%(month)s, %(generation)s, %(updated_at)s)
 ON CONFLICT (month, generation) DO UPDATE SET updated_at = excluded.updated_at;
 
+-- name: replacement_is_recorded
+-- Whether the bucket has a generation's row as it is, and that of the one which replaces it as of its
+-- freeze or later. By primary keys.
+SELECT EXISTS (
+    SELECT
+    FROM ops.archive AS a
+    JOIN ops.shipped_generations AS s USING (month, generation)
+    WHERE a.month = %(month)s
+      AND a.generation = %(generation)s
+      AND s.updated_at = a.updated_at
+) AND EXISTS (
+    SELECT
+    FROM ops.archive AS a
+    JOIN ops.shipped_generations AS s USING (month, generation)
+    WHERE a.month = %(month)s
+      AND a.generation = %(by)s
+      AND s.updated_at >= a.frozen_at
+) AS recorded;
+
 -- name: count_unshipped
 -- What waits, and since when; reads what waits.
 SELECT count(*), min(w.since)

@@ -16,10 +16,12 @@ from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
 from ft_ops.archive.keep.adopt import Adoption, adopt
 from ft_ops.archive.keep.erased import living_erased
-from ft_ops.archive.keep.records import read_records
-from ft_ops.archive.keep.ship import ship_records, unshipped
 from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.recorded.records import read_records
+from ft_ops.archive.recorded.ship import ship_records, unshipped
+from ft_ops.archive.store.presence import missing
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import objects, put_once
@@ -165,8 +167,12 @@ def test_a_recovery_to_before_an_erasure_brings_nobody_back(world: World) -> Non
             live = replace(world, connection=connection)
             connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
             erase_month(live.run, live.ask(purpose="erasure"))
-            remove_superseded(live.run)
-            ship(live)
+            with connect(live.database.url, application="tests") as other:
+                with only_one(other, "archive records"):
+                    [stays] = remove_superseded(live.run).failed
+                assert "the bucket has no record yet that 2017-03 generation 2" in stays.cause
+            # The disaster comes before anything else is shipped.
+            assert remove_superseded(live.run).results
             kept = live.rows_when_thawed(MONTH)
         with recovered(world, earlier) as restored:
             assert restored.count("families") == 2
@@ -178,6 +184,26 @@ def test_a_recovery_to_before_an_erasure_brings_nobody_back(world: World) -> Non
             assert states == [(1, "superseded"), (2, "purged")]
             assert restored.rows_when_thawed(MONTH) == kept
             assert whole(adopt(restored.run, apply=True)) == ()
+
+
+def test_what_was_proven_and_never_recorded_stands_in_nobodys_way(world: World) -> None:
+    """The disaster came between the proof and its record: an adoption does not know of it."""
+    world.fill(segments=4)
+    world.move()
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            lost = replace(world, connection=connection).archive()
+        with recovered(world, earlier) as restored:
+            [claimed] = whole(adopt(restored.run, apply=True))
+            assert "this database claims the archive" in claimed
+            assert restored.archive().number == 2
+            found = missing(restored.connection, world.bucket)
+            nobodys = found.pop("objects of nobody below archive")
+            keys = {item.stored.key for item in lost.objects}
+            assert {line.partition(":")[0] for line in nobodys} == keys
+            assert found == {}
 
 
 def test_rows_that_a_recovery_brought_back_stay_in_the_database(world: World) -> None:
@@ -359,7 +385,7 @@ def test_shipping_twice_or_after_a_death_adds_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ft_ops.archive.keep.ship.put_document", die)
+        patch.setattr("ft_ops.archive.recorded.ship.put_document", die)
         with pytest.raises(KeyboardInterrupt):
             ship_records(world.run)
     ship(world)

@@ -13,7 +13,7 @@ from ft_ops.archive.drill.drills import is_due, newest_drill, open_drill
 from ft_ops.archive.drill.standing import LONGEST_WITHOUT, judge
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.keep.drills import ship_drills
-from ft_ops.archive.keep.ship import ship_records
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.clock import utc_now
 from ft_ops.errors import Refused
 from ft_ops.months import Month

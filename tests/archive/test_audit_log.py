@@ -22,9 +22,9 @@ from ft_ops.archive.drill.drills import proofs
 from ft_ops.archive.drill.standing import judge
 from ft_ops.archive.erase.superseded import remove_superseded, superseded_objects
 from ft_ops.archive.hold.holds import add_hold, release_hold
-from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, in_database
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.replica.fill import fill, lacking
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.export import export_month
@@ -415,6 +415,7 @@ def test_a_ledger_that_cannot_be_compared_hides_nothing_of_the_other(
 def test_nothing_is_exported_that_is_not_in_the_log(audit: Audit) -> None:
     """What a dead run wrote of a generation, and never recorded, goes; what is recorded stays."""
     generation = audit.archive()
+    record_audit_generations(audit.run)
     rows = live_rows(audit.run, table_of(audit.run, generation))
     with pytest.raises(Refused, match="is the manifest of a proven generation"):
         export_month(audit.run, generation, rows)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,15 +15,17 @@ from psycopg import conninfo, sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.claims import claim as claiming
-from ft_ops.archive.claims.claim import claim, require_folder
+from ft_ops.archive.claims.claim import claim, identity_of, require_folder
 from ft_ops.archive.claims.records import claim_key, read_claims
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.keep.adopt import adopt
-from ft_ops.archive.keep.records import read_records
-from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.ledger import generations, supersede
+from ft_ops.archive.recorded.records import read_records
+from ft_ops.archive.recorded.ship import ship_records
+from ft_ops.archive.run import ClaimedFolder
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import SomeFailed
+from ft_ops.pg import server as servers
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects, put_once, replace_current, versions
@@ -133,6 +136,14 @@ def test_what_a_twin_has_recorded_is_not_adopted_but_disowned(world: World) -> N
         with pytest.raises(Refused, match="another database"):
             ship_records(twin.run)
         assert adopt(world.run, apply=False).changes == ()
+        # Whoever runs the twin takes it for the one. What it has disowned goes on to count.
+        assert adopt(twin.run, apply=True, disown=[3, 4]).problems == ()
+        found = read_records(world.target, disown=[5]).events
+        assert {event.record["id"] for event in found} == erased
+        [claimed, disowned] = adopt(world.run, apply=True, disown=[5]).changes
+        assert "which was claimed by claim 5" in claimed
+        assert disowned == "what claims 5 have recorded is disowned"
+        assert read_claims(world.bucket, "archive").disowned() == {2, 5}
 
 
 def test_who_stands_in_its_place_adopts_first(world: World, template: Database) -> None:
@@ -245,6 +256,36 @@ def test_killed_between_a_claim_and_its_records_it_goes_on(
         with pytest.raises(Refused, match="another database"):
             ship_records(world.run)
     assert numbers(world.bucket) == [1, 2]
+
+
+@pytest.mark.chaos
+def test_a_promoted_server_is_another_before_its_first_checkpoint_has_ended(
+    place: Path, bucket: Bucket
+) -> None:
+    """Until then its control file names the timeline that it was on as a standby."""
+    bin_dir = servers.reachable_binaries(servers.embedded_binaries(), place / "postgres")
+    server = servers.Server(bin_dir, place / "data", place / "run")
+    servers.initialise(server)
+    # What is replayed is to be dirty still: that checkpoint takes its time over it.
+    servers.configure(server, {"bgwriter_lru_maxpages": "0", "shared_buffers": "64MB"})
+    with servers.running(server, stop_mode="immediate"), psycopg.connect(server.url()) as before:
+        before.execute(
+            "CREATE TABLE dirty AS SELECT repeat('x', 900) FROM generate_series(1, 9000)"
+        )
+        before.commit()
+        was = identity_of(ClaimedFolder(before, bucket, "archive"))
+    (server.data_dir / "standby.signal").touch()
+    servers.hand_over(server.data_dir)
+    with (
+        servers.running(server, stop_mode="immediate"),
+        psycopg.connect(server.url(), autocommit=True) as after,
+    ):
+        folder = ClaimedFolder(after, bucket, "archive")
+        assert identity_of(folder) == was
+        after.execute("SELECT pg_promote()")
+        control = "SELECT timeline_id FROM pg_control_checkpoint()"
+        assert after.execute(control).fetchall() == [(was.timeline,)]
+        assert identity_of(folder) == replace(was, timeline=was.timeline + 1)
 
 
 def overwrites(bucket: Bucket, key: str, body: bytes) -> None:

@@ -21,8 +21,8 @@ from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.keep.erased import living_erased
-from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.keep.adopt import adopt
-from ft_ops.archive.keep.ship import ship_records
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.months import Month
 from ft_ops.pg.connect import connect
 from tests.archive.test_adopt import recovered

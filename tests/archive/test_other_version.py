@@ -14,8 +14,8 @@ import pytest
 from psycopg import sql
 
 from ft_ops.archive.keep.adopt import adopt
-from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.store import verify_archive
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import sql_root

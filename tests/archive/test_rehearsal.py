@@ -24,7 +24,7 @@ from ft_ops.archive.keep.rehearsal import (
     unproven,
     weaknesses_of,
 )
-from ft_ops.archive.keep.ship import ship_records
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.backups import ProvenCopy
 from ft_ops.backups.inventory.verified import oldest_point
 from ft_ops.backups.retention.retention import Rules, kept_at_most_until

@@ -16,9 +16,9 @@ from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.hold.holds import add_hold
 from ft_ops.archive.keep.adopt import adopt
-from ft_ops.archive.keep.ship import ship_records
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.replica.compare import Comparison, compare, remove_returned
 from ft_ops.archive.replica.fill import fill, lacking, lacking_documents
 from ft_ops.archive.replica.mend import mend

@@ -14,6 +14,7 @@ from ft_ops.archive.month.digest import Digest, month_digests, total
 from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.proof.proof import RowsDiffer, prove_month
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.run import ArchiveTarget
 from ft_ops.archive.store.export import export_month
 from ft_ops.clock import utc_now
@@ -170,6 +171,7 @@ def test_what_a_recovered_ledger_does_not_know_is_not_taken_for_a_dead_runs(
     world.move()
     world.connection.execute("CREATE TEMP TABLE recovered AS TABLE ops.archive")
     world.freeze()
+    ship_records(world.run)
     for version in [v for v in versions(world.bucket, f"archive/{lost}") if lost]:
         delete_version(world.bucket, version.key, version.version_id)
     before = sorted((v.key, v.version_id) for v in stored_versions(world))

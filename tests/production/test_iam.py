@@ -20,7 +20,7 @@ from mypy_boto3_s3 import S3Client
 
 import ft_ops
 from ft_ops.archive import add_hold, latest
-from ft_ops.archive.keep.records import (
+from ft_ops.archive.recorded.records import (
     GenerationRecord,
     generation_document,
     put_document,

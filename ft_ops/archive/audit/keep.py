@@ -13,7 +13,11 @@ from psycopg.types.json import Jsonb
 from ft_ops.archive.audit.months import AUDIT_LOG, LEDGER, audit_run
 from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.keep.adopt import Adoption, adopt
-from ft_ops.archive.keep.records import (
+from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.month.relation import Relation, attached_relation
+from ft_ops.archive.month.states import month_words
+from ft_ops.archive.recorded.records import (
     Document,
     GenerationRecord,
     Records,
@@ -21,10 +25,6 @@ from ft_ops.archive.keep.records import (
     put_document,
     read_records,
 )
-from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import generations
-from ft_ops.archive.month.relation import Relation, attached_relation
-from ft_ops.archive.month.states import month_words
 from ft_ops.archive.run import Run
 from ft_ops.errors import OpsError
 from ft_ops.items import Failed, Worked, each

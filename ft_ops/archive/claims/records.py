@@ -70,13 +70,20 @@ class Claims:
     known: tuple[Claim, ...] = ()
     unread: tuple[Failed, ...] = ()
 
-    @property
-    def disowned(self) -> frozenset[int]:
-        return frozenset(number for claim in self.known for number in claim.disowned)
+    def disowned(self, disown: Sequence[int] = ()) -> frozenset[int]:
+        """The claims that count for nothing, when ``disown`` is disowned, too.
+
+        The newest decides: what a copy has disowned goes on to count when the copy is disowned.
+        """
+        gone = set(disown)
+        for claim in sorted(self.known, key=lambda found: found.number, reverse=True):
+            if claim.number not in gone:
+                gone |= set(claim.disowned)
+        return frozenset(gone)
 
     def ignored(self, disown: Sequence[int] = ()) -> frozenset[str]:
         """The keys of records that only disowned claims name."""
-        gone = self.disowned | set(disown)
+        gone = self.disowned(disown)
         of_others, ours = (
             {key for claim in self.known if (claim.number in gone) is bad for key in claim.records}
             for bad in (True, False)
@@ -97,7 +104,7 @@ def read_claims(bucket: Bucket, root: str) -> Claims:
             name=bucket.url,
         )
     claims = Claims(tuple(read.results), read.failed)
-    lost = sorted(claims.disowned - {found.number for found in claims.known})
+    lost = sorted(claims.disowned() - {found.number for found in claims.known})
     unknown = tuple(
         Failed(
             bucket.url(claim_key(root, number)),

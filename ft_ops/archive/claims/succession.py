@@ -94,7 +94,7 @@ def succession(
         last = next((found for found in claims.known if found.number == own.number), None)
     return Succession(
         last,
-        tuple(sorted({*claims.disowned, *disown})),
+        tuple(sorted(claims.disowned(disown))),
         tuple(changes),
         tuple(problems),
     )

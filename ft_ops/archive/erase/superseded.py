@@ -1,7 +1,8 @@
 """Removes what another version replaces: objects of superseded generations, and single versions.
 
 Nothing goes because it is old or unknown: the ledger says which generation replaces one, and only
-once that one is frozen its objects go; and it names each version that a freeze could not remove.
+once that one is frozen, and the bucket has a record of both, its objects go; and it names each
+version that a freeze could not remove.
 
 Of the audit log nothing is ever erased: a proven generation of it goes only when each of its rows
 is proven, as it is, in the generation that replaces it.
@@ -24,12 +25,14 @@ from ft_ops.archive.month.ledger import (
     record_objects,
 )
 from ft_ops.archive.month.states import LEDGERS, STORED
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.presence import missing_from
-from ft_ops.errors import Refused
+from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Failed, Worked, each
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import StoredObject, delete_version
 from ft_ops.s3.twins import under
@@ -53,6 +56,8 @@ def remove_superseded(run: Run) -> Worked[int]:
     ]
     if doomed or kept:
         claim(run.folder, "removal of what was replaced", removes=True)
+    if not all(_is_recorded(run.connection, *replaced) for replaced in doomed):
+        _record(run)
     replaced = each(
         doomed,
         lambda replaced: _remove_objects(run, *replaced),
@@ -67,6 +72,38 @@ def remove_superseded(run: Run) -> Worked[int]:
     )
     unexplained = tuple(_unexplained(run.connection))
     return Worked((*replaced.done, *left.done), (*replaced.failed, *left.failed, *unexplained))
+
+
+def _is_recorded(connection: Connection, generation: Generation, by: Generation) -> bool:
+    """Whether the bucket knows that a generation of content was replaced, and by what.
+
+    A database that is recovered to before that learns it from there alone: it would look for the
+    objects of the one, and know nothing of the other. What was never proven nobody would look for.
+    The audit log's records are asked for with its rows.
+    """
+    if generation.ledger != "archive" or generation.proven_at is None:
+        return True
+    places = {"month": by.month.first_day, "generation": generation.number, "by": by.number}
+    found = connection.execute(statement("archive/replacement_is_recorded"), places).fetchone()
+    return found == (True,)
+
+
+def _record(run: Run) -> None:
+    """Let the bucket know; where that fails, whatever it does not know of is refused by name."""
+    try:
+        ship_records(run)
+    except OpsError as error:
+        run.log(f"what was replaced is not recorded in the bucket: {error}")
+
+
+def _refuse_unrecorded(run: Run, generation: Generation, by: Generation) -> None:
+    if not _is_recorded(run.connection, generation, by):
+        raise Refused(
+            f"objects of {generation.name}",
+            cause=f"the bucket has no record yet that {by.name} replaces it: a database that is "
+            "recovered would know nothing of its rows",
+            next_step="they stay until ship_archive_records has written it; see why it did not",
+        )
 
 
 def _unexplained(connection: Connection) -> Iterator[Failed]:
@@ -114,6 +151,7 @@ def superseded_objects(connection: Connection) -> list[tuple[Generation, Generat
 
 
 def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
+    _refuse_unrecorded(run, generation, by)
     _refuse_only_copy(run, generation, by)
     content = [item.stored for item in generation.parts()]
     lists = [item.stored for item in _lists_of(generation)]

@@ -21,13 +21,13 @@ from ft_ops.archive.claims.succession import succession
 from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
-from ft_ops.archive.keep.records import GenerationRecord, Records, read_records
 from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, open_archived
 from ft_ops.archive.month.relation import Relation, attached_relation, named_relation
 from ft_ops.archive.month.states import State
 from ft_ops.archive.month.thaws import open_thaw
+from ft_ops.archive.recorded.records import GenerationRecord, Records, read_records
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.items import Failed, SomeFailed, each

@@ -11,7 +11,7 @@ from ft_ops.archive.keep.rehearsal import (
     rehearse_erasures,
     unproven,
 )
-from ft_ops.archive.keep.ship import ship_records
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.run import archive_run
 from ft_ops.backups import AfterDrill, Log, NextStep, open_workplace, restored_copy
 from ft_ops.format import human_duration

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ft_ops.archive.keep.keys import lone_keys
 from ft_ops.archive.keep.rehearsal import newest_erasure, newest_rehearsals, weaknesses_of
-from ft_ops.archive.keep.ship import LONGEST_WAIT, unshipped
+from ft_ops.archive.recorded.ship import LONGEST_WAIT, unshipped
 from ft_ops.backups import kept_at_most_until, oldest_point, retention_rules
 from ft_ops.clock import utc_now
 from ft_ops.format import human_duration

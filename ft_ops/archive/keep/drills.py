@@ -6,7 +6,7 @@ import json
 
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.keep.records import drill_keys, put_drill, read_record
+from ft_ops.archive.recorded.records import drill_keys, put_drill, read_record
 from ft_ops.items import Worked, each
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement

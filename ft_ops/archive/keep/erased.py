@@ -14,9 +14,9 @@ from typing import Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ft_ops.archive.keep.records import Event
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.source import key_text, place_text
+from ft_ops.archive.recorded.records import Event
 from ft_ops.items import Worked, each
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from ft_ops.archive.copies.read import fetch
-from ft_ops.archive.keep.records import GenerationRecord
 from ft_ops.archive.month.generation import OBJECTS
 from ft_ops.archive.month.source import scratch_table
 from ft_ops.archive.proof.load import drop_scratch
+from ft_ops.archive.recorded.records import GenerationRecord
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.store.unit_lists import IDENTITY, UNITS

@@ -20,8 +20,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.keep.erased import apply_events
-from ft_ops.archive.keep.records import Event, Records, read_records
 from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.recorded.records import Event, Records, read_records
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.backups import Aftermath, NextStep, ProvenCopy, oldest_point
 from ft_ops.errors import OpsError, explained

@@ -13,11 +13,11 @@ from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.claims.records import is_claim
 from ft_ops.archive.copies.compare import missing_from_second, other_certificate
 from ft_ops.archive.copies.second import remove_ours
-from ft_ops.archive.keep.records import named_digest
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.month.states import LEDGERS
+from ft_ops.archive.recorded.records import named_digest
 from ft_ops.archive.replica.fill import require_second
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import audit_prefix, document_prefixes, records_prefix

@@ -13,10 +13,10 @@ from typing import Final
 from ft_ops.archive.claims.records import is_claim
 from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.second import put_second
-from ft_ops.archive.keep.records import read_record
 from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.states import STORED, Ledger, month_words
+from ft_ops.archive.recorded.records import read_record
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import audit_prefix, document_prefixes
 from ft_ops.errors import OpsError, Refused

@@ -19,12 +19,11 @@ from ft_ops.archive.month.content import Content, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation, Read
 from ft_ops.archive.month.ledger import enter, month_source, record_export
 from ft_ops.archive.month.source import Source, alias_of, rows_of
-from ft_ops.archive.run import ArchiveTarget, Run
+from ft_ops.archive.run import Run
 from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_object
 from ft_ops.archive.store.export_query import export_query, export_sessions, read_placed
-from ft_ops.archive.store.freeze import FROZEN
-from ft_ops.archive.store.layout import generation_prefixes, manifest_key, part_key
-from ft_ops.archive.store.leftovers import Leftover, discard, leftovers
+from ft_ops.archive.store.layout import generation_prefixes, part_key
+from ft_ops.archive.store.leftovers import discard, leftovers, refuse_proven
 from ft_ops.archive.store.parquet import write_parts
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
@@ -32,7 +31,6 @@ from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.session import stay_open
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.objects import Version
 from ft_ops.s3.upload import UploadOnce
 
 
@@ -58,8 +56,8 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     Its rows are the month's in the database, unless ``rows`` are given. All tables are read in one
     snapshot. What a dead predecessor wrote of this generation was never recorded, proves nothing,
     and is removed first; the rows are all still there. Occupied where that is not allowed. Refused
-    where a manifest lies among it: only proven generations have one, and it may be the only copy of
-    its rows.
+    where a manifest lies among it that the bucket has a record of: only proven generations have
+    one, and it may be the only copy of its rows.
     """
     if rows is None:
         _refuse_obstacles(run, generation)
@@ -70,7 +68,7 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
             run.target.prefix, (*content.names, SUBJECTS), generation.month, generation.number
         ),
     )
-    _refuse_proven(run.target, generation, left)
+    refuse_proven(run.target, generation, left)
     generation = enter(run.connection, generation, "exporting", run.run_id)
     if left:
         discard(run, generation, left)
@@ -95,27 +93,6 @@ def _refuse_obstacles(run: Run, generation: Generation) -> None:
             f"export of {generation.name}",
             cause="; ".join(map(str, found)),
             next_step="; ".join(dict.fromkeys(obstacle.next_step for obstacle in found)),
-        )
-
-
-def _refuse_proven(target: ArchiveTarget, generation: Generation, left: Iterable[Leftover]) -> None:
-    """Refused where something lies there that only comes after a proof: it may be the only copy.
-
-    That is a manifest or what lies beside it, or an object in a class that nothing is exported to.
-    """
-    manifest = manifest_key(target.prefix, generation.month, generation.number)
-    folder = manifest.rpartition("/")[0]
-    found = [version for version in left if isinstance(version, Version)]
-    later = [v for v in found if v.key.startswith(folder) or v.storage_class in FROZEN]
-    for version in sorted(later, key=lambda v: v.key != manifest)[:1]:
-        what = "the manifest" if version.key == manifest else f"in {version.storage_class} and part"
-        raise Refused(
-            f"export of {generation.name}",
-            cause=f"s3://{target.bucket.name}/{version.key} is {what} of a proven generation that "
-            "this database's ledger does not know: the database was recovered to an earlier "
-            "moment, or the folder is another database's",
-            next_step="this database's own is adopted by ft-ops archive adopt; if it is another's, "
-            "set FT_ARCHIVE_PREFIX to a folder of its own. Nothing was removed",
         )
 
 

@@ -7,8 +7,11 @@ from typing import TypeAlias
 
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import record_leftover
-from ft_ops.archive.run import Run
-from ft_ops.errors import OpsError
+from ft_ops.archive.recorded.records import is_recorded
+from ft_ops.archive.run import ArchiveTarget, Run
+from ft_ops.archive.store.freeze import FROZEN
+from ft_ops.archive.store.layout import manifest_key
+from ft_ops.errors import OpsError, Refused
 from ft_ops.s3.bucket import Bucket, Denied
 from ft_ops.s3.objects import Version, delete_version, versions
 from ft_ops.s3.upload import HalfUpload, abort_upload, half_uploads
@@ -32,7 +35,7 @@ def leftovers(bucket: Bucket, prefixes: Iterable[str]) -> list[Leftover]:
 
 
 class Occupied(OpsError):
-    """Something lies under a generation's keys that may not be removed yet; it is recorded."""
+    """Something lies under a generation's keys that may not be removed, or not yet."""
 
 
 def discard(run: Run, generation: Generation, left: Iterable[Leftover]) -> None:
@@ -60,4 +63,34 @@ def discard(run: Run, generation: Generation, left: Iterable[Leftover]) -> None:
             f"keys of {generation.name}",
             cause=f"what a dead run wrote can't be removed: {kept[0]}",
             next_step="the rows are exported under the keys of the next generation",
+        )
+
+
+def refuse_proven(target: ArchiveTarget, generation: Generation, left: Iterable[Leftover]) -> None:
+    """Refused where something lies there that only comes after a proof: it may be the only copy.
+
+    That is a manifest or what lies beside it, or an object in a class that nothing is exported to.
+    Where the bucket records none such, nobody can adopt it: it stays, and the keys are Occupied.
+    """
+    manifest = manifest_key(target.prefix, generation.month, generation.number)
+    folder = manifest.rpartition("/")[0]
+    found = [version for version in left if isinstance(version, Version)]
+    later = [v for v in found if v.key.startswith(folder) or v.storage_class in FROZEN]
+    for version in sorted(later, key=lambda v: v.key != manifest)[:1]:
+        what = "the manifest" if version.key == manifest else f"in {version.storage_class} and part"
+        there = f"s3://{target.bucket.name}/{version.key} is {what} of a proven generation that "
+        if not is_recorded(target, generation.month, generation.number):
+            raise Occupied(
+                f"keys of {generation.name}",
+                cause=f"{there}neither this database's ledger nor a record of the bucket knows: "
+                "the database was recovered to before it, or a copy wrote it",
+                next_step="the rows are exported under the keys of the next generation. Nothing "
+                "was removed; archived_objects_are_there names what lies there",
+            )
+        raise Refused(
+            f"export of {generation.name}",
+            cause=f"{there}this database's ledger does not know: the database was recovered to an "
+            "earlier moment, or the folder is another database's",
+            next_step="this database's own is adopted by ft-ops archive adopt; if it is another's, "
+            "set FT_ARCHIVE_PREFIX to a folder of its own. Nothing was removed",
         )

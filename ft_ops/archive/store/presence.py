@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 from ft_ops.archive.copies.compare import other_certificate, recorded
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.in_states import all_stored
+from ft_ops.archive.month.in_states import all_in_states, all_stored
+from ft_ops.archive.month.states import LEDGERS, Ledger, State
+from ft_ops.archive.store.layout import audit_prefix
 from ft_ops.archive.store.manifest import refuse_other_manifest
 from ft_ops.errors import OpsError
 from ft_ops.items import each
+from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.s3.bucket import Bucket, Missing
 from ft_ops.s3.objects import StoredObject, head, read_object
@@ -20,6 +24,7 @@ from ft_ops.s3.twins import KeyHistory, histories
 
 _NOTHING: Final = KeyHistory((), hidden=False)
 _BEFORE_TABLES: Final = "/table="
+_CONTENT: Final = re.compile(r"(.+)/table=(?!manifest/)[^/]+/year=(\d{4})/month=(\d\d)/gen=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ def look(
     )
     problems = {name: found for name, found in worked.done if found}
     problems |= {failed.name: [failed.cause] for failed in worked.failed}
+    problems |= _of_nobody(connection, folders)
     return Look(
         problems,
         sum(map(_looks, known)),
@@ -185,6 +191,30 @@ def _strange(generation: Generation, folders: Mapping[str, Sequence[str]]) -> It
         for key in folders.get(folder, ()):
             if key not in known:
                 yield f"{key}: it is none of ours, and whoever reads the folder reads it, too"
+
+
+def _of_nobody(
+    connection: Connection, folders: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Content under the keys of a generation that the ledger has not, or has given up for it."""
+    ours = {
+        (ledger, generation.month, generation.number)
+        for ledger in LEDGERS
+        for generation in all_in_states(connection, get_args(State), ledger)
+        if generation.state != "superseded" or generation.objects or generation.leftovers
+    }
+    problems: dict[str, list[str]] = {}
+    for folder, keys in folders.items():
+        found = _CONTENT.fullmatch(folder)
+        if found is None:
+            continue
+        root, year, month, number = found.groups()
+        ledger: Ledger = "audit_archive" if root.endswith(audit_prefix("")) else "archive"
+        if (ledger, Month(int(year), int(month)), int(number)) not in ours:
+            problems.setdefault(f"objects of nobody below {root}", []).extend(
+                f"{key}: no generation of the ledger has it" for key in keys
+            )
+    return problems
 
 
 def _folder(key: str) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ft_ops.archive.claims.claim import claim, require_folder
-from ft_ops.archive.keep.records import (
+from ft_ops.archive.recorded.records import (
     Event,
     GenerationRecord,
     events_document,

@@ -185,6 +185,14 @@ def read_records(target: ArchiveTarget, disown: Sequence[int] = ()) -> Records:
     )
 
 
+def is_recorded(target: ArchiveTarget, month: Month, generation: int) -> bool:
+    """Whether the bucket has a record of a generation that counts, or may count."""
+    bucket = target.bucket
+    folder = f"{_ledger(target.prefix)}{month}/gen={generation}/"
+    keys = {found.key for found in objects(bucket, folder)}
+    return bool(keys) and bool(keys - read_claims(bucket, target.root).ignored())
+
+
 def _in_order(
     batches: Sequence[tuple[str, list[Event]]], keys: Mapping[str, str], claims: Claims
 ) -> list[Event]:

@@ -1,0 +1,1 @@
+"""What the bucket records of the archive, and how it comes there."""
