@@ -19,7 +19,7 @@ from ft_ops.pg.connect import connect
 from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from tests.fixtures.postgres import Database
-from tests.matrix.world import QUIET, run
+from tests.matrix.world import QUIET, requests, run
 
 LAST = Month.of(datetime.now(UTC))
 FIRST = LAST.plus(-34)
@@ -106,7 +106,10 @@ def purgeable(box: Sandbox) -> None:
 @pytest.fixture(scope="package")
 def purged(box: Sandbox, purgeable: None) -> None:
     """One month that is in the archive alone."""
-    _ended_well([("purge_archived_content", FIRST.key)])
+    first, *_ = requests("purge_archived_content_daily")
+    with dg.DagsterInstance.ephemeral() as instance:
+        ended = run(instance, "purge_archived_content", first)
+    assert ended.success, ended.words
 
 
 @pytest.fixture

@@ -139,6 +139,7 @@ QUICK: Final = {
 NEEDED: Final = {
     "finish_archives_daily": "unfinished",
     "drill_archive_daily": "drillable",
+    "rehearse_erasures_weekly": "backed_up",
     "purge_archived_content_daily": "purgeable",
     "incremental_backup_six_hourly": "backed_up",
     "restore_drill_daily": "backed_up",
