@@ -68,7 +68,7 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
             run.target.prefix, (*content.names, SUBJECTS), generation.month, generation.number
         ),
     )
-    refuse_proven(run.target, generation, left)
+    refuse_proven(run.target, generation.name, generation.month, generation.number, left)
     generation = enter(run.connection, generation, "exporting", run.run_id)
     if left:
         discard(run, generation, left)

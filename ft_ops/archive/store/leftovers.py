@@ -12,6 +12,7 @@ from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.archive.store.freeze import FROZEN
 from ft_ops.archive.store.layout import manifest_key
 from ft_ops.errors import OpsError, Refused
+from ft_ops.months import Month
 from ft_ops.s3.bucket import Bucket, Denied
 from ft_ops.s3.objects import Version, delete_version, versions
 from ft_ops.s3.upload import HalfUpload, abort_upload, half_uploads
@@ -66,29 +67,31 @@ def discard(run: Run, generation: Generation, left: Iterable[Leftover]) -> None:
         )
 
 
-def refuse_proven(target: ArchiveTarget, generation: Generation, left: Iterable[Leftover]) -> None:
+def refuse_proven(
+    target: ArchiveTarget, name: str, month: Month, number: int, left: Iterable[Leftover]
+) -> None:
     """Refused where something lies there that only comes after a proof: it may be the only copy.
 
     That is a manifest or what lies beside it, or an object in a class that nothing is exported to.
     Where the bucket records none such, nobody can adopt it: it stays, and the keys are Occupied.
     """
-    manifest = manifest_key(target.prefix, generation.month, generation.number)
+    manifest = manifest_key(target.prefix, month, number)
     folder = manifest.rpartition("/")[0]
     found = [version for version in left if isinstance(version, Version)]
     later = [v for v in found if v.key.startswith(folder) or v.storage_class in FROZEN]
     for version in sorted(later, key=lambda v: v.key != manifest)[:1]:
         what = "the manifest" if version.key == manifest else f"in {version.storage_class} and part"
         there = f"s3://{target.bucket.name}/{version.key} is {what} of a proven generation that "
-        if not is_recorded(target, generation.month, generation.number):
+        if not is_recorded(target, month, number):
             raise Occupied(
-                f"keys of {generation.name}",
+                f"keys of {name}",
                 cause=f"{there}neither this database's ledger nor a record of the bucket knows: "
                 "the database was recovered to before it, or a copy wrote it",
                 next_step="the rows are exported under the keys of the next generation. Nothing "
                 "was removed; archived_objects_are_there names what lies there",
             )
         raise Refused(
-            f"export of {generation.name}",
+            f"export of {name}",
             cause=f"{there}this database's ledger does not know: the database was recovered to an "
             "earlier moment, or the folder is another database's",
             next_step="this database's own is adopted by ft-ops archive adopt; if it is another's, "
