@@ -3,6 +3,7 @@
 from ft_ops.archive.audit.keep import adopt_both
 from ft_ops.archive.audit.months import archived_audit_months
 from ft_ops.archive.cancellation import cancel
+from ft_ops.archive.claims.claim import require_folder
 from ft_ops.archive.cost.prices import Prices, load_prices
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
@@ -56,6 +57,7 @@ __all__ = [
     "record_archived",
     "refuse_cold",
     "release_hold",
+    "require_folder",
     "standings",
     "stored_bytes",
     "stored_digests",

@@ -6,6 +6,7 @@ from typing import Final
 
 import dagster as dg
 
+from ft_ops.archive import archive_run, require_folder
 from ft_ops.clock import utc_now
 from ft_ops.evidence.acts import acts_since
 from ft_ops.evidence.chain import open_chain
@@ -38,13 +39,18 @@ def evidence_chain(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Verify the chain, and add what was done since; fails when the chain is not whole."""
+    """Verify the chain, and add what was done since.
+
+    Fails when the chain is not whole, and when the archive beside it is another database's.
+    """
     if settings.evidence_key_file is None and settings.evidence_kms_key is None:
         context.log.info(
             "neither FT_EVIDENCE_KEY_FILE nor FT_EVIDENCE_KMS_KEY is set: nothing is chained"
         )
         return
     with as_failure(), database.connect("evidence") as connection:
+        # A copy of the database, with the same settings, would add its own acts to the chain.
+        require_folder(archive_run(connection, settings, context.run.run_id).folder, removes=False)
         chain = open_chain(settings)
         noted = noted_heads(connection, chain.address, utc_now())
         head = chain.append(

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from psycopg.types.json import Jsonb
 
+from ft_ops.archive.claims.claim import claim
+from ft_ops.archive.run import ClaimedFolder
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError, Refused
 from ft_ops.evidence import Act, Chain, acts_since
@@ -296,6 +298,25 @@ def test_a_missing_key_fails_with_the_way_to_make_one(deployed: Path) -> None:
     assert "openssl genpkey -algorithm ed25519" in str(
         result.failure_data_for_node("evidence_chain")
     )
+
+
+def test_a_copy_of_the_database_adds_nothing_to_the_chain(
+    deployed: Path, connection: Connection, bucket: Bucket
+) -> None:
+    """It knows the archive's last claim, and has another identity than who made that."""
+    deployed.write_bytes(
+        KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    claim(ClaimedFolder(connection, bucket, "archive"), "test")
+    act(connection, 1)
+    assert run().success
+    links = {found.key for found in objects(bucket, "evidence/")}
+    connection.execute("UPDATE ops.records_claims SET database_oid = 1")
+    act(connection, 2)
+    failed = run()
+    assert not failed.success
+    assert "it is a copy of the one that" in str(failed.failure_data_for_node("evidence_chain"))
+    assert {found.key for found in objects(bucket, "evidence/")} == links
 
 
 @pytest.mark.parametrize(

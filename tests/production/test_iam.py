@@ -20,11 +20,13 @@ from mypy_boto3_s3 import S3Client
 
 import ft_ops
 from ft_ops.archive import add_hold, latest
+from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.recorded.records import (
     GenerationRecord,
     generation_document,
     put_document,
 )
+from ft_ops.archive.run import ClaimedFolder
 from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
@@ -298,6 +300,9 @@ def test_the_chain_of_evidence_needs_what_it_is_granted(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     monkeypatch.setenv("FT_EVIDENCE_KEY_FILE", str(tmp_path / "key.pem"))
+    claim(ClaimedFolder(world.connection, world.bucket, "archive"), "test")
+    # Of a run that died behind its claim: the next one reads whose it is.
+    world.connection.execute("UPDATE ops.records_claims SET is_certain = false")
     for number in (1, 2):
         write_audit(world.connection, "test.act", "tests", {"number": number})
         assert run("chain_evidence", monkeypatch).success
