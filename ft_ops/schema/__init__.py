@@ -7,6 +7,7 @@ from ft_ops.schema.fingerprint import (
     Fingerprint,
     expected_fingerprint,
     fingerprint_json,
+    fingerprint_version,
     read_fingerprint,
     read_whole_fingerprint,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "ensure_hypertable",
     "expected_fingerprint",
     "fingerprint_json",
+    "fingerprint_version",
     "install_extensions",
     "load_migrations",
     "migration_states",

@@ -6,9 +6,11 @@ to which they were applied, by ``make fingerprint``, and a test keeps it so.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -54,6 +56,15 @@ def read_fingerprint(connection: Connection) -> Fingerprint:
             dropped += 1
             if dropped == _TRIES_BESIDE_DROPS:
                 raise
+
+
+@cache
+def fingerprint_version() -> str:
+    """Tells fingerprints that may be compared from those that another version of ft-ops has read.
+
+    Each asks the catalog in its own way: 16 hexadecimal digits of the statement's SHA-256.
+    """
+    return hashlib.sha256(statement("schema/fingerprint").as_string().encode()).hexdigest()[:16]
 
 
 def _read(connection: Connection) -> Fingerprint:

@@ -186,7 +186,14 @@ VALUES (%(backup)s, %(target)s, 'running', %(run_id)s, %(restored_from)s)
 RETURNING id;
 
 -- name: pass_drill
--- One row.
+-- One row, and that of its backup where it had a refutation that nobody could read: this verdict is
+-- newer, and the next inventory tells of one that is newer still.
+WITH known AS (
+    UPDATE ops.backups AS b
+    SET unread_refutation = NULL
+    FROM ops.restore_drills AS d
+    WHERE d.id = %(id)s AND b.name = d.backup AND b.unread_refutation IS NOT NULL
+)
 UPDATE ops.restore_drills
 SET
     state = 'passed',

@@ -56,3 +56,6 @@ def test_a_kept_backup_is_restored_and_proven(world: World, box: Sandbox) -> Non
     by_name = {check.check: check for check in drill.checks}
     assert by_name["fingerprint"].examined > 100
     assert by_name["checksums"].examined > 1000
+    # That version asked the catalog in another way: what it did not look at is no damage.
+    (unsaid,) = by_name["schema"].unsaid
+    assert "objects, partition content_segments_2024_01 the first, since another version" in unsaid

@@ -36,7 +36,7 @@ from ft_ops.backups.provider import DrillFinding, Examined, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.schema import load_migrations, migration_states
+from ft_ops.schema import fingerprint_version, load_migrations, migration_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +115,27 @@ def schema(connection: Connection, point: RestorePoint) -> Examined:
     """Every object's definition against the point's, and the ledger against the migrations.
 
     Pending migrations are no fault of an older backup. Where the live schema differs from the
-    migrations, so does its copy: that has a check of its own.
+    migrations, so does its copy: that has a check of its own. What another version of ft-ops said
+    of the schema at the point may be another thing today without any damage.
     """
     found, locked = schema_digests(connection)
     notes = Notes("schema")
     notes.undecided += [DrillFinding("schema", name, "it is locked") for name in locked]
-    for name in sorted(found.keys() | point.schema.keys()):
-        if name in locked or f"{SCHEMA}{name}" in point.unread or f"{SCHEMA}*" in point.unread:
-            continue
-        if found.get(name) != point.schema.get(name):
+    others = [
+        name
+        for name in sorted(found.keys() | point.schema.keys())
+        if found.get(name) != point.schema.get(name)
+        and name not in locked
+        and not {f"{SCHEMA}{name}", f"{SCHEMA}*"} & point.unread.keys()
+    ]
+    if point.schema_version == fingerprint_version():
+        for name in others:
             notes.wrong(name, _schema_problem(found.get(name), point.schema.get(name)))
+    elif others:
+        notes.unsaid.append(
+            f"schema: {len(others)} objects, {others[0]} the first, since another version of "
+            "ft-ops has described the point's"
+        )
     for state in migration_states(connection, load_migrations()):
         if state.state not in {"applied", "pending"}:
             notes.wrong(f"migration {state.version}/{state.description}", state.state)

@@ -35,6 +35,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
+from ft_ops.schema import fingerprint_version
 
 COMMIT_PATIENCE_SECONDS = 5.0
 """A transaction that is still at work this long after the mark had not committed at it: a commit
@@ -64,7 +65,8 @@ class Mark:
 class RestorePoint:
     """Everything that was committed before ``at`` is in a copy that is recovered to ``mark``.
 
-    ``schema`` maps objects to digests of their definitions, ``tables`` maps ``schema.table`` to
+    ``schema`` maps objects to digests of their definitions, as `fingerprint_version` was then in
+    ``schema_version``, "" for points of before that was noted. ``tables`` maps ``schema.table`` to
     its fingerprint at the mark, or to None where that is not known; ``parts`` has what is known of
     such a table all the same. ``snapshot`` is the pg_snapshot whose rows they are of, None where
     they are of all rows. ``unread`` says why something is not known, also whether it existed.
@@ -89,6 +91,7 @@ class RestorePoint:
     roles: Mapping[str, str] = field(default_factory=dict)
     databases: tuple[str, ...] = ()
     has_checksums: bool | None = None
+    schema_version: str = ""
 
     @property
     def changing(self) -> tuple[str, ...]:
@@ -219,6 +222,7 @@ def _point(
         roles=beside.roles,
         databases=beside.databases,
         has_checksums=facts.has_checksums,
+        schema_version=fingerprint_version(),
     )
 
 
