@@ -1,5 +1,5 @@
 -- name: export_rows
--- Rows that belong to one segment each, with their family; those of one family, and of one of its
+-- Segments, or rows that belong to one each, with their family; those of one family, and of one of its
 -- threads, lie together. ACCESS SHARE; one sort within work_mem or on disk.
 SELECT {columns}, mb.family_id AS {family}
 FROM {rows}
@@ -24,21 +24,9 @@ FROM {segments} AS s
 LEFT JOIN threads AS t ON t.id = s.thread_id
 LEFT JOIN memory_books AS mb ON mb.id = t.memory_book_id;
 
--- name: read_segment_families
--- For another session, which puts it into such a table of its own.
-SELECT id, created_at, thread_id, sequence_number, family_id
-FROM pg_temp.segment_families;
-
 -- name: analyze_segment_families
 -- So that the planner knows how few they are. The other columns are sorted by alone.
 ANALYZE pg_temp.segment_families (id);
-
--- name: export_segments
--- The segments, in the order of export_rows. ACCESS SHARE; one sort within work_mem or on disk.
-SELECT {columns}, f.family_id AS {family}
-FROM {rows}
-LEFT JOIN pg_temp.segment_families AS f ON {matches}
-ORDER BY f.family_id, s.thread_id, s.sequence_number, {key};
 
 -- name: export_rows_by_segment
 -- Rows that belong to one segment each, s of segment_families, in the order of export_rows.

@@ -24,7 +24,7 @@ from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_ob
 from ft_ops.archive.store.export_query import export_query, export_sessions, read_placed
 from ft_ops.archive.store.layout import generation_prefixes, part_key
 from ft_ops.archive.store.leftovers import discard, leftovers, refuse_proven
-from ft_ops.archive.store.parquet import write_parts
+from ft_ops.archive.store.parquet import read_snapshot, write_parts
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
@@ -79,8 +79,7 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     ):
         content = _with_what_arrow_keeps(snapshot.holder, content, source)
         job = _Export(run, generation, content, source)
-        read_placed(sessions, snapshot.name, content, source, run.pace)
-        objects = _export(job, sessions)
+        objects = _export(job, sessions, snapshot.name)
     read = (rows and rows.read) or snapshot.read
     return record_export(run.connection, generation, objects, content, read, job.digests())
 
@@ -204,7 +203,7 @@ class _Export:
 
 
 def _export(
-    job: _Export, sessions: tuple[adbc.Connection, adbc.Connection]
+    job: _Export, sessions: tuple[adbc.Connection, adbc.Connection], snapshot: str
 ) -> tuple[ArchivedObject, ...]:
     """Export segments and, beside them, what belongs to them; and list whose they are.
 
@@ -212,17 +211,30 @@ def _export(
     """
     run = job.run
     threads = 1 if run.pace.is_beside_others() else 2
-    tables = job.content.tables
     with UploadOnce(run.bucket, job.key(SUBJECTS, 0)) as sink:
         subjects = SubjectsWriter(sink)
         with ThreadPoolExecutor(threads, thread_name_prefix="export") as pool:
             running = [
-                pool.submit(_export_tables, job, arrow, some, subjects)
-                for arrow, some in zip(sessions, (tables[:1], tables[1:]), strict=True)
+                pool.submit(step, job, arrow, snapshot, subjects)
+                for step, arrow in zip((_export_segments, _export_the_rest), sessions, strict=True)
             ]
             objects = [item for future in running for item in future.result()]
         subjects.close()
     return (*objects, list_object(subjects.rows, sink))
+
+
+def _export_segments(
+    job: _Export, arrow: adbc.Connection, snapshot: str, subjects: SubjectsWriter
+) -> list[ArchivedObject]:
+    read_snapshot(arrow, snapshot)
+    return _export_tables(job, arrow, job.content.tables[:1], subjects)
+
+
+def _export_the_rest(
+    job: _Export, arrow: adbc.Connection, snapshot: str, subjects: SubjectsWriter
+) -> list[ArchivedObject]:
+    read_placed(arrow, snapshot, job.content, job.source, job.run.pace)
+    return _export_tables(job, arrow, job.content.tables[1:], subjects)
 
 
 def _export_tables(

@@ -19,7 +19,7 @@ from ft_ops.archive.month.source import (
     named_keys,
     rows_of,
 )
-from ft_ops.archive.store.parquet import arrow_connection, in_steps, read_snapshot
+from ft_ops.archive.store.parquet import arrow_connection, read_snapshot
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
 
@@ -30,42 +30,30 @@ _FAMILIES: Final = sql.Identifier("pg_temp", "segment_families")
 def export_sessions(
     url: str, content: Content, source: Source
 ) -> Iterator[tuple[adbc.Connection, adbc.Connection]]:
-    """Two sessions that will read one snapshot, for a block that takes it.
+    """Two sessions that will read one snapshot, for a block that takes it: segments, and the rest.
 
-    Their tables are made before it: ADBC looks for them in the catalog as the snapshot shows it.
+    What the second writes to is made before: a session that reads a snapshot makes no table.
     """
     with arrow_connection(url) as one, arrow_connection(url) as other:
         if _has_threads(content.segments):
-            for session in (one, other):
-                _execute(session, "make_segment_families", source)
+            _execute(other, "make_segment_families", source)
         yield one, other
 
 
 def read_placed(
-    sessions: tuple[adbc.Connection, adbc.Connection],
-    snapshot: str,
-    content: Content,
-    source: Source,
-    pace: Pace,
+    session: adbc.Connection, snapshot: str, content: Content, source: Source, pace: Pace
 ) -> None:
-    """Let both sessions read the snapshot, and know of each segment its place and its family.
+    """Let the second session read the snapshot, and know of each segment its place and its family.
 
-    One finds that out for both: it reads all threads, which are many more than a month's.
+    The first reads the segments meanwhile, with their families: to hand these over would take
+    longer than to find them out twice beside each other.
     """
-    for session in sessions:
-        read_snapshot(session, snapshot)
+    read_snapshot(session, snapshot)
     if not _has_threads(content.segments):
         return
-    one, other = sessions
     began = pace.clock()
-    _execute(one, "fill_segment_families", source)
-    with one.cursor() as found, other.cursor() as copy:
-        in_steps(found)
-        found.execute(_text("read_segment_families", source))
-        rows = found.fetch_record_batch()
-        copy.adbc_ingest("segment_families", rows, mode="append", temporary=True)
-    for session in sessions:
-        _execute(session, "analyze_segment_families", source)
+    _execute(session, "fill_segment_families", source)
+    _execute(session, "analyze_segment_families", source)
     pace.rest_since(began)
 
 
@@ -81,7 +69,7 @@ def _text(name: str, source: Source) -> str:
 def export_query(table: Table, source: Source) -> sql.Composed:
     """The rows of one table with their family, those of one family and thread together.
 
-    For a session that `read_placed`.
+    But for the segments themselves, for a session that has `read_placed`.
     """
     alias = alias_of(table)
     by_segment = _is_by_segment(table)
@@ -92,9 +80,8 @@ def export_query(table: Table, source: Source) -> sql.Composed:
         "key": sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.key),
     }
     if not table.is_shared:
-        if not table.paths:
-            name = "export_segments" if _has_threads(table) else "export_plain_rows"
-            names["matches"] = matches("s", table.key, "f", table.key)
+        if not table.paths and not _has_threads(table):
+            name = "export_plain_rows"
         else:
             name = "export_rows_by_segment" if by_segment else "export_rows"
         return statement(f"archive/{name}").format(rows=rows_of(table, placed), **names)

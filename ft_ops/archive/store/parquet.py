@@ -119,11 +119,6 @@ def _connected(conninfo: str) -> adbc.Connection:
         return _database[conninfo].adbc_clone()
 
 
-def in_steps(cursor: adbc.Cursor) -> None:
-    """Let a cursor hand out what it reads in batches of STEP_BYTES."""
-    cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(STEP_BYTES)})
-
-
 def write_parts(
     connection: adbc.Connection,
     query: str,
@@ -142,7 +137,7 @@ def write_parts(
     of each row group, while they are written and the next are read.
     """
     with connection.cursor() as cursor, ThreadPoolExecutor(1) as beside:
-        in_steps(cursor)
+        cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(STEP_BYTES)})
         began = pace.clock()
         with of_statement("archive/read_for_export", {"db.collection.name": table}):
             cursor.execute(query)
