@@ -91,7 +91,7 @@ def _inventories(context: BenchContext, backups: Sequence[int]) -> dict[int, flo
             for number in range(there, fulls):
                 pattern.copy(bucket, number)
             there = fulls
-            took[fulls] = _take_inventory(context, provider, bucket, fulls)
+            took[fulls] = _take_inventory(provider, bucket, fulls)
     return took
 
 
@@ -104,10 +104,10 @@ def _take_pattern(provider: BarmanProvider, bucket: Bucket, context: BenchContex
     return _Pattern(base, info, taken.point)
 
 
-def _take_inventory(
-    context: BenchContext, provider: BarmanProvider, bucket: Bucket, fulls: int
-) -> float:
-    with context.empty_database() as url, connect(url, application="bench") as connection:
+def _take_inventory(provider: BarmanProvider, bucket: Bucket, fulls: int) -> float:
+    """By a ledger that knows none of them: on their own server, or they would be another's."""
+    with connect(provider.url, application="bench") as connection:
+        connection.execute("TRUNCATE ops.restore_drills, ops.backups")
 
         def inventory() -> int:
             found = take_inventory(

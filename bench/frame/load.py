@@ -138,6 +138,8 @@ class Window:
 
     def percentile(self, percent: int) -> float:
         """The latency that so many percent of the transactions did not exceed."""
+        if len(self.latencies) == 1:  # a small run may be over before a second request
+            return self.latencies[0]
         return statistics.quantiles(self.latencies, n=100, method="inclusive")[percent - 1]
 
 
