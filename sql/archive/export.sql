@@ -16,8 +16,8 @@ LEFT JOIN memory_books AS mb ON false
 LIMIT 0;
 
 -- name: fill_segment_families
--- Each segment of the month with its place and its family, once for all tables: threads are many
--- more than a month's. ACCESS SHARE; writes some 100 bytes a segment.
+-- Each segment of the month with its place and its family, once for all tables but the segments
+-- themselves: threads are many more than a month's. ACCESS SHARE; writes some 100 bytes a segment.
 INSERT INTO pg_temp.segment_families (id, created_at, thread_id, sequence_number, family_id)
 SELECT s.id, s.created_at, s.thread_id, s.sequence_number, mb.family_id
 FROM {segments} AS s

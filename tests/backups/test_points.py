@@ -52,6 +52,21 @@ def notes(connection: Connection) -> Connection:
     return connection
 
 
+def test_a_description_by_another_version_refutes_nothing_and_hides_no_loss(
+    database: Database, connection: Connection
+) -> None:
+    point = _take(database.url, "schema", _marking())
+    same = schema(connection, point)
+    assert (same.findings, same.undecided, same.unsaid) == ((), (), ())
+    name = next(iter(point.schema))
+    other = replace(point, schema={**point.schema, name: "otherwise", "table lost": "it was"})
+    assert {f.subject for f in schema(connection, other).findings} == {name, "table lost"}
+    older = schema(connection, replace(other, schema_version="of before"))
+    assert older.findings == ()
+    assert [note.subject for note in older.undecided] == ["table lost"]
+    assert [f"1 objects, {name} the first" in said for said in older.unsaid] == [True]
+
+
 def test_a_quiet_database_is_fingerprinted_as_of_the_mark(
     database: Database, notes: Connection
 ) -> None:

@@ -13,11 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ft_ops.backups import backup_bucket
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.locks import only_one
 from ft_ops.programs import connection_of, run
+from ft_ops.s3.bucket import Bucket
+from ft_ops.settings import load_settings
 from tests.backups.world import World
 from tests.fixtures.postgres import await_true
 
@@ -52,6 +55,17 @@ def test_a_failed_backup_is_recorded_with_its_reason(
         assert entry.error is not None
         assert "127.0.0.1:9" in entry.error
     assert len(entries) == 2
+
+
+def test_the_backups_may_lie_elsewhere_than_the_archive(
+    aws: str, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where boto3's own settings lead, nobody answers."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("FT_BACKUP_BUCKET", bucket.name)
+    monkeypatch.setenv("FT_BACKUP_ENDPOINT_URL", aws)
+    assert backup_bucket(load_settings()).endpoint_url == aws
 
 
 def test_a_segment_that_never_arrives_is_a_failure(world: World, tmp_path: Path) -> None:

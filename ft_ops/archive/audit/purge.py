@@ -33,6 +33,7 @@ from ft_ops.archive.month.ledger import (
     supersede,
 )
 from ft_ops.archive.month.relation import Relation, attached_relation
+from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.purge.gates import Gate, audit_gates
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
@@ -79,7 +80,7 @@ class _Kept:
 
 def plan_audit_purge(run: Run, generation: Generation) -> AuditPurgePlan:
     """Evaluate every gate; changes nothing."""
-    if generation.state not in {"frozen", "purging"}:
+    if generation.state not in TO_PURGE:
         gate = Gate("proven and frozen", False, f"{generation.name} is {generation.state}")
         return AuditPurgePlan(generation, (gate,))
     table = table_of(run, generation)

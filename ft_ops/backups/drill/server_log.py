@@ -100,7 +100,7 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
     where = f"; the last segment it used is {fetched[-1]}" if fetched else ""
     what = f"recovery to {point.name}"
     told = ("; ".join(said) or cause) + where
-    befell = what_befell(server)
+    befell = _befell(server, log)
     if befell is None and any(_OF_THE_CONTENT.search(line) for line in said):
         return ContentError(
             what,
@@ -120,7 +120,10 @@ def failed_recovery(server: Server, point: RestorePoint, cause: str) -> OpsError
 
 def what_befell(server: Server) -> str | None:
     """What its machine did to a server: by its log, or by a disk on which it can log no more."""
-    log = pg.server_log(server, lines=10_000)
+    return _befell(server, pg.server_log(server, lines=10_000))
+
+
+def _befell(server: Server, log: str) -> str | None:
     for line in log.splitlines():
         if _SAYS_NOTHING.search(line) is not None:
             return line
@@ -134,7 +137,8 @@ def what_befell(server: Server) -> str | None:
 
 def crash(server: Server) -> str | None:
     """The end of a server that its data brought down, as its log tells it."""
-    if what_befell(server) is not None:
+    log = pg.server_log(server, lines=10_000)
+    if _befell(server, log) is not None:
         return None
-    found = _CRASH.search(pg.server_log(server, lines=10_000))
+    found = _CRASH.search(log)
     return found[0] if found is not None else None
