@@ -164,7 +164,7 @@ def wraparound_check(database: DatabaseResource) -> dg.AssetCheckResult:
         metadata={
             "databases": _ages(found.databases),
             "oldest tables": _ages(found.tables),
-            "holders of the xmin horizon": dg.MetadataValue.json(list(found.holders)),
+            "holders of the xmin horizon": dg.MetadataValue.json(list(map(str, found.holders))),
         },
     )
 

@@ -2,17 +2,6 @@
 -- Every table, or one by its oid, partitioned parents first, with the counters and triggers that say
 -- what it needs. Reads catalogs and statistics; pg_relation_size takes ACCESS SHARE on each table
 -- for a moment, but for those that are locked: their size is what the last vacuum counted.
-WITH settings AS (
-    SELECT
-        current_setting('autovacuum_vacuum_threshold')::float8 AS vacuum_threshold,
-        current_setting('autovacuum_vacuum_scale_factor')::float8 AS vacuum_scale,
-        current_setting('autovacuum_vacuum_insert_threshold')::float8 AS insert_threshold,
-        current_setting('autovacuum_vacuum_insert_scale_factor')::float8 AS insert_scale,
-        current_setting('autovacuum_analyze_threshold')::float8 AS analyze_threshold,
-        current_setting('autovacuum_analyze_scale_factor')::float8 AS analyze_scale,
-        current_setting('autovacuum_freeze_max_age')::float8 AS freeze_age,
-        current_setting('autovacuum_multixact_freeze_max_age')::float8 AS multixact_age
-)
 SELECT
     c.oid::bigint AS oid,
     n.nspname AS schema,
@@ -32,6 +21,7 @@ SELECT
             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
         )
     ) AS is_servers,
+    c.relisshared AS is_shared,
     (
         pg_has_role(c.relowner, 'USAGE')
         OR NOT c.relisshared AND pg_has_role(
@@ -57,33 +47,25 @@ SELECT
     coalesce(s.n_ins_since_vacuum, 0) AS inserted_rows,
     coalesce(s.n_mod_since_analyze, 0) AS modified_rows,
     coalesce(s.n_tup_ins + s.n_tup_upd + s.n_tup_del, 0) AS changes,
-    coalesce(options.vacuum_threshold, settings.vacuum_threshold)
-        + coalesce(options.vacuum_scale, settings.vacuum_scale) * greatest(c.reltuples, 0)
-        AS vacuum_trigger,
-    coalesce(options.vacuum_threshold, settings.vacuum_threshold)
-        + coalesce(options.vacuum_scale, settings.vacuum_scale)
-            * greatest(toast_class.reltuples, 0)
-        AS toast_trigger,
-    -- A negative threshold turns the trigger off.
-    CASE
-        WHEN coalesce(options.insert_threshold, settings.insert_threshold) >= 0
-        THEN coalesce(options.insert_threshold, settings.insert_threshold)
-            + coalesce(options.insert_scale, settings.insert_scale) * greatest(c.reltuples, 0)
-    END AS insert_trigger,
-    coalesce(options.analyze_threshold, settings.analyze_threshold)
-        + coalesce(options.analyze_scale, settings.analyze_scale) * greatest(c.reltuples, 0)
-        AS analyze_trigger,
+    own.vacuum_trigger,
+    coalesce(beside.vacuum_trigger, 0) AS toast_trigger,
+    own.insert_trigger,
+    own.analyze_trigger,
+    least(own.freeze_limit, beside.freeze_limit) AS freeze_limit,
+    least(own.multixact_limit, beside.multixact_limit) AS multixact_limit,
     CASE
         WHEN c.relkind = 'p' THEN 0
         ELSE greatest(
-            age(c.relfrozenxid), coalesce(age(toast_class.relfrozenxid), 0)
-        ) / least(coalesce(options.freeze_age, settings.freeze_age), settings.freeze_age)
+            age(c.relfrozenxid) / own.freeze_limit,
+            age(toast_class.relfrozenxid) / beside.freeze_limit
+        )
     END AS freeze_share,
     CASE
         WHEN c.relkind = 'p' THEN 0
         ELSE greatest(
-            mxid_age(c.relminmxid), coalesce(mxid_age(toast_class.relminmxid), 0)
-        ) / least(coalesce(options.multixact_age, settings.multixact_age), settings.multixact_age)
+            mxid_age(c.relminmxid) / own.multixact_limit,
+            mxid_age(toast_class.relminmxid) / beside.multixact_limit
+        )
     END AS multixact_share,
     s.last_vacuum,
     s.last_analyze
@@ -95,27 +77,12 @@ LEFT JOIN pg_class AS toast_class ON toast_class.oid = c.reltoastrelid
 LEFT JOIN pg_stat_all_tables AS toast ON toast.relid = c.reltoastrelid
 LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid AND c.relispartition
 LEFT JOIN pg_class AS parent_class ON parent_class.oid = link.inhparent
-CROSS JOIN settings
-CROSS JOIN LATERAL (
-    SELECT
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_threshold') AS vacuum_threshold,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_scale_factor') AS vacuum_scale,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_insert_threshold') AS insert_threshold,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_insert_scale_factor') AS insert_scale,
-        max(v) FILTER (WHERE o = 'autovacuum_analyze_threshold') AS analyze_threshold,
-        max(v) FILTER (WHERE o = 'autovacuum_analyze_scale_factor') AS analyze_scale,
-        max(v) FILTER (WHERE o = 'autovacuum_freeze_max_age') AS freeze_age,
-        max(v) FILTER (WHERE o = 'autovacuum_multixact_freeze_max_age') AS multixact_age
-    FROM (
-        SELECT option_name AS o, option_value::float8 AS v
-        FROM pg_options_to_table(c.reloptions)
-        WHERE option_value ~ '^-?[0-9.]+$'
-    ) AS numeric_options
-) AS options
+CROSS JOIN LATERAL ({own}) AS own
+LEFT JOIN LATERAL ({beside}) AS beside ON toast_class.oid IS NOT NULL
 LEFT JOIN LATERAL regexp_match(
     -- Without the table's oid it is not opened: bounds are constants.
     pg_get_expr(c.relpartbound, 0),
-    '^FOR VALUES FROM \(''(\d{4}-[^'']+)''\) TO \(''(\d{4}-[^'']+)''\)$'
+    '^FOR VALUES FROM \(''(\d\d\d\d-[^'']+)''\) TO \(''(\d\d\d\d-[^'']+)''\)$'
 ) AS bounds (parts) ON c.relispartition
 WHERE (%(oid)s::oid IS NULL OR c.oid = %(oid)s::oid)
   AND (
@@ -136,17 +103,15 @@ VACUUM ({options}) {table};
 ANALYZE ({options}) {table};
 
 -- name: vacuum_at_full_speed
--- For this session: a vacuum reads whatever is not frozen, freezes ids beyond a part of the age that
--- forces a freeze, and does not rest. Both ages are settings of the server.
+-- For this session: a vacuum reads whatever is not frozen, freezes ids that are older than what is
+-- given, and does not rest.
 SELECT
     set_config('vacuum_freeze_table_age', '0', false),
     set_config('vacuum_multixact_freeze_table_age', '0', false),
     set_config('vacuum_cost_delay', '0', false),
     set_config('vacuum_freeze_min_age', least(
-        current_setting('vacuum_freeze_min_age')::bigint,
-        current_setting('autovacuum_freeze_max_age')::bigint / %(part)s
+        current_setting('vacuum_freeze_min_age')::bigint, %(transactions)s::bigint
     )::text, false),
     set_config('vacuum_multixact_freeze_min_age', least(
-        current_setting('vacuum_multixact_freeze_min_age')::bigint,
-        current_setting('autovacuum_multixact_freeze_max_age')::bigint / %(part)s
+        current_setting('vacuum_multixact_freeze_min_age')::bigint, %(multixacts)s::bigint
     )::text, false);

@@ -22,6 +22,7 @@ from ft_ops.maintenance.tables.emergency import (
     refuse_unfinished,
     vacuum_oldest,
 )
+from ft_ops.maintenance.tables.horizon import HorizonHolder
 from ft_ops.maintenance.tables.need import table_states
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 from ft_ops.pg import server as pg
@@ -48,6 +49,7 @@ def aging() -> Iterator[pg.Server]:
                 "autovacuum_freeze_max_age": str(LOWEST_LIMIT),
                 "fsync": "off",
                 "max_prepared_transactions": "2",
+                "wal_level": "logical",
             },
         )
         with pg.running(made):
@@ -114,11 +116,17 @@ def test_the_emergency_freezes_what_is_old_catalogs_too(connection: Connection) 
 
 def test_what_others_have_to_do_fails_the_run_with_the_command() -> None:
     old = Age("template0", 1, 1, 1.2, 0.0, is_ours=False, is_open=False)
-    found = Wraparound((old,), (), ("session 5 of app (report)",))
+    report = HorizonHolder("session 5 of app (report)", "end session 5", None, False, 1, 1, 1.0)
+    slot = replace(report, name="slot", of_catalogs=True)
+    found = Wraparound((old,), (), (replace(report, database="elsewhere"), slot, report))
     closed, held = found.problems()
     assert closed.startswith("database template0 is at 120% of the age that forces a freeze")
     assert closed.endswith("autovacuum has to: see whether it is on")
-    assert held == "no vacuum gets beyond what is held by session 5 of app (report)"
+    assert held == "no vacuum gets beyond what is held by slot, 1 transactions old: end session 5"
+    ours = Age("letters", 100, 1, 1.2, 0.0)
+    for keeper, is_told in ((slot, False), (replace(report, age=41), False), (report, True)):
+        found = Wraparound((), (ours,), (replace(keeper, age=keeper.age + 41 * is_told),))
+        assert len(found.problems()) == 1 + is_told
     temporary = Age("pg_temp_3.t", 1, 1, 1.2, 0.0, is_ours=False, is_temporary=True)
     [words] = Wraparound((), (temporary,), ()).problems()
     assert words.endswith("only its session can vacuum it: end that session")
@@ -155,6 +163,41 @@ def test_a_vacuum_behind_an_old_horizon_is_done_and_its_holder_is_named(
         with pytest.raises(OpsError, match=r"end session \d+ of postgres \(ft-ops a long report\)"):
             refuse_unfinished(held)
     assert "held back" not in {o.result for o in emergency(connection).outcomes}
+
+
+def test_whoever_owns_the_oldest_id_is_named_and_nobody_who_only_repeats_it(
+    connection: Connection, aging: pg.Server
+) -> None:
+    """A slot of logical changes holds catalogs alone, and a young session nothing of its own."""
+    url = aging.url(connection.info.dbname)
+    connection.execute("SELECT pg_create_logical_replication_slot('changes', 'pgoutput')")
+    with connect(url, application="forgotten") as other:
+        other.execute("BEGIN")
+        other.execute("INSERT INTO letters VALUES (2)")
+        other.execute("PREPARE TRANSACTION 'a transfer'")
+    try:
+        with connect(url, application="repeats") as other, other.transaction():
+            other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            other.execute("SELECT 1")
+            burn_transaction_ids(connection, LOWEST_LIMIT)
+            with connect(url, application="young") as young, young.transaction():
+                young.execute("INSERT INTO letters VALUES (3)")
+                held = emergency(connection, "letters", "pg_catalog.pg_class")
+        told = {o.table.name: list({h.remedy: h for h in o.holders}) for o in held.outcomes}
+        name = connection.info.dbname
+        transfer = (
+            f"COMMIT PREPARED 'a transfer' or ROLLBACK PREPARED 'a transfer' in database {name}"
+        )
+        slot = "let the reader of replication slot changes connect, or drop the slot"
+        assert told["letters"] == [transfer]
+        assert told["pg_class"] == [transfer, f"{slot} if nobody needs it"]
+        with pytest.raises(OpsError, match="Next: COMMIT PREPARED") as refused:
+            refuse_unfinished(held)
+        assert "session" not in str(refused.value)
+    finally:
+        connection.execute("ROLLBACK PREPARED 'a transfer'")
+        connection.execute("SELECT pg_drop_replication_slot('changes')")
+    assert emergency(connection, "letters").outcomes[0].result == "done"
 
 
 def test_a_catalog_is_vacuumed_when_it_is_named(connection: Connection) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
+from ft_ops.maintenance.tables.emergency import vacuum_oldest
 from ft_ops.maintenance.tables.need import plan_tables, table_states
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 from ft_ops.pg.connect import Connection
@@ -39,8 +41,16 @@ def test_an_old_table_is_warned_of_then_frozen_by_the_next_vacuum(connection: Co
         f"CREATE TABLE old WITH (autovacuum_freeze_max_age = {LOWEST_LIMIT}) AS SELECT 1 AS id"
     )
     connection.execute("VACUUM ANALYZE old")
+    # What is stored beside its rows has parameters of its own, in whatever way they are written.
+    connection.execute("CREATE TABLE urgent (text text)")
+    connection.execute("ALTER TABLE urgent SET (toast.autovacuum_freeze_max_age = '1e5')")
     assert wraparound(connection).level == "fine"
     burn_transaction_ids(connection, 80_000)
+    found = wraparound(connection)
+    assert [age.name for age in found.tables[:2]] == ["old", "urgent"]
+    [urgent] = vacuum_oldest(connection, ("urgent",), deadline=time.monotonic() + 60).outcomes
+    assert (urgent.table.name, urgent.result) == ("urgent", "done")
+    assert urgent.table.age_share < 0.5
     found = wraparound(connection)
     assert found.level == "warn"
     assert found.tables[0].name == "old"

@@ -18,6 +18,7 @@ from typing import Final
 from psycopg import sql
 
 from ft_ops.errors import OpsError
+from ft_ops.maintenance.tables.horizon import HorizonHolder, horizon_holders
 from ft_ops.maintenance.tables.need import (
     FREEZE_SHARE,
     MaintenancePlan,
@@ -28,10 +29,15 @@ from ft_ops.maintenance.tables.need import (
 from ft_ops.maintenance.tables.vacuum import TableOutcome, maintain_tables
 from ft_ops.maintenance.tables.wraparound import Age, wraparound
 from ft_ops.pg.connect import Connection, takes_statements
-from ft_ops.pg.sqlfiles import quoted, statement
+from ft_ops.pg.sqlfiles import quoted
 
-_FREEZE_MIN_SHARE: Final = 4
-"""Ids beyond a quarter of the limit are frozen: with fewer the table would be old again soon."""
+_AT_FULL_SPEED: Final = (
+    "vacuum_freeze_table_age",
+    "vacuum_multixact_freeze_table_age",
+    "vacuum_cost_delay",
+    "vacuum_freeze_min_age",
+    "vacuum_multixact_freeze_min_age",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +61,35 @@ def vacuum_oldest(
 
     The oldest comes first. Other databases that are too old are told, with the command for each.
     """
-    found = wraparound(connection)
-    for holder in found.holders:
-        log(f"holds the horizon: {holder}")
-    plans = [_plan(table) for table in _old_tables(table_states(connection), named)]
-    with _at_full_speed(connection):
+    tables = _old_tables(table_states(connection), named)
+    holders = [h for h in horizon_holders(connection) if _is_in_the_way(connection, h, tables)]
+    for holder in holders:
+        log(f"holds the horizon: {holder}: {holder.remedy}")
+    plans = [_plan(table) for table in tables]
+    with _reset_afterwards(connection):
         outcomes = maintain_tables(connection, plans, deadline=deadline, clock=clock, log=log)
     here = connection.info.dbname
     return Emergency(
         outcomes=tuple(outcomes),
-        holders=found.holders,
+        holders=tuple(map(str, holders)),
         elsewhere=tuple(
-            command_for(age) for age in found.databases if age.name != here and age.level != "fine"
+            command_for(age)
+            for age in wraparound(connection).databases
+            if age.name != here and age.level != "fine"
         ),
+    )
+
+
+def _is_in_the_way(
+    connection: Connection, holder: HorizonHolder, tables: Sequence[TableState]
+) -> bool:
+    """Whether one of the tables stays too old as long as this one is there."""
+    return any(
+        holder.age > FREEZE_SHARE * table.freeze_limit
+        and holder.holds(
+            None if table.is_shared else connection.info.dbname, catalogs=table.is_servers
+        )
+        for table in tables
     )
 
 
@@ -87,21 +109,13 @@ def _plan(table: TableState) -> MaintenancePlan:
 
 
 @contextmanager
-def _at_full_speed(connection: Connection) -> Iterator[None]:
-    """Read all that is not frozen, freeze what is not young, and take no rests."""
-    names = (
-        "vacuum_freeze_table_age",
-        "vacuum_multixact_freeze_table_age",
-        "vacuum_cost_delay",
-        "vacuum_freeze_min_age",
-        "vacuum_multixact_freeze_min_age",
-    )
-    connection.execute(statement("maintenance/vacuum_at_full_speed"), {"part": _FREEZE_MIN_SHARE})
+def _reset_afterwards(connection: Connection) -> Iterator[None]:
+    """What an urgent vacuum sets for its session is the server's again."""
     try:
         yield
     finally:
         if takes_statements(connection):
-            for name in names:
+            for name in _AT_FULL_SPEED:
                 connection.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
 
 
@@ -120,7 +134,7 @@ def refuse_unfinished(emergency: Emergency) -> None:
     if not left and not emergency.elsewhere:
         return
     causes = [f"{o.table.qualified_name}: {o.result}, {o.detail or o.held_back_by}" for o in left]
-    steps = [f"end {holder}" for holder in emergency.holders if any(o.held_back_by for o in left)]
+    steps = dict.fromkeys(holder.remedy for o in left for holder in o.holders)
     raise OpsError(
         "vacuum of the oldest tables",
         cause="; ".join([*causes, *(f"{e} is needed" for e in emergency.elsewhere)]),

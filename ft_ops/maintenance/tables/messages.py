@@ -23,6 +23,7 @@ Meaning = Literal[
 
 _PAGES = re.compile(r"pages: \d+ removed, (\d+) remain, (\d+) scanned")
 _TUPLES = re.compile(r"tuples: (\d+) removed, \d+ remain, (\d+) are dead but not yet removable")
+_CUTOFF = re.compile(r"removable cutoff: (\d+),")
 _FROZEN = re.compile(r"frozen: (\d+) pages from table")
 _WAL = re.compile(r"WAL usage: .*?(\d+) bytes")
 
@@ -52,7 +53,10 @@ _DAMAGE_CLASS: Final = "XX"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What VACUUM (VERBOSE) says of a table and its TOAST table; None where it said nothing."""
+    """What VACUUM (VERBOSE) says of a table and its TOAST table; None where it said nothing.
+
+    ``cutoff`` is the transaction id from which on it may have left dead rows and ids as they are.
+    """
 
     pages: int | None = None
     pages_scanned: int | None = None
@@ -60,6 +64,7 @@ class Figures:
     dead_removed: int | None = None
     dead_kept: int | None = None
     wal_bytes: int | None = None
+    cutoff: int | None = None
 
 
 NOTHING_SAID: Final = Figures()
@@ -125,6 +130,7 @@ def figures(notices: Sequence[Notice]) -> Figures:
     frozen = _FROZEN.search(own)
     tuples = [match for text in said if (match := _TUPLES.search(text))]
     wal = [match for text in said if (match := _WAL.search(text))]
+    cutoff = _CUTOFF.search(own)
     return Figures(
         pages=int(pages[1]) if pages else None,
         pages_scanned=int(pages[2]) if pages else None,
@@ -132,4 +138,5 @@ def figures(notices: Sequence[Notice]) -> Figures:
         dead_removed=sum(int(match[1]) for match in tuples) if tuples else None,
         dead_kept=sum(int(match[2]) for match in tuples) if tuples else None,
         wal_bytes=sum(int(match[1]) for match in wal) if wal else None,
+        cutoff=int(cutoff[1]) if cutoff else None,
     )

@@ -12,10 +12,10 @@ from psycopg.rows import class_row
 
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.btree import PAGE
+from ft_ops.maintenance.tables.limits import with_settings
 from ft_ops.months import Month
 from ft_ops.pg.beside_locks import Locked, beside_locks
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.sqlfiles import statement
 
 MAIN_TABLES: Final = frozenset({"users", "families", "family_members", "memory_books", "threads"})
 """Looked after every week however little has changed in them, like the partitions of the current
@@ -31,9 +31,10 @@ class TableState:
     """One table by catalog and counters. Triggers are autovacuum's own, in rows.
 
     ``freeze_share`` and ``multixact_share`` are the ages of its oldest transaction and multixact
-    ids as shares of the age at which autovacuum freezes by force. Bounds are those of a partition
-    by time, None of any other table. ``is_servers`` is a catalog or an extension's. ``locked`` says
-    who has the table to himself, and is empty on most days; ``bytes`` is an old figure then.
+    ids as shares of the age at which autovacuum freezes by force, which are its limits. Bounds are
+    those of a partition by time, None of any other table. ``is_servers`` is a catalog or an
+    extension's. ``locked`` says who has the table to himself, and is empty on most days; ``bytes``
+    is an old figure then.
     """
 
     oid: int
@@ -46,6 +47,7 @@ class TableState:
     upper_bound: datetime | None
     owner: str
     is_servers: bool
+    is_shared: bool
     may_vacuum: bool
     pages: int
     visible_pages: int
@@ -60,6 +62,8 @@ class TableState:
     toast_trigger: float
     insert_trigger: float | None
     analyze_trigger: float
+    freeze_limit: float
+    multixact_limit: float
     freeze_share: float
     multixact_share: float
     last_vacuum: datetime | None
@@ -148,7 +152,7 @@ def _states(connection: Connection, oid: int | None) -> list[TableState]:
     def read(locked: Locked) -> list[TableState]:
         with connection.cursor(row_factory=class_row(TableState)) as cursor:
             states = cursor.execute(
-                statement("maintenance/table_states"), {"oid": oid, "locked": locked.oids}
+                with_settings("maintenance/table_states"), {"oid": oid, "locked": locked.oids}
             ).fetchall()
         return [replace(state, locked=locked.by(state.oid)) for state in states]
 

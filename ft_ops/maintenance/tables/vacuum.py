@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from ft_ops.errors import OpsError
+from ft_ops.maintenance.tables.horizon import HorizonHolder, horizon_holders, in_words
 from ft_ops.maintenance.tables.messages import (
     NOTHING_SAID,
     Figures,
@@ -60,6 +61,9 @@ _VACUUM: Final = (*_COMMON, sql.SQL("TRUNCATE FALSE"), sql.SQL("PARALLEL 2"))
 _FREEZE: Final = (*_VACUUM, sql.SQL("FREEZE"), sql.SQL("INDEX_CLEANUP ON"))
 # What the server's own failsafe does: nothing but freeze. PARALLEL is about indexes.
 _URGENT: Final = (*_COMMON, sql.SQL("TRUNCATE FALSE"), sql.SQL("INDEX_CLEANUP OFF"))
+_YOUNG_SHARE: Final = 0.25
+"""Of a table's limit: an urgent freeze leaves younger ids as they are."""
+
 _WARNED: Final[tuple[tuple[Meaning, Result], ...]] = (
     ("locked", "locked"),
     ("gone", "nothing to do"),
@@ -73,7 +77,7 @@ _WARNED: Final[tuple[tuple[Meaning, Result], ...]] = (
 class TableOutcome:
     """What became of one table. ``detail`` explains any result but "done", or quotes a warning.
 
-    ``held_back_by`` names who keeps dead rows from being removed, or ids from being frozen.
+    ``holders`` keep dead rows from being removed, or ids from being frozen.
     """
 
     table: TableState
@@ -81,9 +85,13 @@ class TableOutcome:
     action: str
     reasons: tuple[str, ...]
     figures: Figures = NOTHING_SAID
-    held_back_by: str = ""
+    holders: tuple[HorizonHolder, ...] = ()
     detail: str = ""
     seconds: float = 0.0
+
+    @property
+    def held_back_by(self) -> str:
+        return in_words(self.holders)
 
 
 def vacuum_tables(
@@ -200,7 +208,7 @@ def _maintain(
     if outcome.result == "locked":
         outcome = _with_lockers(connection, outcome)
     if outcome.figures.dead_kept or _is_held_back(outcome, notices):
-        outcome = replace(outcome, held_back_by=_xmin_holders(connection))
+        outcome = replace(outcome, holders=_holders(connection, outcome))
     return outcome
 
 
@@ -224,6 +232,8 @@ def _attempt(
 
 def _execute(connection: Connection, plan: MaintenancePlan, seconds_left: float) -> None:
     options = list(_URGENT if plan.is_urgent else _FREEZE if plan.freeze else _VACUUM)
+    if plan.is_urgent:
+        _freeze_what_is_not_young(connection, plan.table)
     name = "maintenance/vacuum"
     if not plan.vacuum:
         options, name = list(_COMMON), "maintenance/analyze"
@@ -239,6 +249,16 @@ def _execute(connection: Connection, plan: MaintenancePlan, seconds_left: float)
     finally:
         if takes_statements(connection):
             connection.execute("RESET statement_timeout")
+
+
+def _freeze_what_is_not_young(connection: Connection, table: TableState) -> None:
+    connection.execute(
+        statement("maintenance/vacuum_at_full_speed"),
+        {
+            "transactions": int(_YOUNG_SHARE * table.freeze_limit),
+            "multixacts": int(_YOUNG_SHARE * table.multixact_limit),
+        },
+    )
 
 
 def _judged(
@@ -283,11 +303,23 @@ def _with_lockers(connection: Connection, outcome: TableOutcome) -> TableOutcome
     return replace(outcome, detail=detail)
 
 
-def _xmin_holders(connection: Connection) -> str:
-    rows = connection.execute(
-        statement("maintenance/xmin_holders"), {"database": connection.info.dbname}
-    ).fetchall()
-    return "; ".join(f"{holder}, {age:,} transactions old" for holder, age in rows)
+def _holders(connection: Connection, outcome: TableOutcome) -> tuple[HorizonHolder, ...]:
+    """Those whom the vacuum could not get beyond, while they are there."""
+    table, cutoff = outcome.table, outcome.figures.cutoff
+    is_about_multixacts = outcome.result == "held back" and table.freeze_share <= FREEZE_SHARE
+    return tuple(
+        holder
+        for holder in horizon_holders(connection)
+        if holder.holds(
+            None if table.is_shared else connection.info.dbname, catalogs=table.is_servers
+        )
+        # Who holds multixact ids the server does not tell: whoever has been there for long may.
+        and (
+            holder.is_long
+            if is_about_multixacts or cutoff is None
+            else holder.is_at_or_before(cutoff)
+        )
+    )
 
 
 def _action(plan: MaintenancePlan) -> str:

@@ -13,6 +13,9 @@ from typing import Final, Literal
 
 from psycopg.rows import class_row
 
+from ft_ops.maintenance.tables.horizon import HorizonHolder, horizon_holders
+from ft_ops.maintenance.tables.limits import with_settings
+from ft_ops.maintenance.tables.need import FREEZE_SHARE
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -34,8 +37,8 @@ class Age:
     """A table or database: the ages of its oldest ids, and their shares of the limit.
 
     ``failsafe_share`` reaches 1 where vacuums leave all but freezing undone. ``is_open`` is false
-    of a database that nobody may connect to, such as template0. Only the session that made a
-    temporary table can vacuum it.
+    of a database that nobody may connect to, such as template0. ``is_shared``: a catalog of all
+    databases. Only the session that made a temporary table can vacuum it.
     """
 
     name: str
@@ -46,11 +49,23 @@ class Age:
     failsafe_share: float = 0.0
     is_ours: bool = True
     is_open: bool = True
+    is_shared: bool = False
     is_temporary: bool = False
 
     @property
     def share(self) -> float:
         return max(self.transaction_share, self.multixact_share)
+
+    def is_kept_by(self, holder: HorizonHolder, database: str | None) -> bool:
+        """Whether it stays old as long as somebody is there who holds its database.
+
+        Its limit is what its age is a share of. Who holds multixact ids the server does not tell.
+        """
+        if not holder.holds(database, catalogs=not self.is_ours):
+            return False
+        if self.transaction_share < self.multixact_share:
+            return holder.is_long
+        return holder.age * self.transaction_share > FREEZE_SHARE * self.transaction_age
 
     @property
     def level(self) -> Level:
@@ -68,7 +83,8 @@ class Wraparound:
 
     databases: tuple[Age, ...]
     tables: tuple[Age, ...]
-    holders: tuple[str, ...]
+    holders: tuple[HorizonHolder, ...]
+    database: str = ""
 
     @property
     def share(self) -> float:
@@ -83,9 +99,17 @@ class Wraparound:
         """What is too old and what helps, in words; the worst first. Empty on a healthy server."""
         problems = [_words(age, "table") for age in _worst_first(self.tables)]
         problems += [_words(age, "database") for age in _worst_first(self.databases)]
-        if problems and self.holders:
-            problems.append(f"no vacuum gets beyond what is held by {self.holders[0]}")
+        if keeper := next(filter(self._is_in_the_way, self.holders), None):
+            problems.append(f"no vacuum gets beyond what is held by {keeper}: {keeper.remedy}")
         return problems
+
+    def _is_in_the_way(self, holder: HorizonHolder) -> bool:
+        tables = ((None if age.is_shared else self.database, age) for age in self.tables)
+        databases = ((age.name, age) for age in self.databases)
+        return any(
+            age.level != "fine" and not age.is_temporary and age.is_kept_by(holder, database)
+            for database, age in (*tables, *databases)
+        )
 
 
 def _worst_first(ages: Sequence[Age]) -> list[Age]:
@@ -106,12 +130,10 @@ def wraparound(connection: Connection) -> Wraparound:
     """Read the ages: milliseconds, catalogs only."""
     with connection.cursor(row_factory=class_row(Age)) as cursor:
         databases = cursor.execute(statement("maintenance/database_ages")).fetchall()
-        tables = cursor.execute(statement("maintenance/table_ages")).fetchall()
-    holders = connection.execute(
-        statement("maintenance/xmin_holders"), {"database": None}
-    ).fetchall()
+        tables = cursor.execute(with_settings("maintenance/table_ages")).fetchall()
     return Wraparound(
         databases=tuple(databases),
         tables=tuple(tables),
-        holders=tuple(f"{holder}, {age:,} transactions old" for holder, age in holders),
+        holders=tuple(horizon_holders(connection)),
+        database=connection.info.dbname,
     )
