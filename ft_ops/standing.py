@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
+from ft_ops.clock import MOST_CLOCK_SKEW
 from ft_ops.errors import OpsError, explained
 from ft_ops.format import human_duration
 
@@ -85,8 +86,12 @@ def asked(
 
 
 def stale_since(known_at: datetime, now: datetime, patience: timedelta) -> datetime | None:
-    """Since when something that was known at ``known_at`` is not known any more, None if it is."""
-    return known_at if now - known_at > patience else None
+    """Since when something that was known at ``known_at`` is not known any more, None if it is.
+
+    What is dated after now was dated by a wrong clock, or this one is wrong: nobody knows its age.
+    """
+    is_known = -MOST_CLOCK_SKEW <= now - known_at <= patience
+    return None if is_known else known_at
 
 
 def age_in_words(known_at: datetime, now: datetime) -> str:

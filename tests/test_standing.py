@@ -64,6 +64,10 @@ def test_a_figure_is_stale_once_it_is_older_than_the_patience_with_it() -> None:
     known_at = NOW - timedelta(hours=2)
     assert stale_since(known_at, NOW, timedelta(hours=2)) is None
     assert stale_since(known_at, NOW, timedelta(hours=2, seconds=-1)) == known_at
+    ahead = NOW + timedelta(hours=1)
+    assert stale_since(ahead, NOW, timedelta(hours=2)) is None
+    wrong = ahead + timedelta(seconds=1)
+    assert stale_since(wrong, NOW, timedelta(hours=2)) == wrong
 
 
 def test_what_is_done_daily_before_the_page_is_missed_by_the_page_of_the_same_morning() -> None:

@@ -17,7 +17,7 @@ from ft_ops.alerting import news
 from ft_ops.alerting.channels import Channel, alert_channels, call_heartbeat
 from ft_ops.alerting.messages import known_secrets
 from ft_ops.alerting.sent_log import News, Refusal, Told, forget_refusal, refusals, tell
-from ft_ops.clock import utc_now
+from ft_ops.clock import MOST_CLOCK_SKEW, other_clock, utc_now
 from ft_ops.errors import OpsError
 from ft_ops.orchestration.check_states import CheckState, check_states
 from ft_ops.orchestration.deadlines import Late, late_schedules
@@ -25,6 +25,7 @@ from ft_ops.orchestration.failed_runs import run_failure, succeeded_since
 from ft_ops.orchestration.internals import RemoteRepositoryOrigin, RepositoryDefinition
 from ft_ops.orchestration.resources import as_failure
 from ft_ops.orchestration.runbook import Jobs
+from ft_ops.orchestration.upkeep.storage_clock import storage_time
 from ft_ops.settings import Settings
 from ft_ops.standing import Status
 
@@ -63,7 +64,7 @@ def alert_on_failed_runs(
         records = context.instance.get_run_records(
             dg.RunsFilter(
                 statuses=[dg.DagsterRunStatus.FAILURE],
-                updated_after=max(datetime.fromisoformat(context.cursor), now - _LOOK_BACK),
+                updated_after=_told_from(datetime.fromisoformat(context.cursor), now),
             ),
             order_by="update_timestamp",
             ascending=True,
@@ -158,7 +159,9 @@ class _Teller:
         self.settings, self.channels, self.now = settings, channels, now
         self.store = context.instance.daemon_cursor_storage
         self.told = Told(self.store, _KEY.format(what))
-        self.told.forget_events_before(now - 2 * _LOOK_BACK)
+        # A clock that is ahead would forget what no channel took yet.
+        if other_clock(now, storage_time(context.instance)) is None:
+            self.told.forget_events_before(now - 2 * _LOOK_BACK)
         self.sent = 0
         self.failure: OpsError | None = None
 
@@ -228,6 +231,12 @@ class _Teller:
                 # Nothing is left to try it with: it is not known any more.
                 forget_refusal(self.store, channel.name)
         return found
+
+
+def _told_from(first_tick: datetime, now: datetime) -> datetime:
+    """From when failures are told. A first tick that a clock has dated ahead is none."""
+    is_dated_wrongly = first_tick > now + MOST_CLOCK_SKEW
+    return now - _LOOK_BACK if is_dated_wrongly else max(first_tick, now - _LOOK_BACK)
 
 
 def _without_unseen(

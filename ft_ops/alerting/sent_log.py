@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from ft_ops.alerting.channels import Channel, takes
 from ft_ops.alerting.deadline import within
 from ft_ops.alerting.messages import Alert
+from ft_ops.clock import MOST_CLOCK_SKEW
 from ft_ops.errors import OpsError
 
 _HEALTH_KEY: Final = "ft-ops alerts: channels"
@@ -74,6 +75,16 @@ class Told:
     def identity(self, channel: Channel, identity: str) -> float | None:
         """When something of that identity was last told, None when never."""
         return self.identities.get(f"{channel.name} {identity}")
+
+    def lately(self, channel: Channel, identity: str, now: datetime, span: timedelta) -> bool:
+        """Whether something of that identity was told within a span before now.
+
+        What a clock has dated after now was told nobody knows when: rather twice than never.
+        """
+        at = self.identity(channel, identity)
+        if at is None:
+            return False
+        return (now - span).timestamp() < at <= (now + MOST_CLOCK_SKEW).timestamp()
 
     def told_identities(self, channel: Channel) -> list[str]:
         """What was told on a channel and not forgotten since."""
@@ -176,8 +187,7 @@ def tell(
             if told.event(channel, item.event):
                 told.drop_waiting(channel, item)
                 continue
-            before = told.identity(channel, item.alert.identity)
-            if before is not None and before > (now - repeat_after).timestamp():
+            if told.lately(channel, item.alert.identity, now, repeat_after):
                 told.note(channel, item.event, now, None)
                 told.drop_waiting(channel, item)
                 continue

@@ -3,28 +3,22 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.purge.gates import Gate
 from ft_ops.archive.run import Run, archive_run
-from ft_ops.clock import utc_now
+from ft_ops.clock import refuse_other_clock, utc_now
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import server_time
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.pace import pace_beside_others
-from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
-
-MOST_CLOCK_SKEW: Final = timedelta(hours=1)
-"""By how much this machine's clock and the server's may differ."""
 
 
 class DryRunOff(dg.Config):
@@ -72,24 +66,8 @@ def one_of_several(
         database.connect("archive") as connection,
         only_one(connection, f"archive {month}"),
     ):
-        refuse_other_clock(connection, month, utc_now())
+        refuse_other_clock(f"work on {month}", utc_now(), server_time(connection))
         yield archive_run(connection, settings, context.run.run_id, context.log.info)
-
-
-def refuse_other_clock(connection: Connection, month: Month, now: datetime) -> None:
-    """Refused while this machine's clock and the server's tell different times.
-
-    This one tells what is due, and whether a grace or a thaw is over; the other has dated the rows
-    and the proofs. With one that is years ahead, months that are written to would leave.
-    """
-    [[server]] = connection.execute(statement("archive/server_time")).fetchall()
-    if abs(server - now) > MOST_CLOCK_SKEW:
-        raise Refused(
-            f"work on {month}",
-            cause=f"this machine's clock says {now:%F %T}Z, and the database server's "
-            f"{server.astimezone(UTC):%F %T}Z",
-            next_step="set the clock that is wrong; nothing was changed",
-        )
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def standings(connection: Connection, settings: Settings, now: datetime) -> list
 
 def _figures(connection: Connection, now: datetime) -> Mapping[tuple[str, str], TimedSample]:
     """The newest figures, by metric and subject."""
-    found = latest_samples(connection, now - _LOOKED_AT)
+    found = latest_samples(connection, now, _LOOKED_AT)
     return {(sample.metric, sample.subject): sample for sample in found}
 
 
@@ -70,7 +70,7 @@ def _latency(connection: Connection, settings: Settings, now: datetime) -> Itera
             f"target {screen.target_ms:g} ms{_age_words(newest, now, since)}",
             since=since,
             section=section,
-            history=tuple(series(connection, "screen_p95_ms", screen.name, now - _HISTORY)),
+            history=tuple(series(connection, "screen_p95_ms", screen.name, now, _HISTORY)),
             limit=screen.target_ms,
         )
 
@@ -92,9 +92,9 @@ def _capacity(connection: Connection, settings: Settings, now: datetime) -> Iter
         _age_words(newest, now, since).removeprefix(", "),
         since=since,
         section=section,
-        history=tuple(series(connection, "database_bytes", "", now - _HISTORY)),
+        history=tuple(series(connection, "database_bytes", "", now, _HISTORY)),
     )
-    volumes = [s for s in current_samples(connection, now - _LOOKED_AT) if s.metric == USED_METRIC]
+    volumes = [s for s in current_samples(connection, now, _LOOKED_AT) if s.metric == USED_METRIC]
     if not volumes:
         yield Standing("capacity", "disk", Status.UNKNOWN, _NOT_MEASURED, section=section)
     for used in volumes:

@@ -9,13 +9,14 @@ from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.rewrite.advice import Advice, means_of, repack_advice
-from ft_ops.maintenance.tables.activity import activity, note_activity
+from ft_ops.maintenance.tables.activity import activity, forget_activity, note_activity
 from ft_ops.maintenance.tables.correlation import correlation_advice
 from ft_ops.maintenance.tables.settings_advice import settings_advice
 from ft_ops.maintenance.tables.table_bloat import TableEstimate, estimate_tables
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import server_time
 
 _SHOWN_BYTES = 1 << 20
 
@@ -72,10 +73,11 @@ def table_bloat(
 def settings_advice_check(
     context: dg.AssetCheckExecutionContext, database: DatabaseResource
 ) -> dg.AssetCheckResult:
-    now = utc_now()
     with as_failure(), database.connect("settings advice", statement_timeout="20s") as connection:
         require_monitoring(connection)
+        now = server_time(connection)
         note_activity(connection, now)
+        forget_activity(connection, utc_now())
         looked_at = activity(connection, now)
         correlated, worked = correlation_advice(connection, context.log.info)
     advice = [*settings_advice(looked_at), *correlated]

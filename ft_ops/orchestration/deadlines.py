@@ -15,6 +15,7 @@ from typing import Final
 
 import dagster as dg
 
+from ft_ops.clock import MOST_CLOCK_SKEW
 from ft_ops.errors import OpsError
 from ft_ops.orchestration.failed_runs import succeeded_later
 from ft_ops.orchestration.internals import (
@@ -42,6 +43,10 @@ ONLY_WHEN_NEEDED: Final = frozenset({"finish_archives_daily", "purge_archived_co
 
 _TICK_PATIENCE: Final = timedelta(minutes=10)
 """How long after its moment a tick may be evaluated."""
+
+_ON_LATER: Final = (
+    "a clock that was ahead switched it on for {:%Y-%m-%d %H:%M} UTC: stop it, and start it again"
+)
 
 _MINUTES_A_DAY: Final = 24 * 60
 _SHORTEST_MONTH: Final = 28
@@ -184,7 +189,7 @@ def late_schedules(
         patiences = [min(allowed, _TICK_PATIENCE), allowed] if at_once else [allowed]
         for patience in patiences:
             due = get_latest_completed_cron_tick(_cron(schedule), now - patience, "UTC")
-            why = _why_late(instance, states.get(schedule.name), due)
+            why = _why_late(instance, states.get(schedule.name), due, now)
             if why is not None and not (why.is_at_work and patience < allowed):
                 found.append(
                     Late(
@@ -211,7 +216,7 @@ class _Why:
 
 
 def _why_late(
-    instance: dg.DagsterInstance, state: InstigatorState | None, due: datetime
+    instance: dg.DagsterInstance, state: InstigatorState | None, due: datetime, now: datetime
 ) -> _Why | None:
     if state is None:
         words = "the scheduler has not seen it yet: is the Dagster daemon running?"
@@ -221,7 +226,12 @@ def _why_late(
     data = state.instigator_data
     started = data.start_timestamp if isinstance(data, ScheduleInstigatorData) else None
     if started is not None and started > due.timestamp():
-        return None
+        is_dated_wrongly = started > (now + MOST_CLOCK_SKEW).timestamp()
+        return (
+            _Why(_ON_LATER.format(datetime.fromtimestamp(started, UTC)))
+            if is_dated_wrongly
+            else None
+        )
     tick = _tick_at(instance, state, due)
     if tick is None:
         return _Why("it did not tick: was the daemon down?")

@@ -15,6 +15,7 @@ from ft_ops.orchestration.internals import (
     InstigatorType,
     TickStatus,
 )
+from ft_ops.standing import stale_since
 
 _SHORTEST_SILENCE: Final = timedelta(minutes=15)
 
@@ -70,6 +71,11 @@ def _silent_or_failed(
         cause = tick.error.message.strip().splitlines()[0] if tick.error else "its look failed"
         return BrokenSensor(sensor.name, cause, at)
     interval = timedelta(seconds=sensor.minimum_interval_seconds or 30)
-    if now - at > max(3 * interval, _SHORTEST_SILENCE):
-        return BrokenSensor(sensor.name, "it has not looked since: is the daemon running?", at)
+    if stale_since(at, now, max(3 * interval, _SHORTEST_SILENCE)) is not None:
+        words = (
+            "it has not looked since: is the daemon running?"
+            if at <= now
+            else "a clock that was ahead has dated its last look: is it right now?"
+        )
+        return BrokenSensor(sensor.name, words, at)
     return None

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 
@@ -29,7 +29,7 @@ from ft_ops.overview.html_page import html_page, plain_page
 from ft_ops.overview.morning_page import ENOUGH_POINTS, Picture, page, summary
 from ft_ops.overview.prometheus import STANDING_METRIC, push, registry_of, write_textfile
 from ft_ops.overview.rooms import ask_rooms
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, server_time
 from ft_ops.settings import Settings
 from ft_ops.standing import Standing, Status, asked
 
@@ -77,7 +77,7 @@ def overview_of(assembled: Callable[[], dg.Definitions]) -> dg.AssetsDefinition:
             *dagsters_standings(context.instance, assembled(), context.run, now),
             *ask_rooms(connect, settings, now),
         ]
-        pictures, unkept = _kept(connect, standings, now)
+        pictures, unkept = _kept(connect, standings)
         standings = _without_secrets([*standings, *unkept], settings)
         delivered = deliver(
             Page(
@@ -121,7 +121,7 @@ def exported_metrics(
 ) -> dg.MaterializeResult[None]:
     with as_failure():
         with database.connect("exported metrics") as connection:
-            samples = current_samples(connection, utc_now() - _LATEST)
+            samples = current_samples(connection, server_time(connection), _LATEST)
         registry = registry_of(samples)
         ways = []
         if settings.metrics_textfile is not None:
@@ -145,13 +145,13 @@ def exported_metrics(
 def _kept(
     connect: Callable[[], AbstractContextManager[Connection]],
     standings: Sequence[Standing],
-    now: datetime,
 ) -> tuple[list[Picture], list[Standing]]:
     """The picture of the server's volume, once the page's own figures are kept; or why not."""
     pictures: list[Picture] = []
 
     def keep() -> list[Standing]:
         with connect() as connection:
+            now = server_time(connection)
             write_samples(connection, _samples(standings), now)
             ahead = outlook(connection, now)
             size = volume_size(connection, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
@@ -17,7 +18,15 @@ from ft_ops.pg.session import SESSION, Connection, refused_for_pooler, require_p
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.spans import are_wanted
 
-__all__ = ["SESSION", "Connection", "connect", "connected", "connection_string", "describe"]
+__all__ = [
+    "SESSION",
+    "Connection",
+    "connect",
+    "connected",
+    "connection_string",
+    "describe",
+    "server_time",
+]
 
 _CANCEL_SECONDS = 5
 _KEEPALIVES: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
@@ -209,6 +218,18 @@ def _some(relations: list[str]) -> str:
     if len(relations) <= _NAMED:
         return ", ".join(relations)
     return f"{', '.join(relations[:_NAMED])} and {len(relations) - _NAMED} more"
+
+
+def server_time(connection: Connection) -> datetime:
+    """What the server's clock says.
+
+    Figures over time are dated by it: of several machines that write them one may be wrong, and
+    what it dates ahead would be the newest for as long.
+    """
+    row = connection.execute(statement("pg/server_time")).fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment.astimezone(UTC)
 
 
 def takes_statements(connection: Connection) -> bool:

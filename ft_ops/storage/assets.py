@@ -15,6 +15,7 @@ from ft_ops.orchestration.partitions import monthly
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
+from ft_ops.standing import stale_since
 from ft_ops.storage.changes import ESTIMATES, MediaVersion
 from ft_ops.storage.media import load_media, media_version
 from ft_ops.storage.publish import Published, publish_families, publish_users
@@ -268,7 +269,7 @@ def full_agrees_with_incremental(
                 else f"no month has been verified yet: the first time is within {days} days"
             ),
         )
-    overdue = utc_now() - full.taken_at > timedelta(days=days)
+    overdue = stale_since(full.taken_at, utc_now(), timedelta(days=days)) is not None
     description = "every unchanged month was equal to the byte"
     if overdue:
         description = f"the last full recomputation is more than {days} days old"

@@ -48,10 +48,6 @@ WHERE month = {month}
   AND state = {seen_state}
 RETURNING *;
 
--- name: server_time
--- What the server's clock says. Reads nothing.
-SELECT clock_timestamp();
-
 -- name: one_snapshot_at_once
 -- Until the end of the transaction, an instant later. Waits for other exports that take theirs.
 SELECT pg_advisory_xact_lock(hashtextextended('ft-ops archive sequence', 0));

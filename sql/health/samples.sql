@@ -10,7 +10,8 @@ FROM unnest(%(metrics)s::text[], %(subjects)s::text[], %(values)s::float8[])
     AS sample (metric, subject, value);
 
 -- name: series
--- One measure over time, oldest first: a range of the primary key. ACCESS SHARE only.
+-- One measure over time, oldest first: a range of the primary key. What a clock has dated after now is
+-- left out, and what is no number, or beyond anything that can be counted. ACCESS SHARE only.
 SELECT
     s.sampled_at,
     s.value
@@ -18,11 +19,14 @@ FROM ops.metric_samples AS s
 WHERE s.metric = %(metric)s
   AND s.subject = %(subject)s
   AND s.sampled_at >= %(since)s
+  AND s.sampled_at <= %(until)s
+  AND abs(s.value) < 1e100
 ORDER BY s.sampled_at;
 
 -- name: latest_samples
 -- The newest value of every measure taken since a moment; reads what was sampled since then, so
--- keep that moment near. ACCESS SHARE only.
+-- keep that moment near. Without what a clock has dated after now, and what is no number: the one
+-- before is known, for as long as it is not too old. ACCESS SHARE only.
 SELECT DISTINCT ON (s.metric, s.subject)
     s.metric,
     s.subject,
@@ -30,7 +34,16 @@ SELECT DISTINCT ON (s.metric, s.subject)
     s.sampled_at
 FROM ops.metric_samples AS s
 WHERE s.sampled_at >= %(since)s
+  AND s.sampled_at <= %(until)s
+  AND abs(s.value) < 1e100
 ORDER BY s.metric, s.subject, s.sampled_at DESC;
+
+-- name: samples_ahead
+-- How many figures a clock has dated after now, and how far the furthest is. Reads the table, which is
+-- small. ACCESS SHARE only.
+SELECT count(*), max(s.sampled_at)
+FROM ops.metric_samples AS s
+WHERE s.sampled_at > %(until)s;
 
 -- name: drop_chunks
 -- Whole chunks that hold nothing younger: ACCESS EXCLUSIVE on each for the moment of its removal.

@@ -60,7 +60,7 @@ DELETE FROM ops.table_activity
 WHERE looked_at < %(before)s;
 
 -- name: activity
--- Every look since a moment at the tables that are there, oldest first, with each table's size and
+-- Every look of the last weeks at the tables that are there, oldest first, with each table's size and
 -- settings as they are today. Reads catalogs; opens no table.
 SELECT
     c.oid::bigint AS oid,
@@ -108,6 +108,7 @@ CROSS JOIN LATERAL (
     ) AS numeric_options
 ) AS options
 WHERE a.looked_at >= %(since)s
+  AND a.looked_at <= %(until)s
 ORDER BY c.oid, a.looked_at;
 
 -- name: column_pairs

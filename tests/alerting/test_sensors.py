@@ -141,6 +141,14 @@ def test_failures_before_the_first_tick_are_history(
     assert inbox.bodies == []
 
 
+def test_failures_are_told_though_a_wrong_clock_has_dated_the_first_tick_ahead(
+    instance: dg.DagsterInstance, inbox: Inbox
+) -> None:
+    run(instance, fails=True)
+    look_at_runs(instance, (utc_now() + timedelta(days=100)).isoformat())
+    assert len(inbox.bodies) == 1
+
+
 def test_a_failure_that_could_not_be_told_is_told_by_the_next_tick(
     instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:
@@ -152,6 +160,22 @@ def test_a_failure_that_could_not_be_told_is_told_by_the_next_tick(
     look_at_runs(instance)
     look_at_runs(instance)
     assert len(inbox.bodies) == 2
+
+
+def test_what_no_channel_took_is_not_forgotten_by_a_clock_that_is_ahead(
+    deployed_instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(deployed_instance, fails=True)
+    inbox.status = 503
+    for ahead in (timedelta(), timedelta(days=100)):
+        with monkeypatch.context() as clock:
+            clock.setattr("ft_ops.alerting.sensors.utc_now", lambda by=ahead: utc_now() + by)
+            with pytest.raises(dg.Failure, match="FT_ALERT_WEBHOOK_URL"):
+                look_at_runs(deployed_instance)
+    inbox.status = 200
+    run(deployed_instance)
+    look_at_runs(deployed_instance, utc_now().isoformat())
+    assert "move_months failed" in json.loads(inbox.bodies[-1])["text"]
 
 
 def test_without_a_channel_the_sensors_say_so(

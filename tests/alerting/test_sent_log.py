@@ -78,6 +78,14 @@ def test_the_same_failure_again_is_told_again_only_later() -> None:
     assert ears.heard == ["run 1", "run 3", "run 4"]
 
 
+def test_what_a_wrong_clock_told_in_the_future_keeps_nothing_from_being_told() -> None:
+    ears, store = Ears(), Texts()
+    say([news("run 1")], [ears], store, NOW + 100 * DAY)
+    say([news("run 2")], [ears], store, NOW)
+    say([news("run 3")], [ears], store, NOW - timedelta(hours=1))
+    assert ears.heard == ["run 1", "run 2"]
+
+
 def test_a_deaf_channel_stops_no_other_and_hears_later() -> None:
     deaf, ears, store = Ears("deaf", is_deaf=True), Ears(), Texts()
     items = [news("run 1"), news("run 2", "another job fails")]

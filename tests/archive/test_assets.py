@@ -14,13 +14,13 @@ from ft_ops.archive.jobs import (
     purge_archived_content_daily,
 )
 from ft_ops.archive.month.ledger import latest
-from ft_ops.archive.resources import refuse_other_clock
 from ft_ops.archive.thaw_jobs import thaws_in_progress
-from ft_ops.clock import utc_now
+from ft_ops.clock import refuse_other_clock, utc_now
 from ft_ops.definitions import defs
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
+from ft_ops.pg.connect import server_time
 from tests.archive.world import World
 
 OLD = Month(2024, 1)
@@ -253,5 +253,6 @@ def test_the_sensor_goes_on_when_glacier_answers(
 def test_a_clock_that_is_far_off_moves_no_month(world: World) -> None:
     for off in (timedelta(hours=2), -timedelta(hours=2)):
         with pytest.raises(Refused, match="the database server's"):
-            refuse_other_clock(world.connection, OLD, utc_now() + off)
-    refuse_other_clock(world.connection, OLD, utc_now() + timedelta(minutes=50))
+            refuse_other_clock(str(OLD), utc_now() + off, server_time(world.connection))
+    off = timedelta(minutes=50)
+    refuse_other_clock(str(OLD), utc_now() + off, server_time(world.connection))

@@ -27,6 +27,15 @@ def test_the_next_backup_is_late_beyond_its_schedule(kind: Kind, limit: timedelt
     assert is_late(kind, None, NOW)
 
 
+def test_what_a_clock_has_dated_ahead_has_no_age() -> None:
+    """It would be the newest for as long as the clock was ahead."""
+    ahead, limit = NOW + timedelta(hours=1), timedelta(hours=48)
+    for moment, is_old in ((ahead, False), (ahead + SECOND, True)):
+        assert is_late("full", moment, NOW) == is_old
+        assert is_stale(moment, NOW, limit) == is_old
+        assert is_without_proof(moment, NOW) == is_old
+
+
 def test_a_drill_passes_every_day() -> None:
     limit = timedelta(hours=27, minutes=15)
     assert not is_without_proof(NOW - limit, NOW)

@@ -13,6 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.clock import utc_now
+from ft_ops.health import Sample, write_samples
 from ft_ops.health.server.problem import Problem
 from ft_ops.health.server.questions import QUESTIONS, Asked, Question, answer, is_forgotten
 from ft_ops.health.server.versions import LISTED_ON, MAJORS, next_release, version_problems
@@ -23,8 +25,9 @@ NOW = datetime(2026, 9, 1, tzinfo=UTC)
 BY_NAME = {question.check: question for question in QUESTIONS}
 
 
-def ask(check: str, connection: Connection) -> list[Problem]:
-    return answer(BY_NAME[check], connection, NOW)
+def ask(check: str, connection: Connection, ahead: timedelta = timedelta()) -> list[Problem]:
+    """What is wrong, for a machine whose clock is so much ahead of the server's."""
+    return answer(BY_NAME[check], connection, utc_now() + ahead)
 
 
 @contextmanager
@@ -38,6 +41,23 @@ def admin(database: Database) -> Iterator[psycopg.Connection]:
 )
 def test_nothing_is_wrong_with_what_the_migrations_make(check: str, connection: Connection) -> None:
     assert ask(check, connection) == []
+
+
+def test_clocks_that_differ_are_told_and_so_is_what_one_has_dated_ahead(
+    connection: Connection,
+) -> None:
+    for minutes in (55, -55):
+        assert ask("clocks_agree", connection, timedelta(minutes=minutes)) == []
+    for minutes in (65, -65):
+        [problem] = ask("clocks_agree", connection, timedelta(minutes=minutes))
+        assert problem.is_error
+        assert "this machine's clock says" in problem.words
+    figure = [Sample("database_bytes", "", 1.0)]
+    write_samples(connection, figure, utc_now() + timedelta(minutes=55))
+    assert ask("clocks_agree", connection) == []
+    write_samples(connection, figure, utc_now() + timedelta(days=100))
+    [problem] = ask("clocks_agree", connection)
+    assert problem.words.startswith("1 figures in ops.metric_samples are dated after now")
 
 
 def test_a_page_that_does_not_match_its_checksum_is_an_error(database: Database) -> None:
@@ -334,6 +354,8 @@ def test_a_release_after_the_list_makes_the_newest_version_unknown() -> None:
     assert version_problems(newest, due + timedelta(days=14)) == []
     [unknown] = version_problems(newest, due + timedelta(days=15))
     assert f"is not known: a minor version was due on {due}" in unknown.words
+    assert "MAJORS and LISTED_ON of ft_ops/health/server/versions.py" in unknown.words
+    assert Path("ft_ops/health/server/versions.py").is_file()
 
 
 @pytest.mark.parametrize(
@@ -356,7 +378,7 @@ def test_minor_versions_come_on_the_second_thursday_of_a_quarter_s_second_month(
     ("number", "today", "words", "is_error"),
     [
         (140_024, LISTED_ON, "PostgreSQL 14 is no longer maintained", True),
-        (190_000, LISTED_ON, "PostgreSQL 19 is newer than the list", False),
+        (190_000, LISTED_ON, "PostgreSQL 19.0 is newer than the list", False),
         (160_099, date(2028, 11, 10), "no longer maintained since 2028-11-09", True),
     ],
 )
@@ -388,6 +410,7 @@ def test_a_sequence_that_may_not_be_read_is_told(
 
 FAULTS: Mapping[str, Callable[..., None]] = {
     "data_checksums": test_a_page_that_does_not_match_its_checksum_is_an_error,
+    "clocks_agree": test_clocks_that_differ_are_told_and_so_is_what_one_has_dated_ahead,
     "minor_version": test_a_minor_version_is_held_against_a_list_with_a_date,
     "constraints_validated": test_a_constraint_left_not_valid_is_told_once_for_all_its_partitions,
     "collations_current": test_a_collation_counts_when_something_is_sorted_by_it,

@@ -10,8 +10,16 @@ import dagster as dg
 import psycopg
 import pytest
 
+from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
-from ft_ops.maintenance.tables.activity import WEEKS, Activity, TableLook, activity, note_activity
+from ft_ops.maintenance.tables.activity import (
+    WEEKS,
+    Activity,
+    TableLook,
+    activity,
+    forget_activity,
+    note_activity,
+)
 from ft_ops.maintenance.tables.correlation import correlation_advice, typical_factor
 from ft_ops.maintenance.tables.settings_advice import SettingAdvice, settings_advice
 from ft_ops.pg.connect import Connection
@@ -172,12 +180,23 @@ def test_counters_that_began_anew_are_no_negative_evidence(connection: Connectio
 
 def test_looks_are_kept_for_as_long_as_they_are_asked_for(connection: Connection) -> None:
     make_notes(connection, "notes")
-    for days in (0, 0, 30, 60):
-        note_activity(connection, NOW + timedelta(days=days))
-    kept = connection.execute("SELECT DISTINCT looked_at FROM ops.table_activity").fetchall()
-    assert {moment for (moment,) in kept} == {NOW + timedelta(days=d) for d in (30, 60)}
+    now = utc_now()
+    looks = {now - timedelta(days=days) for days in (60, 30, 0)}
+
+    def kept() -> set[datetime]:
+        rows = connection.execute("SELECT DISTINCT looked_at FROM ops.table_activity").fetchall()
+        return {moment for (moment,) in rows}
+
+    for look in [*looks, now]:
+        note_activity(connection, look)
+    for ahead in (-2 * WEEKS, 2 * WEEKS):
+        # Nobody knows which clock is right.
+        forget_activity(connection, now + ahead)
+        assert kept() == looks
+    forget_activity(connection, now)
+    assert kept() == looks - {min(looks)}
     connection.execute("DROP TABLE notes")
-    assert activity(connection, NOW + WEEKS) == []
+    assert activity(connection, now) == []
 
 
 def test_columns_that_depend_on_each_other_get_statistics_whatever_they_are_called(

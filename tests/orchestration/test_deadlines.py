@@ -315,8 +315,19 @@ def test_a_schedule_that_the_daemon_never_saw_is_late(instance: dg.DagsterInstan
 
 
 def test_nothing_is_due_before_a_schedule_was_started(instance: dg.DagsterInstance) -> None:
-    seen(instance, started=TICK + timedelta(minutes=1))
-    assert late(instance) == []
+    for started in (TICK + timedelta(minutes=1), NOW + timedelta(hours=1)):
+        instance.wipe_all_schedules()
+        seen(instance, started=started)
+        assert late(instance) == []
+
+
+def test_a_schedule_that_a_wrong_clock_started_in_the_future_is_late(
+    instance: dg.DagsterInstance,
+) -> None:
+    """It would not tick before then, and nobody would miss it."""
+    seen(instance, started=NOW + timedelta(days=100))
+    [found] = late(instance)
+    assert "a clock that was ahead switched it on for 2026-06-12" in found.why
 
 
 def test_a_tick_within_its_allowance_is_not_asked_for(instance: dg.DagsterInstance) -> None:

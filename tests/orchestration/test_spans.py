@@ -163,6 +163,11 @@ def test_what_ended_before_the_first_tick_is_history(
     assert told == 0
     assert export_ended_runs(instance, VARIABLE, cursor, utc_now().timestamp() + 5)[0] == 0
     assert not collector.spans
+    # A clock that was ahead at the first tick keeps nothing from being told.
+    _, ahead = export_ended_runs(instance, VARIABLE, None, utc_now().timestamp() + 9e6)
+    now = utc_now().timestamp()
+    nothing.execute_in_process(instance=instance)
+    assert export_ended_runs(instance, VARIABLE, ahead, now)[0] >= 1
 
 
 def test_a_dead_collector_neither_fails_a_statement_nor_keeps_a_process(

@@ -182,6 +182,8 @@ def test_a_sensor_that_fails_or_is_silent_is_shown_until_it_looks_again(
     assert worst(page(instance)) == {}
     silent = page(instance, PAGE_AT + timedelta(minutes=16))
     assert silent["sensors: look"].status == Status.BAD
+    ahead = page(instance, PAGE_AT - timedelta(hours=2))
+    assert "a clock that was ahead" in ahead["sensors: look"].reason
 
 
 def test_on_the_first_morning_what_nobody_looked_at_is_unknown(

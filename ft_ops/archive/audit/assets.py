@@ -7,10 +7,10 @@ from pydantic import Field
 
 from ft_ops.archive.audit.months import audit_run, due_audit_months
 from ft_ops.archive.audit.work import WorkedMonth, plans, work_on_audit_months
-from ft_ops.archive.resources import gates_table, paced, refuse_other_clock
+from ft_ops.archive.resources import gates_table, paced
 from ft_ops.archive.run import archive_run
 from ft_ops.archive.thaw_assets import tier_of
-from ft_ops.clock import utc_now
+from ft_ops.clock import refuse_other_clock, utc_now
 from ft_ops.items import Worked
 from ft_ops.months import Month
 from ft_ops.orchestration.dry_run import show_dry_run
@@ -18,6 +18,7 @@ from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.launch import at_least
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import server_time
 from ft_ops.settings import Settings
 
 
@@ -79,8 +80,7 @@ def archived_audit_log(
                 },
             )
             return
-        for month in due[:1]:
-            refuse_other_clock(connection, month, utc_now())
+        refuse_other_clock("work on the audit log", utc_now(), server_time(connection))
         tier = tier_of(config.tier, (wanted or [Month.of(run.clock())])[0])
         with paced(run, database) as beside:
             worked = work_on_audit_months(beside, wanted, days=days, tier=tier)

@@ -19,6 +19,7 @@ from typing import Literal
 
 from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.provider import Kind
+from ft_ops.clock import MOST_CLOCK_SKEW
 from ft_ops.months import Month
 
 Trust = Literal["verified", "refuted", "unproven"]
@@ -28,9 +29,6 @@ _LOOK = (
     "a drill refuted it: see what it found, then drill it again, or give it up by "
     "`ft-ops backup acknowledge`"
 )
-
-_CLOCK_SKEW = timedelta(hours=1)
-"""By how much two machines' clocks may differ. What is dated later than that was dated wrongly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ def plan_retention(
     ordered = sorted(candidates, key=lambda candidate: (candidate.taken_at, candidate.name))
     reasons: dict[str, list[str]] = {candidate.name: [] for candidate in ordered}
     # What was dated wrongly stays, and takes no place of what was not.
-    dated = [candidate for candidate in ordered if candidate.taken_at <= now + _CLOCK_SKEW]
+    dated = [candidate for candidate in ordered if candidate.taken_at <= now + MOST_CLOCK_SKEW]
     for candidate in ordered[len(dated) :]:
         reasons[candidate.name].append(f"dated after {now:%F %T}Z: check the clocks")
     verified = _verified_fulls(dated)
@@ -236,7 +234,7 @@ def _refusal(
     if not verified:
         return "no full backup is verified"
     # One of the future says nothing about whether backups are taken now.
-    dated = [full for full in verified if full.taken_at <= now + _CLOCK_SKEW]
+    dated = [full for full in verified if full.taken_at <= now + MOST_CLOCK_SKEW]
     if not dated:
         return f"the verified fulls are all dated after {now:%F %T}Z: check the clocks"
     if is_stale(dated[-1].taken_at, now, rules.stale):

@@ -32,7 +32,7 @@ from ft_ops.health.samples import forget_samples, write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, server_time
 from ft_ops.pg.disk import Volume
 from ft_ops.settings import Settings
 from ft_ops.standing import Status
@@ -69,13 +69,14 @@ from ft_ops.standing import Status
 def capacity(
     database: DatabaseResource, settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    now = utc_now()
     with as_failure(), database.connect("capacity") as connection:
+        now = server_time(connection)
         sizes = measure_sizes(connection, now)
         provided, unknown = _provided(settings)
         found = measure_volumes(connection, settings, provided)
         write_samples(connection, [*sizes.samples(), *volume_samples(found)], now)
-        forgotten = forget_samples(connection, now - timedelta(days=settings.metric_keep_days))
+        keep = timedelta(days=settings.metric_keep_days)
+        forgotten = forget_samples(connection, utc_now(), keep)
         disks = _verdicts(connection, found, settings, now)
     return dg.MaterializeResult(
         metadata={
@@ -97,7 +98,7 @@ def capacity(
             "archive": table(["storage class", "bytes"], sizes.archive.items()),
             "sizes that the provider does not tell": unknown,
             "locked": dg.MetadataValue.json(list(sizes.locked)),
-            "samples removed": f"{forgotten.number} {forgotten.of}",
+            "samples removed": str(forgotten),
         },
         check_results=[
             _disk_check(disks),

@@ -112,15 +112,15 @@ def outlook(connection: Connection, now: datetime, volume: str = MAIN) -> Outloo
     Before volumes were measured the database alone was: where its figures end and the volume's
     begin, they are raised to meet.
     """
-    history = series(connection, USED_METRIC, volume, now - _HISTORY)
+    history = series(connection, USED_METRIC, volume, now, _HISTORY)
     if volume == MAIN:
-        history = _continued(series(connection, "database_bytes", "", now - _HISTORY), history)
+        history = _continued(series(connection, "database_bytes", "", now, _HISTORY), history)
     return Outlook(tuple(history), forecast(history))
 
 
 def volume_size(connection: Connection, now: datetime, volume: str = MAIN) -> float | None:
     """A volume's size, as it was last measured."""
-    sizes = series(connection, SIZE_METRIC, volume, now - _HISTORY)
+    sizes = series(connection, SIZE_METRIC, volume, now, _HISTORY)
     return sizes[-1].value if sizes else None
 
 

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from ft_ops.clock import utc_now
 from ft_ops.format import human_duration
 from ft_ops.health.checks import problems_check
 from ft_ops.health.connections.sessions import (
@@ -17,6 +16,7 @@ from ft_ops.health.samples import write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import server_time
 from ft_ops.settings import Settings
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
@@ -56,7 +56,7 @@ def connections(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with as_failure(), database.connect("connections") as connection:
         found = look_at_connections(connection, settings.app_role)
-        write_samples(connection, found.samples(), utc_now())
+        write_samples(connection, found.samples(), server_time(connection))
     return dg.MaterializeResult(
         metadata={
             "in use": f"{found.usage.used} of {found.usage.available}",

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from ft_ops.clock import utc_now
 from ft_ops.health.latency.measure import Latencies, Percentiles, measure_latency, sample_parameters
 from ft_ops.health.latency.queries import screens
 from ft_ops.health.latency.targets import ScreenResult, judge
@@ -13,6 +12,7 @@ from ft_ops.health.samples import Sample, write_samples
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import server_time
 from ft_ops.settings import Settings
 
 # MaterializeResult stands bare below: with check_specs, Dagster takes no subscripted annotation.
@@ -43,7 +43,6 @@ def query_latency(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    now = utc_now()
     with as_failure():
         with database.connect("query latency", **_READ_ONLY) as connection:
             parameters = sample_parameters(connection, settings.latency_samples, random.Random())
@@ -63,10 +62,11 @@ def query_latency(
                 screens(settings),
                 app_role=settings.app_role,
                 timeout_ms=settings.latency_timeout_ms,
-                now=now,
+                now=server_time(connection),
             )
         with database.connect("health samples") as connection:
-            write_samples(connection, _latency_samples(latencies, verdicts), now)
+            samples = _latency_samples(latencies, verdicts)
+            write_samples(connection, samples, server_time(connection))
     return dg.MaterializeResult(
         metadata={
             "measured as": _role_words(latencies, settings),

@@ -9,11 +9,13 @@ from typing import Final
 
 from psycopg import sql
 
+from ft_ops.clock import other_clock
 from ft_ops.errors import OpsError, explained
 from ft_ops.format import human_bytes, human_duration
+from ft_ops.health.samples import samples_ahead
 from ft_ops.health.server.problem import Problem
 from ft_ops.health.server.versions import version_problems
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, server_time
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
@@ -146,7 +148,31 @@ def is_forgotten(since: datetime | None, held_bytes: int, now: datetime) -> bool
     return now - since >= IDLE_FOR
 
 
+def _clocks(asked: Asked) -> Iterable[Problem]:
+    server = server_time(asked.connection)
+    words = other_clock(asked.now, server)
+    if words is not None:
+        yield Problem(
+            f"{words}: set the one that is wrong. Until then no figures are removed for their age, "
+            "and what this machine calls late or due may not be",
+            is_error=True,
+        )
+    number, furthest = samples_ahead(asked.connection, server)
+    if furthest is not None:
+        yield Problem(
+            f"{number:,} figures in ops.metric_samples are dated after now, up to "
+            f"{furthest:%Y-%m-%d}, by a clock that was ahead: no forecast and no page counts them "
+            "until then. Delete them"
+        )
+
+
 QUESTIONS: Final = (
+    Question(
+        "clocks_agree",
+        "This machine's clock and the server's tell the same time, give or take an hour, and no "
+        "figure is dated after now.",
+        _clocks,
+    ),
     Question(
         "data_checksums",
         "Pages carry checksums, and none was found that does not match.",

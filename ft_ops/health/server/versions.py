@@ -25,6 +25,11 @@ MAJORS: Final = {
     17: Major(11, date(2029, 11, 8)),
     18: Major(6, date(2030, 11, 14)),
 }
+_LOOK_IT_UP: Final = (
+    "Compare it with https://www.postgresql.org/support/versioning/. Update ft-ops to a release "
+    "whose list is newer; without one, put what stands there into MAJORS and LISTED_ON of "
+    "ft_ops/health/server/versions.py"
+)
 _MONTHS: Final = (2, 5, 8, 11)
 _THURSDAY: Final = 3
 _TO_LOOK_IT_UP: Final = timedelta(days=14)
@@ -37,21 +42,26 @@ def version_problems(version_number: int, today: date) -> list[Problem]:
     known = MAJORS.get(major)
     if known is None:
         older = major < min(MAJORS)
-        why = "no longer maintained" if older else f"newer than the list of {LISTED_ON}"
-        return [Problem(f"PostgreSQL {major} is {why}", is_error=older)]
+        if older:
+            return [
+                Problem(f"PostgreSQL {major} is no longer maintained: upgrade it", is_error=True)
+            ]
+        newer = f"PostgreSQL {major}.{minor} is newer than the list of {LISTED_ON}"
+        return [Problem(f"{newer}: whether it is the newest is not known. {_LOOK_IT_UP}")]
     name = f"PostgreSQL {major}.{minor}"
     problems = []
     if today > known.ends_on:
         words = f"PostgreSQL {major} is no longer maintained since {known.ends_on}: upgrade it"
         problems.append(Problem(words, is_error=True))
     if minor < known.newest:
-        behind = f"{major}.{known.newest} was out on {LISTED_ON}, and mends what was found since"
+        behind = f"{major}.{known.newest} was out on {LISTED_ON}, and mends what was found since. "
+        "Stop the server, replace its programs, start it"
         problems.append(Problem(f"{name} is not the newest: {behind}"))
     elif today - (due := next_release(LISTED_ON)) > _TO_LOOK_IT_UP:
         problems.append(
             Problem(
                 f"whether {name} is the newest is not known: a minor version was due on {due}, and "
-                f"the list here is of {LISTED_ON}"
+                f"the list here is of {LISTED_ON}. {_LOOK_IT_UP}"
             )
         )
     return problems

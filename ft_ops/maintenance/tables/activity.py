@@ -14,8 +14,9 @@ from typing import Final
 
 from psycopg.rows import class_row
 
+from ft_ops.clock import MOST_CLOCK_SKEW, other_clock
 from ft_ops.maintenance.indexes.btree import PAGE
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, server_time
 from ft_ops.pg.sqlfiles import statement
 
 WEEKS: Final = timedelta(weeks=4)
@@ -106,17 +107,30 @@ class Activity:
 
 
 def note_activity(connection: Connection, now: datetime) -> None:
-    """Take a look at every larger table, and forget looks that nobody asks for any more."""
+    """Take a look at every larger table; ``now`` is what the server's clock says."""
     connection.execute(
         statement("maintenance/note_activity"), {"now": now, "least_pages": _LEAST_BYTES // PAGE}
     )
-    connection.execute(statement("maintenance/forget_activity"), {"before": now - 2 * WEEKS})
+
+
+def forget_activity(connection: Connection, now: datetime) -> None:
+    """Forget looks that nobody asks for any more, unless nobody knows how old they are.
+
+    ``now`` is what this machine's clock says.
+    """
+    server = server_time(connection)
+    if other_clock(now, server) is None:
+        oldest = server - 2 * WEEKS
+        connection.execute(statement("maintenance/forget_activity"), {"before": oldest})
 
 
 def activity(connection: Connection, now: datetime) -> list[Activity]:
     """What is known of each table that is there, of the last weeks."""
     with connection.cursor(row_factory=class_row(TableLook)) as cursor:
-        looks = cursor.execute(statement("maintenance/activity"), {"since": now - WEEKS}).fetchall()
+        looks = cursor.execute(
+            statement("maintenance/activity"),
+            {"since": now - WEEKS, "until": now + MOST_CLOCK_SKEW},
+        ).fetchall()
     return [_since_the_last_beginning(list(of)) for _, of in groupby(looks, key=lambda x: x.oid)]
 
 

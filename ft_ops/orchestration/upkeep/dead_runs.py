@@ -44,6 +44,8 @@ def end_dead_runs_of(
         if run.run_id not in quiet:
             continue
         before = known.get(run.run_id, Silence(now, 0))
+        if before.since > now:
+            before = Silence(now, 0)  # by a clock that was ahead
         seen = Silence(before.since, before.looks + 1)
         if seen.looks >= LOOKS and now - seen.since >= SILENT_SECONDS:
             _end(instance, run)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from ft_ops.clock import utc_now
+from ft_ops.clock import refuse_other_clock, utc_now
 from ft_ops.orchestration.jobs import schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.orchestration.upkeep.alive import silent_runs
@@ -15,6 +15,7 @@ from ft_ops.orchestration.upkeep.dead_runs import (
 )
 from ft_ops.orchestration.upkeep.event_log import prune
 from ft_ops.orchestration.upkeep.run_spans import export_ended_runs
+from ft_ops.orchestration.upkeep.storage_clock import storage_time
 from ft_ops.settings import Settings
 from ft_ops.spans import endpoint_variable
 
@@ -64,8 +65,11 @@ def export_spans(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 )
 def remove_old_events(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
     """Prune, and say how much went."""
-    before = utc_now() - timedelta(days=settings.event_log_keep_days)
+    now = utc_now()
+    before = now - timedelta(days=settings.event_log_keep_days)
     with as_failure():
+        server = storage_time(context.instance)
+        refuse_other_clock("removal of old events", now, server, of="Dagster's database server's")
         pruned = prune(context.instance, before, log=context.log.info)
     context.add_output_metadata(
         {

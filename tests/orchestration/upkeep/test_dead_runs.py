@@ -112,6 +112,15 @@ def test_a_long_silence_seen_once_is_not_enough(deployed_instance: dg.DagsterIns
     assert LOOKS * 60 > SILENT_SECONDS
 
 
+def test_a_silence_that_a_wrong_clock_dated_ahead_begins_anew(
+    deployed_instance: dg.DagsterInstance,
+) -> None:
+    run_id = started(deployed_instance)
+    known = {run_id: Silence(9e9, 9)}
+    _, kept = end_dead_runs_of(deployed_instance, lambda runs: runs, known, 3600.0)
+    assert kept == {run_id: Silence(3600.0, 1)}
+
+
 def test_a_run_that_never_said_that_it_lives_is_left_alone(
     deployed_instance: dg.DagsterInstance,
 ) -> None:

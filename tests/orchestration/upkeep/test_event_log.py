@@ -9,6 +9,8 @@ import pytest
 from ft_ops.clock import utc_now
 from ft_ops.orchestration.check_states import check_states
 from ft_ops.orchestration.upkeep.event_log import Pruned, prune
+from ft_ops.orchestration.upkeep.jobs import remove_old_events
+from ft_ops.settings import Settings
 from tests.fixtures.postgres import Database
 
 MONTHS = dg.StaticPartitionsDefinition(["2017-03", "2017-04"])
@@ -117,6 +119,24 @@ def test_what_is_younger_stays(aged: dg.DagsterInstance, empty_database: Databas
     prune(aged, utc_now() - timedelta(days=90), log=print)
     assert aged.all_logs(young) == before
     assert prune(aged, datetime(2020, 1, 1, tzinfo=UTC), log=print) == Pruned(0, 0)
+
+
+def test_nothing_goes_by_a_clock_that_disagrees_with_that_of_the_storage(
+    aged: dg.DagsterInstance, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = events(empty_database)
+
+    def remove(ahead: timedelta) -> None:
+        with monkeypatch.context() as clock:
+            clock.setattr("ft_ops.orchestration.upkeep.jobs.utc_now", lambda: utc_now() + ahead)
+            remove_old_events(dg.build_op_context(instance=aged), settings=Settings())
+
+    for ahead in (timedelta(minutes=65), timedelta(minutes=-65)):
+        with pytest.raises(dg.Failure, match="Dagster's database server"):
+            remove(ahead)
+        assert events(empty_database) == number
+    remove(timedelta(minutes=55))
+    assert events(empty_database) < number
 
 
 def test_a_storage_that_is_not_of_rows_is_left_alone() -> None:
