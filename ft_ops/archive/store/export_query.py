@@ -63,7 +63,12 @@ def _execute(session: adbc.Connection, name: str, source: Source) -> None:
 
 
 def _text(name: str, source: Source) -> str:
-    return statement(f"archive/{name}").format(segments=source.segments).as_string()
+    names = {"segments": source.segments, "places": _places(source)}
+    return statement(f"archive/{name}").format(**names).as_string()
+
+
+def _places(source: Source) -> sql.Composed:
+    return statement("archive/thread_places").format(segments=source.segments)
 
 
 def export_query(table: Table, source: Source) -> sql.Composed:
@@ -78,6 +83,7 @@ def export_query(table: Table, source: Source) -> sql.Composed:
         "columns": sql.SQL(", ").join(_exported(column, alias) for column in table.stored),
         "family": sql.Identifier(table.family_column),
         "key": sql.SQL(", ").join(sql.Identifier(alias, name) for name in table.key),
+        "places": _places(source),
     }
     if not table.is_shared:
         if not table.paths and not _has_threads(table):
