@@ -82,6 +82,9 @@ def each(
             with explained(last):
                 done.append((last, work(item)))
         except OpsError as error:
-            failed.append(Failed(name(item), error.cause, error.next_step))
-            log(f"{name(item)} failed: {error.cause}")
+            # What it is about is often another thing than the item, such as one of its objects.
+            is_known = error.what in last or last in error.what
+            cause = error.cause if is_known else f"{error.what}: {error.cause}"
+            failed.append(Failed(last, cause, error.next_step))
+            log(f"{last} failed: {cause}")
     return Worked(tuple(done), tuple(failed))

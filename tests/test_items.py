@@ -45,7 +45,8 @@ def test_a_next_step_that_several_share_is_told_once() -> None:
     failed = each([1, 2, 3], refused).failed
     error = SomeFailed("the archive", 4, failed)
     assert error.what == "the archive"
-    assert error.cause == "3 of 7 failed: 1: wrong by 1; 2: wrong by 2; 3: wrong by 3"
+    # What went wrong is told with what it is about, where that is not the item itself.
+    assert error.cause == "3 of 7 failed: 1: it: wrong by 1; 2: it: wrong by 2; 3: it: wrong by 3"
     assert error.next_step == "look; wait"
 
 

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 _BUSY = "it is the service's own trouble, or too many requests at once: run again later"
 _KEY = "see AWS_ACCESS_KEY_ID, its secret and the profile: this endpoint does not know them"
 _TOKEN = "renew the session (aws sso login, or a new token) and see AWS_SESSION_TOKEN"
+_KMS = (
+    "nothing says that its content is wrong: see the state of the key in KMS that it is encrypted "
+    "by (aws kms describe-key), enable it or cancel its deletion, and see that the role may use it"
+)
 _REGION = "set AWS_REGION to the bucket's own region"
+_IF_IT_PASSES = "see the cause; if it passes, run again"
 _CLOCK = "set this machine's clock, and let NTP keep it, then run again"
 
 _NEXT_STEPS = {
@@ -31,14 +36,16 @@ _NEXT_STEPS = {
     "404": "look for the bucket, the object and its versions; somebody may have removed it",
     "NoSuchKey": "look for the object's versions; somebody may have removed it",
     "NoSuchVersion": "look for the object's versions; somebody may have removed it",
-    "403": "grant the role that runs this what deploy/iam lists, and check the bucket's owner; S3 "
-    "says the same to an access key that it does not know",
+    "403": "grant the role that runs this what deploy/iam lists, and the use of the key that "
+    "encrypts the object; check its owner; S3 says the same to an access key it does not know",
     "AccessDenied": "grant the role that runs this what deploy/iam lists",
     "InvalidObjectState": "the object is in Glacier: thaw its month first",
     **dict.fromkeys(("SlowDown", "503", "ServiceUnavailable"), _BUSY),
     **dict.fromkeys(("InternalError", "500"), _BUSY),
     **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch"), _KEY),
-    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "InvalidToken", "400"), _TOKEN),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "InvalidToken"), _TOKEN),
+    # To a HEAD, S3 answers with a number alone.
+    "400": f"if it says so of everything, {_TOKEN}. If it says so of some objects, {_KMS}",
     **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "301"), _REGION),
     "RequestTimeTooSkewed": _CLOCK,
     "DBInstanceNotFound": "let FT_RDS_INSTANCE name an instance of this account and AWS_REGION",
@@ -149,7 +156,7 @@ def naming(what: str) -> Iterator[None]:
         message = error.response.get("Error", {}).get("Message", "")
         kind = Missing if code in _MISSING else Denied if code in _DENIED else OpsError
         cause = f"{error.operation_name} was refused: {code} {message}".rstrip()
-        next_step = _NEXT_STEPS.get(code, "see the cause; if it passes, run again")
+        next_step = _NEXT_STEPS.get(code, _KMS if code.startswith("KMS.") else _IF_IT_PASSES)
         if kind is Denied and (skew := _clock_skew(error)) is not None:
             # To a HEAD, S3 answers with a number alone.
             kind, next_step = OpsError, _CLOCK
