@@ -15,7 +15,7 @@ from tests.faults.world import Rows, State, World, new_world
 from tests.fixtures.postgres import Database, close
 
 Step: TypeAlias = Literal[
-    "move", "archive", "archive_without_lock", "purge", "thaw", "refreeze", "erase"
+    "move", "archive", "archive_without_lock", "purge", "ask", "thaw", "cancel", "refreeze", "erase"
 ]
 
 LIFE: Final[Mapping[Step, tuple[Step, ...]]] = {
@@ -23,13 +23,15 @@ LIFE: Final[Mapping[Step, tuple[Step, ...]]] = {
     "archive": ("move",),
     "purge": ("move", "archive"),
     "thaw": ("move", "archive", "purge"),
+    "cancel": ("move", "archive", "purge", "ask"),
     "refreeze": ("move", "archive", "purge", "thaw"),
     "erase": ("move", "archive_without_lock", "purge"),
 }
 """The steps of a month's life, each with those that come before it."""
 
 _SHARING_A_BUCKET: Final = ("purge", "refreeze")
-"""Steps that only read from the bucket: their worlds are clones of one that was prepared."""
+"""Steps that write nothing but claims and records into the bucket: their worlds are clones of one
+that was prepared, and what they have written is taken out again."""
 
 _READS: Final = ("SQL SELECT", "SQL SET", "S3 GET", "S3 HEAD")
 
@@ -139,7 +141,9 @@ class Chaos:
         if step in _SHARING_A_BUCKET:
             before = self._prepared_world(step)
             with new_world(before.database, self.original, bucket=before.bucket) as world:
+                there = world.written()
                 yield world
+                world.remove_other_than(there)
         else:
             with new_world(self.template, self.original) as world:
                 self._live_until(world, step)

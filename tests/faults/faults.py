@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 import psycopg
 
+from ft_ops.errors import OpsError
+from ft_ops.pg import server as servers
 from tests.faults.chaos import Fault, Step, path, unclear, wait_until
 from tests.faults.runs import Run, Zygote
 from tests.faults.world import World
@@ -28,6 +33,39 @@ def cut_connections(run: Run, world: World) -> Iterable[str]:
     _terminate(world, "ft-ops %")
     run.go_on()
     return ()
+
+
+def kill_server(run: Run, world: World) -> Iterable[str]:
+    """SIGKILL of the postmaster: the server is started again and recovers from its log."""
+    with psycopg.connect(world.database.server_url) as connection:
+        server = server_of(connection)
+    pid = int((server.data_dir / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not servers.is_running(server))
+    wait_until(lambda: _starts(server))
+    run.go_on()
+    return ()
+
+
+def server_of(connection: psycopg.Connection) -> servers.Server:
+    """The server on this machine that a connection is to."""
+    [[data, sockets, pid]] = connection.execute(
+        "SELECT current_setting('data_directory'), current_setting('unix_socket_directories'),"
+        " pg_backend_pid()"
+    ).fetchall()
+    program = Path(f"/proc/{pid}/exe")
+    assert program.exists(), "the server is on another machine"
+    return servers.Server(program.readlink().parent, Path(data), Path(sockets))
+
+
+def _starts(server: servers.Server) -> bool:
+    """It does not while one of the processes that the dead one left still has its memory."""
+    try:
+        servers.start(server)
+    except OpsError:
+        assert "pre-existing shared memory block" in servers.server_log(server)
+        return False
+    return True
 
 
 def superseded_by(zygote: Zygote, step: Step) -> Fault:

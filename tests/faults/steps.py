@@ -11,6 +11,7 @@ from datetime import timedelta
 import boto3
 from botocore.config import Config
 
+from ft_ops.archive.cancellation import cancel as cancel_thaw
 from ft_ops.archive.cost.prices import load_prices
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.plan import plan_erasures
@@ -82,6 +83,20 @@ def thaw(url: str, bucket: str, month: str) -> None:
     with _at_work(url, bucket, month) as run:
         request = ThawRequest(Month.parse(month), None, "Bulk", 7)
         load(run, begin(run, request, load_prices(None), purpose="thaw"))
+
+
+def ask(url: str, bucket: str, month: str) -> None:
+    """Ask for the month, and load nothing."""
+    with _at_work(url, bucket, month) as run:
+        request = ThawRequest(Month.parse(month), None, "Bulk", 7)
+        begin(run, request, load_prices(None), purpose="thaw")
+
+
+def cancel(url: str, bucket: str, month: str) -> None:
+    """End what `ask` has begun."""
+    with _at_work(url, bucket, month) as run:
+        if open_thaw(run.connection, Month.parse(month)) is not None:
+            cancel_thaw(run, Month.parse(month))
 
 
 def refreeze(url: str, bucket: str, month: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from tests.faults.chaos import LIFE, Chaos, Fault, Point, Step, Strike, path
-from tests.faults.faults import cancel, cut_connections, joined_by, kill, superseded_by
+from tests.faults.faults import cancel, cut_connections, joined_by, kill, kill_server, superseded_by
 from tests.faults.probe import Moment
 from tests.faults.runs import Ended, Paused, Zygote
 from tests.faults.spread import Spread
@@ -49,8 +49,12 @@ def test_killed_again_and_again_each_time_a_little_later(
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("connections cut", cut_connections), ("cancelled", cancel)],
-    ids=["connections cut", "cancelled"],
+    [
+        ("connections cut", cut_connections),
+        ("cancelled", cancel),
+        ("server killed", kill_server),
+    ],
+    ids=["connections cut", "cancelled", "server killed"],
 )
 @pytest.mark.parametrize("step", LIFE)
 def test_it_is_interrupted(

@@ -211,6 +211,18 @@ class World:
             )
         )
 
+    def written(self) -> frozenset[tuple[str, str]]:
+        """Every version in the bucket, by key and id."""
+        pages = s3().get_paginator("list_object_versions").paginate(Bucket=self.bucket)
+        return frozenset(
+            (item["Key"], item["VersionId"]) for page in pages for item in page.get("Versions", [])
+        )
+
+    def remove_other_than(self, there: frozenset[tuple[str, str]]) -> None:
+        """Take the bucket back to what it was."""
+        for key, version in self.written() - there:
+            s3().delete_object(Bucket=self.bucket, Key=key, VersionId=version)
+
     def _uploads(self) -> tuple[str, ...]:
         found = s3().list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
         return tuple(sorted(upload["Key"] for upload in found))
@@ -327,7 +339,11 @@ SELECT jsonb_build_object(
         FROM jsonb_array_elements(objects) AS o
     )
 )::text
-FROM ops.archive ORDER BY month, generation
+FROM ops.archive
+UNION ALL
+SELECT jsonb_build_object('thaw of', month, 'purpose', purpose, 'state', state)::text
+FROM ops.thaws
+ORDER BY 1
 """
 _AUDITED: Final = """
 SELECT DISTINCT action || ' ' || table_name FROM audit_log
