@@ -55,12 +55,22 @@ FROM ops.audit_archive
 WHERE proven_at IS NOT NULL
 ORDER BY month, generation;
 
--- name: audit_freeze_is_recorded
--- Whether the bucket has a generation's row as of its freeze or later. Primary key lookup.
-SELECT coalesce(recorded_at >= frozen_at, false) AS recorded
-FROM ops.audit_archive
-WHERE month = %(month)s
-  AND generation = %(generation)s;
+-- name: audit_replacement_is_recorded
+-- Whether the bucket has a generation's row as it is, and that of the one which replaces it as of its
+-- freeze or later. By primary keys.
+SELECT EXISTS (
+    SELECT
+    FROM ops.audit_archive AS a
+    WHERE a.month = %(month)s
+      AND a.generation = %(generation)s
+      AND a.recorded_at = a.updated_at
+) AND EXISTS (
+    SELECT
+    FROM ops.audit_archive AS a
+    WHERE a.month = %(month)s
+      AND a.generation = %(by)s
+      AND a.recorded_at >= a.frozen_at
+) AS recorded;
 
 -- name: forget_audit_record
 -- One row: the next run writes its record again.

@@ -55,3 +55,10 @@ SELECT pg_advisory_xact_lock(hashtextextended('ft-ops archive sequence', 0));
 -- name: next_sequence
 -- Behind every number that the ledgers know: reads a few rows a year.
 SELECT ops.next_archive_sequence();
+
+-- name: row_to_record
+-- One row as the bucket records it. Primary key lookup.
+SELECT a.updated_at, to_jsonb(a) - ARRAY['relation', 'relation_name', 'recorded_at', 'asked_days'] AS row
+FROM {ledger} AS a
+WHERE a.month = %(month)s
+  AND a.generation = %(generation)s;

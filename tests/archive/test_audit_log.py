@@ -446,6 +446,12 @@ def test_a_proven_generation_goes_once_each_of_its_rows_is_proven_in_the_next_on
     # The bucket has to know of the second before the first may go.
     [failed] = remove_superseded(audit.run).failed
     assert "archive_audit_log writes it" in failed.cause
+    # And that it replaces the first, too.
+    audit.connection.execute(
+        "UPDATE ops.audit_archive SET recorded_at = frozen_at WHERE generation = 2"
+    )
+    [failed] = remove_superseded(audit.run).failed
+    assert "archive_audit_log writes it" in failed.cause
     record_audit_generations(audit.run).refuse_failures("records")
     assert [replaced.name for replaced, _ in superseded_objects(audit.connection)] == [first.name]
     remove_superseded(audit.world.run).refuse_failures("collection")

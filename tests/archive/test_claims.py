@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,8 @@ from ft_ops.archive.claims.records import claim_key, read_claims
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.month.ledger import generations, supersede
+from ft_ops.archive.purge.purge import purge_month
+from ft_ops.archive.recorded import removal
 from ft_ops.archive.recorded.records import read_records
 from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.run import ClaimedFolder
@@ -28,7 +30,7 @@ from ft_ops.items import SomeFailed
 from ft_ops.pg import server as servers
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version, objects, put_once, replace_current, versions
+from ft_ops.s3.objects import delete_version, hide, objects, put_once, replace_current, versions
 from tests.archive.test_adopt import anew
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
@@ -89,7 +91,11 @@ def test_a_copy_with_the_same_settings_writes_and_removes_nothing(world: World) 
         copy.connection.execute("UPDATE ops.archive SET leftovers = %s", (leftovers,))
         with pytest.raises(Refused, match="it is a copy of the one that made claim"):
             ship_records(copy.run)
-        with pytest.raises(Refused, match="it is a copy of the one that made claim"):
+        # It says who made it, where and when, which the database alone does not know.
+        made = (
+            rf"made claim 2 \(records, 20.*\) by {world.database.name} at a local socket \(system"
+        )
+        with pytest.raises(Refused, match=f"it is a copy of the one that {made}"):
             remove_superseded(copy.run)
         with pytest.raises(Refused, match="run ft-ops archive adopt --apply"):
             copy.freeze()
@@ -103,6 +109,66 @@ def test_a_copy_with_the_same_settings_writes_and_removes_nothing(world: World) 
         assert ship_records(world.run).events
         assert following.number == 2
         assert adopt(world.run, apply=False).changes == ()
+
+
+def test_of_two_twins_one_removes_rows_and_the_other_is_refused(
+    world: World, template: Database
+) -> None:
+    """Both were about to, and nothing was shipped so far: neither knew of the other."""
+    world.fill(segments=4)
+    world.archive()
+    world.verified_backup()
+    before = world.rows()
+    with promoted(world) as twin:
+        plan = twin.plan()
+        assert plan.decision == "purge"
+        assert world.purge().generation.state == "purged"
+        with pytest.raises(Refused, match=r"has made claim 2 \(purge of 2017-03 generation 1, "):
+            purge_month(twin.run, plan, twin.throttle())
+        assert (twin.rows(), twin.standing().state) == (before, "frozen")
+        # Were it lost before anything was shipped: the purge has told the bucket of the rows.
+        with anew(world, template) as new:
+            assert adopt(new.run, apply=True).problems == ()
+            assert new.rows_when_thawed() == before
+            new.refreeze()
+    assert read_claims(world.bucket, "archive").known[-1].why.startswith("refreeze of thaw")
+
+
+def test_rows_stay_where_the_bucket_does_not_keep_what_it_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is half purged is put back when the record of it is gone."""
+    world.fill(segments=8)
+    world.archive()
+    world.verified_backup()
+    plan, before = world.plan(), world.rows()
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "put_document", lambda bucket, document: None)
+        with pytest.raises(OpsError, match="records/ledger/2017-03/gen=1/"):
+            purge_month(world.run, plan, world.throttle())
+    assert (world.rows(), world.standing().state) == (before, "frozen")
+    monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
+    throttle = world.throttle()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(throttle), "wait", _dies_at_the_third())
+        with pytest.raises(KeyboardInterrupt):
+            purge_month(world.run, plan, throttle)
+    [record] = objects(world.bucket, "archive/records/ledger/")
+    hide(world.bucket, record.key)
+    assert world.plan().decision == "put back"
+    assert "there is none of 2017-03 generation 1" in world.purge().stopped
+    assert 0 < len(world.rows()["content_segments"]) < 8
+
+
+def _dies_at_the_third() -> Callable[[object], None]:
+    left = [None, None]
+
+    def wait(throttle: object) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+
+    return wait
 
 
 def test_what_a_twin_has_recorded_is_not_adopted_but_disowned(world: World) -> None:

@@ -101,6 +101,7 @@ class Surroundings:
     dependents: list[str] = field(default_factory=list)
     asked_of: list[Month] = field(default_factory=list)
     compared: list[Generation] = field(default_factory=list)
+    recorded: bool = True
 
     def dependents_of(self, connection: Connection, table: int) -> list[str]:
         assert (connection, table) in [(CONNECTION, 1), (CONNECTION, 3)]
@@ -181,6 +182,7 @@ def around(monkeypatch: pytest.MonkeyPatch) -> Surroundings:
     monkeypatch.setattr(gates, "has_rows_of", has_rows_of)
 
     monkeypatch.setattr(gates, "require_folder", around.require_folder)
+    monkeypatch.setattr(gates, "is_recorded", lambda run, generation: around.recorded)
     monkeypatch.setattr(presence, "head", head)
     monkeypatch.setattr(presence, "read_object", read_object)
     return around
@@ -220,6 +222,7 @@ def test_where_nothing_is_in_the_way_each_gate_says_why(around: Surroundings) ->
         ),
         Gate("tables of content", True, ", ".join(TABLES)),
         Gate("one database for the archive", True, "no other has claimed it"),
+        Gate("record in the bucket", True, "2017-03 generation 1 can be adopted from it"),
         Gate("objects and manifest", True, "all 4 are there, as the ledger says"),
     ]
     assert around.asked_of == [Month(2017, 3), Month(2017, 3)]
@@ -400,7 +403,7 @@ def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings)
 
     assert refused() == []
     assert (around.asked_of, around.compared) == ([Month(2017, 3)], [thawed[-1]])
-    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 8
+    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 11
     assert refused(replace(RULES, purge_enabled=False, retention_years=8)) == [
         "enabled",
         "still due",
@@ -443,6 +446,14 @@ def test_a_month_of_the_audit_log_passes_those_gates_that_it_has(
 def test_another_database_on_the_same_archive_shuts_the_gate(around: Surroundings) -> None:
     around.claimed = "a copy has claimed it"
     assert shut() == {"one database for the archive": "a copy has claimed it. Stop it"}
+
+
+def test_a_record_that_can_not_be_written_any_more_shuts_the_gate(around: Surroundings) -> None:
+    around.recorded = False
+    assert shut() == {}, "the purge writes it first"
+    name, begun = "record in the bucket", replace(GENERATION, state="purging")
+    [gate] = [gate for gate in found(begun) if gate.name == name]
+    assert not gate.passed
 
 
 @pytest.mark.parametrize(

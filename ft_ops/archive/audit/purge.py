@@ -35,6 +35,7 @@ from ft_ops.archive.month.ledger import (
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.purge.gates import Gate, audit_gates
+from ft_ops.archive.recorded.removal import claim_removal
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
@@ -106,6 +107,7 @@ def purge_audit_month(run: Run, plan: AuditPurgePlan) -> AuditPurge:
             supersede(run.connection, generation, why, run.run_id), "exported again", why
         )
     table = table_of(run, generation)
+    claim_removal(run, [generation], f"purge of {generation.name}")
     generation = enter(run.connection, generation, "purging", run.run_id)
     generation = record_relation(run.connection, generation, table.recorded)
     _detach(run, generation)

@@ -33,8 +33,10 @@ from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import put_once, versions
 
 _NEXT: Final = (
-    "one of the two is a copy of the other. Let the copy have a bucket or an FT_ARCHIVE_PREFIX of "
-    "its own, or stop it; then see docs/archive.md#what-the-bucket-knows"
+    "find out which of the two the application uses. If it is the other one, this is a copy: give "
+    "it a bucket or an FT_ARCHIVE_PREFIX of its own. If it is this one, stop the other; then "
+    "ft-ops archive adopt shows what that has claimed, to be adopted or disowned: see "
+    "docs/archive.md#what-the-bucket-knows"
 )
 
 
@@ -98,6 +100,15 @@ def own_claim(folder: ClaimedFolder) -> Own:
     """The last claim of this database in the folder; number 0 where it has made none."""
     found = _newest(folder)
     return Own() if isinstance(found, Claim) else found
+
+
+def disowned_records(folder: ClaimedFolder) -> frozenset[str]:
+    """The keys that claims name which this database has disowned; almost always there are none."""
+    keys: set[str] = set()
+    for number in own_claim(folder).disowned:
+        found = first_claim(folder.bucket, claim_key(folder.root, number))
+        keys.update(() if found is None else found.records)
+    return frozenset(keys)
 
 
 def is_own(folder: ClaimedFolder, found: Claim) -> bool:
@@ -193,13 +204,20 @@ def _refuse_copy(folder: ClaimedFolder, own: Own, now: Identity, *, removes: boo
         return
     raise Refused(
         _what(folder),
-        cause=f"this database is {now}; {cause} made claim {own.number} there, with the system "
-        f"identifier {own.identity.system_identifier}, as database {own.identity.oid} on timeline "
-        f"{own.identity.timeline}",
+        cause=f"this database is {now}; {cause} made {_made(folder, own, own.identity)}",
         next_step="if it stands in the other's place (after a recovery, an upgrade or a failover), "
         "see that the other one is stopped, then run ft-ops archive adopt --apply. If it is a "
         "copy, give it a bucket or an FT_ARCHIVE_PREFIX of its own",
     )
+
+
+def _made(folder: ClaimedFolder, own: Own, was: Identity) -> str:
+    """This database's last claim in words: as it lies there, which says who made it and when."""
+    with suppress(OpsError):
+        found = first_claim(folder.bucket, claim_key(folder.root, own.number))
+        if found is not None and found.sha256 == own.sha256:
+            return str(found)
+    return f"claim {own.number}: {replace(was, name='a database', address='an unknown address')}"
 
 
 def _another(folder: ClaimedFolder, found: Claim, own: Own | None) -> Refused:

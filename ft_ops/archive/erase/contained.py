@@ -37,10 +37,13 @@ def refuse_not_contained(run: Run, generation: Generation, by: Generation) -> No
 
 
 def _why_not(run: Run, generation: Generation, by: Generation) -> str | None:
-    place = {"month": by.month.first_day, "generation": by.number}
-    found = run.connection.execute(statement("archive/audit_freeze_is_recorded"), place).fetchone()
-    if found != (True,):
-        return f"the bucket has no record of {by.name} yet: archive_audit_log writes it"
+    places = {"month": by.month.first_day, "generation": generation.number, "by": by.number}
+    found = run.connection.execute(statement("archive/audit_replacement_is_recorded"), places)
+    if found.fetchone() != (True,):
+        return (
+            f"the bucket has no record of {by.name} yet, or none that it replaces this one: "
+            "archive_audit_log writes it"
+        )
     others = generation.require_content().differences(by.require_content())
     if others:
         return f"it can't be compared with {by.name}: {others[0]}"

@@ -25,6 +25,7 @@ from ft_ops.archive.month.source import has_rows_of
 from ft_ops.archive.month.states import TO_PURGE
 from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.move.preflight import due_on
+from ft_ops.archive.recorded.removal import can_be_recorded, is_recorded
 from ft_ops.archive.run import ArchiveRules, Run
 from ft_ops.archive.store.presence import missing_from
 from ft_ops.backups import newest_verified_backup
@@ -59,6 +60,7 @@ def purge_gates(run: Run, generation: Generation) -> list[Gate]:
         _backed_up(run.connection, generation),
         *_archivable(run.connection, generation),
         _of_this_database(run),
+        _recorded(run, generation),
         *_stored(run.bucket, generation),
         *_copied(run, generation),
     ]
@@ -75,6 +77,7 @@ def audit_gates(run: Run, generation: Generation, holds: Sequence[LegalHold]) ->
         Gate("legal holds", not holds, "; ".join(map(str, holds)) or "none"),
         _backed_up(run.connection, generation),
         _of_this_database(run),
+        _recorded(run, generation),
         *_stored(run.bucket, generation),
         *_copied(run, generation),
     ]
@@ -89,6 +92,7 @@ def refreeze_gates(run: Run, generations: Sequence[Generation]) -> list[Gate]:
         _not_held(run.connection, month),
         *_archivable(run.connection, generations[-1]),
         _of_this_database(run),
+        *(_recorded(run, generation) for generation in generations),
         *(gate for generation in generations for gate in _stored(run.bucket, generation)),
     ]
 
@@ -180,6 +184,20 @@ def _of_this_database(run: Run) -> Gate:
     except OpsError as error:
         return Gate(name, False, f"{error.cause}. {error.next_step}")
     return Gate(name, True, "no other has claimed it")
+
+
+def _recorded(run: Run, generation: Generation) -> Gate:
+    """Without its record in the bucket nobody would find its rows once this database is lost."""
+    name = "record in the bucket"
+    try:
+        is_there = is_recorded(run, generation)
+    except OpsError as error:
+        return Gate(name, False, str(error))
+    if is_there:
+        return Gate(name, True, f"{generation.name} can be adopted from it")
+    if can_be_recorded(generation):
+        return Gate(name, True, f"none yet of {generation.name}: it is written before any row goes")
+    return Gate(name, False, f"there is none of {generation.name}, which is {generation.state}")
 
 
 def _stored(bucket: Bucket, generation: Generation) -> Iterator[Gate]:

@@ -28,6 +28,7 @@ from ft_ops.archive.purge.proven import proven_units, refuse_absent, removed_uni
 from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, remove_content
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
+from ft_ops.archive.recorded.removal import claim_removal
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
@@ -115,6 +116,8 @@ def purge_month(run: Run, plan: PurgePlan, throttle: Throttle) -> Purge:
     with (proven_units if goes_on else removed_units)(run, plan.generation, table) as units:
         what = f"purge of {plan.generation.name}"
         refuse_absent(run, plan.generation.month, table, units, what)
+        if goes_on:
+            claim_removal(run, [plan.generation], what)
         generation = _begin(run, plan.generation, table)
         removal = Removal(
             generation.month,

@@ -22,7 +22,8 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Failed, each
 from ft_ops.months import Month
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import objects, put_once, read_current
+from ft_ops.s3.objects import objects, put_once, read_current, read_version
+from ft_ops.s3.twins import histories
 
 EventKind: TypeAlias = Literal["erasure", "withdrawn_erasure", "erased_row", "returned_row", "hold"]
 
@@ -193,6 +194,23 @@ def is_recorded(target: ArchiveTarget, month: Month, generation: int) -> bool:
     return bool(keys) and bool(keys - read_claims(bucket, target.root).ignored())
 
 
+def newest_record(
+    target: ArchiveTarget, month: Month, generation: int, ignored: Collection[str]
+) -> GenerationRecord | None:
+    """The newest record of a generation but for the ``ignored`` keys; None where there is none.
+
+    An OpsError where it can't be read or is not what was written. By version: who removes rows may
+    read nothing else.
+    """
+    bucket = target.bucket
+    there = histories(bucket, f"{_ledger(target.prefix)}{month}/gen={generation}/")
+    keys = sorted(key for key in there if key not in ignored and not there[key].hidden)
+    if not keys:
+        return None
+    body = read_version(bucket, there[keys[-1]].versions[0])
+    return _parsed_generation(bucket, keys[-1], _as_named(bucket, keys[-1], body))
+
+
 def _in_order(
     batches: Sequence[tuple[str, list[Event]]], keys: Mapping[str, str], claims: Claims
 ) -> list[Event]:
@@ -257,7 +275,10 @@ def _document(stem: str, ending: str, text: str) -> Document:
 
 def read_record(bucket: Bucket, key: str) -> bytes:
     """A record's content; an OpsError unless it is what its name says."""
-    body = read_current(bucket, key)
+    return _as_named(bucket, key, read_current(bucket, key))
+
+
+def _as_named(bucket: Bucket, key: str, body: bytes) -> bytes:
     if hashlib.sha256(body).hexdigest()[:32] != named_digest(key):
         raise OpsError(
             bucket.url(key),

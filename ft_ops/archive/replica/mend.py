@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.copies.compare import recorded
 from ft_ops.archive.copies.read import LocatedCopy, ask, locate
 from ft_ops.archive.month.generation import Generation
@@ -30,8 +31,11 @@ def mend(run: Run, months: list[Month] | None, *, apply: bool) -> Worked[tuple[s
     """Put back every object that the ledger names and the first bucket has not; month by month.
 
     Without ``apply`` it only says what it would do, in words. What can't be had anywhere, or has to
-    be waited for, is named by its month, and the other objects are put back.
+    be waited for, is named by its month, and the other objects are put back. Refused when another
+    database has claimed the archive: what this one's ledger names may have been erased by that.
     """
+    if apply:
+        claim(run.folder, "mend")
     known = dict.fromkeys(generation.month for generation in all_stored(run.connection))
     return each(
         [month for month in known if months is None or month in months],

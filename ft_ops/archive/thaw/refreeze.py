@@ -36,6 +36,7 @@ from ft_ops.archive.purge.proven import derive_removed, refuse_absent
 from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, has_kept, remove_content
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
+from ft_ops.archive.recorded.removal import claim_removal
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
@@ -87,7 +88,10 @@ def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
         return _all_stays(run, thaw, thawed_relation(run.connection, thaw))
     table = thawed_relation(run.connection, thaw)
     with _units(run, thaw, table) as units:
-        refuse_absent(run, thaw.month, table, units, f"refreeze of {thaw.name}")
+        what = f"refreeze of {thaw.name}"
+        refuse_absent(run, thaw.month, table, units, what)
+        if not why and thaw.content is not None:
+            claim_removal(run, generations_of(run.connection, thaw), what)
         thaw = record_table(run.connection, enter_thaw(run.connection, thaw, "refreezing"), table)
         detach_month(run.connection, ARCHIVED, thaw.month, log=run.log, sleep=run.sleep)
         removal = Removal(
