@@ -15,8 +15,9 @@ from psycopg import conninfo, sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.claims import claim as claiming
-from ft_ops.archive.claims.claim import claim, identity_of, require_folder
-from ft_ops.archive.claims.records import claim_key, read_claims
+from ft_ops.archive.claims import records
+from ft_ops.archive.claims.claim import claim, identity_of, require_folder, take_over
+from ft_ops.archive.claims.records import claim_key, first_claim, read_claims
 from ft_ops.archive.erase.superseded import remove_superseded
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.month.ledger import generations, supersede
@@ -30,7 +31,15 @@ from ft_ops.items import SomeFailed
 from ft_ops.pg import server as servers
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import delete_version, hide, objects, put_once, replace_current, versions
+from ft_ops.s3.objects import (
+    Version,
+    delete_version,
+    hide,
+    objects,
+    put_once,
+    replace_current,
+    versions,
+)
 from tests.archive.test_adopt import anew
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
@@ -257,6 +266,41 @@ def test_a_recovered_or_promoted_one_removes_nothing_before_it_has_adopted(world
     assert "claims the archive anew" in adopt(world.run, apply=True).changes[-1]
     claim(world.run.folder, "removal", removes=True)
     assert numbers(world.bucket) == [1, 2, 3, 4]
+
+
+def test_whoever_reads_all_claims_asks_for_few_of_the_old_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 4):
+        claim(world.run.folder, f"{number}", [f"archive/records/events/{number}"])
+    [*_, last] = read_claims(world.bucket, "archive").known
+    monkeypatch.setattr(records, "EARLIER", 4)
+    with promoted(world) as twin:
+        claim(twin.run.folder, "a twin's", ["archive/records/events/x"])
+        take_over(world.run.folder, first_claim(world.bucket, claim_key("archive", 4)), [4])
+        for number in range(6, 10):
+            claim(world.run.folder, f"{number}")
+    asked: list[str] = []
+    read = records.read_version
+
+    def counted(bucket: Bucket, version: Version) -> bytes:
+        asked.append(version.key)
+        return read(bucket, version)
+
+    monkeypatch.setattr(records, "read_version", counted)
+    found = read_claims(world.bucket, "archive")
+    assert [f"{c.number}: {c.why}" for c in found.known] == [
+        *("1: 1", "2: 2", "3: 3", "4: a twin's", "5: taken over"),
+        *("6: 6", "7: 7", "8: 8", "9: 9"),
+    ]
+    assert sorted(asked) == [claim_key("archive", number) for number in (4, 8, 9)]
+    assert last in found.known, "it is what it was, word for word"
+    assert found.ignored() == {"archive/records/events/x"}
+    # What is removed by hand is known all the same, and what was put above does not count.
+    for version in versions(world.bucket, claim_key("archive", 2)):
+        delete_version(world.bucket, version.key, version.version_id)
+    replace_current(world.bucket, claim_key("archive", 8), b"{}")
+    assert read_claims(world.bucket, "archive") == found
 
 
 def test_nothing_to_ship_claims_nothing(world: World) -> None:

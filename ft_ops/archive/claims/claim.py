@@ -24,6 +24,7 @@ from ft_ops.archive.claims.records import (
     Identity,
     claim_key,
     claims_prefix,
+    earlier_claims,
     first_claim,
 )
 from ft_ops.archive.run import ClaimedFolder
@@ -238,8 +239,9 @@ def _body(
     records: Sequence[str],
     disowned: Sequence[int],
 ) -> bytes:
-    content = {
-        "number": own.number + 1,
+    number = own.number + 1
+    content: dict[str, object] = {
+        "number": number,
         "previous": own.sha256,
         "at": folder.clock().isoformat(timespec="seconds"),
         "database": asdict(now),
@@ -249,6 +251,8 @@ def _body(
         # Two copies of a database may say the same at the same time.
         "nonce": secrets.token_hex(16),
     }
+    if earlier := earlier_claims(folder.bucket, folder.root, number):
+        content["earlier"] = earlier
     return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
 
 

@@ -11,9 +11,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from ft_ops.errors import OpsError
-from ft_ops.items import Failed, each
+from ft_ops.items import Failed, Worked, each
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, read_version, versions
+
+EARLIER: Final = 1_000
+"""Each so-manieth claim holds the others since the one before that did, word for word.
+
+There may be 35,000 a year: who reads all of them asks for a thousandth of the old ones.
+"""
 
 _READERS: Final = 8
 
@@ -49,6 +55,7 @@ class Claim:
     """A claim as it lies in the bucket. ``records`` are the keys that were written under it.
 
     ``disowned``: claims up to this one that a copy made; what these name counts for nothing.
+    ``earlier`` are the claims that it holds.
     """
 
     number: int
@@ -58,6 +65,7 @@ class Claim:
     why: str
     records: tuple[str, ...] = ()
     disowned: tuple[int, ...] = ()
+    earlier: tuple[Claim, ...] = ()
 
     def __str__(self) -> str:
         return f"claim {self.number} ({self.why}, {self.at}) by {self.database}"
@@ -93,17 +101,16 @@ class Claims:
 
 def read_claims(bucket: Bucket, root: str) -> Claims:
     """Every claim of a folder. Of one that lies there twice the first counts, as for writers."""
-    first: dict[str, Version] = {}
-    for version in versions(bucket, claims_prefix(root)):
-        first[version.key] = version
+    first = _first_versions(bucket, root)
+    holders = [key for key in first if _number(key) % EARLIER == 0]
     with ThreadPoolExecutor(_READERS, thread_name_prefix="claims") as pool:
-        bodies = {key: pool.submit(read_version, bucket, first[key]) for key in first}
-        read = each(
-            sorted(first),
-            lambda key: _parsed(bucket, key, bodies[key].result()),
-            name=bucket.url,
-        )
-    claims = Claims(tuple(read.results), read.failed)
+        read = _read(bucket, first, holders, pool)
+        held = {claim.number: claim for holder in read.results for claim in holder.earlier}
+        known = {claim_key(root, number) for number in held} | set(holders)
+        others = _read(bucket, first, [key for key in first if key not in known], pool)
+    alone = (replace(claim, earlier=()) for claim in (*read.results, *others.results))
+    found = sorted((*held.values(), *alone), key=lambda claim: claim.number)
+    claims = Claims(tuple(found), (*read.failed, *others.failed))
     lost = sorted(claims.disowned() - {found.number for found in claims.known})
     unknown = tuple(
         Failed(
@@ -114,6 +121,48 @@ def read_claims(bucket: Bucket, root: str) -> Claims:
         for number in lost
     )
     return Claims(claims.known, (*claims.unread, *unknown))
+
+
+def earlier_claims(bucket: Bucket, root: str, number: int) -> list[str]:
+    """The claims that the one of a number is to hold, as they lie there; almost always none.
+
+    What can't be read, or is no claim of ours, is left out: readers ask for it by itself.
+    """
+    if number % EARLIER:
+        return []
+    first = _first_versions(bucket, root)
+    keys = [key for key in first if number - EARLIER < _number(key) < number]
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="claims") as pool:
+        bodies = {key: pool.submit(read_version, bucket, first[key]) for key in keys}
+        ours = each(keys, lambda key: _of_ours(bucket, key, bodies[key].result()))
+    return ours.results
+
+
+def _of_ours(bucket: Bucket, key: str, body: bytes) -> str:
+    """A claim's content, if it is one; else an OpsError."""
+    _parsed(bucket, key, body)
+    return body.decode()
+
+
+def _first_versions(bucket: Bucket, root: str) -> dict[str, Version]:
+    """The first version of each key among a folder's claims, in their order."""
+    first: dict[str, Version] = {}
+    for version in versions(bucket, claims_prefix(root)):
+        first[version.key] = version
+    return dict(sorted(first.items()))
+
+
+def _read(
+    bucket: Bucket, first: Mapping[str, Version], keys: Sequence[str], pool: ThreadPoolExecutor
+) -> Worked[Claim]:
+    bodies = {key: pool.submit(read_version, bucket, first[key]) for key in keys}
+    return each(keys, lambda key: _parsed(bucket, key, bodies[key].result()), name=bucket.url)
+
+
+def _number(key: str) -> int:
+    """The number in a claim's key; -1 in one that is called like none of ours."""
+    stem = key.rpartition("/")[2].removesuffix(".json")
+    return int(stem) if stem.isdecimal() else -1
 
 
 def is_claim(key: str) -> bool:
@@ -142,6 +191,7 @@ def _parsed(bucket: Bucket, key: str, body: bytes) -> Claim:
             str(data["why"]),
             tuple(map(str, data["records"])),
             tuple(map(int, data["disowned"])),
+            tuple(_parsed(bucket, key, text.encode()) for text in data.get("earlier", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OpsError(
