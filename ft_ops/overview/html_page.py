@@ -13,7 +13,7 @@ from typing import Final
 
 from ft_ops.health import sparkline
 from ft_ops.overview.causes import Cause, causes
-from ft_ops.overview.morning_page import ENOUGH_POINTS, Picture, summary
+from ft_ops.overview.morning_page import ENOUGH_POINTS, NOT_DRAWN, Picture, summary
 from ft_ops.settings import Settings, runbook_link
 from ft_ops.standing import Standing, Status, age_in_words
 
@@ -126,6 +126,8 @@ def _history(standing: Standing) -> str:
     if len(standing.history) < ENOUGH_POINTS:
         return ""
     source = sparkline(standing.history, standing.limit)
+    if source is None:
+        return f"<br><small>{NOT_DRAWN}</small>"
     first, last = standing.history[0].sampled_at, standing.history[-1].sampled_at
     return f'<br><img class="line" alt="from {first:%Y-%m-%d} to {last:%Y-%m-%d}" src="{source}">'
 

@@ -23,6 +23,7 @@ _STATE: Final = {
 _LONGEST_DETAIL: Final = 240
 ENOUGH_POINTS: Final = 5
 """Fewer measurements are no course of anything, and are not drawn."""
+NOT_DRAWN: Final = "its course is not known: a figure in it is no number"
 _UNBROKEN: Final = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 """A figure that is broken into lines is hard to read."""
 
@@ -75,17 +76,22 @@ def page(
 def _table(standings: Iterable[Standing], settings: Settings) -> list[str]:
     rows = ["| state | area | what | figure | |", "|---|---|---|---|---|"]
     for standing in standings:
-        is_drawn = len(standing.history) >= ENOUGH_POINTS
-        history = sparkline(standing.history, standing.limit) if is_drawn else None
         cells = [
             _STATE[standing.status].translate(_UNBROKEN),
             _cell(standing.area),
             _cell(standing.what),
-            _cell(standing.figure).translate(_UNBROKEN) + (f" ![]({history})" if history else ""),
+            _cell(standing.figure).translate(_UNBROKEN) + _history(standing),
             _detail(standing, settings),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return rows
+
+
+def _history(standing: Standing) -> str:
+    if len(standing.history) < ENOUGH_POINTS:
+        return ""
+    source = sparkline(standing.history, standing.limit)
+    return f" ({NOT_DRAWN})" if source is None else f" ![]({source})"
 
 
 def _detail(standing: Standing, settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -122,9 +123,12 @@ def audit(world: World) -> Audit:
 def test_a_month_is_proven_leaves_and_comes_back_row_by_row(audit: Audit) -> None:
     before = audit.rows()
     assert len(before) == 3
-    frozen = audit.archive()
-    assert frozen.state == "frozen"
-    assert frozen.rows["audit_log"] == 3
+    worked = work_on_audit_months(audit.run, [], days=1, tier="Bulk")
+    assert [done.detail for done in worked.results if done.did == "archived"] == [
+        f"audit log of {MONTH} generation 1: frozen, 3 rows"
+    ]
+    frozen = audit.standing()
+    assert (frozen.state, frozen.rows) == ("frozen", {"audit_log": 3})
     assert {o.stored.storage_class for o in frozen.parts()} == {"DEEP_ARCHIVE"}
     assert all(o.stored.key.startswith("archive/audit_log/table=") for o in frozen.objects)
     assert audit.rows() == before
@@ -146,6 +150,46 @@ def test_a_month_is_proven_leaves_and_comes_back_row_by_row(audit: Audit) -> Non
     audit.back()
     assert audit.rows() == before
     assert MONTH in audit.months()
+
+
+def test_a_copy_that_expired_before_it_was_loaded_is_asked_for_again(
+    audit: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 says nothing of a restore any more once its copy has expired."""
+    before = audit.rows()
+    audit.purged()
+    client: Any = audit.world.bucket.client
+    head, restore = client.head_object, client.restore_object
+    asked: list[str] = []
+    state = {"Restore": 'ongoing-request="true"'}
+
+    def head_object(**names: Any) -> Any:
+        return {**head(**names), "Restore": state["Restore"]}
+
+    def restore_object(**names: Any) -> Any:
+        asked.append(names["Key"])
+        return restore(**names)
+
+    def day(wanted: Sequence[Month] = ()) -> list[str]:
+        worked = work_on_audit_months(audit.run, wanted, days=14, tier="Bulk")
+        worked.refuse_failures("audit log")
+        return [f"{done.did}: {done.detail}" for done in worked.results]
+
+    monkeypatch.setattr(client, "head_object", head_object)
+    monkeypatch.setattr(client, "restore_object", restore_object)
+    state["Restore"] = ""
+    assert day([MONTH])[0].startswith("asked for")
+    first = len(asked)
+    state["Restore"] = 'ongoing-request="true"'
+    assert day()[0].startswith("not readable yet")
+    # It was readable, and nobody loaded it in time: two days of runs that failed, or none.
+    state["Restore"] = ""
+    [told] = day()
+    assert "had expired before it was loaded; Glacier was asked again" in told
+    assert len(asked) == first + 1
+    monkeypatch.undo()
+    assert day()[0].startswith("brought back: 3 rows, for 14 days")
+    assert audit.rows() == before
 
 
 def test_a_month_is_due_from_the_end_of_its_retention_on_and_not_before(audit: Audit) -> None:

@@ -100,7 +100,8 @@ def test_one_point_is_visible() -> None:
     assert _has(sparkline([Point(START, 5.0)]), BLUE)
 
 
-def _has(url: str, colour: str) -> bool:
+def _has(url: str | None, colour: str) -> bool:
+    assert url is not None
     image = pixels(url)
     near = np.abs(image[..., :3] - np.array(to_rgb(colour))).max(axis=-1) < 0.02
     return bool((near & (image[..., 3] > 0.9)).any())

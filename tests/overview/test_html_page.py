@@ -52,6 +52,21 @@ def measured(number: int) -> tuple[Point, ...]:
     return tuple(Point(NOW - timedelta(days=n), float(n)) for n in range(number))
 
 
+@pytest.mark.parametrize("strange", [float("nan"), float("-inf"), 1e300])
+def test_a_figure_that_is_no_number_costs_its_own_plot_and_nothing_else(strange: float) -> None:
+    course = (*measured(ENOUGH_POINTS), Point(NOW, strange))
+    told = [
+        of(Status.GOOD, "strange", history=course, limit=5.0),
+        of(Status.WARNING, "next", history=measured(9)),
+    ]
+    found = read(told)
+    assert [tag for tag, _ in found.elements].count("img") == 1
+    [row] = [row for row in found.rows if "strange" in row]
+    assert "its course is not known" in row
+    markdown = page(told, [], NOW, SETTINGS)
+    assert markdown.count("data:image") == markdown.count("its course is not known") == 1
+
+
 @pytest.mark.parametrize("status", list(Status))
 def test_nothing_that_a_name_holds_becomes_an_element(status: Status) -> None:
     told = Standing(

@@ -13,7 +13,7 @@ from datetime import timedelta
 from psycopg import sql
 
 from ft_ops.archive.audit.months import AUDIT_LOG, LEDGER, audit_content
-from ft_ops.archive.copies.read import ask, locate
+from ft_ops.archive.copies.read import Answer, LocatedCopy, answer, ask, locate
 from ft_ops.archive.month.evolution import becoming, read_evolution
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, in_database
@@ -28,7 +28,7 @@ from ft_ops.partitions import ensure_months
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.glacier import Tier, availability
+from ft_ops.s3.glacier import Tier
 
 MARGIN_DAYS = 2
 """Days that Glacier's readable copies outlast the request: a load may be retried in them."""
@@ -58,12 +58,14 @@ def purged_generations(connection: Connection, month: Month) -> list[Generation]
 
 
 def ask_for_audit_month(run: Run, month: Month, *, days: int, tier: Tier) -> None:
-    """Ask Glacier for a purged month, and note that it is to come back for so many days."""
-    purged = purged_generations(run.connection, month)
-    for generation in purged:
-        for item in generation.parts():
-            ask(locate(run.target, item.stored), days=days + MARGIN_DAYS, tier=tier)
-    run.connection.execute(statement("archive/ask_audit_month"), {**_key(purged[-1]), "days": days})
+    """Note that a purged month is to come back for so many days, and ask Glacier for it.
+
+    Also asks again for an object whose readable copy has expired before it was loaded.
+    """
+    newest = purged_generations(run.connection, month)[-1]
+    run.connection.execute(statement("archive/ask_audit_month"), {**_key(newest), "days": days})
+    for copy in _copies(run, month):
+        ask(copy, days=days + MARGIN_DAYS, tier=tier)
 
 
 def asked_audit_months(connection: Connection) -> Mapping[Month, int]:
@@ -72,14 +74,17 @@ def asked_audit_months(connection: Connection) -> Mapping[Month, int]:
     return {Month.of(month): days for month, days in rows}
 
 
-def is_readable_now(run: Run, month: Month) -> bool:
-    """Whether Glacier has brought back every object of a month."""
-    copies = (
+def answer_of_glacier(run: Run, month: Month) -> Answer:
+    """What Glacier has made of the request for a month."""
+    return answer(_copies(run, month))
+
+
+def _copies(run: Run, month: Month) -> list[LocatedCopy]:
+    return [
         locate(run.target, item.stored)
         for generation in purged_generations(run.connection, month)
         for item in generation.parts()
-    )
-    return all(availability(copy.bucket, copy.stored).readable for copy in copies)
+    ]
 
 
 def bring_back(run: Run, month: Month, *, days: int) -> BroughtBack:

@@ -14,10 +14,10 @@ from ft_ops.archive.audit.months import (
 )
 from ft_ops.archive.audit.purge import AuditPurgePlan, plan_audit_purge, purge_audit_month
 from ft_ops.archive.audit.thaw import (
+    answer_of_glacier,
     ask_for_audit_month,
     asked_audit_months,
     bring_back,
-    is_readable_now,
 )
 from ft_ops.archive.month.in_states import all_in_states
 from ft_ops.archive.month.ledger import in_database
@@ -84,13 +84,18 @@ def _bring_back(
 ) -> WorkedMonth:
     if month in wanted:
         ask_for_audit_month(run, month, days=asked[month], tier=tier)
-    if not is_readable_now(run, month):
-        did: Literal["asked for", "not readable yet"] = (
-            "asked for" if month in wanted else "not readable yet"
-        )
-        return WorkedMonth(month, did, "Glacier has not answered; the next day's run goes on")
-    back = bring_back(run, month, days=asked[month])
-    return WorkedMonth(month, "brought back", f"{back.rows:,} rows, for {asked[month]} days")
+    said = answer_of_glacier(run, month)
+    if said == "readable":
+        back = bring_back(run, month, days=asked[month])
+        return WorkedMonth(month, "brought back", f"{back.rows:,} rows, for {asked[month]} days")
+    if said == "expired" and month not in wanted:
+        ask_for_audit_month(run, month, days=asked[month], tier=tier)
+        detail = "its readable copy had expired before it was loaded; Glacier was asked again"
+        return WorkedMonth(month, "asked for", detail)
+    did: Literal["asked for", "not readable yet"] = (
+        "asked for" if month in wanted else "not readable yet"
+    )
+    return WorkedMonth(month, did, "Glacier has not answered; the next day's run goes on")
 
 
 def _archive(run: Run, month: Month) -> WorkedMonth:

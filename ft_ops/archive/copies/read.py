@@ -7,9 +7,10 @@ keeps the first from being read is reason enough to take the second.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from ft_ops.archive.run import ArchiveTarget, Run
 from ft_ops.errors import OpsError
@@ -20,6 +21,9 @@ from ft_ops.s3.twins import twin
 
 _ABOUT_THE_OBJECT: Final = (Damaged, Missing, WrongContent)
 _MONTH: Final = re.compile(r"/year=(\d{4})/month=(\d{2})/")
+
+Answer: TypeAlias = Literal["readable", "waiting", "expired"]
+"""``expired``: one has to be asked for again. S3 says nothing of a readable copy that is over."""
 
 DAYS: Final = 7
 """Days that a readable copy of the second stays, asked for when the first proved unreadable."""
@@ -123,6 +127,14 @@ def ask(copy: LocatedCopy, *, days: int, tier: Tier) -> None:
     found = availability(copy.bucket, copy.stored)
     if not found.readable and not found.requested:
         request_restore(copy.bucket, copy.stored, days=days, tier=tier)
+
+
+def answer(copies: Iterable[LocatedCopy]) -> Answer:
+    """What Glacier has made of a request for copies."""
+    found = [availability(copy.bucket, copy.stored) for copy in copies]
+    if any(not one.readable and not one.requested for one in found):
+        return "expired"
+    return "readable" if all(one.readable for one in found) else "waiting"
 
 
 def _problem(bucket: Bucket, stored: StoredObject) -> OpsError | None:

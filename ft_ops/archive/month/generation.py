@@ -90,9 +90,9 @@ class Generation:
 
     @property
     def rows(self) -> dict[str, int]:
-        """Archived rows by table."""
+        """Archived rows by table; the list of subjects beside them has none of them."""
         counts: dict[str, int] = {}
-        for item in self.objects:
+        for item in self.parts():
             counts[item.table] = counts.get(item.table, 0) + item.rows
         return counts
 

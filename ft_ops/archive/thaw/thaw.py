@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
-from ft_ops.archive.copies.read import ask, locate
+from ft_ops.archive.copies import read
+from ft_ops.archive.copies.read import Answer, ask, locate
 from ft_ops.archive.cost.prices import Prices
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.catalog import read_content, refuse_changed_arrivals
@@ -52,7 +53,7 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.glacier import Tier, availability
+from ft_ops.s3.glacier import Tier
 from ft_ops.s3.objects import StoredObject
 
 RESTORE_MARGIN_DAYS = 2
@@ -152,15 +153,9 @@ def is_readable(connection: Connection, target: ArchiveTarget, thaw: Thaw) -> bo
     return answer(connection, target, thaw) == "readable"
 
 
-def answer(
-    connection: Connection, target: ArchiveTarget, thaw: Thaw
-) -> Literal["readable", "waiting", "expired"]:
-    """What Glacier has made of a request: ``expired`` is what has to be asked for again."""
-    copies = [locate(target, stored) for stored in _objects(connection, thaw)]
-    found = [availability(copy.bucket, copy.stored) for copy in copies]
-    if any(not one.readable and not one.requested for one in found):
-        return "expired"
-    return "readable" if all(one.readable for one in found) else "waiting"
+def answer(connection: Connection, target: ArchiveTarget, thaw: Thaw) -> Answer:
+    """What Glacier has made of a thaw's request."""
+    return read.answer(locate(target, stored) for stored in _objects(connection, thaw))
 
 
 def load(run: Run, thaw: Thaw) -> Thaw:

@@ -26,6 +26,7 @@ BLUE = "#3d8bfd"
 RED = "#e5484d"
 _DOTS_PER_INCH = 110
 _SHOWN_DAYS = 365
+_MOST_DRAWN = 1e100
 
 
 def capacity_picture(outlook: Outlook, limit_bytes: float | None) -> str:
@@ -73,10 +74,15 @@ def growth_picture(growth: Sequence[MonthGrowth], projected: int) -> str:
     return _data_url(figure)
 
 
-def sparkline(points: Sequence[Point], limit: float | None = None) -> str:
-    """A line without axes for a table's cell; what lies above ``limit`` is red."""
+def sparkline(points: Sequence[Point], limit: float | None = None) -> str | None:
+    """A line without axes for a table's cell; what lies above ``limit`` is red.
+
+    None where a figure is no number, or so large that no axis takes it.
+    """
     from matplotlib.figure import Figure
 
+    if not all(abs(point.value) < _MOST_DRAWN for point in points):
+        return None
     figure = Figure(figsize=(1.6, 0.3), dpi=_DOTS_PER_INCH)
     axes = figure.add_axes((0.02, 0.08, 0.96, 0.84))
     axes.set_axis_off()
