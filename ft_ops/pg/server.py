@@ -7,13 +7,14 @@ run as root, so under root its programs run as ``nobody``.
 from __future__ import annotations
 
 import importlib.util
+import locale as locales
 import os
 import pwd
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -27,6 +28,8 @@ EMBEDDED_VERSION: Final = 16
 """PostgreSQL's version where no other is asked for."""
 
 _PORT = 5432
+_PLAIN = (("C.UTF-8", "C.UTF-8"), ("C", "UTF-8"))
+"""Collation and kind of letters: of glibc, and of macOS, which has no C.UTF-8."""
 # sockaddr_un holds 108 bytes on Linux, the closing zero included.
 _SOCKET_PATH_BYTES = 107
 
@@ -110,12 +113,13 @@ def initialise(
     server: Server,
     *,
     superuser: str = "postgres",
-    locale: str = "C.UTF-8",
+    locale: str | None = None,
     wal_segment_mebibytes: int = 16,
 ) -> None:
     """Make a new data folder with data checksums, in UTF-8. Whoever reaches the socket is trusted.
 
-    Refuses a folder that holds anything. Nothing is synced to disk: such a server is disposable.
+    Without a ``locale`` it is C.UTF-8, or what the machine has instead. Refuses a folder that holds
+    anything. Nothing is synced to disk: such a server is disposable.
     """
     if server.data_dir.exists() and any(server.data_dir.iterdir()):
         raise OpsError(
@@ -127,9 +131,25 @@ def initialise(
     _check_reachable(server.data_dir)
     hand_over(server.data_dir)
     arguments = ["--username", superuser, "--auth", "trust", "--encoding", "UTF8"]
-    arguments += ["--locale", locale, "--data-checksums", "--no-sync", "--no-instructions"]
+    collation, letters = (locale, locale) if locale else plain_locale()
+    arguments += ["--locale", collation, "--lc-ctype", letters, "--data-checksums"]
+    arguments += ["--no-sync", "--no-instructions"]
     arguments += ["--wal-segsize", str(wal_segment_mebibytes)]
     _checked(server, "initdb", ["--pgdata", str(server.data_dir), *arguments])
+
+
+def plain_locale(wanted: Sequence[tuple[str, str]] = _PLAIN) -> tuple[str, str]:
+    """The first of the wanted pairs that this machine has, or C for both.
+
+    Each sorts by code point. With C, letters beyond ASCII have neither upper nor lower case.
+    """
+    before = locales.setlocale(locales.LC_CTYPE)
+    for collation, letters in wanted:
+        with suppress(locales.Error):
+            locales.setlocale(locales.LC_CTYPE, letters)
+            locales.setlocale(locales.LC_CTYPE, before)
+            return collation, letters
+    return "C", "C"
 
 
 def configure(server: Server, settings: Mapping[str, str]) -> None:

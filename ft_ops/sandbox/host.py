@@ -66,6 +66,8 @@ _SETTINGS: Mapping[str, str] = {
 def main() -> None:
     """Host one sandbox until standard input closes."""
     signal.signal(signal.SIGTERM, _end)
+    # The server's user, another one under root, passes through; what is private says so itself.
+    os.umask(0o022)
     try:
         with _folder() as root, _hosted(root, *map(int, sys.argv[1:])) as box:
             _report(

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ft_ops.errors import OpsError
@@ -101,6 +101,7 @@ def serve() -> None:
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
     server = ThreadedMotoServer(_HOST, port=0, verbose=False)
     server.start()
-    sys.stdout.write(f"{server.get_host_and_port()[1]}\n")
-    sys.stdout.flush()
+    # A parent that is gone needs no answer; the closed standard input ends us next.
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), f"{server.get_host_and_port()[1]}\n".encode())
     sys.stdin.buffer.read()

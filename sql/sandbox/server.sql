@@ -3,6 +3,6 @@
 CREATE ROLE {name} LOGIN
 
 -- name: create_database
--- Makes an empty database with the encoding and collation that production has. Copies template0,
--- the only template that may change them; waits for nobody; some 50 ms.
-CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'
+-- Makes an empty database with production's encoding, and the locale that the server was made with.
+-- Copies template0, which nobody has changed; waits for nobody; some 50 ms.
+CREATE DATABASE {name} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'

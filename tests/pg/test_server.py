@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from ft_ops.pg.server import (
     hand_over,
     initialise,
     is_running,
+    plain_locale,
     reachable_binaries,
     running,
     start,
@@ -89,6 +91,14 @@ def test_a_socket_path_over_the_systems_limit_is_named(server: Server, place: Pa
     far = Server(bin_dir=server.bin_dir, data_dir=server.data_dir, socket_dir=place / ("x" * 80))
     with pytest.raises(OpsError, match="107 is the system's limit"):
         start(far)
+
+
+def test_a_machine_without_a_locale_in_utf_8_gets_a_server_all_the_same() -> None:
+    before = locale.setlocale(locale.LC_CTYPE)
+    nowhere = ("nowhere.UTF-8", "nowhere.UTF-8")
+    assert plain_locale([nowhere, ("C", before)]) == ("C", before)
+    assert plain_locale([nowhere]) == ("C", "C")
+    assert locale.setlocale(locale.LC_CTYPE) == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as somebody else")

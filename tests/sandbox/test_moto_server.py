@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def test_listing_versions_does_not_copy_them(tmp_path: Path) -> None:
         for version in versions:
             found = s3.get_object(Bucket="letters", Key="one", VersionId=version["VersionId"])
             assert found["Body"].read() == BODY
+
+
+@pytest.mark.chaos
+def test_it_says_nothing_when_nobody_waits_for_it_any_more() -> None:
+    """What kept the others from starting is told in one line, and this adds nothing to it."""
+    command = [sys.executable, "-c", "from ft_ops.sandbox.moto_server import serve; serve()"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
 
 
 def _open_files(folder: Path) -> int:

@@ -19,6 +19,7 @@ import pytest
 from mypy_boto3_s3 import S3Client
 
 from ft_ops.errors import OpsError
+from ft_ops.pg.server import plain_locale
 from ft_ops.sandbox import Sandbox, run_in_sandbox, sandbox
 
 REPOSITORY = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_the_databases_are_those_of_production_in_small(box: Sandbox) -> None:
             WHERE datname = current_database()
             """
         ).fetchone()
-    assert found == ("ft_ops", "UTF8", "C.UTF-8", "ft_ops", 16, "on", "UTC", False)
+    assert found == ("ft_ops", "UTF8", plain_locale()[0], "ft_ops", 16, "on", "UTC", False)
 
 
 def test_a_finished_wal_segment_arrives_whole_in_the_spool(box: Sandbox) -> None:
@@ -184,14 +185,18 @@ def test_a_signal_reaches_the_command_which_may_finish(place: Path, number: sign
 
 
 def test_a_held_sandbox_prints_its_environment_and_ends_on_ctrl_c(place: Path) -> None:
-    with started(HOLD, place=place) as process:
+    """And whatever umask its user has, the server's user gets where it must."""
+    with started(HOLD, place=place, umask=0o077) as process:
         prefix = "export FT_DATABASE_URL='"
         line = first_line(process)
         assert line.startswith(prefix)
         with psycopg.connect(line.removeprefix(prefix).removesuffix("'")) as connection:
             assert connection.info.user == "ft_ops"
+        (drills,) = place.glob("ft-sandbox-*/drills")
+        passed_through = drills.stat().st_mode & 0o001
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
+    assert passed_through
     assert not list(place.iterdir())
 
 
@@ -280,13 +285,14 @@ def environment(place: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(REPOSITORY)}
 
 
-def started(code: str, *arguments: str, place: Path) -> subprocess.Popen[str]:
+def started(code: str, *arguments: str, place: Path, umask: int = -1) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=environment(place),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
+        umask=umask,
     )
 
 
