@@ -14,7 +14,7 @@ import pytest
 from ft_ops.definitions import defs
 from ft_ops.orchestration.deadlines import schedules_of
 from ft_ops.settings.page import settings_page
-from tests.documents import DOCS, PAGES, ROOT, headings, links, prose
+from tests.documents import DOCS, PAGES, ROOT, blocks, headings, links, prose
 
 CODE = [
     *sorted((ROOT / "ft_ops").rglob("*.py")),
@@ -100,6 +100,18 @@ def test_every_benchmark_that_the_page_on_scaling_names_exists() -> None:
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named
     assert {name for name in named if not (ROOT / "bench" / f"{name}.py").exists()} == set()
+
+
+def test_no_script_is_run_by_a_psql_that_keeps_nothing() -> None:
+    """An administrator's own .psqlrc may switch autocommit off."""
+    typed = [
+        line
+        for page in PAGES
+        for block in blocks(page)
+        for line in re.findall(r"\bpsql .*--file.*", block.text)
+    ]
+    assert typed
+    assert [line for line in typed if "--no-psqlrc" not in line] == []
 
 
 @cache

@@ -22,7 +22,7 @@ from ft_ops.settings import Settings
 OLDEST_MAJOR_VERSION = 15
 """Views that run as their reader (security_invoker) are new in PostgreSQL 15."""
 
-BOOTSTRAP = "as the database's administrator: psql -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql"
+BOOTSTRAP = "as the database's administrator: psql -X -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql"
 
 _EXTENSIONS = ("amcheck", "pg_stat_statements", "pgstattuple", "timescaledb", "uuid-ossp", "vector")
 

@@ -1,13 +1,13 @@
 -- Run once, in the application's database, by its administrator: a superuser, or on RDS the
 -- master user. Needs CREATEROLE; safe to run again.
 --
---   psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql
+--   psql -X "$ADMIN_URL" -v ON_ERROR_STOP=1 -f sql/roles/bootstrap.sql
 --
 -- Then give the roles their passwords (\password ft_ops). What the administrator may not grant
 -- is named in a WARNING, and everything else works without it. It takes over an empty database of the
 -- administrator's, or one that ft_ops has; any other only when it is named:
 --
---   PGOPTIONS='-c ft.bootstrap=familytales' psql "$ADMIN_URL" …
+--   PGOPTIONS='-c ft.bootstrap=familytales' psql -X "$ADMIN_URL" …
 DO $$
 DECLARE
     role_name text;
@@ -38,7 +38,7 @@ BEGIN
             END
         USING HINT = format(
             'Name the application''s database in the connection. If this really is it: PGOPTIONS=''-c '
-            'ft.bootstrap=%s'' psql …',
+            'ft.bootstrap=%s'' psql -X …',
             current_database()
         );
     END IF;
@@ -115,7 +115,7 @@ BEGIN
                 not_ours
             USING HINT = format(
                 'Name an empty database of yours in the connection, and never Dagster''s. If this '
-                'really is the application''s: PGOPTIONS=''-c ft.bootstrap=%s'' psql …',
+                'really is the application''s: PGOPTIONS=''-c ft.bootstrap=%s'' psql -X …',
                 current_database()
             );
         END IF;

@@ -2,12 +2,14 @@
 -- the roles, and their passwords. Run by psql as the server's administrator (a superuser, or on RDS the
 -- master user), in any database; safe to run again.
 --
---   OPS_PASSWORD=… DAGSTER_PASSWORD=… psql "$ADMIN_URL" -f sql/roles/databases.sql
+--   OPS_PASSWORD=… DAGSTER_PASSWORD=… psql -X "$ADMIN_URL" -f sql/roles/databases.sql
 --
 -- A password that the environment does not name stays as it is (\password ft_ops asks for one).
 -- -v application=… and -v dagster=… name the databases otherwise; -v locale=C is for a server that
 -- has no C.UTF-8.
 \set ON_ERROR_STOP on
+-- An administrator's .psqlrc may say otherwise, and nothing would be kept.
+\set AUTOCOMMIT on
 \if :{?application} \else \set application familytales \endif
 \if :{?dagster} \else \set dagster dagster \endif
 \if :{?locale} \else \set locale C.UTF-8 \endif
@@ -20,6 +22,11 @@ SELECT format(
     refused.hint
 )
 FROM (
+    SELECT
+        format('psql is of version %s, which reads no password of the environment', :'VERSION_NAME'),
+        'Use psql 15 or newer; its version need not be the server''s.'
+    WHERE :VERSION_NUM < 150000
+    UNION ALL
     SELECT
         format('database %I is a template of new databases, or the server''s own', datname),
         'Name another by -v application=… or -v dagster=….'
@@ -72,6 +79,37 @@ REVOKE ALL ON DATABASE :"dagster" FROM PUBLIC;
 \getenv dagster_password DAGSTER_PASSWORD
 \getenv app_password APP_PASSWORD
 \getenv readonly_password READONLY_PASSWORD
+-- Nor should the server's log or its statistics of statements, which more people read, show them.
+DO $$
+DECLARE
+    quiet text[];
+BEGIN
+    FOREACH quiet SLICE 1 IN ARRAY ARRAY[
+        ['log_statement', 'none'],
+        ['log_min_duration_statement', '-1'],
+        ['log_min_duration_sample', '-1'],
+        ['log_transaction_sample_rate', '0'],
+        ['log_min_error_statement', 'panic'],
+        ['pg_stat_statements.track_utility', 'off']
+    ] LOOP
+        BEGIN
+            PERFORM set_config(quiet[1], quiet[2], false);
+        EXCEPTION WHEN insufficient_privilege THEN NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+SELECT
+    'DO $warn$ BEGIN RAISE WARNING ''the server may have written these passwords into its log'' USING '
+    'HINT = ''Give each role another one by \password, which sends a digest.''; END $warn$' AS warn
+WHERE (:{?ops_password} OR :{?dagster_password} OR :{?app_password} OR :{?readonly_password})
+  AND (
+      current_setting('log_statement') <> 'none'
+      OR current_setting('log_min_duration_statement') <> '-1'
+  )
+\gexec
+
 \if :{?ops_password}
 ALTER ROLE ft_ops PASSWORD :'ops_password';
 \endif

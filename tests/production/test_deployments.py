@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -397,6 +398,29 @@ def test_compose_finds_every_secret_that_it_names(tmp_path: Path) -> None:
 
     subprocess.run(make, check=True)
     assert {path.name: path.read_text() for path in folder.iterdir()} == made
+
+
+def test_composes_services_read_what_it_mounts_of_a_private_checkout(tmp_path: Path) -> None:
+    mounted = [
+        Path(volume.removeprefix("./").partition(":")[0])
+        for service in load(REPOSITORY / "compose.yaml")["services"].values()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./") and not volume.startswith("./secrets")
+    ]
+    assert len(mounted) > 3
+    for folder in ("sql", "deploy/compose", "deploy/proxy"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    private = [found for path in mounted for found in _with_what_is_in(tmp_path / path)]
+    for found in private:
+        found.chmod(found.stat().st_mode & 0o700)
+    subprocess.run([tmp_path / "deploy/compose/secrets", tmp_path / "secrets"], check=True)
+    for found in private:
+        assert found.stat().st_mode & 0o004, found
+        assert found.is_file() or found.stat().st_mode & 0o001, found
+
+
+def _with_what_is_in(path: Path) -> list[Path]:
+    return [path, *path.rglob("*")]
 
 
 @pytest.fixture

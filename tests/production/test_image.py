@@ -31,7 +31,12 @@ def test_what_an_image_copies_is_there_and_not_ignored(dockerfile: str) -> None:
         if line.startswith("!/")
     }
     text = (DEPLOY / dockerfile).read_text()
-    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+    for option, sources in re.findall(
+        r"^COPY (?!--from)(--chmod=\d+ )?(.+) \S+$", text.rpartition("FROM ")[2], re.MULTILINE
+    ):
+        assert option, "a checkout may be readable to nobody but its owner"
+        assert sources
+    for sources in re.findall(r"^COPY (?!--from)(?:--chmod=\d+ )?(.+) \S+$", text, re.MULTILINE):
         for source in sources.split():
             assert (REPOSITORY / source).exists(), source
             assert source in admitted, source

@@ -25,9 +25,24 @@ CODE = SYSTEMD / "ft-ops-code.service"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where the files were installed, instead of /."""
-    subprocess.run([SYSTEMD / "install", str(tmp_path)], check=True)
+    """Where the files were installed, instead of /, by an administrator whose files are private."""
+    (tmp_path / "opt/ft-ops/venv/bin").mkdir(parents=True, mode=0o700)
+    for made in (tmp_path / "opt/ft-ops/venv", tmp_path / "opt/ft-ops"):
+        made.chmod(0o700)
+    subprocess.run([SYSTEMD / "install", str(tmp_path)], check=True, umask=0o077)
     return tmp_path
+
+
+def test_the_services_user_reads_everything_but_the_secrets(root: Path) -> None:
+    """systemd reads those for it, as root."""
+    closed = {
+        path.relative_to(root)
+        for folder in ("etc/ft-ops", "opt/ft-ops", "var/lib/ft-ops", "usr/local/bin/ft-ops")
+        for path in (root / folder, *(root / folder).rglob("*"))
+        if not path.stat().st_mode & 0o004
+    }
+    secrets = root / "etc/ft-ops/secrets"
+    assert closed == {path.relative_to(root) for path in (secrets, *secrets.iterdir())}
 
 
 @pytest.fixture

@@ -212,12 +212,34 @@ def test_whoever_names_the_database_gets_his_way(managed: pg.Server) -> None:
 
 @pytest.mark.parametrize("administrator", ["master", "postgres"])
 def test_both_databases_come_from_nothing_and_a_second_run_changes_nothing(
-    managed: pg.Server, administrator: str
+    managed: pg.Server, administrator: str, tmp_path: Path
 ) -> None:
-    """A managed server's administrator is no superuser; he comes first, and makes the roles."""
+    """A managed server's administrator is no superuser; he comes first, and makes the roles.
+
+    His own psql may keep nothing until it is told to, and his server may log every statement.
+    """
     names = {"application": f"app_{administrator}", "dagster": f"dag_{administrator}"}
-    for _ in range(2):
-        _psql(managed, administrator, names, OPS_PASSWORD="pa'ss\\w $ord", DAGSTER_PASSWORD="other")
+    (tmp_path / "psqlrc").write_text("\\set AUTOCOMMIT off\n")
+    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+        superuser.execute(f"ALTER ROLE {administrator} SET log_statement = 'all'")
+    for password in ("before", "pa'ss\\w $ord"):
+        done = _run_psql(
+            *(managed, administrator, "databases.sql", names),
+            OPS_PASSWORD=password,
+            DAGSTER_PASSWORD="other",
+            PSQLRC=str(tmp_path / "psqlrc"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert "pa'ss" not in done.stdout + done.stderr
+        # Who may not keep them out of the log is told.
+        is_warned = "may have written these passwords into its log" in done.stderr
+        assert is_warned == (administrator == "master")
+    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+        superuser.execute(f"ALTER ROLE {administrator} RESET log_statement")
+    logged = managed.log_file.read_text()
+    assert "CREATE DATABASE" in logged
+    assert ("w $ord" in logged) == (administrator == "master")
+    managed.log_file.write_text("")
     with psycopg.connect(managed.url("postgres")) as superuser:
         owners = superuser.execute(
             "SELECT datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding),"
@@ -263,10 +285,11 @@ def test_neither_database_is_another_ones(
     assert found == (True, 0)
 
 
-def _psql(managed: pg.Server, user: str, names: dict[str, str], **environment: str) -> None:
-    done = _run_psql(managed, user, "databases.sql", names, **environment)
-    assert done.returncode == 0, done.stderr
-    assert "pa'ss" not in done.stdout + done.stderr
+def test_an_older_psql_makes_no_roles_without_their_passwords(managed: pg.Server) -> None:
+    pretended = {"application": "one", "VERSION_NUM": "140019"}
+    done = _run_psql(managed, "postgres", "databases.sql", pretended)
+    assert done.returncode != 0
+    assert "Use psql 15 or newer" in done.stderr
 
 
 def _run_psql(
@@ -280,11 +303,16 @@ def _run_psql(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            *(str(managed.bin_dir / "psql"), "--no-psqlrc", "-U", user, "-d", database),
+            *(str(managed.bin_dir / "psql"), "-U", user, "-d", database),
             *("--set=ON_ERROR_STOP=1", "-f", str(sql_root() / "roles" / script)),
             *(f"--set={name}={value}" for name, value in names.items()),
         ],
-        env={**os.environ, "PGHOST": str(managed.socket_dir), **environment},
+        env={
+            **os.environ,
+            "PSQLRC": os.devnull,
+            "PGHOST": str(managed.socket_dir),
+            **environment,
+        },
         capture_output=True,
         check=False,
         text=True,
