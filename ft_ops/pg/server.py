@@ -7,7 +7,7 @@ run as root, so under root its programs run as ``nobody``.
 from __future__ import annotations
 
 import importlib.util
-import locale as locales
+import locale
 import os
 import pwd
 import shlex
@@ -109,17 +109,10 @@ def reachable_binaries(bin_dir: Path, copy_to: Path) -> Path:
     return copy / bin_dir.name
 
 
-def initialise(
-    server: Server,
-    *,
-    superuser: str = "postgres",
-    locale: str | None = None,
-    wal_segment_mebibytes: int = 16,
-) -> None:
+def initialise(server: Server, *, wal_segment_mebibytes: int = 16) -> None:
     """Make a new data folder with data checksums, in UTF-8. Whoever reaches the socket is trusted.
 
-    Without a ``locale`` it is C.UTF-8, or what the machine has instead. Refuses a folder that holds
-    anything. Nothing is synced to disk: such a server is disposable.
+    Refuses a folder that holds anything. Nothing is synced to disk: such a server is disposable.
     """
     if server.data_dir.exists() and any(server.data_dir.iterdir()):
         raise OpsError(
@@ -130,24 +123,20 @@ def initialise(
     server.data_dir.mkdir(parents=True, exist_ok=True)
     _check_reachable(server.data_dir)
     hand_over(server.data_dir)
-    arguments = ["--username", superuser, "--auth", "trust", "--encoding", "UTF8"]
-    collation, letters = (locale, locale) if locale else plain_locale()
+    arguments = ["--username", "postgres", "--auth", "trust", "--encoding", "UTF8"]
+    collation, letters = plain_locale()
     arguments += ["--locale", collation, "--lc-ctype", letters, "--data-checksums"]
-    arguments += ["--no-sync", "--no-instructions"]
-    arguments += ["--wal-segsize", str(wal_segment_mebibytes)]
+    arguments += ["--wal-segsize", str(wal_segment_mebibytes), "--no-sync", "--no-instructions"]
     _checked(server, "initdb", ["--pgdata", str(server.data_dir), *arguments])
 
 
 def plain_locale(wanted: Sequence[tuple[str, str]] = _PLAIN) -> tuple[str, str]:
-    """The first of the wanted pairs that this machine has, or C for both.
-
-    Each sorts by code point. With C, letters beyond ASCII have neither upper nor lower case.
-    """
-    before = locales.setlocale(locales.LC_CTYPE)
+    """The first pair that this machine has, or C: letters beyond ASCII have no cases then."""
+    before = locale.setlocale(locale.LC_CTYPE)
     for collation, letters in wanted:
-        with suppress(locales.Error):
-            locales.setlocale(locales.LC_CTYPE, letters)
-            locales.setlocale(locales.LC_CTYPE, before)
+        with suppress(locale.Error):
+            locale.setlocale(locale.LC_CTYPE, letters)
+            locale.setlocale(locale.LC_CTYPE, before)
             return collation, letters
     return "C", "C"
 
@@ -314,8 +303,7 @@ def _check_socket_path(socket_dir: Path) -> None:
     if length > _SOCKET_PATH_BYTES:
         raise OpsError(
             f"socket folder {socket_dir}",
-            cause=f"the socket's path would have {length} bytes, and {_SOCKET_PATH_BYTES} "
-            "is the system's limit",
+            cause=f"its path would have {length} bytes; {_SOCKET_PATH_BYTES} is the system's limit",
             next_step="use a shorter path, for example by setting TMPDIR=/tmp",
         )
 
@@ -350,14 +338,11 @@ def program_environment() -> dict[str, str]:
 
 def _checked(server: Server, program: str, arguments: Sequence[str]) -> None:
     done = run_program(server, program, arguments)
-    if done.returncode != 0:
-        raise _failure(server, program, done)
-
-
-def _failure(server: Server, program: str, done: subprocess.CompletedProcess[str]) -> OpsError:
+    if done.returncode == 0:
+        return
     said = (done.stderr or done.stdout).strip()
     log = server_log(server)
-    return OpsError(
+    raise OpsError(
         f"{program} on {server.data_dir}",
         cause=f"exit status {done.returncode}: {said}" + (f"; its log ends:\n{log}" if log else ""),
         next_step="correct what the messages name and start again",
