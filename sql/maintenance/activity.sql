@@ -1,9 +1,26 @@
+-- name: ids_at_last_look
+-- How far transaction ids are now, how far they were at the newest look that is an hour old, and the
+-- seconds since then; NULL where there was none.
+SELECT
+    pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_xid,
+    past.next_xid AS next_xid_then,
+    extract(epoch FROM %(now)s - past.looked_at)::float8 AS seconds
+FROM (VALUES (1)) AS present (one)
+LEFT JOIN LATERAL (
+    SELECT a.next_xid, a.looked_at
+    FROM ops.table_activity AS a
+    WHERE a.next_xid IS NOT NULL
+      AND a.looked_at <= %(now)s - interval '1 hour'
+    ORDER BY a.looked_at DESC
+    LIMIT 1
+) AS past ON true;
+
 -- name: note_activity
--- A row for each table of some size: its counters as they are. Reads catalogs and statistics, opens no
--- table. A second look at the same moment changes nothing.
+-- A row for each table of some size: its counters and settings as they are. Reads catalogs and
+-- statistics, opens no table. A second look at the same moment changes nothing.
 INSERT INTO ops.table_activity (
     table_oid, looked_at, live_rows, dead_rows, updated, hot_updated, newpage_updated, deleted,
-    autovacuums, vacuum_trigger, was_held_back
+    autovacuums, vacuum_trigger, was_held_back, vacuum_settings, fillfactor, next_xid
 )
 SELECT
     c.oid,
@@ -15,40 +32,16 @@ SELECT
     (to_jsonb(s) ->> 'n_tup_newpage_upd')::bigint,
     s.n_tup_del,
     s.autovacuum_count,
-    coalesce(
-        options.threshold, current_setting('autovacuum_vacuum_threshold')::float8
-    ) + coalesce(
-        options.scale, current_setting('autovacuum_vacuum_scale_factor')::float8
-    ) * greatest(c.reltuples, 0),
-    horizon.is_old
+    own.vacuum_trigger,
+    %(is_held_back)s,
+    concat_ws(
+        ' ', own.off_by, own.vacuum_threshold, own.vacuum_scale, own.cost_limit, own.rests
+    ),
+    own.fillfactor,
+    %(next_xid)s
 FROM pg_class AS c
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_stat_user_tables AS s ON s.relid = c.oid
-CROSS JOIN LATERAL (
-    SELECT
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_threshold') AS threshold,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_scale_factor') AS scale
-    FROM (
-        SELECT option_name AS o, option_value::float8 AS v
-        FROM pg_options_to_table(c.reloptions)
-        WHERE option_value ~ '^-?[0-9.]+$'
-    ) AS numeric_options
-) AS options
-CROSS JOIN (
-    SELECT
-        EXISTS (
-            SELECT FROM pg_stat_activity
-            WHERE backend_xmin IS NOT NULL
-              AND (datname = current_database() OR datname IS NULL)
-              AND coalesce(xact_start, backend_start) < clock_timestamp() - interval '1 hour'
-        )
-        OR EXISTS (SELECT FROM pg_replication_slots WHERE xmin IS NOT NULL)
-        OR EXISTS (
-            SELECT FROM pg_prepared_xacts
-            WHERE database = current_database()
-              AND prepared < clock_timestamp() - interval '1 hour'
-        ) AS is_old
-) AS horizon
+CROSS JOIN LATERAL ({own}) AS own
 WHERE c.relkind = 'r'
   AND c.relpersistence = 'p'
   AND c.relpages >= %(least_pages)s
@@ -61,25 +54,21 @@ WHERE looked_at < %(before)s;
 
 -- name: activity
 -- Every look of the last weeks at the tables that are there, oldest first, with each table's size and
--- settings as they are today. Reads catalogs; opens no table.
+-- settings as they are today, and those of then. Reads catalogs; opens no table.
 SELECT
     c.oid::bigint AS oid,
     n.nspname AS schema,
     c.relname AS name,
     coalesce(parent.relname, '') AS parent_name,
     c.relpages::bigint * 8192 AS heap_bytes,
-    coalesce(options.fillfactor, 100)::integer AS fillfactor,
-    coalesce(
-        options.threshold, current_setting('autovacuum_vacuum_threshold')::float8
-    ) AS threshold,
-    coalesce(
-        options.scale, current_setting('autovacuum_vacuum_scale_factor')::float8
-    ) AS scale,
-    coalesce(
-        options.cost_limit,
-        nullif(current_setting('autovacuum_vacuum_cost_limit')::float8, -1),
-        current_setting('vacuum_cost_limit')::float8
-    )::integer AS cost_limit,
+    own.fillfactor,
+    own.vacuum_threshold AS threshold,
+    own.vacuum_scale AS scale,
+    own.cost_limit,
+    own.off_by,
+    own.rests,
+    a.vacuum_settings,
+    a.fillfactor AS fillfactor_then,
     a.looked_at,
     a.live_rows,
     a.dead_rows,
@@ -95,18 +84,7 @@ JOIN pg_class AS c ON c.oid = a.table_oid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid AND c.relispartition
 LEFT JOIN pg_class AS parent ON parent.oid = link.inhparent
-CROSS JOIN LATERAL (
-    SELECT
-        max(v) FILTER (WHERE o = 'fillfactor') AS fillfactor,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_threshold') AS threshold,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_scale_factor') AS scale,
-        max(v) FILTER (WHERE o = 'autovacuum_vacuum_cost_limit' AND v > 0) AS cost_limit
-    FROM (
-        SELECT option_name AS o, option_value::float8 AS v
-        FROM pg_options_to_table(c.reloptions)
-        WHERE option_value ~ '^-?[0-9.]+$'
-    ) AS numeric_options
-) AS options
+CROSS JOIN LATERAL ({own}) AS own
 WHERE a.looked_at >= %(since)s
   AND a.looked_at <= %(until)s
 ORDER BY c.oid, a.looked_at;

@@ -2,11 +2,14 @@
 -- What autovacuum goes by for one table or what is stored beside its rows: its {parameters}, in
 -- whatever way their numbers are written, else the settings of the server, and its {rows}. A part of
 -- other statements. A limit of age can only be lowered; a maximum exists from version 18 on; below 0, what
--- has a threshold is off.
+-- has a threshold is off. What turns autovacuum off is named.
 SELECT
-    set_to.is_on
-        AND current_setting('autovacuum')::boolean
-        AND current_setting('track_counts')::boolean AS is_on,
+    CASE
+        WHEN NOT current_setting('autovacuum')::boolean THEN 'autovacuum'
+        WHEN NOT current_setting('track_counts')::boolean THEN 'track_counts'
+        WHEN NOT set_to.is_on THEN 'autovacuum_enabled'
+        ELSE ''
+    END AS off_by,
     set_to.vacuum_threshold,
     set_to.vacuum_scale,
     CASE

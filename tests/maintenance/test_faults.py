@@ -104,6 +104,7 @@ def test_a_leftover_with_another_definition_or_stem_is_not_ours(
         CREATE INDEX letters_sender_ccnew1 ON letters (sender);
         CREATE INDEX letters_sender_ccold ON letters (sender, id);
         CREATE INDEX letters_send_ccnew ON letters (sender);
+        CREATE INDEX "of\nletters_ccold2" ON letters (sender);
         """
     )
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
@@ -111,7 +112,7 @@ def test_a_leftover_with_another_definition_or_stem_is_not_ours(
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text ~ '_cc'"
         )
     invalid = invalid_indexes(connection)
-    assert len(invalid) == 4
+    assert len(invalid) == 5
     definition = next(i.definition for i in invalid if i.name == "letters_sender_ccnew1")
 
     def left_by(index: str) -> list[str]:
@@ -122,6 +123,7 @@ def test_a_leftover_with_another_definition_or_stem_is_not_ours(
     assert left_by("letters_sender") == ["letters_sender_ccnew1"]
     assert left_by(long_name) == [cut]
     assert left_by("letters_senders") == []
+    assert left_by("of\nletters") == ["of\nletters_ccold2"]
 
 
 def left_behind(connection: Connection, database: Database, table: str) -> None:

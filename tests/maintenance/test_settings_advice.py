@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +28,7 @@ from ft_ops.maintenance.tables.settings_advice import SettingAdvice, settings_ad
 from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters
+from tests.maintenance.test_wraparound import burn_transaction_ids
 
 NOW = datetime(2026, 3, 2, 1, tzinfo=UTC)
 ROWS = 10_000_000
@@ -38,6 +42,10 @@ LOOK = TableLook(
     threshold=50,
     scale=0.2,
     cost_limit=200,
+    off_by="",
+    rests=True,
+    vacuum_settings="as they are",
+    fillfactor_then=100,
     looked_at=NOW,
     live_rows=ROWS,
     dead_rows=0,
@@ -115,14 +123,49 @@ def test_less_than_two_weeks_are_no_evidence() -> None:
         assert advised(weeks(kind, days=14)) != {}
 
 
+def test_a_threshold_that_is_most_of_the_trigger_goes_down_itself() -> None:
+    late = {"threshold": 3_000_000, "scale": 0.0}
+    advice = advised(weeks(lambda day: rarely(day) | late))["autovacuum_vacuum_threshold"]
+    assert advice.statement.endswith("SET (autovacuum_vacuum_threshold = 25000)")
+    [both] = advised(weeks(lambda day: rarely(day) | late | {"scale": 0.2})).values()
+    assert both.statement.endswith(
+        "(autovacuum_vacuum_threshold = 25000, autovacuum_vacuum_scale_factor = 0.0025)"
+    )
+    low = {"threshold": 25_000, "scale": 0.004}
+    assert advised(weeks(lambda day: rarely(day) | low)) == {}
+
+
+def test_where_autovacuum_is_kept_away_nothing_else_is_advised() -> None:
+    [advice] = advised(weeks(lambda day: rarely(day) | {"off_by": "autovacuum_enabled"})).values()
+    assert advice.statement.endswith('"letters" SET (autovacuum_enabled = on)')
+    [server] = advised(weeks(lambda day: rarely(day) | {"off_by": "track_counts"})).values()
+    assert server.statement == "ALTER SYSTEM SET track_counts = on; SELECT pg_reload_conf()"
+    few = weeks(lambda day: {"dead_rows": 1, "off_by": "autovacuum"})
+    assert advised(few) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [(rarely, "vacuum_settings"), (behind, "vacuum_settings"), (crowded, "fillfactor_then")],
+)
+def test_what_was_before_a_change_is_no_evidence_for_another(
+    kind: Callable[[int], dict[str, object]], setting: str
+) -> None:
+    for changed, is_known in ((15, False), (14, True)):
+        then: list[object] = [None] * changed + ["100"] * 29
+        found = weeks(lambda day, then=then: kind(day) | {setting: then[day]})  # type: ignore[misc]
+        assert (advised(found) != {}) == is_known
+
+
 def test_a_table_that_autovacuum_does_not_get_done_gets_a_higher_cost_limit() -> None:
     advice = advised(weeks(behind))["autovacuum_vacuum_cost_limit"]
     assert advice.statement.endswith("SET (autovacuum_vacuum_cost_limit = 400)")
     assert "at 29 of 29 looks" in advice.evidence
     held = weeks(lambda day: behind(day) | {"was_held_back": True})
     assert advised(held) == {}
-    at_most = weeks(lambda day: behind(day) | {"cost_limit": 10_000})
-    assert advised(at_most) == {}
+    for other in ({"cost_limit": 10_000}, {"rests": False}, {"off_by": "autovacuum"}):
+        found = weeks(lambda day, other=other: behind(day) | other)  # type: ignore[misc]
+        assert "autovacuum_vacuum_cost_limit" not in advised(found)
     mostly_done = weeks(lambda day: behind(day) | {"dead_rows": 5_000_000 * (day % 3 == 0)})
     assert advised(mostly_done) == {}
 
@@ -199,6 +242,83 @@ def test_looks_are_kept_for_as_long_as_they_are_asked_for(connection: Connection
     assert activity(connection, now) == []
 
 
+def test_a_replica_that_keeps_up_holds_nothing_back(connection: Connection, server: str) -> None:
+    """It always holds some id. An hour is told by how many ids an hour takes."""
+    make_notes(connection, "notes")
+    with asking_replica(connection, server) as ask:
+        for day, age, is_held in ((0, 0, True), (1, 3, False), (2, 3000, True), (3, 3, False)):
+            burn_transaction_ids(connection, 3000)
+            ask(age)
+            note_activity(connection, NOW + timedelta(days=day))
+            [[told]] = connection.execute(
+                "SELECT was_held_back FROM ops.table_activity JOIN pg_class ON oid = table_oid"
+                " WHERE relname = 'notes' AND looked_at = %s",
+                (NOW + timedelta(days=day),),
+            ).fetchall()
+            assert told == is_held, day
+
+
+@contextmanager
+def asking_replica(connection: Connection, server: str) -> Iterator[Callable[[int], None]]:
+    """Somebody reads the log through a slot, and says how old the oldest id is that he needs."""
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute("SELECT pg_create_physical_replication_slot('replica', true)")
+        [[position]] = admin.execute("SELECT pg_current_wal_lsn()::text").fetchall()
+    url = psycopg.conninfo.make_conninfo(server, replication="true", application_name="replica")
+    reader = psycopg.pq.PGconn.connect(url.encode())
+
+    def ask(age: int) -> None:
+        [[now]] = connection.execute(
+            "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+        ).fetchall()
+        epoch, xmin = divmod(now - age, 1 << 32)
+        reader.put_copy_data(b"h" + struct.pack(">qIIII", 0, xmin, epoch, 0, 0))
+        while reader.flush():
+            pass
+        for _ in range(100):
+            held = connection.execute(
+                "SELECT xmin::text FROM pg_replication_slots WHERE slot_name = 'replica'"
+            ).fetchone()
+            if held == (str(xmin),):
+                return
+            time.sleep(0.05)
+        raise AssertionError(held)
+
+    try:
+        started = reader.exec_(f"START_REPLICATION SLOT replica PHYSICAL {position}".encode())
+        assert started.status == psycopg.pq.ExecStatus.COPY_BOTH, started.error_message
+        yield ask
+    finally:
+        reader.finish()
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+                " WHERE slot_name = 'replica'"
+            )
+            for _ in range(100):
+                [[active]] = admin.execute(
+                    "SELECT active FROM pg_replication_slots WHERE slot_name = 'replica'"
+                ).fetchall()
+                if not active:
+                    break
+                time.sleep(0.05)
+            admin.execute("SELECT pg_drop_replication_slot('replica')")
+
+
+def test_numbers_are_understood_however_they_are_written(connection: Connection) -> None:
+    make_notes(connection, "notes")
+    connection.execute(
+        "ALTER TABLE notes SET (autovacuum_vacuum_scale_factor = '1e-3', fillfactor = '9e1',"
+        " autovacuum_vacuum_cost_delay = '.5', autovacuum_vacuum_cost_limit = ' 0x64')"
+    )
+    note_activity(connection, NOW)
+    [found] = [a.last for a in activity(connection, NOW) if a.last.name == "notes"]
+    assert (found.scale, found.fillfactor, found.cost_limit) == (0.001, 90, 100)
+    assert (found.off_by, found.rests, found.fillfactor_then) == ("autovacuum_enabled", True, 90)
+    assert found.vacuum_trigger == pytest.approx(50 + 0.001 * 20_000)
+    assert found.vacuum_settings == "autovacuum_enabled 50 0.001 100 t"
+
+
 def test_columns_that_depend_on_each_other_get_statistics_whatever_they_are_called(
     connection: Connection,
 ) -> None:
@@ -208,6 +328,8 @@ def test_columns_that_depend_on_each_other_get_statistics_whatever_they_are_call
     [advice] = found
     assert advice.setting == 'statistics of to%wn" and country'
     assert "together 20 times as often" in advice.evidence
+    # Before version 16 statistics have to have a name; one that is too long is cut.
+    assert 'CREATE STATISTICS "public"."no%te""s\nü_to%wn""_country_stat" ON' in advice.statement
     # The advice is a statement as it stands, and then it is not given again.
     for command in advice.statement.split("; "):
         connection.execute(command.encode())

@@ -40,6 +40,8 @@ _STAND_INS = {
     "archive/update_thaw": {"assignments": "a = 1"},
     "maintenance/table_settings": {"parameters": "null"},
     "maintenance/table_states": {"own": "SELECT 1", "beside": "SELECT 1"},
+    "maintenance/note_activity": {"own": "SELECT 1"},
+    "maintenance/activity": {"own": "SELECT 1"},
     "maintenance/table_ages": {"own": "SELECT 1", "beside": "SELECT 1"},
     "restore/drop_reference": {"columns": "a = NULL"},
     "restore/overwrite_rows": {"assignments": "a = 1"},

@@ -16,7 +16,7 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
-LEFTOVER_NAME: Final = re.compile(r"(?P<stem>.*)_cc(?:new|old)\d*")
+LEFTOVER_NAME: Final = re.compile(r"(?P<stem>.*)_cc(?:new|old)\d*", re.DOTALL)
 """How REINDEX CONCURRENTLY names the index that it builds, and the one that it replaces."""
 
 _COMPUTED: Final = frozenset({"range probe", "density"})

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, takewhile
 from typing import Final
 
 from psycopg.rows import class_row
 
 from ft_ops.clock import MOST_CLOCK_SKEW, other_clock
 from ft_ops.maintenance.indexes.btree import PAGE
+from ft_ops.maintenance.tables.horizon import LONG_SECONDS, HorizonHolder, horizon_holders
+from ft_ops.maintenance.tables.limits import with_settings
 from ft_ops.pg.connect import Connection, server_time
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
 WEEKS: Final = timedelta(weeks=4)
@@ -26,7 +29,11 @@ _LEAST_BYTES: Final = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class TableLook:
-    """One look at one table, with its size and settings as they are today. Sizes in bytes."""
+    """One look at one table, with its size and settings as they are today. Sizes in bytes.
+
+    ``vacuum_settings`` and ``fillfactor_then`` are what it was set to then, None where nobody took
+    note. ``off_by`` names what keeps autovacuum away; ``rests`` is false where it takes no rests.
+    """
 
     oid: int
     schema: str
@@ -37,6 +44,10 @@ class TableLook:
     threshold: float
     scale: float
     cost_limit: int
+    off_by: str
+    rests: bool
+    vacuum_settings: str | None
+    fillfactor_then: int | None
     looked_at: datetime
     live_rows: int
     dead_rows: int
@@ -77,6 +88,12 @@ class Activity:
     def last(self) -> TableLook:
         return self.looks[-1]
 
+    def since_set(self, setting: str) -> Activity:
+        """The looks at which an attribute was what it is today."""
+        today = getattr(self.last, setting)
+        same = takewhile(lambda look: getattr(look, setting) == today, reversed(self.looks))
+        return Activity(tuple(same)[::-1])
+
     @property
     def days(self) -> float:
         return (self.last.looked_at - self.first.looked_at) / timedelta(days=1)
@@ -108,8 +125,19 @@ class Activity:
 
 def note_activity(connection: Connection, now: datetime) -> None:
     """Take a look at every larger table; ``now`` is what the server's clock says."""
+    row = one_row(connection.execute(statement("maintenance/ids_at_last_look"), {"now": now}))
+    next_xid, then, seconds = row
+    per_second = None if then is None else (next_xid - then) / seconds
     connection.execute(
-        statement("maintenance/note_activity"), {"now": now, "least_pages": _LEAST_BYTES // PAGE}
+        with_settings("maintenance/note_activity"),
+        {
+            "now": now,
+            "least_pages": _LEAST_BYTES // PAGE,
+            "is_held_back": is_held_back(
+                horizon_holders(connection), connection.info.dbname, per_second
+            ),
+            "next_xid": next_xid,
+        },
     )
 
 
@@ -124,11 +152,28 @@ def forget_activity(connection: Connection, now: datetime) -> None:
         connection.execute(statement("maintenance/forget_activity"), {"before": oldest})
 
 
+def is_held_back(
+    holders: Iterable[HorizonHolder], database: str, ids_per_second: float | None
+) -> bool:
+    """Whether dead rows of a database's tables have been kept for an hour by somebody.
+
+    A replica does not say for how long it has: that is told by the ids that were taken meanwhile,
+    at the rate since an earlier look. Without one, it may have been for long.
+    """
+    return any(
+        holder.is_long
+        if holder.seconds is not None or ids_per_second is None
+        else holder.age > LONG_SECONDS * ids_per_second
+        for holder in holders
+        if holder.holds(database, catalogs=False)
+    )
+
+
 def activity(connection: Connection, now: datetime) -> list[Activity]:
     """What is known of each table that is there, of the last weeks."""
     with connection.cursor(row_factory=class_row(TableLook)) as cursor:
         looks = cursor.execute(
-            statement("maintenance/activity"),
+            with_settings("maintenance/activity"),
             {"since": now - WEEKS, "until": now + MOST_CLOCK_SKEW},
         ).fetchall()
     return [_since_the_last_beginning(list(of)) for _, of in groupby(looks, key=lambda x: x.oid)]

@@ -7,6 +7,7 @@ Statistics of both together tell it. Which pairs are asked for together is read 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,7 @@ _KNOWN_SHARE: Final = 0.5
 _LEAST_TOGETHER: Final = 5
 _MOST_PAGES: Final = 3000
 _WANTED_ROWS: Final = 30_000
+_LONGEST_NAME: Final = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +127,25 @@ def typical_factor(counts: Sequence[tuple[int, int, int, int]]) -> float | None:
 def _advice(pair: Pair, factor: float) -> SettingAdvice:
     columns = sql.SQL(", ").join(map(sql.Identifier, (pair.first, pair.second)))
     table = sql.Identifier(pair.schema, pair.table_name)
-    create = sql.SQL("CREATE STATISTICS ON {} FROM {}").format(columns, table)
+    create = sql.SQL("CREATE STATISTICS {} ON {} FROM {}").format(
+        sql.Identifier(pair.schema, _statistics_name(pair)), columns, table
+    )
     return SettingAdvice(
         f"{pair.schema}.{pair.table_name}",
         f"statistics of {pair.first} and {pair.second}",
         f"typical values of both come together {factor:,.0f} times as often as the planner expects",
         f"{create.as_string()}; ANALYZE {table.as_string()}",
     )
+
+
+def _statistics_name(pair: Pair) -> str:
+    """As the server makes it, which does so from version 16 on; cut so that no two become one."""
+    name = f"{pair.table_name}_{pair.first}_{pair.second}_stat"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    room = _LONGEST_NAME - len(f"_{digest}_stat")
+    return f"{name.encode()[:room].decode(errors='ignore')}_{digest}_stat"
 
 
 def _escaped(name: sql.Identifier) -> sql.Composable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,12 @@ _LEAST_HEAP_BYTES: Final = 100 * 10**6
 _DEAD_SHARE: Final = 0.1
 _RARE: Final = 1 / 7
 """Autovacuums a day: rarer than once a week."""
+
+_SCALE: Final = "autovacuum_vacuum_scale_factor"
+_THRESHOLD: Final = "autovacuum_vacuum_threshold"
+_LEAST_SCALE: Final = 0.001
+_USUAL_THRESHOLD: Final = 50
+_OF_THE_SERVER: Final = frozenset({"autovacuum", "track_counts"})
 
 _BEHIND: Final = 2.0
 _BEHIND_LOOKS: Final = 0.5
@@ -45,44 +51,98 @@ class SettingAdvice:
 def settings_advice(found: Iterable[Activity]) -> list[SettingAdvice]:
     """What to set, table by table; of a table's partitions the one that needs it most.
 
-    A table that is younger than two weeks, or whose counters are, has no evidence yet.
+    A table that is younger than two weeks, or whose counters or settings are, has no evidence yet:
+    what was before a change says nothing of what is set now.
     """
-    known = [a for a in found if a.days >= LEAST_DAYS]
+    tables = list(found)
+    vacuumed = _known(tables, "vacuum_settings")
     return sorted(
-        [*_scale_factors(known), *_cost_limits(known), *_fillfactors(known)],
+        [
+            *_turned_off(vacuumed),
+            *_triggers(vacuumed),
+            *_cost_limits(vacuumed),
+            *_fillfactors(_known(tables, "fillfactor_then")),
+        ],
         key=lambda advice: (advice.table, advice.setting),
     )
 
 
-def _scale_factors(found: Iterable[Activity]) -> list[SettingAdvice]:
-    """Tables that autovacuum comes to so rarely that a tenth of them and more is dead meanwhile."""
+def _known(tables: Iterable[Activity], setting: str) -> list[Activity]:
+    since = [table.since_set(setting) for table in tables]
+    return [table for table in since if table.days >= LEAST_DAYS]
+
+
+def _turned_off(found: Iterable[Activity]) -> list[SettingAdvice]:
+    """Tables that autovacuum may not come to, and that are full of dead rows."""
     entries = []
-    values = {}
     for table in found:
-        look, peak = table.last, max(table.looks, key=lambda x: x.dead_share)
-        daily = table.died / table.days
-        value = max(0.001, _two_digits((daily - look.threshold) / max(1, look.live_rows)))
-        if (
-            look.heap_bytes >= _LEAST_HEAP_BYTES
-            and peak.dead_share >= _DEAD_SHARE
-            and not peak.was_held_back
-            and table.autovacuums / table.days < _RARE
-            and value < look.scale / 2
-        ):
-            entries.append((peak.dead_share * look.heap_bytes, look, _rare_words(table, peak)))
-            values[look.oid] = f"{value:g}"
+        look, peak = table.last, _peak(table)
+        if look.off_by and _is_full_of_dead_rows(table):
+            words = f"autovacuum is kept away, and {_dead_words(table, peak)}"
+            entries.append((peak.dead_share * look.heap_bytes, look, words))
     return [
-        _advice(look, "autovacuum_vacuum_scale_factor", values[look.oid], evidence, others)
+        _advice(look, {look.off_by: "on"}, evidence, others)
         for look, evidence, others in worst_of_each_parent(entries)
     ]
 
 
-def _rare_words(table: Activity, peak: TableLook) -> str:
+def _triggers(found: Iterable[Activity]) -> list[SettingAdvice]:
+    """Tables that autovacuum comes to so rarely that a tenth of them and more is dead meanwhile."""
+    entries = []
+    values = {}
+    for table in found:
+        look, peak = table.last, _peak(table)
+        value = _trigger_for(look, table.died / table.days)
+        is_rare = table.autovacuums / table.days < _RARE
+        if not look.off_by and value and is_rare and _is_full_of_dead_rows(table):
+            entries.append((peak.dead_share * look.heap_bytes, look, _rare_words(table, peak)))
+            values[look.oid] = value
+    return [
+        _advice(look, values[look.oid], evidence, others)
+        for look, evidence, others in worst_of_each_parent(entries)
+    ]
+
+
+def _trigger_for(look: TableLook, daily: float) -> dict[str, str]:
+    """What calls autovacuum after so many dead rows; empty where it is about that already.
+
+    A threshold that is most of them, or more, has to go down itself: no factor makes up for it.
+    """
+    rows = max(1, look.live_rows)
+    if look.threshold <= daily / 2:
+        scale = max(_LEAST_SCALE, _two_digits((daily - look.threshold) / rows))
+        return {_SCALE: f"{scale:g}"} if scale < look.scale / 2 else {}
+    threshold = max(_USUAL_THRESHOLD, round(_two_digits(daily / 2)))
+    if threshold >= look.threshold / 2:
+        return {}
+    scale = max(_LEAST_SCALE, _two_digits((daily - threshold) / rows))
+    return {_THRESHOLD: str(threshold)} | ({_SCALE: f"{scale:g}"} if scale < look.scale else {})
+
+
+def _peak(table: Activity) -> TableLook:
+    return max(table.looks, key=lambda look: look.dead_share)
+
+
+def _is_full_of_dead_rows(table: Activity) -> bool:
+    """Whether it is large, and a tenth of it and more was dead, and nobody held that."""
+    peak = _peak(table)
+    return (
+        table.last.heap_bytes >= _LEAST_HEAP_BYTES
+        and peak.dead_share >= _DEAD_SHARE
+        and not peak.was_held_back
+    )
+
+
+def _dead_words(table: Activity, peak: TableLook) -> str:
     dead = human_bytes(peak.dead_share * table.last.heap_bytes)
+    return f"on {peak.looked_at:%Y-%m-%d} {peak.dead_share:.0%} of the rows were dead, {dead}"
+
+
+def _rare_words(table: Activity, peak: TableLook) -> str:
     return (
         f"{table.died / table.days:,.0f} rows a day died, autovacuum came {table.autovacuums} "
-        f"times in {table.days:.0f} days, and on {peak.looked_at:%Y-%m-%d} {peak.dead_share:.0%} "
-        f"of the rows were dead, {dead}; with this it comes about once a day"
+        f"times in {table.days:.0f} days, and {_dead_words(table, peak)}; with this it comes about "
+        "once a day"
     )
 
 
@@ -94,6 +154,9 @@ def _cost_limits(found: Iterable[Activity]) -> list[SettingAdvice]:
         behind = [look for look in free if look.dead_rows > _BEHIND * look.vacuum_trigger]
         if (
             table.last.heap_bytes >= _LEAST_HEAP_BYTES
+            # Without rests no limit slows it down, and it is not called where it is off.
+            and table.last.rests
+            and not table.last.off_by
             and len(free) >= _FEWEST_LOOKS
             and len(behind) >= _BEHIND_LOOKS * len(free)
             and table.autovacuums / table.days >= _RARE
@@ -108,8 +171,7 @@ def _cost_limits(found: Iterable[Activity]) -> list[SettingAdvice]:
     return [
         _advice(
             look,
-            "autovacuum_vacuum_cost_limit",
-            str(min(_MOST_COST, 2 * look.cost_limit)),
+            {"autovacuum_vacuum_cost_limit": str(min(_MOST_COST, 2 * look.cost_limit))},
             evidence,
             others,
         )
@@ -140,7 +202,7 @@ def _fillfactors(found: Iterable[Activity]) -> list[SettingAdvice]:
             entries.append((float(newpage), look, words))
             values[look.oid] = str(value)
     return [
-        _advice(look, "fillfactor", values[look.oid], evidence, others)
+        _advice(look, {"fillfactor": values[look.oid]}, evidence, others)
         for look, evidence, others in worst_of_each_parent(entries)
     ]
 
@@ -152,15 +214,15 @@ def _fillfactor_for(look: TableLook) -> int:
     return min(95, max(_LEAST_FILLFACTOR, 100 - free))
 
 
-def _advice(look: TableLook, setting: str, value: str, evidence: str, others: int) -> SettingAdvice:
-    table = quoted(look.schema, look.name)
+def _advice(
+    look: TableLook, settings: Mapping[str, str], evidence: str, others: int
+) -> SettingAdvice:
+    values = ", ".join(f"{name} = {value}" for name, value in settings.items())
     more = f"; likewise {others} more partitions of {look.parent_name}" if others else ""
-    return SettingAdvice(
-        look.qualified_name,
-        setting,
-        f"{evidence}{more}",
-        f"ALTER TABLE {table} SET ({setting} = {value})",
-    )
+    command = f"ALTER TABLE {quoted(look.schema, look.name)} SET ({values})"
+    if _OF_THE_SERVER.issuperset(settings):
+        command = f"ALTER SYSTEM SET {values}; SELECT pg_reload_conf()"
+    return SettingAdvice(look.qualified_name, ", ".join(settings), f"{evidence}{more}", command)
 
 
 def _two_digits(value: float) -> float:
