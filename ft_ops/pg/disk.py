@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -122,11 +124,8 @@ def volumes(files: ServerFiles, size_bytes: int | None, others: Mapping[str, int
 
 def volume_here(connection: Connection) -> tuple[int, int] | None:
     """The size of the data directory's volume and its free bytes, of a server on this machine."""
-    host = connection.info.host
-    if not (host.startswith("/") or host in {"", "localhost", "127.0.0.1", "::1"}):
-        return None
     folder = _data_folder(connection)
-    return _room(folder) if folder.is_dir() else None
+    return None if folder is None else _room(folder)
 
 
 def other_volumes_here(connection: Connection) -> dict[str, tuple[int, int]]:
@@ -134,32 +133,51 @@ def other_volumes_here(connection: Connection) -> dict[str, tuple[int, int]]:
 
     By the name of the tablespace that lies there, or `pg_wal`. Of a server elsewhere, none.
     """
-    if volume_here(connection) is None:
-        return {}
     main = _data_folder(connection)
-    rows = connection.execute(statement("pg/tablespace_locations")).fetchall()
-    places = {name: Path(location).parent for name, location in rows}
+    if main is None:
+        return {}
+    places = {
+        name: Path(location)
+        for name, location in connection.execute(statement("pg/tablespace_locations"))
+    }
     # Only the server's user sees where its log leads.
-    with suppress(OSError):
-        places[LOG] = _log_folder(connection)
+    places[LOG] = main / LOG
     found = {}
     for name, place in places.items():
-        if place.is_dir() and place.stat().st_dev != main.stat().st_dev:
-            found[name] = _room(place)
+        with suppress(OSError):
+            if place.stat().st_dev != main.stat().st_dev:
+                found[name] = _room(place)
     return found
 
 
-def _data_folder(connection: Connection) -> Path:
-    row = one_row(connection.execute(statement("pg/data_directory")))
-    # Nobody but the server's user may look into the directory itself.
-    return Path(row[0]).parent
+def _data_folder(connection: Connection) -> Path | None:
+    """The data directory, where it is on this machine and its volume can be asked for.
+
+    Itself, not what it lies in: it is a mount as often as not. Nobody but the server's user may
+    look into it, but for its volume everybody may ask.
+    """
+    if not _is_here(connection):
+        return None
+    folder = Path(one_row(connection.execute(statement("pg/data_directory")))[0])
+    with suppress(OSError):
+        return folder if folder.is_dir() else None
+    return None
 
 
-def _log_folder(connection: Connection) -> Path:
-    row = one_row(connection.execute(statement("pg/data_directory")))
-    folder = (Path(row[0]) / LOG).resolve()
-    folder.stat()
-    return folder
+def _is_here(connection: Connection) -> bool:
+    """Whether the server itself is at the other end of the connection, on this machine.
+
+    Behind a tunnel or a published port of a container it sees other ends than we do.
+    """
+    host = connection.info.host
+    if host.startswith("/"):
+        return True
+    seen = one_row(connection.execute(statement("pg/ends_of_connection")))
+    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        if ours.family == socket.AF_UNIX:
+            return True
+        server, client = ours.getpeername()[:2], ours.getsockname()[:2]
+    return ip_address(server[0]).is_loopback and seen == (*server, *client)
 
 
 def _room(folder: Path) -> tuple[int, int]:

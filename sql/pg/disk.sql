@@ -2,6 +2,15 @@
 -- Where the server keeps its data. Needs pg_monitor.
 SELECT current_setting('data_directory');
 
+-- name: ends_of_connection
+-- Address and port of the server's end of this connection, and of ours, as the server sees them; NULL over
+-- a socket. Reads nothing.
+SELECT
+    host(inet_server_addr()),
+    inet_server_port(),
+    host(inet_client_addr()),
+    inet_client_port();
+
 -- name: tablespace_locations
 -- Where the tablespaces lie that are outside of the data directory. Reads the catalog.
 SELECT t.spcname::text AS name, pg_tablespace_location(t.oid) AS location
