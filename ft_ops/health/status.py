@@ -94,11 +94,14 @@ def _capacity(connection: Connection, settings: Settings, now: datetime) -> Iter
         section=section,
         history=tuple(series(connection, "database_bytes", "", now, _HISTORY)),
     )
-    volumes = [s for s in current_samples(connection, now, _LOOKED_AT) if s.metric == USED_METRIC]
+    current = current_samples(connection, now, _LOOKED_AT)
+    volumes = [sample for sample in current if sample.metric == USED_METRIC]
+    sizes = {sample.subject: sample for sample in current if sample.metric == SIZE_METRIC}
     if not volumes:
         yield Standing("capacity", "disk", Status.UNKNOWN, _NOT_MEASURED, section=section)
     for used in volumes:
-        size = figures.get((SIZE_METRIC, used.subject))
+        # One that nobody knows any more is no limit, however lately it was known.
+        size = sizes.get(used.subject)
         yield _disk(used, size, outlook(connection, now, used.subject), settings, now)
 
 

@@ -1,5 +1,6 @@
 -- name: connection_limits
--- What a server can take, and what is taken: client backends of all databases. Needs pg_monitor
+-- What a server can take, the application's role and this database, and what is taken: client backends
+-- of all databases. A limit that nobody set is NULL. Needs pg_monitor
 -- to see other users' sessions whole. Statistics views only.
 SELECT
     current_setting('max_connections')::integer AS max_connections,
@@ -8,7 +9,14 @@ SELECT
     count(*)::integer AS used,
     (count(*) FILTER (WHERE a.usename = %(app_role)s))::integer AS application,
     (count(*) FILTER (WHERE a.state = 'active'))::integer AS active,
-    (count(*) FILTER (WHERE a.state LIKE 'idle in transaction%%'))::integer AS idle_in_transaction
+    (count(*) FILTER (WHERE a.state LIKE 'idle in transaction%%'))::integer AS idle_in_transaction,
+    (count(*) FILTER (WHERE a.datname = current_database()))::integer AS here,
+    (
+        SELECT nullif(r.rolconnlimit, -1) FROM pg_roles AS r WHERE r.rolname = %(app_role)s
+    ) AS application_limit,
+    (
+        SELECT nullif(d.datconnlimit, -1) FROM pg_database AS d WHERE d.datname = current_database()
+    ) AS here_limit
 FROM pg_stat_activity AS a
 WHERE a.backend_type = 'client backend';
 

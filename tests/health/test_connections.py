@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.health import Connections, look_at_connections
 from ft_ops.health.connections.sessions import (
@@ -147,6 +148,22 @@ def test_connections_are_counted_for_the_server_and_the_application(
     # Other tests come and go on the same server; these twenty and our own are sure.
     assert 10 <= usage.application <= usage.used - 11
     assert usage.available < usage.max_connections
+    assert (usage.application_limit, usage.here_limit) == (None, None)
+
+
+def test_a_database_that_takes_no_more_is_told_though_the_server_has_room(
+    connection: Connection, database: Database
+) -> None:
+    with ExitStack() as open_connections:
+        for _ in range(7):
+            open_connections.enter_context(psycopg.connect(database.app_url))
+        used = look(connection).usage.here
+        with psycopg.connect(database.admin_url, autocommit=True) as admin:
+            limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+            admin.execute(limit.format(sql.Identifier(database.name), sql.Literal(used + 1)))
+        usage = look(connection).usage
+    [problem] = headroom_problems(usage, 25)
+    assert problem == f"{usage.here} of {used + 1} connections of this database are in use"
 
 
 def test_headroom_is_told_at_four_fifths_and_is_an_error_near_the_end() -> None:
@@ -154,6 +171,11 @@ def test_headroom_is_told_at_four_fifths_and_is_an_error_near_the_end() -> None:
     assert list(headroom_problems(roomy, 25)) == []
     assert list(headroom_problems(tight, 25)) == ["80 of 100 connections are in use"]
     assert (nearly_out(tight), nearly_out(out)) == (False, True)
+    for limits in ({"application_limit": 10}, {"here_limit": 10}):
+        for used, words, is_out in ((7, 0, False), (8, 1, False), (10, 1, True)):
+            usage = Usage(103, 3, used, used, 0, 0, used, **limits)
+            assert len(list(headroom_problems(usage, 25))) == words
+            assert nearly_out(usage) == is_out
 
 
 def test_a_pool_that_is_used_up_is_told() -> None:

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from ft_ops.backups import ProvidedStorage
-from ft_ops.health import Sample, outlook, volume_size, write_samples
+from ft_ops.health import Sample, outlook, standings, volume_size, write_samples
 from ft_ops.health.capacity.disk import DiskState, judge_disk, measure_volumes, volume_samples
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.pg.connect import Connection
@@ -81,10 +81,26 @@ def test_what_only_the_last_week_foretells_is_told_and_not_yet_warned_of() -> No
     assert verdict(700.0, Forecast(TODAY, soon, soon, soon, 5.0, before=flat)).status == Status.BAD
 
 
-def test_a_volume_of_unknown_size_is_unknown_and_says_what_to_set() -> None:
-    found = judge_disk("server", 5e9, None, None, today=TODAY, warning_days=90)
+@pytest.mark.parametrize("size", [None, 0.0])
+def test_a_volume_of_unknown_size_is_unknown_and_says_what_to_set(size: float | None) -> None:
+    """Some file systems say that they have no blocks."""
+    found = judge_disk("server", 5e9, size, None, today=TODAY, warning_days=90)
     assert found.status == Status.UNKNOWN
     assert "set FT_DATABASE_VOLUME_GB" in found.words
+
+
+def test_a_size_that_is_not_known_any_more_makes_the_page_say_so(connection: Connection) -> None:
+    used, size = Sample("volume_bytes", "server", 5e9), Sample("volume_size_bytes", "server", 9e9)
+    database = Sample("database_bytes", "", 4e9)
+
+    def disk(now: datetime) -> Status:
+        [found] = [s for s in standings(connection, Settings(), now) if s.what == "disk"]
+        return found.status
+
+    write_samples(connection, [database, used, size], NOW)
+    assert disk(NOW) == Status.GOOD
+    write_samples(connection, [database, used], NOW + DAY)
+    assert disk(NOW + DAY) == Status.UNKNOWN
 
 
 def test_a_server_on_this_machine_shows_its_volume(connection: Connection) -> None:

@@ -135,7 +135,7 @@ def judge_disk(
 ) -> DiskState:
     """Whether a volume has room, now and for the next ``warning_days``."""
     growth = _growth_words(ahead)
-    if size_bytes is None:
+    if not size_bytes:
         used = f"{human_bytes(used_bytes)} used"
         return DiskState(volume, Status.UNKNOWN, used, f"{UNKNOWN_SIZE}; {growth}")
     expected = ahead.reaches(size_bytes) if ahead is not None else None

@@ -19,7 +19,11 @@ _NEARLY_OUT = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Client connections of the whole server. ``application`` are those of the application."""
+    """Client connections of the whole server. ``application`` are those of the application.
+
+    ``here`` are those of this database. The limits are what somebody has set for the application's
+    role and for the database, beside the server's own.
+    """
 
     max_connections: int
     reserved: int
@@ -27,6 +31,9 @@ class Usage:
     application: int
     active: int
     idle_in_transaction: int
+    here: int = 0
+    application_limit: int | None = None
+    here_limit: int | None = None
 
     @property
     def available(self) -> int:
@@ -34,8 +41,18 @@ class Usage:
         return self.max_connections - self.reserved
 
     @property
+    def limits(self) -> Iterator[tuple[str, int, int]]:
+        """Whose connections, how many, and how many there may be."""
+        yield "connections", self.used, self.available
+        if self.application_limit is not None:
+            yield "connections of the application's role", self.application, self.application_limit
+        if self.here_limit is not None:
+            yield "connections of this database", self.here, self.here_limit
+
+    @property
     def share(self) -> float:
-        return self.used / self.available
+        """Of the limit that is nearest."""
+        return max(used / limit if limit > 0 else 1.0 for _, used, limit in self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +157,9 @@ def look_at_connections(connection: Connection, app_role: str) -> Connections:
 
 def headroom_problems(usage: Usage, pool_connections: int) -> Iterator[str]:
     """What there is too little of, in words."""
-    if usage.share >= _FULL:
-        yield f"{usage.used} of {usage.available} connections are in use"
+    for what, used, limit in usage.limits:
+        if used >= _FULL * limit:
+            yield f"{used} of {limit} {what} are in use"
     if usage.application >= pool_connections:
         yield (
             f"the application holds {usage.application} connections, its pool has "
