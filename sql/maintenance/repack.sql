@@ -63,6 +63,10 @@ WHERE c.oid = %(table)s;
 SELECT count(*) AS rows, coalesce(sum(hashtextextended((whole.*)::text, 0)::numeric), 0) AS hashes
 FROM ONLY {table} AS whole;
 
+-- name: table_is_empty
+-- Whether a table has no row. Stops at the first, under ACCESS SHARE.
+SELECT NOT EXISTS (SELECT FROM ONLY {table});
+
 -- name: stop_repack_sessions
 -- Asks the session that writes a table anew to stop, or ends it: pg_repack holds an advisory lock for it.
 -- The program drops what it made then. Waits for nothing.

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -125,8 +126,8 @@ def plan(connection: Connection, chosen_terms: RewriteTerms, left: float = 300) 
     return outcome
 
 
-def _free(bytes_left: int, connection: Connection) -> int:
-    return bytes_left
+def _free(bytes_left: int, connection: Connection) -> dict[str, int]:
+    return {"server": bytes_left}
 
 
 def content(connection: Connection) -> list[tuple[object, ...]]:
@@ -240,6 +241,24 @@ def test_what_somebody_emptied_meanwhile_is_no_lost_row(
     before, rows = required_now(memories, table), rows_of(memories, table, 300)
     memories.execute("TRUNCATE memories")
     assert rewrite._is_same(run, table, before, rows) is None
+    # It waited for the run, and came before anybody had seen the new file.
+    seen_late = replace(before, file_node=required_now(memories, table).file_node)
+    assert rewrite._is_same(run, table, seen_late, rows) is None
+
+
+def test_a_table_that_is_empty_afterwards_is_neither_damaged_nor_well(
+    memories: Connection, beside: Connection, database: Database, tmp_path: Path
+) -> None:
+    """What the program does here is what a TRUNCATE leaves that waited for its end."""
+    run, _ = rewriting(memories, beside)
+    script = tmp_path / "pg_repack"
+    truncate = "import psycopg; psycopg.connect(autocommit=True).execute('TRUNCATE memories')"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{truncate}"\n')
+    script.chmod(0o755)
+    emptied = replace(run, program=Program(str(script), database.url))
+    outcome = rewrite._rewrite(emptied, chosen(memories)[0])
+    assert (outcome.result, outcome.rows_are_the_same) == ("failed", None)
+    assert "it is empty now: ask who emptied it" in outcome.detail
 
 
 def test_rows_that_take_longer_than_the_window_are_not_read_to_the_end(

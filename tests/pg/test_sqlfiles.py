@@ -21,6 +21,8 @@ _STAND_INS = {
     "restore/create_texts": {"columns": "a text"},
     "archive/digest_shared_rows": {"ends": "SELECT 1"},
     "archive/hashed_shared_rows": {"ends": "SELECT 1"},
+    "archive/export_rows": {"places": "SELECT 1"},
+    "archive/fill_segment_families": {"places": "SELECT 1"},
     "archive/export_shared_rows": {"ends": "SELECT 1"},
     "archive/export_shared_rows_by_segment": {"ends": "SELECT 1"},
     "archive/batch_units": {"now": "SELECT 1"},

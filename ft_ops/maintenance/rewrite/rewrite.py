@@ -23,7 +23,7 @@ from ft_ops.maintenance.rewrite.pg_repack import (
     refuse_unusable,
     repack,
 )
-from ft_ops.maintenance.rewrite.rows import HashedRows, rows_of
+from ft_ops.maintenance.rewrite.rows import HashedRows, is_empty, rows_of
 from ft_ops.maintenance.tables.table_bloat import TableEstimate, TableFiles, table_states
 from ft_ops.pg.application import Canary
 from ft_ops.pg.audit import write_audit
@@ -33,6 +33,10 @@ from ft_ops.pg.locks import only_one
 TASK: Final = "tables written anew"
 _COUNTERS_SECONDS: Final = 65
 _DROP_TRIES: Final = 15
+_EMPTY: Final = (
+    "it is empty now: ask who emptied it. If nobody did, stop all that deletes, and compare it "
+    "with the newest verified backup"
+)
 
 Result = Literal["rewritten", "planned", "deferred", "stopped", "failed"]
 
@@ -265,6 +269,9 @@ def _rewrite(run: _Rewriting, advice: Advice) -> RewriteOutcome:
         rows_are_the_same=same,
     )
     _note(run.connection, outcome)
+    if same is None and rows.rows and is_empty(run.connection, table):
+        # Nobody can tell, and so it does not pass.
+        return replace(outcome, result="failed", detail=_EMPTY)
     if same is False:
         return replace(
             outcome,
@@ -294,8 +301,12 @@ def _is_same(run: _Rewriting, table: TableFiles, before: TableNow, rows: HashedR
     That is where others wrote, changed its columns or emptied it, and where reading takes too long.
     """
     try:
-        if rows_of(run.connection, table, run.seconds_left) == rows:
+        found = rows_of(run.connection, table, run.seconds_left)
+        if found == rows:
             return True
+        if not found.rows:
+            # A TRUNCATE counts no row, and one that waited for the run may have come before us.
+            return None
     except psycopg.errors.QueryCanceled:
         return None
     known = (before.rows_written, before.columns, before.file_node)

@@ -22,6 +22,13 @@ class HashedRows:
     hashes: int
 
 
+def is_empty(connection: Connection, table: TableFiles) -> bool:
+    """Whether it has no row that anybody sees."""
+    name = sql.Identifier(table.schema, table.name)
+    query = statement("maintenance/table_is_empty").format(table=name)
+    return bool(one_row(connection.execute(query))[0])
+
+
 def rows_of(connection: Connection, table: TableFiles, seconds: float) -> HashedRows:
     """Its rows, all of them read within so many ``seconds``, or one where fewer are left.
 
