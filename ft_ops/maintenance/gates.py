@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -11,13 +11,16 @@ from ft_ops.backups import ProvidedStorage
 from ft_ops.errors import OpsError
 from ft_ops.pg.application import replica_lag
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.disk import LOG, server_files, volume_here, volumes
+from ft_ops.pg.disk import LOG, SERVER, other_volumes_here, server_files, volume_here, volumes
 from ft_ops.pg.sqlfiles import statement
 
 _FREE_FACTOR: Final = 2
 
-FreeDisk = Callable[[Connection], int | None]
-"""How many bytes the server's volume has left; None when that can't be told."""
+FreeDisk = Callable[[Connection], Mapping[str, int]]
+"""How many bytes each volume has left, by the tablespace that lies there, or `pg_wal`.
+
+All else is on the volume of the `server`, which is left out where that can't be told.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,11 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """The limits: seconds of an open snapshot, bytes of lag, and where free disk is read.
-
-    ``other_volumes``: the sizes of tablespaces, or of pg_wal, that are not on the server's volume.
-    """
+    """The limits: seconds of an open snapshot, bytes of lag, and where free disk is read."""
 
     longest_snapshot_seconds: float
     max_lag_bytes: int
     free_disk: FreeDisk
-    other_volumes: Mapping[str, int] = field(default_factory=dict)
 
 
 def closed_gates(
@@ -59,40 +58,53 @@ def closed_gates(
     ]
 
 
-def free_disk_here(connection: Connection) -> int | None:
-    """Free bytes of the data directory's volume, of a server on this machine."""
-    here = volume_here(connection)
-    return None if here is None else here[1]
+def free_disk_here(sizes: Mapping[str, int] | None = None) -> FreeDisk:
+    """Free bytes of every volume of a server on this machine; of one elsewhere what is known.
 
-
-def free_disk_of(volume_bytes: int, others: Mapping[str, int] | None = None) -> FreeDisk:
-    """Free bytes of a volume that holds the server's files and nothing else.
-
-    ``others`` are the tablespaces, or pg_wal, that have a volume of their own.
+    ``sizes`` are those of tablespaces, or of pg_wal, that have a volume of their own.
     """
 
-    def free(connection: Connection) -> int | None:
-        main, *_ = volumes(server_files(connection), volume_bytes, others or {})
-        return volume_bytes - main.used_bytes
+    def free(connection: Connection) -> dict[str, int]:
+        known = _left(connection, None, sizes or {})
+        here = volume_here(connection)
+        if here is None:
+            return known
+        others = {name: left for name, (_, left) in other_volumes_here(connection).items()}
+        return {SERVER: here[1]} | others | known
 
     return free
 
 
-def free_disk_provided(ask: Callable[[], ProvidedStorage | None]) -> FreeDisk:
-    """Free bytes of the volume that a provider tells of; of this machine's where it tells of none.
+def free_disk_of(volume_bytes: int, sizes: Mapping[str, int] | None = None) -> FreeDisk:
+    """Free bytes of a volume that holds the server's files and nothing else, and of the others."""
+    return lambda connection: _left(connection, volume_bytes, sizes or {})
+
+
+def free_disk_provided(
+    ask: Callable[[], ProvidedStorage | None], sizes: Mapping[str, int] | None = None
+) -> FreeDisk:
+    """Free bytes of the volumes that a provider tells of; of this machine's where it tells of none.
 
     What it would enlarge the volume to is not counted: that takes it minutes, and happens once in
     hours.
     """
 
-    def free(connection: Connection) -> int | None:
+    def free(connection: Connection) -> Mapping[str, int]:
         provided = ask()
         if provided is None:
-            return free_disk_here(connection)
-        others = {} if provided.log_bytes is None else {LOG: provided.log_bytes}
-        return free_disk_of(provided.allocated_bytes, others)(connection)
+            return free_disk_here(sizes)(connection)
+        log = {} if provided.log_bytes is None else {LOG: provided.log_bytes}
+        return free_disk_of(provided.allocated_bytes, log | dict(sizes or {}))(connection)
 
     return free
+
+
+def _left(connection: Connection, size: int | None, sizes: Mapping[str, int]) -> dict[str, int]:
+    return {
+        volume.name: volume.size_bytes - volume.used_bytes
+        for volume in volumes(server_files(connection), size, sizes)
+        if volume.size_bytes is not None
+    }
 
 
 def _rest(rewrite: Rewrite) -> list[str]:
@@ -117,35 +129,27 @@ def _blockers(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[st
 
 
 def _disk(connection: Connection, rewrite: Rewrite, gates: Gates) -> list[str]:
+    """Each volume that is written to needs room: that of files, of what is sorted, of the log."""
     needed = _FREE_FACTOR * rewrite.new_bytes
-    spaces = {
+    try:
+        free = gates.free_disk(connection)
+    except OpsError as error:
+        return [f"free disk unknown: {error}"]
+    written = {
         name
         for (name,) in connection.execute(
-            statement("maintenance/tablespaces_of"), {"table": rewrite.table_oid}
+            statement("maintenance/written_tablespaces"), {"table": rewrite.table_oid}
         )
     }
-    # The first is the server's own; what is named and not there is no volume.
-    _, *others = volumes(server_files(connection), None, gates.other_volumes)
     problems = []
-    if spaces - {volume.name for volume in others}:
-        try:
-            free = gates.free_disk(connection)
-        except OpsError as error:
-            return [f"free disk unknown: {error}"]
-        if free is None:
-            return [
+    for volume in sorted({name if name in free else SERVER for name in (*written, LOG)}):
+        if volume not in free:
+            problems.append(
                 "free disk unknown: set FT_DATABASE_VOLUME_GB to the size of the server's volume"
-            ]
-        if free < needed:
-            problems.append(f"{free:,} bytes of disk free, {needed:,} needed")
-    for volume in others:
-        # What is written goes through the log first.
-        if volume.name in spaces or volume.name == LOG:
-            free = gates.other_volumes[volume.name] - volume.used_bytes
-            if free < needed:
-                problems.append(
-                    f"{free:,} bytes free on the volume of {volume.name}, {needed:,} needed"
-                )
+            )
+        elif free[volume] < needed:
+            which = "of disk free" if volume == SERVER else f"free on the volume of {volume}"
+            problems.append(f"{free[volume]:,} bytes {which}, {needed:,} needed")
     return problems
 
 

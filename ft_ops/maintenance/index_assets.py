@@ -159,14 +159,13 @@ def _rules(settings: Settings) -> RebuildRules:
 
 def rebuild_gates(settings: Settings) -> Gates:
     """What has to be true before something of this database is written anew."""
-    volume_gb = settings.database_volume_gb
+    volume_gb, others = settings.database_volume_gb, settings.other_volumes_bytes
     return Gates(
         longest_snapshot_seconds=settings.reindex_longest_snapshot_seconds,
         max_lag_bytes=settings.reindex_max_lag_mb * MEGABYTE,
-        free_disk=free_disk_provided(lambda: provided_storage(settings))
+        free_disk=free_disk_provided(lambda: provided_storage(settings), others)
         if volume_gb is None
-        else free_disk_of(round(volume_gb * 1e9), settings.other_volumes_bytes),
-        other_volumes=settings.other_volumes_bytes,
+        else free_disk_of(round(volume_gb * 1e9), others),
     )
 
 

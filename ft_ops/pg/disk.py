@@ -20,6 +20,8 @@ from ft_ops.pg.sqlfiles import statement
 
 LOG: Final = "pg_wal"
 """The name under which the log's own volume is given, where it has one."""
+SERVER: Final = "server"
+"""The volume of the data directory, and of all that has none of its own."""
 _MAIN: Final = frozenset({"pg_default", "pg_global"})
 _LEAST_TOLD: Final = 0.02
 _MOST_TOLD: Final = 5
@@ -119,7 +121,7 @@ def volumes(files: ServerFiles, size_bytes: int | None, others: Mapping[str, int
     if LOG in others:
         own.append(Volume(LOG, files.log.bytes, others[LOG], tuple(_log_words(files.log))))
     used = files.bytes - sum(volume.used_bytes for volume in own)
-    return [Volume("server", used, size_bytes, tuple(_words(files, others, used))), *own]
+    return [Volume(SERVER, used, size_bytes, tuple(_words(files, others, used))), *own]
 
 
 def volume_here(connection: Connection) -> tuple[int, int] | None:

@@ -60,14 +60,34 @@ SELECT format('prepared transaction %%s', p.gid)
 FROM pg_prepared_xacts AS p
 WHERE p.database = current_database();
 
--- name: tablespaces_of
--- The tablespaces in which a table lies, and its indexes, and what is stored beside its rows. Reads
+-- name: written_tablespaces
+-- The tablespaces in which a table lies, and its indexes, and what is stored beside its rows; and those of
+-- temporary files, to which a large sort goes: where none is set or there, that of the database. Reads
 -- catalogs.
+WITH home AS (
+    SELECT d.dattablespace AS oid
+    FROM pg_database AS d
+    WHERE d.datname = current_database()
+), temporary AS (
+    SELECT s.oid
+    FROM unnest(string_to_array(current_setting('temp_tablespaces'), ',')) AS given (name)
+    JOIN pg_tablespace AS s ON s.spcname = CASE
+        WHEN btrim(given.name) LIKE '"%%"'
+            THEN replace(substr(btrim(given.name), 2, length(btrim(given.name)) - 2), '""', '"')
+        ELSE lower(btrim(given.name))
+    END
+)
+
 SELECT DISTINCT s.spcname::text
 FROM pg_class AS t
 JOIN pg_class AS c ON c.oid = t.oid OR c.oid = t.reltoastrelid OR c.oid IN (
     SELECT i.indexrelid FROM pg_index AS i WHERE i.indrelid = t.oid
 )
-JOIN pg_database AS d ON d.datname = current_database()
-JOIN pg_tablespace AS s ON s.oid = coalesce(nullif(c.reltablespace, 0), d.dattablespace)
-WHERE t.oid = %(table)s;
+CROSS JOIN home
+JOIN pg_tablespace AS s ON s.oid = coalesce(nullif(c.reltablespace, 0), home.oid)
+WHERE t.oid = %(table)s
+UNION
+SELECT s.spcname::text
+FROM pg_tablespace AS s
+WHERE s.oid IN (SELECT oid FROM temporary)
+   OR NOT EXISTS (SELECT FROM temporary) AND s.oid = (SELECT oid FROM home);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,9 @@ SMALL = RebuildRules(
     min_bytes=100_000, min_share=0.3, min_reclaimable_bytes=50_000, cooldown=timedelta(days=10)
 )
 OPEN_GATES = Gates(
-    longest_snapshot_seconds=30, max_lag_bytes=1 << 28, free_disk=lambda connection: 1 << 40
+    longest_snapshot_seconds=30,
+    max_lag_bytes=1 << 28,
+    free_disk=lambda connection: {"server": 1 << 40},
 )
 
 
@@ -335,16 +337,12 @@ def test_an_index_is_never_rebuilt_for_a_ratio_alone(
 
 
 def test_without_free_disk_an_index_waits(letters: Connection) -> None:
-    tight = replace(OPEN_GATES, free_disk=lambda connection: 10_000)
+    tight = replace(OPEN_GATES, free_disk=lambda connection: {"server": 10_000})
     assert "bytes of disk free" in plan(letters, terms(tight))[0].detail
-    unknown = replace(OPEN_GATES, free_disk=lambda connection: None)
+    unknown = replace(OPEN_GATES, free_disk=lambda connection: {})
     assert "FT_DATABASE_VOLUME_GB" in plan(letters, terms(unknown))[0].detail
-    here = free_disk_here(letters)
-    assert here is not None
-    assert here > 0
-    of_volume = free_disk_of(1 << 50)(letters)
-    assert of_volume is not None
-    assert 0 < of_volume < 1 << 50
+    assert free_disk_here()(letters)["server"] > 0
+    assert 0 < free_disk_of(1 << 50)(letters)["server"] < 1 << 50
 
 
 def test_an_index_waits_for_replicas_that_are_behind(letters: Connection) -> None:
@@ -535,16 +533,16 @@ def test_a_provider_tells_what_is_free_and_why_it_does_not(letters: Connection) 
         raise Refused("RDS", cause="not allowed", next_step="allow it")
 
     told = ProvidedStorage(allocated_bytes=1 << 50, most_bytes=1 << 51, log_bytes=None)
-    free = free_disk_provided(lambda: told)(letters)
+    free = free_disk_provided(lambda: told)(letters)["server"]
     # The server writes between one look and the next.
-    assert free == pytest.approx(free_disk_of(1 << 50)(letters), abs=1 << 30)
+    assert free == pytest.approx(free_disk_of(1 << 50)(letters)["server"], abs=1 << 30)
     # The log has a volume of its own: it takes nothing of the main one.
     apart = free_disk_provided(lambda: replace(told, log_bytes=1 << 40))(letters)
-    assert free is not None
-    assert apart is not None
-    assert apart > free
-    here = free_disk_provided(lambda: None)(letters)
-    assert here == pytest.approx(free_disk_here(letters), abs=1 << 30)
+    assert apart["server"] > free
+    assert 0 < apart["pg_wal"] < 1 << 40
+    here = free_disk_provided(lambda: None, {"pg_wal": 1 << 40})(letters)
+    assert here["server"] == pytest.approx(free_disk_here()(letters)["server"], abs=1 << 30)
+    assert here["pg_wal"] == pytest.approx(apart["pg_wal"], abs=1 << 30)
     [first, *_] = plan(letters, terms(replace(OPEN_GATES, free_disk=free_disk_provided(refused))))
     assert "free disk unknown: RDS: not allowed" in first.detail
 
@@ -562,15 +560,30 @@ def test_what_lies_on_another_volume_needs_room_there_and_its_log_too(
             for index in ("letters_pkey", "letters_sender"):
                 move = sql.SQL("ALTER INDEX {} SET TABLESPACE {}")
                 admin.execute(move.format(sql.Identifier(index), name))
+            [[data]] = letters.execute("SELECT current_setting('data_directory')").fetchall()
+            is_apart = Path(data).stat().st_dev != place.stat().st_dev
+            assert (space in free_disk_here()(letters)) == is_apart
             roomy = {space: 1 << 40, "pg_wal": 1 << 40}
-            assert plan(letters, terms(replace(OPEN_GATES, other_volumes=roomy)))[0].detail == ""
+
+            def told(sizes: Mapping[str, int]) -> str:
+                gates = replace(OPEN_GATES, free_disk=free_disk_of(1 << 40, sizes))
+                return plan(letters, terms(gates))[0].detail
+
+            assert told(roomy) == ""
             # Nobody's own volume is what holds everything else.
-            own = {**roomy, "pg_default": 1, "nowhere": 1}
-            assert plan(letters, terms(replace(OPEN_GATES, other_volumes=own)))[0].detail == ""
+            assert told({**roomy, "pg_default": 1, "nowhere": 1}) == ""
             for small in roomy:
-                gates = replace(OPEN_GATES, other_volumes={**roomy, small: 1 << 20})
-                [first, *_] = plan(letters, terms(gates))
-                assert f"bytes free on the volume of {small}" in first.detail
+                assert f"bytes free on the volume of {small}" in told({**roomy, small: 1 << 20})
+            letters.execute(f"ALTER TABLE letters SET TABLESPACE {name.as_string()}")
+            crowded = {"server": 1, space: 1 << 40, "pg_wal": 1 << 40}
+            gates = replace(OPEN_GATES, free_disk=lambda connection: crowded)
+            # What is sorted is on the server's volume, unless it is told elsewhere.
+            assert "1 bytes of disk free" in plan(letters, terms(gates))[0].detail
+            letters.execute("SELECT set_config('temp_tablespaces', %s, false)", (space,))
+            assert plan(letters, terms(gates))[0].detail == ""
+            # And so is the log, where it has no volume of its own.
+            del crowded["pg_wal"]
+            assert "1 bytes of disk free" in plan(letters, terms(gates))[0].detail
         finally:
             admin.execute("DROP TABLE letters")
             admin.execute(sql.SQL("DROP TABLESPACE {}").format(name))

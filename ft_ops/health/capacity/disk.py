@@ -17,6 +17,7 @@ from ft_ops.health.samples import Sample, series
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.disk import (
     LOG,
+    SERVER,
     Volume,
     other_volumes_here,
     server_files,
@@ -28,7 +29,7 @@ from ft_ops.standing import Point, Status
 
 USED_METRIC: Final = "volume_bytes"
 SIZE_METRIC: Final = "volume_size_bytes"
-MAIN: Final = "server"
+MAIN: Final = SERVER
 NEARLY_FULL: Final = 0.8
 FULL: Final = 0.95
 """PostgreSQL stops when it can't write its log: the last twentieth is for whoever makes room."""
