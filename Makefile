@@ -17,7 +17,7 @@ MUTMUT_VERSION := 3.8.1
 SEAWEEDFS_VERSION := 4.48
 POSTGRESQL_VERSIONS := 15.18.0-beta.17 17.10.0-beta.17
 # pgBackRest of Debian 12, and a server that it knows, with its own programs.
-PGBACKREST_PACKAGES := pgbackrest postgresql-15 postgresql-client-15
+PGBACKREST_PACKAGES := pgbackrest postgresql-15 postgresql-client-15 postgresql-15-partman
 
 # What was installed is compiled when it is first imported; where that may not be kept, each of
 # many processes would compile it again.

@@ -1,8 +1,7 @@
 """The estimates of indexes by collations of ICU, against the truth.
 
-The embedded server has no ICU, so these shapes are made on another one. That is the first server
-with ICU among `FT_PG_BIN_DIR`, the packages that `make versions` unpacks, and those that the system
-has installed. Some keys are equal without being the same bytes: the server keeps every one of
+The embedded server has no ICU, so these shapes are made on the first `debian_server` that has it.
+Some keys are equal without being the same bytes: the server keeps every one of
 those. One database is made by ICU itself, and its text has the collation of the database. Rows,
 churns and the comparison are those of index_bloat, with fewer rows. Without such a server nothing
 is measured, and the earlier results stay.
@@ -10,28 +9,21 @@ is measured, and the earlier results stay.
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final, LiteralString
 
+from bench._debian_server import debian_server, migrate
 from bench.frame import BenchContext, Result
 from bench.index_bloat import CHURNS, QUICK_CHURNS, QUICK_ROWS, observe, results
-from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import sql_root
-from ft_ops.schema import load_migrations, run_migrations
+from ft_ops.pg.server import Server
 
 ROWS: Final = 20_000
-_UNPACKED: Final = Path(__file__).resolve().parent.parent / "build" / "pgbackrest"
-_BINARIES: Final = "usr/lib/postgresql/*/bin"
 
 _COLLATIONS: Final[LiteralString] = """
     CREATE COLLATION swedish (provider = icu, locale = 'sv-SE');
@@ -67,7 +59,7 @@ def run(context: BenchContext) -> Iterator[Result]:
     rows = QUICK_ROWS if context.is_quick else ROWS
     chance = random.Random(20_26)
     observations = []
-    with _server_with_icu(context) as url:
+    with _database_with_icu(context) as url:
         if url is None:
             context.log("left out: no server here has ICU; `make versions` unpacks one")
             return
@@ -83,55 +75,22 @@ def run(context: BenchContext) -> Iterator[Result]:
 
 
 @contextmanager
-def _server_with_icu(context: BenchContext) -> Iterator[str | None]:
-    """The URL of a migrated database that ICU sorts, on a server of our own for a block."""
-    for bin_dir in _installed():
-        with tempfile.TemporaryDirectory(prefix="ft-icu-") as folder:
-            root = Path(folder)
-            root.chmod(0o755)
-            server = pg.Server(_reachable(bin_dir, root), root / "data", root / "run")
-            pg.initialise(server)
-            pg.configure(server, {"fsync": "off"})
-            with pg.running(server, stop_mode="immediate"):
-                if _has_icu(server):
-                    context.log(f"the server of {bin_dir}")
-                    yield _migrated(server)
-                    return
-    yield None
+def _database_with_icu(context: BenchContext) -> Iterator[str | None]:
+    """The URL of a migrated database that ICU sorts, for a block."""
+    with debian_server(context, _has_icu) as server:
+        yield None if server is None else _migrated(server)
 
 
-def _installed() -> Iterator[Path]:
-    """Folders of server programs, those that were asked for first."""
-    if named := os.environ.get("FT_PG_BIN_DIR"):
-        yield Path(named)
-    yield from sorted(_UNPACKED.glob(_BINARIES), reverse=True)
-    yield from sorted(Path("/").glob(_BINARIES), reverse=True)
-
-
-def _reachable(bin_dir: Path, root: Path) -> Path:
-    """Where the server's user may get at it; a package's files lie at places relative to it."""
-    if not bin_dir.is_relative_to(_UNPACKED):
-        return pg.reachable_binaries(bin_dir, root / "programs")
-    shutil.copytree(_UNPACKED / "usr", root / "usr", symlinks=True)
-    return root / bin_dir.relative_to(_UNPACKED)
-
-
-def _has_icu(server: pg.Server) -> bool:
+def _has_icu(server: Server) -> bool:
     with connect(server.url(), application="bench") as admin:
         found = admin.execute("SELECT count(*) FROM pg_collation WHERE collprovider = 'i'")
         return bool(one_row(found)[0])
 
 
-def _migrated(server: pg.Server) -> str:
-    name = "icu"
+def _migrated(server: Server) -> str:
     with connect(server.url(), application="bench") as admin:
         admin.execute(
             "CREATE DATABASE icu TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
             " LOCALE 'C.UTF-8' ENCODING 'UTF8'"
         )
-    with connect(server.url(name), application="bench") as admin:
-        admin.execute((sql_root() / "roles" / "bootstrap.sql").read_bytes())
-    url = server.url(name, user="ft_ops")
-    with connect(url, application="bench") as connection:
-        run_migrations(connection, load_migrations())
-    return url
+    return migrate(server, "icu")

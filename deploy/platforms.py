@@ -51,7 +51,11 @@ def main(uv: str, pythons: str, platforms: str) -> int:
     unknown = 0
     for platform in platforms.split():
         for python in pythons.split():
-            missing = lacking(uv, python, platform, pins)
+            try:
+                missing = lacking(uv, python, platform, pins)
+            except RuntimeError as error:
+                print(f"{platform}, Python {python}: not known, uv says: {error}", file=sys.stderr)  # noqa: T201
+                return 2
             new = [name for name in missing if (platform, python, name) not in KNOWN]
             unknown += len(new)
             said = ", ".join(missing) or "a wheel of each"

@@ -8,6 +8,7 @@ from pydantic import Field
 from ft_ops.maintenance.assets import outcome_metadata
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.emergency import refuse_unfinished, vacuum_oldest
+from ft_ops.orchestration.jobs import op_job
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 
@@ -42,8 +43,8 @@ def oldest_tables_vacuum(
         refuse_unfinished(found)
 
 
-@dg.job(
-    description="Freezes the oldest tables as fast as can be, catalogs included, and names who "
+@op_job(
+    "Freezes the oldest tables as fast as can be, catalogs included, and names who "
     "keeps ids from being frozen. For the check wraparound; nothing runs it on a schedule."
 )
 def vacuum_emergency() -> None:

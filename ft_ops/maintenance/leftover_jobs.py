@@ -6,6 +6,7 @@ from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.rebuild import finish_interrupted
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.rewrite.pg_repack import drop_repack_leftovers
+from ft_ops.orchestration.jobs import op_job
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
@@ -30,8 +31,8 @@ def rebuild_leftovers(context: dg.OpExecutionContext, database: DatabaseResource
         context.add_output_metadata({"left": table(["index", "why"], ())})
 
 
-@dg.job(
-    description="Finds out what became of rebuilds that were interrupted, and drops the invalid "
+@op_job(
+    "Finds out what became of rebuilds that were interrupted, and drops the invalid "
     "indexes that they left, and the triggers of a pg_repack that died, so that none slows writes "
     "down for longer than a day."
 )

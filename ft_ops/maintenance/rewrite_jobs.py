@@ -22,7 +22,7 @@ from ft_ops.maintenance.rewrite.rewrite import (
     rewrite_tables,
 )
 from ft_ops.maintenance.tables.table_bloat import estimate_tables
-from ft_ops.orchestration.jobs import HEAVY_POOL
+from ft_ops.orchestration.jobs import HEAVY_POOL, op_job
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg.connect import Connection
@@ -89,10 +89,10 @@ def repacked_tables(
         refuse_failed_rewrites(outcomes)
 
 
-@dg.job(
-    description="Writes the tables that are worth it, or those that are named, anew by pg_repack, "
+@op_job(
+    "Writes the tables that are worth it, or those that are named, anew by pg_repack, "
     "while the window, the disk, the replicas and the application allow it. Nothing runs it on a "
-    "schedule: see its section on docs/runbook.md first."
+    "schedule: read its section first."
 )
 def repack_tables() -> None:
     repacked_tables()

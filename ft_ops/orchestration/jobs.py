@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 
 from ft_ops.orchestration.internals import UnresolvedAssetJobDefinition
+from ft_ops.orchestration.runbook import described
 from ft_ops.settings import load_settings
 
 HEAVY_POOL: Final = "heavy"
@@ -31,8 +32,18 @@ def asset_job(
         name,
         tags=own_identity(name) if identity else None,
         selection=selection,
-        description=description,
+        description=described(description, name, load_settings()),
     )
+
+
+def op_job(description: str) -> Callable[[Callable[[], None]], dg.JobDefinition]:
+    """Makes a job over ops of a function of its name."""
+
+    def make(compose: Callable[[], None]) -> dg.JobDefinition:
+        led = described(description, compose.__name__, load_settings())
+        return dg.job(description=led)(compose)
+
+    return make
 
 
 def schedule(

@@ -1,4 +1,4 @@
-"""Leads from every asset and check to its section of docs/runbook.md, in its description.
+"""Leads from every job, asset and check to its section of docs/runbook.md, in its description.
 
 The runbook has a section for each job and each check. An asset's is that of the job that makes it.
 """
@@ -48,10 +48,10 @@ def _linked(definition: dg.AssetsDefinition, jobs: Jobs, settings: Settings) -> 
         section = job_of_asset(spec.key, jobs)
         if section is None:
             return spec
-        return spec.replace_attributes(description=_described(spec.description, section, settings))
+        return spec.replace_attributes(description=described(spec.description, section, settings))
 
     checks = {
-        output: spec._replace(description=_described(spec.description, spec.name, settings))
+        output: spec._replace(description=described(spec.description, spec.name, settings))
         for output, spec in definition.node_check_specs_by_output_name.items()
     }
     # Dagster maps the specs of assets, and has nothing of the kind for those of checks.
@@ -64,7 +64,8 @@ def _linked(definition: dg.AssetsDefinition, jobs: Jobs, settings: Settings) -> 
     )
 
 
-def _described(description: str | None, section: str, settings: Settings) -> str:
+def described(description: str | None, section: str, settings: Settings) -> str:
+    """A description that ends with where to read what to do."""
     link = runbook_link(settings, section)
     shown = f"[{section}]({link})" if link.startswith("http") else f"`{link}`"
     return f"{description or ''}\n\nWhat to do: {shown}"

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ft_ops.errors import OpsError
 from ft_ops.format import human_bytes
+from ft_ops.orchestration.jobs import op_job
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.storage.family import family_usage
@@ -59,6 +60,6 @@ def _uuid(text: str) -> UUID:
         ) from error
 
 
-@dg.job(description="The storage of one family, book by book: give its id in the launch config.")
+@op_job("The storage of one family, book by book: give its id in the launch config.")
 def report_family_storage() -> None:
     family_storage_report()

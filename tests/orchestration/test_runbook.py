@@ -64,10 +64,15 @@ def test_a_section_says_what_it_means_how_to_look_what_to_do_and_what_not(name: 
     assert [part for part in found if part in PARTS] == list(PARTS)
 
 
-def test_every_asset_and_check_leads_to_a_section_that_exists() -> None:
+def test_every_job_asset_and_check_leads_to_a_section_that_exists() -> None:
     anchors = headings(RUNBOOK)
     described = [(str(spec.key), spec.description) for spec in defs.resolve_all_asset_specs()]
     described += [(str(k), GRAPH.get_check_spec(k).description) for k in GRAPH.asset_check_keys]
+    described += [
+        (job.name, job.description)
+        for job in defs.resolve_all_job_defs()
+        if not job.name.startswith("__")
+    ]
     for name, description in described:
         link = re.search(r"What to do: `docs/runbook\.md#(\w+)`$", description or "")
         assert link is not None, name

@@ -120,6 +120,31 @@ def walk(place: Path, aws: str) -> Iterator[Walk]:
         yield Walk(place, server)
 
 
+def test_the_pages_have_the_blocks_that_the_walk_takes() -> None:
+    """The walk itself takes minutes: a page that was changed without it is noticed at once."""
+    found = {
+        title: [block.info.split()[0] for block in section(page, title)]
+        for page, title in (
+            (PAGE, "Databases and roles"),
+            (PAGE, "Settings"),
+            (PAGE, "On a plain host"),
+            (PAGE, "The schema"),
+            (PAGE, "A backup that was restored"),
+            (PAGE, "The first archived month"),
+            (DOCS / "operations.md", "Write-ahead log"),
+        )
+    }
+    assert found == {
+        "Databases and roles": ["sh", "sh"],
+        "Settings": ["ini", "ini"],
+        "On a plain host": ["sh", "sh", "sh"],
+        "The schema": ["sh"],
+        "A backup that was restored": ["sh"],
+        "The first archived month": ["yaml", "sql"],
+        "Write-ahead log": ["ini", "ini"],
+    }
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(2400)
 def test_a_plain_host_from_nothing_to_the_first_archived_month(
@@ -179,13 +204,14 @@ def states(walk: Walk, query: str) -> dict[object, object]:
 
 def make_databases(walk: Walk) -> None:
     """The administrator's commands, with passwords that a URL must quote."""
-    (block,) = section(PAGE, "Databases and roles")
-    text = block.text
+    made, named = section(PAGE, "Databases and roles")
+    text = made.text
     for name, password in PASSWORDS.items():
         text = text.replace(f"{name}_PASSWORD=…", f"{name}_PASSWORD='{password}'")
     assert "…" not in text
     for _ in range(2):  # "It is safe to run again."
         walk.type(text, ADMIN_URL=walk.administrator)
+    walk.type(named.text, ADMIN_URL=walk.administrator)
 
 
 def make_buckets(worker_id: str) -> dict[str, str]:

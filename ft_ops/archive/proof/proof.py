@@ -61,33 +61,38 @@ def prove_month(
     as_target = source is None or is_live
     source = source or month_source(run.connection, generation, content)
     values = {table.name: RowDigest() for table in content}
-    with (
-        ThreadPoolExecutor(1, thread_name_prefix="digest") as pool,
-        loaded(
-            run, generation, purpose="proof", as_target=as_target, exactly=True, digests=values
-        ) as copy,
-        _hashes(run, generation) as hashes,
-    ):
+    with ThreadPoolExecutor(1, thread_name_prefix="digest") as pool:
         there = pool.submit(_digests, run, content, source)
+        # Beside others one after the other: two sessions would take two cores from them.
         if run.pace.is_beside_others():
             wait([there])
-        found = hash_rows(run.connection, content, copy, hashes, run.pace)
-        sha256 = {name: str(digest) for name, digest in values.items()}
-        problems = differences(there.result(), found)
-        problems += other_values(generation.sha256, sha256)
-        if problems:
-            raise RowsDiffer(
-                f"proof of {generation.name}",
-                cause="; ".join(problems),
-                next_step=f"the rows are still in the database; materialize {generation.asset} for "
-                "this month again",
-            )
-        if left:
-            discard(run, generation, left)
-        written = _write_unit_lists(run, generation, hashes, copy)
+        with (
+            loaded(
+                run, generation, purpose="proof", as_target=as_target, exactly=True, digests=values
+            ) as copy,
+            _hashes(run, generation) as hashes,
+        ):
+            found = hash_rows(run.connection, content, copy, hashes, run.pace)
+            sha256 = {name: str(digest) for name, digest in values.items()}
+            problems = differences(there.result(), found)
+            problems += other_values(generation.sha256, sha256)
+            _refuse_differences(generation, problems)
+            if left:
+                discard(run, generation, left)
+            written = _write_unit_lists(run, generation, hashes, copy)
     program = put_program(run.bucket, run.target.prefix)
     generation = replace(generation, sha256=sha256, objects=(*generation.objects, *written))
     return _certify(run, generation, found, program, started)
+
+
+def _refuse_differences(generation: Generation, problems: Sequence[str]) -> None:
+    if problems:
+        raise RowsDiffer(
+            f"proof of {generation.name}",
+            cause="; ".join(problems),
+            next_step=f"the rows are still in the database; materialize {generation.asset} for "
+            "this month again",
+        )
 
 
 def _write_unit_lists(

@@ -142,5 +142,8 @@ def _latency_check(verdicts: Sequence[ScreenResult]) -> dg.AssetCheckResult:
         passed=not missed,
         severity=dg.AssetCheckSeverity.ERROR,
         description="; ".join(verdict.words for verdict in missed or verdicts),
-        metadata={verdict.screen.name: round(verdict.percentiles.p95, 2) for verdict in verdicts},
+        metadata={
+            f"{verdict.screen.name}, p95 (ms)": round(verdict.percentiles.p95, 2)
+            for verdict in verdicts
+        },
     )

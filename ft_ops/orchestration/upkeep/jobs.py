@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ft_ops.clock import refuse_other_clock, utc_now
-from ft_ops.orchestration.jobs import schedule
+from ft_ops.orchestration.jobs import op_job, schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.orchestration.upkeep.alive import silent_runs
 from ft_ops.orchestration.upkeep.dead_runs import (
@@ -81,7 +81,7 @@ def remove_old_events(context: dg.OpExecutionContext, settings: dg.ResourceParam
     )
 
 
-@dg.job(description="Removes old events from Dagster's own storage.")
+@op_job("Removes old events from Dagster's own storage.")
 def prune_event_logs() -> None:
     """One step."""
     remove_old_events()
