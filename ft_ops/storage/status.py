@@ -1,4 +1,4 @@
-"""What is known of storage: when it was recomputed, and who is beyond the plan's limit."""
+"""What is known of storage: when it was recomputed, of which sizes, who is beyond a limit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from ft_ops.standing import Standing, Status, age_in_words, asked, stale_since
 _AREA: Final = "storage"
 _PATIENCE: Final = timedelta(hours=26)
 """It is recomputed every day at 01:00, and may take an hour or two."""
+_INVENTORY: Final = timedelta(days=9)
+"""S3 delivers a weekly inventory within two days."""
 
 
-def standings(connection: Connection, _settings: Settings, now: datetime) -> list[Standing]:
-    """When storage was recomputed, and who is near a limit."""
-    return asked(
-        _AREA, "storage recomputed", partial(_totals, connection, now), section="recompute_storage"
-    )
+def standings(connection: Connection, settings: Settings, now: datetime) -> list[Standing]:
+    """When storage was recomputed, how old the media's sizes are, and who is near a limit."""
+    section = "recompute_storage"
+    found = asked(_AREA, "storage recomputed", partial(_totals, connection, now), section=section)
+    if settings.media_inventory is not None:
+        media = partial(_media, connection, settings.media_inventory, now)
+        found += asked(_AREA, "media sizes", media, section=section)
+    return found
 
 
 def content_bytes(connection: Connection, first: Month) -> dict[Month, int]:
@@ -33,6 +38,32 @@ def content_bytes(connection: Connection, first: Month) -> dict[Month, int]:
         statement("storage/content_bytes"), {"first": first.first_day}
     ).fetchall()
     return {Month.of(month): size for month, size in rows}
+
+
+def _media(connection: Connection, location: str, now: datetime) -> Iterator[Standing]:
+    """How old the sizes are that FT_MEDIA_INVENTORY tells: an inventory may have ended."""
+    row = connection.execute(statement("storage/latest_inventory")).fetchone()
+    source, taken_at, objects, size, *_ = row or (None, None, 0, 0)
+    if taken_at is None or source != location:
+        yield Standing(
+            _AREA,
+            "media sizes",
+            Status.UNKNOWN,
+            "never loaded",
+            "FT_MEDIA_INVENTORY was not read yet",
+            section="recompute_storage",
+        )
+        return
+    since = stale_since(taken_at, now, _INVENTORY)
+    yield Standing(
+        _AREA,
+        "media sizes",
+        Status.UNKNOWN if since else Status.GOOD,
+        f"{human_bytes(size)} of {objects:,} objects",
+        "no newer inventory has come" if since else "",
+        since=since,
+        section="recompute_storage",
+    )
 
 
 def _totals(connection: Connection, now: datetime) -> Iterator[Standing]:

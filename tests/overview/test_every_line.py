@@ -25,7 +25,7 @@ from tests.fixtures.postgres import Database, filled
 from tests.orchestration.test_status import TURNED
 from tests.overview.test_delivery import UNDELIVERED
 
-SETTINGS = Settings(database_volume_gb=100.0)
+SETTINGS = Settings(database_volume_gb=100.0, media_inventory="s3://media/inventory")
 LEDGERS = [
     ("ops.archive", {"archive", "partitions"}),
     ("ops.backups", {"backups"}),
@@ -200,6 +200,18 @@ FAULTS = [
         Status.BAD,
         "UPDATE ops.storage_recomputations SET taken_at = taken_at - interval '26 hours'",
         "UPDATE ops.storage_recomputations SET taken_at = taken_at + interval '26 hours'",
+    ),
+    Fault(
+        "storage: media sizes",
+        Status.UNKNOWN,
+        "UPDATE ops.media_inventories SET taken_at = taken_at - interval '7 days'",
+        "UPDATE ops.media_inventories SET taken_at = taken_at + interval '7 days'",
+    ),
+    Fault(
+        "storage: media sizes",
+        Status.UNKNOWN,
+        "UPDATE ops.media_inventories SET source = 's3://media/before'",
+        "UPDATE ops.media_inventories SET source = 's3://media/inventory'",
     ),
     Fault(
         "storage: families beyond their limit",
@@ -434,6 +446,10 @@ def make_healthy(connection: Connection) -> None:
     connection.execute(
         "INSERT INTO ops.storage_recomputations (kind, snapshot, lsn, taken_at, months, recomputed)"
         " VALUES ('every month', '1:1:', '0/0', now() - interval '5 hours', 0, '{}')"
+    )
+    connection.execute(
+        "INSERT INTO ops.media_inventories (source, taken_at, objects, bytes, added, altered)"
+        " VALUES ('s3://media/inventory', now() - interval '8 days', 1, 1, 1, 0)"
     )
     connection.execute(
         "WITH owner AS (INSERT INTO users (clerk_id, email) VALUES ('a', 'a@example.org')"
