@@ -259,6 +259,15 @@ def test_a_database_in_another_encoding_gets_no_migration(
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
+def test_an_administrator_makes_nothing_that_would_be_his_own(
+    ft_ops: Command, empty_database: Database
+) -> None:
+    done = ft_ops("migrate", "run", FT_DATABASE_URL=empty_database.admin_url)
+    _is_one_line(done, "would own all that the migrations make", "bootstrap.sql")
+    with psycopg.connect(empty_database.admin_url) as admin:
+        assert admin.execute("SELECT to_regclass('_sqlx_migrations')").fetchone() == (None,)
+
+
 def test_dagsters_own_database_gets_no_migration(ft_ops: Command, empty_database: Database) -> None:
     with psycopg.connect(empty_database.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE event_logs (); CREATE TABLE run_tags ()")

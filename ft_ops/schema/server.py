@@ -38,6 +38,9 @@ class _Fitness:
     encoding: str
     is_replica: bool
     is_dagsters: bool
+    is_new: bool
+    role: str
+    is_the_owners: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,13 @@ def require_usable_database(connection: Connection) -> None:
             cause="it is Dagster's own: it holds its runs and events",
             next_step="let FT_DATABASE_URL name the application's database, and "
             "FT_DAGSTER_DATABASE_URL this one",
+        )
+    if found.is_new and not found.is_the_owners:
+        raise Refused(
+            name,
+            cause=f"{found.role} would own all that the migrations make, and jobs run as ft_ops",
+            next_step="let FT_DATABASE_URL name ft_ops, to whom sql/roles/bootstrap.sql gives the "
+            "database",
         )
 
 

@@ -616,7 +616,11 @@ SELECT
     pg_is_in_recovery() AS is_replica,
     to_regclass('public.event_logs') IS NOT NULL
         AND to_regclass('public.run_tags') IS NOT NULL
-        AND to_regclass('public._sqlx_migrations') IS NULL AS is_dagsters
+        AND to_regclass('public._sqlx_migrations') IS NULL AS is_dagsters,
+    to_regclass('public._sqlx_migrations') IS NULL AS is_new,
+    current_user::text AS role,
+    current_user = pg_get_userbyid(d.datdba)
+        AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_the_owners
 FROM pg_database AS d
 WHERE d.datname = current_database();
 
