@@ -11,7 +11,6 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.backups import provided_storage
-from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
 from ft_ops.maintenance.gates import Gates, free_disk_of, free_disk_provided
 from ft_ops.maintenance.index_checks import findings_table
@@ -36,6 +35,7 @@ from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.outcomes import Outcome, materialized_unless
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import server_time
 from ft_ops.settings import Settings
 
 MEGABYTE = 1 << 20
@@ -83,9 +83,9 @@ def index_bloat(
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[Outcome]:
-    now = utc_now()
     with as_failure(), database.connect("index bloat", statement_timeout="60s") as connection:
         require_monitoring(connection)
+        now = server_time(connection)
         with nullcontext() if config.dry_run else scans_of_our_own(connection, now=now):
             estimates = estimate_indexes(
                 connection, chance=random.Random(), store=not config.dry_run, log=context.log.info
@@ -127,8 +127,9 @@ def rebuilt_indexes(
         database.connect("index rebuilds, watching", statement_timeout="5s") as beside,
     ):
         require_monitoring(connection)
+        now = server_time(connection)
         if config.dry_run:
-            plans = plan_rebuilds(connection, terms, config.indexes, now=utc_now(), chance=chance)
+            plans = plan_rebuilds(connection, terms, config.indexes, now=now, chance=chance)
             show_dry_run(context, _rebuild_metadata(plans))
             return
         outcomes = rebuild_indexes(
@@ -136,7 +137,7 @@ def rebuilt_indexes(
             beside,
             terms,
             config.indexes,
-            now=utc_now(),
+            now=now,
             chance=chance,
             log=context.log.info,
         )

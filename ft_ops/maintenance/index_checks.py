@@ -5,13 +5,13 @@ from typing import Final
 
 import dagster as dg
 
-from ft_ops.clock import utc_now
 from ft_ops.maintenance.indexes.advice import AdvisedIndex, index_advice
 from ft_ops.maintenance.indexes.bloat import accuracy
 from ft_ops.maintenance.indexes.leftovers import invalid_indexes
 from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.connect import server_time
 
 GOOD_MEDIAN_POINTS: Final = 1.0
 GOOD_P90_POINTS: Final = 4.0
@@ -53,7 +53,7 @@ def estimates_are_accurate(database: DatabaseResource) -> dg.AssetCheckResult:
 )
 def index_advice_check(database: DatabaseResource) -> dg.AssetCheckResult:
     with as_failure(), database.connect("index advice") as connection:
-        advice = index_advice(connection, now=utc_now())
+        advice = index_advice(connection, now=server_time(connection))
     counts = {
         "unused": advice.unused,
         "duplicate": advice.duplicate,

@@ -20,11 +20,15 @@ WHERE t.state NOT IN ('done', 'cancelled')
 ORDER BY t.requested_at;
 
 -- name: stored_bytes
--- Bytes in the archive's bucket by storage class, as the ledger knows them.
+-- Bytes in the archive's bucket by storage class, as both ledgers know them.
 SELECT
     coalesce(o -> 'stored' ->> 'storage_class', 'unknown') AS storage_class,
     sum((o -> 'stored' ->> 'bytes')::bigint)::bigint AS bytes
-FROM ops.archive AS a
+FROM (
+    SELECT state, objects FROM ops.archive
+    UNION ALL
+    SELECT state, objects FROM ops.audit_archive
+) AS a
 CROSS JOIN LATERAL jsonb_array_elements(a.objects) AS o
 WHERE a.state <> 'superseded'
 GROUP BY 1

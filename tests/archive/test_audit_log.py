@@ -28,6 +28,7 @@ from ft_ops.archive.month.ledger import generations, in_database
 from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.replica.fill import fill, lacking
 from ft_ops.archive.run import Run
+from ft_ops.archive.status import stored_bytes
 from ft_ops.archive.store.export import export_month
 from ft_ops.archive.store.presence import look
 from ft_ops.definitions import defs
@@ -130,6 +131,9 @@ def test_a_month_is_proven_leaves_and_comes_back_row_by_row(audit: Audit) -> Non
     frozen = audit.standing()
     assert (frozen.state, frozen.rows) == ("frozen", {"audit_log": 3})
     assert {o.stored.storage_class for o in frozen.parts()} == {"DEEP_ARCHIVE"}
+    assert stored_bytes(audit.connection)["DEEP_ARCHIVE"] == sum(
+        o.stored.bytes for o in frozen.parts()
+    )
     assert all(o.stored.key.startswith("archive/audit_log/table=") for o in frozen.objects)
     assert audit.rows() == before
     assert archive_audit_month(audit.run, MONTH) == frozen
