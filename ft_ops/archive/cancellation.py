@@ -35,18 +35,24 @@ def cancel(run: Run, month: Month) -> str:
         )
     if thaw.state in TO_LOAD:
         _give_up(run, thaw)
-        done = "cancelled"
-    elif thaw.state == "refreezing":
-        done = "is being taken out of the database already"
-    else:
-        if thaw.state == "loaded":
-            thaw = load(run, thaw)
-        enter_thaw(run.connection, thaw, "thawed", expires_at=sql.SQL("clock_timestamp()"))
-        done = "ends now: the sensor thaws_in_progress takes its rows out of the database"
-    write_audit(
-        run.connection, "archive.cancel", "ops.thaws", {"month": str(month), "thaw": thaw.id}
-    )
+        return f"{thaw.name} cancelled"
+    if thaw.state == "loaded":
+        thaw = load(run, thaw)
+    with run.connection.transaction():
+        if thaw.state == "refreezing":
+            done = "is being taken out of the database already"
+        else:
+            enter_thaw(run.connection, thaw, "thawed", expires_at=sql.SQL("clock_timestamp()"))
+            done = "ends now: the sensor thaws_in_progress takes its rows out of the database"
+        _audit(run, thaw)
     return f"{thaw.name} {done}"
+
+
+def _audit(run: Run, thaw: Thaw) -> None:
+    """In the transaction of what it tells: a run may die right after it."""
+    write_audit(
+        run.connection, "archive.cancel", "ops.thaws", {"month": str(thaw.month), "thaw": thaw.id}
+    )
 
 
 def _give_up(run: Run, thaw: Thaw) -> None:
@@ -61,6 +67,7 @@ def _give_up(run: Run, thaw: Thaw) -> None:
             if thaw.purpose == "erasure":
                 give_up_begun(run, thaw)
             enter_thaw(run.connection, thaw, "cancelled", done_at=sql.SQL("clock_timestamp()"))
+            _audit(run, thaw)
 
     with_escalating_lock_timeout(
         run.connection, f"cancellation of {thaw.name}", close, sleep=run.sleep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ MONTH: Final = Month(2017, 3)
 _CHILDREN: Final = ("photo_narrations", "content_tags", "content_links")
 _PARENTS: Final = ("content_segments", "archived_content_segments")
 _numbers = count(1)
+
+_TIMED: Final = re.compile(r"(?<=/)\d{8}T\d+|[0-9a-f]{32}(?=\.json)")
+"""What the moment decides in the name of a record: itself, and the digest of the content."""
 
 Rows = Mapping[str, frozenset[str]]
 """Rows as JSON text, by table; segments by the one name, wherever they lie."""
@@ -197,19 +201,20 @@ class World:
 
     def _objects(self) -> tuple[str, ...]:
         pages = s3().get_paginator("list_object_versions").paginate(Bucket=self.bucket)
-        return tuple(
-            sorted(
-                f"{kind} {item['Key']} {item.get('StorageClass', '')}"
-                for page in pages
-                for kind, items in (
-                    ("version", page.get("Versions", [])),
-                    ("marker", page.get("DeleteMarkers", [])),
-                )
-                for item in items
-                # Each run that writes makes one, and one that was struck is run again.
-                if "/records/claims/" not in item["Key"]
+        found = [
+            f"{kind} {_TIMED.sub('*', item['Key'])} {item.get('StorageClass', '')}"
+            for page in pages
+            for kind, items in (
+                ("version", page.get("Versions", [])),
+                ("marker", page.get("DeleteMarkers", [])),
             )
-        )
+            for item in items
+            # Each run that writes makes one, and one that was struck is run again.
+            if "/records/claims/" not in item["Key"]
+        ]
+        # And it may record once more how far it got.
+        records = {name for name in found if "/records/" in name}
+        return tuple(sorted([*(name for name in found if name not in records), *records]))
 
     def written(self) -> frozenset[tuple[str, str]]:
         """Every version in the bucket, by key and id."""
