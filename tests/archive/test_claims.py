@@ -37,6 +37,7 @@ from ft_ops.s3.objects import (
     hide,
     objects,
     put_once,
+    read_version,
     replace_current,
     versions,
 )
@@ -281,13 +282,12 @@ def test_whoever_reads_all_claims_asks_for_few_of_the_old_ones(
         for number in range(6, 10):
             claim(world.run.folder, f"{number}")
     asked: list[str] = []
-    read = records.read_version
 
     def counted(bucket: Bucket, version: Version) -> bytes:
         asked.append(version.key)
-        return read(bucket, version)
+        return read_version(bucket, version)
 
-    monkeypatch.setattr(records, "read_version", counted)
+    monkeypatch.setattr("ft_ops.archive.claims.records.read_version", counted)
     found = read_claims(world.bucket, "archive")
     assert [f"{c.number}: {c.why}" for c in found.known] == [
         *("1: 1", "2: 2", "3: 3", "4: a twin's", "5: taken over"),

@@ -146,6 +146,19 @@ def test_a_thaw_is_cancelled_from_any_state_and_the_month_can_be_thawed_again(
     assert world.rows() == rows
 
 
+def test_a_thaw_goes_on_in_a_database_that_was_dumped_and_restored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table that it has made, and filled with nothing yet, has another oid there."""
+    world.fill()
+    before = world.rows(segments="content_segments_2017_03")
+    world.archived_and_purged()
+    _loading(world, monkeypatch)
+    world.connection.execute("UPDATE ops.thaws SET relation = 4000000000")
+    assert load(world.run, _still_open(world, monkeypatch)).state == "thawed"
+    assert world.rows() == before
+
+
 def test_a_month_that_a_dead_run_was_taking_out_is_not_said_to_be_there(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -261,9 +261,17 @@ def _refuse_unknown(connection: Connection, thaw: Thaw, attached: Relation) -> N
 
 
 def _refuse_other_table(connection: Connection, thaw: Thaw, found: Relation) -> None:
-    """Refused unless a table is the one that this thaw made, and empty."""
-    # A thaw that was begun before the ledger recorded tables knows its own by the name.
-    is_ours = thaw.relation is None or thaw.relation.oid == found.oid
+    """Refused unless a table is the one that this thaw made, and empty.
+
+    Of a database that was dumped and restored the oids are others: then its name says so, and the
+    trigger that it was made with. So it does where the ledger of an earlier version has neither.
+    """
+    made = thaw.relation
+    is_ours = (
+        made is None
+        or made.oid == found.oid
+        or (made.name == found.qualified and found.follows_deletes)
+    )
     if is_ours and found.parent is None:
         [[rows]] = connection.execute(
             statement("archive/count_rows").format(table=found.identifier)
