@@ -92,12 +92,26 @@ def test_a_page_that_does_not_match_its_checksum_is_an_error(database: Database)
             ):
                 reader.execute("SELECT count(*) FROM leaf")
             with connect(database.url, application="tests") as ours:
-                found = [p for p in ask("data_checksums", ours) if p.words.startswith(torn)]
+                found = told_of_checksums(ours, torn)
+                # As after a crash: the counter began anew, and nobody reset it.
+                ours.execute("UPDATE ops.checksum_failures SET failures = 7, database_oid = 1")
+                ours.execute(
+                    "UPDATE ops.checksum_failures SET database_name = datname, database_oid = datid"
+                    " FROM pg_stat_database WHERE datname = current_database()"
+                )
+                assert "7 pages did not" in told_of_checksums(ours, database.name)[0].words
+                with admin(database) as somebody:
+                    somebody.execute("SELECT pg_stat_reset()")
+                assert told_of_checksums(ours, database.name) == []
         finally:
             cluster.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
     [problem] = found
     assert problem.is_error
     assert "1 pages did not match their checksums" in problem.words
+
+
+def told_of_checksums(connection: Connection, name: str) -> list[Problem]:
+    return [p for p in ask("data_checksums", connection) if p.words.startswith(f"{name}: ")]
 
 
 def _flip(file: Path) -> None:

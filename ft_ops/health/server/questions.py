@@ -53,6 +53,7 @@ def answer(question: Question, connection: Connection, now: datetime) -> list[Pr
 
 
 def _checksums(asked: Asked) -> Iterable[Problem]:
+    asked.connection.execute(statement("health/note_checksum_failures"))
     rows = asked.connection.execute(statement("health/checksums")).fetchall()
     if not all(are_on for are_on, *_ in rows):
         yield Problem(
