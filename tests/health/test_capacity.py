@@ -73,7 +73,7 @@ def test_bytes_in_the_archive_are_counted_by_storage_class(connection: Connectio
 def test_only_the_last_whole_month_is_held_against_the_projection() -> None:
     growth = [
         MonthGrowth(Month(2025, 3), 900_000, 9_000, 0, 10**13),
-        MonthGrowth(Month(2025, 4), 225_001, 750, 0, None),
+        MonthGrowth(Month(2025, 4), 225_001, 750, 0, 10**9),
         MonthGrowth(Month(2025, 5), 900_000, 9_000, 0, 10**13),
     ]
     assert beyond_projection(growth, NOW, 1.5) == [
@@ -88,3 +88,7 @@ def test_a_month_that_could_not_be_counted_is_told_and_never_called_in_order() -
     assert beyond_projection(locked, NOW, 1.5) == [
         "segments of 2025-04 were not counted: the table is locked"
     ]
+    before = MonthGrowth(Month(2025, 3), 1, 0, 0, 9)
+    [untold] = beyond_projection([before, MonthGrowth(Month(2025, 4), 1, 0, 0, None)], NOW, 1.5)
+    assert untold.startswith("bytes of content of 2025-04 are not known: recompute_storage")
+    assert beyond_projection([before, MonthGrowth(Month(2025, 4), 0, 0, 0, None)], NOW, 1.5) == []

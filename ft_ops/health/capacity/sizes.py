@@ -130,6 +130,12 @@ def beyond_projection(growth: Sequence[MonthGrowth], now: datetime, tolerance: f
         for what, count, _ in figures[:2]
         if count is None
     ]
+    # Before the first recomputation the room of storage says that it was never done.
+    is_counted = any(entry.content_bytes is not None for entry in growth)
+    if is_counted and found.segments and found.content_bytes is None:
+        uncounted.append(
+            f"bytes of content of {month} are not known: recompute_storage has not counted it"
+        )
     return beyond + uncounted
 
 

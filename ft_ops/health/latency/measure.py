@@ -63,6 +63,11 @@ class Latencies:
             for times in zip(*(self.times_ms[name] for name in screen.queries), strict=True)
         ]
 
+    def is_cut(self, screen: Screen) -> bool:
+        """Whether so many executions were given up that nobody knows the screen's p95."""
+        given_up = sum(self.timeouts.get(name, 0) for name in screen.queries)
+        return 20 * given_up > self.samples
+
     def slowest(self, query: str) -> Parameters:
         """The parameters with which ``query`` took longest."""
         times = self.times_ms[query]
