@@ -92,17 +92,20 @@ def test_a_page_that_does_not_match_its_checksum_is_an_error(database: Database)
             ):
                 reader.execute("SELECT count(*) FROM leaf")
             with connect(database.url, application="tests") as ours:
-                found = told_of_checksums(ours, torn)
+                found = told_of(torn, ask("data_checksums", ours))
                 # As after a crash: the counter began anew, and nobody reset it.
                 ours.execute("UPDATE ops.checksum_failures SET failures = 7, database_oid = 1")
                 ours.execute(
                     "UPDATE ops.checksum_failures SET database_name = datname, database_oid = datid"
                     " FROM pg_stat_database WHERE datname = current_database()"
                 )
-                assert "7 pages did not" in told_of_checksums(ours, database.name)[0].words
+                assert (
+                    "7 pages did not"
+                    in told_of(database.name, ask("data_checksums", ours))[0].words
+                )
                 with admin(database) as somebody:
                     somebody.execute("SELECT pg_stat_reset()")
-                assert told_of_checksums(ours, database.name) == []
+                assert told_of(database.name, ask("data_checksums", ours)) == []
         finally:
             cluster.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
     [problem] = found
@@ -110,8 +113,8 @@ def test_a_page_that_does_not_match_its_checksum_is_an_error(database: Database)
     assert "1 pages did not match their checksums" in problem.words
 
 
-def told_of_checksums(connection: Connection, name: str) -> list[Problem]:
-    return [p for p in ask("data_checksums", connection) if p.words.startswith(f"{name}: ")]
+def told_of(name: str, problems: list[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.words.startswith(f"{name}: ")]
 
 
 def _flip(file: Path) -> None:
