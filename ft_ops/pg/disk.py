@@ -112,7 +112,9 @@ def volumes(files: ServerFiles, size_bytes: int | None, others: Mapping[str, int
     else is on the data directory's, which is ``size_bytes`` large. One that is named and not there
     is no volume.
     """
-    spaces = {space.name: space for space in files.tablespaces if space.name not in _MAIN}
+    # One that bears the main volume's name is counted there.
+    no_volumes = _MAIN | {SERVER}
+    spaces = {space.name: space for space in files.tablespaces if space.name not in no_volumes}
     own = [
         Volume(name, spaces[name].bytes, size, tuple(_temporary(spaces[name])))
         for name, size in others.items()

@@ -55,9 +55,16 @@ ORDER BY prepared;
 
 -- name: replicas
 -- Streaming replicas, with what they lag behind. replay_lag is NULL for a replica that has caught
--- up and is idle.
+-- up and is idle. Those of one name, such as walreceiver, are told apart by their addresses.
 SELECT
-    coalesce(nullif(r.application_name, ''), r.client_addr::text, r.pid::text) AS name,
+    concat_ws(
+        ' at ',
+        nullif(r.application_name, ''),
+        CASE
+            WHEN r.application_name = '' OR count(*) OVER (PARTITION BY r.application_name) > 1
+                THEN coalesce(host(r.client_addr), r.pid::text)
+        END
+    ) AS name,
     coalesce(r.state, '') AS state,
     coalesce(extract(epoch FROM r.replay_lag), 0)::float8 AS lag_seconds,
     coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn), 0)::bigint AS lag_bytes

@@ -1,13 +1,15 @@
 -- name: insert_samples
--- One row a measurement, all of one moment. ROW EXCLUSIVE on ops.metric_samples.
+-- One row a measurement, all of one moment; of two things of one name, such as replicas that nobody named,
+-- the larger. ROW EXCLUSIVE on ops.metric_samples.
 INSERT INTO ops.metric_samples (sampled_at, metric, subject, value)
 SELECT
     %(at)s,
     sample.metric,
     sample.subject,
-    sample.value
+    max(sample.value)
 FROM unnest(%(metrics)s::text[], %(subjects)s::text[], %(values)s::float8[])
-    AS sample (metric, subject, value);
+    AS sample (metric, subject, value)
+GROUP BY sample.metric, sample.subject;
 
 -- name: series
 -- One measure over time, oldest first: a range of the primary key. What a clock has dated after now is

@@ -7,12 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from ft_ops.health import Connections, look_at_connections
+from ft_ops.health import (
+    Connections,
+    current_samples,
+    look_at_connections,
+    write_samples,
+)
 from ft_ops.health.connections.sessions import (
     Session,
     Slot,
@@ -23,7 +29,7 @@ from ft_ops.health.connections.sessions import (
     replication_problems,
     stuck_problems,
 )
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, server_time
 from ft_ops.settings import Settings
 from tests.fixtures.postgres import Database
 
@@ -136,6 +142,17 @@ def test_a_replica_that_lags_is_told() -> None:
     )
     found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), replicas, ())
     assert list(replication_problems(found, POLICY)) == ["replica far lags 61 s behind"]
+
+
+def test_two_replicas_of_one_name_are_measured_by_the_one_that_lags_more(
+    connection: Connection,
+) -> None:
+    """Both are called walreceiver where nobody has named them."""
+    replicas = tuple(StreamingReplica("walreceiver", "streaming", lag, 0) for lag in (1, 61, 2))
+    found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), replicas, ())
+    write_samples(connection, found.samples(), server_time(connection))
+    kept = current_samples(connection, server_time(connection), timedelta(days=1))
+    assert [s.value for s in kept if s.metric == "replica_lag_seconds"] == [61.0]
 
 
 def test_connections_are_counted_for_the_server_and_the_application(

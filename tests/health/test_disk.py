@@ -17,6 +17,7 @@ from ft_ops.health import Sample, outlook, standings, volume_size, write_samples
 from ft_ops.health.capacity.disk import DiskState, judge_disk, measure_volumes, volume_samples
 from ft_ops.health.capacity.forecast import Forecast, forecast
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.disk import LogFiles, ServerFiles, Tablespace, volumes
 from ft_ops.pg.server import hand_over
 from ft_ops.settings import Settings
 from ft_ops.standing import Point, Status
@@ -144,6 +145,13 @@ def test_a_tablespace_on_another_volume_of_this_machine_is_judged_by_that(
     # Others write there meanwhile; the tablespace itself is empty.
     assert fast.used_bytes == pytest.approx(size - free, abs=10**9)
     assert fast.used_bytes > 10**6
+
+
+def test_a_tablespace_that_bears_the_main_volumes_name_is_counted_there() -> None:
+    spaces = (Tablespace("pg_default", 5, 0), Tablespace("server", 3, 0), Tablespace("fast", 2, 0))
+    files = ServerFiles({}, spaces, LogFiles(1, 0, ()))
+    found = volumes(files, 100, {"server": 50, "fast": 50})
+    assert [(volume.name, volume.used_bytes) for volume in found] == [("server", 9), ("fast", 2)]
 
 
 def test_the_forecast_goes_on_from_the_databases_own_figures(connection: Connection) -> None:
