@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -264,6 +266,35 @@ def test_every_service_of_compose_says_whether_it_is_well() -> None:
     }
 
 
+@pytest.mark.parametrize(("path", "is_well"), [("/server_info", True), ("/nothing", False)])
+def test_a_web_server_is_asked_directly_whatever_proxy_leads_outside(
+    path: str, *, is_well: bool
+) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == path else 503)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nothing."""
+
+    kind, _, *asked = load(REPOSITORY / "compose.yaml")["services"]["webserver"]["healthcheck"][
+        "test"
+    ]
+    assert kind == "CMD"
+    assert asked[1] in (DEPLOY / "ecs" / "stack.yaml").read_text()
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        answering = Thread(target=server.handle_request)
+        answering.start()
+        done = subprocess.run(
+            [sys.executable, asked[0], asked[1].replace("3000", str(server.server_port))],
+            env={"http_proxy": "http://127.0.0.1:9", "PATH": os.environ["PATH"]},
+            check=False,
+        )
+        answering.join()
+    assert (done.returncode == 0) == is_well
+
+
 @pytest.mark.parametrize(
     "path", ["compose.yaml", "deploy/ecs/stack.yaml", "deploy/compose/secrets"]
 )
@@ -474,12 +505,19 @@ def test_a_program_gets_the_secrets_however_it_is_started(
     (secrets / "aws_access_key_id").write_text("")
     (secrets / "unrelated").write_text("nothing")
     arguments, environment = in_the_image(
-        programs, secrets, *started, FT_ARCHIVE_BUCKET="set", FT_BACKUP_BUCKET=""
+        programs,
+        secrets,
+        *started,
+        FT_ARCHIVE_BUCKET="set",
+        FT_BACKUP_BUCKET="",
+        https_proxy="http://outside:3128",
     )
     assert arguments == [str(programs / "ft-ops"), "doctor"]
     assert environment["FT_DATABASE_URL"] == "postgresql://ft_ops:pa$$ 'w\"ord@db/x"
     assert environment["FT_ARCHIVE_BUCKET"] == "set"
     assert "UNRELATED" not in environment
+    # boto3 goes by it, and gRPC between the services must not.
+    assert (environment["https_proxy"], environment["grpc_proxy"]) == ("http://outside:3128", "")
     # An empty key would keep boto3 from looking further.
     assert "AWS_ACCESS_KEY_ID" not in environment
 

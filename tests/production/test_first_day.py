@@ -49,6 +49,8 @@ OUTSIDE = ("useradd", "usermod", "chown", "chmod", "install", "python3", "/opt/f
 """Programs by which the page changes the machine: its accounts, its packages."""
 PASSWORDS = {name: f"{name} p@ss/w:rd%" for name in ("OPS", "DAGSTER", "APP", "READONLY")}
 NOBODY_ARCHIVES_THE_LOG = "failed   backup provider: barman: the server's archive_mode is off"
+LEADS_OUTSIDE = "http://127.0.0.1:9"
+"""A proxy by which nothing of this machine can be reached: no service may ask it for another."""
 NEVER_RESTORED = "failed   verified backup: no backup was ever restored and verified"
 OLDEST = Month.parse("2017-03")
 
@@ -239,7 +241,7 @@ def the_settings(walk: Walk, buckets: Mapping[str, str]) -> dict[str, str]:
     chosen["FT_WAL_SPOOL"] = f"{walk.root}/var/lib/ft-wal"
     chosen["FT_WEB_HOSTS"] = "127.0.0.1, dagster.example.com"
     outside = {name: os.environ[name] for name in ("AWS_ENDPOINT_URL", "AWS_REGION", "NO_PROXY")}
-    return chosen | outside
+    return chosen | outside | {"https_proxy": LEADS_OUTSIDE}
 
 
 def connection_strings(walk: Walk) -> dict[str, str]:
@@ -357,6 +359,8 @@ def settings_file(place: Path, worker_id: str) -> Path:
         "FT_BACKUP_PROVIDER": "barman",
         "FT_FIRST_MONTH": str(OLDEST),
         **{name: os.environ[name] for name in ("AWS_ENDPOINT_URL", "NO_PROXY")},
+        "http_proxy": LEADS_OUTSIDE,
+        "https_proxy": LEADS_OUTSIDE,
     }
     with copied.open("a") as file:
         file.writelines(f"{name}={value}\n" for name, value in settings.items())
