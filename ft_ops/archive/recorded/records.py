@@ -22,8 +22,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Failed, each
 from ft_ops.months import Month
 from ft_ops.s3.bucket import Bucket
-from ft_ops.s3.objects import objects, put_once, read_current, read_version
-from ft_ops.s3.twins import histories
+from ft_ops.s3.objects import objects, put_once, read_current
 
 EventKind: TypeAlias = Literal["erasure", "withdrawn_erasure", "erased_row", "returned_row", "hold"]
 
@@ -199,16 +198,14 @@ def newest_record(
 ) -> GenerationRecord | None:
     """The newest record of a generation but for the ``ignored`` keys; None where there is none.
 
-    An OpsError where it can't be read or is not what was written. By version: who removes rows may
-    read nothing else.
+    An OpsError where it can't be read or is not what was written.
     """
     bucket = target.bucket
-    there = histories(bucket, f"{_ledger(target.prefix)}{month}/gen={generation}/")
-    keys = sorted(key for key in there if key not in ignored and not there[key].hidden)
+    folder = f"{_ledger(target.prefix)}{month}/gen={generation}/"
+    keys = [found.key for found in objects(bucket, folder) if found.key not in ignored]
     if not keys:
         return None
-    body = read_version(bucket, there[keys[-1]].versions[0])
-    return _parsed_generation(bucket, keys[-1], _as_named(bucket, keys[-1], body))
+    return _parsed_generation(bucket, keys[-1], read_record(bucket, keys[-1]))
 
 
 def _in_order(
@@ -275,10 +272,7 @@ def _document(stem: str, ending: str, text: str) -> Document:
 
 def read_record(bucket: Bucket, key: str) -> bytes:
     """A record's content; an OpsError unless it is what its name says."""
-    return _as_named(bucket, key, read_current(bucket, key))
-
-
-def _as_named(bucket: Bucket, key: str, body: bytes) -> bytes:
+    body = read_current(bucket, key)
     if hashlib.sha256(body).hexdigest()[:32] != named_digest(key):
         raise OpsError(
             bucket.url(key),
