@@ -23,7 +23,9 @@ from ft_ops.maintenance.tables.emergency import (
     vacuum_oldest,
 )
 from ft_ops.maintenance.tables.horizon import HorizonHolder
+from ft_ops.maintenance.tables.messages import NOTHING_SAID
 from ft_ops.maintenance.tables.need import table_states
+from ft_ops.maintenance.tables.vacuum import _holders
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
@@ -160,6 +162,12 @@ def test_a_vacuum_behind_an_old_horizon_is_done_and_its_holder_is_named(
         assert "(ft-ops a long report)" in outcome.held_back_by
         held = emergency(connection)
         assert "held back" in {o.result for o in held.outcomes}
+        [letters] = [o for o in held.outcomes if o.table.name == "letters"]
+        # A server that speaks another language tells no cutoff.
+        silent = replace(letters, figures=NOTHING_SAID)
+        assert len(_holders(connection, silent)) == 1
+        roomy = replace(letters.table, freeze_limit=1e9)
+        assert _holders(connection, replace(silent, table=roomy)) == ()
         with pytest.raises(OpsError, match=r"end session \d+ of postgres \(ft-ops a long report\)"):
             refuse_unfinished(held)
     assert "held back" not in {o.result for o in emergency(connection).outcomes}

@@ -305,21 +305,28 @@ def _with_lockers(connection: Connection, outcome: TableOutcome) -> TableOutcome
 
 def _holders(connection: Connection, outcome: TableOutcome) -> tuple[HorizonHolder, ...]:
     """Those whom the vacuum could not get beyond, while they are there."""
-    table, cutoff = outcome.table, outcome.figures.cutoff
-    is_about_multixacts = outcome.result == "held back" and table.freeze_share <= FREEZE_SHARE
+    table = outcome.table
+    database = None if table.is_shared else connection.info.dbname
     return tuple(
         holder
         for holder in horizon_holders(connection)
-        if holder.holds(
-            None if table.is_shared else connection.info.dbname, catalogs=table.is_servers
-        )
-        # Who holds multixact ids the server does not tell: whoever has been there for long may.
-        and (
-            holder.is_long
-            if is_about_multixacts or cutoff is None
-            else holder.is_at_or_before(cutoff)
-        )
+        if holder.holds(database, catalogs=table.is_servers) and _is_beyond(holder, outcome)
     )
+
+
+def _is_beyond(holder: HorizonHolder, outcome: TableOutcome) -> bool:
+    """Whether a vacuum stopped at this one: by its own word, or by what the table's age needs.
+
+    It says nothing that can be read in another language than English. And who holds multixact ids
+    the server does not tell: whoever has been there for long may.
+    """
+    table, cutoff = outcome.table, outcome.figures.cutoff
+    is_about_ids = outcome.result != "held back" or table.freeze_share > FREEZE_SHARE
+    if is_about_ids and cutoff is not None:
+        return holder.is_at_or_before(cutoff)
+    if is_about_ids and outcome.result == "held back":
+        return holder.age > FREEZE_SHARE * table.freeze_limit
+    return holder.is_long
 
 
 def _action(plan: MaintenancePlan) -> str:
