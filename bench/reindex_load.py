@@ -46,7 +46,7 @@ def run(context: BenchContext) -> Iterator[Result]:
 def _rebuild(connection: Connection, beside: Connection) -> None:
     terms = Terms(
         rules=RebuildRules(0, 0.0, 0, timedelta(0)),
-        gates=Gates(30, 1 << 30, lambda connection: 1 << 50),
+        gates=Gates(30, 1 << 30, lambda connection: {"server": 1 << 50}),
         canary_limit_ms=10_000.0,
         deadline=time.monotonic() + 3600,
         run_id="bench",
