@@ -227,6 +227,20 @@ def test_counters_that_began_anew_do_not_make_every_index_look_bloated(
     assert estimates(connection)["letters_sender"].is_certain
 
 
+def test_counters_far_beyond_what_was_counted_make_estimates_unsure(connection: Connection) -> None:
+    """They run double where a session reports its inserts after the vacuum that saw them."""
+    make_letters(connection)
+    for rows, is_certain in ((9_000, True), (2_000, False)):
+        connection.execute(
+            "INSERT INTO letters SELECT gen_random_uuid(), g FROM generate_series(1, %s) AS g",
+            (rows,),
+        )
+        flush_counters(connection)
+        assert estimates(connection, store=False)["letters_sender"].is_certain == is_certain
+    connection.execute("ANALYZE letters")
+    assert estimates(connection, store=False)["letters_sender"].is_certain
+
+
 def test_a_table_that_nothing_but_a_new_index_has_counted_makes_estimates_unsure(
     connection: Connection,
 ) -> None:

@@ -33,6 +33,8 @@ _TOO_SMALL: Final = 8 * PAGE
 """Up to this size an index is not probed, and taken for as small as it can be."""
 _SMALLEST: Final = 2 * PAGE
 """A metapage and a root: such an index can't become smaller."""
+_MOST_MOVED_ON: Final = 1.5
+"""Times as many rows as were counted: beyond that the counters alone are no evidence."""
 _WORTH_A_LINE: Final = 2**20
 """Smaller indexes are counted in the log, not named: a line is an event in Dagster's storage."""
 
@@ -132,7 +134,8 @@ def estimate_indexes(
                 log(_line(estimate))
             if store:
                 record_estimate(connection, estimate)
-        if not index.is_counted and index.bytes > _SMALLEST:
+        is_known = index.is_counted and _moved_on(index) <= _MOST_MOVED_ON
+        if not is_known and index.bytes > _SMALLEST:
             estimate = replace(estimate, is_certain=False)
         estimates.append(estimate)
     log(f"estimated {len(estimates)} indexes")
@@ -260,11 +263,20 @@ def _unknown(index: IndexState, problem: str) -> Estimate:
 def _rows(index: IndexState) -> int | None:
     """The rows that the index holds: what was last counted, moved on by the table's counters."""
     if index.tuples > 0 and index.table_tuples > 0:
-        moved_on = index.live_rows / index.table_tuples if index.live_rows > 0 else 1.0
-        return round(index.tuples * moved_on)
+        return round(index.tuples * _moved_on(index))
     if index.predicate is None:
         return index.live_rows
     return 0 if index.live_rows == 0 else None
+
+
+def _moved_on(index: IndexState) -> float:
+    """How many times as many rows the counters say there are as were counted last.
+
+    They run double where a session reports its inserts after the vacuum that saw them.
+    """
+    if index.table_tuples <= 0 or index.live_rows <= 0:
+        return 1.0
+    return index.live_rows / index.table_tuples
 
 
 def _density_bytes(connection: Connection, index: IndexState) -> int | None:
