@@ -40,6 +40,6 @@ def run(context: BenchContext) -> Iterator[Result]:
             name="archive_proof",
             work="prove a month",
             against="its export",
-            goal=3.0,
+            goal=1.5,
             size=f"{template.segments_per_month:,} segments in the month",
         )

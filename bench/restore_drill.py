@@ -37,7 +37,7 @@ from ft_ops.programs import run as run_program
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects
 
-GOAL = 3.0
+GOAL = 2.0
 REASON = (
     "A plain restore reads no table. The profile is of the last drill: its checks read every row"
     " once for the tables and once for each index, and grow with them; the restore is as long as"
