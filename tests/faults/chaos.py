@@ -138,6 +138,13 @@ class Chaos:
     @contextmanager
     def world_before(self, step: Step) -> Iterator[World]:
         """A new world that has lived, undisturbed, until a step is due."""
+        # Before, and not beside it: two worlds with one bucket would meet each other's claims.
+        self._baseline(step)
+        with self._world_before(step) as world:
+            yield world
+
+    @contextmanager
+    def _world_before(self, step: Step) -> Iterator[World]:
         if step in _SHARING_A_BUCKET:
             before = self._prepared_world(step)
             with new_world(before.database, self.original, bucket=before.bucket) as world:
@@ -182,7 +189,7 @@ class Chaos:
 
     def _baseline(self, step: Step) -> tuple[State, tuple[str, ...]]:
         if step not in self._undisturbed:
-            with self.world_before(step) as world:
+            with self._world_before(step) as world:
                 end = self._finish(world, step)
                 self._undisturbed[step] = world.state(), end.points
         return self._undisturbed[step]

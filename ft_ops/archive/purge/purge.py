@@ -22,6 +22,7 @@ from ft_ops.archive.month.ledger import (
     supersede,
 )
 from ft_ops.archive.month.relation import Relation
+from ft_ops.archive.month.units import drop_units
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, purge_gates
 from ft_ops.archive.purge.proven import proven_units, refuse_absent, removed_units
@@ -188,6 +189,8 @@ def _close(
         },
     )
     forget_kept(run, removal)
+    # Here, and not only behind it: no run comes back to a month that is purged.
+    drop_units(run.connection, removal.units)
     if settled.untouched:
         generation = record_untouched(run.connection, generation)
         if not removed.kept:
