@@ -1,8 +1,9 @@
 """Creating 120 months of both tables by the function that a run calls, against pg_partman's run.
 
 Both work on the same schema and the same server, the first `debian_server` that has pg_partman.
-pg_partman's tables begin without partitions and are told to keep 120 more months ahead; measured is
-the call of `run_maintenance` that creates them. Without such a server nothing is measured, and the
+pg_partman's tables have the months of now and are told to keep 120 more ahead; measured is the call
+of `run_maintenance` that creates them. It counts months by their days and makes a few less: ours
+makes as many as it. Without such a server nothing is measured, and the
 earlier results stay.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from psycopg import sql
@@ -43,10 +45,11 @@ def run(context: BenchContext) -> Iterator[Result]:
             context.log("left out: no server here has pg_partman; `make versions` unpacks one")
             return
         _make_templates(server)
+        made = _partman(server, months).partitions
         found = alternating(
             {
-                "ours": lambda: _ours(server, months),
-                "pg_partman": lambda: _partman(server, months),
+                "ours": lambda: _ours(server, made // len(PARENTS)),
+                "pg_partman": lambda: _partman(server, months).seconds,
             },
             repetitions=context.sizes.repetitions,
             warm_ups=0,
@@ -55,10 +58,10 @@ def run(context: BenchContext) -> Iterator[Result]:
             found["ours"],
             found["pg_partman"],
             name="partitions_partman",
-            work=f"create {months} months of both tables, one function",
+            work=f"create {made // len(PARENTS)} months of both tables, one function",
             against=f"pg_partman {_partman_version(server)}",
             goal=GOAL,
-            size=f"{months * len(PARENTS)} partitions",
+            size=f"{made} partitions",
         )
 
 
@@ -106,7 +109,15 @@ def _ours(server: Server, number: int) -> float:
         return seconds(lambda: [ensure_months(connection, parent, months) for parent in PARENTS])
 
 
-def _partman(server: Server, number: int) -> float:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The partitions that one run of pg_partman has made of both tables."""
+
+    partitions: int
+    seconds: float
+
+
+def _partman(server: Server, number: int) -> _Made:
     with (
         _copy(server, "partman") as name,
         connect(server.url(name), application="bench") as connection,
@@ -114,9 +125,7 @@ def _partman(server: Server, number: int) -> float:
         before = _count(connection)
         connection.execute("UPDATE partman.part_config SET premake = premake + %s", [number])
         took = seconds(lambda: connection.execute(_RUN))
-        created = _count(connection) - before
-        assert created == number * len(PARENTS), f"pg_partman created {created} partitions"
-        return took
+        return _Made(_count(connection) - before, took)
 
 
 def _count(connection: Connection) -> int:

@@ -137,6 +137,7 @@ def test_holds_are_placed_listed_and_released(
     ft_ops: Command, database: Database, connection: Connection
 ) -> None:
     settings = {"FT_DATABASE_URL": database.url}
+    assert ft_ops("hold", "list", **settings).stdout == "there are no holds\n"
     ensure_months(connection, "content_segments", [Month(2017, 3)])
     add = ("hold", "add", "--month", "2017-03", "--by", "ada")
     placed = ft_ops(*add, "--reason", "a lawsuit", **settings).stdout

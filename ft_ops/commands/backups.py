@@ -28,6 +28,8 @@ def backup_list() -> None:
             said += ["held"] if item.is_held else []
             more = "; ".join(filter(None, said))
             click.echo(f"{item.name:<32} {taken:<17} {item.trust:<9} {more}".rstrip())
+    if not inventory.items:
+        click.echo("there are no backups")
     inventory.refuse_lost_refutations()
 
 

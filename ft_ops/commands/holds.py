@@ -74,8 +74,11 @@ def hold_list() -> None:
     from ft_ops.archive import hold_lines, list_holds
 
     with database("hold") as connection:
-        for held in list_holds(connection):
+        holds = list_holds(connection)
+        for held in holds:
             click.echo("\n".join(hold_lines(connection, held)))
+    if not holds:
+        click.echo("there are no holds")
 
 
 @hold.command("release")
