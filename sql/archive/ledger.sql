@@ -62,3 +62,11 @@ SELECT a.updated_at, to_jsonb(a) - ARRAY['relation', 'relation_name', 'recorded_
 FROM {ledger} AS a
 WHERE a.month = %(month)s
   AND a.generation = %(generation)s;
+
+-- name: date_row_to_record
+-- One row, its content as it was: its trigger gives it a moment behind the one before, and the record
+-- of it a key of its own. By primary key.
+UPDATE {ledger} AS a
+SET state = state
+WHERE a.month = %(month)s
+  AND a.generation = %(generation)s;

@@ -222,6 +222,31 @@ def test_what_a_twin_has_recorded_is_not_adopted_but_disowned(world: World) -> N
         assert read_claims(world.bucket, "archive").disowned() == {2, 5}
 
 
+def test_of_the_moment_of_a_record_that_does_not_count_another_is_written(world: World) -> None:
+    """A disowned twin's, which names the very same one; one from before the ledger had a column."""
+    world.fill(segments=4)
+    world.archive()
+    world.verified_backup()
+    before = world.rows()
+    for number in range(8):
+        world.connection.execute("ALTER TABLE ops.archive DISABLE TRIGGER set_updated_at")
+        world.connection.execute(
+            "UPDATE ops.archive SET sha256 = sha256 || jsonb_build_object('later', %s::int)",
+            (number,),
+        )
+        world.connection.execute("ALTER TABLE ops.archive ENABLE TRIGGER set_updated_at")
+        # Of one moment the digest in its name alone would tell which record is the newest.
+        removal.claim_removal(world.run, [world.standing()], "removal")
+    world.connection.execute("UPDATE ops.archive SET sha256 = sha256 - 'later'")
+    with promoted(world) as twin:
+        ship_records(twin.run)
+        [*_, last] = numbers(world.bucket)
+        assert adopt(world.run, apply=True, disown=[last]).problems == ()
+        assert not removal.is_recorded(world.run, world.standing())
+        assert world.purge().generation.state == "purged"
+        assert world.rows_when_thawed() == before
+
+
 def test_who_stands_in_its_place_adopts_first(world: World, template: Database) -> None:
     erase(world, 3)
     ship_records(world.run)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from psycopg import sql
+from psycopg import Cursor, sql
+from psycopg.rows import TupleRow
 
 from ft_ops.archive.claims.claim import claim, disowned_records
 from ft_ops.archive.month.generation import Generation
@@ -78,15 +79,20 @@ def _record_of(run: Run, generation: Generation) -> GenerationRecord:
             cause=f"it is {generation.state}, and the bucket has no record from before that",
             next_step="run the asset again: it puts back what is left of the month first",
         )
+    # Of the same moment there may be a record already that does not count: a disowned copy's, or an
+    # earlier version's that lacks a column.
+    _execute(run, "date_row_to_record", generation)
     return _row_of(run, generation)
 
 
 def _row_of(run: Run, generation: Generation) -> GenerationRecord:
     """The ledger's row as it is now."""
-    query = statement("archive/row_to_record").format(
-        ledger=sql.Identifier("ops", generation.ledger)
-    )
-    place = {"month": generation.month.first_day, "generation": generation.number}
     row: Mapping[str, Any]
-    updated_at, row = one_row(run.connection.execute(query, place))
+    updated_at, row = one_row(_execute(run, "row_to_record", generation))
     return GenerationRecord(generation.month, generation.number, updated_at, row)
+
+
+def _execute(run: Run, name: str, generation: Generation) -> Cursor[TupleRow]:
+    query = statement(f"archive/{name}").format(ledger=sql.Identifier("ops", generation.ledger))
+    place = {"month": generation.month.first_day, "generation": generation.number}
+    return run.connection.execute(query, place)
