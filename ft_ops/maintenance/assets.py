@@ -10,7 +10,6 @@ from pydantic import Field
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.freeze import closed_partitions, freeze_closed_partitions
 from ft_ops.maintenance.tables.need import MaintenancePlan, plan_tables, table_states
 from ft_ops.maintenance.tables.vacuum import (
@@ -26,6 +25,7 @@ from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.outcomes import Outcome, materialized_unless
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 from ft_ops.settings import Settings
 
 

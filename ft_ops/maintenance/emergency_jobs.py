@@ -6,10 +6,10 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.maintenance.assets import outcome_metadata
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.emergency import refuse_unfinished, vacuum_oldest
 from ft_ops.orchestration.jobs import op_job
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 
 
 class EmergencyConfig(dg.Config):

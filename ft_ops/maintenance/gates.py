@@ -70,7 +70,8 @@ def free_disk_here(sizes: Mapping[str, int] | None = None) -> FreeDisk:
         if here is None:
             return known
         others = {name: left for name, (_, left) in other_volumes_here(connection).items()}
-        return {SERVER: here[1]} | others | known
+        # A tablespace may bear the main volume's name.
+        return others | {SERVER: here[1]} | known
 
     return free
 

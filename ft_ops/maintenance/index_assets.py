@@ -29,12 +29,12 @@ from ft_ops.maintenance.indexes.rebuild import (
     rebuild_indexes,
     refuse_failed,
 )
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.orchestration.dry_run import show_dry_run
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.outcomes import Outcome, materialized_unless
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import server_time
 from ft_ops.settings import Settings
 

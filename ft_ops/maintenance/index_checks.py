@@ -8,9 +8,9 @@ import dagster as dg
 from ft_ops.maintenance.indexes.advice import AdvisedIndex, index_advice
 from ft_ops.maintenance.indexes.bloat import accuracy
 from ft_ops.maintenance.indexes.leftovers import invalid_indexes
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import server_time
 
 GOOD_MEDIAN_POINTS: Final = 1.0

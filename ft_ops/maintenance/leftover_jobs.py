@@ -4,11 +4,11 @@ import dagster as dg
 
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.rebuild import finish_interrupted
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.rewrite.pg_repack import drop_repack_leftovers
 from ft_ops.orchestration.jobs import op_job
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 
 
 @dg.op(description="Settles interrupted rebuilds of indexes and tables, and drops what they left.")

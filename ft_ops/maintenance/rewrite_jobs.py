@@ -10,7 +10,6 @@ from pydantic import Field
 
 from ft_ops.errors import OpsError
 from ft_ops.maintenance.index_assets import rebuild_gates
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.rewrite.advice import Means, means_of
 from ft_ops.maintenance.rewrite.pg_repack import Program, refuse_unusable
 from ft_ops.maintenance.rewrite.rewrite import (
@@ -25,6 +24,7 @@ from ft_ops.maintenance.tables.table_bloat import estimate_tables
 from ft_ops.orchestration.jobs import HEAVY_POOL, op_job
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import Connection
 from ft_ops.settings import Settings
 

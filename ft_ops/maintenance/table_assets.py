@@ -7,7 +7,6 @@ import dagster as dg
 
 from ft_ops.clock import utc_now
 from ft_ops.format import human_bytes
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.rewrite.advice import Advice, means_of, repack_advice
 from ft_ops.maintenance.tables.activity import activity, forget_activity, note_activity
 from ft_ops.maintenance.tables.correlation import correlation_advice
@@ -16,6 +15,7 @@ from ft_ops.maintenance.tables.table_bloat import TableEstimate, estimate_tables
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import server_time
 
 _SHOWN_BYTES = 1 << 20

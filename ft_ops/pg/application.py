@@ -19,9 +19,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
+from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import statement
+from ft_ops.pg.sqlfiles import quoted, statement
 
 SUFFERING_FACTOR: Final = 5
 """A slow server stays slow without our doing: ours is what is so many times slower than before."""
@@ -34,6 +35,16 @@ class ReplicaLag:
 
     seconds: float
     bytes: int
+
+
+def require_monitoring(connection: Connection) -> None:
+    """OpsError unless this role sees other users' sessions: a gate that sees nothing would pass."""
+    if not one_row(connection.execute(statement("pg/can_monitor")))[0]:
+        raise OpsError(
+            f"role {connection.info.user}",
+            cause="it can't see other users' sessions and statistics",
+            next_step=f"as an administrator: GRANT pg_monitor TO {quoted(connection.info.user)}",
+        )
 
 
 def others_at_work(connection: Connection) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 from psycopg.rows import class_row
 
 from ft_ops.format import human_bytes
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -92,6 +93,7 @@ class Volume:
 
 def server_files(connection: Connection) -> ServerFiles:
     """Measure everything; nothing is locked, nothing is waited for."""
+    require_monitoring(connection)
     databases = connection.execute(statement("pg/database_sizes")).fetchall()
     with connection.cursor(row_factory=class_row(Tablespace)) as cursor:
         tablespaces = cursor.execute(statement("pg/tablespace_sizes")).fetchall()

@@ -1,3 +1,7 @@
+-- name: can_monitor
+-- Whether this role sees other users' sessions and statistics.
+SELECT pg_has_role('pg_read_all_stats', 'USAGE');
+
 -- name: others_at_work
 -- Whether a client other than the operations has been at work in this database within the last
 -- second. Of other roles' sessions only pg_monitor sees the state; whom it can't see counts as at

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.errors import OpsError
 from ft_ops.health import (
     Connections,
     current_samples,
@@ -29,7 +30,7 @@ from ft_ops.health.connections.sessions import (
     replication_problems,
     stuck_problems,
 )
-from ft_ops.pg.connect import Connection, server_time
+from ft_ops.pg.connect import Connection, connect, server_time
 from ft_ops.settings import Settings
 from tests.fixtures.postgres import Database
 
@@ -153,6 +154,15 @@ def test_two_replicas_of_one_name_are_measured_by_the_one_that_lags_more(
     write_samples(connection, found.samples(), server_time(connection))
     kept = current_samples(connection, server_time(connection), timedelta(days=1))
     assert [s.value for s in kept if s.metric == "replica_lag_seconds"] == [61.0]
+
+
+def test_who_sees_no_other_sessions_counts_none(database: Database) -> None:
+    """It would call a server with no connection left one that nobody uses."""
+    with (
+        connect(database.app_url, application="tests") as application,
+        pytest.raises(OpsError, match='GRANT pg_monitor TO "ft_app"'),
+    ):
+        look(application)
 
 
 def test_connections_are_counted_for_the_server_and_the_application(

@@ -16,8 +16,9 @@ from ft_ops.backups import ProvidedStorage
 from ft_ops.health import Sample, outlook, standings, volume_size, write_samples
 from ft_ops.health.capacity.disk import DiskState, judge_disk, measure_volumes, volume_samples
 from ft_ops.health.capacity.forecast import Forecast, forecast
+from ft_ops.maintenance.gates import free_disk_here
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.disk import LogFiles, ServerFiles, Tablespace, volumes
+from ft_ops.pg.disk import LogFiles, ServerFiles, Tablespace, volume_here, volumes
 from ft_ops.pg.server import hand_over
 from ft_ops.settings import Settings
 from ft_ops.standing import Point, Status
@@ -136,15 +137,23 @@ def test_a_tablespace_on_another_volume_of_this_machine_is_judged_by_that(
             admin.execute(made.format(sql.Identifier(name), f"{place}/data"))
             try:
                 main, *others = measure_volumes(connection, Settings())
+                rename = sql.SQL("ALTER TABLESPACE {} RENAME TO server")
+                admin.execute(rename.format(sql.Identifier(name)))
+                name = "server"
+                room_here = volume_here(connection)
+                left = free_disk_here()(connection)
             finally:
                 admin.execute(sql.SQL("DROP TABLESPACE {}").format(sql.Identifier(name)))
-        [fast] = [volume for volume in others if volume.name == name]
+        [fast] = [volume for volume in others if volume.name.startswith("fast_")]
         room = os.statvfs(place)
     size, free = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
     assert fast.size_bytes == size != main.size_bytes
     # Others write there meanwhile; the tablespace itself is empty.
     assert fast.used_bytes == pytest.approx(size - free, abs=10**9)
     assert fast.used_bytes > 10**6
+    # Under the main volume's name it is no other volume, and not the main one either.
+    assert room_here is not None
+    assert left["server"] == pytest.approx(room_here[1], abs=10**9)
 
 
 def test_a_tablespace_that_bears_the_main_volumes_name_is_counted_there() -> None:

@@ -11,7 +11,6 @@ import pytest
 from psycopg import conninfo, sql
 
 from ft_ops.errors import OpsError
-from ft_ops.maintenance.monitoring import require_monitoring
 from ft_ops.maintenance.tables.need import plan_tables, table_states
 from ft_ops.maintenance.tables.vacuum import (
     TableOutcome,
@@ -19,6 +18,7 @@ from ft_ops.maintenance.tables.vacuum import (
     refuse_denied,
     vacuum_tables,
 )
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters, make_letters

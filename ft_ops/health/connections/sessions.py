@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from ft_ops.health.samples import Sample
+from ft_ops.pg.application import require_monitoring
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -139,7 +140,11 @@ class Connections:
 
 
 def look_at_connections(connection: Connection, app_role: str) -> Connections:
-    """Look at the whole server once; nothing is waited for, nobody is disturbed."""
+    """Look at the whole server once; nothing is waited for, nobody is disturbed.
+
+    OpsError for a role that does not see it: it would count no session but its own.
+    """
+    require_monitoring(connection)
     with connection.cursor(row_factory=class_row(Usage)) as cursor:
         usage = one_row(
             cursor.execute(statement("health/connection_limits"), {"app_role": app_role})
