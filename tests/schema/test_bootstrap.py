@@ -216,29 +216,31 @@ def test_both_databases_come_from_nothing_and_a_second_run_changes_nothing(
 ) -> None:
     """A managed server's administrator is no superuser; he comes first, and makes the roles.
 
-    His own psql may keep nothing until it is told to, and his server may log every statement.
+    His own psql may keep nothing until told to, and show all; his server may log every statement.
     """
     names = {"application": f"app_{administrator}", "dagster": f"dag_{administrator}"}
-    (tmp_path / "psqlrc").write_text("\\set AUTOCOMMIT off\n")
-    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
-        superuser.execute(f"ALTER ROLE {administrator} SET log_statement = 'all'")
-    for password in ("before", "pa'ss\\w $ord"):
+    (tmp_path / "psqlrc").write_text("\\set AUTOCOMMIT off\n\\set ECHO all\n")
+    # What the environment leaves empty stays as it is.
+    for logged, password, dagsters in (("ddl", "f1rst\\1", "other"), ("all", "pa'ss\\w $ord", "")):
+        with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+            superuser.execute(f"ALTER ROLE {administrator} SET log_statement = '{logged}'")
         done = _run_psql(
             *(managed, administrator, "databases.sql", names),
             OPS_PASSWORD=password,
-            DAGSTER_PASSWORD="other",
+            DAGSTER_PASSWORD=dagsters,
             PSQLRC=str(tmp_path / "psqlrc"),
         )
         assert done.returncode == 0, done.stderr
         assert "pa'ss" not in done.stdout + done.stderr
         # Who may not keep them out of the log is told.
         is_warned = "may have written these passwords into its log" in done.stderr
-        assert is_warned == (administrator == "master")
+        assert is_warned == (administrator == "master" and logged == "all")
     with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
         superuser.execute(f"ALTER ROLE {administrator} RESET log_statement")
-    logged = managed.log_file.read_text()
-    assert "CREATE DATABASE" in logged
-    assert ("w $ord" in logged) == (administrator == "master")
+    log = managed.log_file.read_text()
+    assert "CREATE DATABASE" in log
+    assert "f1rst" not in log
+    assert ("w $ord" in log) == (administrator == "master")
     managed.log_file.write_text("")
     with psycopg.connect(managed.url("postgres")) as superuser:
         owners = superuser.execute(
@@ -290,6 +292,34 @@ def test_an_older_psql_makes_no_roles_without_their_passwords(managed: pg.Server
     done = _run_psql(managed, "postgres", "databases.sql", pretended)
     assert done.returncode != 0
     assert "Use psql 15 or newer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ("CREATEDB", "other may make no roles, or no databases"),
+        ("CREATEROLE", "other may make no roles, or no databases"),
+        ("CREATEROLE CREATEDB", "ft_ops, ft_readonly TO other WITH ADMIN OPTION."),
+    ],
+)
+def test_who_may_not_give_the_passwords_changes_nothing(
+    managed: pg.Server, attributes: str, told: str
+) -> None:
+    with psycopg.connect(managed.url("postgres"), autocommit=True) as superuser:
+        superuser.execute(f"CREATE ROLE other LOGIN {attributes}")
+        try:
+            done = _run_psql(
+                *(managed, "other", "databases.sql", {"application": "one", "dagster": "two"}),
+                OPS_PASSWORD="others",
+            )
+        finally:
+            superuser.execute("DROP ROLE other")
+        made = superuser.execute(
+            "SELECT FROM pg_database WHERE datname IN ('one', 'two')"
+        ).fetchall()
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert not made
 
 
 def _run_psql(
