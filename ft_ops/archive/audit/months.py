@@ -18,9 +18,16 @@ from psycopg import sql
 from ft_ops.archive.hold.holds import LegalHold, active_holds
 from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import Content
+from ft_ops.archive.month.digest import differences, month_digests
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import begin_generation, finish, in_database, record_relation
-from ft_ops.archive.month.relation import Relation, attached_relation, recorded_relation
+from ft_ops.archive.month.relation import (
+    Recorded,
+    Relation,
+    attached_relation,
+    named_relation,
+    recorded_relation,
+)
 from ft_ops.archive.month.source import Source
 from ft_ops.archive.month.states import Ledger, month_words
 from ft_ops.archive.move.preflight import due_on
@@ -113,7 +120,30 @@ def table_of(run: Run, generation: Generation) -> Relation:
             cause="audit_log has no partition of that month, and the ledger names no table",
             next_step="find out who detached or dropped it; nothing was changed",
         )
-    return recorded_relation(run.connection, what, generation.relation)
+    try:
+        return recorded_relation(run.connection, what, generation.relation)
+    except Refused:
+        if (found := _known_by_its_rows(run, generation, generation.relation)) is None:
+            raise
+        return found
+
+
+def _known_by_its_rows(run: Run, generation: Generation, recorded: Recorded) -> Relation | None:
+    """The table alone that is called as recorded, if its rows are the proven ones; else None.
+
+    Of a database that was dumped and restored in the middle of a purge the oids are others.
+    """
+    found = named_relation(run.connection, recorded.bare)
+    if found is None or found.parent is not None:
+        return None
+    content = generation.require_content()
+    its = describe_table(run.connection, found.oid)
+    if {(c.name, c.type) for c in its.stored} != {
+        (c.name, c.type) for c in content.segments.stored
+    }:
+        return None
+    digests = month_digests(run.connection, content, source_of(content, found))
+    return None if differences(generation.require_digests(), digests) else found
 
 
 def live_rows(run: Run, table: Relation) -> Rows:
