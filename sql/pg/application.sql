@@ -9,7 +9,7 @@ SELECT pg_has_role('pg_read_all_stats', 'USAGE');
 SELECT EXISTS (
     SELECT FROM pg_stat_activity AS a
     WHERE a.datname = current_database()
-      AND a.backend_type = 'client backend'
+      AND coalesce(a.backend_type, 'client backend') = 'client backend'
       AND a.application_name NOT LIKE 'ft-ops %'
       AND (
           a.state IS NULL

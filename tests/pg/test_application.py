@@ -87,8 +87,15 @@ def test_without_replicas_nobody_is_behind(connection: Connection) -> None:
     assert (lag.seconds, lag.bytes) == (0.0, 0)
 
 
-def test_the_operations_own_sessions_are_nobody_else(connection: Connection) -> None:
+def test_the_operations_own_sessions_are_nobody_else(
+    connection: Connection, database: Database
+) -> None:
     assert not others_at_work(connection)
+    with (
+        connect(database.app_url, application="tests") as unprivileged,
+        psycopg.connect(database.url),
+    ):
+        assert others_at_work(unprivileged), "whom it can't see may be at work"
 
 
 def test_no_room_asks_in_its_own_way() -> None:
