@@ -16,9 +16,9 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, read_version, versions
 
 EARLIER: Final = 1_000
-"""Each so-manieth claim holds the others since the one before that did, word for word.
+"""Each thousandth claim holds the 999 before it, word for word.
 
-There may be 35,000 a year: who reads all of them asks for a thousandth of the old ones.
+There may be 35,000 a year: whoever reads all of them asks for a thousandth of the old ones.
 """
 
 _READERS: Final = 8
