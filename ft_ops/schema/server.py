@@ -119,7 +119,7 @@ def require_usable_database(connection: Connection) -> None:
     if found.is_dagsters:
         raise Refused(
             name,
-            cause="it is Dagster's own: it holds its runs and events",
+            cause="it is Dagster's own: it holds its runs and events, or belongs to ft_dagster",
             next_step="let FT_DATABASE_URL name the application's database, and "
             "FT_DAGSTER_DATABASE_URL this one",
         )

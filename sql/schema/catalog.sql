@@ -614,9 +614,12 @@ SELECT
     current_setting('server_version_num')::integer AS version_number,
     pg_encoding_to_char(d.encoding)::text AS encoding,
     pg_is_in_recovery() AS is_replica,
-    to_regclass('public.event_logs') IS NOT NULL
-        AND to_regclass('public.run_tags') IS NOT NULL
-        AND to_regclass('public._sqlx_migrations') IS NULL AS is_dagsters,
+    -- Before its first start Dagster's is empty, and belongs to the role that sql/roles makes for it.
+    to_regclass('public._sqlx_migrations') IS NULL
+        AND (
+            to_regclass('public.event_logs') IS NOT NULL AND to_regclass('public.run_tags') IS NOT NULL
+            OR pg_get_userbyid(d.datdba) = 'ft_dagster'
+        ) AS is_dagsters,
     to_regclass('public._sqlx_migrations') IS NULL AS is_new,
     current_user::text AS role,
     current_user = pg_get_userbyid(d.datdba)

@@ -260,6 +260,12 @@ def test_both_databases_come_from_nothing_and_a_second_run_changes_nothing(
     assert passwords == [("ft_dagster",), ("ft_ops",)]
     with connect(managed.url(names["application"], user="ft_ops"), application="tests") as ours:
         run_migrations(ours, load_migrations())
+    # Whoever mixes the two connection strings up before Dagster's first start makes nothing there.
+    with (
+        connect(managed.url(names["dagster"], user="ft_dagster"), application="tests") as theirs,
+        pytest.raises(Refused, match="it is Dagster's own"),
+    ):
+        run_migrations(theirs, load_migrations())
 
 
 @pytest.mark.parametrize(
