@@ -243,8 +243,21 @@ def test_of_the_moment_of_a_record_that_does_not_count_another_is_written(world:
         [*_, last] = numbers(world.bucket)
         assert adopt(world.run, apply=True, disown=[last]).problems == ()
         assert not removal.is_recorded(world.run, world.standing())
+        claimed = claim_key("archive", last)
+        body = _taken_away(world.bucket, claimed)
+        [gate] = [g for g in world.plan().gates if g.name == "record in the bucket"]
+        assert not gate.passed
+        assert "it was disowned, and is not there" in gate.detail
+        put_once(world.bucket, claimed, body)
         assert world.purge().generation.state == "purged"
         assert world.rows_when_thawed() == before
+
+
+def _taken_away(bucket: Bucket, key: str) -> bytes:
+    [version] = versions(bucket, key)
+    body = read_version(bucket, version)
+    delete_version(bucket, key, version.version_id)
+    return body
 
 
 def test_who_stands_in_its_place_adopts_first(world: World, template: Database) -> None:

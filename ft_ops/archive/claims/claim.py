@@ -26,6 +26,7 @@ from ft_ops.archive.claims.records import (
     claims_prefix,
     earlier_claims,
     first_claim,
+    read_claims,
 )
 from ft_ops.archive.run import ClaimedFolder
 from ft_ops.errors import OpsError, Refused
@@ -104,12 +105,19 @@ def own_claim(folder: ClaimedFolder) -> Own:
 
 
 def disowned_records(folder: ClaimedFolder) -> frozenset[str]:
-    """The keys that claims name which this database has disowned; almost always there are none."""
-    keys: set[str] = set()
-    for number in own_claim(folder).disowned:
-        found = first_claim(folder.bucket, claim_key(folder.root, number))
-        keys.update(() if found is None else found.records)
-    return frozenset(keys)
+    """The keys that disowned claims of this archive name alone; almost always there are none.
+
+    An OpsError where one of these can't be read: an adoption would not know either what counts.
+    """
+    disowned = own_claim(folder).disowned
+    if not disowned:
+        return frozenset()
+    claims = read_claims(folder.bucket, folder.root)
+    unread = {failed.name: failed for failed in claims.unread}
+    for number in disowned:
+        if failed := unread.get(folder.bucket.url(claim_key(folder.root, number))):
+            raise OpsError(failed.name, cause=failed.cause, next_step=failed.next_step)
+    return claims.ignored()
 
 
 def is_own(folder: ClaimedFolder, found: Claim) -> bool:
