@@ -95,6 +95,15 @@ def test_a_table_that_autovacuum_comes_to_rarely_gets_a_scale_factor_for_a_day()
     )
     assert "50,000 rows a day died, autovacuum came 0 times in 28 days" in advice.evidence
     assert "16% of the rows were dead, 155 MB" in advice.evidence
+    assert advice.evidence.endswith("with this it comes about once a day")
+
+
+def test_no_daily_autovacuum_is_promised_where_few_rows_die() -> None:
+    """The least factor that is advised is a thousandth of the table."""
+    few = advised(weeks(lambda day: rarely(day) | {"deleted": 100 * day}))
+    advice = few["autovacuum_vacuum_scale_factor"]
+    assert advice.statement.endswith("SET (autovacuum_vacuum_scale_factor = 0.001)")
+    assert advice.evidence.endswith("with this it comes after 10,050 dead rows")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ _RARE: Final = 1 / 7
 _SCALE: Final = "autovacuum_vacuum_scale_factor"
 _THRESHOLD: Final = "autovacuum_vacuum_threshold"
 _LEAST_SCALE: Final = 0.001
+_FEW_DAYS: Final = 2.0
 _USUAL_THRESHOLD: Final = 50
 _OF_THE_SERVER: Final = frozenset({"autovacuum", "track_counts"})
 
@@ -95,7 +96,8 @@ def _triggers(found: Iterable[Activity]) -> list[SettingAdvice]:
         value = _trigger_for(look, table.died / table.days)
         is_rare = table.autovacuums / table.days < _RARE
         if not look.off_by and value and is_rare and _is_full_of_dead_rows(table):
-            entries.append((peak.dead_share * look.heap_bytes, look, _rare_words(table, peak)))
+            words = f"{_rare_words(table, peak)}; with this it comes {_how_often(table, value)}"
+            entries.append((peak.dead_share * look.heap_bytes, look, words))
             values[look.oid] = value
     return [
         _advice(look, values[look.oid], evidence, others)
@@ -141,9 +143,17 @@ def _dead_words(table: Activity, peak: TableLook) -> str:
 def _rare_words(table: Activity, peak: TableLook) -> str:
     return (
         f"{table.died / table.days:,.0f} rows a day died, autovacuum came {table.autovacuums} "
-        f"times in {table.days:.0f} days, and {_dead_words(table, peak)}; with this it comes about "
-        "once a day"
+        f"times in {table.days:.0f} days, and {_dead_words(table, peak)}"
     )
+
+
+def _how_often(table: Activity, settings: Mapping[str, str]) -> str:
+    """How often these call autovacuum: where few rows die, the least factor still asks for many."""
+    look = table.last
+    threshold = float(settings.get(_THRESHOLD, look.threshold))
+    dead = threshold + float(settings.get(_SCALE, look.scale)) * look.live_rows
+    days = dead * table.days / max(1, table.died)
+    return "about once a day" if days < _FEW_DAYS else f"after {dead:,.0f} dead rows"
 
 
 def _cost_limits(found: Iterable[Activity]) -> list[SettingAdvice]:
