@@ -1,6 +1,7 @@
 -- name: note_checksum_failures
--- Keeps what the counters of checksums show, as long as nobody resets them: a crash empties them. Writes a
--- row a database that has any.
+-- Keeps what the counters of checksums show, until somebody deletes it: a crash empties them. And whoever
+-- resets the counters of one table after that, leaves the same time of reset as one who resets them all.
+-- Writes a row a database that has any.
 INSERT INTO ops.checksum_failures AS known
     (database_oid, database_name, failures, last_failure, seen_at)
 SELECT
@@ -10,22 +11,16 @@ WHERE d.checksum_failures > 0
 ON CONFLICT (database_oid) DO UPDATE
 SET database_name = excluded.database_name,
     failures = CASE
-        WHEN known.database_name <> excluded.database_name
-            OR (
-                SELECT d.stats_reset
-                FROM pg_stat_database AS d
-                WHERE d.datid = excluded.database_oid
-            ) > known.last_failure
-            THEN excluded.failures
+        WHEN known.database_name <> excluded.database_name THEN excluded.failures
         ELSE greatest(known.failures, excluded.failures)
     END,
     last_failure = excluded.last_failure,
     seen_at = excluded.seen_at;
 
 -- name: checksums
--- Whether pages carry checksums, and in which databases one did not match since somebody last reset the
--- statistics: by the counters, and by what they showed before a crash emptied them. What all databases
--- share has no name. Statistics views, and our own record.
+-- Whether pages carry checksums, and in which databases one did not match: by the counters, and by what
+-- they showed before a crash or a reset, as long as that stands in our own record. What all databases share
+-- has no name. Statistics views, and that record.
 SELECT
     current_setting('data_checksums') = 'on' AS are_on,
     coalesce(d.datname, 'shared catalogs') AS name,
@@ -35,7 +30,6 @@ FROM pg_stat_database AS d
 LEFT JOIN ops.checksum_failures AS known
     ON known.database_oid = d.datid
     AND known.database_name = coalesce(d.datname, 'shared catalogs')
-    AND (d.stats_reset IS NULL OR d.stats_reset <= known.last_failure)
 ORDER BY failures DESC, name;
 
 -- name: unvalidated_constraints
