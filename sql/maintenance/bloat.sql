@@ -163,7 +163,7 @@ CROSS JOIN LATERAL (
 ) AS looked (at)
 CROSS JOIN LATERAL (
     SELECT
-        max(option_value) FILTER (WHERE option_name = 'fillfactor')::integer AS fillfactor,
+        (max(option_value::float8) FILTER (WHERE option_name = 'fillfactor'))::integer AS fillfactor,
         bool_and(option_value::boolean) FILTER (WHERE option_name = 'deduplicate_items')
             AS deduplicates
     FROM pg_options_to_table(c.reloptions)

@@ -32,8 +32,9 @@ CROSS JOIN LATERAL (
 ) AS held (is_locked)
 CROSS JOIN LATERAL (
     SELECT
-        max(option_value) FILTER (WHERE option_name = 'fillfactor')::integer AS fillfactor,
-        max(option_value) FILTER (WHERE option_name = 'toast_tuple_target')::integer AS toast_target
+        (max(option_value::float8) FILTER (WHERE option_name = 'fillfactor'))::integer AS fillfactor,
+        (max(option_value::float8) FILTER (WHERE option_name = 'toast_tuple_target'))::integer
+            AS toast_target
     FROM pg_options_to_table(c.reloptions)
 ) AS options
 CROSS JOIN LATERAL (

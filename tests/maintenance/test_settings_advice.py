@@ -15,6 +15,7 @@ import pytest
 
 from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
+from ft_ops.maintenance.indexes.catalog import index_states
 from ft_ops.maintenance.tables.activity import (
     WEEKS,
     Activity,
@@ -25,6 +26,7 @@ from ft_ops.maintenance.tables.activity import (
 )
 from ft_ops.maintenance.tables.correlation import correlation_advice, typical_factor
 from ft_ops.maintenance.tables.settings_advice import SettingAdvice, settings_advice
+from ft_ops.maintenance.tables.table_bloat import table_states
 from ft_ops.pg.connect import Connection
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters
@@ -326,6 +328,12 @@ def test_numbers_are_understood_however_they_are_written(connection: Connection)
     assert (found.off_by, found.rests, found.fillfactor_then) == ("autovacuum_enabled", True, 90)
     assert found.vacuum_trigger == pytest.approx(50 + 0.001 * 20_000)
     assert found.vacuum_settings == "autovacuum_enabled 50 0.001 100 t"
+    connection.execute("ALTER TABLE notes SET (toast_tuple_target = '1e3')")
+    connection.execute("CREATE INDEX notes_again ON notes ((1)) WITH (fillfactor = '8e1')")
+    [files] = [table for table in table_states(connection) if table.name == "notes"]
+    assert (files.fillfactor, files.toast_target) == (90, 1000)
+    [again] = [index for index in index_states(connection) if index.name == "notes_again"]
+    assert again.fillfactor == 80
 
 
 def test_columns_that_depend_on_each_other_get_statistics_whatever_they_are_called(
