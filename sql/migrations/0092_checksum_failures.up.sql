@@ -1,6 +1,6 @@
 -- Pages that did not match their checksums, the most that each database's counter has shown: a server
--- that crashes begins to count anew, and the pages are as damaged as before. A counter that somebody reset
--- after the last failure counts alone.
+-- that crashes begins to count anew, and the pages are as damaged as before. A row stands until a person
+-- who has looked deletes it.
 CREATE TABLE ops.checksum_failures (
     -- 0 of what all databases share.
     database_oid oid PRIMARY KEY,
