@@ -264,7 +264,7 @@ def test_an_administrator_makes_nothing_that_would_be_his_own(
     ft_ops: Command, empty_database: Database
 ) -> None:
     done = ft_ops("migrate", "run", FT_DATABASE_URL=empty_database.admin_url)
-    _is_one_line(done, "would own all that the migrations make", "bootstrap.sql")
+    _is_one_line(done, "has to belong to the role that owns the database", "bootstrap.sql")
     with psycopg.connect(empty_database.admin_url) as admin:
         assert admin.execute("SELECT to_regclass('_sqlx_migrations')").fetchone() == (None,)
 

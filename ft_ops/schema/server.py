@@ -40,7 +40,8 @@ class _Fitness:
     is_dagsters: bool
     is_new: bool
     role: str
-    is_the_owners: bool
+    owner: str
+    is_superuser: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,12 @@ def require_usable_database(connection: Connection) -> None:
             next_step="let FT_DATABASE_URL name the application's database, and "
             "FT_DAGSTER_DATABASE_URL this one",
         )
-    if found.is_new and not found.is_the_owners:
+    if found.is_new and (found.is_superuser or found.role != found.owner):
+        why = "is a superuser" if found.is_superuser else f"does not own it, {found.owner} does"
         raise Refused(
             name,
-            cause=f"{found.role} would own all that the migrations make, and jobs run as ft_ops",
+            cause=f"{found.role} {why}; what the migrations make has to belong to the role that "
+            "owns the database, as which the jobs run",
             next_step="let FT_DATABASE_URL name ft_ops, to whom sql/roles/bootstrap.sql gives the "
             "database",
         )

@@ -622,8 +622,8 @@ SELECT
         ) AS is_dagsters,
     to_regclass('public._sqlx_migrations') IS NULL AS is_new,
     current_user::text AS role,
-    current_user = pg_get_userbyid(d.datdba)
-        AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_the_owners
+    pg_get_userbyid(d.datdba)::text AS owner,
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser
 FROM pg_database AS d
 WHERE d.datname = current_database();
 

@@ -383,7 +383,7 @@ def test_a_month_that_cannot_be_looked_at_is_told_in_its_place(archive: Archive)
     archive.erased, archive.damaged = of(("user", AUTHOR)), {MARCH}
     first, unknown, last = archive.plans()
     assert (first.month, last.month) == (january, APRIL)
-    problem = Failed("erasure of 2017-03", "it is gone", "make it anew")
+    problem = Failed("erasure of 2017-03", "the list: it is gone", "make it anew")
     assert unknown == ErasurePlan(MARCH, (), 0, (), problem=problem)
 
 

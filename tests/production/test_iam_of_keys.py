@@ -35,7 +35,7 @@ def names_of(bucket: Bucket) -> dict[str, str]:
     ("job", "besides"),
     [
         ("archive_old_content", ["write_objects"]),
-        ("purge_archived_content", ["read_objects"]),
+        ("purge_archived_content", ["write_objects"]),
         ("check_archive_bucket", ["read_objects"]),
         ("rds/ship_wal", []),
         ("rds/take_full_backup", ["write_objects", "snapshots", "copies"]),
