@@ -14,6 +14,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable
 from psycopg.pq import TransactionStatus
 
 from ft_ops.errors import OpsError, explained, explanation
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.session import SESSION, Connection, refused_for_pooler, require_pinned
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.spans import are_wanted
@@ -226,9 +227,7 @@ def server_time(connection: Connection) -> datetime:
     Figures over time are dated by it: of several machines that write them one may be wrong, and
     what it dates ahead would be the newest for as long.
     """
-    row = connection.execute(statement("pg/server_time")).fetchone()
-    assert row is not None
-    moment: datetime = row[0]
+    moment: datetime = one_row(connection.execute(statement("pg/server_time")))[0]
     return moment.astimezone(UTC)
 
 

@@ -368,6 +368,7 @@ def test_a_minor_version_is_held_against_a_list_with_a_date() -> None:
     assert version_problems(newest, LISTED_ON) == []
     [behind] = version_problems(newest - 1, LISTED_ON)
     assert f"16.{MAJORS[16].newest} was out on {LISTED_ON}" in behind.words
+    assert behind.words.endswith("Stop the server, replace its programs, start it")
 
 
 def test_a_release_after_the_list_makes_the_newest_version_unknown() -> None:

@@ -54,8 +54,10 @@ def version_problems(version_number: int, today: date) -> list[Problem]:
         words = f"PostgreSQL {major} is no longer maintained since {known.ends_on}: upgrade it"
         problems.append(Problem(words, is_error=True))
     if minor < known.newest:
-        behind = f"{major}.{known.newest} was out on {LISTED_ON}, and mends what was found since. "
-        "Stop the server, replace its programs, start it"
+        behind = (
+            f"{major}.{known.newest} was out on {LISTED_ON}, and mends what was found since. "
+            "Stop the server, replace its programs, start it"
+        )
         problems.append(Problem(f"{name} is not the newest: {behind}"))
     elif today - (due := next_release(LISTED_ON)) > _TO_LOOK_IT_UP:
         problems.append(
