@@ -5,13 +5,73 @@ FROM {units}
 GROUP BY bucket
 ORDER BY bucket;
 
--- name: batch_segments
--- A relation: the segments of some buckets that were proven and are there. Index probes by id.
-(
-    SELECT s.*
+-- name: compare_batch
+-- Of the proven segments of some buckets that are there: which may go, and which stay. One may go when it
+-- is what was proven, with all that belongs to it alone, and nothing else holds to it. Each list is the
+-- text of an array, in order: nobody but the next statement reads it. Index probes for each segment and
+-- its rows. ACCESS SHARE.
+WITH batch AS MATERIALIZED (
+    SELECT
+        s.id,
+        s.created_at,
+        s.thread_id,
+        s.sequence_number,
+        u.rows,
+        u.low,
+        u.high,
+        hashtextextended(r.line, 0) AS own_low,
+        hashtextextended(r.line, 1) AS own_high
     FROM {units} AS u
     JOIN {segments} AS s ON s.id = u.segment_id
+    CROSS JOIN LATERAL (SELECT (ROW({columns})::text) COLLATE "C" AS line OFFSET 0) AS r
     WHERE u.bucket = ANY ({buckets})
+),
+
+now AS (
+    SELECT segment_id, count(*) AS rows, bit_xor(low) AS low, bit_xor(high) AS high
+    FROM (
+        SELECT 0::smallint AS table_no, b.id AS segment_id, b.own_low AS low, b.own_high AS high
+        FROM batch AS b
+        {belongings}
+    ) AS found
+    GROUP BY segment_id
+),
+
+bound AS MATERIALIZED (
+    SELECT NULL::uuid AS segment_id
+    WHERE false
+    {bound}
+),
+
+compared AS MATERIALIZED (
+    SELECT
+        b.id,
+        (now.rows, now.low, now.high) = (b.rows, b.low, b.high)
+            AND b.id NOT IN (SELECT segment_id FROM bound) AS may_go
+    FROM batch AS b
+    JOIN now ON now.segment_id = b.id
+)
+
+SELECT
+    count(DISTINCT id) FILTER (WHERE may_go) AS free,
+    coalesce(array_agg(DISTINCT id) FILTER (WHERE may_go), ARRAY[]::uuid[])::text AS free_ids,
+    count(DISTINCT id) FILTER (WHERE may_go IS NOT TRUE) AS stay,
+    coalesce(array_agg(DISTINCT id) FILTER (WHERE may_go IS NOT TRUE), ARRAY[]::uuid[])::text AS stay_ids
+FROM compared;
+
+-- name: unproven_ends
+-- The segments of a batch that reach a shared row which was not proven as it is now. Index probes
+-- of the foreign keys for each segment, of the proof's list for each such row. ACCESS SHARE.
+SELECT s.id AS segment_id
+FROM {rows}
+CROSS JOIN LATERAL (SELECT (ROW({columns})::text) COLLATE "C" AS line OFFSET 0) AS r
+WHERE NOT EXISTS (
+    SELECT
+    FROM {proven} AS v
+    WHERE v.key = {key}
+      AND v.table_no = {number}
+      AND v.low = hashtextextended(r.line, 0)
+      AND v.high = hashtextextended(r.line, 1)
 );
 
 -- name: some_segments
@@ -19,29 +79,8 @@ ORDER BY bucket;
 (
     SELECT s.*
     FROM {segments} AS s
-    WHERE s.id = ANY ({ids})
+    WHERE s.id = ANY ({ids}::uuid[])
 );
-
--- name: batch_units
--- The segments of some buckets that are there, and whether each, with all that belongs to it alone,
--- is what was proven. Index probes for each segment and its rows. ACCESS SHARE.
-SELECT u.segment_id, (now.rows, now.low, now.high) = (u.rows, u.low, u.high) AS is_same
-FROM {units} AS u
-JOIN ({now}) AS now ON now.segment_id = u.segment_id
-WHERE u.bucket = ANY ({buckets});
-
--- name: unproven_ends
--- The segments of a batch that reach a shared row which was not proven as it is now. Index probes
--- of the foreign keys for each segment. ACCESS SHARE.
-SELECT DISTINCT ends.segment_id
-FROM ({found}) AS found
-LEFT JOIN {proven} AS v
-    ON v.key = found.key
-   AND v.table_no = found.table_no
-   AND v.low = found.low
-   AND v.high = found.high
-JOIN ({ends}) AS ends ON {key} = found.key
-WHERE v.key IS NULL;
 
 -- name: absent_segments
 -- Proven segments that the month's table does not have, though their keys are there and no tombstone
@@ -62,7 +101,7 @@ WHERE NOT EXISTS (SELECT FROM {segments} AS s WHERE s.id = u.segment_id)
 -- it. What they are called stays taken: one row of the operations' own for each of them.
 WITH gone AS (
     DELETE FROM content_segment_keys AS k
-    WHERE k.id = ANY (%(ids)s)
+    WHERE k.id = ANY (%(ids)s::uuid[])
       AND k.created_at >= %(lower)s
       AND k.created_at < %(upper)s
     RETURNING k.id, k.thread_id, k.sequence_number

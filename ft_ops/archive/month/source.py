@@ -167,12 +167,6 @@ def place_text(table: Table, alias: str, key: sql.Composable | None = None) -> s
     )
 
 
-def key_text_of_ends(table: Table) -> sql.Composed:
-    """The same, of a row of `ends_of` that is called ends."""
-    names = sql.SQL(", ").join(sql.Identifier("ends", name) for name in key_names(table))
-    return sql.SQL("jsonb_build_array({})::text").format(names)
-
-
 def named_keys(table: Table) -> sql.Composed:
     """``k1, k2``."""
     return sql.SQL(", ").join(map(sql.Identifier, key_names(table)))

@@ -55,15 +55,18 @@ class Units:
 
 def hashed(content: Content, source: Source) -> sql.Composed:
     """A query: the hashes of every row that belongs to one segment, the segments' included."""
-    return sql.SQL(" UNION ALL ").join(
-        statement("archive/hashed_rows").format(
-            number=sql.Literal(number),
-            rows=rows_of(table, source),
-            columns=column_list(table.stored, alias_of(table)),
-        )
-        for number, table in enumerate(content)
-        if not table.is_shared
-    )
+    return sql.SQL(" UNION ALL ").join(hashed_by_table(content, source))
+
+
+def hashed_by_table(content: Content, source: Source) -> Iterator[sql.Composed]:
+    """The same, a query for each table, the segments' first."""
+    for number, table in enumerate(content):
+        if not table.is_shared:
+            yield statement("archive/hashed_rows").format(
+                number=sql.Literal(number),
+                rows=rows_of(table, source),
+                columns=column_list(table.stored, alias_of(table)),
+            )
 
 
 def hashed_shared(number: int, table: Table, source: Source) -> sql.Composed:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -27,23 +26,22 @@ from ft_ops.archive.month.content import KEYS, Content, column_list
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.source import (
     ends_of,
-    joined,
     key_names,
     key_text,
-    key_text_of_ends,
     live_source,
     matches,
     named_keys,
 )
-from ft_ops.archive.month.units import Units, hashed, hashed_shared, units_query
+from ft_ops.archive.month.units import Units
 from ft_ops.archive.month.waiting import kept_while_waiting
+from ft_ops.archive.purge.compare import Compared, compare
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
-BATCH_ROWS = 500
+BATCH_ROWS = 2000
 """Segments looked at in one transaction, with what belongs to them; a bucket is never divided."""
 
 _ATTEMPTS = 5
@@ -215,22 +213,21 @@ class _Batches:
             self._begin()
             refuse_changed(connection, self.before)
             self._refuse_held()
-            rows = connection.execute(self._compared(buckets)).fetchall()
-            same = [segment for segment, is_same in rows if is_same]
-            bound = self._bound(same)
-            free = [segment for segment in same if segment not in bound]
-            self._wait_again(free)
-            connection.execute(
-                statement("archive/delete_keys"),
-                {
-                    "ids": free,
-                    "lower": self.removal.month.start,
-                    "upper": self.removal.month.end,
-                },
-            )
-            stay = [segment for segment, is_same in rows if not is_same or segment in bound]
-            self._record(buckets, stay)
-            return len(free), len(stay)
+            found = self._compare(buckets)
+            if found.free:
+                self._wait_again(found.free_ids)
+                connection.execute(
+                    statement("archive/delete_keys"),
+                    {
+                        "ids": found.free_ids,
+                        "lower": self.removal.month.start,
+                        "upper": self.removal.month.end,
+                    },
+                )
+            if found.stay:
+                self._keep(found.stay_ids)
+            self.removal.record(buckets)
+            return found.free, found.stay
 
     def _refuse_held(self) -> None:
         """_Stop when a hold on the month, or on anything in it, was placed since the beginning.
@@ -246,17 +243,25 @@ class _Batches:
     def _keep_all(self, buckets: Sequence[int]) -> tuple[int, int]:
         connection = self.run.connection
         with connection.transaction():
-            rows = connection.execute(self._compared(buckets)).fetchall()
-            self._record(buckets, [segment for segment, _ in rows])
-        return 0, len(rows)
+            found = self._compare(buckets)
+            self.removal.record(buckets)
+            for ids in (found.free_ids, found.stay_ids):
+                self._keep(ids)
+        return 0, found.free + found.stay
 
-    def _wait_again(self, segments: Sequence[UUID]) -> None:
+    def _compare(self, buckets: Sequence[int]) -> Compared:
+        removal = self.removal
+        return compare(
+            self.run.connection, removal.content, removal.table, removal.units, self.others, buckets
+        )
+
+    def _wait_again(self, segments: str) -> None:
         """Let shared rows wait that go with these segments and are in another month's archive."""
-        if self.removal.thaw is None or not segments:
+        if self.removal.thaw is None:
             return
         content = self.removal.content
         batch = statement("archive/some_segments").format(
-            segments=self.removal.table.identifier, ids=sql.Literal(list(segments))
+            segments=self.removal.table.identifier, ids=sql.Literal(segments)
         )
         for number, table in enumerate(content):
             if table.is_shared:
@@ -274,16 +279,15 @@ class _Batches:
                     )
                 )
 
-    def _record(self, buckets: Sequence[int], stay: Sequence[UUID]) -> None:
+    def _keep(self, segments: str) -> None:
         removal = self.removal
-        removal.record(buckets)
         self.run.connection.execute(
             statement("archive/record_kept"),
             {
                 "month": removal.month.first_day,
                 "generation": removal.generation,
                 "thaw": removal.thaw,
-                "segments": list(stay),
+                "segments": segments,
             },
         )
 
@@ -292,50 +296,10 @@ class _Batches:
         connection = self.run.connection
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SET LOCAL ft_ops.removes = 'on'")
+        # A batch is a small part of tables that hold all months: the planner thinks else of a few.
+        connection.execute("SET LOCAL enable_seqscan = off")
         tables = [sql.Identifier("public", KEYS)]
         tables += [table.identifier for table in self.removal.content.tables[1:]]
         connection.execute(
             statement("archive/lock_content").format(tables=sql.SQL(", ").join(tables))
         )
-
-    def _compared(self, buckets: Sequence[int]) -> sql.Composed:
-        units = self.removal.units.segments
-        segments = statement("archive/batch_segments").format(
-            units=units, segments=self.removal.table.identifier, buckets=sql.Literal(list(buckets))
-        )
-        content = self.removal.content
-        now = units_query(sql.SQL("({})").format(hashed(content, live_source(content, segments))))
-        return statement("archive/batch_units").format(
-            units=units, now=now, buckets=sql.Literal(list(buckets))
-        )
-
-    def _bound(self, segments: Sequence[UUID]) -> frozenset[UUID]:
-        """Those that something else holds to.
-
-        That is a shared row that was not proven as it is now, or a row whose foreign key does not
-        let it go along.
-        """
-        if not segments:
-            return frozenset()
-        content = self.removal.content
-        batch = statement("archive/some_segments").format(
-            segments=self.removal.table.identifier, ids=sql.Literal(list(segments))
-        )
-        source = live_source(content, batch)
-        queries = [
-            statement("archive/unproven_ends").format(
-                found=hashed_shared(number, table, source),
-                proven=self.removal.units.shared,
-                ends=ends_of(table, source),
-                key=key_text_of_ends(table),
-            )
-            for number, table in enumerate(content)
-            if table.is_shared
-        ]
-        queries += [
-            sql.SQL("SELECT s.id FROM {}").format(joined(other.table.identifier, path, source))
-            for other in self.others
-            for path in other.table.paths
-        ]
-        found = [self.run.connection.execute(query).fetchall() for query in queries]
-        return frozenset(segment for rows in found for (segment,) in rows)
