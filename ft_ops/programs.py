@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -114,12 +114,7 @@ def _await(
             if left > 0:
                 lines.tell()
                 continue
-            raise OpsError(
-                program,
-                cause=f"it did not end within {timeout_seconds:g} s",
-                next_step="see what it waits for (the network, a lock, a disk); give it longer by "
-                "FT_BACKUP_TIMEOUT_MINUTES if it was at work",
-            ) from error
+            raise _too_long(program, timeout_seconds) from error
         return
 
 
@@ -162,6 +157,48 @@ def streaming(
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+        if status != 0:
+            complaints.seek(0)
+            raise _failed(program, status, complaints.read().decode(errors="replace"))
+
+
+@contextmanager
+def feeding(
+    program: str, arguments: Sequence[str], *, timeout_seconds: float, walls: Walls
+) -> Iterator[IO[bytes]]:
+    """Run ``program`` and write its standard input in the block; otherwise like `run`."""
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            supervised([_path_of(program), *arguments], walls=walls),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+            start_new_session=True,
+        )
+        # At the time-out the input has no reader any more, and the block ends.
+        is_late = threading.Event()
+
+        def end() -> None:
+            is_late.set()
+            _kill(process)
+
+        watchdog = threading.Timer(timeout_seconds, end)
+        watchdog.start()
+        try:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # its exit status says what became of it
+                yield process.stdin
+                process.stdin.close()
+            status = process.wait()
+        finally:
+            watchdog.cancel()
+            _kill(process)
+            process.wait()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+        if is_late.is_set():
+            raise _too_long(program, timeout_seconds)
         if status != 0:
             complaints.seek(0)
             raise _failed(program, status, complaints.read().decode(errors="replace"))
@@ -211,6 +248,15 @@ def _path_of(program: str) -> str:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _too_long(program: str, seconds: float) -> OpsError:
+    return OpsError(
+        program,
+        cause=f"it did not end within {seconds:g} s",
+        next_step="see what it waits for (the network, a lock, a disk); give it longer by "
+        "FT_BACKUP_TIMEOUT_MINUTES if it was at work",
+    )
 
 
 def _failed(program: str, status: int, said: str) -> OpsError:

@@ -33,7 +33,8 @@ SELECT
                 'greater', o.names ->> '5',
                 -- Bit 0 is DESC, bit 1 NULLS FIRST (pg_index.indoption).
                 'is_descending', i.indoption[k.number - 1] & 1 = 1,
-                'has_nulls_first', i.indoption[k.number - 1] & 2 = 2
+                'has_nulls_first', i.indoption[k.number - 1] & 2 = 2,
+                'is_text', c.oid IS NOT NULL
             )
             ORDER BY k.number
         )
@@ -59,7 +60,17 @@ SELECT
     EXISTS (
         SELECT FROM unnest(i.indcollation::oid[]) AS used (collation_id)
         WHERE used.collation_id NOT IN (0, 950, 951)
-    ) AS is_collated
+    ) AS is_collated,
+    -- Types whose equal values are of the same bytes: their own hashes tell as much as their text.
+    NOT EXISTS (
+        SELECT
+        FROM generate_series(1, i.indnkeyatts) AS k (number)
+        JOIN pg_opclass AS oc ON oc.oid = i.indclass[k.number - 1]
+        WHERE oc.opcintype NOT IN (
+            'bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'date'::regtype,
+            'timestamp'::regtype, 'timestamptz'::regtype, 'uuid'::regtype, 'text'::regtype
+        )
+    ) AS is_hashed_by_types
 FROM pg_index AS i
 JOIN pg_class AS x ON x.oid = i.indexrelid
 JOIN pg_am AS am ON am.oid = x.relam AND am.amname = 'btree'
@@ -97,7 +108,7 @@ SELECT
     count(*),
     coalesce(sum(entry.hash), 0)
 FROM (
-    SELECT hashtextextended({expressions}, 0::bigint) AS hash
+    SELECT {hash} AS hash
     FROM ONLY {table}
     WHERE {predicate}
     ORDER BY {ordering}

@@ -28,6 +28,7 @@ from ft_ops.backups.barman.delete import delete_full
 from ft_ops.backups.barman.log import log_state
 from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
 from ft_ops.backups.barman.spool import ship_spool
+from ft_ops.backups.barman.unpack import restore_files
 from ft_ops.backups.barman.wal import Segment
 from ft_ops.backups.drill.recovery import recovered
 from ft_ops.backups.drill.restored_folder import close_off
@@ -52,8 +53,7 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.pg.supervised import Walls
-from ft_ops.programs import connection_of, credential_caches, run
+from ft_ops.programs import connection_of, run
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import objects
@@ -218,10 +218,12 @@ class BarmanProvider:
                 first, last, wal, system_identifier=self.system_identifier
             )
             log(f"fetched {len(fetched)} segments, {first.name} to {last.name}")
-            self._restore_files(backup, folder, log)
+            restore_files(self.place, backup, folder, timeout_seconds=self.timeout_seconds)
+            for said in close_off(folder / "data", folder):
+                log(said)
+            pg.hand_over(folder)
             log(f"restored {backup.location}")
             server = server_in(folder, bin_dir)
-            pg.hand_over(wal)
             keep_tablespaces_in(server, wal, fetched, point.server_version, log)
             with recovered(
                 server,
@@ -315,23 +317,3 @@ class BarmanProvider:
             ["--gzip", "--compression-level", "low", *self.place.arguments, str(path)],
             timeout_seconds=_WAL_TIMEOUT_SECONDS,
         )
-
-    def _restore_files(self, backup: StoredBackup, folder: Path, log: Log) -> None:
-        """Unpack the archives where they can reach nothing else, and close what they hold off."""
-        options = []
-        for name in backup.tablespaces:
-            location = folder / "tablespaces" / name
-            location.mkdir(parents=True)
-            options += ["--tablespace", f"{name}:{location}"]
-        temporary = folder / "tmp"
-        temporary.mkdir()
-        run(
-            "barman-cloud-restore",
-            [*options, *self.place.arguments, backup.provider_id, str(folder / "data")],
-            timeout_seconds=self.timeout_seconds,
-            environment={"TMPDIR": str(temporary)},
-            walls=Walls((folder, *credential_caches())),
-        )
-        for said in close_off(folder / "data", folder):
-            log(said)
-        pg.hand_over(folder)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import psycopg
 
@@ -62,21 +64,39 @@ class CheckResult:
 
 Check = Callable[[Connection, RestorePoint], Examined]
 
+_NamedStep = tuple[str, str, Callable[[], Examined]]
+"""A check's name, the unit of what it looks at, and the check."""
+
+_AT_ONCE: Final = 2
+
 
 def run_checks(copy: RestoredCopy, point: RestorePoint, log: Log) -> list[CheckResult]:
-    """Run every check, whatever earlier ones found; the files last, with the server stopped."""
+    """Run every check, whatever others find: two at a time, and each on a connection of its own.
+
+    The files come last, with the server stopped.
+    """
     results = []
-    for name, unit, step in _steps(copy, point):
-        started = time.monotonic()
-        found = step()
-        seconds = time.monotonic() - started
-        results.append(
-            CheckResult(
-                name, unit, found.examined, found.findings, seconds, found.undecided, found.unsaid
-            )
-        )
-        log(str(results[-1]))
+    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="check")
+    try:
+        for result in pool.map(_timed, _steps(copy, point)):
+            log(str(result))
+            results.append(result)
+    finally:
+        # Whoever interrupts us stops the server next, and with it what is still being asked.
+        pool.shutdown(wait=False, cancel_futures=True)
+    results.append(_timed(("checksums", "blocks", copy.check_files)))
+    log(str(results[-1]))
     return results
+
+
+def _timed(step: _NamedStep) -> CheckResult:
+    name, unit, look = step
+    started = time.monotonic()
+    found = look()
+    seconds = time.monotonic() - started
+    return CheckResult(
+        name, unit, found.examined, found.findings, seconds, found.undecided, found.unsaid
+    )
 
 
 def records(results: Sequence[CheckResult]) -> list[dict[str, object]]:
@@ -207,8 +227,6 @@ def _indexes_against_tables(
     return index_check.check_against_tables(connection)
 
 
-_Step = Callable[[], Examined]
-
 _CHECKS: Sequence[tuple[str, str, Check]] = (
     ("fingerprint", "tables", fingerprints),
     ("foreign keys", "constraints", cluster_checks.foreign_keys),
@@ -268,18 +286,19 @@ def _compare_parts(
             notes.wrong(name, f"its {expected.rows} rows in {where} are not those at the point")
 
 
-def _steps(copy: RestoredCopy, point: RestorePoint) -> list[tuple[str, str, _Step]]:
-    steps: list[tuple[str, str, _Step]] = [
-        (name, unit, partial(_asked, copy, copy.url, point, check)) for name, unit, check in _CHECKS
-    ]
+def _steps(copy: RestoredCopy, point: RestorePoint) -> list[_NamedStep]:
+    """What asks the server, the longest first: nothing long is left over for one session alone."""
+    steps: list[_NamedStep] = []
     if copy.admin_url is not None:
         against_tables = partial(_asked, copy, copy.admin_url, point, _indexes_against_tables)
         steps.append((index_check.CHECK, "indexes against their tables", against_tables))
+    steps += [
+        (name, unit, partial(_asked, copy, copy.url, point, check)) for name, unit, check in _CHECKS
+    ]
     others = partial(cluster_checks.other_databases, admin_url=copy.admin_url)
     steps.append(
         (cluster_checks.DATABASES, "databases", partial(_asked, copy, copy.url, point, others))
     )
-    steps.append(("checksums", "blocks", copy.check_files))
     return steps
 
 

@@ -53,6 +53,12 @@ class _Key:
     greater: str
     is_descending: bool
     has_nulls_first: bool
+    is_text: bool
+
+    @property
+    def by_its_bytes(self) -> str:
+        """For a hash: whatever its collation takes for equal."""
+        return f'({self.expression}) COLLATE "C"' if self.is_text else self.expression
 
     @property
     def ordering(self) -> str:
@@ -89,6 +95,7 @@ class _Index:
     keys: list[dict[str, str | bool]]
     predicate: str | None
     is_collated: bool
+    is_hashed_by_types: bool
 
     @property
     def columns(self) -> list[_Key]:
@@ -113,9 +120,18 @@ class _Index:
         return f"{self.table_schema}.{self.table_name}"
 
     @property
-    def row(self) -> sql.Composed:
-        columns = sql.SQL(", ").join(from_catalog(key.expression) for key in self.columns)
-        return sql.SQL("(ROW({})::text)").format(columns)
+    def hash(self) -> sql.Composed:
+        """SQL: 64 bits of a row's key.
+
+        The hash of a ROW is a linear one of its columns': without the second one, the sum over all
+        rows would be the same whichever of the columns' values stand together.
+        """
+        if self.is_hashed_by_types:
+            columns = _listed(key.by_its_bytes for key in self.columns)
+            of_row = sql.SQL("hash_record_extended(ROW({}), 0::bigint)").format(columns)
+            return sql.SQL("hashint4extended(0, {})").format(of_row)
+        columns = _listed(key.expression for key in self.columns)
+        return sql.SQL("hashtextextended(ROW({})::text, 0::bigint)").format(columns)
 
     @property
     def condition(self) -> sql.SQL:
@@ -260,9 +276,9 @@ def _read_heap(connection: Connection, indexes: Sequence[_Index]) -> list[_Expec
     columns = [
         sql.SQL(
             "count(*) FILTER (WHERE {condition}),"
-            " coalesce(sum(hashtextextended({row}, 0::bigint)) FILTER (WHERE {condition}), 0),"
+            " coalesce(sum({hash}) FILTER (WHERE {condition}), 0),"
             " coalesce(sum(hashtid(ctid)) FILTER (WHERE {condition}), 0)"
-        ).format(condition=index.condition, row=index.row)
+        ).format(condition=index.condition, hash=index.hash)
         for index in indexes
     ]
     query = statement("backups/read_heap").format(
@@ -277,7 +293,7 @@ def _read_heap(connection: Connection, indexes: Sequence[_Index]) -> list[_Expec
 
 def _query_of_keys(index: _Index) -> sql.Composed:
     return statement("backups/read_index").format(
-        expressions=index.row,
+        hash=index.hash,
         table=index.table,
         predicate=index.condition,
         ordering=from_catalog(index.columns[0].ordering),

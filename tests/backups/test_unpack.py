@@ -1,0 +1,113 @@
+"""A full backup's files, by our own way and by barman's; archives that are damaged or hostile."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import lz4.frame  # type: ignore[import-untyped]
+import pytest
+
+from ft_ops.backups.barman.place import Place
+from ft_ops.backups.barman.unpack import restore_files
+from ft_ops.backups.provider import ContentError, StoredBackup
+from ft_ops.errors import OpsError
+from ft_ops.s3.bucket import open_bucket
+from tests.backups.world import Standing
+
+_SECONDS = 60.0
+_NAME = "data.tar.lz4"
+
+
+def test_both_ways_restore_the_same_files(standing: Standing, tmp_path: Path) -> None:
+    place, backup = standing.world.provider.place, standing.full.stored
+    # What we don't unpack is restored by barman, which lists the archives itself.
+    for way, objects in {"ours": backup.objects, "barman's": {"data.tar.gz": "another"}}.items():
+        (tmp_path / way).mkdir()
+        found = replace(backup, objects=objects)
+        restore_files(place, found, tmp_path / way, timeout_seconds=_SECONDS)
+    assert _tree(tmp_path / "ours" / "data") == _tree(tmp_path / "barman's" / "data")
+    assert "global/pg_control" in _tree(tmp_path / "ours" / "data")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another byte"])
+def test_a_damaged_archive_is_named(standing: Standing, tmp_path: Path, damage: str) -> None:
+    whole = lz4.frame.compress(_tar({"PG_VERSION": b"16\n"}))
+    content = whole[:-4] if damage == "cut off" else b"\0" + whole[1:]
+    with pytest.raises(ContentError, match=_NAME):
+        restore_files(
+            _place(standing),
+            _stored(standing, content),
+            tmp_path,
+            timeout_seconds=_SECONDS,
+        )
+
+
+def test_another_object_than_the_backups_is_not_unpacked(
+    standing: Standing, tmp_path: Path
+) -> None:
+    stored = _stored(standing, lz4.frame.compress(_tar({"PG_VERSION": b"16\n"})))
+    other = replace(stored, objects={_NAME: standing.full.stored.objects[_NAME]})
+    with pytest.raises(OpsError, match="was refused") as refused:
+        restore_files(_place(standing), other, tmp_path, timeout_seconds=_SECONDS)
+    assert not isinstance(refused.value, ContentError)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_archive_writes_nothing_beside_the_folder(standing: Standing, tmp_path: Path) -> None:
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    members: dict[str, bytes | Path] = {
+        "link": outside,
+        "link/through it": b"x",
+        "../../outside/above it": b"x",
+    }
+    stored = _stored(standing, lz4.frame.compress(_tar(members)))
+    with pytest.raises(OpsError, match="tar"):
+        restore_files(_place(standing), stored, folder, timeout_seconds=_SECONDS)
+    assert list(outside.iterdir()) == []
+
+
+def _stored(standing: Standing, archive: bytes) -> StoredBackup:
+    """A backup in another bucket than the standing one's."""
+    place = _place(standing)
+    bucket, key = place.bucket, f"{place.base}another/{_NAME}"
+    etag = bucket.client.put_object(Bucket=bucket.name, Key=key, Body=archive)["ETag"]
+    return replace(standing.full.stored, provider_id="another", objects={_NAME: etag.strip('"')})
+
+
+def _place(standing: Standing) -> Place:
+    # What lies in its own bucket is counted.
+    bucket = open_bucket(os.environ["FT_ARCHIVE_BUCKET"])
+    return replace(standing.world.provider.place, bucket=bucket)
+
+
+def _tar(members: Mapping[str, bytes | Path]) -> bytes:
+    """An archive of files, and of links where a path is the content."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, Path):
+                member.type, member.linkname = tarfile.SYMTYPE, str(content)
+                archive.addfile(member)
+            else:
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def _tree(folder: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Every path below a folder, with its rights and its content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mode,
+            path.read_bytes() if path.is_file() else None,
+        )
+        for path in folder.rglob("*")
+    }
