@@ -97,13 +97,14 @@ WHERE NOT EXISTS (SELECT FROM {segments} AS s WHERE s.id = u.segment_id)
   );
 
 -- name: delete_keys
--- Row locks on some hundred keys and on what their cascade takes; the foreign keys' indexes serve
--- it. What they are called stays taken: one row of the operations' own for each of them.
+-- Row locks on the keys of a batch and on what their cascade takes; the foreign keys' indexes serve
+-- it. What they are called stays taken: one row of the operations' own for each of them. IS TRUE keeps
+-- the planner from reading all keys of the month for each batch.
 WITH gone AS (
     DELETE FROM content_segment_keys AS k
-    WHERE k.id = ANY (%(ids)s::uuid[])
-      AND k.created_at >= %(lower)s
-      AND k.created_at < %(upper)s
+    USING unnest(%(ids)s::uuid[]) AS batch (id)
+    WHERE k.id = batch.id
+      AND (k.created_at >= %(lower)s AND k.created_at < %(upper)s) IS TRUE
     RETURNING k.id, k.thread_id, k.sequence_number
 )
 
