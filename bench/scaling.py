@@ -2,8 +2,10 @@
 
 Each month is made of copies of a part of the sample's first month under other ids. Each goes
 through the steps once: what matters is how the cost grows with the rows, and repetitions differ by
-little beside that. Export and proof run in processes of their own. Their largest resident size is
-what the kernel reports, and includes some 170 MB of imports.
+little beside that. Export, proof and purge run in processes of their own. Their largest resident
+size is what the kernel reports, and includes some 170 MB of imports. The processors' time of a step
+is that of PostgreSQL and of our own processes, without the S3 server's: it tells more than the
+clock on a machine that does other things too.
 
 BENCH_SCALING_PURGE=1 purges the months too, which takes about as long as everything else. With
 BENCH_SCALING_TIMES=1,3,10,150 the largest month has 15 million segments in a full run, and takes
@@ -13,15 +15,17 @@ some 30 GB of disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import accumulate
 from typing import Final
 
 from bench._archive import ArchivedMonth, bench_run, rely_on_a_backup
 from bench._copies import copy_month
 from bench.frame import BenchContext, Curve, Result, in_child, seconds
+from bench.frame.profile import core_seconds
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import latest
 from ft_ops.archive.move.move import move_month
@@ -46,7 +50,7 @@ STEPS: Final = {
     "purge": "purge a month",
 }
 
-IN_CHILDREN: Final = ("export", "prove")
+IN_CHILDREN: Final = ("export", "prove", "purge")
 """Steps in processes of their own, whose memory is measured."""
 
 GROWTH_GOAL: Final = 1.05
@@ -57,14 +61,22 @@ MEGABYTE: Final = 1e6
 
 @dataclass(slots=True)
 class Life:
-    """The seconds of each step, and the largest resident bytes of two of them, by size."""
+    """The seconds of each step, and the largest resident bytes of three of them, by size."""
 
     rows: list[int] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {step: [] for step in STEPS})
+    core_seconds: dict[str, list[float]] = field(default_factory=lambda: {s: [] for s in STEPS})
     peak_bytes: dict[str, list[int]] = field(default_factory=lambda: {s: [] for s in IN_CHILDREN})
 
-    def time(self, step: str, took: float) -> None:
-        self.seconds[step].append(took)
+    @contextmanager
+    def counted(self, context: BenchContext, step: str) -> Iterator[list[float]]:
+        """Note what the block put into a list: how long the step took, and the processors' time."""
+        took: list[float] = []
+        before = _core_seconds(context)
+        yield took
+        self.core_seconds[step].append(_core_seconds(context) - before)
+        self.seconds[step] += took
+        context.log(f"{step}: {took[0]:.1f} s, {self.core_seconds[step][-1]:.1f} core-seconds")
 
 
 def run(context: BenchContext) -> Iterator[Result]:
@@ -84,10 +96,11 @@ def run(context: BenchContext) -> Iterator[Result]:
             context.log(f"the life of {segments:,} segments")
             _live(context, url, month, life)
             if purges:
-                life.time("purge", seconds(partial(_purge, context, url, month)))
+                _in_child(context, url, month, life, "purge", purge)
         yield from _results(life)
         for step in IN_CHILDREN:
-            yield from _memory(step, life)
+            if life.peak_bytes[step]:
+                yield from _memory(step, life)
 
 
 def export(url: str, bucket: str, month: str) -> None:
@@ -100,6 +113,15 @@ def prove(url: str, bucket: str, month: str) -> None:
     """In a process of its own."""
     with connect(url, application="bench") as connection:
         ArchivedMonth(connection, url, open_bucket(bucket), Month.parse(month)).prove()
+
+
+def purge(url: str, bucket: str, month: str) -> None:
+    """In a process of its own."""
+    with connect(url, application="bench") as connection:
+        run = bench_run(connection, url, open_bucket(bucket))
+        rely_on_a_backup(connection, Month.parse(month))
+        plan = plan_purge(run, _generation(connection, Month.parse(month)))
+        purge_month(run, plan, throttle_of(run))
 
 
 def _months_before(first: Month, number: int) -> list[Month]:
@@ -116,20 +138,34 @@ def _months_before(first: Month, number: int) -> list[Month]:
 def _live(context: BenchContext, url: str, month: Month, life: Life) -> None:
     with connect(url, application="bench") as connection:
         run = bench_run(connection, url, context.bucket)
-        life.time("move", seconds(lambda: move_month(run, month)))
+        with life.counted(context, "move") as took:
+            took.append(seconds(lambda: move_month(run, month)))
         for step, function in (("export", export), ("prove", prove)):
-            report = in_child(function, url, context.bucket.name, month.key)
-            life.time(step, report.seconds)
-            life.peak_bytes[step].append(report.peak_bytes)
-        life.time("freeze", seconds(lambda: freeze_month(run, _generation(connection, month))))
+            _in_child(context, url, month, life, step, function)
+        with life.counted(context, "freeze") as took:
+            took.append(seconds(lambda: freeze_month(run, _generation(connection, month))))
 
 
-def _purge(context: BenchContext, url: str, month: Month) -> None:
-    with connect(url, application="bench") as connection:
-        rely_on_a_backup(connection, month)
-        run = bench_run(connection, url, context.bucket)
-        plan = plan_purge(run, _generation(connection, month))
-        purge_month(run, plan, throttle_of(run))
+def _core_seconds(context: BenchContext) -> float:
+    """What PostgreSQL, this process and its children that have ended have spent so far."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = core_seconds(context.sandbox.server)
+    ours = sum(s for who, s in spent.items() if who not in {"pgbench", "the S3 server"})
+    return ours + ended.ru_utime + ended.ru_stime
+
+
+def _in_child(
+    context: BenchContext,
+    url: str,
+    month: Month,
+    life: Life,
+    step: str,
+    function: Callable[[str, str, str], None],
+) -> None:
+    with life.counted(context, step) as took:
+        report = in_child(function, url, context.bucket.name, month.key)
+        took.append(report.seconds)
+    life.peak_bytes[step].append(report.peak_bytes)
 
 
 def _generation(connection: Connection, month: Month) -> Generation:
@@ -141,13 +177,23 @@ def _generation(connection: Connection, month: Month) -> Generation:
 def _results(life: Life) -> Iterator[Result]:
     for step, work in STEPS.items():
         if took := life.seconds[step]:
-            yield Result.growing(
+            by_clock = Result.growing(
                 dict(zip(life.rows, took, strict=True)),
                 name=f"scaling_{step}",
                 work=work,
                 unit="segments",
                 goal=GROWTH_GOAL,
             )
+            yield by_clock
+            spent = Result.growing(
+                dict(zip(life.rows, life.core_seconds[step], strict=True)),
+                name=f"scaling_{step}_cores",
+                work=work,
+                unit="segments",
+                goal=GROWTH_GOAL,
+            )
+            named = f"{work}: growth of the processors' time with segments, as an exponent"
+            yield replace(spent, work=named, curves=())
 
 
 def _memory(step: str, life: Life) -> Iterator[Result]:
