@@ -4,7 +4,9 @@ A month is exported, proven and frozen, and then purged, at full speed. Every re
 counted when it is sent, and repeated ones are counted again. The processors' time is PostgreSQL's,
 this process's and the S3 server's. Dollars are computed from the stored objects and the price list
 in ft_ops/archive/cost/prices.json, which has its date. Every request is priced as a write into the
-month's class, which is the most expensive kind.
+month's class, which is the most expensive kind. The bytes of log are those of a purge against those
+of the specification's routine, a DELETE of the month whose cascade takes what belongs to it, each
+behind a checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from ft_ops.archive.purge.throttle import throttle_of
 from ft_ops.archive.run import Run
 from ft_ops.format import human_bytes
 from ft_ops.months import Month
-from ft_ops.pg.connect import connect
+from ft_ops.pg.connect import Connection, connect
 
 _CORES = 2
 _HOT_MONTHS = 84
@@ -44,10 +46,33 @@ def run(context: BenchContext) -> Iterator[Result]:
         )
         sent = requests.copy()
         rely_on_a_backup(connection, month)
+        connection.execute("CHECKPOINT")
+        before = _written(connection)
         purged = profile(lambda: _purge(steps, month), context.sandbox.server)
+        log_of_purge = _written(connection) - before
         generation = latest(connection, month)
         assert generation is not None
         assert generation.state == "purged"
+    with context.clone(template) as url, connect(url, application="bench") as connection:
+        connection.execute("CHECKPOINT")
+        before = _written(connection)
+        connection.execute(
+            "DELETE FROM content_segments WHERE created_at >= %s AND created_at < %s",
+            [month.start, month.end],
+        )
+        log_of_delete = _written(connection) - before
+    yield Result(
+        name="archive_cost_wal",
+        work="purge a month: bytes of log written",
+        against="the specification's DELETE",
+        unit="MB",
+        ours=log_of_purge / 1e6,
+        reference=log_of_delete / 1e6,
+        goal=0.5,
+        n=1,
+        spread=0.0,
+        size=size,
+    )
     cost = _cost(generation)
     spent = sum(archived.core_seconds.values()) + sum(purged.core_seconds.values())
     yield _alone("requests", "archive a month: requests to S3", "", sent.total(), size, _told(sent))
@@ -90,6 +115,13 @@ def _counted(context: BenchContext) -> Counter[str]:
 
     context.bucket.client.meta.events.register("before-send.s3", count)
     return counted
+
+
+def _written(connection: Connection) -> int:
+    """Bytes of log that the server has written so far."""
+    row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _purge(steps: Run, month: Month) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from bench._archive import bench_run, rely_on_a_backup
 from bench._disturbance import Job, disturbance, stay_quiet, warm_up
-from bench.frame import BenchContext, Result
+from bench.frame import BenchContext, Result, seconds
 from bench.frame.load import ApplicationLoad, application_load
 from ft_ops.archive.month.ledger import latest
 from ft_ops.archive.move.move import move_month
@@ -33,6 +33,8 @@ from ft_ops.settings import load_settings
 
 GOAL = 1.5
 QUIET_SECONDS = 20.0
+A_SECONDS_SEGMENTS = 5_000
+"""What a purge is to remove in a second beside the application."""
 REASON = (
     "It is no lock: see the longest wait. The slowest transactions, lists of books and searches,"
     " are work for a processor, and the two of this machine share a core: whatever is busy on one"
@@ -55,7 +57,7 @@ def run(context: BenchContext) -> Iterator[Result]:
         stay_quiet(context, load, "quiet first", QUIET_SECONDS)
         _archive(context, url, month, load)
         stay_quiet(context, load, "quiet between", QUIET_SECONDS)
-        _purge(context, url, month, load)
+        took = _purge(context, url, month, load)
         stay_quiet(context, load, "quiet last", QUIET_SECONDS)
     # The quiet window before each job comes first: the spread is told by them.
     for work, quiet, steps in (
@@ -75,6 +77,19 @@ def run(context: BenchContext) -> Iterator[Result]:
         )
         by_step = {step: [f"{work}: {step}"] for step in steps}
         yield from disturbance(job, load, quiet, [work], by_step)
+    rate = template.segments_per_month / took
+    yield Result(
+        name="archive_purge_load_seconds",
+        work=f"purge beside the application: {A_SECONDS_SEGMENTS:,} segments",
+        against="",
+        unit="s",
+        ours=A_SECONDS_SEGMENTS / rate,
+        goal=1.0,
+        n=1,
+        spread=0.0,
+        size=template.size,
+        note=f"{rate:,.0f} segments a second, {took:.1f} s in all: the table's end included",
+    )
 
 
 def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
@@ -97,13 +112,14 @@ def _archive(context: BenchContext, url: str, month: Month, load: ApplicationLoa
             freeze_month(run, generation)
 
 
-def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> None:
+def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad) -> float:
+    """The seconds of the removal, rests and all."""
     settings = load_settings()
     limits = Limits(
         replication_lag_seconds=settings.purge_pause_replication_lag_seconds,
         latency_ms=settings.purge_pause_latency_ms,
         longest_pause_seconds=settings.purge_longest_pause_seconds,
-        share_beside_others=settings.archive_share_beside_others,
+        share_beside_others=settings.purge_share_beside_others,
     )
     with (
         connect(url, application="archive") as connection,
@@ -117,4 +133,4 @@ def _purge(context: BenchContext, url: str, month: Month, load: ApplicationLoad)
             with load.window("purge: plan"):
                 plan = plan_purge(run, generation)
             with load.window("purge: remove"):
-                purge_month(run, plan, throttle_of(run))
+                return seconds(lambda: purge_month(run, plan, throttle_of(run)))

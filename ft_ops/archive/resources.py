@@ -74,8 +74,7 @@ def one_of_several(
 def paced(run: Run, database: DatabaseResource) -> Iterator[Run]:
     """The same run, which rests between its steps while others are at work in the database."""
     with database.connect("archive pace") as beside:
-        share = run.rules.limits.share_beside_others
-        yield replace(run, pace=pace_beside_others(beside, share))
+        yield replace(run, pace=pace_beside_others(beside, run.rules.share_beside_others))
 
 
 def gates_table(gates: Iterable[Gate]) -> dg.MetadataValue:

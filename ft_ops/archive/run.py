@@ -77,7 +77,7 @@ class Lock:
 class Limits:
     """When a removal pauses, and for how long at most in all before it gives up for this run.
 
-    ``share_beside_others`` is the pace's: how much of the time the work may take.
+    ``share_beside_others`` is the pace's: how much of the time the removal may take.
     """
 
     replication_lag_seconds: float
@@ -88,7 +88,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRules:
-    """What the settings say about months: when they are due, where they go, when they leave."""
+    """What the settings say about months: when they are due, where they go, when they leave.
+
+    ``share_beside_others`` is the pace's, of all but removals: their ``limits`` have their own.
+    """
 
     retention_years: int
     purge_enabled: bool
@@ -97,6 +100,7 @@ class ArchiveRules:
     lock: Lock | None
     limits: Limits
     retention_setting: str = "FT_RETENTION_YEARS"
+    share_beside_others: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,7 @@ def rules_of(settings: Settings) -> ArchiveRules:
             replication_lag_seconds=settings.purge_pause_replication_lag_seconds,
             latency_ms=settings.purge_pause_latency_ms,
             longest_pause_seconds=settings.purge_longest_pause_seconds,
-            share_beside_others=settings.archive_share_beside_others,
+            share_beside_others=settings.purge_share_beside_others,
         ),
+        share_beside_others=settings.archive_share_beside_others,
     )

@@ -65,9 +65,9 @@ class ArchiveSettings(RoomSettings):
         default=0.2,
         gt=0,
         le=1,
-        description="How much of the time an archive and a purge work while other sessions than "
-        "the operations' are at work in the database, one step at a time; the rest of "
-        "the time they pause. 1 never pauses.",
+        description="How much of the time an archive works while other sessions than the "
+        "operations' are at work in the database, one step at a time; the rest of the time it "
+        "pauses. 1 never pauses.",
     )
     archive_lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] | None = Field(
         default=None,
@@ -137,6 +137,13 @@ class ArchiveSettings(RoomSettings):
     )
     purge_grace_days: int = Field(
         default=30, ge=0, le=36_500, description="Days between a month's proof and its purge."
+    )
+    purge_share_beside_others: float = Field(
+        default=0.35,
+        gt=0,
+        le=1,
+        description="The same for a purge and the removal of a thawed month, whose steps are "
+        "shorter, and which pause besides when the application suffers.",
     )
     purge_pause_latency_ms: float = Field(
         default=20.0,
