@@ -8,6 +8,7 @@ archive_purge_load.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from bench._disturbance import Job, disturb, disturbance
 from bench._own_server import own_server
@@ -15,17 +16,23 @@ from bench.frame import BenchContext, Result
 from bench.frame.context import BACKED_UP_MONTHS
 from bench.frame.load import application_load
 
+GOAL: Final = 2.0
+
 
 def run(context: BenchContext) -> Iterator[Result]:
     job = Job(
         "backup_load",
         "while a full backup is taken",
         f"{context.sizes.segments_per_month:,} segments a month, {BACKED_UP_MONTHS} months",
+        goal=GOAL,
     )
     with own_server(context) as server:
         box = server.box
         with application_load(box, context.work_dir, box.database_url) as load:
             quiet, busy = disturb(
-                context, load, lambda: server.take_full(context.log), repetitions=1
+                context,
+                load,
+                lambda: server.take_full(context.log),
+                repetitions=context.sizes.repetitions,
             )
     yield from disturbance(job, load, quiet, busy)

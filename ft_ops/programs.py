@@ -46,17 +46,19 @@ def run(
     heard: Callable[[str], None] = lambda line: None,
     walls: Walls | None = None,
     given_up: Callable[[], bool] = lambda: False,
+    gives_way: bool = False,
 ) -> str:
     """Run ``program`` and return its standard output; an OpsError quotes what it complained of.
 
     It inherits our environment, AWS settings and all, plus ``environment``: secrets go there,
     never into ``arguments``, which every user of the machine can read. ``heard`` is told each line
     of its standard error while it runs, and ``walls`` are what it is kept within. At the time-out,
-    once it is ``given_up``, or when we are interrupted or killed, its process group is killed.
+    once it is ``given_up``, or when we are interrupted or killed, its process group is killed. One
+    that ``gives_way`` gets the processor when nobody else wants it.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            supervised([_path_of(program), *arguments], walls=walls),
+            supervised([_path_of(program), *arguments], walls=walls, gives_way=gives_way),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=complaints,

@@ -133,7 +133,7 @@ class BenchContext:
         ):
             run_migrations(connection, load_migrations())
             few = self.sizes.families // BACKED_UP_SHARE
-            self._fill_content(
+            self.fill_content(
                 connection, replace(self.sizes, months=BACKED_UP_MONTHS, families=few)
             )
         with connect(box.admin_url, application="bench") as admin:
@@ -160,7 +160,7 @@ class BenchContext:
         name = "bench_template"
         self._create_with_schema(name)
         with connect(self._url(name), application="bench") as connection:
-            last = self._fill_content(connection, self.sizes)
+            last = self.fill_content(connection, self.sizes)
             connection.execute("CHECKPOINT")
         return Template(name, self._url(name), FIRST_MONTH, last, self.sizes.segments_per_month)
 
@@ -191,13 +191,13 @@ class BenchContext:
         self._create_with_schema(name)
         try:
             with connect(self._url(name), application="bench") as connection:
-                self._fill_content(connection, sizes)
+                self.fill_content(connection, sizes)
             yield self._url(name)
         finally:
             self._drop(name)
 
-    def _fill_content(self, connection: Connection, sizes: Sizes) -> Month:
-        """Make the sample from the first month on; the last month of it."""
+    def fill_content(self, connection: Connection, sizes: Sizes) -> Month:
+        """Make the sample in a database with the schema, from the first month on; the last one."""
         last = FIRST_MONTH.plus(sizes.months - 1)
         self.log(f"filling {sizes.months} months of {sizes.segments_per_month:,} segments")
         for parent in PARENTS:

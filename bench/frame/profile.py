@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 import time
@@ -113,6 +114,8 @@ def core_seconds(server: Server) -> dict[str, float]:
         if process.pid == postmaster:
             spent[POSTGRESQL] += process.seconds_of_ended
     spent["this process"] = time.process_time()
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent["the programs that it ran"] = ended.ru_utime + ended.ru_stime
     for who, is_load in (("pgbench", True), ("the S3 server", False)):
         spent[who] = sum(
             process.seconds

@@ -48,6 +48,7 @@ _OTHER_ABI: Final = 0x40000000  # x86-64 numbers its calls a second time from he
 # given: send() is the same call without one.
 _CALL_AT, _ARCHITECTURE_AT, _ADDRESS_AT = 0, 4, 48
 
+_LAST: Final = 19
 _POLL_SECONDS: Final = 1.0
 _QUIT_SECONDS: Final = 10.0
 
@@ -85,15 +86,20 @@ _CALLS: Final = {
 
 
 def supervised(
-    command: Sequence[str], *, walls: Walls | None = None, on_death: OnDeath = "kill"
+    command: Sequence[str],
+    *,
+    walls: Walls | None = None,
+    on_death: OnDeath = "kill",
+    gives_way: bool = False,
 ) -> list[str]:
     """The command that runs ``command`` under supervision of the process that starts it.
 
     Start it in a session of its own: at the end its whole process group is killed, and on Linux
     whatever it started in sessions of their own too, as pg_ctl does. Without ``walls`` it is not
-    confined.
+    confined. A program that ``gives_way`` works in what others leave of processors and disks.
     """
     arguments = [f"--parent={os.getpid()}", f"--on-death={on_death}"]
+    arguments += ["--gives-way"] if gives_way else []
     if walls is not None:
         arguments += [f"--write={folder}" for folder in walls.folders]
         arguments += [] if walls.network else ["--no-network"]
@@ -300,6 +306,8 @@ def _main(arguments: Sequence[str]) -> NoReturn:
     _prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
+        if "gives-way" in given:
+            os.nice(_LAST)  # for disks, too: Linux takes one's place there from this
         _run(
             command,
             folders,

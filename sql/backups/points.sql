@@ -28,6 +28,23 @@ SELECT
 FROM ONLY {table} AS r
 WHERE {is_seen};
 
+-- name: recount
+-- How many rows a table has. ACCESS SHARE; reads every row's header once.
+SELECT count(*)
+FROM ONLY {table} AS r
+WHERE {is_seen};
+
+-- name: first_rows
+-- The sum of the hashes of a table's first rows, by where they lie: it is another one where every
+-- row's text has become another, as by ALTER TABLE. ACCESS SHARE; reads these rows.
+SELECT coalesce(sum(first.hash), 0)
+FROM (
+    SELECT hashtextextended(ROW(r.*)::text, 0::bigint) AS hash
+    FROM ONLY {table} AS r
+    WHERE {is_seen}
+    LIMIT 100
+) AS first;
+
 -- name: parts
 -- The same for each run of so many blocks. ACCESS SHARE; reads every row once.
 SELECT

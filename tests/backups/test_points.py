@@ -19,11 +19,13 @@ from ft_ops.backups.points.fingerprint import (
     TableFingerprint,
     fingerprint_tables,
     parts_of,
+    read_again,
     read_snapshot,
 )
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.rows import one_row
 from tests.fixtures.postgres import Database
 
 
@@ -263,6 +265,22 @@ def test_while_tables_are_read_none_is_kept_locked(database: Database, notes: Co
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         assert read_snapshot(reader, None).unread == {}
         notes.execute("ALTER TABLE aaa ADD COLUMN more int")
+
+
+def test_as_many_rows_of_another_text_are_not_the_same_ones(
+    database: Database, notes: Connection
+) -> None:
+    """ALTER TABLE gives each row a value without writing one: they stay as many."""
+    notes.execute("CREATE TABLE aaa AS SELECT 1 AS id")
+    with connect(database.url, application="tests") as reader, reader.transaction():
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        snapshot = one_row(reader.execute("SELECT pg_current_snapshot()::text"))[0]
+        first = read_snapshot(reader, snapshot).versions
+        notes.execute("ALTER TABLE aaa ADD COLUMN more int DEFAULT 1")
+        again, unread = read_again(reader, snapshot)
+    assert unread == {}
+    assert again.keys() == first.keys()
+    assert {name for name in first if first[name] != again[name]} == {"public.aaa"}
 
 
 def test_an_unreadable_table_is_named_and_the_others_are_read(

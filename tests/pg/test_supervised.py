@@ -42,6 +42,17 @@ def test_what_a_program_says_and_how_it_ends_is_handed_on() -> None:
     )
 
 
+def test_a_program_gives_way_where_it_is_told_to() -> None:
+    for gives_way, place in ((True, 19), (False, os.nice(0))):
+        done = subprocess.run(
+            supervised(["/bin/sh", "-c", "nice"], gives_way=gives_way),
+            capture_output=True,
+            check=True,
+            start_new_session=True,
+        )
+        assert int(done.stdout) == place
+
+
 _STARTS_TWO = """
 import subprocess, sys, time
 from ft_ops.pg.supervised import supervised

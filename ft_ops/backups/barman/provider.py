@@ -118,6 +118,8 @@ class BarmanProvider:
             timeout_seconds=self.timeout_seconds,
             environment=environment,
             heard=hear,
+            # It may run on the server's own machine.
+            gives_way=True,
         )
         stored = self._complete(name)
         log(f"{stored.location}: {stored.bytes:,} bytes")
@@ -316,4 +318,5 @@ class BarmanProvider:
             # for an eighth more bytes.
             ["--gzip", "--compression-level", "low", *self.place.arguments, str(path)],
             timeout_seconds=_WAL_TIMEOUT_SECONDS,
+            gives_way=True,
         )

@@ -8,8 +8,9 @@ table must have the very fingerprint of its original.
 Tables are written to while they are read. Of a copy that is made of files only the rows that were
 there when the reading began are compared: a row's version keeps the number of its transaction, and
 versions of before can only become fewer. Where two readings find as many of them, they are the same
-ones, and were there at every moment in between. A table of which some are deleted all the time is
-compared part by part: a part is a run of blocks, which a version never leaves.
+ones, and were there at every moment in between: the second reading need only count them. A table of
+which some are deleted all the time is compared part by part: a part is a run of blocks, which a
+version never leaves.
 """
 
 from __future__ import annotations
@@ -70,10 +71,22 @@ class TableParts:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """What a later reading has to find again of a table: how many rows, and the first ones' hash.
+
+    The rows are the same ones if they are as many; what ALTER TABLE makes of them shows in any.
+    """
+
+    rows: int
+    first_rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one snapshot holds: each table that could be read, and why others could not."""
 
     tables: Fingerprints
+    versions: Mapping[str, Version]
     unread: Mapping[str, str]
 
 
@@ -115,13 +128,51 @@ def read_snapshot(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Reading:
-    """Fingerprint every table as the connection's transaction sees it, whatever befalls one.
+    """Fingerprint every table as the connection's transaction sees it, whatever befalls one."""
+
+    def read(table: _Table) -> tuple[TableFingerprint, Version]:
+        found = _fingerprint(connection, table, snapshot)
+        return found, Version(found.rows, _ask(connection, "backups/first_rows", table, snapshot))
+
+    found, unread = _read_each(connection, read, sleep, clock)
+    return Reading(
+        {name: fingerprint for name, (fingerprint, _) in found.items()},
+        {name: version for name, (_, version) in found.items()},
+        unread,
+    )
+
+
+def read_again(
+    connection: Connection,
+    snapshot: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Mapping[str, Version], Mapping[str, str]]:
+    """Look for the same rows in a later transaction: versions, and why others could not be read."""
+
+    def read(table: _Table) -> Version:
+        rows = _ask(connection, "backups/recount", table, snapshot)
+        return Version(rows, _ask(connection, "backups/first_rows", table, snapshot))
+
+    return _read_each(connection, read, sleep, clock)
+
+
+def _read_each(
+    connection: Connection,
+    read: Callable[[_Table], _Found],
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> tuple[dict[str, _Found], dict[str, str]]:
+    """What was read of each table, and why others could not be read.
 
     A table that is locked is asked for again; one that was dropped, truncated or rewritten since
     the transaction's snapshot can't be read as of it, and says so. No lock outlasts the reading of
     its table.
     """
-    found: dict[str, TableFingerprint] = {}
+    # A scan begins at the first block, whoever else reads the table at this moment.
+    connection.execute("SET LOCAL synchronize_seqscans = off")
+    found: dict[str, _Found] = {}
     unread: dict[str, str] = {}
     waiting = _tables(connection)
     until: float | None = None
@@ -130,8 +181,7 @@ def read_snapshot(
         for table in waiting:
             unread.pop(table.name, None)
             try:
-                read = partial(_fingerprint, connection, table, snapshot)
-                found[table.name] = _read_as_it_was(connection, table, read)
+                found[table.name] = _read_as_it_was(connection, table, partial(read, table))
             except psycopg.errors.LockNotAvailable:
                 locked.append(table)
                 unread[table.name] = "somebody held it all the time: see pg_locks for who"
@@ -143,7 +193,7 @@ def read_snapshot(
         waiting = locked if clock() <= until else []
         if waiting:
             sleep(_PAUSE_SECONDS)
-    return Reading(found, unread)
+    return found, unread
 
 
 def read_parts(
@@ -247,6 +297,13 @@ def _fingerprint(connection: Connection, table: _Table, snapshot: str | None) ->
     )
     row: tuple[int, Decimal] = one_row(connection.execute(query))
     return TableFingerprint(row[0], int(row[1]))
+
+
+def _ask(connection: Connection, name: str, table: _Table, snapshot: str | None) -> int:
+    query = statement(name).format(
+        table=sql.Identifier(table.schema, table.table), is_seen=_is_seen(snapshot)
+    )
+    return int(one_row(connection.execute(query))[0])
 
 
 def _is_seen(snapshot: str | None) -> sql.Composed:

@@ -27,7 +27,9 @@ from ft_ops.backups.points.fingerprint import (
     Reading,
     TableFingerprint,
     TableParts,
+    Version,
     agreeing_parts,
+    read_again,
     read_parts,
     read_snapshot,
 )
@@ -143,8 +145,8 @@ def take_point(
 ) -> RestorePoint:
     """Mark the log of ``cluster`` under ``name`` and fingerprint every table as of that mark.
 
-    Takes no lock that a writer would wait for. Reads every table once, and a second time when
-    anything was committed around the mark.
+    Takes no lock that a writer would wait for. Reads every table once, and counts its rows a second
+    time when anything was committed around the mark.
     """
     with _snapshot(url) as before, connect(url, application="backups") as now:
         first_beside = read_beside(before.connection)
@@ -242,10 +244,9 @@ def _tables_at_mark(
     """What both snapshots say of the rows that the first one sees."""
     first = read_snapshot(before.connection, before.name, sleep=sleep, clock=clock)
     if before.name == after.name:
-        tables, unread = _where_both_agree(first, first)
-        return _Tables(tables, {}, unread)
-    second = read_snapshot(after.connection, before.name, sleep=sleep, clock=clock)
-    tables, unread = _where_both_agree(first, second)
+        return _Tables(first.tables, {}, first.unread)
+    again, unread = read_again(after.connection, before.name, sleep=sleep, clock=clock)
+    tables, unread = _where_both_agree(first, again, unread)
     busy = [name for name, found in tables.items() if found is None]
     ours = read_parts(before.connection, busy, before.name)
     theirs = read_parts(after.connection, ours, before.name, like=ours)
@@ -254,15 +255,15 @@ def _tables_at_mark(
 
 
 def _where_both_agree(
-    first: Reading, second: Reading
+    first: Reading, again: Mapping[str, Version], unread_again: Mapping[str, str]
 ) -> tuple[dict[str, TableFingerprint | None], dict[str, str]]:
     """Fingerprints, None where they differ; and what may not have existed at the mark, with why."""
-    unread = {**first.unread, **second.unread}
+    unread = {**first.unread, **unread_again}
     tables: dict[str, TableFingerprint | None] = {}
-    for name in sorted({*first.tables, *second.tables}):
-        here, there = first.tables.get(name), second.tables.get(name)
+    for name in sorted({*first.versions, *again}):
+        here, there = first.versions.get(name), again.get(name)
         if here is not None and there is not None:
-            tables[name] = here if here == there else None
+            tables[name] = first.tables[name] if here == there else None
         elif name not in unread:
             unread[name] = "it was made or dropped in that very moment"
     return tables, unread
