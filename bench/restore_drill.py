@@ -2,7 +2,8 @@
 
 The drill fetches a full backup and its log, recovers to the named point, fingerprints every table,
 compares every index with its table, joins every foreign key, compares the schema and verifies every
-block's checksum. The reference is what somebody does in an emergency, as fast as the parts allow:
+block's checksum. It unpacks the archives by tar, and its checks work side by side: their seconds
+overlap. The reference is what somebody does in an emergency, as fast as the parts allow:
 run barman-cloud-restore, download the log's segments, start a server and recover it to the same
 point. It examines nothing of what came back.
 """
@@ -40,8 +41,9 @@ from ft_ops.s3.objects import objects
 GOAL = 2.0
 REASON = (
     "A plain restore reads no table. The profile is of the last drill: its checks read every row"
-    " once for the tables and once for each index, and grow with them; the restore is as long as"
-    " the plain one"
+    " once for the tables and twice for each index, and grow with them. Half of that time is spent"
+    " following each entry of each index to its row, a microsecond for each: nothing else tells an"
+    " index with two pointers exchanged"
 )
 _POLL_SECONDS = 0.05
 _DEADLINE_SECONDS = 600

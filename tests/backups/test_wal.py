@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from ft_ops.backups.barman.archived_wal import ListedLog, list_wal
 from ft_ops.backups.barman.log import log_state
+from ft_ops.backups.barman.place import Place
 from ft_ops.backups.barman.spool import ship_spool, spooled
 from ft_ops.backups.barman.wal import Hole, Segment, Switch, expected_segments, holes, parse_history
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.programs import run
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects
 
@@ -204,17 +206,19 @@ def _spool(folder: Path) -> Path:
     return folder
 
 
-def test_the_spool_is_emptied_only_of_what_arrived(bucket: Bucket, tmp_path: Path) -> None:
-    first, second = spooled(_spool(tmp_path))
-
-    def archive(path: Path) -> None:
-        body = b"something else" if path == second else path.read_bytes()
-        _put(bucket, f"wals/{path.name[:16]}/{path.name}", body)
-
-    with pytest.raises(OpsError, match=f"{second.name}: .*holds something else under this name"):
-        ship_spool(tmp_path, bucket, "wals", archive)
-    assert not first.exists()
-    assert second.read_bytes() == b"content 2"
+def test_what_is_shipped_lies_where_barman_looks_for_it(bucket: Bucket, tmp_path: Path) -> None:
+    _spool(tmp_path)
+    history = tmp_path / "00000002.history"
+    history.write_bytes(b"1\t0/3000000\tno reason\n")
+    files = {path.name: path.read_bytes() for path in spooled(tmp_path)}
+    place = Place(bucket, "barman", "familytales")
+    shipped = ship_spool(tmp_path, bucket, place.wals)
+    assert list(shipped.files) == sorted(files)
+    assert [path.name for path in tmp_path.iterdir()] == [".000000010000000000000003.part"]
+    for name in (min(files), history.name):
+        to = tmp_path / "fetched"
+        run("barman-cloud-wal-restore", [*place.arguments, name, str(to)], timeout_seconds=60)
+        assert to.read_bytes() == files[name]
 
 
 def test_a_segment_is_never_written_over_another(bucket: Bucket, tmp_path: Path) -> None:
@@ -222,10 +226,9 @@ def test_a_segment_is_never_written_over_another(bucket: Bucket, tmp_path: Path)
     _put(bucket, f"wals/{first.name[:16]}/{first.name}", b"another cluster's")
     # Shipped before, by a run that died before it could empty the spool.
     _put(bucket, f"wals/{second.name[:16]}/{second.name}", b"content 2")
-    archived: list[Path] = []
     with pytest.raises(OpsError, match=f"{first.name}: .*holds something else"):
-        ship_spool(tmp_path, bucket, "wals", archived.append)
-    assert archived == []
+        ship_spool(tmp_path, bucket, "wals")
+    assert first.read_bytes() == b"content 1"
     assert not second.exists()
     assert {stored.bytes for stored in objects(bucket, "wals/")} == {17, 9}
 

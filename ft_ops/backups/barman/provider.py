@@ -58,7 +58,6 @@ from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.glacier import is_readable
 from ft_ops.s3.objects import objects
 
-_WAL_TIMEOUT_SECONDS: Final = 120
 _POLL_SECONDS: Final = 0.2
 _UPLOADERS: Final = 2
 _STARTED: Final = re.compile(r"Starting backup '(\w+)'")
@@ -305,18 +304,8 @@ class BarmanProvider:
                 connect(self.url, application="wal") as connection,
                 only_one(connection, f"wal spool {self.spool}"),
             ):
-                shipment = ship_spool(self.spool, self.bucket, self.place.wals, self._archive)
+                shipment = ship_spool(self.spool, self.bucket, self.place.wals)
         except Refused:
             return  # another run ships it at this moment
         if shipment.files:
             log(f"shipped {len(shipment.files)} WAL files, {shipment.files[-1]} the last")
-
-    def _archive(self, path: Path) -> None:
-        run(
-            "barman-cloud-wal-archive",
-            # gzip, for its checksum; its lowest level, which takes a third of the usual one's time
-            # for an eighth more bytes.
-            ["--gzip", "--compression-level", "low", *self.place.arguments, str(path)],
-            timeout_seconds=_WAL_TIMEOUT_SECONDS,
-            gives_way=True,
-        )
