@@ -103,7 +103,7 @@ def stanza(
             f"repo1-type=s3\nrepo1-path=/{_PATH}\nrepo1-s3-bucket={bucket.name}\n"
             f"repo1-s3-uri-style=path\nrepo1-s3-endpoint=127.0.0.1\nrepo1-storage-port={port}\n"
             "repo1-storage-verify-tls=n\nrepo1-s3-region=us-east-1\nrepo1-s3-key=sandbox\n"
-            "repo1-s3-key-secret=sandbox\nrepo1-retention-full=9\n"
+            "repo1-s3-key-secret=sandbox\nrepo1-bundle=y\nrepo1-retention-full=9\n"
             f"[main]\npg1-path={server.data_dir}\npg1-socket-path={server.socket_dir}\n"
             "pg1-user=postgres\n",
             encoding="utf-8",

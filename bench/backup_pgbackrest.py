@@ -4,7 +4,7 @@ Both work on one server, the first of Debian's packages beside which there is a 
 store into the sandbox's S3 with two processes and lz4 at its fastest level. Ours is `full_backup`,
 with its fingerprint of every table and its restore point, and the restore of a drill up to the
 recovered server, without the drill's checks. pgBackRest's is a full backup with a restore point
-behind it, and its restore, recovered to that point.
+behind it, and its restore, recovered to that point; it bundles small files, as it should in S3.
 
 pgBackRest speaks TLS alone to S3: a relay in this process takes that from it, and its time counts.
 Without such a server nothing is measured, and the earlier results stay.

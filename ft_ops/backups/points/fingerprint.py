@@ -71,7 +71,7 @@ class TableParts:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class SeenRows:
     """What a later reading has to find again of a table: how many rows, and the first ones' hash.
 
     The rows are the same ones if they are as many; what ALTER TABLE makes of them shows in any.
@@ -86,7 +86,7 @@ class Reading:
     """What one snapshot holds: each table that could be read, and why others could not."""
 
     tables: Fingerprints
-    versions: Mapping[str, Version]
+    versions: Mapping[str, SeenRows]
     unread: Mapping[str, str]
 
 
@@ -130,9 +130,9 @@ def read_snapshot(
 ) -> Reading:
     """Fingerprint every table as the connection's transaction sees it, whatever befalls one."""
 
-    def read(table: _Table) -> tuple[TableFingerprint, Version]:
+    def read(table: _Table) -> tuple[TableFingerprint, SeenRows]:
         found = _fingerprint(connection, table, snapshot)
-        return found, Version(found.rows, _ask(connection, "backups/first_rows", table, snapshot))
+        return found, SeenRows(found.rows, _ask(connection, "backups/first_rows", table, snapshot))
 
     found, unread = _read_each(connection, read, sleep, clock)
     return Reading(
@@ -148,12 +148,12 @@ def read_again(
     *,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[Mapping[str, Version], Mapping[str, str]]:
+) -> tuple[Mapping[str, SeenRows], Mapping[str, str]]:
     """Look for the same rows in a later transaction: versions, and why others could not be read."""
 
-    def read(table: _Table) -> Version:
+    def read(table: _Table) -> SeenRows:
         rows = _ask(connection, "backups/recount", table, snapshot)
-        return Version(rows, _ask(connection, "backups/first_rows", table, snapshot))
+        return SeenRows(rows, _ask(connection, "backups/first_rows", table, snapshot))
 
     return _read_each(connection, read, sleep, clock)
 

@@ -25,9 +25,9 @@ from pydantic import TypeAdapter, ValidationError
 from ft_ops.backups.points.beside import Agreed, SequenceRange, agreed, read_beside
 from ft_ops.backups.points.fingerprint import (
     Reading,
+    SeenRows,
     TableFingerprint,
     TableParts,
-    Version,
     agreeing_parts,
     read_again,
     read_parts,
@@ -255,7 +255,7 @@ def _tables_at_mark(
 
 
 def _where_both_agree(
-    first: Reading, again: Mapping[str, Version], unread_again: Mapping[str, str]
+    first: Reading, again: Mapping[str, SeenRows], unread_again: Mapping[str, str]
 ) -> tuple[dict[str, TableFingerprint | None], dict[str, str]]:
     """Fingerprints, None where they differ; and what may not have existed at the mark, with why."""
     unread = {**first.unread, **unread_again}
