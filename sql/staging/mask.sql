@@ -101,9 +101,10 @@ WHERE n.nspname = ANY (%(schemas)s::text[]);
 
 -- name: create_digest
 -- A keyed digest of a text: without the two keys nobody can tell what it was, nor try guesses. This
--- session's alone.
+-- session's alone. STABLE, as convert_to is: otherwise it could not become a part of its caller's
+-- expression, and each digest would start an executor.
 CREATE FUNCTION pg_temp.ft_digest(kind text, value text, inner_key bytea, outer_key bytea)
-RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$
+RETURNS text LANGUAGE sql STABLE STRICT AS $$
 SELECT encode(
     sha256(outer_key || sha256(inner_key || convert_to(kind || chr(31) || value, 'UTF8'))), 'hex'
 )
@@ -112,7 +113,7 @@ $$;
 -- name: create_filler
 -- As many characters as a text has. This session's alone.
 CREATE FUNCTION pg_temp.ft_filler(value text, inner_key bytea, outer_key bytea)
-RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$
+RETURNS text LANGUAGE sql STABLE STRICT AS $$
 SELECT left(
     repeat(
         left(pg_temp.ft_digest('text', value, inner_key, outer_key), 7) || ' ',
@@ -125,7 +126,7 @@ $$;
 -- name: create_json
 -- JSON of the same form, with other strings, numbers and keys. This session's alone.
 CREATE FUNCTION pg_temp.ft_json(value jsonb, kept text[], inner_key bytea, outer_key bytea)
-RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+RETURNS jsonb LANGUAGE plpgsql STABLE STRICT AS $$
 BEGIN
     CASE jsonb_typeof(value)
         WHEN 'object' THEN
