@@ -3,15 +3,19 @@
 Ours reads segments, narrations, tags and links in one snapshot, lists whom they belong to, writes
 Parquet and uploads it. The lower limit is COPY of the same four tables' rows, in binary form and
 unsorted, to /dev/null. The alternatives are pg_dump -Fc of those rows (put into tables of their own
-beforehand, since pg_dump can't select rows), piped into an upload, and psycopg's rows through
-pandas into Parquet files that are uploaded.
+beforehand, since pg_dump can't select rows), piped into an upload; psycopg's rows through pandas
+into Parquet files that are uploaded; and DuckDB's PostgreSQL scanner into Parquet files (zstd) that
+are uploaded, where `make bench` could fetch it. What DuckDB writes are the rows; ours have a column
+more, the family, and the list beside them is counted apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
+from bench import _duckdb
 from bench._archive import (
     DUMP_KEY,
     ArchivedMonth,
@@ -22,7 +26,9 @@ from bench._archive import (
     pandas_and_upload,
     stored_bytes,
 )
-from bench.frame import BenchContext, Result, alternating, profile, seconds
+from bench.frame import BenchContext, Result, Samples, alternating, profile, seconds
+from ft_ops.archive.month.content import TABLES
+from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.move.move import move_month
 from ft_ops.pg.connect import connect
 
@@ -30,6 +36,7 @@ OURS = "ours"
 FLOOR = "COPY BINARY to nowhere"
 PG_DUMP = "pg_dump -Fc and an upload"
 PANDAS = "psycopg, pandas and an upload"
+DUCKDB = "DuckDB's PostgreSQL scanner to Parquet (zstd) and an upload"
 
 SEGMENTS_THREAD = "export_0"
 """The longer of the two that export: the segments', beside what belongs to them."""
@@ -50,6 +57,11 @@ WHY_SLOWER_THAN_PG_DUMP = (
     " the profile is the one of the comparison with COPY"
 )
 
+WHY_SLOWER_THAN_DUCKDB = (
+    "DuckDB neither sorts the rows by family nor joins them with it, checks nothing, and takes no"
+    " digest. The profile is the one of the comparison with COPY"
+)
+
 
 def run(context: BenchContext) -> Iterator[Result]:
     template = context.template
@@ -66,16 +78,18 @@ def run(context: BenchContext) -> Iterator[Result]:
             return seconds(archived.export)
 
         ours()  # the first of a process imports, and learns the database's types
-        found = alternating(
-            {
-                OURS: ours,
-                FLOOR: lambda: seconds(lambda: copy_to_nowhere(context, url, month)),
-                PG_DUMP: lambda: seconds(lambda: dump_and_upload(context, url)),
-                PANDAS: lambda: seconds(lambda: pandas_and_upload(context, connection, month)),
-            },
-            repetitions=context.sizes.repetitions,
-            warm_ups=0,
-        )
+        subjects: dict[str, Callable[[], float]] = {
+            OURS: ours,
+            FLOOR: lambda: seconds(lambda: copy_to_nowhere(context, url, month)),
+            PG_DUMP: lambda: seconds(lambda: dump_and_upload(context, url)),
+            PANDAS: lambda: seconds(lambda: pandas_and_upload(context, connection, month)),
+        }
+        scanner = _duckdb.extension()
+        if scanner is None:
+            context.log("DuckDB is left out: `make bench` could not fetch its scanner")
+        else:
+            subjects[DUCKDB] = partial(_duckdb.export_and_upload, context, url, month, scanner)
+        found = alternating(subjects, repetitions=context.sizes.repetitions, warm_ups=0)
         archived.begin_again()
         shown = profile(archived.export, context.sandbox.server, worker=SEGMENTS_THREAD)
         for name, against, goal, reason in (
@@ -109,6 +123,41 @@ def run(context: BenchContext) -> Iterator[Result]:
             ours=archived.generation.bytes / 1e6,
             reference=stored_bytes(context, DUMP_KEY) / 1e6,
             goal=1.0,
+            n=1,
+            spread=0.0,
+            size=size,
+        )
+        if scanner is not None:
+            yield from _against_duckdb(context, archived.generation, found, size)
+
+
+def _against_duckdb(
+    context: BenchContext, generation: Generation, found: Mapping[str, Samples], size: str
+) -> Iterator[Result]:
+    """The time, the rows' own files, and these with the list of whom the rows belong to."""
+    time = Result.comparing(
+        found[OURS],
+        found[DUCKDB],
+        name="archive_export_duckdb",
+        work="export a month",
+        against=DUCKDB,
+        goal=1.0,
+        size=size,
+    )
+    yield replace(time, reason=WHY_SLOWER_THAN_DUCKDB)
+    rows = sum(item.stored.bytes for item in generation.objects if item.table in TABLES)
+    for name, work, stored, goal in (
+        ("rows_size", "bytes of the rows' own files", rows, 1.0),
+        ("size", "bytes stored, with the list of whom they belong to", generation.bytes, None),
+    ):
+        yield Result(
+            name=f"archive_export_duckdb_{name}",
+            work=f"export a month: {work}",
+            against=DUCKDB,
+            unit="MB",
+            ours=stored / 1e6,
+            reference=_duckdb.written_bytes(context) / 1e6,
+            goal=goal,
             n=1,
             spread=0.0,
             size=size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -74,8 +75,12 @@ class ChildReport:
     peak_bytes: int
 
 
-def in_child(function: Callable[..., object], *arguments: str) -> ChildReport:
+def in_child(
+    function: Callable[..., object], *arguments: str, packages: Path | None = None
+) -> ChildReport:
     """Call a module's function in a Python process of its own; its arguments are strings.
+
+    What lies in the folder ``packages`` is imported before what the environment has.
 
     The peak is the kernel's VmHWM of that process, imports included. (ru_maxrss would do for a
     fork, but survives an exec: a small child of a large parent would report the parent.)
@@ -87,6 +92,7 @@ def in_child(function: Callable[..., object], *arguments: str) -> ChildReport:
         text=True,
         check=False,
         cwd=Path(__file__).resolve().parents[2],
+        env=os.environ | ({} if packages is None else {"PYTHONPATH": str(packages)}),
     )
     if done.returncode != 0:
         raise OpsError(

@@ -28,6 +28,7 @@ SUBJECTS: Final = "subjects"
 
 if TYPE_CHECKING:
     _Bytes: TypeAlias = pa.Array[pa.Scalar[pa.FixedSizeBinaryType]]
+    _Column: TypeAlias = pa.ChunkedArray[pa.Scalar[pa.FixedSizeBinaryType]]
 
 _SCHEMA = pa.schema(
     [
@@ -53,24 +54,31 @@ class SubjectsWriter:
     """Writes the list to a sink, batch by batch; safe to share among threads."""
 
     def __init__(self, sink: UploadOnce) -> None:
-        self._writer = pq.ParquetWriter(sink, _SCHEMA, compression="zstd")  # type: ignore[arg-type]
+        self._writer = pq.ParquetWriter(
+            sink,  # type: ignore[arg-type]  # a file in all that is called
+            _SCHEMA,
+            compression="zstd",
+            use_dictionary=["segments"],  # type: ignore[arg-type]
+        )
         self._lock = Lock()
         self.rows = 0
 
-    def add(self, table: Table, batch: pa.RecordBatch) -> None:
-        """Note whose rows a batch of ``table`` holds: by family, and by each user they name."""
+    def add(self, table: Table, rows: pa.Table) -> None:
+        """Note whose ``rows`` of ``table`` they are: by family, and by each user they name."""
         is_segments = not table.paths
-        family = _storage(batch, table.family_column)
+        family = _storage(rows, table.family_column)
         # The audit log has neither families nor threads.
-        has_thread = is_segments and "thread_id" in batch.schema.names
-        thread = _storage(batch, "thread_id") if has_thread else _nulls(batch.num_rows)
+        has_thread = is_segments and "thread_id" in rows.column_names
+        thread = _storage(rows, "thread_id") if has_thread else _nulls(rows.num_rows)
         for maker in table.makers or (None,):
-            users = _nulls(batch.num_rows) if maker is None else _storage(batch, maker)
-            keys = {"family_id": family, "thread_id": thread, "user_id": users}
-            self._write(pa.table(keys), counts_segments=is_segments)
+            users = _nulls(rows.num_rows) if maker is None else _storage(rows, maker)
+            keys = pa.Table.from_arrays([family, thread, users], names=_SCHEMA.names[:3])
+            self._write(keys, counts_segments=is_segments)
 
     def _write(self, rows: pa.Table, *, counts_segments: bool) -> None:
-        grouped = rows.group_by(rows.column_names).aggregate([([], "count_all")])
+        # By one thread, which keeps their order: a family's entries lie together, and are small.
+        groups = rows.group_by(rows.column_names, use_threads=False)
+        grouped = groups.aggregate([([], "count_all")])
         counts = grouped.column("count_all")
         if not counts_segments:
             counts = pa.chunked_array([pa.array([0] * grouped.num_rows, pa.int64())])
@@ -98,13 +106,13 @@ def list_object(rows: int, sink: UploadOnce) -> ArchivedObject:
     return ArchivedObject(SUBJECTS, 0, rows, sink.stored)
 
 
-def _storage(batch: pa.RecordBatch, column: str) -> _Bytes:
-    return batch.column(column).cast(pa.binary(16))
+def _storage(rows: pa.Table, column: str) -> _Column:
+    return rows.column(column).cast(pa.binary(16))
 
 
-def _nulls(rows: int) -> _Bytes:
-    return pa.nulls(rows, pa.binary(16))
+def _nulls(rows: int) -> _Column:
+    return pa.chunked_array([pa.nulls(rows, pa.binary(16))])
 
 
-def _uuids(column: pa.ChunkedArray[pa.FixedSizeBinaryScalar]) -> pa.ExtensionArray[_Bytes]:
+def _uuids(column: _Column) -> pa.ExtensionArray[_Bytes]:
     return pa.ExtensionArray.from_storage(pa.uuid(), column.combine_chunks())

@@ -187,11 +187,13 @@ class _Export:
     source: Source
     added: dict[str, RowDigest] = field(default_factory=dict)
 
-    def see(self, table: Table, subjects: SubjectsWriter, batch: pa.RecordBatch) -> None:
+    def see(self, table: Table, subjects: SubjectsWriter, rows: pa.Table) -> None:
         """Note whose rows are exported, and add them to their table's digest."""
-        subjects.add(table, batch)
+        subjects.add(table, rows)
         columns = [column.name for column in table.stored]
-        self.added.setdefault(table.name, RowDigest()).add(batch.select(columns))
+        digest = self.added.setdefault(table.name, RowDigest())
+        for batch in rows.select(columns).to_batches():
+            digest.add(batch)
 
     def digests(self) -> dict[str, str]:
         """The digest of each table, of those without rows too."""
