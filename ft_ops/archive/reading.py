@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ft_ops.archive.ddl import Engine, statements_for
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.digest import MonthDigests, month_digests
 from ft_ops.archive.month.generation import Generation
@@ -11,7 +12,6 @@ from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.proof.load import loaded
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.ddl import Engine, statements_for
 from ft_ops.archive.store.iceberg import Iceberg, write_tables
 from ft_ops.archive.store.layout import iceberg_folder
 from ft_ops.errors import OpsError
