@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from psycopg import conninfo, sql
+from psycopg import conninfo
 
+from bench._shapes import kept
 from bench.frame import BenchContext, Result, Samples
-from bench.frame.load import prepare_load
 from bench.product_queries import Person, ask, query_text
 from ft_ops.pg.connect import connect
-from ft_ops.pg.rows import one_row
 
 ROWS: Final = 200_000
 QUICK_ROWS: Final = 8_400
@@ -50,30 +49,6 @@ QUERIES: Final = (
     "family_storage",
     "active_members",
 )
-
-ONE_TABLE: Final = """
-DO $one_table$
-DECLARE
-    policy record;
-BEGIN
-    ALTER TABLE content_segments RENAME TO content_segments_partitioned;
-    CREATE TABLE content_segments (LIKE content_segments_partitioned INCLUDING ALL);
-    INSERT INTO content_segments OVERRIDING SYSTEM VALUE SELECT * FROM content_segments_partitioned;
-    ALTER TABLE content_segments ENABLE ROW LEVEL SECURITY;
-    GRANT SELECT ON content_segments TO ft_app;
-    FOR policy IN
-        SELECT polname, pg_get_expr(polqual, polrelid) AS condition
-        FROM pg_policy
-        WHERE polrelid = 'content_segments_partitioned'::regclass AND polcmd = 'r'
-    LOOP
-        EXECUTE format(
-            'CREATE POLICY %I ON content_segments FOR SELECT USING (%s)',
-            policy.polname, policy.condition
-        );
-    END LOOP;
-END
-$one_table$
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +89,7 @@ def run(context: BenchContext) -> Iterator[Result]:
 def _shape(
     context: BenchContext, name: str, months: int, rows: int, families: int
 ) -> Iterator[Shape]:
-    sizes = replace(
-        context.sizes, months=months, segments_per_month=rows // months, families=families
-    )
-    with context.sample_database(sizes) as url:
-        if name == PLAIN:
-            _keep_in_one_table(url)
-        prepare_load(url)
+    with kept(context, months, rows, families, in_one_table=name == PLAIN) as url:
         with connect(url, application="bench") as operations:
             people = operations.execute(
                 "SELECT user_id, family_id, thread_id FROM bench.people ORDER BY n LIMIT %s",
@@ -131,19 +100,6 @@ def _shape(
             application, autocommit=True, cursor_factory=psycopg.RawCursor
         ) as session:
             yield Shape(name, session, people)
-
-
-def _keep_in_one_table(url: str) -> None:
-    """Move the segments into a table without partitions, and let the view read it."""
-    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
-        view = one_row(admin.execute("SELECT pg_get_viewdef('memory_book_stats'::regclass)"))[0]
-        admin.execute(ONE_TABLE)
-        admin.execute(
-            sql.SQL(
-                "CREATE OR REPLACE VIEW memory_book_stats WITH (security_invoker = true) AS {}"
-            ).format(sql.SQL(view))
-        )
-        admin.execute("VACUUM ANALYZE")
 
 
 def _measure(shapes: Sequence[Shape], text: str, query: str) -> dict[str, Samples]:

@@ -103,7 +103,7 @@ VALUES (:user_id, 'read', 'threads', :thread_id);
 """
 
 
-def _scripts() -> dict[str, tuple[int, str]]:
+def scripts() -> dict[str, tuple[int, str]]:
     """pgbench's scripts with their weights: two reads to a write."""
     return {
         "read_thread": (40, _query("thread_with_content", p1=":thread_id")),
@@ -207,7 +207,7 @@ def application_load(box: Sandbox, folder: Path, url: str) -> Iterator[Applicati
         prefix = Path(name) / "log"
         command = [str(box.bin_dir / "pgbench"), "--no-vacuum", "--log", f"--log-prefix={prefix}"]
         command += [f"--client={_CLIENTS}", f"--rate={PER_SECOND}", f"--time={_HOUR}"]
-        command += ["--protocol=prepared", f"--define=people={people}", *_write_scripts(Path(name))]
+        command += ["--protocol=prepared", f"--define=people={people}", *write_scripts(Path(name))]
         target = conninfo.make_conninfo(url, user="ft_app", application_name="pgbench")
         with (Path(name) / "errors").open("w+") as errors:
             process = subprocess.Popen([*command, target], stdout=subprocess.DEVNULL, stderr=errors)
@@ -226,9 +226,9 @@ def application_load(box: Sandbox, folder: Path, url: str) -> Iterator[Applicati
                 load._errors += sum("ERROR" in line or "aborted" in line for line in errors)
 
 
-def _write_scripts(folder: Path) -> Iterator[str]:
+def write_scripts(folder: Path) -> Iterator[str]:
     """The arguments by which pgbench runs the scripts that this leaves in the folder."""
-    for name, (weight, statement) in _scripts().items():
+    for name, (weight, statement) in scripts().items():
         path = folder / f"{name}.sql"
         path.write_text(_REQUEST.format(statement=statement), encoding="utf-8")
         yield f"--file={path}@{weight}"

@@ -42,6 +42,8 @@ def create_partition(
 ) -> None:
     """Create the partition of ``month``; both steps in one transaction, so never half.
 
+    No transaction is open: the attempts that get no lock must leave none that is aborted.
+
     Then rest as ``pace`` asks: after each month every session plans its statements anew, over all
     months, and many months in a row would keep an application at that.
 
@@ -53,18 +55,17 @@ def create_partition(
 
     def create(wait_ms: int) -> float:
         began = pace.clock()
-        # One message to the server, and nothing is held while we pause: the table that LIKE made
-        # would keep ACCESS SHARE on the parent, and whoever wants it whole would wait behind us.
-        with connection.transaction():
-            connection.execute(
-                sql.SQL(";\n").join(
-                    [
-                        sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)),
-                        _like(parent, name),
-                        _attached(parent, month, name),
-                    ]
-                )
+        # Statements of one message are one transaction, in one round trip. Nothing is held while we
+        # pause: the table that LIKE made would keep ACCESS SHARE on the parent, and whoever wants
+        # it whole would wait behind us.
+        connection.execute(
+            sql.SQL(";\n").join(
+                [
+                    sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)),
+                    *creation(parent, month),
+                ]
             )
+        )
         return began
 
     try:
@@ -82,6 +83,12 @@ def create_partition(
             next_step=f"look at the bounds of {parent}'s partitions around {month}",
         ) from error
     pace.rest_since(began)
+
+
+def creation(parent: str, month: Month) -> Sequence[sql.Composed]:
+    """The statements that make the partition of ``month``, for one transaction."""
+    name = partition_name(parent, month)
+    return [_like(parent, name), _attached(parent, month, name)]
 
 
 def create_like(connection: Connection, parent: str, name: str) -> None:

@@ -1,0 +1,96 @@
+"""How many requests of the product two cores answer at 84 hot months, against one table.
+
+The same sample is kept over 84 months in one database, and in one table without partitions in
+another. Four clients send the product's mix of reads and writes, that of archive_purge_load, each
+without a pause, to both databases in turn. The time of a request is the time of the window over the
+requests that were answered in it: a goal of 1.25 is a rate of 0.8. The p99 is of each read at 84
+months under that load, against the specification's targets, of which the dashboard's queries are
+not in the mix.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from bench._shapes import kept
+from bench.frame import BenchContext, Result, alternating
+from bench.frame.rate import CLIENTS, Rate, closed_loop
+from bench.product_queries import TARGETS
+
+ROWS: Final = 200_000
+QUICK_ROWS: Final = 8_400
+FAMILIES: Final = 200
+QUICK_FAMILIES: Final = 20
+MONTHS: Final = 84
+SECONDS: Final = 20
+QUICK_SECONDS: Final = 2
+GOAL: Final = 1 / 0.8
+
+READS: Final = {
+    "read_thread": "thread load",
+    "list_books": "memory book list",
+    "search": "search",
+}
+"""The requests of the mix that the specification has a target for, by its names."""
+
+SHAPES: Final = {"84 months": False, "one table": True}
+"""Whether it is one table, by name."""
+
+
+def run(context: BenchContext) -> Iterator[Result]:
+    rows = QUICK_ROWS if context.is_quick else ROWS
+    families = QUICK_FAMILIES if context.is_quick else FAMILIES
+    rates: dict[str, list[Rate]] = {name: [] for name in SHAPES}
+
+    def answered(name: str, url: str) -> float:
+        seconds = QUICK_SECONDS if context.is_quick else SECONDS
+        rate = closed_loop(context.sandbox, context.work_dir, url, seconds)
+        rates[name].append(rate)
+        return 1000 / rate.per_second
+
+    with ExitStack() as stack:
+        urls = {
+            name: stack.enter_context(kept(context, MONTHS, rows, families, in_one_table=is_one))
+            for name, is_one in SHAPES.items()
+        }
+        found = alternating(
+            {name: partial(answered, name, url) for name, url in urls.items()},
+            repetitions=context.sizes.repetitions,
+        )
+    measured = {name: of[1:] for name, of in rates.items()}
+    size = f"{rows:,} segments of {families:,} families; {CLIENTS} clients without a pause"
+    result = Result.comparing(
+        found["84 months"],
+        found["one table"],
+        name="product_rate",
+        work=f"product's mix at {MONTHS} months: time of a request",
+        against="the same rows in one table",
+        unit="ms",
+        goal=GOAL,
+        size=size,
+    )
+    told = " against ".join(f"{_per_second(of):,.0f}" for of in measured.values())
+    yield replace(result, note=f"{told} requests a second")
+    for read, screen in READS.items():
+        latencies = [ms for rate in measured["84 months"] for ms in rate.latencies[read]]
+        ordered = statistics.quantiles(latencies, n=100, method="inclusive")
+        yield Result(
+            name=f"product_rate_{read}",
+            work=f"{screen} at {MONTHS} months under that load: p99",
+            against="",
+            unit="ms",
+            ours=ordered[98],
+            goal=TARGETS[screen][0],
+            n=len(latencies),
+            spread=(max(latencies) - min(latencies)) / statistics.median(latencies),
+            size=size,
+        )
+
+
+def _per_second(rates: list[Rate]) -> float:
+    return statistics.median(rate.per_second for rate in rates)
