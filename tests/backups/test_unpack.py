@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,20 +30,21 @@ def test_both_ways_restore_the_same_files(standing: Standing, tmp_path: Path) ->
     for way, objects in {"ours": backup.objects, "barman's": {"data.tar.gz": "another"}}.items():
         (tmp_path / way).mkdir()
         found = replace(backup, objects=objects)
-        restore_files(place, found, tmp_path / way, timeout_seconds=_SECONDS)
+        restore_files(place, found, tmp_path / way, print, timeout_seconds=_SECONDS)
     assert _tree(tmp_path / "ours" / "data") == _tree(tmp_path / "barman's" / "data")
     assert "global/pg_control" in _tree(tmp_path / "ours" / "data")
 
 
-@pytest.mark.parametrize("damage", ["cut off", "another byte"])
+@pytest.mark.parametrize("damage", ["cut off", "another byte", "twice"])
 def test_a_damaged_archive_is_named(standing: Standing, tmp_path: Path, damage: str) -> None:
     whole = lz4.frame.compress(_tar({"PG_VERSION": b"16\n"}))
-    content = whole[:-4] if damage == "cut off" else b"\0" + whole[1:]
+    content = {"cut off": whole[:-4], "another byte": b"\0" + whole[1:], "twice": whole * 2}[damage]
     with pytest.raises(ContentError, match=_NAME):
         restore_files(
             _place(standing),
             _stored(standing, content),
             tmp_path,
+            print,
             timeout_seconds=_SECONDS,
         )
 
@@ -53,7 +55,7 @@ def test_another_object_than_the_backups_is_not_unpacked(
     stored = _stored(standing, lz4.frame.compress(_tar({"PG_VERSION": b"16\n"})))
     other = replace(stored, objects={_NAME: standing.full.stored.objects[_NAME]})
     with pytest.raises(OpsError, match="was refused") as refused:
-        restore_files(_place(standing), other, tmp_path, timeout_seconds=_SECONDS)
+        restore_files(_place(standing), other, tmp_path, print, timeout_seconds=_SECONDS)
     assert not isinstance(refused.value, ContentError)
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -62,23 +64,46 @@ def test_an_archive_writes_nothing_beside_the_folder(standing: Standing, tmp_pat
     folder, outside = tmp_path / "folder", tmp_path / "outside"
     folder.mkdir()
     outside.mkdir()
-    members: dict[str, bytes | Path] = {
+    members: dict[str, bytes | Path | None] = {
         "link": outside,
         "link/through it": b"x",
         "../../outside/above it": b"x",
     }
     stored = _stored(standing, lz4.frame.compress(_tar(members)))
     with pytest.raises(OpsError, match="tar"):
-        restore_files(_place(standing), stored, folder, timeout_seconds=_SECONDS)
+        restore_files(_place(standing), stored, folder, print, timeout_seconds=_SECONDS)
     assert list(outside.iterdir()) == []
 
 
-def _stored(standing: Standing, archive: bytes) -> StoredBackup:
+def test_an_archive_changes_nothing_through_a_link_of_an_earlier_one(
+    standing: Standing, tmp_path: Path
+) -> None:
+    folder, below = tmp_path / "folder", tmp_path / "outside" / "below"
+    folder.mkdir()
+    below.mkdir(mode=0o700, parents=True)
+    archives = [
+        lz4.frame.compress(_tar(members))
+        for members in ({"link": below.parent}, {"link/below": None, "link/below/file": b"x"})
+    ]
+    stored = _stored(standing, *archives)
+    said: list[str] = []
+    restore_files(_place(standing), stored, folder, said.append, timeout_seconds=_SECONDS)
+    assert stat.S_IMODE(below.stat().st_mode) == 0o700
+    assert list(below.iterdir()) == []
+    assert (folder / "data" / "link" / "below" / "file").read_bytes() == b"x"
+    assert said == [f"the link link to {below.parent} is left out"]
+
+
+def _stored(standing: Standing, *archives: bytes) -> StoredBackup:
     """A backup in another bucket than the standing one's."""
     place = _place(standing)
-    bucket, key = place.bucket, f"{place.base}another/{_NAME}"
-    etag = bucket.client.put_object(Bucket=bucket.name, Key=key, Body=archive)["ETag"]
-    return replace(standing.full.stored, provider_id="another", objects={_NAME: etag.strip('"')})
+    names = [_NAME, *(f"data_{number:04}.tar.lz4" for number in range(1, len(archives)))]
+    objects = {}
+    for name, archive in zip(names, archives, strict=True):
+        key = f"{place.base}another/{name}"
+        made = place.bucket.client.put_object(Bucket=place.bucket.name, Key=key, Body=archive)
+        objects[name] = made["ETag"].strip('"')
+    return replace(standing.full.stored, provider_id="another", objects=objects)
 
 
 def _place(standing: Standing) -> Place:
@@ -87,14 +112,17 @@ def _place(standing: Standing) -> Place:
     return replace(standing.world.provider.place, bucket=bucket)
 
 
-def _tar(members: Mapping[str, bytes | Path]) -> bytes:
-    """An archive of files, and of links where a path is the content."""
+def _tar(members: Mapping[str, bytes | Path | None]) -> bytes:
+    """An archive of files, of links where a path is the content, and of folders where none is."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             if isinstance(content, Path):
                 member.type, member.linkname = tarfile.SYMTYPE, str(content)
+                archive.addfile(member)
+            elif content is None:
+                member.type, member.mode = tarfile.DIRTYPE, 0o777
                 archive.addfile(member)
             else:
                 member.size = len(content)

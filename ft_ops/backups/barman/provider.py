@@ -219,7 +219,7 @@ class BarmanProvider:
                 first, last, wal, system_identifier=self.system_identifier
             )
             log(f"fetched {len(fetched)} segments, {first.name} to {last.name}")
-            restore_files(self.place, backup, folder, timeout_seconds=self.timeout_seconds)
+            restore_files(self.place, backup, folder, log, timeout_seconds=self.timeout_seconds)
             for said in close_off(folder / "data", folder):
                 log(said)
             pg.hand_over(folder)

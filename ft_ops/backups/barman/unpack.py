@@ -8,7 +8,7 @@ is restored by that.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,8 @@ from typing import Final
 import lz4.frame  # type: ignore[import-untyped]
 
 from ft_ops.backups.barman.place import Place
-from ft_ops.backups.provider import ContentError, StoredBackup
+from ft_ops.backups.drill.restored_folder import close_links
+from ft_ops.backups.provider import ContentError, Log, StoredBackup
 from ft_ops.pg.supervised import Walls
 from ft_ops.programs import credential_caches, feeding, run
 from ft_ops.s3.bucket import Bucket, naming
@@ -31,7 +32,7 @@ _EXTRACT: Final = ("-x", "-p", "--no-same-owner", "-b", "2048", "-f", "-")
 
 
 def restore_files(
-    place: Place, backup: StoredBackup, folder: Path, *, timeout_seconds: float
+    place: Place, backup: StoredBackup, folder: Path, log: Log, *, timeout_seconds: float
 ) -> None:
     """Restore a backup into ``data`` of a folder, and its tablespaces beside that.
 
@@ -43,14 +44,19 @@ def restore_files(
         data = folder / "data"
         data.mkdir(mode=0o700)
         base = f"{place.base}{backup.provider_id}/"
-        keys = {f"{base}{name}": backup.objects[name] for name in names}
-        _unpack(
-            place.bucket,
-            keys,
-            data,
-            walls=Walls((folder,), network=False),
-            timeout_seconds=timeout_seconds,
-        )
+        for name in names:
+            # No kernel keeps a program from changing the rights of a folder that a link of an
+            # earlier archive leads to, and an old one not from writing to it.
+            for said in close_links(data, folder):
+                log(said)
+            _unpack(
+                place.bucket,
+                f"{base}{name}",
+                backup.objects[name],
+                data,
+                walls=Walls((folder,), network=False),
+                timeout_seconds=timeout_seconds,
+            )
     else:
         _restore_by_barman(place, backup, folder, timeout_seconds=timeout_seconds)
 
@@ -83,18 +89,14 @@ def _restore_by_barman(
 
 
 def _unpack(
-    bucket: Bucket, keys: Mapping[str, str], data: Path, *, walls: Walls, timeout_seconds: float
+    bucket: Bucket, key: str, etag: str, data: Path, *, walls: Walls, timeout_seconds: float
 ) -> None:
-    """Unpack archives into a folder: their keys, with the ETag that each has to have."""
-    for key, etag in keys.items():
-        with feeding(
-            "tar",
-            [*_EXTRACT, "-C", str(data)],
-            timeout_seconds=timeout_seconds,
-            walls=walls,
-        ) as pipe:
-            for piece in _decompressed(bucket, key, etag):
-                pipe.write(piece)
+    """Unpack the archive of this ETag into a folder."""
+    with feeding(
+        "tar", [*_EXTRACT, "-C", str(data)], timeout_seconds=timeout_seconds, walls=walls
+    ) as pipe:
+        for piece in _decompressed(bucket, key, etag):
+            pipe.write(piece)
 
 
 def _decompressed(bucket: Bucket, key: str, etag: str) -> Iterator[bytes]:
@@ -108,6 +110,8 @@ def _decompressed(bucket: Bucket, key: str, etag: str) -> Iterator[bytes]:
             yield content
     if not decompressor.eof:
         raise _damaged(bucket.url(key), "it ends in the middle")
+    if decompressor.unused_data:
+        raise _damaged(bucket.url(key), "it goes on behind its end")
 
 
 def _fetched(bucket: Bucket, key: str, etag: str) -> Iterator[bytes]:

@@ -47,7 +47,7 @@ def close_off(data: Path, folder: Path) -> list[str]:
     """
     if data.is_symlink() or not data.is_dir():
         raise _not_in_it(data, "the restored data folder is no folder")
-    done = list(_close_links(data, folder.resolve()))
+    done = list(close_links(data, folder))
     for name in _OF_ITS_ORIGINAL:
         if (data / name).is_file():
             (data / name).unlink()
@@ -66,8 +66,9 @@ def write_anew(path: Path, content: str) -> None:
         file.write(content)
 
 
-def _close_links(data: Path, folder: Path) -> Iterator[str]:
-    """Below ``folder``: tablespaces that were restored lie beside the data."""
+def close_links(data: Path, folder: Path) -> Iterator[str]:
+    """Remove the links alone. What else was restored lies beside the data: tablespaces."""
+    folder = folder.resolve()
     for parent in (data, folder / "tablespaces"):
         for at, folders, files in os.walk(parent):
             for name in (*folders, *files):
