@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Final, LiteralString
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
+from ft_ops.months import Month
+from ft_ops.partitions import partition_name
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
+from tests.fixtures.postgres import Database
 
 MOMENTS: Final = (
     "2024-02-01 00:00:00+00",
@@ -19,7 +23,14 @@ MOMENTS: Final = (
 )
 """The ends of two months, in one of which New York sets its clocks."""
 
-MONTHS: Final = {"content_segments_2024_02", "content_segments_2024_03"}
+FAR: Final = "2025-06-15 12:00:00+00"
+"""More than a year later: a thread that reaches so far is read by a plan over all months."""
+
+OPENED_OF: Final = {
+    "within a year": {"content_segments_2024_02", "content_segments_2024_03"},
+    "beyond": {partition_name("content_segments", m) for m in Month(2024, 2).until(Month(2025, 6))},
+}
+"""The months from the oldest to the newest segment."""
 
 HELPERS: Final[dict[str, LiteralString]] = {
     "content_of_thread": "SELECT created_at FROM content_of_thread(%(thread)s)",
@@ -38,9 +49,15 @@ WHERE l.pid = pg_backend_pid()
 """The months whose indexes this transaction has opened: a plan that is kept opens no others."""
 
 
+@pytest.fixture(params=OPENED_OF)
+def reach(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def told(connection: Connection) -> dict[str, UUID | list[UUID]]:
+def told(connection: Connection, reach: str) -> dict[str, UUID | list[UUID]]:
     """A thread with a segment at each of these moments, among others; and the segments' ids."""
+    within = (*MOMENTS, FAR) if reach == "beyond" else MOMENTS
     user, thread, other = one_row(
         connection.execute(
             "WITH u AS (INSERT INTO users (clerk_id, email) VALUES ('c', 'e') RETURNING id),"
@@ -52,7 +69,7 @@ def told(connection: Connection) -> dict[str, UUID | list[UUID]]:
             " SELECT (SELECT id FROM u), min(id::text)::uuid, max(id::text)::uuid FROM t"
         )
     )
-    moments = [(thread, moment) for moment in MOMENTS] + [(other, "2024-05-01 12:00:00+00")]
+    moments = [(thread, moment) for moment in within] + [(other, "2026-05-01 12:00:00+00")]
     segments = [
         one_row(
             connection.execute(
@@ -64,7 +81,7 @@ def told(connection: Connection) -> dict[str, UUID | list[UUID]]:
         )[0]
         for number, (of, moment) in enumerate(moments)
     ]
-    return {"thread": thread, "segments": segments[: len(MOMENTS)]}
+    return {"user": user, "thread": thread, "segments": segments[: len(within)]}
 
 
 @pytest.mark.parametrize("helper", HELPERS)
@@ -76,16 +93,30 @@ def test_a_segment_at_the_end_of_a_month_is_found(
     expected = connection.execute(
         "SELECT created_at FROM content_segments WHERE thread_id = %(thread)s", told
     ).fetchall()
-    assert len(expected) == len(MOMENTS)
+    assert len(expected) >= len(MOMENTS)
     assert sorted(found) == sorted(expected)
 
 
 @pytest.mark.parametrize("helper", HELPERS)
 def test_only_the_months_of_the_segments_are_opened(
-    connection: Connection, told: dict[str, UUID | list[UUID]], helper: str
+    connection: Connection, told: dict[str, UUID | list[UUID]], reach: str, helper: str
 ) -> None:
     connection.execute(HELPERS[helper], told)  # planning opens all of them, once a session
     with connection.transaction():
         assert connection.execute(HELPERS[helper], told).fetchall()
         opened = {name for (name,) in connection.execute(OPENED)}
-    assert opened == MONTHS
+    assert opened == OPENED_OF[reach]
+
+
+@pytest.mark.parametrize("helper", HELPERS)
+def test_only_a_member_of_the_family_is_shown_a_segment(
+    database: Database, told: dict[str, UUID | list[UUID]], helper: str
+) -> None:
+    seen = {}
+    with psycopg.connect(database.app_url, autocommit=True) as application:
+        for user in (told["user"], uuid4()):
+            application.execute("SELECT set_config('app.current_user_id', %s, false)", [str(user)])
+            seen[user] = len(application.execute(HELPERS[helper], told).fetchall())
+    segments = told["segments"]
+    assert isinstance(segments, list)
+    assert list(seen.values()) == [len(segments), 0]
