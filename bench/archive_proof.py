@@ -18,10 +18,10 @@ GOAL = 1.5
 
 REASON = (
     "Both sides' rows become text and are hashed by PostgreSQL: the database's while the archive's"
-    " are loaded, those of the archive in one session when all of it is there, while the other core"
-    " has little to do. An export hashes each row once. In the profile `hash_rows` is that session,"
-    " `_ingest` the load with the digest that needs no PostgreSQL, and `_write_unit_lists` the"
-    " export of what was proven, by id"
+    " are loaded, those of the archive in two sessions when all of it is there. An export hashes"
+    " each row once. In the profile `hash_rows` waits for both sessions, `_ingest` is the load with"
+    " the digest that needs no PostgreSQL, and `_write_unit_lists` the export of what was proven,"
+    " by id"
 )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from psycopg import sql
+from psycopg.errors import UndefinedTable
 
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.digest import BucketDigests, MonthDigests, month_digests, total
 from ft_ops.archive.month.source import hot_source
+from ft_ops.archive.month.units import Hashes, hash_rows, hash_steps
+from ft_ops.pg.connect import connect
 from ft_ops.pg.pace import FULL_SPEED, Pace
 from tests.archive.world import MONTH, World
 
@@ -53,3 +56,25 @@ def test_a_table_read_page_by_page_has_the_digest_of_the_whole(
 def test_an_empty_month_has_an_empty_digest(world: World) -> None:
     world.month(MONTH)
     assert all(not by_bucket for by_bucket in digests(world).values())
+
+
+def test_two_sessions_hash_each_row_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ft_ops.archive.month.digest.PIECE_PAGES", 1)
+    world.month(MONTH)
+    for n in range(30):
+        world.segment(thread=n % 4, text=f"{n} " * 900)
+    content = read_content(world.connection)
+    hashes = Hashes(sql.Identifier("ops", "test_hashes"), sql.Identifier("ops", "test_shared"))
+    with connect(world.database.url, application="test") as other:
+        sessions = [world.connection, other]
+        found = hash_rows(sessions, content, hot_source(content, MONTH), hashes)
+    assert found == {name: dict(by_bucket) for name, by_bucket in digests(world).items()}
+    assert total(found["content_segments"]).rows == 30
+
+
+def test_when_one_session_fails_none_goes_on(world: World) -> None:
+    into = sql.Identifier("ops", "test_hashes")
+    left = iter([(sql.SQL(query).format(), into) for query in ("SELECT 1", "SELECT 2")])
+    with pytest.raises(UndefinedTable):
+        hash_steps(world.connection, left, FULL_SPEED)
+    assert list(left) == []

@@ -8,8 +8,11 @@ when a month is thawed, and name what a removal may take: by id, and only as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from psycopg import sql
 
@@ -83,24 +86,46 @@ def hashed_shared(number: int, table: Table, source: Source) -> sql.Composed:
     )
 
 
+HashStep: TypeAlias = tuple[sql.Composed, sql.Identifier]
+"""A query of hashes, and the scratch table that takes its rows."""
+
+
 def hash_rows(
-    connection: Connection,
+    sessions: Sequence[Connection],
     content: Content,
     source: Source,
     hashes: Hashes,
     pace: Pace = FULL_SPEED,
 ) -> MonthDigests:
-    """Fill two scratch tables with the hashes of all rows; the digests that they add up to."""
+    """Fill two scratch tables with the hashes of all rows; the digests that they add up to.
+
+    The sessions work side by side, each in transactions of its own. Scratch tables have no other
+    writer, so they need no common snapshot.
+    """
+    connection = sessions[0]
     connection.execute(statement("archive/create_hashes").format(hashes=hashes.rows))
     connection.execute(statement("archive/create_shared_hashes").format(hashes=hashes.shared))
-    for query, into in pace.steps(_queries(connection, content, source, hashes)):
-        connection.execute(sql.SQL("INSERT INTO {} {}").format(into, query))
+    left = iter([*_queries(connection, content, source, hashes)])
+    with ThreadPoolExecutor(len(sessions), thread_name_prefix="hash") as pool:
+        working = [pool.submit(hash_steps, session, left, pace) for session in sessions]
+    for work in working:
+        work.result()
     found: dict[str, dict[int, Digest]] = {name: {} for name in content.names}
     for number, bucket, rows, low, high in connection.execute(
         statement("archive/digest_hashes").format(hashes=hashes.rows, shared=hashes.shared)
     ):
         found[content.names[number]][bucket] = Digest(rows, int(low), int(high))
     return found
+
+
+def hash_steps(session: Connection, left: Iterator[HashStep], pace: Pace) -> None:
+    """Take the next step as long as one is left. When one fails, none is."""
+    try:
+        for query, into in pace.steps(left):
+            session.execute(sql.SQL("INSERT INTO {} {}").format(into, query))
+    except BaseException:
+        deque(left, maxlen=0)
+        raise
 
 
 def create_units(connection: Connection, units: Units) -> None:
@@ -132,11 +157,8 @@ def units_query(hashes: sql.Composable) -> sql.Composed:
 
 def _queries(
     connection: Connection, content: Content, source: Source, hashes: Hashes
-) -> Iterator[tuple[sql.Composed, sql.Identifier]]:
-    """Each query with the scratch table that takes its rows; the segments' in several pieces."""
-    for piece in pieces_of(connection, source.segments):
-        segments = Content(content.tables[:1])
-        yield hashed(segments, source.with_segments(piece)), hashes.rows
+) -> Iterator[HashStep]:
+    """All steps, the longest first; the segments' in several pieces."""
     for number, table in enumerate(content):
         if table.is_shared:
             yield hashed_shared(number, table, source), hashes.shared
@@ -149,3 +171,6 @@ def _queries(
                 ),
                 hashes.rows,
             )
+    for piece in pieces_of(connection, source.segments):
+        segments = Content(content.tables[:1])
+        yield hashed(segments, source.with_segments(piece)), hashes.rows

@@ -29,7 +29,7 @@ from ft_ops.archive.store.program import other_values, put_program
 from ft_ops.archive.store.unit_lists import IDENTITY, SHARED, UNIT_LISTS, UNITS
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import OpsError
-from ft_ops.pg.connect import connect
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import put_once
 
@@ -72,7 +72,8 @@ def prove_month(
             ) as copy,
             _hashes(run, generation) as hashes,
         ):
-            found = hash_rows(run.connection, content, copy, hashes, run.pace)
+            with _sessions(run) as sessions:
+                found = hash_rows(sessions, content, copy, hashes, run.pace)
             sha256 = {name: str(digest) for name, digest in values.items()}
             problems = differences(there.result(), found)
             problems += other_values(generation.sha256, sha256)
@@ -161,6 +162,16 @@ def _hashes(run: Run, generation: Generation) -> Iterator[Hashes]:
         yield Hashes(*(sql.Identifier("ops", name) for name in names))
     finally:
         drop_scratch(run.connection, names)
+
+
+@contextmanager
+def _sessions(run: Run) -> Iterator[list[Connection]]:
+    """The run's session, and another one for a block; beside others the first alone."""
+    if run.pace.is_beside_others():
+        yield [run.connection]
+        return
+    with connect(run.url, application="archive proof") as other:
+        yield [run.connection, other]
 
 
 def _digests(run: Run, content: Content, source: Source) -> MonthDigests:
