@@ -96,6 +96,29 @@ WHERE NOT EXISTS (SELECT FROM {segments} AS s WHERE s.id = u.segment_id)
       SELECT FROM ops.erasures AS e WHERE e.kind = 'segment' AND e.id = u.segment_id
   );
 
+-- name: delete_belongings
+-- The rows that belong to one segment of a batch each. The keys' cascade would take them, too, but would
+-- not notice that somebody has deleted one since the comparison: it would come back from the archive. This
+-- fails to serialize then. Row locks on these rows; index probes for each segment.
+DELETE FROM {table} AS c
+USING {parents}
+WHERE {matches};
+
+-- name: batch_ids
+-- A relation: the identities of a batch.
+(
+    SELECT b.id
+    FROM unnest({ids}::uuid[]) AS b (id)
+);
+
+-- name: batch_keys
+-- A relation: the keys of a batch, for foreign keys to other columns than the identity. Index probes.
+(
+    SELECT k.id, k.created_at, k.thread_id, k.sequence_number
+    FROM unnest({ids}::uuid[]) AS b (id)
+    JOIN content_segment_keys AS k ON k.id = b.id
+);
+
 -- name: delete_keys
 -- Row locks on the keys of a batch and on what their cascade takes; the foreign keys' indexes serve
 -- it. What they are called stays taken: one row of the operations' own for each of them. IS TRUE keeps

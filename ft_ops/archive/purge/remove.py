@@ -34,6 +34,7 @@ from ft_ops.archive.month.source import (
 )
 from ft_ops.archive.month.units import Units
 from ft_ops.archive.month.waiting import kept_while_waiting
+from ft_ops.archive.purge.belongings import delete_belongings
 from ft_ops.archive.purge.compare import Compared, compare
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
@@ -206,7 +207,7 @@ class _Batches:
 
         REPEATABLE READ: the comparison and the deletion see the same rows, and whatever somebody
         commits in between makes the deletion, or its cascade, fail to serialize instead of taking
-        it along.
+        it along, or of passing over what is gone.
         """
         connection = self.run.connection
         with connection.transaction():
@@ -216,6 +217,7 @@ class _Batches:
             found = self._compare(buckets)
             if found.free:
                 self._wait_again(found.free_ids)
+                delete_belongings(connection, self.removal.content, found.free_ids)
                 connection.execute(
                     statement("archive/delete_keys"),
                     {

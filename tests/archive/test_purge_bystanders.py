@@ -1,0 +1,149 @@
+"""What others do in the middle of a batch: after the comparison, and before the deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg import sql
+
+from ft_ops.archive.hold.holds import add_hold
+from ft_ops.archive.month.content import archived_name
+from ft_ops.archive.purge.compare import Compared, compare
+from ft_ops.archive.purge.purge import Purge
+from ft_ops.pg.connect import Connection, connect
+from tests.archive.world import MONTH, World
+
+SEGMENTS = 40
+
+
+def _untag(world: World, other: Connection, segment: UUID) -> None:
+    other.execute("DELETE FROM content_tags WHERE content_segment_id = %s", (segment,))
+
+
+def _narrate(world: World, other: Connection, segment: UUID) -> None:
+    other.execute(
+        "UPDATE photo_narrations SET narration_text = 'an ocean' WHERE content_segment_id = %s",
+        (segment,),
+    )
+
+
+def _link(world: World, other: Connection, segment: UUID) -> None:
+    other.execute(
+        "INSERT INTO content_links (source_segment_id, target_segment_id, link_type, created_by)"
+        " SELECT id, %s, 'reply', %s FROM content_segment_keys WHERE id <> %s LIMIT 1",
+        (segment, world.users[0], segment),
+    )
+
+
+def _hold(world: World, other: Connection) -> None:
+    add_hold(other, family_id=world.families[0], reason="case 44")
+
+
+def _purge_with(world: World, bystander: Callable[[], None], patch: pytest.MonkeyPatch) -> Purge:
+    """A purge, into each of whose comparisons somebody steps, once."""
+    came = False
+
+    def then(*arguments: Any) -> Compared:
+        nonlocal came
+        found = compare(*arguments)
+        if not came:
+            came = True
+            bystander()
+        return found
+
+    patch.setattr("ft_ops.archive.purge.remove.compare", then)
+    return world.purge()
+
+
+@pytest.mark.parametrize("act", [_untag, _narrate, _link])
+def test_what_is_committed_between_comparison_and_deletion_keeps_its_segment(
+    world: World, monkeypatch: pytest.MonkeyPatch, act: Callable[[World, Connection, UUID], None]
+) -> None:
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    segment = made[36]  # it has a narration, a tag and a link
+    with connect(world.database.url, application="writer") as other:
+        purge = _purge_with(world, lambda: act(world, other, segment), monkeypatch)
+    # A link that nobody proved keeps both of its ends.
+    kept = 2 if act is _link else 1
+    assert (purge.segments, purge.kept) == (SEGMENTS - kept, kept)
+    left = world.rows()
+    assert segment in [row[0] for row in left["content_segments"]]
+    assert len(left["content_segments"]) == kept == world.count("content_segment_keys")
+
+
+def test_a_hold_that_is_placed_between_comparison_and_deletion_keeps_all_of_the_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    before = world.rows()
+    with connect(world.database.url, application="holder") as other:
+        purge = _purge_with(
+            world,
+            lambda: _hold(world, other),
+            monkeypatch,
+        )
+    assert "hold" in purge.stopped
+    assert (purge.segments, world.rows()) == (0, before)
+
+
+def test_a_batch_that_somebody_keeps_changing_stays_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    segments = iter(made)
+    with connect(world.database.url, application="writer") as other:
+
+        def then(*arguments: Any) -> Compared:
+            found = compare(*arguments)
+            other.execute(
+                "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+                " VALUES (%s, %s, %s)",
+                (next(segments), "late", world.users[0]),
+            )
+            return found
+
+        monkeypatch.setattr("ft_ops.archive.purge.remove.compare", then)
+        purge = world.purge()
+    assert (purge.segments, purge.kept) == (0, SEGMENTS)
+    assert world.count(archived_name(MONTH)) == SEGMENTS == world.count("content_segment_keys")
+
+
+def test_rows_that_name_a_segment_by_its_number_go_with_it_unless_they_changed(
+    world: World,
+) -> None:
+    rows = sql.Identifier("100% of {it}")
+    world.connection.execute(
+        sql.SQL(
+            "CREATE TABLE {} (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), said text,"
+            ' thread uuid NOT NULL, "%s" integer NOT NULL,'
+            ' FOREIGN KEY (thread, "%s") REFERENCES content_segment_keys'
+            " (thread_id, sequence_number) ON DELETE CASCADE)"
+        ).format(rows)
+    )
+    world.connection.execute("SELECT ops.guard_content()")
+    world.fill()
+    world.connection.execute(
+        sql.SQL(
+            'INSERT INTO {} (said, thread, "%s")'
+            " SELECT 'yes', thread_id, sequence_number FROM content_segment_keys"
+        ).format(rows)
+    )
+    world.archive()
+    world.verified_backup()
+    world.connection.execute(
+        sql.SQL("UPDATE {} SET said = 'no' WHERE id = (SELECT id FROM {} LIMIT 1)").format(
+            rows, rows
+        )
+    )
+    purge = world.purge()
+    assert (purge.segments, purge.kept) == (SEGMENTS - 1, 1)
+    assert world.count("100% of {it}") == 1
