@@ -120,3 +120,17 @@ def test_only_a_member_of_the_family_is_shown_a_segment(
     segments = told["segments"]
     assert isinstance(segments, list)
     assert list(seen.values()) == [len(segments), 0]
+
+
+@pytest.mark.parametrize("helper", HELPERS)
+def test_a_segment_without_a_key_is_shown_by_none(
+    connection: Connection, told: dict[str, UUID | list[UUID]], helper: str
+) -> None:
+    """Which no write of the application makes: the registry says what a thread has."""
+    segments = told["segments"]
+    assert isinstance(segments, list)
+    lost = {"lost": segments[1]}
+    connection.execute("DELETE FROM content_segment_keys WHERE id = %(lost)s", lost)
+    there = connection.execute("SELECT FROM content_segments WHERE id = %(lost)s", lost)
+    assert there.rowcount == 1
+    assert len(connection.execute(HELPERS[helper], told).fetchall()) == len(segments) - 1

@@ -57,8 +57,8 @@ class _Key:
 
     @property
     def by_its_bytes(self) -> str:
-        """For a hash: whatever its collation takes for equal."""
-        return f'({self.expression}) COLLATE "C"' if self.is_text else self.expression
+        """For a hash: whatever its collation, or a type like citext, takes for equal."""
+        return f'({self.expression})::text COLLATE "C"' if self.is_text else self.expression
 
     @property
     def ordering(self) -> str:
