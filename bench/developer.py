@@ -39,7 +39,7 @@ def run(context: BenchContext) -> Iterator[Result]:
 
 def _waited(work: str, command: Sequence[str | Path], goal: float) -> Result:
     return Result(
-        name="developer",
+        name="developer_" + work.rpartition(" ")[2],
         work=work,
         against="",
         unit="s",
