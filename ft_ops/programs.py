@@ -146,22 +146,10 @@ def streaming(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
+        assert process.stdout is not None
         # At the time-out the output ends, and with it the block.
-        watchdog = threading.Timer(timeout_seconds, _kill, (process,))
-        watchdog.start()
-        try:
-            assert process.stdout is not None
+        with process.stdout, _ending_well(program, process, complaints, timeout_seconds):
             yield process.stdout
-            status = process.wait()
-        finally:
-            watchdog.cancel()
-            _kill(process)
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-        if status != 0:
-            complaints.seek(0)
-            raise _failed(program, status, complaints.read().decode(errors="replace"))
 
 
 @contextmanager
@@ -177,33 +165,47 @@ def feeding(
             stderr=complaints,
             start_new_session=True,
         )
+        assert process.stdin is not None
         # At the time-out the input has no reader any more, and the block ends.
-        is_late = threading.Event()
-
-        def end() -> None:
-            is_late.set()
-            _kill(process)
-
-        watchdog = threading.Timer(timeout_seconds, end)
-        watchdog.start()
-        try:
-            assert process.stdin is not None
-            with suppress(BrokenPipeError):  # its exit status says what became of it
-                yield process.stdin
-                process.stdin.close()
-            status = process.wait()
-        finally:
-            watchdog.cancel()
-            _kill(process)
-            process.wait()
-            if process.stdin is not None:
+        with _ending_well(program, process, complaints, timeout_seconds):
+            try:
+                with suppress(BrokenPipeError):  # its exit status says what became of it
+                    yield process.stdin
+            finally:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
-        if is_late.is_set():
-            raise _too_long(program, timeout_seconds)
-        if status != 0:
-            complaints.seek(0)
-            raise _failed(program, status, complaints.read().decode(errors="replace"))
+
+
+@contextmanager
+def _ending_well(
+    program: str,
+    process: subprocess.Popen[bytes],
+    complaints: IO[bytes],
+    timeout_seconds: float,
+) -> Iterator[None]:
+    """Wait for a process behind the block; it is killed at the time-out, and when the block fails.
+
+    An OpsError when it was late, or when its exit status is another one than 0.
+    """
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        _kill(process)
+
+    watchdog = threading.Timer(timeout_seconds, end)
+    watchdog.start()
+    try:
+        yield
+        status = process.wait()
+    finally:
+        watchdog.cancel()
+        _kill(process)
+        process.wait()
+    if is_late.is_set():
+        raise _too_long(program, timeout_seconds)
+    if status != 0:
+        raise _failed(program, status, _text(complaints))
 
 
 def connection_of(url: str) -> tuple[str, dict[str, str]]:
@@ -241,8 +243,8 @@ def _path_of(program: str) -> str:
         raise OpsError(
             program,
             cause="there is no such program beside the interpreter or on PATH",
-            next_step="install ft-ops with its dependencies (barman[cloud]), or name the folder "
-            "of PostgreSQL's programs by FT_PG_BIN_DIR",
+            next_step="install ft-ops with its dependencies (barman[cloud]), name the folder of "
+            "PostgreSQL's programs by FT_PG_BIN_DIR, or install tar from the system's packages",
         )
     return found
 

@@ -147,7 +147,8 @@ def read_results(path: Path) -> dict[str, Kept]:
 def keep_results(path: Path, benchmark: str, results: Iterable[Result], machine: str) -> None:
     """Put the results of one benchmark into the file, in place of its former ones.
 
-    Those of benchmarks that are no more go.
+    Those of benchmarks that are no more go. A ValueError when two results have one name, or another
+    benchmark's: one would stand in the other's place.
     """
     kept = {
         name: k
@@ -155,7 +156,10 @@ def keep_results(path: Path, benchmark: str, results: Iterable[Result], machine:
         if k.benchmark != benchmark and (BENCH / f"{k.benchmark}.py").exists()
     }
     moment = datetime.now(UTC).replace(microsecond=0)
-    kept |= {r.name: Kept(benchmark, moment, machine, r) for r in results}
+    for result in results:
+        if result.name in kept:
+            raise ValueError(f"{benchmark}: there is a result {result.name} already")
+        kept[result.name] = Kept(benchmark, moment, machine, result)
     document = {name: _entry(kept[name]) for name in sorted(kept)}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

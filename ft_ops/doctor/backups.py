@@ -62,6 +62,9 @@ def _barman(connection: Connection, settings: Settings) -> Finding:
     if not command.exists():
         mend = "install what requirements.lock names"
         return Finding(name, "failed", f"barman: there is no {command}", mend)
+    if shutil.which("tar") is None:
+        mend = "install tar from the system's packages"
+        return Finding(name, "failed", "barman: there is no tar, which unpacks its backups", mend)
     if (problem := _archiving(connection, "barman")) is not None:
         return problem
     if settings.wal_spool is not None and not settings.wal_spool.is_dir():

@@ -48,7 +48,7 @@ _OTHER_ABI: Final = 0x40000000  # x86-64 numbers its calls a second time from he
 # given: send() is the same call without one.
 _CALL_AT, _ARCHITECTURE_AT, _ADDRESS_AT = 0, 4, 48
 
-_LAST: Final = 19
+LOWEST_PRIORITY: Final = 19
 _POLL_SECONDS: Final = 1.0
 _QUIT_SECONDS: Final = 10.0
 
@@ -307,7 +307,7 @@ def _main(arguments: Sequence[str]) -> NoReturn:
     child = os.fork()
     if child == 0:
         if "gives-way" in given:
-            os.nice(_LAST)  # for disks, too: Linux takes one's place there from this
+            os.nice(LOWEST_PRIORITY)  # for disks, too: Linux takes one's place there from this
         _run(
             command,
             folders,

@@ -17,6 +17,8 @@ from ft_ops.backups.barman.place import Place
 from ft_ops.backups.barman.unpack import restore_files
 from ft_ops.backups.provider import ContentError, StoredBackup
 from ft_ops.errors import OpsError
+from ft_ops.pg.supervised import Walls
+from ft_ops.programs import feeding
 from ft_ops.s3.bucket import open_bucket
 from tests.backups.world import Standing
 
@@ -92,6 +94,26 @@ def test_an_archive_changes_nothing_through_a_link_of_an_earlier_one(
     assert list(below.iterdir()) == []
     assert (folder / "data" / "link" / "below" / "file").read_bytes() == b"x"
     assert said == [f"the link link to {below.parent} is left out"]
+
+
+@pytest.mark.parametrize(
+    ("does", "seconds", "said"),
+    [
+        ("echo no more >&2; exit 3", _SECONDS, "sh: exit status 3: no more"),
+        ("sleep 60", 1, "sh: it did not end within 1 s"),
+    ],
+)
+def test_a_program_that_reads_no_more_fails_the_writing(
+    tmp_path: Path, does: str, seconds: float, said: str
+) -> None:
+    """Its pipe is broken, while there is more than a pipe and its buffer hold."""
+    walls = Walls((tmp_path,), network=False)
+    with (
+        pytest.raises(OpsError, match=said),
+        feeding("sh", ["-c", does], timeout_seconds=seconds, walls=walls) as pipe,
+    ):
+        for _ in range(100):
+            pipe.write(bytes(100_000))
 
 
 def _stored(standing: Standing, *archives: bytes) -> StoredBackup:

@@ -277,6 +277,8 @@ def test_a_server_that_does_not_archive_has_no_backups(
     deployment.setenv("FT_BACKUP_PROVIDER", "pgbackrest")
     deployment.setenv("PATH", "/nowhere")
     assert found()["backup provider"].detail == "pgbackrest: there is no such program on PATH"
+    deployment.setenv("FT_BACKUP_PROVIDER", "barman")
+    assert "there is no tar" in found()["backup provider"].detail
     deployment.delenv("FT_BACKUP_PROVIDER")
     assert found()["backup provider"].detail == (
         "FT_BACKUP_PROVIDER is not set, so nobody takes backups"

@@ -108,8 +108,13 @@ def hash_rows(
     left = iter([*_queries(connection, content, source, hashes)])
     with ThreadPoolExecutor(len(sessions), thread_name_prefix="hash") as pool:
         working = [pool.submit(hash_steps, session, left, pace) for session in sessions]
-    for work in working:
-        work.result()
+        try:
+            for work in working:
+                work.result()
+        except BaseException:
+            # Whoever interrupts us waits for the steps that were begun, and for no other.
+            deque(left, maxlen=0)
+            raise
     found: dict[str, dict[int, Digest]] = {name: {} for name in content.names}
     for number, bucket, rows, low, high in connection.execute(
         statement("archive/digest_hashes").format(hashes=hashes.rows, shared=hashes.shared)

@@ -20,6 +20,7 @@ from typing import Final
 from ft_ops.backups.barman.archived_wal import list_wal
 from ft_ops.backups.barman.wal import HISTORY_NAME, WAL_FILE_NAME
 from ft_ops.errors import OpsError, Refused
+from ft_ops.pg.supervised import LOWEST_PRIORITY
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import put_once
 
@@ -28,7 +29,6 @@ SHIPPERS = 2
 # gzip, for its checksum; its lowest level, which takes a third of the usual one's time for an
 # eighth more bytes.
 _LEVEL: Final = 1
-_LAST: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def _give_way() -> None:
     On Linux a thread has a priority of its own; elsewhere it would be the whole process's.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
 def _ship(path: Path, *, bucket: Bucket, prefix: str) -> int:
