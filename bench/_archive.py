@@ -112,6 +112,24 @@ def rows_of(table: str, month: Month) -> sql.Composed:
     return sql.SQL(_ROWS[table]).format(segments=segments)
 
 
+def rows_in_order(table: str, month: Month) -> sql.Composed:
+    """The same rows with their family, those of a family and thread together.
+
+    Links, a thirtieth of the rows, which may belong to two families, stay as they are.
+    """
+    rows = rows_of(table, month)
+    if table == "content_links":
+        return rows
+    segments = sql.Identifier(f"archived_content_segments_{month.suffix}")
+    segment = "id" if table == "content_segments" else "content_segment_id"
+    return sql.SQL(
+        "SELECT r.*, b.family_id FROM ({}) AS r JOIN {} AS of ON of.id = r.{}"
+        " LEFT JOIN threads AS t ON t.id = of.thread_id"
+        " LEFT JOIN memory_books AS b ON b.id = t.memory_book_id"
+        " ORDER BY b.family_id, of.thread_id, of.sequence_number, r.id"
+    ).format(rows, segments, sql.Identifier(segment))
+
+
 def copy_month_apart(connection: Connection, month: Month) -> None:
     """Put the month's rows into four tables of the schema bench, for what can't select rows."""
     connection.execute("CREATE SCHEMA bench")
