@@ -54,11 +54,16 @@ def run(
     never into ``arguments``, which every user of the machine can read. ``heard`` is told each line
     of its standard error while it runs, and ``walls`` are what it is kept within. At the time-out,
     once it is ``given_up``, or when we are interrupted or killed, its process group is killed. One
-    that ``gives_way`` gets the processor when nobody else wants it.
+    that ``gives_way`` gets the processor when nobody else wants it, for half of its time: where
+    others always do, it would never end.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            supervised([_path_of(program), *arguments], walls=walls, gives_way=gives_way),
+            supervised(
+                [_path_of(program), *arguments],
+                walls=walls,
+                gives_way_seconds=timeout_seconds / 2 if gives_way else 0,
+            ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=complaints,

@@ -90,16 +90,17 @@ def supervised(
     *,
     walls: Walls | None = None,
     on_death: OnDeath = "kill",
-    gives_way: bool = False,
+    gives_way_seconds: float = 0,
 ) -> list[str]:
     """The command that runs ``command`` under supervision of the process that starts it.
 
     Start it in a session of its own: at the end its whole process group is killed, and on Linux
     whatever it started in sessions of their own too, as pg_ctl does. Without ``walls`` it is not
-    confined. A program that ``gives_way`` works in what others leave of processors and disks.
+    confined. For ``gives_way_seconds`` a program works in what others leave of processors and
+    disks; from then on its session has an equal share, so that it ends on a busy machine, too.
     """
     arguments = [f"--parent={os.getpid()}", f"--on-death={on_death}"]
-    arguments += ["--gives-way"] if gives_way else []
+    arguments += [f"--gives-way={gives_way_seconds}"] if gives_way_seconds > 0 else []
     if walls is not None:
         arguments += [f"--write={folder}" for folder in walls.folders]
         arguments += [] if walls.network else ["--no-network"]
@@ -239,7 +240,7 @@ def _run(
         _give_up(f"{command[0]}: {error.strerror}")
 
 
-def _supervise(child: int, parent: int, on_death: str) -> int:
+def _supervise(child: int, parent: int, on_death: str, *, gives_way_until: float | None) -> int:
     """Wait for the child; end it once ``parent`` is not ours any more. Returns its status."""
 
     def end(*_: object) -> None:
@@ -256,6 +257,8 @@ def _supervise(child: int, parent: int, on_death: str) -> int:
     def look(*_: object) -> None:
         if os.getppid() != parent:
             end()
+        if gives_way_until is not None and os.getsid(0) == os.getpid():
+            _place_session(LOWEST_PRIORITY if time.monotonic() < gives_way_until else 0)
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGALRM, look)
@@ -266,6 +269,17 @@ def _supervise(child: int, parent: int, on_death: str) -> int:
     status = os.waitpid(child, 0)[1]
     _end_descendants()
     return status
+
+
+def _place_session(place: int) -> None:
+    """Let our session have a nice value among the machine's sessions.
+
+    Linux shares processors between sessions first (autogroups, sched(7)); a program's own value
+    counts within its session alone.
+    """
+    # Others have none. Linux takes ten a second from everybody together: this is tried each second.
+    with suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(str(place))
 
 
 def _end_descendants() -> None:
@@ -321,7 +335,8 @@ def _main(arguments: Sequence[str]) -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    status = _supervise(child, int(given["parent"]), given["on-death"])
+    until = time.monotonic() + float(given["gives-way"]) if "gives-way" in given else None
+    status = _supervise(child, int(given["parent"]), given["on-death"], gives_way_until=until)
     if os.WIFSIGNALED(status):
         # SIGKILL, by which a machine ends what takes its last memory, can't be set.
         with suppress(OSError):

@@ -14,6 +14,9 @@ import pytest
 
 from ft_ops.pg.supervised import Walls, confinement, connects_to_nobody, supervised
 
+_AUTOGROUP = Path("/proc/self/autogroup")
+"""The place of a process's session among the machine's sessions."""
+
 held = pytest.mark.skipif(confinement() is None, reason="this kernel has no Landlock")
 
 
@@ -42,15 +45,33 @@ def test_what_a_program_says_and_how_it_ends_is_handed_on() -> None:
     )
 
 
+def _places(script: str, gives_way_seconds: float) -> str:
+    """What a script says of its places, run in a session of its own as the product runs one."""
+    return subprocess.run(
+        supervised(["/bin/sh", "-c", script], gives_way_seconds=gives_way_seconds),
+        capture_output=True,
+        check=True,
+        start_new_session=True,
+        text=True,
+        timeout=30,
+    ).stdout
+
+
 def test_a_program_gives_way_where_it_is_told_to() -> None:
-    for gives_way, place in ((True, 19), (False, os.nice(0))):
-        done = subprocess.run(
-            supervised(["/bin/sh", "-c", "nice"], gives_way=gives_way),
-            capture_output=True,
-            check=True,
-            start_new_session=True,
-        )
-        assert int(done.stdout) == place
+    assert int(_places("nice", gives_way_seconds=60)) == 19
+    assert int(_places("nice", gives_way_seconds=0)) == os.nice(0)
+
+
+@pytest.mark.skipif(
+    not _AUTOGROUP.is_file() or not _AUTOGROUP.read_text(), reason="no autogroups here"
+)
+def test_its_whole_session_gives_way_and_not_for_ever() -> None:
+    """A nice value counts within a session alone, and a program is in one of its own."""
+    until = "until grep -q ' nice {place}$' {file}; do sleep 0.05; done; "
+    gave_way, shared = (until.format(place=place, file=_AUTOGROUP) for place in (19, 0))
+    ours = _AUTOGROUP.read_text()
+    assert _places(f"{gave_way} {shared} echo both", gives_way_seconds=1) == "both\n"
+    assert _AUTOGROUP.read_text() == ours
 
 
 _STARTS_TWO = """

@@ -71,7 +71,8 @@ def ship_spool(spool: Path, bucket: Bucket, prefix: str) -> Shipment:
 def _give_way() -> None:
     """Let whoever else works on this machine go first, which may be the server itself.
 
-    On Linux a thread has a priority of its own; elsewhere it would be the whole process's.
+    On Linux a thread has a priority of its own; elsewhere it would be the whole process's. It
+    counts within our session alone: on a busy machine the log must arrive, too.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)

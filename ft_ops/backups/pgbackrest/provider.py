@@ -219,6 +219,8 @@ class PgBackRestProvider:
             "--no-expire-auto",
             "--start-fast",
             timeout_seconds=self.timeout_seconds,
+            # It may run on the server's own machine.
+            gives_way=True,
         )
         stored = self._complete(name, kind)
         log(f"{stored.location}: {stored.bytes:,} bytes")

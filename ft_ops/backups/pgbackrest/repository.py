@@ -64,14 +64,26 @@ class Repository:
         return self._run(command, *arguments, timeout_seconds=_ASKING_SECONDS, console=console)
 
     def work(
-        self, command: str, *arguments: str, timeout_seconds: float, walls: Walls | None = None
+        self,
+        command: str,
+        *arguments: str,
+        timeout_seconds: float,
+        walls: Walls | None = None,
+        gives_way: bool = False,
     ) -> None:
         """Let it work for as long as that; within ``walls`` it writes nowhere else.
 
-        A ContentError where it finds that what is stored is not what it stored.
+        Whether it ``gives_way`` is said to `run`. A ContentError where it finds that what is stored
+        is not what it stored.
         """
         try:
-            self._run(command, *arguments, timeout_seconds=timeout_seconds, walls=walls)
+            self._run(
+                command,
+                *arguments,
+                timeout_seconds=timeout_seconds,
+                walls=walls,
+                gives_way=gives_way,
+            )
         except OpsError as error:
             if _DAMAGED.search(error.cause) is None:
                 raise
@@ -113,6 +125,7 @@ class Repository:
         console: str = "off",
         walls: Walls | None = None,
         has_stanza: bool = True,
+        gives_way: bool = False,
     ) -> str:
         options = [f"--config={self.config}"] if self.config is not None else []
         options += [f"--stanza={self.stanza}"] if has_stanza else []
@@ -124,7 +137,11 @@ class Repository:
             "--no-log-timestamp",
         ]
         return run(
-            PROGRAM, [*options, command, *arguments], timeout_seconds=timeout_seconds, walls=walls
+            PROGRAM,
+            [*options, command, *arguments],
+            timeout_seconds=timeout_seconds,
+            walls=walls,
+            gives_way=gives_way,
         )
 
 
