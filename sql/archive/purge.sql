@@ -121,21 +121,29 @@ WHERE {matches};
 
 -- name: delete_keys
 -- Row locks on the keys of a batch and on what their cascade takes; the foreign keys' indexes serve
--- it. What they are called stays taken: one row of the operations' own for each of them. IS TRUE keeps
--- the planner from reading all keys of the month for each batch.
-WITH gone AS (
+-- it. IS TRUE keeps the planner from reading all keys of the month for each batch. Copied out are what
+-- the segments are called.
+COPY (
     DELETE FROM content_segment_keys AS k
-    USING unnest(%(ids)s::uuid[]) AS batch (id)
+    USING unnest({ids}::uuid[]) AS batch (id)
     WHERE k.id = batch.id
-      AND (k.created_at >= %(lower)s AND k.created_at < %(upper)s) IS TRUE
+      AND (k.created_at >= {lower} AND k.created_at < {upper}) IS TRUE
     RETURNING k.id, k.thread_id, k.sequence_number
-)
+) TO STDOUT (FORMAT binary);
 
-INSERT INTO ops.purged_segments (id, thread_id, sequence_number)
-SELECT id, thread_id, sequence_number
-FROM gone
-ON CONFLICT (id) DO UPDATE
-SET thread_id = excluded.thread_id, sequence_number = excluded.sequence_number;
+-- name: reserve_purged
+-- That stays taken: one row of the operations' own for each segment. A COPY writes a page of them into the
+-- log at once; an INSERT writes each by itself, and ON CONFLICT once more.
+COPY ops.purged_segments (id, thread_id, sequence_number) FROM STDIN (FORMAT binary);
+
+-- name: forget_reserved
+-- What is reserved although its key is here: whoever wrote the key did so past the triggers. Probes of two
+-- indexes for each segment of a batch; row locks on the operations' own rows.
+DELETE FROM ops.purged_segments AS p
+USING {units} AS u, content_segment_keys AS k
+WHERE u.bucket = ANY ({buckets})
+  AND k.id = u.segment_id
+  AND p.id = u.segment_id;
 
 -- name: derive_units
 -- The units of a month whose proof has no list: of the buckets whose digest is still the proven

@@ -65,6 +65,31 @@ def test_a_thawed_segment_has_its_identity_again_and_loses_it_to_nobody_when_it_
         _insert(world, thread=0, sequence=9000, segment=made[0])
 
 
+def test_a_number_that_is_reserved_while_its_segment_is_here_keeps_nobody_from_purging(
+    world: World,
+) -> None:
+    made = world.fill()
+    world.archive()
+    rows = world.rows()
+    world.connection.execute(
+        "INSERT INTO ops.purged_segments SELECT id, thread_id, 7000 FROM content_segment_keys"
+        " WHERE id = ANY (%s)",
+        (made[:3],),
+    )
+    world.verified_backup()
+    assert world.purge().kept == 0
+    [numbers] = world.connection.execute(
+        "SELECT array_agg((id, thread_id, sequence_number)::text ORDER BY id)"
+        " FROM ops.purged_segments"
+    ).fetchall()
+    assert world.thaw().left_out == {}
+    assert world.rows() == rows
+    assert world.connection.execute(
+        "SELECT array_agg((id, thread_id, sequence_number)::text ORDER BY id)"
+        " FROM content_segment_keys"
+    ).fetchall() == [numbers]
+
+
 def test_a_deleted_thread_keeps_no_numbers(world: World) -> None:
     world.fill()
     world.archived_and_purged()

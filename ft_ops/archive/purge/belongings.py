@@ -1,4 +1,4 @@
-"""Deletes what belongs to a batch's segments, before their keys go."""
+"""Deletes a batch's segments: what belongs to them alone, then their keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from psycopg import sql
 
 from ft_ops.archive.month.content import Content, Path
 from ft_ops.archive.month.source import matches
+from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -33,6 +34,21 @@ def delete_belongings(connection: Connection, content: Content, ids: str) -> Non
                 ),
             )
         )
+
+
+def delete_keys(connection: Connection, month: Month, ids: str) -> None:
+    """Delete these segments' keys; what they are called stays taken.
+
+    A UniqueViolation of ops.purged_segments when it was taken already, although the key was here.
+    """
+    names = statement("archive/delete_keys").format(
+        ids=sql.Literal(ids), lower=sql.Literal(month.start), upper=sql.Literal(month.end)
+    )
+    with connection.cursor() as cursor:
+        with cursor.copy(names) as gone:
+            called = b"".join(gone)
+        with cursor.copy(statement("archive/reserve_purged")) as reserved:
+            reserved.write(called)
 
 
 def _parents(content: Content, path: Path, ids: str) -> list[sql.Composable]:

@@ -34,7 +34,7 @@ from ft_ops.archive.month.source import (
 )
 from ft_ops.archive.month.units import Units
 from ft_ops.archive.month.waiting import kept_while_waiting
-from ft_ops.archive.purge.belongings import delete_belongings
+from ft_ops.archive.purge.belongings import delete_belongings, delete_keys
 from ft_ops.archive.purge.compare import Compared, compare
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
@@ -46,6 +46,8 @@ BATCH_ROWS = 2000
 """Segments looked at in one transaction, with what belongs to them; a bucket is never divided."""
 
 _ATTEMPTS = 5
+
+_RESERVED = "purged_segments_pkey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,10 @@ class _Batches:
                 )
             except psycopg.errors.RestrictViolation as error:
                 raise _Stop(str(error).splitlines()[0]) from error
+            except psycopg.errors.UniqueViolation as error:
+                if error.diag.constraint_name != _RESERVED:
+                    raise
+                self._forget_reserved(buckets)
             except psycopg.errors.SerializationFailure:
                 if attempt < _ATTEMPTS:
                     self.run.sleep(0.05)
@@ -218,18 +224,18 @@ class _Batches:
             if found.free:
                 self._wait_again(found.free_ids)
                 delete_belongings(connection, self.removal.content, found.free_ids)
-                connection.execute(
-                    statement("archive/delete_keys"),
-                    {
-                        "ids": found.free_ids,
-                        "lower": self.removal.month.start,
-                        "upper": self.removal.month.end,
-                    },
-                )
+                delete_keys(connection, self.removal.month, found.free_ids)
             if found.stay:
                 self._keep(found.stay_ids)
             self.removal.record(buckets)
             return found.free, found.stay
+
+    def _forget_reserved(self, buckets: Sequence[int]) -> None:
+        self.run.connection.execute(
+            statement("archive/forget_reserved").format(
+                units=self.removal.units.segments, buckets=sql.Literal(list(buckets))
+            )
+        )
 
     def _refuse_held(self) -> None:
         """_Stop when a hold on the month, or on anything in it, was placed since the beginning.
