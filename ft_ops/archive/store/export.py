@@ -24,7 +24,7 @@ from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_ob
 from ft_ops.archive.store.export_query import export_query, export_sessions, read_placed
 from ft_ops.archive.store.layout import generation_prefixes, part_key
 from ft_ops.archive.store.leftovers import discard, leftovers, refuse_proven
-from ft_ops.archive.store.parquet import read_snapshot, write_parts
+from ft_ops.archive.store.parquet import read_snapshot, write_no_more, write_parts
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
@@ -229,6 +229,7 @@ def _export_segments(
     job: _Export, arrow: adbc.Connection, snapshot: str, subjects: SubjectsWriter
 ) -> list[ArchivedObject]:
     read_snapshot(arrow, snapshot)
+    write_no_more(arrow)
     return _export_tables(job, arrow, job.content.tables[:1], subjects)
 
 

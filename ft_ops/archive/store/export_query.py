@@ -19,7 +19,7 @@ from ft_ops.archive.month.source import (
     named_keys,
     rows_of,
 )
-from ft_ops.archive.store.parquet import arrow_connection, read_snapshot
+from ft_ops.archive.store.parquet import arrow_connection, read_snapshot, write_no_more
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
 
@@ -49,12 +49,13 @@ def read_placed(
     longer than to find them out twice beside each other.
     """
     read_snapshot(session, snapshot)
-    if not _has_threads(content.segments):
-        return
-    began = pace.clock()
-    _execute(session, "fill_segment_families", source)
-    _execute(session, "analyze_segment_families", source)
-    pace.rest_since(began)
+    if _has_threads(content.segments):
+        began = pace.clock()
+        _execute(session, "fill_segment_families", source)
+        # TimescaleDB refuses ANALYZE in a transaction that is read only; PostgreSQL does not.
+        _execute(session, "analyze_segment_families", source)
+        pace.rest_since(began)
+    write_no_more(session)
 
 
 def _execute(session: adbc.Connection, name: str, source: Source) -> None:

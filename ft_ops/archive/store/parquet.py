@@ -79,11 +79,17 @@ def arrow_connection(url: str) -> Iterator[adbc.Connection]:
 
 
 def read_snapshot(connection: adbc.Connection, snapshot: str) -> None:
-    """Read an exported snapshot from now on, and write to nothing but temporary tables."""
+    """Read an exported snapshot from now on."""
     connection.adbc_connection.set_autocommit(False)
     with connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+
+
+def write_no_more(connection: adbc.Connection) -> None:
+    """Write to nothing but temporary tables from now on, until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
 
 
 def _require_pinned(connection: adbc.Connection, place: str) -> None:
