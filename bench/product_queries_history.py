@@ -36,8 +36,9 @@ PEOPLE: Final = 100
 ROUNDS: Final = 3
 
 REASON: Final = (
-    "these queries name no month: the plan of the helper function that they read through covers all"
-    " months, so each call locks and opens those from the oldest to the newest segment, where one"
+    "these queries name no month. A thread of few segments is planned with each call, for its own"
+    " months. What has segments in more than 24 months is read by a plan over all months, so each"
+    " call locks them all and opens those from the oldest to the newest segment, where one"
     " table is one. Months are what the archive moves without a copy"
 )
 """Why a query costs more over 84 months than in one table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Final, LiteralString
 from uuid import UUID, uuid4
 
@@ -23,14 +24,38 @@ MOMENTS: Final = (
 )
 """The ends of two months, in one of which New York sets its clocks."""
 
-FAR: Final = "2025-06-15 12:00:00+00"
-"""More than a year later: a thread that reaches so far is read by a plan over all months."""
+FEW: Final = 24
+"""The most months that a helper plans for with each call. In more it reads by a plan over all."""
+
+LEFT_OUT: Final = 12
+"""Of the months in a row, one in which nothing was said."""
+
+
+def _partition(moment: str) -> str:
+    return partition_name("content_segments", Month.of(datetime.fromisoformat(moment)))
+
+
+def _in_months(count: int) -> tuple[str, ...]:
+    """Moments in so many months, one in each, and none in one between them."""
+    first = datetime(2024, 1, 10, 12, tzinfo=UTC)
+    numbers = (number for number in range(count + 1) if number != LEFT_OUT)
+    return tuple((first + number * timedelta(days=31)).isoformat() for number in numbers)
+
+
+TOLD: Final = {
+    "within a year": MOMENTS,
+    "in few months": _in_months(FEW),
+    "in more": _in_months(FEW + 1),
+}
 
 OPENED_OF: Final = {
     "within a year": {"content_segments_2024_02", "content_segments_2024_03"},
-    "beyond": {partition_name("content_segments", m) for m in Month(2024, 2).until(Month(2025, 6))},
+    "in few months": {_partition(moment) for moment in TOLD["in few months"]},
+    "in more": {
+        partition_name("content_segments", m) for m in Month(2024, 1).until(Month(2026, 2))
+    },
 }
-"""The months from the oldest to the newest segment."""
+"""The months of the segments; in more months, all from the oldest to the newest segment."""
 
 HELPERS: Final[dict[str, LiteralString]] = {
     "content_of_thread": "SELECT created_at FROM content_of_thread(%(thread)s)",
@@ -57,7 +82,7 @@ def reach(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def told(connection: Connection, reach: str) -> dict[str, UUID | list[UUID]]:
     """A thread with a segment at each of these moments, among others; and the segments' ids."""
-    within = (*MOMENTS, FAR) if reach == "beyond" else MOMENTS
+    within = TOLD[reach]
     user, thread, other = one_row(
         connection.execute(
             "WITH u AS (INSERT INTO users (clerk_id, email) VALUES ('c', 'e') RETURNING id),"
@@ -93,7 +118,9 @@ def test_a_segment_at_the_end_of_a_month_is_found(
     expected = connection.execute(
         "SELECT created_at FROM content_segments WHERE thread_id = %(thread)s", told
     ).fetchall()
-    assert len(expected) >= len(MOMENTS)
+    segments = told["segments"]
+    assert isinstance(segments, list)
+    assert len(expected) == len(segments)
     assert sorted(found) == sorted(expected)
 
 
@@ -106,6 +133,18 @@ def test_only_the_months_of_the_segments_are_opened(
         assert connection.execute(HELPERS[helper], told).fetchall()
         opened = {name for (name,) in connection.execute(OPENED)}
     assert opened == OPENED_OF[reach]
+
+
+def test_the_newest_segments_come_first_and_no_more_than_asked_for(
+    connection: Connection, told: dict[str, UUID | list[UUID]], reach: str
+) -> None:
+    most = len(TOLD[reach]) // 2  # of several years where it reaches over a year
+    found = connection.execute(
+        "SELECT id FROM newest_content(%(segments)s, %(most)s)", {**told, "most": most}
+    ).fetchall()
+    segments = told["segments"]
+    assert isinstance(segments, list)
+    assert [segment for (segment,) in found] == segments[: -most - 1 : -1]
 
 
 @pytest.mark.parametrize("helper", HELPERS)
