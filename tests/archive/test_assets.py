@@ -20,6 +20,7 @@ from ft_ops.definitions import defs
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
+from ft_ops.partitions import ensure_months
 from ft_ops.pg.connect import server_time
 from tests.archive.world import World
 
@@ -211,7 +212,13 @@ def _asked(schedule: dg.ScheduleDefinition, tick: datetime) -> list[dg.RunReques
         return list(schedule.evaluate_tick(context).run_requests or [])
 
 
+def make_a_year(world: World) -> None:
+    """All months of 2024, which the migrations make too."""
+    ensure_months(world.connection, "content_segments", OLD.until(Month(2024, 12)))
+
+
 def test_the_schedules_ask_for_what_the_ledger_and_the_catalog_say(deployed: World) -> None:
+    make_a_year(deployed)
     tick = datetime(2026, 1, 1, tzinfo=UTC)
     keys = [request.partition_key for request in _asked(archive_old_content_monthly, tick)]
     assert (keys[0], keys[-1]) == (OLD.key, "2024-12-01")

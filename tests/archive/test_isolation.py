@@ -18,7 +18,7 @@ from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import delete_version
-from tests.archive.test_assets import OLD, deployed, instance
+from tests.archive.test_assets import OLD, deployed, instance, make_a_year
 from tests.archive.world import World
 
 __all__ = ["deployed", "instance"]
@@ -152,6 +152,7 @@ def _asked(tick: datetime) -> list[str | None]:
 
 
 def test_a_month_before_the_first_partition_does_not_stop_the_others(deployed: World) -> None:
+    make_a_year(deployed)
     deployed.month(Month(2016, 12))
     keys = _asked(datetime(2026, 1, 1, tzinfo=UTC))
     assert keys[0] == OLD.key

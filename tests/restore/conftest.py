@@ -11,6 +11,12 @@ from tests.fixtures.postgres import Database
 from tests.restore.world import World
 
 
+@pytest.fixture(scope="session")
+def template(recent_months: Database) -> Database:
+    """The world makes its two months itself."""
+    return recent_months
+
+
 @pytest.fixture
 def world(database: Database) -> Iterator[World]:
     made = World(database, connect(database.url, application="tests"))
