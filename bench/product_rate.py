@@ -34,9 +34,8 @@ GOAL: Final = 1 / 0.8
 REASON: Final = (
     "What has segments in more than 24 months, such as a family's list of books here, is read by a"
     " plan over all months: a call locks each of them and opens those from the oldest to the newest"
-    " segment. What both have in common, the planning of the policies' functions, is done once a"
-    " session, so the months weigh more in what is left, though both answer more requests than with"
-    " such planning in each"
+    " segment. A table has nothing of that to do. By the processors' time of the mix alone, one client"
+    " at a time, the months cost a fifth"
 )
 
 READS: Final = {
