@@ -34,8 +34,7 @@ GOAL: Final = 1 / 0.8
 REASON: Final = (
     "What has segments in more than 24 months, such as a family's list of books here, is read by a"
     " plan over all months: a call locks each of them and opens those from the oldest to the newest"
-    " segment. A table has nothing of that to do. By the processors' time of the mix alone, one client"
-    " at a time, the months cost a fifth"
+    " segment. A table has nothing of that to do"
 )
 
 READS: Final = {
