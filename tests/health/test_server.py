@@ -19,7 +19,7 @@ from ft_ops.health.server.problem import Problem
 from ft_ops.health.server.questions import QUESTIONS, Asked, Question, answer, is_forgotten
 from ft_ops.health.server.versions import LISTED_ON, MAJORS, next_release, version_problems
 from ft_ops.pg.connect import Connection, connect
-from tests.fixtures.postgres import Database, close
+from tests.fixtures.postgres import Database, without_schedulers
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 BY_NAME = {question.check: question for question in QUESTIONS}
@@ -73,19 +73,13 @@ def test_a_page_that_does_not_match_its_checksum_is_an_error(database: Database)
     assert row is not None
     if not Path(row[1]).is_dir():
         pytest.skip("the server's files are out of reach")
-    close(database)
     with psycopg.connect(database.server_url, autocommit=True) as cluster:
-        # Copied file by file: no page of the copy has been read yet.
-        cluster.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                name, sql.Identifier(database.name)
+        original = sql.Identifier(database.name)
+        with without_schedulers(cluster, original):
+            # Copied file by file: no page of the copy has been read yet.
+            cluster.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(name, original)
             )
-        )
-        cluster.execute(
-            sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(
-                sql.Identifier(database.name)
-            )
-        )
         try:
             oid = cluster.execute(
                 "SELECT oid FROM pg_database WHERE datname = %s", (torn,)
