@@ -58,7 +58,8 @@ WHY_PURGES_GROW: Final = (
     " in an index of ids lies anywhere in a month. The sandbox's shared_buffers, 256 MB, hold much"
     " of the indexes of a million segments and little of those of ten million, so more looks read a"
     " page from the system's cache, and write another one to make room. Export and proof read rows"
-    " in the order in which they lie, and grow by less than the rows"
+    " in the order in which they lie, and grow by less than the rows. This is the likely cause, not"
+    " a measured one"
 )
 
 GROWTH_GOAL: Final = 1.05
