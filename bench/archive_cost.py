@@ -31,10 +31,10 @@ from ft_ops.pg.connect import Connection, connect
 
 _CORES = 2
 _REASON = (
-    "By pg_waldump, of 116 MB of a purge 46 are pages of keys and belongings at their first change"
-    " after a checkpoint, and 31 the deletions of rows and the locks of the holds' triggers, 54"
-    " bytes each: rows can't be deleted for less than this, a third of the reference. 29 are two"
-    " index entries for what each segment was called, which stays taken, and 7 these rows"
+    "By pg_waldump two fifths of a purge's log are pages of keys and belongings at their first"
+    " change after a checkpoint, and a quarter the deletions of rows and the locks of the holds'"
+    " triggers: rows can't be deleted for less than these two, a third of the reference. The rest"
+    " is what each segment was called, which stays taken, with two index entries for each"
 )
 _HOT_MONTHS = 84
 

@@ -33,6 +33,7 @@ from sqlalchemy import URL
 from ft_ops.cli import commands
 from ft_ops.doctor import Finding, examine
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.rows import one_row
 from ft_ops.pg.server import embedded_binaries
 from ft_ops.s3.bucket import Bucket, open_bucket
 from tests.archive.world import World
@@ -311,6 +312,10 @@ def test_a_drill_needs_the_databases_extensions(
         if extension != "vector":
             (tmp_path / share / f"{extension}.control").touch()
     deployment.setenv("FT_BACKUP_PROVIDER", "barman")
+    with psycopg.connect(world.database.admin_url) as admin:
+        [programs] = one_row(admin.execute("SELECT setting FROM pg_config() WHERE name = 'BINDIR'"))
+    deployment.setenv("FT_PG_BIN_DIR", programs)
+    assert found()["restore programs"].state == "ok"
     deployment.setenv("FT_PG_BIN_DIR", str(tmp_path / "bin"))
     finding = found()["restore programs"]
     assert finding.state == "failed"

@@ -201,7 +201,7 @@ class _Batches:
             except psycopg.errors.UniqueViolation as error:
                 if error.diag.constraint_name != _RESERVED:
                     raise
-                self._forget_reserved(buckets)
+                self._forget_reserved(what, buckets)
             except psycopg.errors.SerializationFailure:
                 if attempt < _ATTEMPTS:
                     self.run.sleep(0.05)
@@ -230,11 +230,13 @@ class _Batches:
             self.removal.record(buckets)
             return found.free, found.stay
 
-    def _forget_reserved(self, buckets: Sequence[int]) -> None:
-        self.run.connection.execute(
-            statement("archive/forget_reserved").format(
-                units=self.removal.units.segments, buckets=sql.Literal(list(buckets))
-            )
+    def _forget_reserved(self, what: str, buckets: Sequence[int]) -> None:
+        connection = self.run.connection
+        query = statement("archive/forget_reserved").format(
+            units=self.removal.units.segments, buckets=sql.Literal(list(buckets))
+        )
+        with_escalating_lock_timeout(
+            connection, what, lambda: connection.execute(query), sleep=self.run.sleep
         )
 
     def _refuse_held(self) -> None:
