@@ -20,7 +20,8 @@ from psycopg import conninfo
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import is_local, must_be_encrypted
-from ft_ops.pg.supervised import Walls, supervised
+from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.walls import Walls
 
 _QUOTED_LINES = 10
 _PINNED = {

@@ -11,7 +11,8 @@ from typing import Final
 
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
-from ft_ops.pg.supervised import Walls, supervised
+from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.walls import Walls
 
 _STOP_SECONDS: Final = 30.0
 

@@ -31,7 +31,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervised import confinement, connects_to_nobody
+from ft_ops.pg.supervision.walls import confinement, connects_to_nobody
 
 _SEGMENT = 16 << 20
 _TABLESPACES = 11

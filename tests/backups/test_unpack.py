@@ -17,7 +17,7 @@ from ft_ops.backups.barman.place import Place
 from ft_ops.backups.barman.unpack import restore_files
 from ft_ops.backups.provider import ContentError, StoredBackup
 from ft_ops.errors import OpsError
-from ft_ops.pg.supervised import Walls
+from ft_ops.pg.supervision.walls import Walls
 from ft_ops.programs import feeding
 from ft_ops.s3.bucket import open_bucket
 from tests.backups.world import Standing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ft_ops.pg.supervised import Walls, confinement, connects_to_nobody, supervised
+from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.walls import Walls, confinement, connects_to_nobody
 
 _AUTOGROUP = Path("/proc/self/autogroup")
 """The place of a process's session among the machine's sessions."""
@@ -45,7 +47,7 @@ def test_what_a_program_says_and_how_it_ends_is_handed_on() -> None:
     )
 
 
-def _places(script: str, gives_way_seconds: float) -> str:
+def _places(script: str, gives_way_seconds: float, *, privileged: bool = True) -> str:
     """What a script says of its places, run in a session of its own as the product runs one."""
     return subprocess.run(
         supervised(["/bin/sh", "-c", script], gives_way_seconds=gives_way_seconds),
@@ -54,29 +56,52 @@ def _places(script: str, gives_way_seconds: float) -> str:
         start_new_session=True,
         text=True,
         timeout=30,
+        preexec_fn=None if privileged else _lose_right_to_go_first,
     ).stdout
 
 
+def _lose_right_to_go_first() -> None:
+    """As root in a container is without it: CAP_SYS_NICE leaves the bounding set."""
+    assert ctypes.CDLL(None).prctl(24, 23, 0, 0, 0) == 0
+
+
+def _may_go_first_again() -> bool:
+    tried = subprocess.run(["nice", "-n", "-1", "true"], check=False, capture_output=True)
+    return tried.stderr == b""
+
+
 def test_a_program_gives_way_where_it_is_told_to() -> None:
-    assert int(_places("nice", gives_way_seconds=60)) == 19
+    lowest = 19 if _may_go_first_again() else os.nice(0) + 10
+    assert int(_places("nice", gives_way_seconds=60)) == lowest
     assert int(_places("nice", gives_way_seconds=0)) == os.nice(0)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="others have lost the right already")
+def test_it_takes_no_place_for_ever_from_which_it_would_not_end() -> None:
+    assert int(_places("nice", gives_way_seconds=60, privileged=False)) == os.nice(0) + 10
+
+
+@pytest.mark.skipif(not _may_go_first_again(), reason="it may not take its place back")
 @pytest.mark.skipif(
     not _AUTOGROUP.is_file() or not _AUTOGROUP.read_text(), reason="no autogroups here"
 )
 def test_its_whole_session_gives_way_and_not_for_ever() -> None:
-    """A nice value counts within a session alone, and a program is in one of its own."""
-    until = "until grep -q ' nice {place}$' {file}; do sleep 0.05; done; "
-    gave_way, shared = (until.format(place=place, file=_AUTOGROUP) for place in (19, 0))
+    """A nice value counts within a session alone, and a program is in one of its own.
+
+    What a person gives the session meanwhile stays until then.
+    """
+    until = f"until grep -q ' nice %d$' {_AUTOGROUP}; do sleep 0.05; done; "
+    usual = f"until [ $(nice) = {os.nice(0)} ]; do sleep 0.05; done; "
+    by_hand = f"echo 7 > {_AUTOGROUP}; sleep 1.2; cat {_AUTOGROUP}; "
     ours = _AUTOGROUP.read_text()
-    assert _places(f"{gave_way} {shared} echo both", gives_way_seconds=1) == "both\n"
+    said = _places(f"{until % 19} {by_hand} {until % 0} {usual} echo both", gives_way_seconds=1.5)
+    assert [line.rpartition(" ")[2] for line in said.splitlines()] == ["7", "both"]
     assert _AUTOGROUP.read_text() == ours
 
 
 _STARTS_TWO = """
 import subprocess, sys, time
-from ft_ops.pg.supervised import supervised
+from ft_ops.pg.supervision.supervised import supervised
 script = "sleep 600 & echo $! $$; wait"
 process = subprocess.Popen(supervised(["/bin/sh", "-c", script]), start_new_session=True)
 time.sleep(600)

@@ -17,7 +17,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.health import sample_parameters
 from ft_ops.pg.connect import connect
 from ft_ops.pg.server import embedded_binaries
-from ft_ops.pg.supervised import confinement
+from ft_ops.pg.supervision.walls import confinement
 from ft_ops.rehearsal import Rehearsal, RehearsalRules
 from ft_ops.rehearsal.certificate import certificate, rehearsal_lines
 from ft_ops.rehearsal.known import Known, KnownSetting, LiveSetting

@@ -20,7 +20,7 @@ from typing import Final
 from ft_ops.backups.barman.archived_wal import list_wal
 from ft_ops.backups.barman.wal import HISTORY_NAME, WAL_FILE_NAME
 from ft_ops.errors import OpsError, Refused
-from ft_ops.pg.supervised import LOWEST_PRIORITY
+from ft_ops.pg.supervision.supervised import LOWEST_PRIORITY
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import put_once
 

@@ -18,7 +18,7 @@ import lz4.frame  # type: ignore[import-untyped]
 from ft_ops.backups.barman.place import Place
 from ft_ops.backups.drill.restored_folder import close_links
 from ft_ops.backups.provider import ContentError, Log, StoredBackup
-from ft_ops.pg.supervised import Walls
+from ft_ops.pg.supervision.walls import Walls
 from ft_ops.programs import credential_caches, feeding, run
 from ft_ops.s3.bucket import Bucket, naming
 

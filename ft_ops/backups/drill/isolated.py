@@ -12,7 +12,8 @@ from typing import Final
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervised import Walls, confinement, connects_to_nobody, supervised
+from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.walls import Walls, confinement, connects_to_nobody
 
 START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0

@@ -21,7 +21,7 @@ from ft_ops.backups.provider import Log
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervised import confinement
+from ft_ops.pg.supervision.walls import confinement
 
 IN_PLACE_SINCE: Final = 150_000
 """The server version from which a tablespace can lie inside the data folder."""

@@ -30,7 +30,7 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect, locked_now
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervised import Walls
+from ft_ops.pg.supervision.walls import Walls
 from ft_ops.programs import connection_of, run, streaming
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import (

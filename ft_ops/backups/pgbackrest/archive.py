@@ -14,7 +14,7 @@ from ft_ops.backups.barman.archived_wal import ArchivedWal
 from ft_ops.backups.barman.wal import WAL_FILE_NAME
 from ft_ops.backups.pgbackrest.repository import Repository, StoredFile
 from ft_ops.backups.provider import ContentError
-from ft_ops.pg.supervised import Walls
+from ft_ops.pg.supervision.walls import Walls
 from ft_ops.s3 import objects as s3
 from ft_ops.s3.bucket import Bucket
 

@@ -45,7 +45,7 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.pg.supervised import Walls
+from ft_ops.pg.supervision.walls import Walls
 from ft_ops.s3.bucket import Bucket
 
 _POLL_SECONDS: Final = 1.0

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ft_ops.backups.provider import ContentError
 from ft_ops.errors import OpsError
-from ft_ops.pg.supervised import Walls
+from ft_ops.pg.supervision.walls import Walls
 from ft_ops.programs import run
 
 PROGRAM: Final = "pgbackrest"

@@ -1,0 +1,1 @@
+"""Programs that end with us: whom they give way to, and what they are kept from."""
