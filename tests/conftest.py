@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.memory import use_memory
+from ft_ops.sandbox import use_memory
 from tests.quick import needs_a_server
 
 SLOW_TO_MAKE = ("box", "original", "sampled", "session_chaos")

@@ -94,11 +94,12 @@ def demo(
     ui: bool, port: int, families: int, months: int, segments: int, seed: int, report: str
 ) -> None:
     """Run a month's life and the daily and weekly jobs in a disposable sandbox, and report."""
-    from ft_ops.sandbox import refuse_a_used_port, run_in_sandbox
+    from ft_ops.sandbox import refuse_a_used_port, run_in_sandbox, use_memory
 
     _require_writable(Path(report))
     if ui:
         refuse_a_used_port(port)
+    use_memory()
     first = Month.of(datetime.now(UTC)).plus(1 - months)
     arguments = [str(families), str(months), str(segments), str(seed), report]
     arguments += [str(port)] if ui else []

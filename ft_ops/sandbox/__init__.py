@@ -1,5 +1,6 @@
 """A disposable PostgreSQL 16 and S3 for demos, tests and trying things out."""
 
+from ft_ops.sandbox.memory import use_memory
 from ft_ops.sandbox.moto_server import object_store
 from ft_ops.sandbox.run import hold_sandbox, run_in_sandbox
 from ft_ops.sandbox.servers import Sandbox, sandbox
@@ -12,4 +13,5 @@ __all__ = [
     "refuse_a_used_port",
     "run_in_sandbox",
     "sandbox",
+    "use_memory",
 ]

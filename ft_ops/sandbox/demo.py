@@ -41,7 +41,8 @@ from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import versions
 from ft_ops.sandbox.report import DemoReport, show_report, write_report
 from ft_ops.sandbox.sample import SampleReport, make_sample
-from ft_ops.sandbox.stage import Stage, beside
+from ft_ops.sandbox.stage import Stage
+from ft_ops.sandbox.worker import worker
 from ft_ops.settings import load_settings
 
 
@@ -61,26 +62,34 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
     settings = load_settings()
     bucket = open_bucket(settings.require_archive_bucket())
     with (
+        worker() as beside,
         connected(settings.require_database_url(), application="demo") as connection,
         dg.DagsterInstance.get() as instance,
     ):
-        stage = Stage(connection, bucket, settings, instance, console)
+        stage = Stage(connection, bucket, settings, instance, beside, console)
         sample = _prepare(stage, size)
         due = due_months(connection, settings.retention_years, datetime.now(UTC))
         before = _digests_before(stage, due)
         bytes_before = _months_bytes(connection, due)
         # The sample's log takes as long to ship as its old months take to archive.
-        with beside("ship_wal") as wait_for_wal:
-            _archive(stage, due)
-            _recompute_storage(stage)
-            with stage.step("ship_wal") as tell:
-                wait_for_wal()
-                tell("the log so far is in the bucket; the seconds are those beyond the archive")
+        shipped = stage.start("ship_wal")
+        _archive(stage, due)
+        _recompute_storage(stage)
+        shipped("the log so far is in the bucket, beside the archive")
         _back_up(stage)
-        purged = _purge(stage, due)
-        rows_read_back = _read_back(stage, due, before)
-        _maintain(stage)
-        _verify_partitions(stage)
+        with stage.two_heavy_runs():
+            # One copy at a time, each on a core; what the database itself needs has the other.
+            rehearsed, masked = stage.start("rehearse_upgrade"), stage.start("mask_copy")
+            _verify_backups(stage)
+            purged = _purge(stage, due)
+            rows_read_back = _read_back(stage, due, before)
+            _maintain(stage)
+            _verify_partitions(stage)
+            rehearsed("the copy through pg_upgrade to the next major version, beside the above")
+            masked(
+                "the copy as a masked dump, looked through for personal texts, in a bucket of its "
+                "own, after that"
+            )
         _look_after_health(stage)
         report = DemoReport(
             steps=stage.steps,
@@ -114,26 +123,24 @@ def _prepare(stage: Stage, size: DemoSize) -> SampleReport:
     first = stage.settings.first_month
     ahead = stage.settings.last_month_ahead(now)
     # The sample needs no more than the partitions that are there; both take a core each.
-    with beside("create_partitions", _range(first, ahead)) as wait_for_partitions:
-        with stage.step("sample data") as tell:
-            last = Month.of(now)
-            sample = make_sample(
-                stage.connection,
-                families=size.families,
-                first=last.plus(1 - size.months),
-                last=last,
-                segments_per_month=size.segments_per_month,
-                seed=size.seed,
-                progress=lambda line: None,
-                until=now,
-            )
-            tell(
-                f"{sample.rows['content_segments']:,} segments of {size.families} families over "
-                f"{size.months} months, {human_bytes(sample.bytes)}"
-            )
-        with stage.step("create_partitions") as tell:
-            wait_for_partitions()
-            tell(f"{first} to {ahead} in one run, for both tables, beside the sample")
+    made = stage.start("create_partitions", _range(first, ahead))
+    with stage.step("sample data") as tell:
+        last = Month.of(now)
+        sample = make_sample(
+            stage.connection,
+            families=size.families,
+            first=last.plus(1 - size.months),
+            last=last,
+            segments_per_month=size.segments_per_month,
+            seed=size.seed,
+            progress=lambda line: None,
+            until=now,
+        )
+        tell(
+            f"{sample.rows['content_segments']:,} segments of {size.families} families over "
+            f"{size.months} months, {human_bytes(sample.bytes)}"
+        )
+    made(f"{first} to {ahead} in one run, for both tables, beside the sample")
     return sample
 
 
@@ -167,7 +174,7 @@ def _recompute_storage(stage: Stage) -> None:
 
 
 def _back_up(stage: Stage) -> None:
-    """A full backup, an increment, and a drill that restores them; then their checks."""
+    """A full backup, an increment, and a drill that restores them; a family of the copy."""
     with stage.step("take_full_backup") as tell:
         stage.run("take_full_backup")
         tell("taken, and its restore point is in the archived log")
@@ -189,12 +196,9 @@ def _back_up(stage: Stage) -> None:
         family = {"family_id": row[0] if row is not None else ""}
         stage.run("restore_family", ops={"restored_family": family})
         tell("one family compared with the backup, as a dry run")
-    with stage.step("rehearse_upgrade") as tell:
-        stage.run("rehearse_upgrade")
-        tell("the copy through pg_upgrade to the next major version, in a folder of its own")
-    with stage.step("mask_copy") as tell:
-        stage.run("mask_copy")
-        tell("the copy as a masked dump, looked through for personal texts, in a bucket of its own")
+
+
+def _verify_backups(stage: Stage) -> None:
     with stage.step("verify_backups") as tell:
         stage.run("verify_backups")
         tell("inventory taken")

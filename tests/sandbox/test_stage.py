@@ -8,7 +8,7 @@ import pytest
 
 from ft_ops.errors import OpsError
 from ft_ops.sandbox import Sandbox, sandbox
-from ft_ops.sandbox.stage import beside
+from ft_ops.sandbox.worker import worker
 
 
 @pytest.fixture
@@ -20,10 +20,18 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 @pytest.mark.chaos
-def test_a_job_beside_the_demo_fails_in_its_own_words(box: Sandbox) -> None:
+def test_a_job_beside_the_demo_fails_in_its_own_words_and_the_next_one_runs(box: Sandbox) -> None:
     """Without a schema there is nothing to check."""
-    with beside("check_partition_coverage") as wait, pytest.raises(OpsError) as failed:
-        wait()
+    with worker() as beside:
+        failing, schema = (
+            beside.start(job, {}) for job in ("check_partition_coverage", "initial_schema")
+        )
+        with pytest.raises(OpsError) as failed:
+            failing()
+        assert schema().seconds > 0
+        asked = beside.start("no_such_job", {})
+        with pytest.raises(OpsError, match="no_such_job"):
+            asked()
     assert failed.value.what == "job check_partition_coverage"
     assert "RESOURCE_INIT" not in failed.value.cause
     assert "apply the migrations (ft-ops migrate run)" in failed.value.cause
