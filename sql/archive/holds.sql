@@ -9,7 +9,8 @@ VALUES (
 )
 RETURNING
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
-    released_at, release_reason, archived_months, archives_read_at;
+    released_at, release_reason, archived_months, archives_read_at,
+    unlisted_months;
 
 -- name: analyze_held
 -- SHARE UPDATE EXCLUSIVE on a small table of ours: what holds hold is looked up for each change.
@@ -25,13 +26,15 @@ WHERE id = %(id)s
   AND released_at IS NULL
 RETURNING
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
-    released_at, release_reason, archived_months, archives_read_at;
+    released_at, release_reason, archived_months, archives_read_at,
+    unlisted_months;
 
 -- name: list_holds
 -- A few rows.
 SELECT
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
-    released_at, release_reason, archived_months, archives_read_at
+    released_at, release_reason, archived_months, archives_read_at,
+    unlisted_months
 FROM ops.legal_holds
 ORDER BY id;
 
@@ -171,12 +174,15 @@ ON CONFLICT DO NOTHING;
 -- name: record_archived_months
 -- One row.
 UPDATE ops.legal_holds
-SET archived_months = %(months)s, archives_read_at = clock_timestamp()
+SET archived_months = %(months)s,
+    unlisted_months = %(unlisted)s,
+    archives_read_at = clock_timestamp()
 WHERE id = %(id)s
   AND released_at IS NULL
 RETURNING
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
-    released_at, release_reason, archived_months, archives_read_at;
+    released_at, release_reason, archived_months, archives_read_at,
+    unlisted_months;
 
 -- name: held_threads
 -- The threads that each standing hold holds whole.
@@ -189,3 +195,54 @@ WHERE kind = 'thread'
 -- SHARE ROW EXCLUSIVE on the month's table until the transaction ends: only under a short
 -- lock_timeout. Before a detach, which takes the triggers of the parent away.
 SELECT ops.guard_segments(%(segments)s::regclass);
+
+-- name: held_segments
+-- The segments of threads, in the database or in an archive alone; those of a user, and of a month, in
+-- the database. Index probes; of a month, a scan of the keys. ACCESS SHARE.
+SELECT p.id
+FROM ops.purged_segments AS p
+WHERE p.thread_id = ANY (%(threads)s::uuid[])
+UNION
+SELECT k.id
+FROM content_segment_keys AS k
+WHERE k.thread_id = ANY (%(threads)s::uuid[])
+UNION
+SELECT s.id
+FROM content_segments AS s
+WHERE s.user_id = %(user_id)s::uuid
+UNION
+SELECT s.id
+FROM archived_content_segments AS s
+WHERE s.user_id = %(user_id)s::uuid
+UNION
+SELECT s.id
+FROM ops.held_subjects AS s
+WHERE s.hold_id = %(hold)s
+  AND s.kind = 'segment'
+UNION
+SELECT k.id
+FROM content_segment_keys AS k
+WHERE k.created_at >= %(month)s::date::timestamp AT TIME ZONE 'UTC'
+  AND k.created_at < (%(month)s::date + interval '1 month') AT TIME ZONE 'UTC';
+
+-- name: threads_of_ends
+-- The threads of segments, in the database or in an archive alone. Two index probes for each.
+SELECT p.thread_id
+FROM ops.purged_segments AS p
+WHERE p.id = ANY (%(ids)s::uuid[])
+UNION
+SELECT k.thread_id
+FROM content_segment_keys AS k
+WHERE k.id = ANY (%(ids)s::uuid[]);
+
+-- name: authors_of_ends
+-- The authors of segments that are in the database. Two index probes for each.
+SELECT s.user_id
+FROM content_segment_keys AS k
+JOIN content_segments AS s ON s.id = k.id AND s.created_at = k.created_at
+WHERE k.id = ANY (%(ids)s::uuid[])
+UNION
+SELECT s.user_id
+FROM content_segment_keys AS k
+JOIN archived_content_segments AS s ON s.id = k.id AND s.created_at = k.created_at
+WHERE k.id = ANY (%(ids)s::uuid[]);

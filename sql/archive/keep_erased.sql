@@ -199,10 +199,11 @@ WHERE h.released_at IS NULL
       IS NOT DISTINCT FROM (a.month, a.family_id, a.book_id, a.thread_id, a.user_id);
 
 -- name: adopt_holds
--- Under their own numbers, where these are free. Placing one takes what placing one takes.
+-- Under their own numbers, where these are free. Placing one takes what placing one takes. What the
+-- archives have of it this database does not know: they are searched again.
 INSERT INTO ops.legal_holds (
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
-    released_at, release_reason, archived_months, archives_read_at
+    released_at, release_reason
 ) OVERRIDING SYSTEM VALUE
 SELECT
     CASE
@@ -214,7 +215,7 @@ SELECT
         ELSE a.id
     END,
     a.month, a.family_id, a.book_id, a.thread_id, a.user_id, a.reason, a.placed_by, a.placed_at,
-    a.released_by, a.released_at, a.release_reason, a.archived_months, a.archives_read_at
+    a.released_by, a.released_at, a.release_reason
 FROM adopted_holds AS a
 WHERE NOT EXISTS (
     SELECT

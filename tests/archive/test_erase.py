@@ -58,7 +58,7 @@ def test_an_erased_family_is_found_without_a_thaw_and_rewritten_away(world: Worl
     assert (plan.month, plan.segments, plan.holds) == (MONTH, 20, ())
     _erase(world)
     assert [g.state for g in generations(world.connection, MONTH)] == ["superseded", "purged"]
-    assert _collect(world) == 7
+    assert _collect(world) == 8
     left = {v.key for v in versions(world.bucket, "") if v.key.endswith(".parquet")}
     assert left
     assert all("/gen=2/" in key for key in left)
@@ -118,7 +118,7 @@ def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: 
     supersede(world.connection, generation, "changed", "test")
     assert _collect(world) == 0
     world.freeze()
-    assert _collect(world) == 7
+    assert _collect(world) == 8
 
 
 def test_nobody_guesses_what_replaces_a_generation_and_what_is_not_ours_stays(world: World) -> None:

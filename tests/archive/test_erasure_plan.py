@@ -22,10 +22,10 @@ from ft_ops.archive.erase.plan import (
     read_tombstones,
 )
 from ft_ops.archive.hold.holds import LegalHold
-from ft_ops.archive.month.content import Column, Content, Table
+from ft_ops.archive.month.content import KEYS, Column, Content, Hop, Path, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.states import Origin, State
-from ft_ops.archive.store.content_index import IndexedSubject
+from ft_ops.archive.store.content_index import ENDS, IndexedSubject, is_listed
 from ft_ops.archive.store.unit_lists import UNITS, ProvenIds
 from ft_ops.errors import OpsError
 from ft_ops.items import Failed
@@ -74,6 +74,7 @@ def hold(number: int, **subject: object) -> LegalHold:
         id=number, month=None, family_id=None, book_id=None, thread_id=None, user_id=None,
         reason="a court asks", placed_by="me", placed_at=AS_OF, released_by=None,
         released_at=None, release_reason=None, archived_months=None, archives_read_at=None,
+        unlisted_months=None,
     )  # fmt: skip
     return replace(none, **subject)  # type: ignore[arg-type]  # by its fields
 
@@ -417,3 +418,25 @@ def test_tombstones_are_told_apart_by_their_kind() -> None:
         (ErasedSegment(SEGMENT, MARCH, AS_OF),),
         frozenset({("links", "a-b"), ("links", "c-d")}),
     )
+
+
+def test_what_links_lead_to_is_known_where_they_are_listed_and_name_their_segments() -> None:
+    """A row that leads to a segment through another table's does not say to which."""
+    to_segment = Hop(("source_id",), KEYS, ("id",))
+    to_narration = Hop(("narration_id",), "photo_narrations", ("id",))
+    straight: tuple[Path, ...] = ((to_segment,), (to_segment,))
+    around: tuple[Path, ...] = ((to_segment,), (to_narration, to_segment))
+
+    def listed(paths: tuple[Path, ...], *objects: str, of_type: str = "uuid") -> bool:
+        found = generation(objects=objects)
+        segments, links = found.require_content()
+        columns = (Column("source_id", of_type, True), Column("narration_id", "uuid", True))
+        content = Content((segments, replace(links, paths=paths, columns=columns)))
+        return is_listed(replace(found, content=content))
+
+    assert listed(straight, "content_segments", "content_links", ENDS)
+    assert not listed(straight, "content_segments", "content_links")
+    assert not listed(around, "content_segments", "content_links", ENDS)
+    assert not listed(straight, "content_segments", "content_links", ENDS, of_type="a domain")
+    # Of earlier versions, without links.
+    assert listed(straight, "content_segments")

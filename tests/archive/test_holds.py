@@ -622,8 +622,11 @@ def test_content_that_only_the_archive_has_is_found_and_kept_in_its_place(world:
             thread,
         )
     assert refused(world.connection, "DELETE FROM families WHERE id = %s", world.families[0])
-    assert not refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[2])
-    # Its title is not his.
+    # Another family's, where he has tagged; its title is not his.
+    assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[2])
+    assert not refused(
+        world.connection, "UPDATE threads SET title = 'x' WHERE id = %s", world.threads[2]
+    )
     assert f"{MONTH}" in "\n".join(hold_lines(world.connection, recorded))
 
 

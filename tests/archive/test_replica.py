@@ -345,7 +345,7 @@ def test_what_was_erased_leaves_both_buckets(copied: World) -> None:
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
     old = {key for key in content_in(second(copied)) if "/gen=1/" in key}
-    assert len(old) == 7
+    assert len(old) == 8
     remove_superseded(copied.run).refuse_failures("test")
     for bucket in (copied.bucket, second(copied)):
         assert {key for key in content_in(bucket) if "/gen=1/" in key} == set()

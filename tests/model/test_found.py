@@ -63,6 +63,13 @@ FOUND: Final[dict[str, Sequence[Step]]] = {
         *[("app", "move_book", book, family, 3) for book in range(4) for family in range(3)],
         *[("app", "move_thread", thread, book, 3) for thread in range(5) for book in range(4)],
     ],
+    # The hold on the one end's thread did not know the other end, in another archive.
+    "the other end of a held link that archives alone have": [
+        *_leaves(0),
+        *_leaves(1),
+        ("hold", "thread", 2),
+        ("app", "delete_book", 622, 0, 0),
+    ],
     "a held row of a table that a later migration brought": [
         ("schema", "child table"),
         *[("app", "react", segment, 0, 1) for segment in range(0, 15, 3)],

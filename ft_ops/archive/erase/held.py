@@ -1,4 +1,4 @@
-"""What legal holds hold in archives, by the list of subjects beside each generation.
+"""What legal holds hold in archives, by the lists beside each generation.
 
 The subjects are those of the day of the export: who was moved, renamed or erased since is held as
 the archive knows him.
@@ -6,20 +6,32 @@ the archive knows him.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
 from uuid import UUID
 
+from ft_ops.archive.erase.held_links import (
+    HeldLinks,
+    held_links,
+    living_authors_of,
+    threads_of,
+    unlisted_months,
+)
 from ft_ops.archive.hold.holds import LegalHold, active_holds, one_hold
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import all_latest, generations
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
-from ft_ops.items import Worked, each
+from ft_ops.archive.store.unit_lists import has_unit_lists
+from ft_ops.items import Failed, Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import Bucket
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +77,154 @@ def holding(
 
 
 def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> LegalHold:
-    """Search every archive for what a standing hold holds; record its months, threads and authors.
+    """Search every archive for what a standing hold holds, and record what has to stay for it.
 
-    From then on such a thread can't be deleted or moved, nor its authors be deleted, although
-    their content is in the archive alone. Reads one small STANDARD object a generation. A list that
+    From then on the threads and authors of what is held can't be deleted, nor such a thread be
+    moved, although their content is in the archive alone. The same is true of what held links lead
+    to. Reads two small STANDARD objects a generation, and writes down the months, too. A list that
     can't be read keeps what the others say from nothing, and the search stays open: SomeFailed.
     """
     (scope,) = [s for s in standing_scopes(connection) if s.hold.id == hold.id]
-    read = each(
-        _all_generations(connection),
-        lambda g: (g.month, [s for s in read_subjects(bucket, g) if scope.holds(s, g.month)]),
-        name=lambda g: f"subjects of {g.name}",
-    )
-    held = [(month, found) for month, found in read.results if found]
-    subjects = [subject for _, found in held for subject in found]
-    threads = {s.thread_id for s in subjects if s.thread_id is not None}
-    authors = {s.user_id for s in subjects if s.user_id is not None}
+    stored = list(_all_generations(connection))
+    read = _each(stored, lambda g: _kept_with(scope, g.month, list(read_subjects(bucket, g))))
+    threads = _threads_held(scope, read.results, stored)
+    links = held_links(connection, bucket, hold, threads, stored)
+    beyond = _beyond(connection, bucket, links.results, stored)
+    kept = [subject for found in read.results for subject in (*found.held, *found.beside)]
+    kept_threads = {s.thread_id for s in kept if s.thread_id is not None}
+    authors = {s.user_id for s in kept if s.user_id is not None}
+    is_whole = hold.kind in {"family", "book", "thread"}
+    failed = (*read.failed, *links.failed, *beyond.failed)
     with connection.transaction():
         for kind, ids, whole in (
-            ("thread", threads, hold.kind in {"family", "book", "thread"}),
-            ("user", authors, False),
+            ("thread", kept_threads, is_whole),
+            ("thread", beyond.threads - kept_threads, False),
+            ("user", authors | beyond.users, False),
+            ("end", beyond.ends, False),
         ):
             connection.execute(
                 statement("archive/record_archived_subjects"),
                 {"kind": kind, "hold": hold.id, "whole": whole, "ids": sorted(ids)},
             )
         # Only a whole search counts as one.
-        recorded = None if read.failed else _record_months(connection, hold, {m for m, _ in held})
+        months = {found.month for found in read.results if found.held}
+        recorded = None if failed else _record_months(connection, hold, months, stored)
     connection.execute(statement("archive/analyze_held"))
-    read.refuse_failures(f"search of the archives for {hold}")
+    Worked(read.done, failed).refuse_failures(f"search of the archives for {hold}")
     return recorded or hold
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Of one generation's subjects those that are held, and those that have to stay beside them.
+
+    What was attached to a segment does not say to which: whoever has attached something in a
+    family stays with a segment of it, and all of a family with what was attached there.
+    """
+
+    month: Month
+    held: Sequence[IndexedSubject]
+    beside: Sequence[IndexedSubject]
+
+
+def _kept_with(scope: HoldScope, month: Month, subjects: Sequence[IndexedSubject]) -> _Found:
+    held = [subject for subject in subjects if scope.holds(subject, month)]
+    families = {s.family_id for s in held} - {None}
+    attached_in = {s.family_id for s in held if s.thread_id is None} - {None}
+    beside = [
+        subject
+        for subject in subjects
+        if subject.family_id in (families if subject.thread_id is None else attached_in)
+    ]
+    return _Found(month, held, beside)
+
+
+def _threads_held(
+    scope: HoldScope, found: Iterable[_Found], stored: Iterable[Generation]
+) -> frozenset[UUID]:
+    """The threads whose segments are held, or may be: the lists of subjects name no segments.
+
+    None for a month: what was proven is listed segment by segment, but for earlier versions.
+    """
+    of_month = [g for g in stored if g.month.first_day == scope.hold.month and g.state == "purged"]
+    if scope.hold.month is not None and all(map(has_unit_lists, of_month)):
+        return frozenset()
+    held = (subject.thread_id for one in found for subject in one.held)
+    return scope.threads.union(thread for thread in held if thread is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beyond:
+    """What has to stay because held links lead to it."""
+
+    ends: Set[UUID]
+    threads: Set[UUID]
+    users: Set[UUID]
+    failed: tuple[Failed, ...]
+
+
+def _beyond(
+    connection: Connection,
+    bucket: Bucket,
+    links: Iterable[HeldLinks],
+    stored: Sequence[Generation],
+) -> _Beyond:
+    """The threads and the authors of what held links lead to, and who made these links.
+
+    An archived segment's author is not known by its id: all stay who wrote in its thread.
+    """
+    links = list(links)
+    ends = {end for found in links for end in found.ends}
+    makers = {maker for found in links for maker in found.makers}
+    if not ends:
+        return _Beyond(ends, set(), makers, ())
+    threads = threads_of(connection, ends)
+    read = _each(
+        stored,
+        lambda g: {s.user_id for s in read_subjects(bucket, g) if s.thread_id in threads},
+    )
+    authors = {author for found in read.results for author in found if author is not None}
+    users = makers | authors | living_authors_of(connection, ends)
+    return _Beyond(ends, threads, users, read.failed)
+
+
+def _each(stored: Iterable[Generation], work: Callable[[Generation], T]) -> Worked[T]:
+    return each(stored, work, name=lambda g: f"subjects of {g.name}")
+
+
 def _record_months(
-    connection: Connection, hold: LegalHold, months: Iterable[Month]
+    connection: Connection,
+    hold: LegalHold,
+    months: Iterable[Month],
+    stored: Iterable[Generation],
 ) -> LegalHold | None:
     return one_hold(
         connection,
         "archive/record_archived_months",
-        {"id": hold.id, "months": sorted(month.first_day for month in months)},
+        {
+            "id": hold.id,
+            "months": sorted(month.first_day for month in months),
+            "unlisted": [month.first_day for month in unlisted_months(stored)],
+        },
     )
 
 
 def search_unsearched(run: Run) -> Worked[LegalHold]:
     """Search the archives for each standing hold that nobody has searched them for yet.
 
-    A bucket that could not be asked, or a hold that was placed by SQL, has left it so.
+    A bucket that could not be asked, or a hold that was placed by SQL, has left it so. They are
+    searched again once what links lead to was listed of a month of which it was not.
     """
-    unsearched = [hold for hold in active_holds(run.connection) if hold.archived_months is None]
+    standing = active_holds(run.connection)
+    unlisted: set[date] = set()
+    if any(hold.unlisted_months for hold in standing):
+        stored = _all_generations(run.connection)
+        unlisted = {month.first_day for month in unlisted_months(stored)}
+    unsearched = [
+        hold
+        for hold in standing
+        if hold.archived_months is None or not unlisted.issuperset(hold.unlisted_months or ())
+    ]
     return each(
         unsearched,
         lambda hold: record_archived(run.connection, run.bucket, hold),

@@ -34,7 +34,8 @@ class LegalHold:
     """One hold on exactly one month, family, book, thread or user.
 
     ``archived_months`` are those of the archive that held the subject's content when it was
-    searched, None before.
+    searched, None before. ``unlisted_months`` are those of which it was not known then what their
+    links lead to.
     """
 
     id: int
@@ -51,6 +52,7 @@ class LegalHold:
     release_reason: str | None
     archived_months: list[date] | None
     archives_read_at: datetime | None
+    unlisted_months: list[date] | None
 
     @property
     def kind(self) -> HoldKind:

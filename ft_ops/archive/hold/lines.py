@@ -38,7 +38,17 @@ def hold_lines(connection: Connection, hold: LegalHold) -> list[str]:
         lines.append(
             f"       in the archive: {_months(map(Month.of, hold.archived_months))}{searched}"
         )
+    if hold.unlisted_months:
+        lines.append(f"       {unlisted_words(hold)}")
     return lines
+
+
+def unlisted_words(hold: LegalHold) -> str:
+    """Of which months it is not known what their links lead to; empty if there are none."""
+    if not hold.unlisted_months:
+        return ""
+    months = _months(map(Month.of, hold.unlisted_months))
+    return f"not known what links of these archived months lead to, which may be deleted: {months}"
 
 
 def _months(months: Iterable[Month]) -> str:

@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.claims.succession import succession
+from ft_ops.archive.erase.held import search_unsearched
 from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
@@ -100,6 +101,7 @@ def adopt(
         )
         if held:
             lost.append(f"{held} drills of the archive are adopted")
+        lost += _search(run) if apply else ()
         changes = [*applied.changes, *lost, *(line for lines in worked.results for line in lines)]
         problems = (
             *(() if apply else following.problems),
@@ -120,6 +122,19 @@ def adopt(
     for line in changes:
         run.log(line)
     return Adoption(tuple(changes), problems)
+
+
+def _search(run: Run) -> Iterator[str]:
+    """Search the archives for what adopted holds hold: before the application is let in.
+
+    What can't be searched now is no problem of the adoption. `ship_archive_records` goes on trying,
+    and fails until it succeeds: where the second bucket stands for the first, until it was mended.
+    """
+    searched = search_unsearched(run)
+    for hold in searched.results:
+        yield f"the archives are searched for {hold}"
+    for failed in searched.failed:
+        yield f"{failed}; until ship_archive_records succeeds, what it holds there can be erased"
 
 
 def _ship_again(connection: Connection, records: Records, *, apply: bool) -> Iterator[str]:

@@ -4,6 +4,8 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.erase.held import search_unsearched
+from ft_ops.archive.hold.holds import active_holds
+from ft_ops.archive.hold.lines import unlisted_words
 from ft_ops.archive.keep.rehearsal import (
     point_to_rehearse,
     record_rehearsal,
@@ -107,6 +109,7 @@ def archive_records(
         run = archive_run(connection, settings, context.run.run_id, context.log.info)
         shipped = ship_records(run)
         searched = search_unsearched(run)
+        standing = active_holds(connection)
         searched.refuse_failures("legal holds on what the archive alone has")
     return dg.MaterializeResult(
         metadata={
@@ -114,5 +117,9 @@ def archive_records(
             "the oldest had waited": human_duration(shipped.waited_seconds),
             "generations": table(["generation"], [(name,) for name in shipped.generations]),
             "holds that the archives were searched for": len(searched.results),
+            "links that no hold knows": table(
+                ["hold", "months"],
+                [(str(hold), words) for hold in standing if (words := unlisted_words(hold))],
+            ),
         }
     )

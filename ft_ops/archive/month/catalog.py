@@ -51,7 +51,9 @@ KEPT_BY_ARROW: Final = frozenset(
 are archived as their text, which every type can be made of."""
 
 
-RESERVED: Final = frozenset({"subjects", "manifest", "proven_segments", "proven_shared_rows"})
+RESERVED: Final = frozenset(
+    {"subjects", "ends_of_shared_rows", "manifest", "proven_segments", "proven_shared_rows"}
+)
 """Names of what lies beside the tables in the bucket."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
+from typing import TypeAlias
 
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
@@ -20,7 +21,7 @@ from ft_ops.archive.month.generation import ArchivedObject, Generation, Read
 from ft_ops.archive.month.ledger import enter, month_source, record_export
 from ft_ops.archive.month.source import Source, alias_of, rows_of
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.content_index import SUBJECTS, SubjectsWriter, list_object
+from ft_ops.archive.store.content_index import ENDS, SUBJECTS, EndsWriter, SubjectsWriter
 from ft_ops.archive.store.export_query import export_query, export_sessions, read_placed
 from ft_ops.archive.store.layout import generation_prefixes, part_key
 from ft_ops.archive.store.leftovers import discard, leftovers, refuse_proven
@@ -65,7 +66,10 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
     left = leftovers(
         run.bucket,
         generation_prefixes(
-            run.target.prefix, (*content.names, SUBJECTS), generation.month, generation.number
+            run.target.prefix,
+            (*content.names, SUBJECTS, ENDS),
+            generation.month,
+            generation.number,
         ),
     )
     refuse_proven(run.target, generation.name, generation.month, generation.number, left)
@@ -177,6 +181,10 @@ def _odd(column_type: str, value: sql.Identifier) -> sql.Composed | None:
     return sql.SQL("({})").format(test.format(value))
 
 
+_Lists: TypeAlias = Sequence[SubjectsWriter | EndsWriter]
+"""What is written beside the tables, from the same batches."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Export:
     """What the threads of one export share."""
@@ -187,9 +195,10 @@ class _Export:
     source: Source
     added: dict[str, RowDigest] = field(default_factory=dict)
 
-    def see(self, table: Table, subjects: SubjectsWriter, rows: pa.Table) -> None:
+    def see(self, table: Table, lists: _Lists, rows: pa.Table) -> None:
         """Note whose rows are exported, and add them to their table's digest."""
-        subjects.add(table, rows)
+        for one in lists:
+            one.add(table, rows)
         columns = [column.name for column in table.stored]
         digest = self.added.setdefault(table.name, RowDigest())
         for batch in rows.select(columns).to_batches():
@@ -207,41 +216,47 @@ class _Export:
 def _export(
     job: _Export, sessions: tuple[adbc.Connection, adbc.Connection], snapshot: str
 ) -> tuple[ArchivedObject, ...]:
-    """Export segments and, beside them, what belongs to them; and list whose they are.
+    """Export segments and, beside them, what belongs to them; list whose, and what links lead to.
 
     Beside others' work, one after the other: two sessions would take two cores from them.
     """
     run = job.run
     threads = 1 if run.pace.is_beside_others() else 2
-    with UploadOnce(run.bucket, job.key(SUBJECTS, 0)) as sink:
-        subjects = SubjectsWriter(sink)
+    # The audit log has no rows that segments share.
+    names = (SUBJECTS, ENDS) if job.content.shared else (SUBJECTS,)
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(UploadOnce(run.bucket, job.key(name, 0))) for name in names]
+        lists: _Lists = [SubjectsWriter(sinks[0]), *(EndsWriter(s, job.content) for s in sinks[1:])]
         with ThreadPoolExecutor(threads, thread_name_prefix="export") as pool:
             running = [
-                pool.submit(step, job, arrow, snapshot, subjects)
+                pool.submit(step, job, arrow, snapshot, lists)
                 for step, arrow in zip((_export_segments, _export_the_rest), sessions, strict=True)
             ]
             objects = [item for future in running for item in future.result()]
-        subjects.close()
-    return (*objects, list_object(subjects.rows, sink))
+        for one in lists:
+            one.close()
+    written = zip(names, lists, sinks, strict=True)
+    beside = [ArchivedObject(name, 0, one.rows, sink.stored) for name, one, sink in written]
+    return (*objects, *beside)
 
 
 def _export_segments(
-    job: _Export, arrow: adbc.Connection, snapshot: str, subjects: SubjectsWriter
+    job: _Export, arrow: adbc.Connection, snapshot: str, lists: _Lists
 ) -> list[ArchivedObject]:
     read_snapshot(arrow, snapshot)
     write_no_more(arrow)
-    return _export_tables(job, arrow, job.content.tables[:1], subjects)
+    return _export_tables(job, arrow, job.content.tables[:1], lists)
 
 
 def _export_the_rest(
-    job: _Export, arrow: adbc.Connection, snapshot: str, subjects: SubjectsWriter
+    job: _Export, arrow: adbc.Connection, snapshot: str, lists: _Lists
 ) -> list[ArchivedObject]:
     read_placed(arrow, snapshot, job.content, job.source, job.run.pace)
-    return _export_tables(job, arrow, job.content.tables[1:], subjects)
+    return _export_tables(job, arrow, job.content.tables[1:], lists)
 
 
 def _export_tables(
-    job: _Export, arrow: adbc.Connection, tables: Sequence[Table], subjects: SubjectsWriter
+    job: _Export, arrow: adbc.Connection, tables: Sequence[Table], lists: _Lists
 ) -> list[ArchivedObject]:
     """Export some tables over a connection of their own."""
     objects = []
@@ -254,7 +269,7 @@ def _export_tables(
             (job.key(table.name, part) for part in count()),
             part_bytes=job.run.target.part_bytes,
             pace=job.run.pace,
-            seen=partial(job.see, table, subjects),
+            seen=partial(job.see, table, lists),
         )
         for item in parts:
             size = item.stored.bytes / 1e6

@@ -1,0 +1,156 @@
+"""A held link that archives alone have comes back with both of its ends: neither may be erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from ft_ops.archive.erase.held import record_archived, search_unsearched
+from ft_ops.archive.hold.holds import LegalHold, add_hold, release_hold
+from ft_ops.archive.hold.lines import hold_lines
+from ft_ops.archive.store.content_index import ENDS
+from tests.archive.test_holds import refused
+from tests.archive.world import MONTH, World
+
+NEXT = MONTH.plus(1)
+
+THREAD = "DELETE FROM threads WHERE id = %s"
+USER = "DELETE FROM users WHERE id = %s"
+BOOK = "DELETE FROM memory_books WHERE id = %s"
+SEGMENT = "DELETE FROM {} WHERE id = %s"
+
+
+@contextmanager
+def searched(world: World, **subject: object) -> Iterator[LegalHold]:
+    """A hold for which the archives were searched, for a block."""
+    placed = add_hold(world.connection, reason="case 50", **subject)  # type: ignore[arg-type]
+    yield record_archived(world.connection, world.bucket, placed)
+    release_hold(world.connection, placed.id, "settled")
+
+
+def book_of(world: World, thread: int) -> UUID:
+    [[book]] = world.connection.execute(
+        "SELECT memory_book_id FROM threads WHERE id = %s", (world.threads[thread],)
+    ).fetchall()
+    assert isinstance(book, UUID)
+    return book
+
+
+def two_linked(world: World) -> tuple[UUID, UUID]:
+    """A link of the second user, from the first family's month to the other one's, by its fourth.
+
+    Beside each end there is a thread that no link leads to.
+    """
+    world.month(MONTH)
+    world.month(NEXT)
+    one, other = world.segment(thread=0), world.segment(NEXT, thread=3, user=3)
+    world.segment(thread=1)
+    world.segment(NEXT, thread=2)
+    world.link(one, other, user=1)
+    return one, other
+
+
+def test_what_a_held_link_leads_to_in_another_archive_stays(world: World) -> None:
+    """The archive of the first month alone has the link: it left before the other was exported."""
+    two_linked(world)
+    world.archived_and_purged(MONTH)
+    world.archived_and_purged(NEXT)
+    one, two, three, other = world.threads
+    for near, far, free in ((0, 3, three), (3, 0, two)):
+        held = world.threads[near]
+        subjects: tuple[dict[str, object], ...] = (
+            {"thread_id": held},
+            {"book_id": book_of(world, near)},
+            {"family_id": world.families[near // 2]},
+            {"user_id": world.users[near]},
+            {"month": MONTH if near == 0 else NEXT},
+        )
+        for subject in subjects:
+            with searched(world, **subject):
+                assert refused(world.connection, THREAD, world.threads[far]), subject
+                assert refused(world.connection, BOOK, book_of(world, far)), subject
+                assert refused(world.connection, USER, world.users[far]), subject
+                # Who made the link.
+                assert refused(world.connection, USER, world.users[1]), subject
+                assert not refused(world.connection, THREAD, free), subject
+            assert not refused(world.connection, THREAD, world.threads[far]), subject
+    with searched(world, user_id=world.users[1]):
+        assert refused(world.connection, THREAD, one)
+        assert refused(world.connection, THREAD, other)
+        assert not refused(world.connection, THREAD, three)
+
+
+def test_a_living_end_of_a_held_link_is_neither_deleted_nor_moved(world: World) -> None:
+    _, other = two_linked(world)
+    world.archived_and_purged(MONTH)
+    moved = "UPDATE content_segments SET thread_id = %s, sequence_number = 900 WHERE id = %s"
+    with searched(world, thread_id=world.threads[0]):
+        for table in ("content_segments", "content_segment_keys"):
+            query = SEGMENT.format(table)
+            assert refused(world.connection, query, other)
+        assert refused(world.connection, moved, world.threads[2], other)
+        assert refused(world.connection, USER, world.users[3])
+        # It is not held itself.
+        edited = "UPDATE content_segments SET text_content = 'x', sequence_number = 901"
+        assert not refused(world.connection, f"{edited} WHERE id = %s", other)
+        world.archived_and_purged(NEXT)
+        assert world.count("content_segment_keys") == 0
+        assert refused(world.connection, THREAD, world.threads[3])
+        # Its own archive came later, and does not have the link.
+        world.thaw(NEXT)
+        assert world.count("content_links") == 0
+        query = SEGMENT.format("archived_content_segments")
+        assert refused(world.connection, query, other)
+        world.refreeze(NEXT)
+        world.thaw(MONTH)
+        # It waits for its other end, which is away.
+        assert (world.count("content_links"), world.count("ops.waiting_rows")) == (0, 1)
+        assert refused(world.connection, THREAD, world.threads[3])
+        world.thaw(NEXT)
+        assert world.count("content_links") == 1
+    assert not refused(world.connection, query, other)
+
+
+def test_who_attached_something_to_held_content_stays_and_what_it_is_attached_to(
+    world: World,
+) -> None:
+    """A list of subjects does not say to which segment a tag belongs: all of the family stays."""
+    world.month(MONTH)
+    world.children(world.segment(thread=0), user=3)
+    world.segment(thread=2)
+    world.archived_and_purged()
+    with searched(world, thread_id=world.threads[0]):
+        assert refused(world.connection, USER, world.users[3])
+    with searched(world, thread_id=world.threads[2]):
+        assert not refused(world.connection, USER, world.users[3])
+    with searched(world, user_id=world.users[3]):
+        assert refused(world.connection, THREAD, world.threads[0])
+        assert not refused(world.connection, THREAD, world.threads[2])
+        assert not refused(
+            world.connection, "UPDATE threads SET title = 'x' WHERE id = %s", world.threads[0]
+        )
+
+
+def test_a_hold_says_of_which_months_it_is_not_known_what_links_lead_to(world: World) -> None:
+    """Earlier versions wrote no list. Once there is one, the archives are searched again."""
+    two_linked(world)
+    world.archived_and_purged()
+    [[objects]] = world.connection.execute("SELECT objects::text FROM ops.archive").fetchall()
+    world.connection.execute(
+        "UPDATE ops.archive SET objects = (SELECT jsonb_agg(o) FROM jsonb_array_elements(objects)"
+        " AS o WHERE o ->> 'table' <> %s)",
+        (ENDS,),
+    )
+    add_hold(world.connection, thread_id=world.threads[0], reason="case 51")
+    (found,) = search_unsearched(world.run).results
+    assert found.unlisted_months == [MONTH.first_day]
+    assert f"which may be deleted: {MONTH}" in "\n".join(hold_lines(world.connection, found))
+    assert not refused(world.connection, THREAD, world.threads[3])
+    assert not search_unsearched(world.run).done
+    world.connection.execute("UPDATE ops.archive SET objects = %s", (objects,))
+    (found,) = search_unsearched(world.run).results
+    assert found.unlisted_months == []
+    assert "not known" not in "\n".join(hold_lines(world.connection, found))
+    assert refused(world.connection, THREAD, world.threads[3])
+    assert not search_unsearched(world.run).done
