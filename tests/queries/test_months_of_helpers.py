@@ -31,6 +31,10 @@ LEFT_OUT: Final = 12
 """Of the months in a row, one in which nothing was said."""
 
 
+OLDER: Final = 240
+"""The most segments before a thread's last 30 days that are found by their moments, over years."""
+
+
 def _partition(moment: str) -> str:
     return partition_name("content_segments", Month.of(datetime.fromisoformat(moment)))
 
@@ -46,6 +50,11 @@ TOLD: Final = {
     "within a year": MOMENTS,
     "in few months": _in_months(FEW),
     "in more": _in_months(FEW + 1),
+    "begun long ago, told of late": (
+        "2024-02-01 00:00:00+00",
+        *(f"2026-01-31 23:59:{second}+00" for second in range(60 - FEW, 60)),
+        "2026-02-01 00:00:00+00",
+    ),
 }
 
 OPENED_OF: Final = {
@@ -53,6 +62,9 @@ OPENED_OF: Final = {
     "in few months": {_partition(moment) for moment in TOLD["in few months"]},
     "in more": {
         partition_name("content_segments", m) for m in Month(2024, 1).until(Month(2026, 2))
+    },
+    "begun long ago, told of late": {
+        f"content_segments_{month}" for month in ("2024_02", "2026_01", "2026_02")
     },
 }
 """The months of the segments; in more months, all from the oldest to the newest segment."""
