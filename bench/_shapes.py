@@ -1,7 +1,9 @@
 """The same rows kept in months or in one table without partitions, for benchmarks to compare.
 
 The one table has what the partitioned one has: indexes, constraints, policies, triggers and
-rights. The audit log stays partitioned.
+rights. The audit log stays partitioned. The helper functions of the queries read it by way of the
+registry of keys, as they do months, until `read_plainly` makes them read it as one would who never
+had months: by the table's own indexes.
 """
 
 from __future__ import annotations
@@ -61,6 +63,61 @@ END
 $one_table$
 """
 
+PLAIN_HELPERS: Final = """
+DROP FUNCTION content_of_thread(uuid);
+DROP FUNCTION newest_content(uuid[], integer);
+CREATE FUNCTION content_of_thread(thread uuid) RETURNS SETOF content_segments
+LANGUAGE plpgsql STABLE ROWS 20 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT cs.*
+    FROM public.content_segments AS cs
+    WHERE cs.thread_id = thread AND cs.is_deleted IS NOT TRUE;
+END
+$$;
+CREATE FUNCTION newest_content(segments uuid[], most integer) RETURNS SETOF content_segments
+LANGUAGE plpgsql STABLE ROWS 50 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT cs.*
+    FROM public.content_segments AS cs
+    WHERE cs.id = ANY (segments) AND cs.is_deleted IS NOT TRUE
+    ORDER BY cs.created_at DESC, cs.id
+    LIMIT most;
+END
+$$;
+CREATE OR REPLACE FUNCTION content_sizes(threads uuid[]) RETURNS TABLE (
+    thread_id uuid,
+    user_id uuid,
+    created_at timestamptz,
+    text_bytes integer,
+    transcript_bytes integer,
+    photo_count integer,
+    audio_count integer
+)
+LANGUAGE plpgsql STABLE ROWS 1000 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT
+        cs.thread_id,
+        cs.user_id,
+        cs.created_at,
+        coalesce(octet_length(cs.text_content), 0),
+        coalesce(octet_length(cs.audio_transcript), 0),
+        coalesce(cardinality(cs.photo_urls), 0),
+        (cs.audio_url IS NOT NULL)::integer
+    FROM public.content_segments AS cs
+    WHERE cs.thread_id = ANY (threads) AND cs.is_deleted IS NOT TRUE;
+END
+$$;
+"""
+
 
 @contextmanager
 def kept(
@@ -88,3 +145,9 @@ def _keep_in_one_table(url: str) -> None:
             ).format(sql.SQL(view))
         )
         admin.execute("VACUUM ANALYZE")
+
+
+def read_plainly(url: str) -> None:
+    """Let the queries read the one table of this database by its own indexes."""
+    with connect(conninfo.make_conninfo(url, user="postgres"), application="bench") as admin:
+        admin.execute(PLAIN_HELPERS)
