@@ -1,12 +1,21 @@
--- name: unit_buckets
--- Segments by bucket, ascending. A scan of a table of the operations' own.
-SELECT bucket, count(*)
-FROM {units}
-GROUP BY bucket
-ORDER BY bucket;
+-- name: next_batch
+-- The first and the last id of the next batch of proven segments; no row behind the last batch. Reads one
+-- batch of an index; a table of the operations' own.
+SELECT b.ids[1], b.ids[cardinality(b.ids)]
+FROM (
+    SELECT array_agg(n.segment_id ORDER BY n.segment_id) AS ids
+    FROM (
+        SELECT u.segment_id
+        FROM {units} AS u
+        WHERE {behind}
+        ORDER BY u.segment_id
+        LIMIT {rows}
+    ) AS n
+) AS b
+WHERE b.ids IS NOT NULL;
 
 -- name: compare_batch
--- Of the proven segments of some buckets that are there: which may go, and which stay. One may go when it
+-- Of the proven segments of a batch that are there: which may go, and which stay. One may go when it
 -- is what was proven, with all that belongs to it alone, and nothing else holds to it. Each list is the
 -- text of an array, in order: nobody but the next statement reads it. Index probes for each segment and
 -- its rows. ACCESS SHARE.
@@ -24,7 +33,7 @@ WITH batch AS MATERIALIZED (
     FROM {units} AS u
     JOIN {segments} AS s ON s.id = u.segment_id
     CROSS JOIN LATERAL (SELECT (ROW({columns})::text) COLLATE "C" AS line OFFSET 0) AS r
-    WHERE u.bucket = ANY ({buckets})
+    WHERE {in_batch}
 ),
 
 now AS (
@@ -141,7 +150,7 @@ COPY ops.purged_segments (id, thread_id, sequence_number) FROM STDIN (FORMAT bin
 -- indexes for each segment of a batch; row locks on the operations' own rows.
 DELETE FROM ops.purged_segments AS p
 USING {units} AS u, content_segment_keys AS k
-WHERE u.bucket = ANY ({buckets})
+WHERE {in_batch}
   AND k.id = u.segment_id
   AND p.id = u.segment_id;
 
@@ -161,14 +170,14 @@ FROM ({now}) AS now
 WHERE now.bucket = ANY ({buckets});
 
 -- name: record_purged
--- In the transaction that removed the buckets' segments.
+-- In the transaction that removed the segments up to this one.
 UPDATE ops.archive
-SET purged_buckets = purged_buckets || %(buckets)s::smallint[]
+SET purged_through = %(through)s
 WHERE month = %(month)s
   AND generation = %(generation)s;
 
 -- name: record_kept
--- In the same transaction: the segments of these buckets that stay.
+-- In the same transaction: the segments of a batch that stay.
 INSERT INTO ops.kept_segments (month, generation, thaw, segment_id)
 SELECT %(month)s, %(generation)s, %(thaw)s, s.id
 FROM unnest(%(segments)s::uuid[]) AS s (id);
@@ -209,7 +218,7 @@ SELECT count(*) FROM {table};
         SELECT
         FROM {units} AS u
         WHERE u.segment_id = s.id
-          AND u.bucket = ANY ({buckets})
+          AND {done}
           AND NOT EXISTS (
               SELECT
               FROM ops.kept_segments AS k
@@ -253,10 +262,10 @@ SELECT {values}
 FROM {rows} AS c;
 
 -- name: derive_removed
--- The segments that earlier runs have removed: of the buckets that the ledger recorded in the
--- transactions that did it, those whose keys went. One scan of a table that stands alone.
+-- The segments that earlier runs have removed: of those that the ledger recorded in the transactions
+-- that did it, the ones whose keys went. One scan of a table that stands alone.
 INSERT INTO {units} (segment_id, bucket, rows, low, high)
 SELECT s.id, get_byte(uuid_send(s.id), 15), 0, 0, 0
 FROM {table} AS s
-WHERE get_byte(uuid_send(s.id), 15) = ANY ({buckets})
+WHERE {done}
   AND NOT EXISTS (SELECT FROM content_segment_keys AS k WHERE k.id = s.id);

@@ -121,12 +121,12 @@ CREATE UNLOGGED TABLE {units} (
 ) WITH (autovacuum_enabled = false);
 
 -- name: index_units
--- Lets each batch read its buckets only. A table of the operations' own.
-CREATE INDEX ON {units} (bucket);
+-- Lets each batch read its ids only. A table of the operations' own.
+CREATE INDEX IF NOT EXISTS {index} ON {units} (segment_id);
 
 -- name: index_shared_units
 -- A batch asks for the rows that its segments reach. A table of the operations' own.
-CREATE INDEX ON {units} (key);
+CREATE INDEX IF NOT EXISTS {index} ON {units} (key);
 
 -- name: analyze_units
 -- Without statistics a batch is planned as a scan. A table of the operations' own.

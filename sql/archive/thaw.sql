@@ -233,7 +233,8 @@ HAVING count(*) > 0;
 CREATE TABLE {units} AS
 SELECT u.segment_id, u.bucket, u.rows, u.low, u.high
 FROM ({now}) AS u
-JOIN thaw_verdicts AS v ON v.id = u.segment_id AND v.left_out IS NULL;
+JOIN thaw_verdicts AS v ON v.id = u.segment_id AND v.left_out IS NULL
+ORDER BY u.segment_id;
 
 -- name: create_thaw_shared
 -- Which shared rows that removal may take along, and on behalf of which month a row waited that is

@@ -3,7 +3,7 @@
 SELECT
     id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
     relation_name, content, left_out,
-    purged_buckets, requested_at, expires_at
+    purged_through, purged_buckets, requested_at, expires_at
 FROM ops.thaws
 WHERE state NOT IN ('done', 'cancelled')
 ORDER BY id;
@@ -27,12 +27,12 @@ WHERE id = {id}
 RETURNING
     id, month, family_id, purpose, state, generations, tier, days, estimate, relation,
     relation_name, content, left_out,
-    purged_buckets, requested_at, expires_at;
+    purged_through, purged_buckets, requested_at, expires_at;
 
 -- name: record_refrozen
--- In the transaction that removed the buckets' segments.
+-- In the transaction that removed the segments up to this one.
 UPDATE ops.thaws
-SET purged_buckets = purged_buckets || %(buckets)s::smallint[]
+SET purged_through = %(through)s
 WHERE id = %(id)s;
 
 -- name: record_thaw_error

@@ -25,6 +25,7 @@ from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.content import KEYS, Column, Content, Hop, Path, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.states import Origin, State
+from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.store.content_index import ENDS, IndexedSubject, is_listed
 from ft_ops.archive.store.unit_lists import UNITS, ProvenIds
 from ft_ops.errors import OpsError
@@ -63,7 +64,7 @@ def generation(
     return Generation(
         month=month, number=number, state=state, origin=origin, relation=None,
         content=Content(tables), objects=tuple(ArchivedObject(n, 0, 1, stored) for n in objects),
-        manifest=None, digests=None, sha256=None, certificate=None, purged_buckets=frozenset(),
+        manifest=None, digests=None, sha256=None, certificate=None, purged=RemovalProgress(),
         replaced_by=None, leftovers=(), as_of=as_of, archived_at=None, exported_at=None,
         proven_at=None, frozen_at=None, purged_at=None,
     )  # fmt: skip

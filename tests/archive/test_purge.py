@@ -15,6 +15,7 @@ from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.purge.purge import plan_purge, purge_month
+from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import ArchiveRules
 from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.connect import connect
@@ -360,6 +361,59 @@ def test_a_purge_that_died_between_batches_is_ended_by_the_next(
     assert purge.generation.state == "purged"
     assert world.count("content_segment_keys") == 0
     assert [g.state for g in generations(world.connection, MONTH)] == ["purged"]
+
+
+def test_what_an_earlier_version_has_removed_of_a_month_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions took a month by buckets, the last byte of the ids, and recorded these."""
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    throttle = world.throttle()
+
+    def die(self: Throttle) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Throttle, "wait", die)
+        with pytest.raises(KeyboardInterrupt):
+            purge_month(world.run, world.plan(), throttle)
+    bucket = made[36].bytes[15]  # it has a narration, a tag and a link
+    gone = [segment for segment in made if segment.bytes[15] == bucket]
+    with world.connection.transaction():
+        world.connection.execute("SET LOCAL ft_ops.removes = 'on'")
+        world.connection.execute(
+            "WITH gone AS (DELETE FROM content_segment_keys WHERE id = ANY (%s)"
+            " RETURNING id, thread_id, sequence_number)"
+            " INSERT INTO ops.purged_segments SELECT * FROM gone",
+            (gone,),
+        )
+        world.connection.execute("UPDATE ops.archive SET purged_buckets = %s", ([bucket],))
+    purge = world.purge()
+    assert (purge.segments, purge.kept, purge.next) == (40 - len(gone), 0, None)
+    assert world.count("archived_content_segments") == 0 == world.count("content_segment_keys")
+    assert world.thaw().left_out == {}
+
+
+def test_a_batch_is_as_many_segments_in_the_order_of_their_ids(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 13)
+    ends: list[UUID | None] = []
+    wait = Throttle.wait
+
+    def look(self: Throttle) -> None:
+        ends.append(world.standing().purged.through)
+        wait(self)
+
+    monkeypatch.setattr(Throttle, "wait", look)
+    assert world.purge().segments == 40
+    ids = sorted(made)
+    assert ends == [None, ids[12], ids[25], ids[38]]
 
 
 def test_a_suffering_application_stops_the_purge_between_batches(

@@ -16,6 +16,7 @@ from ft_ops.archive.month.content import TABLES, Column, Content, Table
 from ft_ops.archive.month.digest import Digest
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.states import State
+from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.purge import gates
 from ft_ops.archive.purge.gates import Gate, audit_gates, purge_gates, refreeze_gates
 from ft_ops.archive.purge.purge import PurgePlan
@@ -70,7 +71,7 @@ GENERATION = Generation(
     digests={table: {0: Digest(1, 2, 3)} for table in TABLES},
     sha256=None,
     certificate={"rows": 7},
-    purged_buckets=frozenset(),
+    purged=RemovalProgress(),
     replaced_by=None,
     leftovers=(),
     as_of=PROVEN_AT,

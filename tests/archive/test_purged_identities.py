@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from ft_ops.archive.purge.purge import purge_month
 from ft_ops.months import Month
+from ft_ops.pg.connect import connect
 from tests.archive.world import MONTH, World
 
 LATER = Month(2022, 8)
@@ -88,6 +91,35 @@ def test_a_number_that_is_reserved_while_its_segment_is_here_keeps_nobody_from_p
         "SELECT array_agg((id, thread_id, sequence_number)::text ORDER BY id)"
         " FROM content_segment_keys"
     ).fetchall() == [numbers]
+
+
+def test_a_reservation_that_somebody_has_locked_is_waited_for_with_a_time_out(
+    world: World,
+) -> None:
+    made = world.fill()
+    world.archive()
+    world.connection.execute(
+        "INSERT INTO ops.purged_segments SELECT id, thread_id, 7000 FROM content_segment_keys"
+        " WHERE id = %s",
+        (made[0],),
+    )
+    world.verified_backup()
+    # Who waits without a time-out is cancelled instead of waiting for ever.
+    world.connection.execute("SET statement_timeout = '10s'")
+    with connect(world.database.url, application="holder") as holder:
+        holder.execute("BEGIN")
+        holder.execute("SELECT FROM ops.purged_segments FOR UPDATE")
+        pauses: list[float] = []
+
+        def let_go(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                holder.execute("ROLLBACK")
+
+        run = replace(world.run, sleep=let_go)
+        purge = purge_month(run, world.plan(), world.throttle())
+    assert (purge.segments, purge.kept) == (40, 0)
+    assert len(pauses) == 2
 
 
 def test_a_deleted_thread_keeps_no_numbers(world: World) -> None:

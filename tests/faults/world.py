@@ -334,7 +334,7 @@ SELECT jsonb_build_object(
     'month', month, 'generation', generation, 'state', state, 'rows', row_counts,
     'digests', digests, 'error', error, 'origin', origin, 'replaced_by', replaced_by,
     'leftovers', leftovers,
-    'purged', (SELECT count(DISTINCT bucket) FROM unnest(purged_buckets) AS bucket),
+    'purged', purged_through,
     'objects', (
         SELECT jsonb_agg(jsonb_build_array(
             o -> 'table', o -> 'part', o -> 'rows', o #> '{stored,key}',

@@ -13,6 +13,7 @@ from ft_ops.archive.month.content import Content, content_from_json, content_of_
 from ft_ops.archive.month.digest import MonthDigests, buckets_from_json, buckets_to_json
 from ft_ops.archive.month.relation import Recorded
 from ft_ops.archive.month.states import IN_DATABASE, Ledger, Origin, State, month_words
+from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.s3.objects import StoredObject
@@ -63,7 +64,7 @@ class Generation:
     digests: MonthDigests | None
     sha256: Mapping[str, str] | None
     certificate: Mapping[str, object] | None
-    purged_buckets: frozenset[int]
+    purged: RemovalProgress
     replaced_by: int | None
     leftovers: tuple[tuple[str, str], ...]
     as_of: datetime | None
@@ -181,7 +182,7 @@ def generation_of_row(ledger: Ledger = "archive", /, **row: Any) -> Generation:
         digests=row["digests"] and digests_from_json(row["digests"]),
         sha256=row["sha256"],
         certificate=row["certificate"],
-        purged_buckets=frozenset(row["purged_buckets"]),
+        purged=RemovalProgress(row["purged_through"], frozenset(row["purged_buckets"])),
         replaced_by=row["replaced_by"],
         leftovers=tuple((left["key"], left["version_id"]) for left in row["leftovers"]),
         **{name: row[name] for name in _MOMENTS},

@@ -284,7 +284,8 @@ def record_relation(
 
 def record_untouched(connection: Connection, generation: Generation) -> Generation:
     """Record that a purge ended before it removed anything: the generation is what it was."""
-    return _update(connection, generation, "frozen", {"purged_buckets": sql.SQL("'{}'")})
+    nothing = {"purged_buckets": sql.SQL("'{}'"), "purged_through": sql.SQL("NULL")}
+    return _update(connection, generation, "frozen", nothing)
 
 
 def record_leftover(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -17,7 +17,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
 from ft_ops.archive.month.relation import Recorded, Relation, require_archived
 from ft_ops.archive.month.states import TO_REFREEZE, ThawState
-from ft_ops.archive.month.units import Units
+from ft_ops.archive.month.units import RemovalProgress, Units
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -43,7 +43,7 @@ class Thaw:
     relation: Recorded | None
     content: Content | None
     left_out: Mapping[str, int] | None
-    purged_buckets: frozenset[int]
+    purged: RemovalProgress
     requested_at: datetime
     expires_at: datetime | None
 
@@ -155,7 +155,13 @@ def record_attached(connection: Connection, thaw: Thaw) -> Thaw:
 
 def record_untouched(connection: Connection, thaw: Thaw) -> Thaw:
     """Record that the end of a thaw stopped before it removed anything: it is still thawed."""
-    return enter_thaw(connection, thaw, "thawed", purged_buckets=sql.SQL("'{}'"))
+    return enter_thaw(
+        connection,
+        thaw,
+        "thawed",
+        purged_buckets=sql.SQL("'{}'"),
+        purged_through=sql.SQL("NULL"),
+    )
 
 
 def units_of(thaw: Thaw) -> Units:
@@ -168,11 +174,9 @@ def record_thaw_error(connection: Connection, thaw: Thaw, error: str | None) -> 
     connection.execute(statement("archive/record_thaw_error"), {"id": thaw.id, "error": error})
 
 
-def record_refrozen(connection: Connection, thaw: Thaw, buckets: Sequence[int]) -> None:
-    """Record, in the transaction that removed them, that some buckets are done."""
-    connection.execute(
-        statement("archive/record_refrozen"), {"id": thaw.id, "buckets": list(buckets)}
-    )
+def record_refrozen(connection: Connection, thaw: Thaw, through: UUID) -> None:
+    """Record, in the transaction that removed them, up to which id segments are done."""
+    connection.execute(statement("archive/record_refrozen"), {"id": thaw.id, "through": through})
 
 
 def record_table(connection: Connection, thaw: Thaw, table: Relation) -> Thaw:
@@ -198,13 +202,14 @@ def generations_of(connection: Connection, thaw: Thaw) -> list[Generation]:
 
 def _thaw(**row: Any) -> Thaw:
     # psycopg's kwargs_row: a row of archive/open_thaws.sql, whose column types the table sets.
+    together = {"relation_name", "purged_through", "purged_buckets"}
     return Thaw(
         **{
-            **{name: value for name, value in row.items() if name != "relation_name"},
+            **{name: value for name, value in row.items() if name not in together},
             "month": Month.of(row["month"]),
             "generations": tuple(row["generations"]),
             "content": row["content"] and content_from_json(row["content"]),
-            "purged_buckets": frozenset(row["purged_buckets"]),
+            "purged": RemovalProgress(row["purged_through"], frozenset(row["purged_buckets"])),
             "relation": row["relation"] and Recorded(row["relation"], row["relation_name"]),
         }
     )

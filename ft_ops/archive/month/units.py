@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
+from uuid import UUID
 
 from psycopg import sql
 
@@ -54,6 +55,28 @@ class Units:
     @property
     def shared(self) -> sql.Identifier:
         return sql.Identifier("ops", self.shared_name)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalProgress:
+    """What of a month was looked at, and went or was kept, as the ledger recorded with each batch.
+
+    Segments are taken in the order of their ids: ``through`` is the last of them, None before the
+    first batch. ``buckets`` are what a removal of an earlier version had done, which took a month
+    by the buckets of its digest.
+    """
+
+    through: UUID | None = None
+    buckets: frozenset[int] = frozenset()
+
+    def covers(self, segment: sql.Composable) -> sql.Composed:
+        """A condition, never null: whether the segment of this id was looked at."""
+        return sql.SQL(
+            "(({id} <= {through}::uuid) IS TRUE"
+            " OR get_byte(uuid_send({id}), 15) = ANY ({buckets}::integer[]))"
+        ).format(
+            id=segment, through=sql.Literal(self.through), buckets=sql.Literal(sorted(self.buckets))
+        )
 
 
 def hashed(content: Content, source: Source) -> sql.Composed:
@@ -141,9 +164,13 @@ def create_units(connection: Connection, units: Units) -> None:
 
 
 def index_units(connection: Connection, units: Units) -> None:
-    """Let each batch read its part of them only; once they are filled."""
-    connection.execute(statement("archive/index_units").format(units=units.segments))
-    connection.execute(statement("archive/index_shared_units").format(units=units.shared))
+    """Let each batch read its part of them only; once they are filled, or if that is not known."""
+    for name, table, of in (
+        ("index_units", units.segments, f"{units.segments_name}_by_id"),
+        ("index_shared_units", units.shared, f"{units.shared_name}_by_key"),
+    ):
+        index = sql.Identifier(of)
+        connection.execute(statement(f"archive/{name}").format(units=table, index=index))
     for table in (units.segments, units.shared):
         connection.execute(statement("archive/analyze_units").format(units=table))
 

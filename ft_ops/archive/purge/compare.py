@@ -41,9 +41,11 @@ def compare(
     table: Relation,
     units: Units,
     others: Sequence[OtherReference],
-    buckets: Sequence[int],
+    in_batch: sql.Composable,
 ) -> Compared:
-    """Which proven segments of some buckets are what was proven, and held to by nothing else.
+    """Which proven segments of a batch are what was proven, and held to by nothing else.
+
+    ``in_batch`` is a condition on a unit u.
 
     What holds to one is a shared row that was not proven as it is now, or a row whose foreign key
     does not let it go along.
@@ -52,7 +54,7 @@ def compare(
         units=units.segments,
         segments=table.identifier,
         columns=column_list(content.segments.stored, "s"),
-        buckets=sql.Literal(list(buckets)),
+        in_batch=in_batch,
         belongings=_unions([*hashed_by_table(content, live_source(content, _BATCH))][1:]),
         bound=_unions(_bound(content, units, others)),
     )

@@ -12,6 +12,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.source import live_source, scratch_table
 from ft_ops.archive.month.units import (
+    RemovalProgress,
     Units,
     create_units,
     drop_units,
@@ -43,7 +44,7 @@ def proven_units(run: Run, generation: Generation, table: Relation) -> Iterator[
 def removed_units(run: Run, generation: Generation, table: Relation) -> Iterator[Units]:
     """Only what was removed already: what is left can be put back without the bucket."""
     with _scratch(run, generation) as units:
-        derive_removed(run, units, table, generation.purged_buckets)
+        derive_removed(run, units, table, generation.purged)
         yield units
 
 
@@ -61,11 +62,13 @@ def _scratch(run: Run, generation: Generation) -> Iterator[Units]:
         drop_units(run.connection, units)
 
 
-def derive_removed(run: Run, units: Units, table: Relation, buckets: frozenset[int]) -> None:
-    """Note what earlier runs have removed: of the buckets that they recorded, what has no key."""
+def derive_removed(run: Run, units: Units, table: Relation, done: RemovalProgress) -> None:
+    """Note what earlier runs have removed: of what they recorded as done, what has no key."""
     run.connection.execute(
         statement("archive/derive_removed").format(
-            units=units.segments, table=table.identifier, buckets=sql.Literal(sorted(buckets))
+            units=units.segments,
+            table=table.identifier,
+            done=done.covers(sql.Identifier("s", "id")),
         )
     )
 
@@ -108,7 +111,7 @@ def _derive(run: Run, generation: Generation, table: Relation, units: Units) -> 
         name: [
             bucket
             for bucket in range(BUCKETS)
-            if bucket not in generation.purged_buckets
+            if bucket not in generation.purged.buckets
             and proven[name].get(bucket) == found[name].get(bucket)
         ]
         for name in content.names
@@ -121,7 +124,7 @@ def _derive(run: Run, generation: Generation, table: Relation, units: Units) -> 
             units=units.segments, now=units_now, buckets=sql.Literal(whole)
         )
     )
-    derive_removed(run, units, table, generation.purged_buckets)
+    derive_removed(run, units, table, generation.purged)
     for number, shared in enumerate(content):
         if shared.is_shared:
             run.connection.execute(

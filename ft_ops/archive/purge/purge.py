@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
+from uuid import UUID
 
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import ARCHIVED, archived_name
@@ -125,21 +125,19 @@ def purge_month(run: Run, plan: PurgePlan, throttle: Throttle) -> Purge:
             table,
             generation.require_content(),
             units,
-            generation.purged_buckets,
+            generation.purged,
             partial(_record, run, generation),
             generation=generation.number,
         )
         removed = (
             remove_content(run, removal, throttle)
             if goes_on
-            else Removed(
-                0, 0, generation.purged_buckets, "; ".join([*plan.refusals, *plan.changed])
-            )
+            else Removed(0, 0, generation.purged, "; ".join([*plan.refusals, *plan.changed]))
         )
         return settle(
             run,
             removal,
-            removed.buckets,
+            removed.done,
             lambda settled: _close(run, generation, removal, removed, settled),
         )
 
@@ -159,14 +157,14 @@ def _begin(run: Run, generation: Generation, table: Relation) -> Generation:
     return generation
 
 
-def _record(run: Run, generation: Generation, buckets: Sequence[int]) -> None:
-    """Note, in the transaction that removes them, that some buckets are done."""
+def _record(run: Run, generation: Generation, through: UUID) -> None:
+    """Note, in the transaction that removes them, up to which id segments are done."""
     run.connection.execute(
         statement("archive/record_purged"),
         {
             "month": generation.month.first_day,
             "generation": generation.number,
-            "buckets": list(buckets),
+            "through": through,
         },
     )
 

@@ -8,7 +8,8 @@ was proven; the cascade takes the rest. A segment that is anything else stays, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -32,7 +33,7 @@ from ft_ops.archive.month.source import (
     matches,
     named_keys,
 )
-from ft_ops.archive.month.units import Units
+from ft_ops.archive.month.units import RemovalProgress, Units
 from ft_ops.archive.month.waiting import kept_while_waiting
 from ft_ops.archive.purge.belongings import delete_belongings, delete_keys
 from ft_ops.archive.purge.compare import Compared, compare
@@ -43,7 +44,7 @@ from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 BATCH_ROWS = 2000
-"""Segments looked at in one transaction, with what belongs to them; a bucket is never divided."""
+"""Segments looked at in one transaction, with what belongs to them, however large the month is."""
 
 _ATTEMPTS = 5
 
@@ -54,8 +55,8 @@ _RESERVED = "purged_segments_pkey"
 class Removal:
     """What is to be removed: by the units that were proven, from a table that stands alone.
 
-    ``content`` is what the units' hashes were made of. ``done`` buckets were removed by an earlier
-    run; ``record`` notes in each batch's transaction that its buckets are done. ``generation`` or
+    ``content`` is what the units' hashes were made of. ``done`` is how far earlier runs have come;
+    ``record`` notes in each batch's transaction the id with which it ends. ``generation`` or
     ``thaw`` says whose rows they are.
     """
 
@@ -63,8 +64,8 @@ class Removal:
     table: Relation
     content: Content
     units: Units
-    done: frozenset[int]
-    record: Callable[[Sequence[int]], None]
+    done: RemovalProgress
+    record: Callable[[UUID], None]
     generation: int | None = None
     thaw: int | None = None
 
@@ -77,13 +78,13 @@ class Removal:
 class Removed:
     """Segments that this run removed, and those that it looked at and kept.
 
-    ``buckets`` are all that are done, those of earlier runs included. ``stopped`` says why it did
-    not get to the end, if it did not; ``tables_changed``: because of a migration.
+    ``done`` is how far it has come, earlier runs included. ``stopped`` says why it did not get to
+    the end, if it did not; ``tables_changed``: because of a migration.
     """
 
     segments: int
     kept: int
-    buckets: frozenset[int]
+    done: RemovalProgress
     stopped: str = ""
     tables_changed: bool = False
 
@@ -108,26 +109,26 @@ def remove_content(run: Run, removal: Removal, throttle: Throttle) -> Removed:
         return Removed(0, 0, removal.done, "; ".join(changed), tables_changed=True)
     batches = _Batches(run, removal, held, before, other_references(run.connection, content))
     removed = kept = 0
-    gone = set(removal.done)
-    for buckets in throttle.steps(_buckets(run, removal)):
+    done = removal.done
+    for batch in throttle.steps(_ids(run, removal)):
         try:
-            free, stay = batches.remove(buckets)
+            free, stay = batches.remove(batch)
         except (_Stop, ContentChanged) as stop:
             run.log(f"the removal of {removal.month} stops: {stop}")
             return Removed(
                 removed,
                 kept,
-                frozenset(gone),
+                done,
                 str(stop),
                 tables_changed=isinstance(stop, ContentChanged),
             )
-        gone.update(buckets)
+        done = replace(done, through=batch.last)
         removed += free
         kept += stay
         if stay:
             run.log(f"{stay} segments are not what was proven, and stay")
         run.log(f"removed {removed:,} segments of {removal.month}")
-    return Removed(removed, kept, frozenset(gone))
+    return Removed(removed, kept, done)
 
 
 def has_kept(run: Run, removal: Removal) -> bool:
@@ -155,23 +156,36 @@ def forget_kept(run: Run, removal: Removal) -> None:
     )
 
 
-def _buckets(run: Run, removal: Removal) -> Iterator[list[int]]:
-    """Runs of buckets, ascending, of about BATCH_ROWS segments each."""
-    sizes = run.connection.execute(
-        statement("archive/unit_buckets").format(units=removal.units.segments)
-    ).fetchall()
-    buckets: list[int] = []
-    rows = 0
-    for bucket, segments in sizes:
-        if bucket in removal.done:
-            continue
-        buckets.append(bucket)
-        rows += segments
-        if rows >= BATCH_ROWS:
-            yield buckets
-            buckets, rows = [], 0
-    if buckets:
-        yield buckets
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """A batch: the proven segments from one id to another, both included."""
+
+    first: UUID
+    last: UUID
+
+
+def _ids(run: Run, removal: Removal) -> Iterator[_Ids]:
+    """Batches of BATCH_ROWS proven segments, in the order of their ids.
+
+    What follows in this order lies together in the indexes by id, which a batch probes most.
+    """
+    after = removal.done.through
+    while (batch := _behind(run, removal, after)) is not None:
+        yield batch
+        after = batch.last
+
+
+def _behind(run: Run, removal: Removal, after: UUID | None) -> _Ids | None:
+    everything = sql.SQL("true")
+    query = statement("archive/next_batch").format(
+        units=removal.units.segments,
+        behind=everything
+        if after is None
+        else sql.SQL("u.segment_id > {}").format(sql.Literal(after)),
+        rows=sql.Literal(BATCH_ROWS),
+    )
+    row = run.connection.execute(query).fetchone()
+    return None if row is None else _Ids(*row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,27 +202,27 @@ class _Batches:
     before: str
     others: Sequence[OtherReference]
 
-    def remove(self, buckets: Sequence[int]) -> tuple[int, int]:
-        """How many segments of some buckets went, and how many stay; _Stop when none may go."""
-        what = f"{self.removal.what}, buckets {buckets[0]} to {buckets[-1]}"
+    def remove(self, batch: _Ids) -> tuple[int, int]:
+        """How many segments of a batch went, and how many stay; _Stop when none may go."""
+        what = f"{self.removal.what}, up to segment {batch.last}"
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return with_escalating_lock_timeout(
-                    self.run.connection, what, lambda: self._once(buckets), sleep=self.run.sleep
+                    self.run.connection, what, lambda: self._once(batch), sleep=self.run.sleep
                 )
             except psycopg.errors.RestrictViolation as error:
                 raise _Stop(str(error).splitlines()[0]) from error
             except psycopg.errors.UniqueViolation as error:
                 if error.diag.constraint_name != _RESERVED:
                     raise
-                self._forget_reserved(what, buckets)
+                self._forget_reserved(what, batch)
             except psycopg.errors.SerializationFailure:
                 if attempt < _ATTEMPTS:
                     self.run.sleep(0.05)
         # Somebody keeps changing what belongs to them: they stay.
-        return self._keep_all(buckets)
+        return self._keep_all(batch)
 
-    def _once(self, buckets: Sequence[int]) -> tuple[int, int]:
+    def _once(self, batch: _Ids) -> tuple[int, int]:
         """One transaction: holds, comparison, deletion, record.
 
         REPEATABLE READ: the comparison and the deletion see the same rows, and whatever somebody
@@ -220,20 +234,20 @@ class _Batches:
             self._begin()
             refuse_changed(connection, self.before)
             self._refuse_held()
-            found = self._compare(buckets)
+            found = self._compare(batch)
             if found.free:
                 self._wait_again(found.free_ids)
                 delete_belongings(connection, self.removal.content, found.free_ids)
                 delete_keys(connection, self.removal.month, found.free_ids)
             if found.stay:
                 self._keep(found.stay_ids)
-            self.removal.record(buckets)
+            self.removal.record(batch.last)
             return found.free, found.stay
 
-    def _forget_reserved(self, what: str, buckets: Sequence[int]) -> None:
+    def _forget_reserved(self, what: str, batch: _Ids) -> None:
         connection = self.run.connection
         query = statement("archive/forget_reserved").format(
-            units=self.removal.units.segments, buckets=sql.Literal(list(buckets))
+            units=self.removal.units.segments, in_batch=self._in_batch(batch)
         )
         with_escalating_lock_timeout(
             connection, what, lambda: connection.execute(query), sleep=self.run.sleep
@@ -250,19 +264,34 @@ class _Batches:
         if holds:
             raise _Stop("; ".join(map(str, holds)))
 
-    def _keep_all(self, buckets: Sequence[int]) -> tuple[int, int]:
+    def _keep_all(self, batch: _Ids) -> tuple[int, int]:
         connection = self.run.connection
         with connection.transaction():
-            found = self._compare(buckets)
-            self.removal.record(buckets)
+            found = self._compare(batch)
+            self.removal.record(batch.last)
             for ids in (found.free_ids, found.stay_ids):
                 self._keep(ids)
         return 0, found.free + found.stay
 
-    def _compare(self, buckets: Sequence[int]) -> Compared:
+    def _compare(self, batch: _Ids) -> Compared:
         removal = self.removal
         return compare(
-            self.run.connection, removal.content, removal.table, removal.units, self.others, buckets
+            self.run.connection,
+            removal.content,
+            removal.table,
+            removal.units,
+            self.others,
+            self._in_batch(batch),
+        )
+
+    def _in_batch(self, batch: _Ids) -> sql.Composed:
+        """A condition on a unit u. What a removal of an earlier version has done is in no batch."""
+        return sql.SQL(
+            "u.segment_id BETWEEN {first} AND {last} AND u.bucket <> ALL ({done}::smallint[])"
+        ).format(
+            first=sql.Literal(batch.first),
+            last=sql.Literal(batch.last),
+            done=sql.Literal(sorted(self.removal.done.buckets)),
         )
 
     def _wait_again(self, segments: str) -> None:

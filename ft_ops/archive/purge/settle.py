@@ -1,7 +1,7 @@
 """Ends a removal: drops the month's table, or attaches what stays of it as a table of its own.
 
-What was removed is known by id: the segments that were proven, of the buckets that the ledger
-recorded in the transactions that removed their keys, less those that it recorded as kept. Every
+What was removed is known by id: the segments that were proven, as far as the ledger recorded in
+the transactions that removed their keys, less those that it recorded as kept. Every
 other row stays, whatever it is. A table is dropped under a lock under which nothing can be added to
 it, once every row that is to stay is counted in its copy.
 """
@@ -17,6 +17,7 @@ from psycopg import sql
 
 from ft_ops.archive.month.content import ARCHIVED
 from ft_ops.archive.month.relation import Relation, dependents
+from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import copy_alone, drop_copy
 from ft_ops.archive.move.detach import attach_archived, forget_erased_threads, rename_archived
@@ -43,14 +44,14 @@ class SettledRemoval:
 def settle(
     run: Run,
     removal: Removal,
-    gone: frozenset[int],
+    gone: RemovalProgress,
     close: Callable[[SettledRemoval], T],
     *,
     keeps_table: bool = False,
 ) -> T:
     """Drop the table, or attach its rows that stay in a new one; ``close`` records which.
 
-    ``gone`` are the buckets that were removed. ``close`` is called in the transaction that does it.
+    ``gone`` is how far the removal has come. ``close`` is called in the transaction that does it.
     With ``keeps_table`` the month has a table afterwards, though it may be empty. Refused when the
     drop would take a row that is to stay.
     """
@@ -101,7 +102,7 @@ def _put_back(run: Run, removal: Removal, close: Callable[[SettledRemoval], T]) 
 
 
 def _copy_of_remainder(
-    run: Run, removal: Removal, gone: frozenset[int], *, keeps_table: bool
+    run: Run, removal: Removal, gone: RemovalProgress, *, keeps_table: bool
 ) -> Relation | None:
     """The rows that stay, in a table of today's shape; None when no row does."""
     stay = _count_staying(run, removal, gone)
@@ -124,11 +125,11 @@ def _refuse_loss(run: Run, removal: Removal, stay: int, copy: Relation | None) -
         )
 
 
-def _staying(removal: Removal, gone: frozenset[int]) -> sql.Composed:
+def _staying(removal: Removal, gone: RemovalProgress) -> sql.Composed:
     names: Mapping[str, sql.Composable] = {
         "table": removal.table.identifier,
         "units": removal.units.segments,
-        "buckets": sql.Literal(sorted(gone)),
+        "done": gone.covers(sql.Identifier("u", "segment_id")),
         "month": sql.Literal(removal.month.first_day),
         "generation": sql.Literal(removal.generation),
         "thaw": sql.Literal(removal.thaw),
@@ -136,7 +137,7 @@ def _staying(removal: Removal, gone: frozenset[int]) -> sql.Composed:
     return statement("archive/staying_rows").format(**names)
 
 
-def _count_staying(run: Run, removal: Removal, gone: frozenset[int]) -> int:
+def _count_staying(run: Run, removal: Removal, gone: RemovalProgress) -> int:
     [[rows]] = run.connection.execute(
         statement("archive/count_rows").format(
             table=sql.SQL("{} AS s").format(_staying(removal, gone))

@@ -29,7 +29,7 @@ from ft_ops.archive.month.thaws import (
     thawed_relation,
     units_of,
 )
-from ft_ops.archive.month.units import Units, create_units, drop_units
+from ft_ops.archive.month.units import Units, create_units, drop_units, index_units
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, refreeze_gates
 from ft_ops.archive.purge.proven import derive_removed, refuse_absent
@@ -99,19 +99,19 @@ def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
             table,
             thaw.content or read_content(run.connection),
             units,
-            thaw.purged_buckets,
+            thaw.purged,
             partial(record_refrozen, run.connection, thaw),
             thaw=thaw.id,
         )
         removed = (
             remove_content(run, removal, throttle)
             if not why and thaw.content is not None
-            else Removed(0, 0, thaw.purged_buckets, why or "it is not known what was loaded")
+            else Removed(0, 0, thaw.purged, why or "it is not known what was loaded")
         )
         return settle(
             run,
             removal,
-            removed.buckets,
+            removed.done,
             partial(_close, run, thaw, removal, removed),
             keeps_table=in_database(run.connection, thaw.month) is not None,
         )
@@ -123,7 +123,9 @@ def _units(run: Run, thaw: Thaw, table: Relation) -> Iterator[Units]:
     units = units_of(thaw)
     if thaw.content is None:
         create_units(run.connection, units)
-        derive_removed(run, units, table, thaw.purged_buckets)
+        derive_removed(run, units, table, thaw.purged)
+    # Thaws of earlier versions have another index.
+    index_units(run.connection, units)
     yield units
 
 
