@@ -10,7 +10,9 @@ from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.digest import BucketDigests, MonthDigests, month_digests, total
 from ft_ops.archive.month.source import hot_source
 from ft_ops.archive.month.units import Hashes, hash_rows, hash_steps
-from ft_ops.pg.connect import connect
+from ft_ops.archive.proof.proof import prove_month
+from ft_ops.archive.store.export import export_month
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.pace import FULL_SPEED, Pace
 from tests.archive.world import MONTH, World
 
@@ -70,6 +72,44 @@ def test_two_sessions_hash_each_row_once(world: World, monkeypatch: pytest.Monke
         found = hash_rows(sessions, content, hot_source(content, MONTH), hashes)
     assert found == {name: dict(by_bucket) for name, by_bucket in digests(world).items()}
     assert total(found["content_segments"]).rows == 30
+
+
+def test_when_one_session_fails_the_statement_of_the_other_is_cancelled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = Hashes(sql.Identifier("ops", "test_hashes"), sql.Identifier("ops", "test_shared"))
+    long = sql.SQL("SELECT 0, gen_random_uuid(), 0, 0 FROM pg_sleep(3)").format()
+    steps = [(long, hashes.rows), (long, sql.Identifier("ops", "nowhere"))]
+    monkeypatch.setattr("ft_ops.archive.month.units._queries", lambda *_: steps)
+    content = read_content(world.connection)
+    with connect(world.database.url, application="test") as other:
+        sessions = [world.connection, other]
+        with pytest.raises(UndefinedTable):
+            hash_rows(sessions, content, hot_source(content, MONTH), hashes)
+    assert world.count("ops.test_hashes") == 0
+
+
+def test_a_proof_that_fails_does_not_wait_for_the_digests_of_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.move()
+    generation = export_month(world.run, world.standing())
+    ended: list[str] = []
+
+    def digest_long(reader: Connection, *_: object) -> MonthDigests:
+        reader.execute("SELECT pg_sleep(3)")
+        ended.append("digests")
+        return {}
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ft_ops.archive.proof.proof.month_digests", digest_long)
+    monkeypatch.setattr("ft_ops.archive.proof.proof.loaded", fail)
+    with pytest.raises(KeyboardInterrupt):
+        prove_month(world.run, generation)
+    assert ended == []
 
 
 def test_when_one_session_fails_none_goes_on(world: World) -> None:

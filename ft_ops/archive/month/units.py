@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from psycopg import sql
 
 from ft_ops.archive.month.content import Content, Table, column_list
 from ft_ops.archive.month.digest import Digest, MonthDigests, pieces_of
+from ft_ops.archive.month.in_thread import in_thread
 from ft_ops.archive.month.source import (
     Source,
     alias_of,
@@ -129,13 +132,19 @@ def hash_rows(
     connection.execute(statement("archive/create_hashes").format(hashes=hashes.rows))
     connection.execute(statement("archive/create_shared_hashes").format(hashes=hashes.shared))
     left = iter([*_queries(connection, content, source, hashes)])
-    with ThreadPoolExecutor(len(sessions), thread_name_prefix="hash") as pool:
-        working = [pool.submit(hash_steps, session, left, pace) for session in sessions]
+    with ExitStack() as threads:
+        working = [
+            threads.enter_context(
+                in_thread(session, partial(hash_steps, session, left, pace), name="hash")
+            )
+            for session in sessions
+        ]
         try:
+            wait(working, return_when=FIRST_EXCEPTION)
             for work in working:
-                work.result()
+                if work.done():
+                    work.result()
         except BaseException:
-            # Whoever interrupts us waits for the steps that were begun, and for no other.
             deque(left, maxlen=0)
             raise
     found: dict[str, dict[int, Digest]] = {name: {} for name in content.names}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import repeat
 from typing import Final
 
@@ -16,6 +17,7 @@ from psycopg import sql
 from ft_ops.archive.month.content import Content
 from ft_ops.archive.month.digest import MonthDigests, differences, month_digests, total
 from ft_ops.archive.month.generation import ArchivedObject, Generation
+from ft_ops.archive.month.in_thread import in_thread
 from ft_ops.archive.month.ledger import enter, month_source, record_proof
 from ft_ops.archive.month.source import Source, scratch_table
 from ft_ops.archive.month.units import Hashes, hash_rows, units_query
@@ -61,8 +63,10 @@ def prove_month(
     as_target = source is None or is_live
     source = source or month_source(run.connection, generation, content)
     values = {table.name: RowDigest() for table in content}
-    with ThreadPoolExecutor(1, thread_name_prefix="digest") as pool:
-        there = pool.submit(_digests, run, content, source)
+    with (
+        connect(run.url, application="archive proof") as reader,
+        in_thread(reader, partial(_digests, run, reader, content, source), name="digest") as there,
+    ):
         # Beside others one after the other: two sessions would take two cores from them.
         if run.pace.is_beside_others():
             wait([there])
@@ -174,9 +178,9 @@ def _sessions(run: Run) -> Iterator[list[Connection]]:
         yield [run.connection, other]
 
 
-def _digests(run: Run, content: Content, source: Source) -> MonthDigests:
+def _digests(run: Run, reader: Connection, content: Content, source: Source) -> MonthDigests:
     """The database's side, in one snapshot, over a connection of its own."""
-    with connect(run.url, application="archive proof") as reader, reader.transaction():
+    with reader.transaction():
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return month_digests(reader, content, source, run.pace)
 
