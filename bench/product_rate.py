@@ -34,9 +34,12 @@ QUICK_SECONDS: Final = 2
 GOAL: Final = 1 / 0.8
 
 REASON: Final = (
-    "What has segments in more than 24 months, such as a family's list of books here, is read by a"
-    " plan over all months: a call locks each of them and opens those from the oldest to the newest"
-    " segment. A table has nothing of that to do"
+    "Most of the difference is a family's list of books. Each of its segments is found by its"
+    " key in the registry and then by its month's index, where one table has a thread's"
+    " segments side by side in one index. In a profile of one session it took 6.9 ms for 1,000"
+    " segments in 84 months, 3.1 ms in one table read by its own indexes: the registry took"
+    " 1.2 ms, the descents of the months' indexes 1.9 ms, the start of a plan over all months"
+    " 0.6 ms"
 )
 
 READS: Final = {
