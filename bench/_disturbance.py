@@ -62,21 +62,23 @@ def disturb(
     *,
     repetitions: int,
     prepare: Callable[[], object] = lambda: None,
+    name: str = "busy",
 ) -> tuple[list[str], list[str]]:
     """Do the work in windows of its own; the names of the quiet windows and of those.
 
     ``prepare`` comes before each quiet window, and is in none. A quick run does it all once.
+    ``name`` tells the windows of several works under one load apart.
     """
     warm_up(context)
     quiet, busy = [], []
     for number in range(1, (1 if context.is_quick else repetitions) + 1):
-        quiet.append(f"quiet {number}")
-        busy.append(f"busy {number}")
+        quiet.append(f"quiet before {name} {number}")
+        busy.append(f"{name} {number}")
         prepare()
         stay_quiet(context, load, quiet[-1])
         with load.window(busy[-1]):
             work()
-    quiet.append("quiet last")
+    quiet.append(f"quiet after {name}")
     prepare()
     stay_quiet(context, load, quiet[-1])
     return quiet, busy

@@ -2,45 +2,83 @@
 
 barman-cloud copies the whole server, compressed, to the sandbox's S3, and the log that belongs to
 it is shipped, as in `full_backup`; barman-cloud's session has the lowest priority. Backups and
-quiet windows alternate. The load is that of archive_purge_load.
+quiet windows alternate. The load is that of archive_purge_load. Without a goal, the same is
+measured while the S3 server has the lowest priority as well, since elsewhere it is another machine,
+and while PostgreSQL's own pg_basebackup reads the server at full speed and keeps nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from bench._disturbance import Job, disturb, disturbance
 from bench._own_server import own_server
+from bench._s3_elsewhere import s3_elsewhere
 from bench.frame import BenchContext, Result
 from bench.frame.context import BACKED_UP_MONTHS
 from bench.frame.load import application_load
+from ft_ops.sandbox import Sandbox
 
 GOAL: Final = 2.0
 _REASON: Final = (
-    "barman has the lowest priority, with its whole session. The rest has the application's: the"
-    " server hashes every row for the restore point, the S3 server, elsewhere another machine,"
-    " stores, and this process ships the log, all on the application's two cores. The session that"
-    " hashes is not placed lower: while it waits for a processor it may hold the lock of a page"
-    " that the application wants"
+    "barman has the lowest priority, with its whole session. Most slow requests come while it"
+    " copies, all the same, and while the log is shipped; hashing every row for the restore point"
+    " delays few. pg_basebackup alone, which neither compresses nor stores, comes near the goal"
+    " too, on the application's two cores; the S3 server, elsewhere another machine, shares them"
 )
+_COPY_SECONDS: Final = 8.0
+"""As long as a full backup: one copy to nowhere is over before enough transactions."""
+
+
+_FEW: Final = 2
+"""Repetitions of what has no goal."""
 
 
 def run(context: BenchContext) -> Iterator[Result]:
-    job = Job(
-        "backup_load",
-        "while a full backup is taken",
-        f"{context.sizes.segments_per_month:,} segments a month, {BACKED_UP_MONTHS} months",
-        goal=GOAL,
-        reason=_REASON,
+    size = f"{context.sizes.segments_per_month:,} segments a month, {BACKED_UP_MONTHS} months"
+    taken = Job("backup_load", "while a full backup is taken", size, GOAL, _REASON)
+    elsewhere = Job(
+        "backup_load_s3_elsewhere", "while a full backup is taken, S3 as if elsewhere", size, None
+    )
+    floor = Job(
+        "backup_load_floor", "while pg_basebackup reads the server and keeps nothing", size, None
     )
     with own_server(context) as server:
         box = server.box
+
+        def take_full() -> object:
+            return server.take_full(context.log)
+
+        def copy_to_nowhere() -> None:
+            _copy_to_nowhere(box, 1.0 if context.is_quick else _COPY_SECONDS)
+
+        def windows(
+            job: Job, work: Callable[[], object], repetitions: int
+        ) -> tuple[list[str], list[str]]:
+            return disturb(context, load, work, repetitions=repetitions, name=job.name)
+
         with application_load(box, context.work_dir, box.database_url) as load:
-            quiet, busy = disturb(
-                context,
-                load,
-                lambda: server.take_full(context.log),
-                repetitions=context.sizes.repetitions,
-            )
-    yield from disturbance(job, load, quiet, busy)
+            of_taken = windows(taken, take_full, context.sizes.repetitions)
+            with s3_elsewhere():
+                of_elsewhere = windows(elsewhere, take_full, _FEW)
+            # Last: it completes segments, which a backup would ship.
+            of_floor = windows(floor, copy_to_nowhere, _FEW)
+    yield from disturbance(taken, load, *of_taken)
+    for job, found in ((elsewhere, of_elsewhere), (floor, of_floor)):
+        yield next(disturbance(job, load, *found))
+
+
+def _copy_to_nowhere(box: Sandbox, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        subprocess.run(
+            [
+                *(str(box.bin_dir / "pg_basebackup"), f"--dbname={box.admin_url}"),
+                *("--pgdata=-", "--format=tar", "--wal-method=none", "--checkpoint=fast"),
+            ],
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )

@@ -15,10 +15,12 @@ from types import FrameType
 from typing import Final
 
 from ft_ops.pg.server import Server
+from ft_ops.sandbox import moto_server
 
 MAIN_THREAD: Final = threading.main_thread().name
 _SAMPLING_SECONDS: Final = 0.005
 _MOST_PARTS: Final = 8
+_S3_SERVER: Final = moto_server.__name__
 POSTGRESQL: Final = "PostgreSQL itself"
 _SESSIONS: Final = {"ft_app": "the application's sessions", "ft_ops": "the operations' sessions"}
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
@@ -125,14 +127,28 @@ def core_seconds(server: Server) -> dict[str, float]:
     return spent
 
 
+def s3_servers() -> list[int]:
+    """The sandboxes' S3 servers that live now, by process."""
+    processes = {process.pid: process for process in _processes()}
+    return [
+        process.pid
+        for process in processes.values()
+        if _descends(process, os.getpid(), processes) and _S3_SERVER in _command(process.pid)
+    ]
+
+
 def _session_user(pid: int) -> str:
     """``ft_app`` of ``postgres: ft_app bench_1 [local] idle``; empty for other processes."""
+    words = _command(pid).split()
+    return words[1] if len(words) > 1 and words[0] == "postgres:" else ""
+
+
+def _command(pid: int) -> str:
+    """How a process was started, or what it calls itself; empty when it has ended."""
     try:
-        title = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    words = title.split()
-    return words[1] if len(words) > 1 and words[0] == "postgres:" else ""
 
 
 @dataclass(frozen=True, slots=True)
