@@ -35,7 +35,7 @@ from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.audit import write_audit
-from ft_ops.s3.bucket import open_bucket
+from ft_ops.s3.bucket import Bucket, open_bucket
 from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
 from tests.archive.world import World
 from tests.production.cloudformation import complaints
@@ -56,8 +56,18 @@ IN_OTHER_GROUPS = {"make_overview"}
 
 
 @pytest.fixture
-def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    """A deployment whose S3 asks IAM, with 2024-01 due; the world itself is its administrator."""
+def asking(bucket: Bucket, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """An S3 that asks IAM; ``bucket`` itself is its administrator's."""
+    with gateway(s3_endpoint) as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
+        for path in IAM.glob("*.json"):
+            made.policies[path.stem] = role_policy(path.stem, names(bucket))
+        yield made
+
+
+@pytest.fixture
+def guarded(asking: Gateway, world: World, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    """A deployment with such an S3, and 2024-01 due."""
     world.fill(OLD)
     for name, value in {
         "FT_DATABASE_URL": world.database.url,
@@ -67,21 +77,17 @@ def guarded(world: World, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
         "FT_PURGE_GRACE_DAYS": "0",
     }.items():
         monkeypatch.setenv(name, value)
-    with gateway(s3_endpoint) as made:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
-        for path in IAM.glob("*.json"):
-            made.policies[path.stem] = role_policy(path.stem, names(world))
-        yield made
+    return asking
 
 
-def names(world: World) -> dict[str, str]:
+def names(bucket: Bucket) -> dict[str, str]:
     return {
-        "ARCHIVE_BUCKET": world.bucket.name,
+        "ARCHIVE_BUCKET": bucket.name,
         "ARCHIVE_PREFIX": "archive",
-        "REPLICA_BUCKET": f"{world.bucket.name}-second",
-        "BACKUP_BUCKET": world.bucket.name,
+        "REPLICA_BUCKET": f"{bucket.name}-second",
+        "BACKUP_BUCKET": bucket.name,
         "BACKUP_PREFIX": "barman",
-        "INVENTORY_BUCKET": world.bucket.name,
+        "INVENTORY_BUCKET": bucket.name,
         "INVENTORY_PREFIX": "media",
     }
 
@@ -397,28 +403,28 @@ ATTEMPTS: Mapping[str, Attempt] = {
 
 @pytest.mark.parametrize("role", sorted(path.stem for path in IAM.glob("*.json")))
 def test_what_a_role_is_not_granted_is_denied(
-    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch, role: str
+    asking: Gateway, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, role: str
 ) -> None:
-    stored = put_once(world.bucket, "archive/object", b"content")
-    copy_to_class(world.bucket, stored, "GLACIER_IR")
-    granted = {a for statement in guarded.policies[role] for a in statement.actions}
+    stored = put_once(bucket, "archive/object", b"content")
+    copy_to_class(bucket, stored, "GLACIER_IR")
+    granted = {a for statement in asking.policies[role] for a in statement.actions}
     become(role, monkeypatch)
     client = boto3.client("s3")
     for action, attempt in ATTEMPTS.items():
         if action in granted:
             continue
         with pytest.raises(ClientError) as refused:
-            attempt(client, world.bucket.name, stored.key, stored.version_id)
+            attempt(client, bucket.name, stored.key, stored.version_id)
         assert refused.value.response["Error"]["Code"] == "AccessDenied", action
-    assert len(list(versions(world.bucket, "archive/object"))) == 2
+    assert len(list(versions(bucket, "archive/object"))) == 2
 
 
 def test_a_role_reaches_no_other_folder(
-    guarded: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+    asking: Gateway, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outside = put_once(world.bucket, "elsewhere/object", b"content")
+    outside = put_once(bucket, "elsewhere/object", b"content")
     become("erase_archived_content", monkeypatch)
     with pytest.raises(OpsError, match="deploy/iam"):
-        read_object(open_bucket(world.bucket.name), outside)
+        read_object(open_bucket(bucket.name), outside)
     with pytest.raises(OpsError, match="deploy/iam"):
-        delete_version(open_bucket(world.bucket.name), outside.key, outside.version_id)
+        delete_version(open_bucket(bucket.name), outside.key, outside.version_id)

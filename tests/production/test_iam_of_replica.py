@@ -15,6 +15,7 @@ from tests.production.gateway import Gateway
 from tests.production.policies import IAM, role_policy, unused
 from tests.production.test_iam import (
     OLD,
+    asking,
     assert_exact,
     audit_month,
     config,
@@ -23,7 +24,7 @@ from tests.production.test_iam import (
     run,
 )
 
-__all__ = ["guarded"]
+__all__ = ["asking", "guarded"]
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def replicated(
     """A deployment with a second bucket; each role has its policy for it besides."""
     monkeypatch.setenv("FT_ARCHIVE_REPLICA_BUCKET", second_bucket.name)
     for path in (IAM / "replica").glob("*.json"):
-        besides = role_policy(f"replica/{path.stem}", names(world))
+        besides = role_policy(f"replica/{path.stem}", names(world.bucket))
         own = list(guarded.policies[path.stem])
         # A key's rights come with either policy.
         guarded.policies[path.stem] = [*own, *(s for s in besides if s not in own)]
@@ -43,7 +44,7 @@ def replicated(
 def assert_needed(replicated: Gateway, world: World, role: str) -> None:
     """Nothing was denied, and all that the policy for the second bucket grants was used."""
     assert replicated.denied[role] == set()
-    besides = role_policy(f"replica/{role}", names(world))
+    besides = role_policy(f"replica/{role}", names(world.bucket))
     assert unused(besides, replicated.used[role]) == set()
 
 
