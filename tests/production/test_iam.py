@@ -43,7 +43,7 @@ from tests.production.gateway import Gateway, gateway
 from tests.production.policies import IAM, role_policy, statements, unused
 
 FOLDER = re.compile(
-    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(audit_log/|records/)?(table=)?[a-z]+/\*)"
+    r"[A-Z]+_BUCKET(|/[A-Z]+_PREFIX/\*|/([A-Z]+_PREFIX/)?(audit_log/|records/)?(table=)?[a-z_]+/\*)"
 )
 """A bucket, or everything below one folder of it."""
 
@@ -334,7 +334,9 @@ def test_the_records_jobs_need_what_they_are_granted(
 ) -> None:
     world.archive(OLD)
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
-    add_hold(world.connection, user_id=world.users[0], reason="nobody has searched for it yet")
+    unsearched = "nobody has searched for it yet"
+    add_hold(world.connection, user_id=world.users[0], reason=unsearched)
+    add_hold(world.connection, month=OLD, reason=unsearched)
     of_audit = GenerationRecord(OLD, 1, datetime.now(UTC), {"state": "purged"})
     put_document(world.bucket, generation_document("archive/audit_log", of_audit))
     for role in ("ship_archive_records", "check_archive_records"):
