@@ -232,7 +232,10 @@ def test_rows_that_a_recovery_brought_back_stay_in_the_database(world: World) ->
             whole(adopt(restored.run, apply=True))
             assert restored.standing().state == "frozen"
             restored.verified_backup()
-            assert restored.purge().generation.state == "purged"
+            purge = restored.purge()
+            assert (purge.generation.state, purge.segments) == ("purged", 40)
+            assert restored.count("content_segment_keys") == 0
+            assert restored.thaw().left_out == {}
 
 
 def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Database) -> None:

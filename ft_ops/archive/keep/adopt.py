@@ -263,6 +263,9 @@ def _write(connection: Connection, change: _Change) -> None:
     """Put a record's row into the ledger, in place of the one that is there."""
     record = change.record
     row: dict[str, Any] = {**record.row, "state": change.state}
+    if change.state not in _SETTLED:
+        # Nothing of the rows that are here was removed, however far the other database had come.
+        row |= {"purged_through": None, "purged_buckets": []}
     if change.table is not None:
         row |= {"relation": change.table.oid, "relation_name": change.table.qualified}
     key = {"month": record.month.first_day, "generation": record.generation}
