@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
 import pytest
+from psycopg import sql
 
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.ledger import generations, latest
+from ft_ops.archive.month.thaws import units_of
+from ft_ops.archive.thaw.refreeze import refreeze
 from ft_ops.archive.thaw.thaw import ThawRequest, plan_thaw
 from ft_ops.errors import Refused
+from ft_ops.pg.connect import connect
 from ft_ops.s3.objects import delete_version
 from tests.archive.world import MONTH, PRICES, World
 
@@ -126,6 +131,29 @@ def test_an_unchanged_thaw_leaves_without_a_new_generation(world: World) -> None
         assert world.count(table) == 0, table
     assert len(generations(world.connection, MONTH)) == 1
     assert world.count("ops.erasures") == 0
+
+
+def test_the_end_of_a_thaw_waits_for_a_neighbours_load_with_a_time_out(world: World) -> None:
+    """Which notes, until its transaction ends, what shared rows the other month has, too."""
+    world.fill()
+    world.archived_and_purged()
+    thaw = world.thaw()
+    # Who waits without a time-out is cancelled instead of waiting for ever.
+    world.connection.execute("SET statement_timeout = '5s'")
+    with connect(world.database.url, application="neighbour") as neighbour:
+        neighbour.execute("BEGIN")
+        neighbour.execute(
+            sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(units_of(thaw).shared)
+        )
+        pauses: list[float] = []
+
+        def let_go(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                neighbour.execute("ROLLBACK")
+
+        done = refreeze(replace(world.run, sleep=let_go), thaw, world.throttle())
+    assert (done.segments, done.next, len(pauses)) == (40, None, 2)
 
 
 def test_what_was_edited_and_deleted_while_thawed_becomes_the_newest_state(world: World) -> None:

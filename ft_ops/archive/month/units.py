@@ -173,15 +173,20 @@ def create_units(connection: Connection, units: Units) -> None:
 
 
 def index_units(connection: Connection, units: Units) -> None:
-    """Let each batch read its part of them only; once they are filled, or if that is not known."""
-    for name, table, of in (
-        ("index_units", units.segments, f"{units.segments_name}_by_id"),
-        ("index_shared_units", units.shared, f"{units.shared_name}_by_key"),
-    ):
-        index = sql.Identifier(of)
-        connection.execute(statement(f"archive/{name}").format(units=table, index=index))
-    for table in (units.segments, units.shared):
-        connection.execute(statement("archive/analyze_units").format(units=table))
+    """Let each batch read its part of them only; once they are filled."""
+    index_segments(connection, units)
+    _index(connection, "index_shared_units", units.shared, f"{units.shared_name}_by_key")
+
+
+def index_segments(connection: Connection, units: Units) -> None:
+    """The same of the segments alone, if that is not done: nobody else writes to that table."""
+    _index(connection, "index_units", units.segments, f"{units.segments_name}_by_id")
+
+
+def _index(connection: Connection, name: str, table: sql.Identifier, index: str) -> None:
+    query = statement(f"archive/{name}").format(units=table, index=sql.Identifier(index))
+    connection.execute(query)
+    connection.execute(statement("archive/analyze_units").format(units=table))
 
 
 def drop_units(connection: Connection, units: Units) -> None:

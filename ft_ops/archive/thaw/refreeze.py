@@ -29,7 +29,7 @@ from ft_ops.archive.month.thaws import (
     thawed_relation,
     units_of,
 )
-from ft_ops.archive.month.units import Units, create_units, drop_units, index_units
+from ft_ops.archive.month.units import Units, create_units, drop_units, index_segments
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, refreeze_gates
 from ft_ops.archive.purge.proven import derive_removed, refuse_absent
@@ -40,6 +40,7 @@ from ft_ops.archive.recorded.removal import claim_removal
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.audit import write_audit
+from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -124,8 +125,14 @@ def _units(run: Run, thaw: Thaw, table: Relation) -> Iterator[Units]:
     if thaw.content is None:
         create_units(run.connection, units)
         derive_removed(run, units, table, thaw.purged)
-    # Thaws of earlier versions have another index.
-    index_units(run.connection, units)
+    # Thaws of earlier versions have another index. The shared rows' table has one, and whoever thaws
+    # a neighbouring month writes to it until his load ends.
+    with_escalating_lock_timeout(
+        run.connection,
+        f"index of what {thaw.name} has brought back",
+        lambda: index_segments(run.connection, units),
+        sleep=run.sleep,
+    )
     yield units
 
 
