@@ -156,11 +156,12 @@ WHERE {in_batch}
 
 -- name: derive_units
 -- The units of a month whose proof has no list: of the buckets whose digest is still the proven
--- one. Buckets that were removed before count whole: then a bucket went or stayed as one.
+-- one, and which no run has come by yet.
 INSERT INTO {units} (segment_id, bucket, rows, low, high)
 SELECT now.segment_id, now.bucket, now.rows, now.low, now.high
 FROM ({now}) AS now
-WHERE now.bucket = ANY ({buckets});
+WHERE now.bucket = ANY ({buckets})
+  AND NOT {done};
 
 -- name: derive_shared_units
 -- The shared rows of such a month, of the buckets whose digest is still the proven one.

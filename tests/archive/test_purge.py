@@ -396,6 +396,40 @@ def test_what_an_earlier_version_has_removed_of_a_month_counts(
     assert world.thaw().left_out == {}
 
 
+def _die_behind(monkeypatch: pytest.MonkeyPatch, world: World, batches: int) -> None:
+    """A purge that dies when it has removed that many batches of 13 segments."""
+    throttle = world.throttle()
+    waits = iter(range(batches))
+
+    def die(self: Throttle) -> None:
+        if next(waits, None) is None:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 13)
+        patch.setattr(Throttle, "wait", die)
+        with pytest.raises(KeyboardInterrupt):
+            purge_month(world.run, world.plan(), throttle)
+
+
+def test_what_a_removal_without_lists_has_passed_over_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket was not what is proven when the removal came by, and is again in the next run."""
+    first = min(world.fill())
+    world.archive()
+    world.verified_backup()
+    monkeypatch.setattr("ft_ops.archive.purge.proven.has_unit_lists", lambda generation: False)
+    _tag(world, first)
+    _die_behind(monkeypatch, world, 1)
+    world.connection.execute("DELETE FROM content_tags WHERE tag_name = 'late'")
+    purge = world.purge()
+    assert purge.next is not None
+    left = [row[0] for row in world.rows()["content_segments"]]
+    assert first in left
+    assert world.count("content_segment_keys") == len(left)
+
+
 def test_a_batch_is_as_many_segments_in_the_order_of_their_ids(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

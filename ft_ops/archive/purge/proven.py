@@ -102,7 +102,8 @@ def _derive(run: Run, generation: Generation, table: Relation, units: Units) -> 
     """The units of a generation that was proven before there were lists.
 
     A bucket whose digest is still the proven one holds exactly the rows that were proven. Of any
-    other it can't be told which rows those are, and all of them stay.
+    other it can't be told which rows those are, and all of them stay. What earlier runs have come
+    by is told by the keys alone: its bucket may have been another then.
     """
     content = generation.require_content()
     source = live_source(content, table.identifier)
@@ -121,7 +122,10 @@ def _derive(run: Run, generation: Generation, table: Relation, units: Units) -> 
     units_now = units_query(sql.SQL("({})").format(hashed(content, source)))
     run.connection.execute(
         statement("archive/derive_units").format(
-            units=units.segments, now=units_now, buckets=sql.Literal(whole)
+            units=units.segments,
+            now=units_now,
+            buckets=sql.Literal(whole),
+            done=generation.purged.covers(sql.Identifier("now", "segment_id")),
         )
     )
     derive_removed(run, units, table, generation.purged)
