@@ -1,4 +1,6 @@
--- Without it nobody would know what a removal that is under way has taken.
+-- Without it nobody would know what a removal that is under way has taken. No batch
+-- may come between this look and the end.
+LOCK TABLE ops.archive, ops.thaws IN ACCESS EXCLUSIVE MODE;
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM ops.archive WHERE state = 'purging' AND purged_through IS NOT NULL)

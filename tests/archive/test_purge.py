@@ -430,6 +430,31 @@ def test_what_a_removal_without_lists_has_passed_over_stays(
     assert world.count("content_segment_keys") == len(left)
 
 
+def test_an_earlier_version_does_not_go_on_with_what_it_can_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take what is removed already for changed, and keep it without what belonged to it."""
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    _die_behind(monkeypatch, world, 1)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="earlier version"):
+        world.connection.execute(
+            "UPDATE ops.archive SET purged_buckets = purged_buckets || '{7}'::smallint[]"
+        )
+    with pytest.raises(psycopg.errors.CheckViolation):
+        world.connection.execute("UPDATE ops.archive SET state = 'frozen', purged_buckets = '{}'")
+    assert world.purge().segments == 27
+    world.thaw()
+    world.connection.execute(
+        "UPDATE ops.thaws SET state = 'refreezing', purged_through = gen_random_uuid()"
+    )
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="earlier version"):
+        world.connection.execute("UPDATE ops.thaws SET purged_buckets = '{7}'")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        world.connection.execute("UPDATE ops.thaws SET state = 'thawed', purged_buckets = '{}'")
+
+
 def test_a_batch_is_as_many_segments_in_the_order_of_their_ids(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
