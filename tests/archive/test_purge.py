@@ -433,7 +433,7 @@ def test_what_a_removal_without_lists_has_passed_over_stays(
 def test_an_earlier_version_does_not_go_on_with_what_it_can_not_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would take what is removed already for changed, and keep it without what belonged to it."""
+    """It would take what is removed for changed, and keep it without what belonged to it."""
     world.fill()
     world.archive()
     world.verified_backup()

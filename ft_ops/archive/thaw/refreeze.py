@@ -125,8 +125,8 @@ def _units(run: Run, thaw: Thaw, table: Relation) -> Iterator[Units]:
     if thaw.content is None:
         create_units(run.connection, units)
         derive_removed(run, units, table, thaw.purged)
-    # Thaws of earlier versions have another index. The shared rows' table has one, and whoever thaws
-    # a neighbouring month writes to it until his load ends.
+    # Thaws of earlier versions have another index. The shared rows' table has one, and whoever
+    # thaws a neighbouring month writes to it until his load ends.
     with_escalating_lock_timeout(
         run.connection,
         f"index of what {thaw.name} has brought back",
