@@ -260,11 +260,16 @@ def test_of_a_month_changed_since_its_proof_only_what_changed_stays(
     assert world.rows() == now
 
 
-def test_a_month_of_which_everything_changed_is_exported_again(world: World) -> None:
+@pytest.mark.parametrize("looked_at", [40, 0], ids=["by a list", "without lists"])
+def test_a_month_of_which_everything_changed_is_exported_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
     _purgeable(world)
     world.connection.execute("UPDATE archived_content_segments SET view_count = 1")
+    if not looked_at:
+        monkeypatch.setattr("ft_ops.archive.purge.proven.has_unit_lists", lambda generation: False)
     purge = world.purge()
-    assert (purge.segments, purge.kept) == (0, 40)
+    assert (purge.segments, purge.kept) == (0, looked_at)
     states = [(g.state, g.replaced_by) for g in generations(world.connection, MONTH)]
     assert states == [("superseded", 2), ("archived", None)]
     assert world.count("archived_content_segments") == 40

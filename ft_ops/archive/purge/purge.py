@@ -191,7 +191,7 @@ def _close(
     drop_units(run.connection, removal.units)
     if settled.untouched:
         generation = record_untouched(run.connection, generation)
-        if not removed.kept:
+        if removed.stopped and not removed.kept:
             return Purge(generation, 0, 0, None, removed.stopped)
         following = supersede(
             run.connection, generation, "not one of its segments is what was proven", run.run_id
