@@ -59,8 +59,9 @@ WHY_PURGES_GROW: Final = (
     "reads some 1,900 pages of the month's table, and in a month of 3 million five sixths of "
     "its time are reads. Past the sandbox's shared_buffers of 256 MB a purge reads 1.3 pages "
     "for each segment of a month of 300,000, 1.6 of a million and 2.3 of 3 million; the "
-    "sessions' processor time is 72, 70 and 97 µs a segment. A server whose shared_buffers hold"
-    " the largest month was not measured"
+    "sessions' processor time is 72, 70 and 97 µs a segment. With shared_buffers of 8 GB, which "
+    "hold both, a purge of 3 million took 184 core-seconds and one of a million 55, beside other "
+    "work: an exponent of 1.10"
 )
 
 GROWTH_GOAL: Final = 1.05
