@@ -143,11 +143,8 @@ def revert_migration(connection: Connection, migrations: Sequence[Migration]) ->
         _refuse_contradictions(migrations, ledger)
         for migration in reversed(migrations):
             if migration.version in ledger and migration.down is not None:
-                with _naming(migration, "revert"), connection.transaction():
-                    connection.execute(migration.down)
-                    connection.execute(
-                        statement("schema/forget_migration"), {"version": migration.version}
-                    )
+                with _naming(migration, "revert"):
+                    _revert(connection, migration, migration.down)
                 return migration
     return None
 
@@ -234,6 +231,16 @@ def _apply(connection: Connection, migration: Migration) -> None:
         connection.execute(migration.up)
         connection.execute(statement("schema/guard_content"))
         connection.execute(record, values)
+
+
+def _revert(connection: Connection, migration: Migration, down: str) -> None:
+    def revert() -> None:
+        with connection.transaction():
+            connection.execute(down)
+            connection.execute(statement("schema/forget_migration"), {"version": migration.version})
+
+    # As the way up: who waits here lets everybody wait who comes to the same table.
+    with_escalating_lock_timeout(connection, _named(migration, "revert"), revert)
 
 
 def _applied_meanwhile(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import LiteralString
 
@@ -16,6 +17,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.catalog import table_exists
 from ft_ops.pg.connect import connect
+from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.schema import (
     differences,
     load_migrations,
@@ -105,6 +107,33 @@ def test_a_failing_migration_leaves_nothing_and_is_named(
         (tmp_path / "2_bad.sql").write_text("CREATE TABLE whole ();")
         applied = run_migrations(connection, load_migrations(tmp_path))
     assert [migration.version for migration in applied] == [2]
+
+
+def test_neither_way_of_a_migration_waits_for_a_lock_without_a_time_out(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes to a table that it waits for would wait, too."""
+    (tmp_path / "1_table.up.sql").write_text("CREATE TABLE IF NOT EXISTS shared ();")
+    (tmp_path / "1_table.down.sql").write_text("ALTER TABLE shared RENAME TO other;")
+    (tmp_path / "2_column.up.sql").write_text("ALTER TABLE shared ADD COLUMN id integer;")
+    first, second = load_migrations(tmp_path)
+    twice = partial(with_escalating_lock_timeout, waits_ms=(20, 20), sleep=lambda seconds: None)
+    monkeypatch.setattr("ft_ops.schema.migrations.with_escalating_lock_timeout", twice)
+    with (
+        connect(empty_database.url, application="tests") as connection,
+        connect(empty_database.url, application="tests") as reader,
+    ):
+        run_migrations(connection, [first])
+        connection.execute("SET statement_timeout = '2s'")
+        with reader.transaction():
+            reader.execute("SELECT FROM shared")
+            named = rf"no lock within 2 attempts.*session {reader.info.backend_pid} "
+            with pytest.raises(OpsError, match=f"apply migration 2/column: {named}"):
+                run_migrations(connection, [first, second])
+            with pytest.raises(OpsError, match=f"revert migration 1/table: {named}"):
+                revert_migration(connection, [first])
+        assert revert_migration(connection, [first]) == first
+        assert table_exists(connection, "other")
 
 
 def test_a_killed_runner_leaves_nothing_and_the_next_one_goes_on(
