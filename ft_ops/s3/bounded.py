@@ -11,6 +11,7 @@ from botocore.exceptions import HTTPClientError
 from botocore.response import StreamingBody
 
 from ft_ops.deadline import NoEnd, call_within
+from ft_ops.s3 import silence
 
 T = TypeVar("T")
 
@@ -18,9 +19,6 @@ LONGEST_SECONDS: Final = 600.0
 """What a request may take, with all attempts of boto3 at it: five, of a minute's silence each."""
 STALLED_SECONDS: Final = 120.0
 """What a piece of a body may take to arrive: 9 kB a second."""
-PROBE_SECONDS: Final = 40.0
-"""What the first request may take, which asks whether the bucket is there: whoever waits for an
-endpoint that says nothing, a person or a pool of runs, learns it soon."""
 PIECE_BYTES: Final = 1 << 20
 
 
@@ -66,20 +64,24 @@ class Bounded(BaseClient):
 
     def _make_api_call(self, operation_name: str, api_params: Any) -> Any:
         call = super()._make_api_call  # type: ignore[misc]  # what moto replaces, too
-        answer = _ended(
-            operation_name,
-            LONGEST_SECONDS,
-            lambda: call(operation_name, api_params),
-            discard=_close_body,
-        )
-        if isinstance(answer.get("Body"), StreamingBody):
-            answer["Body"] = Body(answer["Body"], operation_name)
-        return answer
+        bucket = api_params.get("Bucket")
+        if self.meta.service_model.service_name != "s3" or bucket is None:
+            return _answer_to(operation_name, LONGEST_SECONDS, call, api_params)
+
+        def is_there(seconds: float) -> None:
+            _answer_to("HeadBucket", seconds, call, {"Bucket": bucket})
+
+        seconds = silence.PROBE_SECONDS if operation_name == "HeadBucket" else LONGEST_SECONDS
+        known = silence.silence_of(self.meta.endpoint_url, bucket)
+        with known.watched(operation_name, is_there):
+            return _answer_to(operation_name, seconds, call, api_params)
 
 
-def probed(operation: str, ask: Callable[[], object]) -> None:
-    """Ask something small, which is TooSlow after less than others."""
-    _ended(operation, PROBE_SECONDS, ask)
+def _answer_to(operation: str, seconds: float, call: Callable[..., Any], parameters: Any) -> Any:
+    answer = _ended(operation, seconds, lambda: call(operation, parameters), discard=_close_body)
+    if isinstance(answer.get("Body"), StreamingBody):
+        answer["Body"] = Body(answer["Body"], operation)
+    return answer
 
 
 def bound(base_classes: list[type], **_: object) -> None:

@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 from ft_ops.clock import utc_now
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.format import human_duration
-from ft_ops.s3.bounded import bound, probed
+from ft_ops.s3.bounded import bound
+from ft_ops.s3.silence import NotAsked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -64,6 +65,10 @@ class Missing(OpsError):
 
 class Damaged(OpsError):
     """What arrived of an object is not what S3's checksum is of: damaged there, or on the way."""
+
+
+class Silent(OpsError):
+    """Nothing was asked, because the endpoint answers nothing: whoever has more to ask may stop."""
 
 
 class Denied(OpsError):
@@ -119,7 +124,7 @@ def open_foreign_bucket(
     with naming(f"bucket {name}"):
         client = client_of("s3", region_name=region, endpoint_url=endpoint_url, config=config)
         bucket = Bucket(name, client, endpoint_url)
-        probed("HeadBucket", lambda: bucket.client.head_bucket(Bucket=name))
+        bucket.client.head_bucket(Bucket=name)
     return bucket
 
 
@@ -168,6 +173,12 @@ def naming(what: str) -> Iterator[None]:
             cause=f"what arrived of it does not have its checksum: {error}",
             next_step="read it again; if it stays so, it is damaged where it lies: look for an "
             "older version or another copy of it",
+        ) from error
+    except NotAsked as error:
+        raise Silent(
+            what,
+            cause=str(error),
+            next_step="see that the endpoint is up and can be reached from here, then run again",
         ) from error
     except BotoCoreError as error:
         raise OpsError(

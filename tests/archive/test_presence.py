@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from ft_ops.archive.month.generation import Generation
@@ -19,7 +20,8 @@ from ft_ops.archive.replica.mend import mend
 from ft_ops.archive.store.presence import Look, look, missing
 from ft_ops.clock import utc_now
 from ft_ops.definitions import defs
-from ft_ops.s3.bucket import Bucket
+from ft_ops.s3 import silence
+from ft_ops.s3.bucket import Bucket, client_of
 from ft_ops.s3.glacier import request_restore
 from ft_ops.s3.objects import (
     StoredObject,
@@ -30,6 +32,7 @@ from ft_ops.s3.objects import (
     versions,
 )
 from tests.archive.world import MONTH, World
+from tests.faults.proxy import Plan, Proxy
 
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
 
@@ -179,6 +182,27 @@ def test_beyond_the_budget_each_object_has_its_turn_within_the_days_that_are_tol
     for requests, days in ((14, 2), (9, 6)):
         named = {name for day in range(days) for name in _look(world, requests, day).problems}
         assert len(named) == 2
+
+
+@pytest.mark.parametrize(("answered", "more"), [(0, 1), (2, 2)])
+def test_every_generation_that_was_not_looked_at_is_named_at_once(
+    world: World, between: Proxy, monkeypatch: pytest.MonkeyPatch, answered: int, more: int
+) -> None:
+    """The endpoint falls silent before the listing, or when most objects are still to be asked."""
+    monkeypatch.setattr(silence, "PROBE_SECONDS", 0.1)
+    months = [MONTH.plus(number) for number in range(2)]
+    for month in months:
+        world.fill(month, segments=4)
+        world.archived_and_purged(month)
+    once = Config(retries={"total_max_attempts": 1})
+    bucket = Bucket(world.bucket.name, client_of("s3", endpoint_url=between.url, config=once))
+    between.plan = Plan("reset", answered + 1, lasting=True)
+    found = look(world.connection, bucket)
+    assert len(found.problems) == len(months)
+    assert all("not looked at" in " ".join(lines) for lines in found.problems.values())
+    assert not any("not there" in line for lines in found.problems.values() for line in lines)
+    # The first that was not answered, and whether it answers at all where there is more to ask.
+    assert len(between.plan.seen) == answered + more
 
 
 def _look(world: World, requests: int, day: int = 0) -> Look:

@@ -29,8 +29,8 @@ from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
 from ft_ops.months import Month
 from ft_ops.pg.connect import connected
 from ft_ops.pg.locks import only_one
-from ft_ops.s3 import upload
-from ft_ops.s3.bucket import Bucket
+from ft_ops.s3 import silence, upload
+from ft_ops.s3.bucket import Bucket, client_of
 
 RUN = "faults"
 RULES = ArchiveRules(
@@ -43,9 +43,10 @@ RULES = ArchiveRules(
 )
 PART_BYTES = 1 << 20
 
-# Small enough that a few rows take several parts and several batches.
+# Small enough that a few rows take several parts and several batches, and a test can wait.
 upload.PART_BYTES = 4096
 remove.BATCH_ROWS = 12
+silence.PROBE_SECONDS = 3.0
 
 # Client and model are cached by boto3's default session: read once, before the forks.
 boto3.client("s3", region_name="us-east-1")
@@ -137,7 +138,7 @@ def _bucket(name: str) -> Bucket:
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=2, read_timeout=2
     )
-    return Bucket(name, boto3.client("s3", region_name="us-east-1", config=config))
+    return Bucket(name, client_of("s3", region_name="us-east-1", config=config))
 
 
 def _briefly(seconds: float) -> None:

@@ -13,7 +13,7 @@ from email.utils import format_datetime
 import pytest
 
 from ft_ops.errors import OpsError
-from ft_ops.s3 import bounded
+from ft_ops.s3 import bounded, silence
 from ft_ops.s3.bucket import Bucket, Denied, client_of, open_bucket
 from ft_ops.s3.objects import StoredObject, objects, read_current, read_object, told
 from tests.fixtures.slow import Say, answering, headed, silent, trickle, trickled_body
@@ -98,7 +98,7 @@ def test_a_bucket_that_says_nothing_is_not_waited_for_like_an_object(
 ) -> None:
     """Five attempts of a minute each are for what is at work already."""
     monkeypatch.setattr(bounded, "LONGEST_SECONDS", 60.0)
-    monkeypatch.setattr(bounded, "PROBE_SECONDS", SECONDS)
+    monkeypatch.setattr(silence, "PROBE_SECONDS", SECONDS)
     began = time.monotonic()
     with answering(silent) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)

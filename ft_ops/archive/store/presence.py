@@ -18,7 +18,7 @@ from ft_ops.errors import OpsError
 from ft_ops.items import each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
-from ft_ops.s3.bucket import Bucket, Missing
+from ft_ops.s3.bucket import Bucket, Missing, Silent
 from ft_ops.s3.objects import StoredObject, head, read_object
 from ft_ops.s3.twins import KeyHistory, histories
 
@@ -55,11 +55,13 @@ def missing_from(bucket: Bucket, generation: Generation) -> Iterator[str]:
 def _asked(bucket: Bucket, generation: Generation, keys: Collection[str]) -> Iterator[str]:
     """The same of some of its objects, by key."""
     parts = generation.parts()
-    for item in generation.objects:
-        if item.stored.key not in keys:
-            continue
+    wanted = [item for item in generation.objects if item.stored.key in keys]
+    for number, item in enumerate(wanted):
         try:
             found = head(bucket, item.stored)
+        except Silent as error:
+            yield f"{len(wanted) - number} of its objects were not looked at: {error}"
+            return
         except OpsError as error:
             yield str(error)
             continue
@@ -112,20 +114,26 @@ def look(
     others.
     """
     known = all_stored(connection)
-    roots = {stored.key.partition(_BEFORE_TABLES)[0] for g in known for stored in recorded(g)}
-    there: dict[str, KeyHistory] = {}
-    for root in sorted(roots):
-        there |= histories(bucket, f"{root}{_BEFORE_TABLES}")
+    listed = each(
+        sorted({_root(stored.key) for generation in known for stored in recorded(generation)}),
+        lambda root: histories(bucket, f"{root}{_BEFORE_TABLES}"),
+    )
+    there = {key: history for found in listed.results for key, history in found.items()}
+    unlisted = {failed.name: f"not looked at: {failed}" for failed in listed.failed}
     folders: dict[str, list[str]] = {}
     for key, history in there.items():
         if history.versions:
             folders.setdefault(_folder(key), []).append(key)
     today, days = _todays(known, requests, now)
-    worked = each(
-        known,
-        lambda g: [*_problems(bucket, g, there, today[g.name]), *_strange(g, folders)],
-        name=lambda g: g.name,
-    )
+
+    def problems_of(generation: Generation) -> list[str]:
+        untold = {unlisted.get(_root(stored.key)) for stored in recorded(generation)} - {None}
+        if untold:
+            return [reason for reason in untold if reason is not None]
+        asks = today[generation.name]
+        return [*_problems(bucket, generation, there, asks), *_strange(generation, folders)]
+
+    worked = each(known, problems_of, name=lambda g: g.name)
     problems = {name: found for name, found in worked.done if found}
     problems |= {failed.name: [failed.cause] for failed in worked.failed}
     problems |= _of_nobody(connection, folders)
@@ -173,9 +181,12 @@ def _problems(
         if (problem := _listed_problem(generation, stored, there.get(stored.key, _NOTHING)))
     }
     asked = _asked(bucket, generation, asks)
-    certificate = _certificate_problem(
-        bucket, generation, there, asks=generation.certificate_key in asks
-    )
+    try:
+        certificate = _certificate_problem(
+            bucket, generation, there, asks=generation.certificate_key in asks
+        )
+    except OpsError as error:
+        certificate = f"it can't be looked at: {error.cause}"
     return [
         *(f"{key}: {problem}" for key, problem in listed.items()),
         *(line for line in asked if not any(key in line for key in listed)),
@@ -215,6 +226,10 @@ def _of_nobody(
                 f"{key}: no generation of the ledger has it" for key in keys
             )
     return problems
+
+
+def _root(key: str) -> str:
+    return key.partition(_BEFORE_TABLES)[0]
 
 
 def _folder(key: str) -> str:
