@@ -35,7 +35,7 @@ class NotAsked(HTTPClientError):
     fmt = "{operation} was not asked: {endpoint} has answered nothing since {since}, last: {error}"
 
 
-class Silence:
+class EndpointSilence:
     """What is known of the silence of one bucket at its endpoint."""
 
     def __init__(self, endpoint: str) -> None:
@@ -104,11 +104,11 @@ def _says_nothing(error: Exception) -> bool:
     return True
 
 
-_known: dict[tuple[str, str], Silence] = {}
+_known: dict[tuple[str, str], EndpointSilence] = {}
 _looking_up = threading.Lock()
 
 
-def silence_of(endpoint: str, bucket: str) -> Silence:
+def silence_of(endpoint: str, bucket: str) -> EndpointSilence:
     """What this process knows of a bucket at an endpoint."""
     with _looking_up:
-        return _known.setdefault((endpoint, bucket), Silence(endpoint))
+        return _known.setdefault((endpoint, bucket), EndpointSilence(endpoint))
