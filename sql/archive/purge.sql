@@ -232,8 +232,8 @@ SELECT count(*) FROM {table};
 );
 
 -- name: drop_purged
--- ACCESS EXCLUSIVE on the table, which stands alone, and for an instant on threads and users,
--- which its foreign keys reference: only under a short lock_timeout.
+-- ACCESS EXCLUSIVE on the table, which stands alone, and until the transaction ends on threads and users,
+-- which its foreign keys reference: only under a short lock_timeout, and behind all that takes time.
 DROP TABLE IF EXISTS {table};
 
 -- name: drop_kept
@@ -243,9 +243,11 @@ DROP TABLE IF EXISTS {kept};
 
 -- name: create_kept
 -- A table of its own in the shape that the archive's parent adopts. SHARE ROW EXCLUSIVE on threads
--- and users for an instant, because of the foreign keys: only under a short lock_timeout.
+-- and users for an instant, because of the foreign keys: only under a short lock_timeout. By the month's
+-- bounds, which each row meets as it comes in, its attach need not read it.
 CREATE TABLE {kept} (
     LIKE {parent} INCLUDING ALL,
+    CHECK (created_at IS NOT NULL AND created_at >= {lower} AND created_at < {upper}),
     FOREIGN KEY (thread_id) REFERENCES threads (id) ON DELETE CASCADE,
     FOREIGN KEY (user_id) REFERENCES users (id)
 );

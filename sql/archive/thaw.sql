@@ -5,9 +5,11 @@ DROP TABLE {archived};
 
 -- name: create_thawed
 -- A table of its own in the shape that the archive's parent adopts. SHARE ROW EXCLUSIVE on threads
--- and users for an instant, because of the foreign keys: only under a short lock_timeout.
+-- and users for an instant, because of the foreign keys: only under a short lock_timeout. By the month's
+-- bounds, which each row meets as it comes in, its attach need not read it.
 CREATE TABLE {archived} (
     LIKE {parent} INCLUDING ALL,
+    CHECK (created_at IS NOT NULL AND created_at >= {lower} AND created_at < {upper}),
     FOREIGN KEY (thread_id) REFERENCES threads (id) ON DELETE CASCADE,
     FOREIGN KEY (user_id) REFERENCES users (id)
 );

@@ -8,12 +8,14 @@ from uuid import UUID
 
 import pytest
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from ft_ops.archive.hold.holds import add_hold
 from ft_ops.archive.month.content import archived_name
 from ft_ops.archive.purge.compare import Compared, compare
 from ft_ops.archive.purge.purge import Purge
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.sqlfiles import name_of
 from tests.archive.world import MONTH, World
 
 SEGMENTS = 40
@@ -147,3 +149,48 @@ def test_rows_that_name_a_segment_by_its_number_go_with_it_unless_they_changed(
     purge = world.purge()
     assert (purge.segments, purge.kept) == (SEGMENTS - 1, 1)
     assert world.count("100% of {it}") == 1
+
+
+def test_no_table_is_read_while_its_attach_keeps_others_from_threads_and_users(
+    world: World,
+) -> None:
+    """PostgreSQL reads what it attaches, unless a CHECK says that its rows are in bounds."""
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    _untag(world, world.connection, made[36])
+    said: list[str] = []
+    world.connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    world.connection.execute("SET client_min_messages = debug1")
+    assert world.purge().kept == 1
+    world.freeze()
+    world.verified_backup()
+    assert world.purge().kept == 0
+    world.thaw()
+    assert [line for line in said if "implied by existing constraints" in line]
+    assert [line for line in said if line.startswith("verifying table")] == []
+
+
+def test_what_takes_time_at_the_end_of_a_purge_comes_before_the_drop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the drop until the commit nobody may even read threads and users."""
+    made = world.fill()
+    world.archive()
+    world.verified_backup()
+    _untag(world, world.connection, made[36])
+    execute = type(world.connection).execute
+    since: list[str | None] | None = None
+
+    def noting(self: Connection, query: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal since
+        if since is not None and self.info.transaction_status != TransactionStatus.IDLE:
+            since.append(name_of(query))
+        if name_of(query) == "archive/drop_purged":
+            since = []
+        return execute(self, query, *arguments, **named)
+
+    monkeypatch.setattr(type(world.connection), "execute", noting)
+    assert world.purge().kept == 1
+    steps = ("to_public", "rename", "stop_following_deletes", "attach")
+    assert since == [f"archive/{step}" for step in steps]

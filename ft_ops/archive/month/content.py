@@ -236,6 +236,14 @@ def archived_name(month: Month) -> str:
     return f"{ARCHIVED}_{month.suffix}"
 
 
+def bounds(month: Month) -> dict[str, sql.Literal]:
+    """A month's bounds by the names that statements have for them."""
+    return {
+        "lower": sql.Literal(month.start.isoformat()),
+        "upper": sql.Literal(month.end.isoformat()),
+    }
+
+
 def column_list(columns: tuple[Column, ...], alias: str) -> sql.Composed:
     """``s."id", s."thread_id", …``: named one by one, so that no drift reorders them."""
     return sql.SQL(", ").join(sql.Identifier(alias, column.name) for column in columns)

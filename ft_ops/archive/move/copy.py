@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import describe_table
-from ft_ops.archive.month.content import ARCHIVED, HOT, CheckConstraint, Table
+from ft_ops.archive.month.content import ARCHIVED, HOT, CheckConstraint, Table, bounds
 from ft_ops.archive.month.evolution import becoming, read_evolution
 from ft_ops.archive.month.relation import Relation, named_relation
 from ft_ops.archive.move.renewed import follow_renewed, note_columns
@@ -24,18 +24,19 @@ def copy_alone(
     a thread that is deleted from then on takes its rows from both tables. What a dead run left of
     such a copy is dropped first: its rows are all still in the table that it was copied from.
     """
-    names = {"kept": _name(month), "parent": sql.Identifier(ARCHIVED)}
+    kept = _name(month)
+    shape = {"kept": kept, "parent": sql.Identifier(ARCHIVED), **bounds(month)}
     if rows is not None:
         follow_renewed(run, table, what)
 
     def create() -> None:
         with run.connection.transaction():
-            run.connection.execute(statement("archive/drop_kept").format(**names))
-            run.connection.execute(statement("archive/create_kept").format(**names))
+            run.connection.execute(statement("archive/drop_kept").format(kept=kept))
+            run.connection.execute(statement("archive/create_kept").format(**shape))
             made = named_relation(run.connection, _bare(month), schema="ops")
             assert made is not None
             note_columns(run.connection, made.oid, ARCHIVED)
-            loosen(run, names["kept"])
+            loosen(run, kept)
 
     with_escalating_lock_timeout(run.connection, what, create, sleep=run.sleep)
     if rows is not None:
@@ -48,13 +49,13 @@ def copy_alone(
                 columns=sql.SQL(", ").join(map(sql.Identifier, becomes.columns)),
                 values=sql.SQL(", ").join(becomes.values),
                 rows=rows,
-                **names,
+                kept=kept,
             )
         )
     for check in _not_valid(run):
         run.connection.execute(
             statement("archive/add_check_not_valid").format(
-                table=names["kept"],
+                table=kept,
                 name=sql.Identifier(check.name),
                 definition=sql.SQL(check.definition),
             )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
 
 from ft_ops.archive.hold.holds import guard_segments
-from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.content import ARCHIVED, archived_name, bounds
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.move.renewed import note_columns
 from ft_ops.errors import Refused
@@ -111,23 +111,34 @@ def _finish_another(
 def attach_archived(connection: Connection, month: Month, table: Relation) -> Erased:
     """Attach a table that stands alone to the archive's parent, inside the caller's transaction.
 
-    What the ledger of erasures names goes first: rows and keys of threads that were deleted in the
-    instant of the detach, or while a table without a trigger of its own stood alone. Nothing else
-    is removed, whatever it lacks.
+    What the ledger of erasures names goes first.
     """
-    names = {
-        "archived": table.identifier,
-        "parent": sql.Identifier(ARCHIVED),
-        "lower": sql.Literal(month.start.isoformat()),
-        "upper": sql.Literal(month.end.isoformat()),
-    }
+    erased = forget_erased(connection, month, table)
+    attach_alone(connection, month, table)
+    return erased
+
+
+def forget_erased(connection: Connection, month: Month, table: Relation) -> Erased:
+    """Delete what the ledger of erasures names, before a table is attached.
+
+    That are rows and keys of threads that were deleted in the instant of the detach, or while a
+    table without a trigger of its own stood alone. Nothing else is removed, whatever it lacks.
+    """
     rows = connection.execute(
-        statement("archive/delete_rows_of_erased_threads").format(**names)
+        statement("archive/delete_rows_of_erased_threads").format(archived=table.identifier)
     ).rowcount
-    keys = forget_erased_threads(connection, month)
+    return Erased(rows, forget_erased_threads(connection, month))
+
+
+def attach_alone(connection: Connection, month: Month, table: Relation) -> None:
+    """The attach alone: an instant, in which nobody may change a thread or a user."""
     connection.execute(statement("archive/stop_following_deletes").format(table=table.identifier))
     try:
-        connection.execute(statement("archive/attach").format(**names))
+        connection.execute(
+            statement("archive/attach").format(
+                archived=table.identifier, parent=sql.Identifier(ARCHIVED), **bounds(month)
+            )
+        )
     except psycopg.IntegrityError as error:
         raise Refused(
             f"attach of {table.qualified} to {ARCHIVED}",
@@ -135,7 +146,6 @@ def attach_archived(connection: Connection, month: Month, table: Relation) -> Er
             next_step="correct these rows of it, or the constraint, and run again; the rows are "
             "all still there",
         ) from error
-    return Erased(rows, keys)
 
 
 def forget_erased_threads(connection: Connection, month: Month) -> int:
@@ -150,19 +160,17 @@ def rename_archived(connection: Connection, month: Month, table: Relation) -> Re
     """Give a table that stands alone its name in the archive, inside the caller's transaction."""
     if table.schema != "public":
         connection.execute(statement("archive/to_public").format(table=table.identifier))
-    name = archived_name(month)
-    if table.name != name:
+    archived = as_archived(month, table)
+    if table.name != archived.name:
         connection.execute(
             statement("archive/rename").format(
-                table=sql.Identifier("public", table.name), archived=sql.Identifier(name)
+                table=sql.Identifier("public", table.name), archived=sql.Identifier(archived.name)
             )
         )
-    return Relation(
-        table.oid,
-        "public",
-        name,
-        f"public.{name}",
-        table.parent,
-        table.is_detaching,
-        table.follows_deletes,
-    )
+    return archived
+
+
+def as_archived(month: Month, table: Relation) -> Relation:
+    """A table as `rename_archived` makes it."""
+    name = archived_name(month)
+    return replace(table, schema="public", name=name, qualified=f"public.{name}")

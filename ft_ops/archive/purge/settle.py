@@ -20,7 +20,13 @@ from ft_ops.archive.month.relation import Relation, dependents
 from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import copy_alone, drop_copy
-from ft_ops.archive.move.detach import attach_archived, forget_erased_threads, rename_archived
+from ft_ops.archive.move.detach import (
+    as_archived,
+    attach_alone,
+    forget_erased,
+    forget_erased_threads,
+    rename_archived,
+)
 from ft_ops.archive.purge.remove import Removal
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
@@ -67,15 +73,18 @@ def settle(
             if copy is not None:
                 _lock(run, copy)
             _refuse_loss(run, removal, stay, copy)
-            run.connection.execute(
-                statement("archive/drop_purged").format(table=removal.table.identifier)
-            )
             if copy is None:
                 forget_erased_threads(run.connection, removal.month)
-                return close(SettledRemoval(None))
+                closed = close(SettledRemoval(None))
+                _drop(run, removal.table)
+                return closed
+            forget_erased(run.connection, removal.month, copy)
+            closed = close(SettledRemoval(as_archived(removal.month, copy)))
+            # Last: from the drop on nobody may even read threads and users.
+            _drop(run, removal.table)
             attached = rename_archived(run.connection, removal.month, copy)
-            attach_archived(run.connection, removal.month, attached)
-            return close(SettledRemoval(attached))
+            attach_alone(run.connection, removal.month, attached)
+            return closed
 
     try:
         return with_escalating_lock_timeout(run.connection, removal.what, swap, sleep=run.sleep)
@@ -94,9 +103,11 @@ def _put_back(run: Run, removal: Removal, close: Callable[[SettledRemoval], T]) 
 
     def attach() -> T:
         with run.connection.transaction():
+            forget_erased(run.connection, removal.month, table)
+            closed = close(SettledRemoval(as_archived(removal.month, table), untouched=True))
             archived = rename_archived(run.connection, removal.month, table)
-            attach_archived(run.connection, removal.month, archived)
-            return close(SettledRemoval(archived, untouched=True))
+            attach_alone(run.connection, removal.month, archived)
+            return closed
 
     return with_escalating_lock_timeout(run.connection, removal.what, attach, sleep=run.sleep)
 
@@ -151,6 +162,10 @@ def _count(run: Run, table: Relation) -> int:
         statement("archive/count_rows").format(table=table.identifier)
     ).fetchall()
     return int(rows)
+
+
+def _drop(run: Run, table: Relation) -> None:
+    run.connection.execute(statement("archive/drop_purged").format(table=table.identifier))
 
 
 def _lock(run: Run, table: Relation) -> None:

@@ -21,7 +21,7 @@ from ft_ops.archive.copies.read import Answer, ask, locate
 from ft_ops.archive.cost.prices import Prices
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.catalog import read_content, refuse_changed_arrivals
-from ft_ops.archive.month.content import ARCHIVED, archived_name
+from ft_ops.archive.month.content import ARCHIVED, archived_name, bounds
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
@@ -234,7 +234,11 @@ def _place(run: Run, thaw: Thaw) -> Thaw:
         _refuse_unknown(connection, thaw, attached)
         return record_table(connection, thaw, attached)
     name = archived_name(thaw.month)
-    names = {"archived": sql.Identifier("public", name), "parent": sql.Identifier(ARCHIVED)}
+    names = {
+        "archived": sql.Identifier("public", name),
+        "parent": sql.Identifier(ARCHIVED),
+        **bounds(thaw.month),
+    }
     with connection.transaction():
         found = named_relation(connection, name)
         if found is not None:
