@@ -184,12 +184,12 @@ RETURNING
     released_at, release_reason, archived_months, archives_read_at,
     unlisted_months;
 
--- name: held_threads
--- The threads that each standing hold holds whole.
-SELECT hold_id, id
+-- name: held_by_id
+-- The threads that each standing hold holds whole, and the segments that its links lead to.
+SELECT hold_id, kind, id
 FROM ops.held_subjects
-WHERE kind = 'thread'
-  AND whole;
+WHERE kind = 'thread' AND whole
+   OR kind = 'end';
 
 -- name: guard_segments
 -- SHARE ROW EXCLUSIVE on the month's table until the transaction ends: only under a short
@@ -224,6 +224,12 @@ SELECT k.id
 FROM content_segment_keys AS k
 WHERE k.created_at >= %(month)s::date::timestamp AT TIME ZONE 'UTC'
   AND k.created_at < (%(month)s::date + interval '1 month') AT TIME ZONE 'UTC';
+
+-- name: living_threads
+-- Which of some threads the database has. Index probes.
+SELECT t.id
+FROM threads AS t
+WHERE t.id = ANY (%(ids)s::uuid[]);
 
 -- name: threads_of_ends
 -- The threads of segments, in the database or in an archive alone. Two index probes for each.

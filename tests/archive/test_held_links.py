@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
+import pytest
+
+from ft_ops.archive.erase import held
 from ft_ops.archive.erase.held import record_archived, search_unsearched
+from ft_ops.archive.erase.held_links import held_links
+from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.hold.holds import LegalHold, add_hold, release_hold
 from ft_ops.archive.hold.lines import hold_lines
 from ft_ops.archive.store.content_index import ENDS
+from ft_ops.months import Month
 from tests.archive.test_holds import refused
 from tests.archive.world import MONTH, World
 
@@ -154,3 +161,72 @@ def test_a_hold_says_of_which_months_it_is_not_known_what_links_lead_to(world: W
     assert "not known" not in "\n".join(hold_lines(world.connection, found))
     assert refused(world.connection, THREAD, world.threads[3])
     assert not search_unsearched(world.run).done
+
+
+def test_what_was_erased_before_is_not_taken_from_a_hold_by_its_links_and_tags(
+    world: World,
+) -> None:
+    """Neither who tagged it or made its link, nor what its link leads to, nor that link itself."""
+    one, _ = two_linked(world)
+    world.children(one, user=3)
+    near = world.segment(NEXT, thread=1)
+    world.link(near, world.segment(NEXT, thread=2), user=1)
+    world.archive(NEXT)
+    world.connection.execute("DELETE FROM content_links WHERE source_segment_id = %s", (near,))
+    for month in (MONTH, NEXT):
+        world.archived_and_purged(month)
+    first, second, third, fourth = world.threads
+    nothing = "SELECT %s::uuid"
+    cases: tuple[tuple[str, UUID, Month, dict[str, Any], bool], ...] = (
+        (USER, world.users[3], MONTH, {"thread_id": first}, True),
+        (USER, world.users[3], MONTH, {"thread_id": fourth}, False),
+        (THREAD, first, MONTH, {"user_id": world.users[3]}, True),
+        (USER, world.users[1], MONTH, {"thread_id": fourth}, True),
+        (USER, world.users[1], MONTH, {"thread_id": third}, False),
+        (THREAD, fourth, NEXT, {"thread_id": first}, True),
+        (THREAD, third, NEXT, {"thread_id": first}, False),
+        (nothing, first, NEXT, {"thread_id": second}, True),
+    )
+    for query, erased, month, subject, forbids in cases:
+        with world.connection.transaction(force_rollback=True):
+            world.connection.execute(query, (erased,))
+            if query != nothing:
+                world.connection.execute("DELETE FROM ops.erased_rows")
+            placed = add_hold(world.connection, reason="case 52", **subject)
+            record_archived(world.connection, world.bucket, placed)
+            (plan,) = (
+                found
+                for found in plan_erasures(world.connection, world.bucket)
+                if found.month == month
+            )
+            assert bool(plan.holds) == forbids, (query, month, subject)
+
+
+def test_a_hold_on_what_was_erased_knows_what_its_links_lead_to(world: World) -> None:
+    """The database has forgotten the segments of an erased thread; the lists of proofs have not."""
+    two_linked(world)
+    for month in (MONTH, NEXT):
+        world.archived_and_purged(month)
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[0],))
+    for subject in ({"family_id": world.families[0]}, {"thread_id": world.threads[0]}):
+        with searched(world, **subject):
+            assert refused(world.connection, THREAD, world.threads[3])
+            assert not refused(world.connection, THREAD, world.threads[2])
+
+
+def test_a_release_during_the_search_leaves_nothing_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_linked(world)
+    world.archived_and_purged()
+    placed = add_hold(world.connection, thread_id=world.threads[0], reason="case 53")
+
+    def released(*of: Any) -> Any:
+        release_hold(world.connection, placed.id, "settled")
+        return held_links(*of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(held, "held_links", released)
+        record_archived(world.connection, world.bucket, placed)
+    with searched(world, thread_id=world.threads[2]):
+        assert not refused(world.connection, THREAD, world.threads[0])

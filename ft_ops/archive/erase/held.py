@@ -36,10 +36,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class HoldScope:
-    """One standing hold, with the threads that it holds whole, whoever has written in them."""
+    """One standing hold, with the threads that it holds whole, whoever has written in them.
+
+    ``ends`` are the segments that its links lead to, as far as the archives were searched for it.
+    """
 
     hold: LegalHold
     threads: frozenset[UUID]
+    ends: frozenset[UUID] = frozenset()
 
     def holds(self, subject: IndexedSubject, month: Month) -> bool:
         """Whether what an archive of ``month`` has of a subject is held."""
@@ -54,25 +58,16 @@ class HoldScope:
 
 def standing_scopes(connection: Connection) -> list[HoldScope]:
     """Every standing hold with its scope, oldest first."""
-    threads: dict[int, set[UUID]] = {}
-    for hold_id, thread in connection.execute(statement("archive/held_threads")).fetchall():
-        threads.setdefault(hold_id, set()).add(thread)
+    found: dict[tuple[int, str], set[UUID]] = {}
+    for hold_id, kind, subject in connection.execute(statement("archive/held_by_id")).fetchall():
+        found.setdefault((hold_id, kind), set()).add(subject)
     return [
-        HoldScope(hold, frozenset(threads.get(hold.id, ())) | _itself(hold))
+        HoldScope(
+            hold,
+            frozenset(found.get((hold.id, "thread"), ())) | _itself(hold),
+            frozenset(found.get((hold.id, "end"), ())),
+        )
         for hold in active_holds(connection)
-    ]
-
-
-def holding(
-    scopes: Iterable[HoldScope], subjects: Iterable[IndexedSubject], month: Month
-) -> list[LegalHold]:
-    """The holds that hold any of the subjects of an archived month, oldest first."""
-    known = list(subjects)
-    return [
-        scope.hold
-        for scope in scopes
-        if scope.hold.month == month.first_day
-        or any(scope.holds(subject, month) for subject in known)
     ]
 
 
@@ -86,9 +81,10 @@ def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> 
     """
     (scope,) = [s for s in standing_scopes(connection) if s.hold.id == hold.id]
     stored = list(_all_generations(connection))
-    read = _each(stored, lambda g: _kept_with(scope, g.month, list(read_subjects(bucket, g))))
+    read = _each(stored, lambda g: kept_with(scope, g, list(read_subjects(bucket, g))))
     threads = _threads_held(scope, read.results, stored)
-    links = held_links(connection, bucket, hold, threads, stored)
+    listed = [found.generation for found in read.results if found.held]
+    links = held_links(connection, bucket, hold, threads, stored, listed)
     beyond = _beyond(connection, bucket, links.results, stored)
     kept = [subject for found in read.results for subject in (*found.held, *found.beside)]
     kept_threads = {s.thread_id for s in kept if s.thread_id is not None}
@@ -107,7 +103,7 @@ def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> 
                 {"kind": kind, "hold": hold.id, "whole": whole, "ids": sorted(ids)},
             )
         # Only a whole search counts as one.
-        months = {found.month for found in read.results if found.held}
+        months = {found.generation.month for found in read.results if found.held}
         recorded = None if failed else _record_months(connection, hold, months, stored)
     connection.execute(statement("archive/analyze_held"))
     Worked(read.done, failed).refuse_failures(f"search of the archives for {hold}")
@@ -115,20 +111,21 @@ def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Kept:
     """Of one generation's subjects those that are held, and those that have to stay beside them.
 
     What was attached to a segment does not say to which: whoever has attached something in a
     family stays with a segment of it, and all of a family with what was attached there.
     """
 
-    month: Month
+    generation: Generation
     held: Sequence[IndexedSubject]
     beside: Sequence[IndexedSubject]
 
 
-def _kept_with(scope: HoldScope, month: Month, subjects: Sequence[IndexedSubject]) -> _Found:
-    held = [subject for subject in subjects if scope.holds(subject, month)]
+def kept_with(scope: HoldScope, generation: Generation, subjects: Sequence[IndexedSubject]) -> Kept:
+    """What of a generation's subjects a hold keeps."""
+    held = [subject for subject in subjects if scope.holds(subject, generation.month)]
     families = {s.family_id for s in held} - {None}
     attached_in = {s.family_id for s in held if s.thread_id is None} - {None}
     beside = [
@@ -136,11 +133,11 @@ def _kept_with(scope: HoldScope, month: Month, subjects: Sequence[IndexedSubject
         for subject in subjects
         if subject.family_id in (families if subject.thread_id is None else attached_in)
     ]
-    return _Found(month, held, beside)
+    return Kept(generation, held, beside)
 
 
 def _threads_held(
-    scope: HoldScope, found: Iterable[_Found], stored: Iterable[Generation]
+    scope: HoldScope, found: Iterable[Kept], stored: Iterable[Generation]
 ) -> frozenset[UUID]:
     """The threads whose segments are held, or may be: the lists of subjects name no segments.
 

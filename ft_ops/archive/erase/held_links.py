@@ -8,7 +8,7 @@ stands, although none of them is held. In the database the link itself keeps the
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
@@ -19,8 +19,14 @@ import pyarrow.parquet as pq
 
 from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.store.content_index import END, MAKER, is_listed, read_ends
-from ft_ops.archive.store.unit_lists import UNITS
+from ft_ops.archive.store.content_index import (
+    END,
+    MAKER,
+    IndexedSubject,
+    is_listed,
+    read_ends,
+)
+from ft_ops.archive.store.unit_lists import IDENTITY, UNITS
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -66,26 +72,27 @@ class _Held:
         if self.hold.user_id is not None:
             by = _binary([self.hold.user_id])
             tests += [pc.is_in(maker, value_set=by) for maker in _columns(listed, MAKER)]
-        touched, *others = tests
-        for test in others:
-            touched = pc.or_(touched, test)
-        return touched
+        return _any_of(tests)
 
 
 def held_links(
     connection: Connection,
     bucket: Bucket,
     hold: LegalHold,
-    threads: Iterable[UUID],
+    threads: Set[UUID],
     stored: Iterable[Generation],
+    holding: Iterable[Generation],
 ) -> Worked[HeldLinks]:
     """What held links of the stored generations lead to, generation by generation.
 
     Held are those that lead to a segment of ``threads``, or of the hold's own user or month, and
-    those that its user made. Memory is some 50 bytes for each held segment.
+    those that its user made. Of a thread that was erased the lists of the generations ``holding``
+    anything held know the segments alone. Memory is some 50 bytes for each held segment.
     """
     stored = list(stored)
-    own = [g for g in stored if g.month.first_day == hold.month]
+    erased = _erased(connection, threads)
+    in_month = [(g, None) for g in stored if g.month.first_day == hold.month]
+    in_erased = [(g, erased) for g in holding if erased and g.month.first_day != hold.month]
     values = {
         "threads": sorted(threads),
         "user_id": hold.user_id,
@@ -93,11 +100,46 @@ def held_links(
         "hold": hold.id,
     }
     known = connection.execute(statement("archive/held_segments"), values).fetchall()
-    archived = each(own, lambda g: _segments(bucket, g), name=lambda g: f"segments of {g.name}")
+    archived = each(
+        [*in_month, *in_erased],
+        lambda of: _segments(bucket, *of),
+        name=lambda of: f"segments of {of[0].name}",
+    )
     segments = [_binary([segment for (segment,) in known]), *archived.results]
     held = _Held(pa.chunked_array(chunk for ids in segments for chunk in ids.chunks), hold)
     found = each(stored, lambda g: held.links_of(bucket, g), name=lambda g: f"links of {g.name}")
     return Worked(found.done, (*archived.failed, *found.failed))
+
+
+def link_at_stake(
+    bucket: Bucket,
+    generation: Generation,
+    ends: Collection[UUID],
+    erased: Collection[IndexedSubject],
+    *,
+    shared: bool,
+) -> bool:
+    """Whether a held link, or a segment that it leads to, would go with what was erased.
+
+    ``ends`` are what held links lead to, wherever they lie. ``erased`` are the subjects of a
+    generation that are to be taken out of it; ``shared``: any of its shared rows, too, of which
+    nobody knows to what they lead. What its lists don't tell may be so.
+    """
+    if not ends:
+        return False
+    known = _binary(ends)
+    threads = {s.thread_id for s in erased if s.thread_id is not None}
+    if threads and _lie_in(bucket, generation, known, threads):
+        return True
+    makers = {s.user_id for s in erased if s.thread_id is None and s.user_id is not None}
+    listed = read_ends(bucket, generation)
+    if listed is None or not is_listed(generation):
+        return bool(makers or shared) and not is_listed(generation)
+    touched = listed.filter(
+        _any_of(pc.is_in(end, value_set=known) for end in _columns(listed, END))
+    )
+    found = {user for maker in _columns(touched, MAKER) for user in _ids(maker)}
+    return (shared and touched.num_rows > 0) or not makers.isdisjoint(found)
 
 
 def unlisted_months(stored: Iterable[Generation]) -> list[Month]:
@@ -117,14 +159,53 @@ def living_authors_of(connection: Connection, ends: Iterable[UUID]) -> set[UUID]
     return {author for (author,) in rows.fetchall()}
 
 
-def _segments(bucket: Bucket, generation: Generation) -> Ids:
-    """The segments that a generation was proven to hold."""
-    lists = [item.stored for item in generation.objects if item.table == UNITS]
-    read = [
-        pq.read_table(io.BytesIO(read_object(bucket, stored)), columns=["segment_id"])
-        for stored in lists
-    ]
-    return read[0].column(0).cast(pa.binary(16)) if read else _binary([])
+def _erased(connection: Connection, threads: Set[UUID]) -> set[UUID]:
+    """Those of the threads that the database has no more: nor does it know their segments."""
+    rows = connection.execute(statement("archive/living_threads"), {"ids": sorted(threads)})
+    return {*threads} - {thread for (thread,) in rows.fetchall()}
+
+
+def _segments(bucket: Bucket, generation: Generation, threads: Set[UUID] | None) -> Ids:
+    """The segments that a generation was proven to hold; only those of ``threads`` if given."""
+    found = [_binary([])]
+    for listed in _identities(bucket, generation):
+        [ids] = _columns(listed, "segment_id")
+        if threads is not None and "thread_id" in listed.column_names:
+            [within] = _columns(listed, "thread_id")
+            ids = ids.filter(pc.is_in(within, value_set=_binary(threads)))
+        found.append(ids)
+    return pa.chunked_array([chunk for ids in found for chunk in ids.chunks])
+
+
+def _lie_in(bucket: Bucket, generation: Generation, segments: Ids, threads: Set[UUID]) -> bool:
+    """Whether a generation has one of the segments in one of the threads, or may have."""
+    known = False
+    for listed in _identities(bucket, generation):
+        known = True
+        [ids] = _columns(listed, "segment_id")
+        found = listed.filter(pc.is_in(ids, value_set=segments))
+        if "thread_id" not in found.column_names:
+            return found.num_rows > 0
+        [within] = _columns(found, "thread_id")
+        if not threads.isdisjoint(_ids(within)):
+            return True
+    return not known
+
+
+def _identities(bucket: Bucket, generation: Generation) -> Iterator[pa.Table]:
+    """The list of segments that were proven, if any, with their threads if it has them."""
+    for item in generation.objects:
+        if item.table == UNITS:
+            file = pq.ParquetFile(io.BytesIO(read_object(bucket, item.stored)))
+            names = [name for name in IDENTITY[:2] if name in file.schema_arrow.names]
+            yield file.read(columns=names)
+
+
+def _any_of(tests: Iterable[pa.BooleanArray]) -> pa.BooleanArray:
+    first, *others = tests
+    for test in others:
+        first = pc.or_(first, test)
+    return first
 
 
 def _columns(listed: pa.Table, beginning: str) -> list[Ids]:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ft_ops.archive.erase.held import HoldScope, holding, standing_scopes
+from ft_ops.archive.erase.held import HoldScope, kept_with, standing_scopes
+from ft_ops.archive.erase.held_links import link_at_stake
+from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, months_by_state
-from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
+from ft_ops.archive.store.content_index import IndexedSubject, is_listed, read_subjects
 from ft_ops.archive.store.unit_lists import has_unit_lists, proven_ids
 from ft_ops.items import Failed, each
 from ft_ops.months import Month
@@ -98,8 +100,10 @@ def holds_on_erasure(
 ) -> tuple[str, ...]:
     """The holds that forbid, at this moment, to take what was erased out of these generations.
 
-    One on the month, or on a family or author of what was erased. The tombstone of a segment that
-    was deleted by itself does not tell whose it was: then a hold on anybody in the list forbids it.
+    One on the month, or on a family, a thread or an author of what was erased, or to whose content
+    it was attached, or may have been, or with which a held link shares it. The tombstone of a
+    segment that was deleted by itself does not tell whose it was: then a hold on anybody in the
+    list forbids it; nor does that of a shared row, which counts as attached to anything.
     """
     scopes = standing_scopes(connection)
     if not scopes:
@@ -108,7 +112,7 @@ def holds_on_erasure(
     found = [
         hold
         for generation in archived
-        for hold in holding(scopes, _at_stake(bucket, generation, tombstones), generation.month)
+        for hold in _forbidding(bucket, generation, _erased(bucket, generation, tombstones), scopes)
     ]
     return tuple(dict.fromkeys(str(hold) for hold in found))
 
@@ -153,13 +157,15 @@ def _plan(
         return None
     rewritten = tuple(g for g in affected if g.state == "purged")
     renewed = tuple(g for g in affected if g.state == "frozen" and g.is_in_database)
-    at_stake = [s for g in affected for s in _at_stake(bucket, g, tombstones)]
+    holds = {
+        hold.id: hold for g in affected for hold in _forbidding(bucket, g, erased[g.number], scopes)
+    }
     plan = ErasurePlan(
         month,
         # Glacier is asked for all: what holds nothing of it stays as it is.
         tuple(g for g in stored if g.state == "purged") if rewritten else (),
         sum(erased[g.number].segments for g in (*rewritten, *renewed)),
-        tuple(str(hold) for hold in holding(scopes, at_stake, month)),
+        tuple(str(holds[hold_id]) for hold_id in sorted(holds)),
         renewed,
         tuple(g for g in affected if g.state == "superseded"),
     )
@@ -208,12 +214,24 @@ def _erased_subjects(
             yield subject
 
 
-def _at_stake(
-    bucket: Bucket, generation: Generation, tombstones: Tombstones
-) -> Iterable[IndexedSubject]:
-    if _erased(bucket, generation, tombstones).single:
-        return read_subjects(bucket, generation)
-    return _erased_subjects(bucket, generation, tombstones)
+def _forbidding(
+    bucket: Bucket, generation: Generation, erased: _Erased, scopes: Iterable[HoldScope]
+) -> Iterator[LegalHold]:
+    """The holds that forbid to take what was erased out of a generation, oldest first."""
+    among = list(read_subjects(bucket, generation)) if erased.is_any else []
+    at_stake = set(among if erased.single else erased.subjects)
+    if erased.rows:
+        at_stake |= {subject for subject in among if subject.thread_id is None}
+    for scope in scopes:
+        kept = kept_with(scope, generation, among)
+        if (
+            scope.hold.month == generation.month.first_day
+            or not at_stake.isdisjoint((*kept.held, *kept.beside))
+            # It may be what a held link leads to, which is listed once the hold is released.
+            or (at_stake and kept.held and not is_listed(generation))
+            or link_at_stake(bucket, generation, scope.ends, at_stake, shared=erased.rows > 0)
+        ):
+            yield scope.hold
 
 
 def _may_hold(generation: Generation, segment: ErasedSegment) -> bool:
