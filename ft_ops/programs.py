@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from psycopg import conninfo
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import is_local, must_be_encrypted
-from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.starting import end, start
 from ft_ops.pg.supervision.walls import Walls
 
 _QUOTED_LINES = 10
@@ -54,30 +53,24 @@ def run(
     It inherits our environment, AWS settings and all, plus ``environment``: secrets go there,
     never into ``arguments``, which every user of the machine can read. ``heard`` is told each line
     of its standard error while it runs, and ``walls`` are what it is kept within. At the time-out,
-    once it is ``given_up``, or when we are interrupted or killed, its process group is killed. One
-    that ``gives_way`` gets the processor when nobody else wants it, for half of its time: where
+    once it is ``given_up``, or when we are interrupted or killed, it ends with all that it started.
+    One that ``gives_way`` gets the processor when nobody else wants it, for half of its time: where
     others always do, it would never end.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            supervised(
-                [_path_of(program), *arguments],
-                walls=walls,
-                gives_way_seconds=timeout_seconds / 2 if gives_way else 0,
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=complaints,
-            env={**os.environ, **(environment or {})},
-            # A group of its own, because barman-cloud-backup has workers.
-            start_new_session=True,
+        process = start(
+            [_path_of(program), *arguments],
+            output=output,
+            complaints=complaints,
+            environment={**os.environ, **(environment or {})},
+            walls=walls,
+            gives_way_seconds=timeout_seconds / 2 if gives_way else 0,
         )
         lines = _Lines(complaints.fileno(), heard)
         try:
             _await(program, process, timeout_seconds, lines, given_up)
         finally:
-            _kill(process)
-            process.wait()
+            end(process)
         lines.tell()
         if process.returncode != 0:
             raise _failed(program, process.returncode, _text(complaints) or _text(output))
@@ -144,13 +137,11 @@ def streaming(
     Its failure is known when the output has ended: what was read before is then worth nothing.
     """
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            supervised([_path_of(program), *arguments]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
+        process = start(
+            [_path_of(program), *arguments],
+            output=subprocess.PIPE,
+            complaints=complaints,
+            environment={**os.environ, **(environment or {})},
         )
         assert process.stdout is not None
         # At the time-out the output ends, and with it the block.
@@ -164,12 +155,12 @@ def feeding(
 ) -> Iterator[IO[bytes]]:
     """Run ``program`` and write its standard input in the block; otherwise like `run`."""
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen(
-            supervised([_path_of(program), *arguments], walls=walls),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-            start_new_session=True,
+        process = start(
+            [_path_of(program), *arguments],
+            given=subprocess.PIPE,
+            output=subprocess.DEVNULL,
+            complaints=complaints,
+            walls=walls,
         )
         assert process.stdin is not None
         # At the time-out the input has no reader any more, and the block ends.
@@ -195,19 +186,18 @@ def _ending_well(
     """
     is_late = threading.Event()
 
-    def end() -> None:
+    def give_up() -> None:
         is_late.set()
-        _kill(process)
+        end(process)
 
-    watchdog = threading.Timer(timeout_seconds, end)
+    watchdog = threading.Timer(timeout_seconds, give_up)
     watchdog.start()
     try:
         yield
         status = process.wait()
     finally:
         watchdog.cancel()
-        _kill(process)
-        process.wait()
+        end(process)
     if is_late.is_set():
         raise _too_long(program, timeout_seconds)
     if status != 0:
@@ -253,11 +243,6 @@ def _path_of(program: str) -> str:
             "PostgreSQL's programs by FT_PG_BIN_DIR, or install tar from the system's packages",
         )
     return found
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _too_long(program: str, seconds: float) -> OpsError:

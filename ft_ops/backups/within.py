@@ -7,14 +7,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
-from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.starting import end, start
 from ft_ops.pg.supervision.walls import Walls
-
-_STOP_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +34,13 @@ def run_within(
     identity = (user.pw_uid, user.pw_gid) if user else None
     walls = Walls((folder,), network=False, user=identity, own_servers=True)
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            supervised(list(map(str, command)), walls=walls),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            cwd=at,
-            env=pg.program_environment(),
-            start_new_session=True,
+        process = start(
+            list(map(str, command)),
+            output=said,
+            complaints=said,
+            environment=pg.program_environment(),
+            at=at,
+            walls=walls,
         )
         try:
             process.wait(timeout_seconds)
@@ -55,17 +51,6 @@ def run_within(
                 next_step="give it longer by FT_BACKUP_TIMEOUT_MINUTES if it was at work",
             ) from error
         finally:
-            _end(process)
+            end(process)
         said.seek(0)
         return ProgramEnd(process.returncode, said.read().decode(errors="replace"))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()  # its supervisor ends whatever it has started
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

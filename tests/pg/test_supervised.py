@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ft_ops.pg.supervision.starting import end, start
 from ft_ops.pg.supervision.supervised import supervised
 from ft_ops.pg.supervision.walls import Walls, confinement, connects_to_nobody
 
@@ -92,16 +93,18 @@ def test_its_whole_session_gives_way_and_not_for_ever() -> None:
     """
     until = f"until grep -q ' nice %d$' {_AUTOGROUP}; do sleep 0.05; done; "
     usual = f"until [ $(nice) = {os.nice(0)} ]; do sleep 0.05; done; "
-    by_hand = f"echo 7 > {_AUTOGROUP}; sleep 1.2; cat {_AUTOGROUP}; "
+    by_hand = f"echo 7 > {_AUTOGROUP}; while grep -q ' nice 7$' {_AUTOGROUP}; do sleep 0.05; done; "
     ours = _AUTOGROUP.read_text()
-    said = _places(f"{until % 19} {by_hand} {until % 0} {usual} echo both", gives_way_seconds=1.5)
-    assert [line.rpartition(" ")[2] for line in said.splitlines()] == ["7", "both"]
+    script = f"{until % 19} {by_hand} cat {_AUTOGROUP}; {usual} echo both"
+    said = _places(script, gives_way_seconds=1.5)
+    assert [line.rpartition(" ")[2] for line in said.splitlines()] == ["0", "both"]
     assert _AUTOGROUP.read_text() == ours
 
 
 _STARTS_TWO = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from ft_ops.pg.supervision.supervised import supervised
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGALRM])
 script = "sleep 600 & echo $! $$; wait"
 process = subprocess.Popen(supervised(["/bin/sh", "-c", script]), start_new_session=True)
 time.sleep(600)
@@ -109,6 +112,7 @@ time.sleep(600)
 
 
 def test_a_program_and_its_children_end_with_whoever_started_it() -> None:
+    """Also where he holds signals back, which his children inherit."""
     starter = subprocess.Popen(
         [sys.executable, "-c", _STARTS_TWO], stdout=subprocess.PIPE, text=True
     )
@@ -146,6 +150,56 @@ def test_what_it_started_in_a_session_of_its_own_ends_with_it_too() -> None:
     assert not _lives(daemon)
     left = _run("setsid sleep 600 >&- 2>&- & echo $!; sleep 0.2")
     assert not _lives(int(left.stdout))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone hands orphans over")
+@pytest.mark.parametrize("ending", [None, "INT", "HUP", "QUIT", "KILL"])
+def test_nothing_of_it_is_left_however_it_is_ended(ending: str | None) -> None:
+    """Its workers are in its session, as barman's are; its daemon, as pg_ctl's, is in its own.
+
+    Without a signal it ends as at a time-out. Of a killed supervisor the session alone is known.
+    """
+    daemon = "sleep 600" if ending == "KILL" else "setsid sleep 600"
+    script = f"sleep 600 & echo $!; {daemon} & sleep 0.2; echo $! $$; wait"
+    process = start(
+        ["/bin/sh", "-c", script], output=subprocess.PIPE, complaints=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        lines = process.stdout.readline() + process.stdout.readline()
+        pids = [int(pid) for pid in lines.split()]
+        assert all(map(_lives, pids))
+        if ending is not None:
+            os.kill(process.pid, getattr(signal, f"SIG{ending}"))
+            process.wait(10)
+        end(process)
+    until = time.monotonic() + 10
+    while any(map(_lives, pids)):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+_IGNORES_CHILDREN = """
+import subprocess
+from ft_ops.errors import OpsError
+from ft_ops.pg.supervision.starting import start
+try:
+    start(["/bin/false"], output=subprocess.DEVNULL, complaints=subprocess.DEVNULL)
+except OpsError as refusal:
+    print(refusal.cause)
+"""
+
+
+def test_it_is_not_started_where_nobody_could_know_how_it_ended() -> None:
+    """Its status would be told as 0: an ignored SIGCHLD comes with whoever started the service."""
+    told = subprocess.run(
+        [sys.executable, "-c", _IGNORES_CHILDREN],
+        capture_output=True,
+        check=True,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+        text=True,
+    )
+    assert told.stdout.startswith("this process ignores SIGCHLD")
 
 
 @held

@@ -12,11 +12,10 @@ from typing import Final
 from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.server import Server
-from ft_ops.pg.supervision.supervised import supervised
+from ft_ops.pg.supervision.starting import end, start
 from ft_ops.pg.supervision.walls import Walls, confinement, connects_to_nobody
 
 START_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
 # The eighth line of postmaster.pid (PM_STATUS in src/include/utils/pidfile.h).
 _STATUS_LINE: Final = 7
@@ -38,20 +37,22 @@ def isolated(server: Server, folder: Path) -> Iterator[None]:
     walls = Walls((folder,), network=False, user=(user.pw_uid, user.pw_gid) if user else None)
     program = [str(server.bin_dir / "postgres"), "-D", str(server.data_dir), *options]
     with server.log_file.open("ab") as log:
-        process = subprocess.Popen(
-            supervised(program, walls=walls, on_death="quit"),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=pg.program_environment(),
-            start_new_session=True,
+        process = start(
+            program,
+            output=log,
+            complaints=log,
+            environment=pg.program_environment(),
+            at=Path("/"),
+            walls=walls,
+            on_death="quit",
         )
     try:
         _await_start(server, process)
         yield
     finally:
-        _end(server, process)
+        with suppress(OpsError):
+            pg.stop(server, mode="immediate")
+        end(process)
 
 
 def what_holds_it() -> str:
@@ -76,17 +77,6 @@ def _status(server: Server) -> str:
     except FileNotFoundError:
         return ""
     return lines[_STATUS_LINE].strip() if len(lines) > _STATUS_LINE else ""
-
-
-def _end(server: Server, process: subprocess.Popen[bytes]) -> None:
-    with suppress(OpsError):
-        pg.stop(server, mode="immediate")
-    process.terminate()  # the supervisor ends whatever is left
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _failed(server: Server, cause: str) -> OpsError:

@@ -30,6 +30,9 @@ _LOW_PRIORITY: Final = 10
 """A tenth of an equal share: for whom nobody may take the lowest back, and who has to end."""
 
 _SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""By which people and service managers end a process."""
+
 _POLL_SECONDS: Final = 1.0
 _QUIT_SECONDS: Final = 10.0
 
@@ -109,6 +112,7 @@ def _supervise(child: int, parent: int, on_death: str, *, gives_way_until: float
 
     def end(*_: object) -> None:
         if on_death == "quit":
+            # Ours until it is waited for, whatever has become of it.
             os.kill(child, signal.SIGQUIT)
             until = time.monotonic() + _QUIT_SECONDS
             while time.monotonic() < until:
@@ -125,13 +129,17 @@ def _supervise(child: int, parent: int, on_death: str, *, gives_way_until: float
             end()
         manners.keep()
 
-    signal.signal(signal.SIGTERM, end)
+    for number in _ENDINGS:
+        signal.signal(number, end)
     signal.signal(signal.SIGALRM, look)
     # Where the kernel tells nobody of a parent's death, it is seen by looking.
     signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
     prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
     look()
     status = os.waitpid(child, 0)[1]
+    # Its number may soon be somebody else's, and the rest is being ended already.
+    for number in (signal.SIGALRM, *_ENDINGS):
+        signal.signal(number, signal.SIG_IGN)
     _end_descendants()
     return status
 
@@ -191,8 +199,12 @@ def _give_way() -> None:
 
 
 def _end_descendants() -> None:
-    """Kill what lives below us, generation by generation: orphans become our own children."""
-    while children := _children_of(os.getpid()):
+    """Kill what lives below us, generation by generation: orphans become our own children.
+
+    Who became another user, as sudo does, is not ours to end, and no reason to spare the others.
+    """
+    spared: set[int] = set()
+    while children := [child for child in _children_of(os.getpid()) if child not in spared]:
         waiting = list(children)
         while waiting:
             pid = waiting.pop()
@@ -202,12 +214,11 @@ def _end_descendants() -> None:
             except ProcessLookupError:
                 continue
             except PermissionError:
-                return  # another user's: a program that was given another identity
+                spared.add(pid)
         for pid in children:
-            try:
-                os.waitpid(pid, 0)
-            except ChildProcessError:
-                continue
+            if pid not in spared:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
 
 def _children_of(pid: int) -> list[int]:
@@ -226,6 +237,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
     folders = [value for name, _, value in named if name == "write"]
     given = {name: value for name, _, value in named}
     me = os.getpid()
+    # Whoever starts us may hold signals back, and so would we and the program.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     prctl(_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
