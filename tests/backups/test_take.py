@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -95,12 +96,14 @@ def test_two_fulls_at_once_do_not_meet(world: World) -> None:
 
 
 @pytest.mark.chaos
-def test_a_killed_backup_leaves_nothing_that_counts(world: World) -> None:
+def test_a_killed_backup_leaves_nothing_that_counts(
+    world: World, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     process = subprocess.Popen([sys.executable, "-c", _DIES_WHILE_TAKING])
     until = time.monotonic() + 60
-    while not world.connection.execute(
-        "SELECT FROM pg_stat_activity WHERE application_name = 'barman_cloud_backup'"
-    ).fetchall():
+    while not list(place.rglob("barman-upload-*")):
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -115,6 +118,7 @@ def test_a_killed_backup_leaves_nothing_that_counts(world: World) -> None:
     assert [entry.state for entry in dead] == ["taking"]
 
     taken = world.full()
+    assert list(place.iterdir()) == []
     states = {entry.name: (entry.state, entry.error) for entry in ledger.entries(world.connection)}
     assert states[dead[0].name] == ("failed", "its run died")
     assert states[taken.point.name] == ("complete", None)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from ft_ops.backups.barman.spool import ship_spool, spooled
 from ft_ops.backups.barman.wal import Hole, Segment, Switch, expected_segments, holes, parse_history
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.supervision.supervised import LOWEST_PRIORITY
 from ft_ops.programs import run
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import objects
@@ -231,6 +236,24 @@ def test_a_segment_is_never_written_over_another(bucket: Bucket, tmp_path: Path)
     assert first.read_bytes() == b"content 1"
     assert not second.exists()
     assert {stored.bytes for stored in objects(bucket, "wals/")} == {17, 9}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own")
+def test_what_has_waited_for_long_is_shipped_at_an_equal_share(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    """Where others always want the processor, who gives way to them would never catch up."""
+    places: list[int] = []
+
+    def look(**_: object) -> None:
+        places.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    bucket.client.meta.events.register("before-send.s3.PutObject", look)
+    for waited in (5, 15):
+        for path in spooled(_spool(tmp_path)):
+            os.utime(path, times=(time.time() - waited, time.time() - waited))
+        ship_spool(tmp_path, bucket, f"after {waited}", gives_way_seconds=10)
+    assert places == [LOWEST_PRIORITY, LOWEST_PRIORITY, os.nice(0), os.nice(0)]
 
 
 def test_a_missing_spool_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ is a named restore point and the log up to it, in the bucket.
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -111,15 +112,18 @@ class BarmanProvider:
             if match := _STARTED.search(line):
                 began(match[1])
 
-        run(
-            "barman-cloud-backup",
-            [*arguments, "--dbname", target, "--name", name, *self.place.arguments],
-            timeout_seconds=self.timeout_seconds,
-            environment=environment,
-            heard=hear,
-            # It may run on the server's own machine.
-            gives_way=True,
-        )
+        # Its pieces lie there until they are stored: ended early, it would leave them. Not in the
+        # drills' folder, whose path may be too long for the sockets of its workers.
+        with scratch_folder(Path(tempfile.gettempdir()), self.bin_dir) as folder:
+            run(
+                "barman-cloud-backup",
+                [*arguments, "--dbname", target, "--name", name, *self.place.arguments],
+                timeout_seconds=self.timeout_seconds,
+                environment={**environment, "TMPDIR": str(folder)},
+                heard=hear,
+                # It may run on the server's own machine.
+                gives_way=True,
+            )
         stored = self._complete(name)
         log(f"{stored.location}: {stored.bytes:,} bytes")
         return Taken(self._take_point(name, log), stored)
@@ -304,7 +308,12 @@ class BarmanProvider:
                 connect(self.url, application="wal") as connection,
                 only_one(connection, f"wal spool {self.spool}"),
             ):
-                shipment = ship_spool(self.spool, self.bucket, self.place.wals)
+                shipment = ship_spool(
+                    self.spool,
+                    self.bucket,
+                    self.place.wals,
+                    gives_way_seconds=self.lag_seconds / 2,
+                )
         except Refused:
             return  # another run ships it at this moment
         if shipment.files:

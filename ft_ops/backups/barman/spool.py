@@ -10,6 +10,8 @@ import gzip
 import os
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,26 +55,35 @@ def spooled(spool: Path) -> list[Path]:
     return sorted(found)
 
 
-def ship_spool(spool: Path, bucket: Bucket, prefix: str) -> Shipment:
+def ship_spool(
+    spool: Path, bucket: Bucket, prefix: str, *, gives_way_seconds: float = 0
+) -> Shipment:
     """Bring every spooled file into the bucket, then remove it from the spool.
 
     It lies there as barman-cloud-wal-archive would leave it, which takes a second's work to start.
     A file is removed only after what the bucket holds was read back and found equal; one that
     the bucket has under the same name with another content is never written over. Killed at any
-    point, the next call goes on. Two at once must not meet.
+    point, the next call goes on. Two at once must not meet. It gives way to others while no file
+    has waited for ``gives_way_seconds``: on a machine that is always busy the log must arrive, too.
     """
     ship = partial(_ship, bucket=bucket, prefix=prefix)
     files = spooled(spool)
-    with ThreadPoolExecutor(SHIPPERS, "ship", initializer=_give_way) as pool:
+    begin = _give_way if _waited(files) < gives_way_seconds else None
+    with ThreadPoolExecutor(SHIPPERS, "ship", initializer=begin) as pool:
         sizes = list(pool.map(ship, files))
     return Shipment(tuple(path.name for path in files), sum(sizes))
+
+
+def _waited(files: Sequence[Path]) -> float:
+    """How long the first file of the log has been in the spool, in seconds."""
+    return time.time() - files[0].stat().st_mtime if files else 0.0
 
 
 def _give_way() -> None:
     """Let whoever else works on this machine go first, which may be the server itself.
 
-    On Linux a thread has a priority of its own; elsewhere it would be the whole process's. It
-    counts within our session alone: on a busy machine the log must arrive, too.
+    On Linux a thread has a priority of its own; elsewhere it would be the whole process's. It can't
+    be taken back by everybody, so it is the thread's for good: the next shipment has new ones.
     """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
