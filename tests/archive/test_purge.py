@@ -447,17 +447,26 @@ def test_an_earlier_version_does_not_go_on_with_what_it_can_not_read(
         world.connection.execute(
             "UPDATE ops.archive SET purged_buckets = purged_buckets || '{7}'::smallint[]"
         )
-    with pytest.raises(psycopg.errors.CheckViolation):
-        world.connection.execute("UPDATE ops.archive SET state = 'frozen', purged_buckets = '{}'")
+    # Nor does it put back, or end, what it takes for untouched or for begun by buckets.
+    for state in ("frozen", "purged"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="can not end"):
+            world.connection.execute(
+                "UPDATE ops.archive SET state = %s, purged_buckets = '{}'", (state,)
+            )
     assert world.purge().segments == 27
     world.thaw()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        world.connection.execute("UPDATE ops.thaws SET purged_through = gen_random_uuid()")
     world.connection.execute(
         "UPDATE ops.thaws SET state = 'refreezing', purged_through = gen_random_uuid()"
     )
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="earlier version"):
         world.connection.execute("UPDATE ops.thaws SET purged_buckets = '{7}'")
-    with pytest.raises(psycopg.errors.CheckViolation):
-        world.connection.execute("UPDATE ops.thaws SET state = 'thawed', purged_buckets = '{}'")
+    for state in ("thawed", "done"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="can not end"):
+            world.connection.execute(
+                "UPDATE ops.thaws SET state = %s, purged_buckets = '{}'", (state,)
+            )
 
 
 def test_a_batch_is_as_many_segments_in_the_order_of_their_ids(

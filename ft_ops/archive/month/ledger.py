@@ -193,8 +193,11 @@ def finish(
     state: Literal["archived", "exported", "proven", "frozen", "purged"],
 ) -> Generation:
     """Record that a step is done, and when."""
-    moment = sql.SQL("clock_timestamp()")
-    return _update(connection, generation, state, {f"{state}_at": moment})
+    columns: dict[str, sql.Composable] = {f"{state}_at": sql.SQL("clock_timestamp()")}
+    if state == "purged":
+        # The database takes the end of a purge from nobody who leaves it there how far it came.
+        columns["purged_through"] = sql.SQL("NULL")
+    return _update(connection, generation, state, columns)
 
 
 def record_export(

@@ -185,4 +185,11 @@ def _done(run: Run, thaw: Thaw, following: Generation | None) -> Thaw:
             "next_generation": following.number if following else None,
         },
     )
-    return enter_thaw(run.connection, thaw, "done", done_at=sql.SQL("clock_timestamp()"))
+    return enter_thaw(
+        run.connection,
+        thaw,
+        "done",
+        done_at=sql.SQL("clock_timestamp()"),
+        # The database takes an end from nobody who leaves it there.
+        purged_through=sql.SQL("NULL"),
+    )
