@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,7 +95,7 @@ def demo(
     ui: bool, port: int, families: int, months: int, segments: int, seed: int, report: str
 ) -> None:
     """Run a month's life and the daily and weekly jobs in a disposable sandbox, and report."""
-    from ft_ops.sandbox import refuse_a_used_port, run_in_sandbox, use_memory
+    from ft_ops.sandbox import refuse_a_used_port, use_memory
 
     _require_writable(Path(report))
     if ui:
@@ -103,17 +104,11 @@ def demo(
     first = Month.of(datetime.now(UTC)).plus(1 - months)
     arguments = [str(families), str(months), str(segments), str(seed), report]
     arguments += [str(port)] if ui else []
-    sys.exit(
-        run_in_sandbox(
-            [sys.executable, "-m", "ft_ops.sandbox", *arguments],
-            {
-                "FT_FIRST_MONTH": str(first),
-                # The sample is disposable, so its purge need not wait for a month.
-                "FT_PURGE_ENABLED": "true",
-                "FT_PURGE_GRACE_DAYS": "0",
-            },
-        )
-    )
+    os.environ["FT_FIRST_MONTH"] = str(first)
+    # The sample is disposable, so its purge need not wait for a month.
+    os.environ |= {"FT_PURGE_ENABLED": "true", "FT_PURGE_GRACE_DAYS": "0"}
+    # A process of its own: its libraries are imported while the sandbox starts.
+    os.execv(sys.executable, [sys.executable, "-m", "ft_ops.sandbox", *arguments])
 
 
 def _require_writable(report: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,26 +71,36 @@ def run_demo(size: DemoSize, report_path: Path, console: Console) -> DemoReport:
         due = due_months(connection, settings.retention_years, datetime.now(UTC))
         before = _digests_before(stage, due)
         bytes_before = _months_bytes(connection, due)
-        # The sample's log takes as long to ship as its old months take to archive.
-        shipped = stage.start("ship_wal")
-        _archive(stage, due)
-        _recompute_storage(stage)
-        shipped("the log so far is in the bucket, beside the archive")
-        _back_up(stage)
         with stage.two_heavy_runs():
-            # One copy at a time, each on a core; what the database itself needs has the other.
-            rehearsed, masked = stage.start("rehearse_upgrade"), stage.start("mask_copy")
-            _verify_backups(stage)
+            # Backups and what is restored from them have one core, what the database itself needs
+            # has the other.
+            shipped, backed_up = stage.start("ship_wal"), stage.start("take_full_backup")
+            rehearsed = stage.start("rehearse_upgrade")
+            _archive(stage, due)
+            _archive_audit_log(stage)
+            shipped("the log so far is in the bucket, beside the archive")
+            backed_up("taken beside the archive, and its restore point is in the archived log")
+            # A purge asks for a drill to a point after the proof.
+            _back_up_again(stage)
+            drilled, compared = stage.start("drill_restore"), _start_restore_family(stage)
+            masked = stage.start("mask_copy")
+            _recompute_storage(stage)
+            _vacuum(stage)
+            rehearsed("the copy through pg_upgrade to the next major version, beside the above")
+            drilled("the newest backup restored to its newest point and checked, after that")
+            _require_verified_backup(connection)
             purged = _purge(stage, due)
             rows_read_back = _read_back(stage, due, before)
+            _verify_backups(stage)
             _maintain(stage)
             _verify_partitions(stage)
-            rehearsed("the copy through pg_upgrade to the next major version, beside the above")
+            _check_health(stage)
+            compared("one family compared with the backup, as a dry run, beside the above")
             masked(
                 "the copy as a masked dump, looked through for personal texts, in a bucket of its "
                 "own, after that"
             )
-        _look_after_health(stage)
+        _look_back(stage)
         report = DemoReport(
             steps=stage.steps,
             checks=stage.checks,
@@ -123,7 +133,7 @@ def _prepare(stage: Stage, size: DemoSize) -> SampleReport:
     first = stage.settings.first_month
     ahead = stage.settings.last_month_ahead(now)
     # The sample needs no more than the partitions that are there; both take a core each.
-    made = stage.start("create_partitions", _range(first, ahead))
+    made = stage.start("create_partitions", tags=_range(first, ahead))
     with stage.step("sample data") as tell:
         last = Month.of(now)
         sample = make_sample(
@@ -153,6 +163,9 @@ def _archive(stage: Stage, due: Sequence[Month]) -> None:
         for month in due:
             stage.run("archive_old_content", month)
         tell(f"{_count(due)} moved, exported, proven and frozen")
+
+
+def _archive_audit_log(stage: Stage) -> None:
     with stage.step("archive_audit_log") as tell:
         stage.run("archive_audit_log", ops={"archived_audit_log": {"dry_run": False}})
         tell("the audit log's months of the same age, by the same steps")
@@ -173,29 +186,25 @@ def _recompute_storage(stage: Stage) -> None:
         tell(f"{human_bytes(used)} used by all families")
 
 
-def _back_up(stage: Stage) -> None:
-    """A full backup, an increment, and a drill that restores them; a family of the copy."""
-    with stage.step("take_full_backup") as tell:
-        stage.run("take_full_backup")
-        tell("taken, and its restore point is in the archived log")
+def _back_up_again(stage: Stage) -> None:
     with stage.step("take_incremental_backup") as tell:
         stage.run("take_incremental_backup")
         tell("a later point to restore to")
-    with stage.step("drill_restore") as tell:
-        stage.run("drill_restore")
-        verified = newest_verified_backup(stage.connection)
-        if verified is None:
-            raise OpsError(
-                "restore drill",
-                cause="it ended well, and no backup counts as verified",
-                next_step="this is a defect: please report it",
-            )
-        tell(f"{verified.name} restored to {verified.restored_to:%H:%M:%S} UTC and checked")
-    with stage.step("restore_family") as tell:
-        row = stage.connection.execute("SELECT id::text FROM families ORDER BY id").fetchone()
-        family = {"family_id": row[0] if row is not None else ""}
-        stage.run("restore_family", ops={"restored_family": family})
-        tell("one family compared with the backup, as a dry run")
+
+
+def _start_restore_family(stage: Stage) -> Callable[[str], None]:
+    row = stage.connection.execute("SELECT id::text FROM families ORDER BY id").fetchone()
+    family = {"family_id": row[0] if row is not None else ""}
+    return stage.start("restore_family", ops={"restored_family": family})
+
+
+def _require_verified_backup(connection: Connection) -> None:
+    if newest_verified_backup(connection) is None:
+        raise OpsError(
+            "restore drill",
+            cause="it ended well, and no backup counts as verified",
+            next_step="this is a defect: please report it",
+        )
 
 
 def _verify_backups(stage: Stage) -> None:
@@ -245,11 +254,14 @@ def _read_back(
     return rows
 
 
-def _maintain(stage: Stage) -> None:
+def _vacuum(stage: Stage) -> None:
     with stage.step("vacuum_analyze") as tell:
         # The sample has just been written: in production a month must stand still for a day.
         stage.run("vacuum_analyze", ops={"frozen_partitions": {"still_hours": 0.0}})
         tell("vacuumed and analysed; closed months frozen")
+
+
+def _maintain(stage: Stage) -> None:
     with stage.step("rebuild_bloated_indexes") as tell:
         stage.run("rebuild_bloated_indexes", ops={"rebuilt_indexes": {"dry_run": True}})
         tell("estimated and ranked, as a dry run")
@@ -258,17 +270,28 @@ def _maintain(stage: Stage) -> None:
         tell("transaction ids young, no invalid index")
 
 
-def _look_after_health(stage: Stage) -> None:
+def _check_health(stage: Stage) -> None:
     for job, outcome in (
         ("check_schema", "the live schema is what the migrations make"),
         ("check_archive_bucket", "looked at from outside"),
         ("check_health", "latency of the product's queries, sizes, connections"),
+    ):
+        _step(stage, job, outcome)
+
+
+def _look_back(stage: Stage) -> None:
+    """What tells of all that was done, when nothing else runs."""
+    for job, outcome in (
         ("make_overview", "the morning's page is in the asset `overview`"),
         ("chain_evidence", "what was done here, chained and signed in the archive bucket"),
     ):
-        with stage.step(job) as tell:
-            stage.run(job)
-            tell(outcome)
+        _step(stage, job, outcome)
+
+
+def _step(stage: Stage, job: str, outcome: str) -> None:
+    with stage.step(job) as tell:
+        stage.run(job)
+        tell(outcome)
 
 
 def _verify_partitions(stage: Stage) -> None:

@@ -60,13 +60,19 @@ class Stage:
         self.checks += outcomes(result)
         return result
 
-    def start(self, job: str, tags: Mapping[str, str] | None = None) -> Callable[[str], None]:
+    def start(
+        self,
+        job: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        ops: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Callable[[str], None]:
         """Run a job beside the steps to come.
 
         Returns a function that waits for its end, and shows it as a step of this outcome. The ends
         are waited for in the order of the starts.
         """
-        wait = self.worker.start(job, tags or {})
+        wait = self.worker.start(job, tags or {}, ops or {})
 
         def end(outcome: str) -> None:
             ran = wait()

@@ -45,7 +45,9 @@ class Worker:
     asked: int = 0
     answers: int = 0
 
-    def start(self, job: str, tags: Mapping[str, str]) -> Callable[[], Ran]:
+    def start(
+        self, job: str, tags: Mapping[str, str], ops: Mapping[str, Mapping[str, object]]
+    ) -> Callable[[], Ran]:
         """Ask for a job. Returns a function that waits for its end; an OpsError when it failed.
 
         The ends are waited for in the order of the starts.
@@ -54,7 +56,8 @@ class Worker:
         self.asked += 1
         number = self.asked
         try:
-            self.process.stdin.write(json.dumps({"job": job, "tags": dict(tags)}) + "\n")
+            asked = {"job": job, "tags": dict(tags), "ops": dict(ops)}
+            self.process.stdin.write(json.dumps(asked) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError as error:
             with suppress(BrokenPipeError):
@@ -125,7 +128,7 @@ def main() -> None:
             began = time.monotonic()
             answer: dict[str, object]
             try:
-                result = run_job(instance, asked["job"], tags=asked["tags"], ops={})
+                result = run_job(instance, asked["job"], tags=asked["tags"], ops=asked["ops"])
             except OpsError as error:
                 answer = {"what": error.what, "cause": error.cause, "next_step": error.next_step}
             else:

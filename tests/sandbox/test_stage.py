@@ -24,12 +24,12 @@ def test_a_job_beside_the_demo_fails_in_its_own_words_and_the_next_one_runs(box:
     """Without a schema there is nothing to check."""
     with worker() as beside:
         failing, schema = (
-            beside.start(job, {}) for job in ("check_partition_coverage", "initial_schema")
+            beside.start(job, {}, {}) for job in ("check_partition_coverage", "initial_schema")
         )
         with pytest.raises(OpsError) as failed:
             failing()
         assert schema().seconds > 0
-        asked = beside.start("no_such_job", {})
+        asked = beside.start("no_such_job", {}, {})
         with pytest.raises(OpsError, match="no_such_job"):
             asked()
     assert failed.value.what == "job check_partition_coverage"
