@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -28,6 +29,8 @@ def main() -> None:
     """Run the demo; with a port, keep the Dagster UI there until Ctrl-C."""
     # Dagster's notices about its own beta parameters are not for whoever watches a demo.
     warnings.simplefilter("ignore")
+    # What a script starts in its background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     families, months, segments, seed, report, *port = sys.argv[1:]
     console = Console()
     try:

@@ -24,7 +24,10 @@ def run_job(
     tags: Mapping[str, str],
     ops: Mapping[str, Mapping[str, object]],
 ) -> dg.ExecuteInProcessResult:
-    """Run a job in this process; its failure becomes an OpsError with the failure's own words."""
+    """Run a job in this process; its failure becomes an OpsError with the failure's own words.
+
+    An interruption, of which Dagster makes a failure, becomes a KeyboardInterrupt again.
+    """
     result = defs.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=None if month is None else month.key,
@@ -36,6 +39,8 @@ def run_job(
         raise_on_error=False,
     )
     if not result.success:
+        if _is_interrupted(result.all_events):
+            raise KeyboardInterrupt
         raise OpsError(
             f"job {job}" + (f" for {month}" if month else ""),
             cause=_causes(result.all_events) or "it failed without a step that failed",
@@ -54,6 +59,14 @@ def outcomes(result: dg.ExecuteInProcessResult) -> list[CheckOutcome]:
         )
         for evaluation in result.get_asset_check_evaluations()
     ]
+
+
+def _is_interrupted(events: Sequence[dg.DagsterEvent]) -> bool:
+    errors = [e.step_failure_data.error for e in events if e.is_step_failure]
+    return any(
+        error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+        for error in errors
+    )
 
 
 def _causes(events: Sequence[dg.DagsterEvent]) -> str:
