@@ -5,8 +5,14 @@ from ft_ops.archive.audit.months import archived_audit_months
 from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.claims.claim import require_folder
 from ft_ops.archive.cost.prices import Prices, load_prices
-from ft_ops.archive.erase.held import record_archived
-from ft_ops.archive.hold.holds import add_hold, list_holds, release_hold
+from ft_ops.archive.erase.held import record_archived, search_before
+from ft_ops.archive.hold.holds import (
+    HeldSubject,
+    add_hold,
+    add_searched_hold,
+    list_holds,
+    release_hold,
+)
 from ft_ops.archive.hold.lines import hold_lines
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.digest import MonthDigests, differences, total
@@ -30,12 +36,14 @@ from ft_ops.archive.thaw.retrieval_cost import ThawEstimate
 __all__ = [
     "TABLES",
     "TIERS",
+    "HeldSubject",
     "MonthBeside",
     "MonthDigests",
     "Prices",
     "Run",
     "ThawEstimate",
     "add_hold",
+    "add_searched_hold",
     "adopt_both",
     "archive_run",
     "archive_statements",
@@ -58,6 +66,7 @@ __all__ = [
     "refuse_cold",
     "release_hold",
     "require_folder",
+    "search_before",
     "standings",
     "stored_bytes",
     "stored_digests",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 import click
@@ -37,19 +38,33 @@ def hold_add(
     force: bool,
 ) -> None:
     """Place a hold on exactly one month, family, book, thread or user."""
-    from ft_ops.archive import add_hold, hold_lines, record_archived
+    from ft_ops.archive import (
+        HeldSubject,
+        add_searched_hold,
+        hold_lines,
+        record_archived,
+        search_before,
+    )
     from ft_ops.s3.bucket import open_bucket
 
-    parsed = Month.parse(month) if month else None
     archives = load_settings().archive_bucket
+    subject = HeldSubject(
+        month=Month.parse(month) if month else None,
+        family_id=family,
+        book_id=book,
+        thread_id=thread,
+        user_id=user,
+    )
     with database("hold") as connection:
-        placed = add_hold(
+        before = None
+        if archives is not None:
+            # The hold is placed all the same, and the search tried again behind it.
+            with suppress(OpsError):
+                before = search_before(connection, open_bucket(archives), subject)
+        placed = add_searched_hold(
             connection,
-            month=parsed,
-            family_id=family,
-            book_id=book,
-            thread_id=thread,
-            user_id=user,
+            subject,
+            () if before is None else before.found,
             reason=reason,
             person=by,
             force=force,
@@ -57,7 +72,7 @@ def hold_add(
         click.echo(f"placed {placed}")
         try:
             if archives is not None:
-                placed = record_archived(connection, open_bucket(archives), placed)
+                placed = record_archived(connection, open_bucket(archives), placed, before)
         except OpsError as error:
             raise OpsError(
                 f"{placed}, which stands: the search for what the archive alone has of it",

@@ -2,15 +2,34 @@
 -- One row; its trigger writes down what is held, and takes SHARE ROW EXCLUSIVE on
 -- ops.standing_holds, for which it waits for every transaction that has changed content: only under
 -- a short lock_timeout.
-INSERT INTO ops.legal_holds (month, family_id, book_id, thread_id, user_id, reason, placed_by)
+INSERT INTO ops.legal_holds (id, month, family_id, book_id, thread_id, user_id, reason, placed_by)
+OVERRIDING SYSTEM VALUE
 VALUES (
-    %(month)s, %(family_id)s, %(book_id)s, %(thread_id)s, %(user_id)s, %(reason)s,
+    %(id)s, %(month)s, %(family_id)s, %(book_id)s, %(thread_id)s, %(user_id)s, %(reason)s,
     session_user || coalesce(' (' || %(person)s || ')', '')
 )
 RETURNING
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
     released_at, release_reason, archived_months, archives_read_at,
     unlisted_months;
+
+-- name: next_hold
+-- The number of the next hold, before it is placed.
+SELECT nextval(pg_get_serial_sequence('ops.legal_holds', 'id'));
+
+-- name: threads_to_be_held
+-- The threads of a family or a book that is to be held. Index probes.
+SELECT t.id
+FROM threads AS t
+JOIN memory_books AS mb ON mb.id = t.memory_book_id
+WHERE mb.id = %(book)s
+   OR mb.family_id = %(family)s;
+
+-- name: arrivals_in_hold
+-- One row.
+SELECT arrivals
+FROM ops.legal_holds
+WHERE id = %(id)s;
 
 -- name: analyze_held
 -- SHARE UPDATE EXCLUSIVE on a small table of ours: what holds hold is looked up for each change.
@@ -172,13 +191,14 @@ FROM unnest(%(ids)s::uuid[]) AS v (id)
 ON CONFLICT DO NOTHING;
 
 -- name: record_archived_months
--- One row.
+-- One row, unless something has come into the hold since that its search does not know of.
 UPDATE ops.legal_holds
 SET archived_months = %(months)s,
     unlisted_months = %(unlisted)s,
     archives_read_at = clock_timestamp()
 WHERE id = %(id)s
   AND released_at IS NULL
+  AND arrivals IS NOT DISTINCT FROM %(arrivals)s
 RETURNING
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
     released_at, release_reason, archived_months, archives_read_at,

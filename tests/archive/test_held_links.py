@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from ft_ops.archive.erase import held
-from ft_ops.archive.erase.held import record_archived, search_unsearched
+from ft_ops.archive.erase.held import record_archived, search_before, search_unsearched
 from ft_ops.archive.erase.held_links import held_links
 from ft_ops.archive.erase.plan import plan_erasures
-from ft_ops.archive.hold.holds import LegalHold, add_hold, release_hold
+from ft_ops.archive.hold.holds import (
+    HeldSubject,
+    LegalHold,
+    add_hold,
+    add_searched_hold,
+    release_hold,
+)
 from ft_ops.archive.hold.lines import hold_lines
 from ft_ops.archive.store.content_index import ENDS
 from ft_ops.months import Month
@@ -230,3 +237,92 @@ def test_a_release_during_the_search_leaves_nothing_held(
         record_archived(world.connection, world.bucket, placed)
     with searched(world, thread_id=world.threads[2]):
         assert not refused(world.connection, THREAD, world.threads[0])
+
+
+def test_what_is_moved_into_a_hold_is_searched_for(world: World) -> None:
+    """A thread, a book or a segment, whose links lead to what archives alone have."""
+    world.month(MONTH)
+    world.month(NEXT)
+    away, near = world.segment(thread=3), world.segment(NEXT, thread=2)
+    world.link(near, away, user=1)
+    world.archived_and_purged(MONTH)
+    books = (book_of(world, 0), book_of(world, 2))
+    far, into = world.threads[3], world.threads[0]
+    moves: tuple[tuple[str, dict[str, UUID]], ...] = (
+        (f"UPDATE threads SET memory_book_id = '{books[0]}' WHERE id = %s", {"book_id": books[0]}),
+        (
+            f"UPDATE memory_books SET family_id = '{world.families[0]}' WHERE id = %s",
+            {"family_id": world.families[0]},
+        ),
+        (
+            f"UPDATE content_segments SET thread_id = '{into}', sequence_number = 70 WHERE id = %s",
+            {"thread_id": into},
+        ),
+    )
+    for (query, subject), moved in zip(moves, (world.threads[2], books[1], near), strict=True):
+        with world.connection.transaction(force_rollback=True), searched(world, **subject) as of:
+            # Its own content is not searched for: it is new.
+            world.connection.execute(
+                "INSERT INTO threads (memory_book_id, started_by) VALUES (%s, %s)",
+                (books[0], world.users[0]),
+            )
+            assert not search_unsearched(world.run).done, subject
+            world.connection.execute(query, (moved,))
+            # What comes in while the archives are being searched is searched for once more.
+            assert record_archived(world.connection, world.bucket, of).archived_months is not None
+            world.connection.execute("SELECT ops.search_again(%s)", (of.id,))
+            assert len(search_unsearched(world.run).done) == 1, subject
+            assert refused(world.connection, THREAD, far), subject
+
+
+def test_what_arrives_during_a_search_is_searched_for_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_linked(world)
+    world.archived_and_purged()
+    placed = add_hold(world.connection, book_id=book_of(world, 0), reason="case 54")
+
+    def moved(*of: Any) -> Any:
+        world.connection.execute(
+            "UPDATE threads SET memory_book_id = %s WHERE id = %s",
+            (book_of(world, 0), world.threads[2]),
+        )
+        return held_links(*of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(held, "held_links", moved)
+        assert record_archived(world.connection, world.bucket, placed).archived_months is None
+    (found,) = search_unsearched(world.run).results
+    assert found.archived_months == [MONTH.first_day]
+
+
+def test_nothing_is_free_between_a_hold_and_the_search_for_it(world: World) -> None:
+    """The archives are searched before it is placed, and again only where that has changed."""
+    two_linked(world)
+    world.archived_and_purged()
+    subject = HeldSubject(
+        month=None, family_id=None, book_id=None, thread_id=world.threads[0], user_id=None
+    )
+    before = search_before(world.connection, world.bucket, subject)
+    placed = add_searched_hold(
+        world.connection, subject, before.found, reason="case 55", person=None, force=False
+    )
+    assert refused(world.connection, THREAD, world.threads[3])
+    gone = replace(world.bucket, name="is-not-there")
+    known = record_archived(world.connection, gone, placed, before)
+    assert known.archived_months == [MONTH.first_day]
+    release_hold(world.connection, placed.id, "settled")
+    assert not refused(world.connection, THREAD, world.threads[3])
+
+
+def test_a_hold_on_an_erased_book_holds_its_threads(world: World) -> None:
+    two_linked(world)
+    for month in (MONTH, NEXT):
+        world.archived_and_purged(month)
+    book = book_of(world, 0)
+    world.connection.execute(BOOK, (book,))
+    with searched(world, book_id=book) as held_book:
+        assert held_book.archived_months == [MONTH.first_day]
+        assert refused(world.connection, THREAD, world.threads[3])
+        (plan,) = plan_erasures(world.connection, world.bucket)
+        assert plan.holds == (str(held_book),)

@@ -349,6 +349,29 @@ def test_rows_of_a_later_table_that_belong_to_nobody_held_stay_free(world: World
     assert not refused(world.connection, f"DELETE {OF_SEGMENT}", free)
 
 
+def test_replies_that_refer_to_each_other_are_held_and_stop_nobody(world: World) -> None:
+    """As many as there are, and where they come back to the first."""
+    world.fill(segments=4)
+    world.connection.execute(
+        "CREATE TABLE comments (id integer PRIMARY KEY, said_by uuid REFERENCES users (id),"
+        " reply_to integer REFERENCES comments (id) ON DELETE CASCADE,"
+        " content_segment_id uuid REFERENCES content_segment_keys (id) ON DELETE CASCADE)"
+    )
+    world.connection.execute(
+        "INSERT INTO comments SELECT n, u.id, nullif(n - 1, 0), k.id"
+        " FROM generate_series(1, 3000) AS n, users AS u, content_segment_keys AS k"
+        " WHERE u.id = %s AND k.thread_id = %s",
+        (world.users[2], world.threads[2]),
+    )
+    hold(world, "user")
+    last = "UPDATE comments SET said_by = NULL WHERE id = 3000"
+    assert not refused(world.connection, last)
+    world.connection.execute("UPDATE comments SET reply_to = 3 WHERE id = 1")
+    assert not refused(world.connection, last)
+    world.connection.execute("UPDATE comments SET said_by = %s WHERE id = 1", (world.users[0],))
+    assert refused(world.connection, last)
+
+
 def test_a_table_that_comes_while_a_hold_stands_is_held_by_its_migration(world: World) -> None:
     world.fill()
     hold(world, "month")

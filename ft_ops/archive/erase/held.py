@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from ft_ops.archive.erase.held_links import (
     threads_of,
     unlisted_months,
 )
-from ft_ops.archive.hold.holds import LegalHold, active_holds, one_hold
+from ft_ops.archive.hold.holds import HeldSubject, LegalHold, active_holds, one_hold
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import all_latest, generations
 from ft_ops.archive.run import Run
@@ -71,43 +71,114 @@ def standing_scopes(connection: Connection) -> list[HoldScope]:
     ]
 
 
-def record_archived(connection: Connection, bucket: Bucket, hold: LegalHold) -> LegalHold:
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search of the archives has found that has to stay for a hold.
+
+    By the kind of subject, and whether all of it is held; ``months`` hold anything held. It says
+    so of the ``stored`` generations and of the ``scope``. What ``failed`` may have hidden more.
+    """
+
+    scope: HoldScope
+    stored: Sequence[Generation]
+    found: Sequence[tuple[str, bool, Sequence[UUID]]]
+    months: Sequence[Month]
+    worked: Worked[Kept]
+
+    def is_of(self, scope: HoldScope, stored: Sequence[Generation]) -> bool:
+        """Whether another search would find the same: lists are written once."""
+        return scope.threads == self.scope.threads and stored == self.stored
+
+
+def search_before(connection: Connection, bucket: Bucket, subject: HeldSubject) -> Search:
+    """Search the archives for what a hold would hold that is about to be placed.
+
+    So that from its first moment nobody can delete what archives alone have of it.
+    """
+    month = subject["month"]
+    hold = LegalHold(
+        0,
+        None if month is None else month.first_day,
+        subject["family_id"],
+        subject["book_id"],
+        subject["thread_id"],
+        subject["user_id"],
+        reason="",
+        placed_by="",
+        placed_at=datetime.now(UTC),
+        released_by=None,
+        released_at=None,
+        release_reason=None,
+        archived_months=None,
+        archives_read_at=None,
+        unlisted_months=None,
+    )
+    rows = connection.execute(
+        statement("archive/threads_to_be_held"),
+        {"family": hold.family_id, "book": hold.book_id},
+    ).fetchall()
+    scope = HoldScope(hold, frozenset(thread for (thread,) in rows) | _itself(hold))
+    return _search(connection, bucket, scope, list(_all_generations(connection)))
+
+
+def record_archived(
+    connection: Connection, bucket: Bucket, hold: LegalHold, before: Search | None = None
+) -> LegalHold:
     """Search every archive for what a standing hold holds, and record what has to stay for it.
 
     From then on the threads and authors of what is held can't be deleted, nor such a thread be
     moved, although their content is in the archive alone. The same is true of what held links lead
-    to. Reads two small STANDARD objects a generation, and writes down the months, too. A list that
-    can't be read keeps what the others say from nothing, and the search stays open: SomeFailed.
+    to. Reads two small STANDARD objects a generation, unless a search ``before`` says the same, and
+    writes down the months, too. A list that can't be read keeps what the others say from nothing,
+    and the search stays open: SomeFailed. So it does where something has come into the hold since.
     """
+    # First: what comes after it may not be in the scope.
+    [[arrivals]] = connection.execute(
+        statement("archive/arrivals_in_hold"), {"id": hold.id}
+    ).fetchall()
     (scope,) = [s for s in standing_scopes(connection) if s.hold.id == hold.id]
     stored = list(_all_generations(connection))
+    if before is None or not before.is_of(scope, stored):
+        before = _search(connection, bucket, scope, stored)
+    with connection.transaction():
+        for kind, whole, ids in before.found:
+            connection.execute(
+                statement("archive/record_archived_subjects"),
+                {"kind": kind, "hold": hold.id, "whole": whole, "ids": ids},
+            )
+        # Only a whole search counts as one.
+        recorded = (
+            None if before.worked.failed else _record_months(connection, hold, arrivals, before)
+        )
+    connection.execute(statement("archive/analyze_held"))
+    before.worked.refuse_failures(f"search of the archives for {hold}")
+    return recorded or hold
+
+
+def _search(
+    connection: Connection, bucket: Bucket, scope: HoldScope, stored: Sequence[Generation]
+) -> Search:
     read = _each(stored, lambda g: kept_with(scope, g, list(read_subjects(bucket, g))))
     threads = _threads_held(scope, read.results, stored)
     listed = [found.generation for found in read.results if found.held]
-    links = held_links(connection, bucket, hold, threads, stored, listed)
+    links = held_links(connection, bucket, scope.hold, threads, stored, listed)
     beyond = _beyond(connection, bucket, links.results, stored)
     kept = [subject for found in read.results for subject in (*found.held, *found.beside)]
     kept_threads = {s.thread_id for s in kept if s.thread_id is not None}
     authors = {s.user_id for s in kept if s.user_id is not None}
-    is_whole = hold.kind in {"family", "book", "thread"}
-    failed = (*read.failed, *links.failed, *beyond.failed)
-    with connection.transaction():
-        for kind, ids, whole in (
-            ("thread", kept_threads, is_whole),
-            ("thread", beyond.threads - kept_threads, False),
-            ("user", authors | beyond.users, False),
-            ("end", beyond.ends, False),
-        ):
-            connection.execute(
-                statement("archive/record_archived_subjects"),
-                {"kind": kind, "hold": hold.id, "whole": whole, "ids": sorted(ids)},
-            )
-        # Only a whole search counts as one.
-        months = {found.generation.month for found in read.results if found.held}
-        recorded = None if failed else _record_months(connection, hold, months, stored)
-    connection.execute(statement("archive/analyze_held"))
-    Worked(read.done, failed).refuse_failures(f"search of the archives for {hold}")
-    return recorded or hold
+    is_whole = scope.hold.kind in {"family", "book", "thread"}
+    return Search(
+        scope,
+        stored,
+        (
+            ("thread", is_whole, sorted(kept_threads)),
+            ("thread", False, sorted(beyond.threads - kept_threads)),
+            ("user", False, sorted(authors | beyond.users)),
+            ("end", False, sorted(beyond.ends)),
+        ),
+        sorted({found.generation.month for found in read.results if found.held}),
+        Worked(read.done, (*read.failed, *links.failed, *beyond.failed)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +261,16 @@ def _each(stored: Iterable[Generation], work: Callable[[Generation], T]) -> Work
 
 
 def _record_months(
-    connection: Connection,
-    hold: LegalHold,
-    months: Iterable[Month],
-    stored: Iterable[Generation],
+    connection: Connection, hold: LegalHold, arrivals: int | None, search: Search
 ) -> LegalHold | None:
     return one_hold(
         connection,
         "archive/record_archived_months",
         {
             "id": hold.id,
-            "months": sorted(month.first_day for month in months),
-            "unlisted": [month.first_day for month in unlisted_months(stored)],
+            "arrivals": arrivals,
+            "months": [month.first_day for month in search.months],
+            "unlisted": [month.first_day for month in unlisted_months(search.stored)],
         },
     )
 
@@ -209,8 +278,9 @@ def _record_months(
 def search_unsearched(run: Run) -> Worked[LegalHold]:
     """Search the archives for each standing hold that nobody has searched them for yet.
 
-    A bucket that could not be asked, or a hold that was placed by SQL, has left it so. They are
-    searched again once what links lead to was listed of a month of which it was not.
+    A bucket that could not be asked, or a hold that was placed by SQL, has left it so, or what was
+    moved into a held family, book or thread. They are searched again once what links lead to was
+    listed of a month of which it was not.
     """
     standing = active_holds(run.connection)
     unlisted: set[date] = set()

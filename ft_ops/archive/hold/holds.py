@@ -6,10 +6,10 @@ they are placed, released and asked about.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict
 from uuid import UUID
 
 import psycopg
@@ -27,6 +27,16 @@ from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 HoldKind: TypeAlias = Literal["month", "family", "book", "thread", "user"]
+
+
+class HeldSubject(TypedDict):
+    """What a hold is on: exactly one of them, the others None."""
+
+    month: Month | None
+    family_id: UUID | None
+    book_id: UUID | None
+    thread_id: UUID | None
+    user_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +106,36 @@ def add_hold(
     OpsError that names the open transactions when they don't end: they changed content before, and
     it is unknown what of it is held.
     """
-    subjects = [month, family_id, book_id, thread_id, user_id]
-    if not reason.strip() or subjects.count(None) != len(subjects) - 1:
+    subject = HeldSubject(
+        month=month, family_id=family_id, book_id=book_id, thread_id=thread_id, user_id=user_id
+    )
+    return add_searched_hold(connection, subject, (), reason=reason, person=person, force=force)
+
+
+def add_searched_hold(
+    connection: Connection,
+    subject: HeldSubject,
+    archived: Sequence[tuple[str, bool, Sequence[UUID]]],
+    *,
+    reason: str,
+    person: str | None,
+    force: bool,
+) -> LegalHold:
+    """Place a hold, and let stay from the same moment on what archives are known to have of it.
+
+    ``archived`` is that, by kind, and whether all of it is held.
+    """
+    if not reason.strip() or len([one for one in subject.values() if one is not None]) != 1:
         raise Refused(
             "legal hold",
             cause="it needs exactly one month, family, book, thread or user, and a reason",
             next_step="say what is held, and why",
         )
     _refuse_nobody(person)
+    month = subject["month"]
     values = {
+        **subject,
         "month": month and month.first_day,
-        "family_id": family_id,
-        "book_id": book_id,
-        "thread_id": thread_id,
-        "user_id": user_id,
         "reason": reason.strip(),
         "person": person,
     }
@@ -117,12 +143,24 @@ def add_hold(
         refuse_unknown(
             connection,
             month=month,
-            ids={"family": family_id, "book": book_id, "thread": thread_id, "user": user_id},
+            ids={
+                "family": subject["family_id"],
+                "book": subject["book_id"],
+                "thread": subject["thread_id"],
+                "user": subject["user_id"],
+            },
         )
 
     def place() -> LegalHold:
         with connection.transaction():
-            hold = _one(connection, "archive/add_hold", values)
+            [[number]] = connection.execute(statement("archive/next_hold")).fetchall()
+            # Before the lock that placing it takes.
+            for kind, whole, ids in archived:
+                connection.execute(
+                    statement("archive/record_archived_subjects"),
+                    {"kind": kind, "hold": number, "whole": whole, "ids": ids},
+                )
+            hold = _one(connection, "archive/add_hold", {**values, "id": number})
             assert hold is not None
             _audit(connection, "hold.add", hold, {})
             return hold
