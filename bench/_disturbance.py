@@ -1,7 +1,9 @@
 """What the application notices of a job: its latencies during it, against quiet ones of the run.
 
 Quiet windows and windows with the job take turns under one load, and a quiet one comes last. What
-is left over from a job is no quiet window's: each begins some seconds later.
+is left over from a job is no quiet window's: each begins some seconds later. Each window with the
+job is held against the two quiet ones beside it, since a machine drifts; what is reported is the
+window whose ratio is the median.
 """
 
 from __future__ import annotations
@@ -93,27 +95,26 @@ def disturbance(
 ) -> Iterator[Result]:
     """The p99 against the quiet one, the longest lock wait, the errors; after the load has ended.
 
-    The spread is that of the p99 of each busy window over the one of the quiet window before it.
+    The spread is that of the ratios of all windows; of two in the middle the worse one is reported.
     ``steps`` names windows within the busy ones, by what was done in them. The profile is of who
     kept the processors busy meanwhile.
     """
     during, before = load.report(*busy), load.report(*quiet)
-    ratios = Samples(
-        tuple(
-            load.report(one).percentile(99) / load.report(other).percentile(99)
-            for one, other in zip(busy, quiet, strict=False)
-        )
+    pairs = sorted(
+        (_Pair(load.report(one), load.report(*beside)) for one, beside in _beside(busy, quiet)),
+        key=lambda pair: pair.ratio,
     )
+    middle = pairs[len(pairs) // 2]
     yield Result(
         name=job.name,
         work=f"application {job.during}: p99",
         against="quiet p99",
         unit="ms",
-        ours=during.percentile(99),
-        reference=before.percentile(99),
+        ours=middle.during.percentile(99),
+        reference=middle.quiet.percentile(99),
         goal=job.goal,
         n=len(busy),
-        spread=ratios.spread,
+        spread=Samples(tuple(pair.ratio for pair in pairs)).spread,
         size=job.terms,
         curves=tuple(
             Curve(
@@ -151,8 +152,29 @@ def disturbance(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A window with the job, and the quiet ones beside it taken together."""
+
+    during: Window
+    quiet: Window
+
+    @property
+    def ratio(self) -> float:
+        return self.during.percentile(99) / self.quiet.percentile(99)
+
+
+def _beside(busy: Sequence[str], quiet: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each busy window with the quiet ones beside it; all of them where they did not take turns."""
+    take_turns = len(quiet) == len(busy) + 1
+    for number, one in enumerate(busy):
+        yield one, quiet[number : number + 2] if take_turns else quiet
+
+
 def _told(during: Window, quiet: Window) -> str:
+    together = during.percentile(99) / quiet.percentile(99)
     return (
+        f"{together:.3g} × with all windows taken together; "
         f"{len(during.latencies):,} transactions in {during.seconds:.0f} s, "
         f"{len(quiet.latencies):,} quiet ones; {during.errors} errors; "
         f"longest lock wait {during.longest_lock_wait:.0f} ms, "
