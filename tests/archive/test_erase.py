@@ -17,9 +17,12 @@ from ft_ops.archive.hold.holds import add_hold
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import Column
 from ft_ops.archive.month.evolution import read_evolution
+from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, latest, supersede
 from ft_ops.archive.month.source import scratch_source, scratch_table
-from ft_ops.archive.store.export import export_month
+from ft_ops.archive.proof.workflow import archive_content
+from ft_ops.archive.run import Run
+from ft_ops.archive.store.export import Rows, export_month
 from ft_ops.pg.connect import connect
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import delete_version, versions
@@ -34,6 +37,9 @@ _VALUES: Mapping[str, LiteralString] = {
     "text[]": "'{}'",
     "timestamp": "now()",
 }
+
+
+_SCRATCH: LiteralString = "SELECT relname FROM pg_class WHERE relname LIKE 'erasure\\_20%'"
 
 
 def _erase(world: World) -> None:
@@ -68,14 +74,29 @@ def test_an_erased_family_is_found_without_a_thaw_and_rewritten_away(world: Worl
     assert newest.rows["content_segments"] == 20
 
 
-def test_the_rest_of_a_rewritten_month_thaws_as_it_was(world: World) -> None:
+def test_the_rest_of_a_rewritten_month_thaws_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the run died with everything frozen, and its scratch tables had the erased rows."""
+
+    def die(run: Run, generation: Generation, rows: Rows) -> Generation:
+        archive_content(run, generation, rows)
+        monkeypatch.setattr("ft_ops.archive.proof.load.drop_scratch", lambda *_: None)
+        raise KeyboardInterrupt
+
     world.fill()
     world.archive()
     kept = [row for row in world.rows()["content_segments"] if row[1] in world.threads[:2]]
     world.verified_backup()
     world.purge()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    monkeypatch.setattr("ft_ops.archive.erase.erase.archive_content", die)
+    with pytest.raises(KeyboardInterrupt):
+        _erase(world)
+    monkeypatch.undo()
+    assert world.connection.execute(_SCRATCH).fetchall()
     _erase(world)
+    assert world.connection.execute(_SCRATCH).fetchall() == []
     _collect(world)
     thaw = world.thaw()
     assert thaw.left_out == {}

@@ -135,11 +135,16 @@ def give_up_begun(run: Run, thaw: Thaw) -> None:
 def drop_rewritten(run: Run, thaw: Thaw) -> None:
     """Drop what a run left that died with a generation in scratch tables."""
     for generation in generations_of(run.connection, thaw):
-        tables = range(len(generation.require_content().tables))
-        drop_scratch(
-            run.connection,
-            [scratch_table(_SCRATCH, thaw.month, generation.number, n) for n in tables],
-        )
+        _drop_copy(run, generation)
+
+
+def _drop_copy(run: Run, generation: Generation) -> None:
+    tables = range(len(generation.require_content().tables))
+    purpose = generation.scratch(_SCRATCH)
+    drop_scratch(
+        run.connection,
+        [scratch_table(purpose, generation.month, generation.number, n) for n in tables],
+    )
 
 
 def _strays(run: Run, thaw: Thaw, begun: Iterable[Generation]) -> list[Generation]:
@@ -163,6 +168,8 @@ def _rewritten(
     The rows are counted by the run that takes them out.
     """
     if begun is not None and begun.state == "frozen" and not gone_from(run.bucket, begun):
+        # It died then with the erased rows in its scratch tables.
+        _drop_copy(run, generation)
         return begun, {}
     tables = own_tables(
         generation.require_content(), read_content(run.connection), read_evolution(run.connection)
