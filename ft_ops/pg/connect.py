@@ -14,6 +14,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable
 from psycopg.pq import TransactionStatus
 
 from ft_ops.errors import OpsError, explained, explanation
+from ft_ops.pg.interruptible import InterruptibleConnection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.session import SESSION, Connection, refused_for_pooler, require_pinned
 from ft_ops.pg.sqlfiles import statement
@@ -90,10 +91,12 @@ def connect(url: str, *, application: str, settings: Mapping[str, str] | None = 
 
 def _open(target: str) -> Connection:
     if not are_wanted():
-        return psycopg.connect(target, autocommit=True)
+        return InterruptibleConnection.connect(target, autocommit=True)
     from ft_ops.pg.traced import TracedCursor, TracedServerCursor
 
-    connection = psycopg.connect(target, autocommit=True, cursor_factory=TracedCursor)
+    connection = InterruptibleConnection.connect(
+        target, autocommit=True, cursor_factory=TracedCursor
+    )
     connection.server_cursor_factory = TracedServerCursor
     return connection
 

@@ -26,6 +26,7 @@ from ft_ops.archive.purge.throttle import throttle_of
 from ft_ops.archive.run import ArchiveRules, ArchiveTarget, Limits, Lock, Run
 from ft_ops.archive.thaw.refreeze import refreeze as refreeze_month
 from ft_ops.archive.thaw.thaw import ThawRequest, begin, load
+from ft_ops.items import Worked
 from ft_ops.months import Month
 from ft_ops.pg.connect import connected
 from ft_ops.pg.locks import only_one
@@ -109,11 +110,14 @@ def refreeze(url: str, bucket: str, month: str) -> None:
 
 def erase(url: str, bucket: str, month: str) -> None:
     with _at_work(url, bucket, month) as run:
-        for plan in plan_erasures(run.connection, run.bucket):
+        plans = plan_erasures(run.connection, run.bucket)
+        for plan in plans:
             if plan.problem is None and plan.generations:
                 request = ThawRequest(plan.month, None, "Bulk", 1)
                 erase_month(run, begin(run, request, load_prices(None), purpose="erasure"))
         remove_superseded(run).refuse_failures("superseded archives")
+        unknown = tuple(plan.problem for plan in plans if plan.problem is not None)
+        Worked((), unknown).refuse_failures("erasure inside archives")
 
 
 def _archive(url: str, bucket: str, month: str, lock: Lock | None) -> None:

@@ -13,6 +13,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout
 
 from ft_ops.archive.store.parquet import arrow_connection
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import each
 from ft_ops.pg.connect import Connection, connect, connected
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.rows import one_row
@@ -288,3 +289,31 @@ def test_a_lock_that_could_not_be_had_names_who_holds_what(
             ) as connection,
         ):
             connection.execute("SELECT FROM users")
+
+
+class Interruption(BaseException):
+    """What a runner raises in a step that is to end."""
+
+
+def test_an_interruption_is_none_of_the_drivers_complaints(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when a nested transaction is to begin: what was to follow is not done."""
+    wait = psycopg.Connection.wait
+
+    def interrupted(self: Connection, gen: Any, *more: Any) -> Any:
+        if gen.__name__ == "_enter_gen" and self.info.transaction_status:
+            gen.close()
+            raise Interruption
+        return wait(self, gen, *more)
+
+    def work(item: str) -> None:
+        done.append(item)
+        with connection.transaction(), connection.transaction():
+            pass
+
+    done: list[str] = []
+    monkeypatch.setattr(psycopg.Connection, "wait", interrupted)
+    with pytest.raises(Interruption), connected(database.url, application="tests") as connection:
+        each(["first", "second"], work)
+    assert done == ["first"]
