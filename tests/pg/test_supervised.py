@@ -95,9 +95,12 @@ def test_its_whole_session_gives_way_and_not_for_ever() -> None:
     usual = f"until [ $(nice) = {os.nice(0)} ]; do sleep 0.05; done; "
     by_hand = f"echo 7 > {_AUTOGROUP}; while grep -q ' nice 7$' {_AUTOGROUP}; do sleep 0.05; done; "
     ours = _AUTOGROUP.read_text()
-    script = f"{until % 19} {by_hand} cat {_AUTOGROUP}; {usual} echo both"
+    policy = "cut -d ' ' -f 41 /proc/self/stat"  # proc(5)
+    others = f"until [ $({policy}) = {os.SCHED_OTHER} ]; do sleep 0.05; done; "
+    script = f"{until % 19} {policy}; {by_hand} cat {_AUTOGROUP}; {usual} {others} echo all"
     said = _places(script, gives_way_seconds=1.5)
-    assert [line.rpartition(" ")[2] for line in said.splitlines()] == ["0", "both"]
+    expected = [str(os.SCHED_IDLE), "0", "all"]
+    assert [line.rpartition(" ")[2] for line in said.splitlines()] == expected
     assert _AUTOGROUP.read_text() == ours
 
 

@@ -30,6 +30,8 @@ _LOW_PRIORITY: Final = 10
 """A tenth of an equal share: for whom nobody may take the lowest back, and who has to end."""
 
 _SET_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
+_PROCESSES: Final = Path("/proc")
+
 _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """By which people and service managers end a process."""
 
@@ -166,7 +168,8 @@ class _Manners:
         # Where this is not allowed, the program did not take the lowest place.
         with suppress(OSError):
             os.setpriority(os.PRIO_PGRP, 0, os.getpriority(os.PRIO_PROCESS, 0))
-        if self.placed == 0:
+        # Who was being started meanwhile has its parent's policy, and is found the next time.
+        if _take_policy_back() == 0 and self.placed == 0:
             self.until = None
 
     def _place(self, place: int) -> None:
@@ -188,14 +191,38 @@ def _give_way() -> None:
     """Let others go first, for disks, too: Linux takes one's place there from this.
 
     The lowest place is for whom it may be taken back; who runs as root in a container often can't.
+    Linux counts a processor on which only SCHED_IDLE works as a free one, and gives it at once to
+    whoever wakes up: a nice value alone lets him wait behind somebody else instead.
     """
     os.nice(1)
     try:
         os.nice(-1)
     except OSError:
         os.nice(_LOW_PRIORITY - 1)
-    else:
-        os.nice(LOWEST_PRIORITY)
+        return
+    os.nice(LOWEST_PRIORITY)
+    if _goes_in_turn() and _PROCESSES.is_dir():  # or it could not be taken back
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _goes_in_turn() -> bool:
+    """Whether we are scheduled as most are: whom a person gave another policy, he keeps it."""
+    return sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def _take_policy_back() -> int:
+    """Let our group's threads go in turn with everybody; how many did not yet."""
+    found = 0
+    for folder in _PROCESSES.glob("[0-9]*/task/[0-9]*") if _goes_in_turn() else ():
+        with suppress(OSError):  # it has ended meanwhile
+            if os.getpgid(int(folder.parts[2])) != os.getpgrp():
+                continue
+            thread = int(folder.name)
+            if os.sched_getscheduler(thread) == os.SCHED_IDLE:
+                found += 1
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+    return found
 
 
 def _end_descendants() -> None:
