@@ -222,6 +222,30 @@ def test_what_a_twin_has_recorded_is_not_adopted_but_disowned(world: World) -> N
         assert read_claims(world.bucket, "archive").disowned() == {2, 5}
 
 
+def test_a_claim_that_is_gone_while_a_later_one_is_there_is_noticed(world: World) -> None:
+    """A copy has made both. Who sees the first place free has not seen that somebody was there."""
+    world.fill(segments=4)
+    world.archive()
+    world.verified_backup()
+    erase(world, 3)
+    ship_records(world.run)
+    with promoted(world) as twin:
+        for thread in (0, 1):
+            erase(twin, thread)
+            ship_records(twin.run)
+        [*_, lost, last] = numbers(world.bucket)
+        _taken_away(world.bucket, claim_key("archive", lost))
+        [gate] = [g for g in world.plan().gates if g.name == "one database for the archive"]
+        assert f"claim {lost} is not there, and claim {last} is" in gate.detail
+        with pytest.raises(Refused, match=f"claim {lost} is not there"):
+            removal.claim_removal(world.run, [world.standing()], "removal")
+        assert numbers(world.bucket) == [*range(1, lost), last]
+        looked = adopt(world.run, apply=False)
+        assert any(f"claim {lost} is not there" in line for line in looked.changes)
+        assert adopt(world.run, apply=True, disown=[last]).problems == ()
+        assert world.purge().generation.state == "purged"
+
+
 def test_of_the_moment_of_a_record_that_does_not_count_another_is_written(world: World) -> None:
     """A disowned twin's, which names the very same one; one from before the ledger had a column."""
     world.fill(segments=4)

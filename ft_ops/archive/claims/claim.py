@@ -26,6 +26,7 @@ from ft_ops.archive.claims.records import (
     claims_prefix,
     earlier_claims,
     first_claim,
+    numbers_behind,
     read_claims,
 )
 from ft_ops.archive.run import ClaimedFolder
@@ -78,6 +79,7 @@ def require_folder(folder: ClaimedFolder, *, removes: bool = True) -> None:
     _refuse_copy(folder, own, identity_of(folder), removes=removes)
     while (found := first_claim(folder.bucket, claim_key(folder.root, own.number + 1))) is not None:
         own = _recognized(folder, own, found)
+    _refuse_gap(folder, own)
 
 
 def take_over(folder: ClaimedFolder, last: Claim | None, disowned: Sequence[int]) -> None:
@@ -166,6 +168,7 @@ def _make(
     others, too.
     """
     while True:
+        _refuse_gap(folder, own)
         key = claim_key(folder.root, own.number + 1)
         body = _body(folder, own, now, why, records, disowned)
         sha256 = hashlib.sha256(body).hexdigest()
@@ -193,6 +196,26 @@ def _make(
         own = _recognized(folder, own, found)
         if found.sha256 == sha256:
             return
+
+
+def _refuse_gap(folder: ClaimedFolder, own: Own) -> None:
+    """Refused when the next claim is not there, though later ones are.
+
+    Somebody has made it, and who that was is not known any more. It is looked for last: of our own
+    runs another may just have made both.
+    """
+    number = own.number + 1
+    later = next(numbers_behind(folder.bucket, folder.root, own.number), number)
+    if later == number or first_claim(folder.bucket, claim_key(folder.root, number)) is not None:
+        return
+    raise Refused(
+        _what(folder),
+        cause=f"claim {number} is not there, and claim {later} is: who made it, and may go on to "
+        "write here, is not known",
+        next_step="bring it back from the second copy. If that is not possible, see that no other "
+        "database writes into this archive, then run ft-ops archive adopt, which shows what the "
+        "later claims are",
+    )
 
 
 def _recognized(folder: ClaimedFolder, own: Own, found: Claim) -> Own:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ft_ops.errors import OpsError
 from ft_ops.items import Failed, Worked, each
+from ft_ops.s3.behind import keys_behind
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import Version, read_version, versions
 
@@ -88,6 +89,11 @@ class Claims:
             if claim.number not in gone:
                 gone |= set(claim.disowned)
         return frozenset(gone)
+
+    def lost(self, behind: int) -> tuple[int, ...]:
+        """The numbers behind one whose claims are not there, though later ones are."""
+        there = {found.number for found in self.known}
+        return tuple(n for n in range(behind + 1, max(there, default=0)) if n not in there)
 
     def ignored(self, disown: Sequence[int] = ()) -> frozenset[str]:
         """The keys of records that only disowned claims name."""
@@ -177,6 +183,13 @@ def first_claim(bucket: Bucket, key: str) -> Claim | None:
         if version.key == key:
             first = version
     return None if first is None else _parsed(bucket, key, read_version(bucket, first))
+
+
+def numbers_behind(bucket: Bucket, root: str, number: int) -> Iterator[int]:
+    """The numbers of a folder's claims behind one, as they lie there; one request for none."""
+    for key in keys_behind(bucket, claims_prefix(root), claim_key(root, number)):
+        if (found := _number(key)) > number:
+            yield found
 
 
 def _parsed(bucket: Bucket, key: str, body: bytes) -> Claim:

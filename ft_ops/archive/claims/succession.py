@@ -8,11 +8,11 @@ recorded is not true of this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ft_ops.archive.claims.claim import Own, identity_of, is_own, own_claim, take_over
-from ft_ops.archive.claims.records import Claim, Claims, Identity
+from ft_ops.archive.claims.records import Claim, Claims, Identity, claim_key
 from ft_ops.archive.run import ClaimedFolder
 from ft_ops.errors import Refused
 from ft_ops.items import Failed, SomeFailed
@@ -88,6 +88,7 @@ def succession(
             f"{own.identity.system_identifier if own.identity else ''}, timeline "
             f"{own.identity.timeline if own.identity else ''} at its claim {own.number}"
         )
+    changes += _lost(folder, claims, own)
     if disown:
         changes.append(f"what claims {_numbers(others, disown)} have recorded is disowned")
     if last is None and own.number:
@@ -110,6 +111,20 @@ def _stands(folder: ClaimedFolder, claims: Claims, own: Own, now: Identity) -> b
         return known == (folder.bucket.name, folder.root)
     made = next((c.database.bare for c in claims.known if c.sha256 == own.sha256), own.identity)
     return made == now.bare
+
+
+def _lost(folder: ClaimedFolder, claims: Claims, own: Own) -> Iterator[str]:
+    """In words, the claims behind this database's last that are not there, though later ones are.
+
+    Those that can't be read are problems, and no part of this.
+    """
+    unread = {failed.name for failed in claims.unread}
+    for number in claims.lost(own.number):
+        if folder.bucket.url(claim_key(folder.root, number)) not in unread:
+            yield (
+                f"claim {number} is not there, though a later one is: who made it is not known, "
+                "and what was recorded under it counts"
+            )
 
 
 def _numbers(some: Sequence[Claim], only: Sequence[int] | None = None) -> str:
