@@ -20,12 +20,15 @@ HELPERS: Final[dict[str, LiteralString]] = {
     "content_sizes": "SELECT created_at FROM content_sizes(ARRAY[%(thread)s])",
 }
 
-MONTHS: Final = (1, 2, 24, 25)
-"""In how many months the thread is at first: within a year, in few, and in more than that."""
+MONTHS: Final = (1, 3, 24, 25)
+"""In how many months the thread is at first: in few for itself, for the other two, and in more."""
 
+PLANNED: Final = 3
 FEW: Final = 24
-OLDER: Final = 240
-"""The most months, and segments before its last 30 days, that a thread is planned for."""
+OLDER: Final = 48
+MOST: Final = 500
+"""The most months that are planned for with each call: of a thread, and of the other two. Of a
+thread, the most segments before its last 30 days, and the most in all, that one plan names."""
 
 _INSERT: Final = """
 INSERT INTO content_segments
@@ -148,7 +151,9 @@ def test_a_snapshot_shows_what_was_there_when_it_was_taken(
     assert _shown(application, thread) == {months + 1}
 
 
-@pytest.mark.parametrize("older", [OLDER, OLDER + 1])
+@pytest.mark.parametrize(
+    ("older", "recent"), [(OLDER, 1), (OLDER + 1, 1), (OLDER, MOST - OLDER), (4, MOST - 3)]
+)
 @pytest.mark.parametrize("began", ["2024-02-10", "2025-06-10"])
 def test_each_of_many_segments_is_shown(
     connection: Connection,
@@ -156,23 +161,25 @@ def test_each_of_many_segments_is_shown(
     thread: Thread,
     began: str,
     older: int,
+    recent: int,
 ) -> None:
-    """On both sides of the limits: told over years or within one, in few months."""
+    """On both sides of the limits: told over years or within one, in a few months and of late."""
     connection.execute(
         "WITH told AS (INSERT INTO content_segments"
         " (thread_id, user_id, content_type, sequence_number, text_content, created_at)"
-        " SELECT %(thread)s, %(user)s, 'text', n, 'told', CASE n WHEN 0"
-        " THEN '2026-02-20'::timestamptz ELSE %(began)s::timestamptz + n * interval '1 h' END"
-        " FROM generate_series(0, %(older)s) AS n)"
+        " SELECT %(thread)s, %(user)s, 'text', n, 'told', n * interval '1 min' + CASE"
+        " WHEN n > %(older)s THEN '2026-02-20'::timestamptz"
+        " ELSE %(began)s::timestamptz + n %% 4 * interval '31 d' END"
+        " FROM generate_series(1, %(older)s + %(recent)s) AS n)"
         " SELECT",
-        {**thread, "began": began, "older": older},
+        {**thread, "began": began, "older": older, "recent": recent},
     )
     keys = connection.execute("SELECT id FROM content_segment_keys").fetchall()
     told = {**thread, "segments": [key for (key,) in keys]}
-    assert _shown(application, told) == {older + 1}
+    assert _shown(application, told) == {older + recent}
 
 
-@pytest.mark.parametrize("months", [1, FEW + 1])
+@pytest.mark.parametrize("months", [1, PLANNED + 1, FEW + 1])
 def test_a_role_without_rights_is_refused(
     database: Database, connection: Connection, thread: Thread, months: int
 ) -> None:
@@ -186,7 +193,7 @@ def test_a_role_without_rights_is_refused(
         admin.rollback()
 
 
-@pytest.mark.parametrize("months", [2, FEW + 1])
+@pytest.mark.parametrize("months", [2, PLANNED + 1, FEW + 1])
 def test_what_others_may_create_is_not_called(
     database: Database,
     connection: Connection,

@@ -25,14 +25,17 @@ MOMENTS: Final = (
 """The ends of two months, in one of which New York sets its clocks."""
 
 FEW: Final = 24
-"""The most months that a helper plans for with each call. In more it reads by a plan over all."""
+"""The most months that a list or a search plans for with each call; in more, by a plan over all."""
+
+PLANNED: Final = 3
+"""The most months that a thread is planned for with each call."""
 
 LEFT_OUT: Final = 12
 """Of the months in a row, one in which nothing was said."""
 
 
-OLDER: Final = 240
-"""The most segments before a thread's last 30 days that are found by their moments, over years."""
+OLDER: Final = 48
+"""The most segments before a thread's last 30 days that the plan over all months names."""
 
 
 def _partition(moment: str) -> str:
@@ -46,6 +49,15 @@ def _in_months(count: int) -> tuple[str, ...]:
     return tuple((first + number * timedelta(days=31)).isoformat() for number in numbers)
 
 
+def _often(older: int) -> tuple[str, ...]:
+    """Moments in one month more than a thread is planned for, so many of them of long ago."""
+    first = datetime(2024, 2, 10, tzinfo=UTC)
+    often = [(first + number * timedelta(minutes=1)).isoformat() for number in range(older - 2)]
+    return (*often, "2024-06-10 12:00:00+00", "2024-06-11 12:00:00+00", *_LATE)
+
+
+_LATE: Final = ("2025-05-31 23:59:59+00", "2025-06-01 00:00:00+00", "2025-06-09 12:00:00+00")
+
 TOLD: Final = {
     "within a year": MOMENTS,
     "in few months": _in_months(FEW),
@@ -55,23 +67,40 @@ TOLD: Final = {
         *(f"2026-01-31 23:59:{second}+00" for second in range(60 - FEW, 60)),
         "2026-02-01 00:00:00+00",
     ),
+    "often, long ago": _often(OLDER),
+    "more often, long ago": _often(OLDER + 1),
 }
+assert len({m[:7] for m in _often(OLDER)}) == PLANNED + 1
 
-OPENED_OF: Final = {
-    "within a year": {"content_segments_2024_02", "content_segments_2024_03"},
-    "in few months": {_partition(moment) for moment in TOLD["in few months"]},
-    "in more": {
-        partition_name("content_segments", m) for m in Month(2024, 1).until(Month(2026, 2))
-    },
-    "begun long ago, told of late": {
-        f"content_segments_{month}" for month in ("2024_02", "2026_01", "2026_02")
-    },
+ALL_BETWEEN: Final = {
+    ("in more", "newest_content"),
+    ("in more", "content_sizes"),
+    ("more often, long ago", "content_of_thread"),
 }
-"""The months of the segments; in more months, all from the oldest to the newest segment."""
+"""Where all months from the oldest to the newest segment are opened."""
+
+
+def _opened_of(reach: str, helper: str) -> set[str]:
+    """The months of a thread's segments; for a list or a search, those between in a year too."""
+    months = [Month.of(datetime.fromisoformat(moment)) for moment in TOLD[reach]]
+    opened = {
+        month
+        for month in min(months).until(max(months))
+        if month in months
+        or (reach, helper) in ALL_BETWEEN
+        or (helper != "content_of_thread" and _is_between(month, months))
+    }
+    return {partition_name("content_segments", month) for month in opened}
+
+
+def _is_between(month: Month, others: list[Month]) -> bool:
+    of_year = [other for other in others if other.start.year == month.start.year]
+    return bool(of_year) and min(of_year) < month < max(of_year)
+
 
 HELPERS: Final[dict[str, LiteralString]] = {
     "content_of_thread": "SELECT created_at FROM content_of_thread(%(thread)s)",
-    "newest_content": "SELECT created_at FROM newest_content(%(segments)s, 50)",
+    "newest_content": "SELECT created_at FROM newest_content(%(segments)s, 1000)",
     "content_sizes": "SELECT created_at FROM content_sizes(ARRAY[%(thread)s])",
 }
 
@@ -86,7 +115,7 @@ WHERE l.pid = pg_backend_pid()
 """The months whose indexes this transaction has opened: a plan that is kept opens no others."""
 
 
-@pytest.fixture(params=OPENED_OF)
+@pytest.fixture(params=TOLD)
 def reach(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -144,7 +173,7 @@ def test_only_the_months_of_the_segments_are_opened(
     with connection.transaction():
         assert connection.execute(HELPERS[helper], told).fetchall()
         opened = {name for (name,) in connection.execute(OPENED)}
-    assert opened == OPENED_OF[reach]
+    assert opened == _opened_of(reach, helper)
 
 
 def test_the_newest_segments_come_first_and_no_more_than_asked_for(
