@@ -83,6 +83,14 @@ def tuple_bytes(columns: Sequence[IndexColumn], widths: Widths) -> int:
     return _aligned(offset, 8)
 
 
+def tuples_bytes(
+    columns: Sequence[IndexColumn], rows: Sequence[tuple[int | None, ...]]
+) -> list[int]:
+    """The same of each row; most rows have the widths of another one."""
+    sizes = {widths: tuple_bytes(columns, widths) for widths in set(rows)}
+    return [sizes[widths] for widths in rows]
+
+
 def rows_per_posting(tuple_size: int) -> int:
     """How many rows of one key a posting list takes at most."""
     return max(1, (_LONGEST_POSTING // 8 * 8 - tuple_size) // _TID)
@@ -162,7 +170,8 @@ def pack_groups(
 
 def pack_rows(sizes: Sequence[int], fillfactor: int, chance: random.Random) -> float:
     """Rows a leaf page for an index that keeps a tuple for every row, from their sizes."""
-    return _pack([[LeafItem(1, size)] for size in sizes], [1.0] * len(sizes), fillfactor, chance)
+    items = {size: [LeafItem(1, size)] for size in set(sizes)}
+    return _pack([items[size] for size in sizes], [1.0] * len(sizes), fillfactor, chance)
 
 
 def _pack(
@@ -183,7 +192,9 @@ def _pack(
         owed += weight * repeats
         stream += [items] * int(owed)
         owed -= int(owed)
-    chance.shuffle(stream)
+    # Of one item there is one order; to draw it takes longest of all.
+    if any(items is not stream[0] for items in stream):
+        chance.shuffle(stream)
     return rows_per_leaf((item for items in stream for item in items), fillfactor)
 
 

@@ -24,6 +24,7 @@ from ft_ops.maintenance.indexes.btree import (
     pack_groups,
     pack_rows,
     tuple_bytes,
+    tuples_bytes,
 )
 from ft_ops.maintenance.indexes.catalog import IndexState, catalog_sql
 from ft_ops.pg.connect import Connection
@@ -112,8 +113,9 @@ def _unsure_share(index: IndexState, sample: Sequence[_Row]) -> float:
     """How much of the tuples' bytes is in rows whose stored size can't be told from the table's."""
     if any(column.is_recast for column in index.columns):
         return 1.0
-    sizes = [(tuple_bytes(index.columns, row.widths), row.may_shrink) for row in sample]
-    return sum(size for size, may in sizes if may) / sum(size for size, _ in sizes)
+    sizes = tuples_bytes(index.columns, [row.widths for row in sample])
+    unsure = [size for size, row in zip(sizes, sample, strict=True) if row.may_shrink]
+    return sum(unsure) / sum(sizes)
 
 
 def _rows_per_leaf(index: IndexState, drawn: Sequence[_Drawn], chance: random.Random) -> float:
@@ -125,7 +127,7 @@ def _rows_per_leaf(index: IndexState, drawn: Sequence[_Drawn], chance: random.Ra
 
 def _sample(connection: Connection, index: IndexState, rows: float) -> list[_Row]:
     sample = _sample_rows(connection, index, rows, _WANTED_ROWS)
-    sizes = [tuple_bytes(index.columns, row.widths) for row in sample]
+    sizes = tuples_bytes(index.columns, [row.widths for row in sample])
     if len(sample) < rows and _relative_error(sizes) > _WANTED_ERROR:
         return _sample_rows(connection, index, rows, _MOST_ROWS)
     return sample
@@ -174,8 +176,22 @@ def _may_shrink(column: IndexColumn) -> sql.Composable:
 def _drawn(
     connection: Connection, index: IndexState, sample: Sequence[_Row], chance: random.Random
 ) -> list[_Drawn]:
+    keys = [column for column in index.columns if column.is_key]
+    sizes = tuples_bytes(index.columns, [row.widths for row in sample])
+    key_sizes = tuples_bytes(keys, [row.widths[: len(keys)] for row in sample])
+    groups = _groups(connection, index, sample, chance)
+    return [
+        _Drawn(size, key_size, rows, row.starts_with_null)
+        for row, size, key_size, rows in zip(sample, sizes, key_sizes, groups, strict=True)
+    ]
+
+
+def _groups(
+    connection: Connection, index: IndexState, sample: Sequence[_Row], chance: random.Random
+) -> list[int]:
+    """For each row of ``sample`` how many rows share its key, as far as that matters."""
     if not index.deduplicates:
-        return [_draw(index, row, 1) for row in sample]
+        return [1] * len(sample)
     counted = _count_until_certain(connection, index, sample)
     # The other rows' widths count too: each of them borrows the group of a row of its stratum.
     groups: dict[bool, list[int]] = {
@@ -187,10 +203,7 @@ def _drawn(
         or [1]
         for starts_with_null in (False, True)
     }
-    return [
-        _draw(index, row, counted.get(row.tid) or chance.choice(groups[row.starts_with_null]))
-        for row in sample
-    ]
+    return [counted.get(row.tid) or chance.choice(groups[row.starts_with_null]) for row in sample]
 
 
 def _count_until_certain(
@@ -220,16 +233,6 @@ def _count_until_certain(
                 break
             start, batch_rows = start + batch_rows, batch_rows * 3
     return counted
-
-
-def _draw(index: IndexState, row: _Row, rows: int) -> _Drawn:
-    keys = [column for column in index.columns if column.is_key]
-    return _Drawn(
-        size=tuple_bytes(index.columns, row.widths),
-        key_size=tuple_bytes(keys, row.widths[: len(keys)]),
-        rows=rows,
-        starts_with_null=row.starts_with_null,
-    )
 
 
 def _count_same_keys(

@@ -131,10 +131,11 @@ def _estimate(connection: Connection, table: TableFiles, chance: random.Random) 
     is_whole = share_of_pages == share_of_rows == 1.0
     # The rows that were counted; what the sample promises where nobody counted.
     rows = seen if is_whole else table.counted_rows or seen
-    sample = [
-        stored_row(table.columns, row, attributes=table.attributes, target=table.toast_target)
-        for row in widths
-    ]
+    stored = {
+        row: stored_row(table.columns, row, attributes=table.attributes, target=table.toast_target)
+        for row in set(widths)
+    }
+    sample = [stored[row] for row in widths]
     chance.shuffle(sample)
     new = heap_bytes(rows, sample, table.fillfactor) + toast_bytes(rows, sample)
     return TableEstimate(
@@ -156,13 +157,13 @@ def _is_certain(sample: Sequence[StoredRow], rows: float, seen: float, pages: fl
 
 def _widths(
     connection: Connection, table: TableFiles, percent: float, share: float
-) -> list[list[int | None]]:
+) -> list[tuple[int | None, ...]]:
     query = statement("maintenance/sample_widths").format(
         widths=sql.SQL(", ").join(_width(column) for column in table.columns),
         table=_escaped(sql.Identifier(table.schema, table.name)),
     )
     rows = connection.execute(query, {"percent": percent, "share": share}).fetchall()
-    return [widths for (widths,) in rows]
+    return [tuple(widths) for (widths,) in rows]
 
 
 def _width(column: HeapColumn) -> sql.Composable:
