@@ -5,6 +5,7 @@ Objects are kept in memory, and in temporary files from 64 KiB on.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -71,8 +72,10 @@ def serve() -> None:
     """
     from moto import backends
     from moto.iam.access_control import PermissionResult
+    from moto.moto_server import threaded_moto_server
     from moto.s3.models import FakeBucket, FakeKey
-    from moto.server import ThreadedMotoServer
+
+    from ft_ops.sandbox.kept_connections import KeptConnection
 
     class ListedVersion(FakeKey):
         """An object's version in a listing, which leaves the version's body alone."""
@@ -98,8 +101,12 @@ def serve() -> None:
     modules = frozenset(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: modules
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # No collection of garbage looks again through what is loaded.
+    gc.collect()
+    gc.freeze()
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
-    server = ThreadedMotoServer(_HOST, port=0, verbose=False)
+    threaded_moto_server.MotoRequestHandler = KeptConnection  # type: ignore[attr-defined]
+    server = threaded_moto_server.ThreadedMotoServer(_HOST, port=0, verbose=False)
     server.start()
     # A parent that is gone needs no answer; the closed standard input ends us next.
     with suppress(BrokenPipeError):

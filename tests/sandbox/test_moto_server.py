@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 
 import boto3
@@ -14,6 +15,9 @@ from ft_ops.sandbox.moto_server import object_store
 
 BODY = bytes(100_000)
 """Long enough to be kept in a file."""
+
+SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20261101/us-east-1/s3/aws4_request"}
+"""Nobody compares the signature."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at open files in /proc")
@@ -39,6 +43,43 @@ def test_listing_versions_does_not_copy_them(tmp_path: Path) -> None:
         for version in versions:
             found = s3.get_object(Bucket="letters", Key="one", VersionId=version["VersionId"])
             assert found["Body"].read() == BODY
+
+
+def test_one_connection_takes_every_kind_of_request(tmp_path: Path) -> None:
+    """Whatever was sent or answered before, the next answer is the next request's."""
+    with object_store(tmp_path) as endpoint:
+        connection = HTTPConnection(endpoint().removeprefix("http://"), timeout=30)
+        connection.request("PUT", "/letters")
+        opened = connection.sock
+        assert connection.getresponse().read() == b""
+        found = []
+        for method, path, body, headers in (
+            ("PUT", "/letters/one", BODY, {"Expect": "100-continue"}),
+            ("HEAD", "/letters/one", None, {}),
+            # Refused, or never asked for: what was sent is read all the same.
+            ("PUT", "/letters/one", BODY, {"If-None-Match": "*"}),
+            ("GET", "/letters/two", BODY, {}),
+            ("PUT", "/letters/two", iter([b"in", b"pieces"]), {}),
+            ("GET", "/letters/two", None, {}),
+            ("DELETE", "/letters/two", None, {}),
+            ("GET", "/letters/one", None, {}),
+        ):
+            connection.request(method, path, body, headers | SIGNED)
+            answer = connection.getresponse()
+            content = answer.read()
+            found.append((method, answer.status, content if answer.status == 200 else b""))
+        assert connection.sock is opened
+        connection.close()
+    assert found == [
+        ("PUT", 200, b""),
+        ("HEAD", 200, b""),
+        ("PUT", 412, b""),
+        ("GET", 404, b""),
+        ("PUT", 200, b""),
+        ("GET", 200, b"inpieces"),
+        ("DELETE", 204, b""),
+        ("GET", 200, BODY),
+    ]
 
 
 @pytest.mark.chaos
