@@ -91,8 +91,15 @@ def test_no_module_and_no_folder_is_too_large_to_be_seen_at_once() -> None:
     assert {folder.name: number for folder, number in modules.items() if number > 14} == {}
 
 
-CALLED_BY_OTHERS = {"dispose", "redirect_request", "seekable", "writable"}
-"""Methods that moto, urllib and pyarrow call."""
+CALLED_BY_OTHERS = {
+    "dispose",
+    "log_request",
+    "redirect_request",
+    "run_wsgi",
+    "seekable",
+    "writable",
+}
+"""Methods that moto, werkzeug, urllib and pyarrow call."""
 ASKED_BY_TESTS = {"fingerprint_tables", "living_erased"}
 """What the tests ask of a database in the rooms' own words."""
 

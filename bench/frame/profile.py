@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final
 
 from ft_ops.pg.server import Server
-from ft_ops.sandbox import moto_server
+from ft_ops.sandbox.stores import moto_server
 
 MAIN_THREAD: Final = threading.main_thread().name
 _SAMPLING_SECONDS: Final = 0.005

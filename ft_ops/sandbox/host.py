@@ -32,8 +32,6 @@ from ft_ops.errors import OpsError
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import connect
 from ft_ops.pg.sqlfiles import sql_root, statement
-from ft_ops.sandbox.moto_server import object_store
-from ft_ops.sandbox.seaweedfs import seaweedfs
 from ft_ops.sandbox.servers import (
     APPLICATION_DATABASE,
     DAGSTER_DATABASE,
@@ -42,6 +40,8 @@ from ft_ops.sandbox.servers import (
     Sandbox,
     server_in,
 )
+from ft_ops.sandbox.stores.moto_server import object_store
+from ft_ops.sandbox.stores.seaweedfs import seaweedfs
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from ft_ops.sandbox.moto_server import object_store
+from ft_ops.sandbox.stores.moto_server import object_store
 
 BODY = bytes(100_000)
 """Long enough to be kept in a file."""
@@ -85,7 +85,7 @@ def test_one_connection_takes_every_kind_of_request(tmp_path: Path) -> None:
 @pytest.mark.chaos
 def test_it_says_nothing_when_nobody_waits_for_it_any_more() -> None:
     """What kept the others from starting is told in one line, and this adds nothing to it."""
-    command = [sys.executable, "-c", "from ft_ops.sandbox.moto_server import serve; serve()"]
+    command = [sys.executable, "-c", "from ft_ops.sandbox.stores.moto_server import serve; serve()"]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

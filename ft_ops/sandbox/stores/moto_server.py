@@ -75,7 +75,7 @@ def serve() -> None:
     from moto.moto_server import threaded_moto_server
     from moto.s3.models import FakeBucket, FakeKey
 
-    from ft_ops.sandbox.kept_connections import KeptConnection
+    from ft_ops.sandbox.stores.kept_connections import KeptConnection
 
     class ListedVersion(FakeKey):
         """An object's version in a listing, which leaves the version's body alone."""

@@ -1,0 +1,1 @@
+"""S3 endpoints on this machine: moto, and SeaweedFS."""
