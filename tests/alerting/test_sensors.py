@@ -24,6 +24,7 @@ from ft_ops.errors import OpsError
 from ft_ops.orchestration.resources import as_failure
 from ft_ops.settings import load_settings
 from tests.fixtures.http import Inbox
+from tests.fixtures.instances import one_file_instance
 
 PASSWORD = "hunter2-hunter2"
 """The password in FT_DATABASE_URL."""
@@ -81,7 +82,7 @@ LOCATION = InProcessCodeLocationOrigin(
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as opened:
+    with one_file_instance() as opened:
         yield opened
 
 

@@ -10,6 +10,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 from ft_ops.orchestration.check_states import CheckState, check_states
 from ft_ops.standing import Status
+from tests.fixtures.instances import one_file_instance
 
 KEY = dg.AssetCheckKey(dg.AssetKey("months"), "whole")
 
@@ -48,7 +49,7 @@ DEFS = dg.Definitions(
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as opened:
+    with one_file_instance() as opened:
         yield opened
 
 

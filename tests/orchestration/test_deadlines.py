@@ -34,6 +34,7 @@ from ft_ops.orchestration.deadlines import (
     schedules_of,
     with_deadlines,
 )
+from tests.fixtures.instances import one_file_instance
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 TICK = datetime(2026, 3, 4, 6, tzinfo=UTC)
@@ -67,7 +68,7 @@ SCHEDULE = dg.ScheduleDefinition(
 @pytest.fixture(scope="module")
 def opened() -> Iterator[dg.DagsterInstance]:
     """Made once: an instance takes longer than all that a test asks of it."""
-    with dg.instance_for_test() as opened:
+    with one_file_instance() as opened:
         yield opened
 
 

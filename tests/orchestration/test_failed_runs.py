@@ -20,6 +20,7 @@ from ft_ops.orchestration.failed_runs import (
     succeeded_since,
 )
 from ft_ops.orchestration.internals import SerializableErrorInfo
+from tests.fixtures.instances import one_file_instance
 
 PARTITION = "dagster/partition"
 MARCH, APRIL = {PARTITION: "2017-03-01"}, {PARTITION: "2017-04-01"}
@@ -32,7 +33,7 @@ Run = Callable[..., dg.DagsterRun]
 @pytest.fixture(scope="module")
 def opened() -> Iterator[dg.DagsterInstance]:
     """Made once: an instance takes longer than all that a test asks of it."""
-    with dg.instance_for_test() as opened:
+    with one_file_instance() as opened:
         yield opened
 
 

@@ -20,6 +20,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from ft_ops.orchestration.status import standings
 from ft_ops.standing import Standing, Status
+from tests.fixtures.instances import one_file_instance
 
 PAGE_AT = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
 TICK = PAGE_AT.replace(hour=4, minute=0)
@@ -63,7 +64,7 @@ REPOSITORY = RemoteRepositoryOrigin(
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as opened:
+    with one_file_instance() as opened:
         started = (TICK - timedelta(hours=1)).timestamp()
         for name, kind, data in (
             ("move_daily", InstigatorType.SCHEDULE, ScheduleInstigatorData("0 4 * * *", started)),
