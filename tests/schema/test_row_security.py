@@ -83,6 +83,7 @@ def test_an_update_or_delete_of_everything_touches_own_rows_only(
     admin: Connection, ours: Tenant, theirs: Tenant
 ) -> None:
     before = row_versions(admin, theirs)
+    assert len(before) == sum(map(len, theirs.rows.values()))
     for change in _changes_of_everything(admin):
         with acting_as(admin, ours.owner):
             _attempt_kept(admin, change)
