@@ -27,6 +27,7 @@ from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import objects, put_once
 from tests.archive.test_holds import refused
+from tests.archive.test_purge import die_behind
 from tests.archive.world import MONTH, World
 from tests.fixtures.postgres import Database, created
 
@@ -236,6 +237,45 @@ def test_rows_that_a_recovery_brought_back_stay_in_the_database(world: World) ->
             assert (purge.generation.state, purge.segments) == ("purged", 40)
             assert restored.count("content_segment_keys") == 0
             assert restored.thaw().left_out == {}
+
+
+def test_a_recovery_to_the_middle_of_a_purge_keeps_what_an_erasure_has_rewritten_since(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its objects are gone, so that no purge of it goes on: what is left is exported anew."""
+    world.fill()
+    world.archive()
+    before = world.rows()
+    world.verified_backup()
+    die_behind(monkeypatch, world, 1)
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.purge()
+            connection.execute("DELETE FROM threads WHERE id = %s", (live.threads[3],))
+            erase_month(live.run, live.ask(purpose="erasure"))
+            ship(live)
+            remove_superseded(live.run)
+        with recovered(world, earlier) as restored:
+            assert restored.standing().state == "purging"
+            left = f"{MONTH}: what a purge has left becomes the next generation"
+            assert left in whole(adopt(restored.run, apply=False))
+            assert left in whole(adopt(restored.run, apply=True))
+            states = [(g.number, g.state) for g in generations(restored.connection, MONTH)]
+            assert states == [(1, "superseded"), (2, "purged"), (3, "archived")]
+            there = restored.count("archived_content_segments")
+            assert 0 < there == restored.count("content_segment_keys") < 27
+            assert whole(adopt(restored.run, apply=True)) == ()
+            restored.freeze()
+            restored.verified_backup()
+            assert restored.purge().segments == there
+            kept = restored.rows_when_thawed()
+            is_erased = {row[0]: row[1] == world.threads[3] for row in before["content_segments"]}
+            for table, column in (("content_segments", 0), ("content_tags", 1)):
+                expected = [row for row in before[table] if not is_erased[row[column]]]
+                assert kept[table] == expected
 
 
 def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Database) -> None:

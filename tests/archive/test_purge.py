@@ -401,7 +401,7 @@ def test_what_an_earlier_version_has_removed_of_a_month_counts(
     assert world.thaw().left_out == {}
 
 
-def _die_behind(monkeypatch: pytest.MonkeyPatch, world: World, batches: int) -> None:
+def die_behind(monkeypatch: pytest.MonkeyPatch, world: World, batches: int) -> None:
     """A purge that dies when it has removed that many batches of 13 segments."""
     throttle = world.throttle()
     waits = iter(range(batches))
@@ -426,7 +426,7 @@ def test_what_a_removal_without_lists_has_passed_over_stays(
     world.verified_backup()
     monkeypatch.setattr("ft_ops.archive.purge.proven.has_unit_lists", lambda generation: False)
     _tag(world, first)
-    _die_behind(monkeypatch, world, 1)
+    die_behind(monkeypatch, world, 1)
     world.connection.execute("DELETE FROM content_tags WHERE tag_name = 'late'")
     purge = world.purge()
     assert purge.next is not None
@@ -442,7 +442,7 @@ def test_an_earlier_version_does_not_go_on_with_what_it_can_not_read(
     world.fill()
     world.archive()
     world.verified_backup()
-    _die_behind(monkeypatch, world, 1)
+    die_behind(monkeypatch, world, 1)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="earlier version"):
         world.connection.execute(
             "UPDATE ops.archive SET purged_buckets = purged_buckets || '{7}'::smallint[]"

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from psycopg import sql
@@ -22,6 +23,7 @@ from ft_ops.archive.erase.held import search_unsearched
 from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
+from ft_ops.archive.keep.left import put_back_left
 from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, open_archived
@@ -165,14 +167,22 @@ def _adopt_month(
         _refuse_alone(run.connection, month, known, table)
         changes = list(_changes(run.connection, records, known, table))
         lines = [change.words for change in changes]
+        interrupted = [change for change in changes if _is_interrupted(known, table, change)]
         if apply:
             for change in changes:
+                if change in interrupted:
+                    continue
                 # First, and again if it was killed between the two: it changes nothing then.
                 if change.state == "purged":
                     adopt_identities(run, change.record)
                 with run.connection.transaction():
                     _write(run.connection, change)
-        if _is_orphan(run.connection, month, known, table, changes):
+        for change in interrupted:
+            lines.append(f"{month}: what a purge has left becomes the next generation")
+            if apply:
+                generation = known[change.record.generation]
+                put_back_left(run, generation, partial(_write, run.connection, change))
+        if not interrupted and _is_orphan(run.connection, month, known, table, changes):
             lines.append(f"{month}: the rows in its table become the next generation")
             if apply:
                 open_archived(run.connection, month, table, run.run_id)
@@ -223,6 +233,15 @@ def _is_behind(mine: Generation, record: GenerationRecord) -> bool:
     if mine.state in {"frozen", "purging"}:
         return False
     return mine.proven_at is None or record.row["state"] != "proven"
+
+
+def _is_interrupted(
+    known: Mapping[int, Generation], table: Relation | None, change: _Change
+) -> bool:
+    """Whether a generation is given up whose purge stands in the middle in this database."""
+    mine = known.get(change.record.generation)
+    is_purging = mine is not None and mine.state == "purging" and change.state == "superseded"
+    return is_purging and (table is None or table.is_detaching)
 
 
 def _refuse_alone(
