@@ -122,6 +122,17 @@ ORDER BY month;
 SELECT changes
 FROM ops.hold_changes;
 
+-- name: what_triggers_ask
+-- What the triggers of held tables are told stands, and what does: 1 any, 2 on a month, 4 on a user, added
+-- up. A few rows; ROW EXCLUSIVE on a sequence, as any change of content takes.
+SELECT
+    coalesce(pg_sequence_last_value('ops.standing_holds'), 7) AS told,
+    (
+        sign(count(*)) + 2 * sign(count(h.month)) + 4 * sign(count(h.user_id))
+    )::bigint AS standing
+FROM ops.legal_holds AS h
+WHERE h.released_at IS NULL;
+
 -- name: holds_on_segments
 -- Standing holds that hold rows of a month, or what belongs to these rows. Index probes of the month
 -- for each held user, thread and segment, of narrations, tags and links for each held user.

@@ -19,6 +19,7 @@ from ft_ops.archive.hold.holds import (
     held_months,
     holds_on,
     list_holds,
+    refuse_silenced,
     release_hold,
 )
 from ft_ops.archive.hold.lines import hold_lines
@@ -359,12 +360,12 @@ def test_replies_that_refer_to_each_other_are_held_and_stop_nobody(world: World)
     )
     world.connection.execute(
         "INSERT INTO comments SELECT n, u.id, nullif(n - 1, 0), k.id"
-        " FROM generate_series(1, 3000) AS n, users AS u, content_segment_keys AS k"
+        " FROM generate_series(1, 400) AS n, users AS u, content_segment_keys AS k"
         " WHERE u.id = %s AND k.thread_id = %s",
         (world.users[2], world.threads[2]),
     )
     hold(world, "user")
-    last = "UPDATE comments SET said_by = NULL WHERE id = 3000"
+    last = "UPDATE comments SET said_by = NULL WHERE id = 400"
     assert not refused(world.connection, last)
     world.connection.execute("UPDATE comments SET reply_to = 3 WHERE id = 1")
     assert not refused(world.connection, last)
@@ -488,6 +489,20 @@ def test_a_hold_placed_by_hand_counts_as_any_other(world: World) -> None:
         )
     assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
     assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[0])
+
+
+def test_a_server_whose_triggers_do_not_know_of_a_hold_is_named(world: World) -> None:
+    """Logical replication copies no sequence: whoever takes its copy over has the first value."""
+    world.month(MONTH)
+    refuse_silenced(world.connection)
+    for kind, told in (("thread", 0), ("month", 1), ("user", 3)):
+        hold(world, kind)
+        refuse_silenced(world.connection)
+        world.connection.execute("SELECT setval('ops.standing_holds', %s)", (told,))
+        with pytest.raises(OpsError, match="is not asked for"):
+            refuse_silenced(world.connection)
+        world.connection.execute("SELECT ops.count_holds()")
+        refuse_silenced(world.connection)
 
 
 def test_whoever_is_refused_does_not_learn_why(world: World) -> None:

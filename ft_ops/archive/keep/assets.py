@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.erase.held import search_unsearched
-from ft_ops.archive.hold.holds import active_holds
+from ft_ops.archive.hold.holds import active_holds, refuse_silenced
 from ft_ops.archive.hold.lines import unlisted_words
 from ft_ops.archive.keep.rehearsal import (
     point_to_rehearse,
@@ -108,6 +108,7 @@ def archive_records(
     with as_failure(), database.connect("archive records") as connection:
         run = archive_run(connection, settings, context.run.run_id, context.log.info)
         shipped = ship_records(run)
+        refuse_silenced(connection)
         searched = search_unsearched(run)
         standing = active_holds(connection)
         searched.refuse_failures("legal holds on what the archive alone has")
