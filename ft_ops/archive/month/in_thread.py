@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
+
+import psycopg
 
 from ft_ops.pg.connect import Connection
 
@@ -27,7 +29,9 @@ def in_thread(connection: Connection, work: Callable[[], T], *, name: str) -> It
             yield working
         except BaseException:
             while not working.done():
-                # Again and again: between two statements there is nothing to cancel.
-                connection.cancel_safe(timeout=_CANCEL_SECONDS)
+                # Again and again: between two statements there is nothing to cancel. That one was
+                # not heard is no reason to tell of it instead of what the block failed with.
+                with suppress(psycopg.Error):
+                    connection.cancel_safe(timeout=_CANCEL_SECONDS)
                 wait([working], timeout=_LOOK_SECONDS)
             raise
