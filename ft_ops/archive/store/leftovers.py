@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os.path import commonprefix
 from typing import TypeAlias
 
 from ft_ops.archive.month.generation import Generation
@@ -27,12 +28,11 @@ def leftovers(bucket: Bucket, prefixes: Iterable[str]) -> list[Leftover]:
     connection, and with it the month's lock, without noticing, can't remove what its successor has
     written.
     """
-    return [
-        item
-        for prefix in prefixes
-        for found in (versions(bucket, prefix), half_uploads(bucket, prefix))
-        for item in found
-    ]
+    names = tuple(prefixes)
+    found: list[Leftover] = [version for prefix in names for version in versions(bucket, prefix)]
+    # Few uploads are under way at once: one listing for all prefixes, and not one for each.
+    uploads = half_uploads(bucket, commonprefix(names))  # noqa: RUF071 as S3 compares them
+    return found + [upload for upload in uploads if upload.key.startswith(names)]
 
 
 class Occupied(OpsError):
