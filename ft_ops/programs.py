@@ -197,7 +197,10 @@ def _ending_well(
         status = process.wait()
     finally:
         watchdog.cancel()
-        end(process)
+        if is_late.is_set():
+            process.wait()  # ended already: by now its number may be somebody else's
+        else:
+            end(process)
     if is_late.is_set():
         raise _too_long(program, timeout_seconds)
     if status != 0:

@@ -15,7 +15,8 @@ from datetime import datetime
 from time import monotonic, sleep
 from typing import Final
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from ft_ops.clock import utc_now
 
@@ -27,6 +28,8 @@ ASKED_AGAIN_SECONDS: Final = 30.0
 """How long a silent endpoint is left alone."""
 _PAUSE_SECONDS: Final = 1.0
 _OF_THE_SERVICE: Final = frozenset({429, 500, 502, 503, 504})
+_ENDS: Final = (HTTPClientError, NoConnection, ClientError)
+"""How a request ends without what it asked for: who can't connect is no HTTPClientError."""
 
 
 class NotAsked(HTTPClientError):
@@ -54,11 +57,13 @@ class EndpointSilence:
             self._refuse_silent(operation, ask)
         try:
             yield
-        except (HTTPClientError, ClientError) as error:
+        except _ENDS as error:
             if not _says_nothing(error):
                 self._doubt = None
             elif self._doubt is None:
                 self._doubt = utc_now(), error
+                # An earlier silence says nothing about this one.
+                self._asked_again_at = 0.0
             raise
         self._doubt = None
 
@@ -87,9 +92,11 @@ def _answered(ask: Callable[[float], object]) -> bool:
     while (left := end - monotonic()) > 0:
         try:
             ask(left)
-        except (HTTPClientError, ClientError) as error:
+        except _ENDS as error:
             if not _says_nothing(error):
                 return True
+            if isinstance(error, NoConnection) and not isinstance(error, ConnectTimeoutError):
+                return False  # refused, after all attempts: there is nobody to wait for
             sleep(min(_PAUSE_SECONDS, left))
         else:
             return True

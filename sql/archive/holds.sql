@@ -123,13 +123,14 @@ SELECT changes
 FROM ops.hold_changes;
 
 -- name: what_triggers_ask
--- What the triggers of held tables are told stands, and what does: 1 any, 2 on a month, 4 on a user, added
--- up. A few rows; ROW EXCLUSIVE on a sequence, as any change of content takes.
-SELECT
-    coalesce(pg_sequence_last_value('ops.standing_holds'), 7) AS told,
-    (
-        sign(count(*)) + 2 * sign(count(h.month)) + 4 * sign(count(h.user_id))
-    )::bigint AS standing
+-- What the triggers of held tables are told stands: 1 any, 2 on a month, 4 on a user, added up. ROW
+-- EXCLUSIVE on a sequence until the transaction ends, as any change of content takes: nobody can place or
+-- release a hold meanwhile.
+SELECT coalesce(pg_sequence_last_value('ops.standing_holds'), 7);
+
+-- name: kinds_that_stand
+-- What does stand, in the same numbers. A few rows.
+SELECT (sign(count(*)) + 2 * sign(count(h.month)) + 4 * sign(count(h.user_id)))::bigint
 FROM ops.legal_holds AS h
 WHERE h.released_at IS NULL;
 

@@ -23,6 +23,7 @@ from ft_ops.archive.hold.holds import (
 )
 from ft_ops.archive.hold.lines import hold_lines
 from ft_ops.archive.store.content_index import ENDS
+from ft_ops.errors import Refused
 from ft_ops.months import Month
 from tests.archive.test_holds import refused
 from tests.archive.world import MONTH, World
@@ -292,6 +293,8 @@ def test_what_arrives_during_a_search_is_searched_for_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(held, "held_links", moved)
         assert record_archived(world.connection, world.bucket, placed).archived_months is None
+        with pytest.raises(Refused, match="something has come into"):
+            held.search_for_all(world.run, "an erasure")
     (found,) = search_unsearched(world.run).results
     assert found.archived_months == [MONTH.first_day]
 
@@ -313,6 +316,32 @@ def test_nothing_is_free_between_a_hold_and_the_search_for_it(world: World) -> N
     assert known.archived_months == [MONTH.first_day]
     release_hold(world.connection, placed.id, "settled")
     assert not refused(world.connection, THREAD, world.threads[3])
+
+
+@pytest.mark.parametrize("kind", ["user", "thread"])
+def test_what_a_search_has_found_in_part_is_held_whole(world: World, kind: str) -> None:
+    """Archives have content of him who is held, or of a thread that has come into the hold."""
+    world.segment(thread=0)
+    world.archived_and_purged()
+    world.month(NEXT)
+    hot = world.segment(NEXT, thread=0)
+    subject = HeldSubject(
+        month=None,
+        family_id=world.families[0] if kind == "thread" else None,
+        book_id=None,
+        thread_id=None,
+        user_id=world.users[0] if kind == "user" else None,
+    )
+    before = search_before(world.connection, world.bucket, subject)
+    assert before.months == [MONTH]
+    part = world.users[0] if kind == "user" else world.threads[0]
+    for found in (before.found, [*before.found, (kind, False, [part])], [(kind, False, [part])]):
+        placed = add_searched_hold(
+            world.connection, subject, found, reason="case 56", person=None, force=False
+        )
+        assert refused(world.connection, SEGMENT.format("content_segments"), hot)
+        release_hold(world.connection, placed.id, "settled")
+    assert not refused(world.connection, SEGMENT.format("content_segments"), hot)
 
 
 def test_a_hold_on_an_erased_book_holds_its_threads(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -503,6 +504,21 @@ def test_a_server_whose_triggers_do_not_know_of_a_hold_is_named(world: World) ->
             refuse_silenced(world.connection)
         world.connection.execute("SELECT ops.count_holds()")
         refuse_silenced(world.connection)
+
+
+def test_a_release_under_way_does_not_look_like_a_hold_that_nobody_asks_for(world: World) -> None:
+    placed = add_hold(world.connection, family_id=world.families[0], reason="case 57")
+    with (
+        connect(world.database.url, application="release") as other,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        with other.transaction():
+            release_hold(other, placed.id, "settled")
+            asked = beside.submit(refuse_silenced, world.connection)
+            pid = world.connection.info.backend_pid
+            while other.execute("SELECT pg_blocking_pids(%s)", (pid,)).fetchone() == ([],):
+                assert not asked.done()
+        asked.result()
 
 
 def test_whoever_is_refused_does_not_learn_why(world: World) -> None:

@@ -141,8 +141,8 @@ def test_each_job_needs_what_it_is_granted(
         "take_monthly_dump",
     ):
         assert run(job, monkeypatch).success, job
-        # No drill finds anything here, and nothing was erased so far.
-        besides = ["records", "refutations"] if job == "drill_restore" else []
+        # No drill finds anything here, and nothing was archived or erased so far.
+        besides = ["records", "claims", "refutations"] if job == "drill_restore" else []
         assert_exact(guarded, job, *besides)
     one = {"restored_family": {"config": {"user_id": user}}}
     assert run("restore_family", monkeypatch, one).success
@@ -162,7 +162,7 @@ def test_each_job_needs_what_it_is_granted(
 
     assert run("take_full_backup", monkeypatch).success
     assert run("drill_restore", monkeypatch).success
-    assert_exact(guarded, "drill_restore", "refutations")
+    assert_exact(guarded, "drill_restore", "claims", "refutations")
     assert run("take_full_backup", monkeypatch).success
     assert run("drill_restore", monkeypatch).success
     forget_the_backups(box)

@@ -127,6 +127,16 @@ def test_a_failing_job_tells_no_secret(
     assert leaks(iter(traces), SECRETS) == set()
 
 
+DEMO = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from ft_ops.sandbox.demo import DemoSize, run_demo
+run_demo(DemoSize(*map(int, sys.argv[1:5])), Path(sys.argv[5]), Console())
+"""
+"""`ft-ops demo` would start a sandbox of its own."""
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
 def test_a_whole_demo_tells_no_secret(box: Sandbox, inbox: Inbox, tmp_path: Path) -> None:
@@ -140,7 +150,7 @@ def test_a_whole_demo_tells_no_secret(box: Sandbox, inbox: Inbox, tmp_path: Path
     }
     environment = planted(box.child_environment(os.environ)) | settings
     demo = subprocess.run(
-        [sys.executable, "-m", "ft_ops.sandbox", *size, str(report)],
+        [sys.executable, "-c", DEMO, *size, str(report)],
         env=environment,
         capture_output=True,
         check=False,

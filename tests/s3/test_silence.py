@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from time import monotonic
 
 import pytest
@@ -45,6 +46,19 @@ def test_a_look_at_a_thousand_objects_asks_a_silent_endpoint_twice(
     monkeypatch.setattr(silence, "monotonic", lambda: monotonic() + silence.ASKED_AGAIN_SECONDS)
     assert read_current(struck, KEYS[-1]) == b"there"
     assert [seen.split()[0] for seen in between.plan.seen] == ["HEAD", "GET"]
+
+
+def test_an_endpoint_where_nobody_is_there_is_asked_no_more(bucket: Bucket) -> None:
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        once = Config(retries={"total_max_attempts": 1})
+        struck = Bucket(bucket.name, client_of("s3", endpoint_url=url, config=once))
+        looked = each(KEYS, lambda key: read_current(struck, key))
+    first, *others = looked.failed
+    assert "was not asked" not in first.cause
+    assert len(others) == len(KEYS) - 1
+    assert all(f"{url} has answered nothing since" in other.cause for other in others)
 
 
 @pytest.mark.parametrize("mischief", ["reset", "500"])

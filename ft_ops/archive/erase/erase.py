@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from ft_ops.archive.erase.held import search_unsearched
+from ft_ops.archive.erase.held import search_for_all
 from ft_ops.archive.erase.own_tables import OwnTable, clearances, content_of, deletions, own_tables
 from ft_ops.archive.erase.plan import holds_erased, holds_on_erasure, read_tombstones
 from ft_ops.archive.month.catalog import read_content
@@ -95,7 +95,7 @@ def erase_month(run: Run, thaw: Thaw) -> Erasure:
 
 def refuse_held(run: Run, thaw: Thaw, archived: Sequence[Generation]) -> None:
     """Refused while a hold forbids to erase from a month, or nobody knows yet what it holds."""
-    search_unsearched(run).refuse_failures(f"legal holds on {thaw.name}")
+    search_for_all(run, thaw.name)
     holds = holds_on_erasure(run.connection, run.bucket, archived)
     if holds:
         raise Refused(

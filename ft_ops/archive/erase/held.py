@@ -25,6 +25,7 @@ from ft_ops.archive.month.ledger import all_latest, generations
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
 from ft_ops.archive.store.unit_lists import has_unit_lists
+from ft_ops.errors import Refused
 from ft_ops.items import Failed, Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
@@ -86,8 +87,15 @@ class Search:
     worked: Worked[Kept]
 
     def is_of(self, scope: HoldScope, stored: Sequence[Generation]) -> bool:
-        """Whether another search would find the same: lists are written once."""
-        return scope.threads == self.scope.threads and stored == self.stored
+        """Whether another search would find the same: lists are written once.
+
+        Of a user never: what months have of him that stand alone is known once the hold stands.
+        """
+        return (
+            scope.hold.user_id is None
+            and scope.threads == self.scope.threads
+            and stored == self.stored
+        )
 
 
 def search_before(connection: Connection, bucket: Bucket, subject: HeldSubject) -> Search:
@@ -172,8 +180,9 @@ def _search(
         stored,
         (
             ("thread", is_whole, sorted(kept_threads)),
-            ("thread", False, sorted(beyond.threads - kept_threads)),
-            ("user", False, sorted(authors | beyond.users)),
+            # What the hold itself holds whole is written down as it is placed.
+            ("thread", False, sorted(beyond.threads - kept_threads - scope.threads)),
+            ("user", False, sorted((authors | beyond.users) - {scope.hold.user_id})),
             ("end", False, sorted(beyond.ends)),
         ),
         sorted({found.generation.month for found in read.results if found.held}),
@@ -298,6 +307,22 @@ def search_unsearched(run: Run) -> Worked[LegalHold]:
         name=lambda hold: f"search of the archives for {hold}",
         log=run.log,
     )
+
+
+def search_for_all(run: Run, what: str) -> None:
+    """Search for every standing hold before ``what``; Refused while one of them is not searched.
+
+    Something may have come into a hold meanwhile: then that search does not count.
+    """
+    search_unsearched(run).refuse_failures(f"legal holds on {what}")
+    unsearched = [str(h) for h in active_holds(run.connection) if h.archived_months is None]
+    if unsearched:
+        raise Refused(
+            what,
+            cause=f"something has come into {'; '.join(unsearched)} while the archives were "
+            "searched for it",
+            next_step="nothing was removed: run it again, which searches once more",
+        )
 
 
 def _itself(hold: LegalHold) -> frozenset[UUID]:

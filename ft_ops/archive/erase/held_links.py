@@ -125,7 +125,7 @@ def link_at_stake(
     generation that are to be taken out of it; ``shared``: any of its shared rows, too, of which
     nobody knows to what they lead. What its lists don't tell may be so.
     """
-    if not ends:
+    if not ends or not (erased or shared):
         return False
     known = _binary(ends)
     threads = {s.thread_id for s in erased if s.thread_id is not None}

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.erase.contained import refuse_not_contained
-from ft_ops.archive.erase.held import search_unsearched
+from ft_ops.archive.erase.held import search_for_all
 from ft_ops.archive.erase.plan import holds_on_erasure
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import (
@@ -222,7 +222,7 @@ def _refuse_elsewhere(bucket: Bucket, generation: Generation) -> None:
 
 
 def _refuse_held(run: Run, generation: Generation) -> None:
-    search_unsearched(run).refuse_failures(f"legal holds on {generation.name}")
+    search_for_all(run, generation.name)
     holds = holds_on_erasure(run.connection, run.bucket, [generation])
     if holds:
         raise Refused(

@@ -225,7 +225,10 @@ def refuse_silenced(connection: Connection) -> None:
     They ask a sequence. A server that was filled by logical replication has its first value, and
     the owner may set another: then they let pass what is held.
     """
-    [[told, standing]] = connection.execute(statement("archive/what_triggers_ask")).fetchall()
+    with connection.transaction():
+        # In this order: who places or releases one sets the sequence before others see the hold.
+        [[told]] = connection.execute(statement("archive/what_triggers_ask")).fetchall()
+        [[standing]] = connection.execute(statement("archive/kinds_that_stand")).fetchall()
     if standing & ~told:
         raise OpsError(
             "legal holds",

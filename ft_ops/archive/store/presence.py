@@ -60,7 +60,8 @@ def _asked(bucket: Bucket, generation: Generation, keys: Collection[str]) -> Ite
         try:
             found = head(bucket, item.stored)
         except Silent as error:
-            yield f"{len(wanted) - number} of its objects were not looked at: {error}"
+            # Without the key of one of them, which speaks for itself alone.
+            yield f"{len(wanted) - number} of its objects were not looked at: {error.cause}"
             return
         except OpsError as error:
             yield str(error)

@@ -213,8 +213,14 @@ def _goes_in_turn() -> bool:
 
 def _take_policy_back() -> int:
     """Let our group's threads go in turn with everybody; how many did not yet."""
+    if not _goes_in_turn():
+        return 0
+    try:
+        threads = list(_PROCESSES.glob("[0-9]*/task/[0-9]*"))
+    except OSError:
+        return 1  # a process ended while its folder was read, as Python 3.11 tells: look again
     found = 0
-    for folder in _PROCESSES.glob("[0-9]*/task/[0-9]*") if _goes_in_turn() else ():
+    for folder in threads:
         with suppress(OSError):  # it has ended meanwhile
             if os.getpgid(int(folder.parts[2])) != os.getpgrp():
                 continue
