@@ -58,7 +58,7 @@ def hold_add(
     with database("hold") as connection:
         before = None
         if archives is not None:
-            click.echo("searching the archives first; nothing is held until this has ended")
+            click.echo("searching the archives first: nothing is held until it ends", err=True)
             # The hold is placed all the same, and the search tried again behind it.
             with suppress(OpsError):
                 before = search_before(connection, open_bucket(archives), subject)
