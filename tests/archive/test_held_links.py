@@ -283,11 +283,16 @@ def test_what_arrives_during_a_search_is_searched_for_by_the_next(
     world.archived_and_purged()
     placed = add_hold(world.connection, book_id=book_of(world, 0), reason="case 54")
 
-    def moved(*of: Any) -> Any:
-        world.connection.execute(
-            "UPDATE threads SET memory_book_id = %s WHERE id = %s",
-            (book_of(world, 0), world.threads[2]),
+    move = "UPDATE threads SET memory_book_id = %s WHERE id = %s"
+    arrivals = iter(
+        (
+            (move, (book_of(world, 0), world.threads[2])),
+            ("SELECT ops.search_again(%s)", (placed.id,)),
         )
+    )
+
+    def moved(*of: Any) -> Any:
+        world.connection.execute(*next(arrivals))
         return held_links(*of)
 
     with monkeypatch.context() as patch:
@@ -321,6 +326,7 @@ def test_nothing_is_free_between_a_hold_and_the_search_for_it(world: World) -> N
 @pytest.mark.parametrize("kind", ["user", "thread"])
 def test_what_a_search_has_found_in_part_is_held_whole(world: World, kind: str) -> None:
     """Archives have content of him who is held, or of a thread that has come into the hold."""
+    world.month(MONTH)
     world.segment(thread=0)
     world.archived_and_purged()
     world.month(NEXT)

@@ -194,6 +194,7 @@ OPENS: Final = re.compile(
 
 OPENS_WHAT_IT_MAY: Final = {
     "archive/pages": "of the table that is read next",
+    "archive/what_triggers_ask": "of the sequence that each change of content asks, too",
     "archive/content_tables": "of the parents of content, which the step reads next",
     "backups/blocks": "of the table that is read next",
     "backups/btree_indexes": "in a restored copy, where nobody else is",
