@@ -32,8 +32,8 @@ _REASON: Final = (
     " it waits for one of two processors, behind another session of PostgreSQL's, while the backup"
     " has the second one. Loops of this priority that do nothing else cost a part of that. The S3"
     " server's own share is not what is felt: with the lowest priority, as if it were another"
-    " machine's, it is the same. pg_basebackup alone, which neither compresses nor stores, comes"
-    " near the goal, too"
+    " machine's, it is no better. pg_basebackup alone, which neither compresses nor stores, takes"
+    " as much as the goal allows"
 )
 _COPY_SECONDS: Final = 8.0
 """As long as a full backup: one copy to nowhere is over before enough transactions."""
