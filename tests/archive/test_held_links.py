@@ -25,6 +25,7 @@ from ft_ops.archive.hold.lines import hold_lines
 from ft_ops.archive.store.content_index import ENDS
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.schema.migrations import load_migrations, revert_migration, run_migrations
 from tests.archive.test_holds import refused
 from tests.archive.world import MONTH, World
 
@@ -348,6 +349,28 @@ def test_what_a_search_has_found_in_part_is_held_whole(world: World, kind: str) 
         assert refused(world.connection, SEGMENT.format("content_segments"), hot)
         release_hold(world.connection, placed.id, "settled")
     assert not refused(world.connection, SEGMENT.format("content_segments"), hot)
+
+
+def test_a_hold_that_was_held_in_part_becomes_whole_by_its_migration(world: World) -> None:
+    world.month(MONTH)
+    own = world.segment(thread=0)
+    subject = HeldSubject(
+        month=None, family_id=None, book_id=None, thread_id=None, user_id=world.users[0]
+    )
+    known = load_migrations()
+    reverted = revert_migration(world.connection, known)
+    while reverted is not None and reverted.version > 106:
+        reverted = revert_migration(world.connection, known)
+    part = [("user", False, [world.users[0]])]
+    placed = add_searched_hold(
+        world.connection, subject, part, reason="case 57", person=None, force=False
+    )
+    assert record_archived(world.connection, world.bucket, placed).archived_months == []
+    assert not refused(world.connection, SEGMENT.format("content_segments"), own)
+    run_migrations(world.connection, known)
+    assert refused(world.connection, SEGMENT.format("content_segments"), own)
+    (found,) = search_unsearched(world.run).results
+    assert found.archived_months == []
 
 
 def test_a_hold_on_an_erased_book_holds_its_threads(world: World) -> None:

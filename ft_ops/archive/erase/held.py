@@ -312,15 +312,15 @@ def search_unsearched(run: Run) -> Worked[LegalHold]:
 def search_for_all(run: Run, what: str) -> None:
     """Search for every standing hold before ``what``; Refused while one of them is not searched.
 
-    Something may have come into a hold meanwhile: then that search does not count.
+    It may have been placed meanwhile, or something has come into it: then no search counts yet.
     """
     search_unsearched(run).refuse_failures(f"legal holds on {what}")
     unsearched = [str(h) for h in active_holds(run.connection) if h.archived_months is None]
     if unsearched:
         raise Refused(
             what,
-            cause=f"something has come into {'; '.join(unsearched)} while the archives were "
-            "searched for it",
+            cause=f"the archives are not searched yet for {'; '.join(unsearched)}: it was placed, "
+            "or something has come into it, meanwhile",
             next_step="nothing was removed: run it again, which searches once more",
         )
 
