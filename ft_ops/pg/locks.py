@@ -109,12 +109,13 @@ def until_locked(
 
     ``in_the_way`` says who holds what, for that error. ``attempt`` sees to it itself that it waits
     no longer than its argument, in milliseconds, and leaves no transaction behind that is aborted.
+    Where the server looks for deadlocks before that is over, it may end the one attempt by one.
     """
     pause = 0.05
     for number, wait in enumerate(waits_ms, start=1):
         try:
             return attempt(wait)
-        except psycopg.errors.LockNotAvailable as error:
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             if number == len(waits_ms):
                 raise OpsError(
                     what,

@@ -18,12 +18,19 @@ RETURNING
 SELECT nextval(pg_get_serial_sequence('ops.legal_holds', 'id'));
 
 -- name: threads_to_be_held
--- The threads of a family or a book that is to be held. Index probes.
+-- The threads of a family or a book that is to be held, and those that were erased with such a book.
+-- Index probes.
 SELECT t.id
 FROM threads AS t
 JOIN memory_books AS mb ON mb.id = t.memory_book_id
 WHERE mb.id = %(book)s
-   OR mb.family_id = %(family)s;
+   OR mb.family_id = %(family)s
+UNION
+SELECT t.id
+FROM ops.erasures AS b
+JOIN ops.erasures AS t ON t.erased_at = b.erased_at AND t.kind = 'thread'
+WHERE b.kind = 'book'
+  AND b.id = %(book)s;
 
 -- name: arrivals_in_hold
 -- One row.
@@ -196,11 +203,15 @@ CROSS JOIN LATERAL (SELECT ops.hold_on_key(ends.other) AS hold_id) AS held
 WHERE held.hold_id IS NOT NULL;
 
 -- name: record_archived_subjects
--- What of an archive a hold keeps in its place, row by row of an array. Row locks on new rows only.
-INSERT INTO ops.held_subjects (id, kind, hold_id, whole)
+-- What of an archive a hold keeps in its place, row by row of an array; whole where an earlier search,
+-- which could not read every list, has found a part. Row locks on what is new or becomes whole only.
+INSERT INTO ops.held_subjects AS s (id, kind, hold_id, whole)
 SELECT DISTINCT v.id, %(kind)s, %(hold)s, %(whole)s
 FROM unnest(%(ids)s::uuid[]) AS v (id)
-ON CONFLICT DO NOTHING;
+ON CONFLICT (id, kind, hold_id) DO UPDATE
+SET whole = true
+WHERE EXCLUDED.whole
+  AND NOT s.whole;
 
 -- name: record_archived_months
 -- One row, unless something has come into the hold since that its search does not know of.
@@ -215,6 +226,12 @@ RETURNING
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
     released_at, release_reason, archived_months, archives_read_at,
     unlisted_months;
+
+-- name: search_for_all_again
+-- The archives have become more: they are searched again for each hold that stands. A row lock on each.
+SELECT ops.search_again(h.id)
+FROM ops.legal_holds AS h
+WHERE h.released_at IS NULL;
 
 -- name: held_by_id
 -- The threads that each standing hold holds whole, and the segments that its links lead to.

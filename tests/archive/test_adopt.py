@@ -26,6 +26,7 @@ from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import objects, put_once
+from tests.archive.test_held_links import two_linked
 from tests.archive.test_holds import refused
 from tests.archive.test_purge import die_behind
 from tests.archive.world import MONTH, World
@@ -40,7 +41,7 @@ LEDGER = (
 TOMBSTONES = "SELECT kind, id, month, erased_at FROM ops.erasures ORDER BY 1, 2"
 # The archives are searched again for what they hold.
 HOLDS = (
-    "SELECT to_jsonb(h) - '{archived_months,archives_read_at,unlisted_months}'::text[]"
+    "SELECT to_jsonb(h) - '{archived_months,archives_read_at,unlisted_months,arrivals}'::text[]"
     " FROM ops.legal_holds AS h ORDER BY id"
 )
 NUMBERS = "SELECT * FROM ops.purged_segments ORDER BY id"
@@ -386,6 +387,28 @@ def test_beside_a_row_of_the_ledger_that_can_not_be_read_other_months_are_adopte
         assert f"records/ledger/{MONTH}" in problem.name
         assert generations(new.connection, MONTH) == []
         assert [g.state for g in generations(new.connection, OTHER)] == ["purged"]
+
+
+def test_a_month_that_is_adopted_later_is_searched_for_the_holds_that_stand(
+    world: World, template: Database
+) -> None:
+    """The first run has searched what it could adopt, and the hold counted as searched for."""
+    two_linked(world)
+    for month in (MONTH, OTHER):
+        world.archived_and_purged(month)
+    add_hold(world.connection, thread_id=world.threads[0], reason="a court")
+    ship(world)
+    with anew(world, template) as new:
+        with (
+            connect(new.database.url, application="tests") as busy,
+            only_one(busy, f"archive {MONTH}"),
+        ):
+            [problem] = adopt(new.run, apply=True).problems
+        assert f"adoption of {MONTH}" in problem.name
+        whole(adopt(new.run, apply=True))
+        [placed] = active_holds(new.connection)
+        assert placed.archived_months == [MONTH.first_day]
+        assert refused(new.connection, "DELETE FROM threads WHERE id = %s", world.threads[3])
 
 
 def test_what_somebody_else_put_among_the_records_is_named_and_stops_nothing(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import LiteralString
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, LiteralString
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.archive.copies.second import remove_ours
+from ft_ops.archive.erase import superseded
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.own_tables import deletions, own_tables
 from ft_ops.archive.erase.plan import plan_erasures
@@ -24,8 +27,8 @@ from ft_ops.archive.proof.workflow import archive_content
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.export import Rows, export_month
 from ft_ops.pg.connect import connect
-from ft_ops.s3.bucket import open_bucket
-from ft_ops.s3.objects import delete_version, versions
+from ft_ops.s3.bucket import Bucket, open_bucket
+from ft_ops.s3.objects import StoredObject, delete_version, versions
 from tests.archive.world import MONTH, World
 
 _VALUES: Mapping[str, LiteralString] = {
@@ -131,6 +134,45 @@ def test_a_hold_forbids_the_erasure_and_is_named(world: World, held: str) -> Non
         hold = add_hold(world.connection, family_id=world.families[1], reason="a lawsuit")
     (plan,) = plan_erasures(world.connection, world.bucket)
     assert plan.holds == (str(hold),)
+
+
+def test_no_hold_is_placed_while_what_it_would_hold_is_being_removed(
+    world: World, second_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would stand, and its content would be gone. Between two buckets it counts."""
+    world.second = second_bucket
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    _erase(world)
+    place = (
+        "INSERT INTO ops.legal_holds (family_id, reason, placed_by) VALUES (%s, 'a lawsuit', 'me')"
+    )
+    old = generations(world.connection, MONTH)[0]
+    parts = {item.stored.key for item in old.parts()}
+
+    def removed(bucket: Bucket, *of: Any, **given: Any) -> int:
+        with connect(world.database.url, application="tests") as other:
+            other.execute("SET lock_timeout = '20ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute(place, (world.families[1],))
+        done = remove_ours(bucket, *of, **given)
+        patch.undo()
+        return done
+
+    def told(second: Bucket, content: Sequence[StoredObject]) -> bool:
+        if second is second_bucket:
+            with connect(world.database.url, application="tests") as other:
+                other.execute(place, (world.families[1],))
+        return any(True for stored in content for _ in versions(second, stored.key))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(superseded, "remove_ours", removed)
+        monkeypatch.setattr(superseded, "_any_of", told)
+        [failed] = remove_superseded(world.run).failed
+    assert "a lawsuit" in failed.cause
+    assert not parts & {v.key for v in versions(world.bucket, "archive/table=")}
+    assert parts <= {v.key for v in versions(second_bucket, "archive/table=")}
 
 
 def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: World) -> None:

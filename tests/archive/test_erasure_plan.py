@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 
 from ft_ops.archive.erase import plan
-from ft_ops.archive.erase.held import HoldScope
 from ft_ops.archive.erase.plan import (
     ErasedSegment,
     ErasurePlan,
@@ -21,6 +20,7 @@ from ft_ops.archive.erase.plan import (
     plan_erasures,
     read_tombstones,
 )
+from ft_ops.archive.erase.scope import HoldScope
 from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.content import KEYS, Column, Content, Hop, Path, Table
 from ft_ops.archive.month.generation import ArchivedObject, Generation

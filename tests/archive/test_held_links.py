@@ -17,6 +17,7 @@ from ft_ops.archive.erase.plan import plan_erasures
 from ft_ops.archive.hold.holds import (
     HeldSubject,
     LegalHold,
+    active_holds,
     add_hold,
     add_searched_hold,
     release_hold,
@@ -241,6 +242,29 @@ def test_a_release_during_the_search_leaves_nothing_held(
         assert not refused(world.connection, THREAD, world.threads[0])
 
 
+def test_a_release_while_others_are_searched_stops_none_of_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_linked(world)
+    world.archived_and_purged()
+    first, second, third = (
+        add_hold(world.connection, thread_id=thread, reason="case 58")
+        for thread in world.threads[:3]
+    )
+
+    def released(bucket: Any, hold: LegalHold, *of: Any) -> Any:
+        if hold == first:
+            release_hold(world.connection, second.id, "settled")
+        return held_links(bucket, hold, *of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(held, "held_links", released)
+        assert not search_unsearched(world.run).failed
+    months = [hold.archived_months for hold in active_holds(world.connection)]
+    assert months == [[MONTH.first_day], []]
+    assert third.id in {hold.id for hold in active_holds(world.connection)}
+
+
 def test_what_is_moved_into_a_hold_is_searched_for(world: World) -> None:
     """A thread, a book or a segment, whose links lead to what archives alone have."""
     world.month(MONTH)
@@ -324,6 +348,60 @@ def test_nothing_is_free_between_a_hold_and_the_search_for_it(world: World) -> N
     assert not refused(world.connection, THREAD, world.threads[3])
 
 
+@pytest.mark.parametrize("moved", ["a segment", "an end"])
+def test_what_is_moved_between_a_search_and_its_hold_is_searched_for(
+    world: World, moved: str
+) -> None:
+    """No trigger tells of it: there was no hold yet."""
+    world.month(MONTH)
+    world.month(NEXT)
+    away, near = world.segment(thread=0), world.segment(NEXT, thread=3)
+    world.link(near, away, user=1)
+    world.archived_and_purged(MONTH)
+    of, into = (1, 1) if moved == "a segment" else (0, 2)
+    subject = HeldSubject(
+        month=None, family_id=None, book_id=None, thread_id=world.threads[of], user_id=None
+    )
+    before = search_before(world.connection, world.bucket, subject)
+    world.connection.execute(
+        "UPDATE content_segments SET thread_id = %s, sequence_number = 70 WHERE id = %s",
+        (world.threads[into], near),
+    )
+    placed = add_searched_hold(
+        world.connection, subject, before.found, reason="case 59", person=None, force=False
+    )
+    record_archived(world.connection, world.bucket, placed, before)
+    kind, kept = ("end", away) if moved == "a segment" else ("thread", world.threads[into])
+    [[found]] = world.connection.execute(
+        "SELECT count(*) FROM ops.held_subjects WHERE (kind, id) = (%s, %s)", (kind, kept)
+    ).fetchall()
+    assert found == 1
+
+
+def test_a_search_that_finds_all_counts_after_one_that_found_a_part(world: World) -> None:
+    """The list that says so could not be read before."""
+    world.month(MONTH)
+    world.month(NEXT)
+    world.segment(thread=2)
+    world.archived_and_purged(MONTH)
+    hot = world.segment(NEXT, thread=2)
+    move = "UPDATE threads SET memory_book_id = %s WHERE id = %s"
+    world.connection.execute(move, (book_of(world, 0), world.threads[2]))
+    placed = add_searched_hold(
+        world.connection,
+        HeldSubject(
+            month=None, family_id=world.families[1], book_id=None, thread_id=None, user_id=None
+        ),
+        [("thread", False, [world.threads[2]])],
+        reason="case 60",
+        person=None,
+        force=False,
+    )
+    assert not refused(world.connection, SEGMENT.format("content_segments"), hot)
+    record_archived(world.connection, world.bucket, placed)
+    assert refused(world.connection, SEGMENT.format("content_segments"), hot)
+
+
 @pytest.mark.parametrize("kind", ["user", "thread"])
 def test_what_a_search_has_found_in_part_is_held_whole(world: World, kind: str) -> None:
     """Archives have content of him who is held, or of a thread that has come into the hold."""
@@ -379,6 +457,8 @@ def test_a_hold_on_an_erased_book_holds_its_threads(world: World) -> None:
         world.archived_and_purged(month)
     book = book_of(world, 0)
     world.connection.execute(BOOK, (book,))
+    subject = HeldSubject(month=None, family_id=None, book_id=book, thread_id=None, user_id=None)
+    assert search_before(world.connection, world.bucket, subject).months == [MONTH]
     with searched(world, book_id=book) as held_book:
         assert held_book.archived_months == [MONTH.first_day]
         assert refused(world.connection, THREAD, world.threads[3])

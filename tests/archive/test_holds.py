@@ -15,15 +15,17 @@ from psycopg import sql
 
 from ft_ops.archive.erase.held import record_archived, search_unsearched
 from ft_ops.archive.hold.holds import (
+    HeldSubject,
     active_holds,
     add_hold,
+    add_searched_hold,
     held_months,
     holds_on,
     list_holds,
-    refuse_silenced,
     release_hold,
 )
 from ft_ops.archive.hold.lines import hold_lines
+from ft_ops.archive.hold.told import refuse_silenced
 from ft_ops.archive.month.content import ARCHIVED, HOT, archived_name
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.purge import purge_month
@@ -584,6 +586,34 @@ def test_an_older_snapshot_does_not_get_past_a_hold(world: World, level: str) ->
         hold(world, "family")
         with pytest.raises(psycopg.errors.SerializationFailure):
             deleter.execute("DELETE FROM content_segments WHERE id = %s", (made[0],))
+
+
+def test_two_holds_that_are_placed_at_once_are_both_placed(world: World) -> None:
+    """Each has written down what it holds, and waits for the other to end."""
+    written = threading.Barrier(2, timeout=30)
+
+    class Found(list[tuple[str, bool, list[UUID]]]):
+        is_first = True
+
+        def __iter__(self) -> Iterator[tuple[str, bool, list[UUID]]]:
+            yield from super().__iter__()
+            if self.is_first:
+                self.is_first = False
+                written.wait()
+
+    def place(thread: UUID) -> None:
+        subject = HeldSubject(
+            month=None, family_id=None, book_id=None, thread_id=thread, user_id=None
+        )
+        found = Found([("user", False, [world.users[0]])])
+        with connect(world.database.url, application="tests") as connection:
+            add_searched_hold(
+                connection, subject, found, reason="case 61", person=None, force=False
+            )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(place, world.threads[:2]))
+    assert len(active_holds(world.connection)) == 2
 
 
 def test_a_rolled_back_hold_leaves_nothing_behind(world: World) -> None:

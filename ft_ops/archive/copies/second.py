@@ -6,7 +6,7 @@ over, and nothing goes that is not known to be ours.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from ft_ops.archive.run import ArchiveTarget
@@ -68,12 +68,17 @@ def refuse_other_content(second: Bucket, stored: StoredObject) -> None:
 
 
 def remove_ours(
-    bucket: Bucket, known: Sequence[StoredObject], ids: Collection[tuple[str, str]] = ()
+    bucket: Bucket,
+    known: Sequence[StoredObject],
+    ids: Collection[tuple[str, str]] = (),
+    *,
+    before_each: Callable[[], None] = lambda: None,
 ) -> int:
     """Remove every version of objects that holds their bytes; the number of versions.
 
     And those that ``ids`` name, by key and version. Refused when anything is left under one of
-    their keys: what is not known to be ours stays, and is named.
+    their keys: what is not known to be ours stays, and is named. ``before_each`` is called before
+    a version goes; what it raises ends the removal.
     """
     removed = 0
     left: list[str] = []
@@ -85,6 +90,7 @@ def remove_ours(
                 left.append(str(error))
                 continue
             if is_ours:
+                before_each()
                 delete_version(bucket, version.key, version.version_id)
                 removed += 1
             else:

@@ -14,16 +14,18 @@ from uuid import UUID
 
 from ft_ops.archive.erase.held_links import (
     HeldLinks,
+    KnownHere,
     held_links,
-    living_authors_of,
-    threads_of,
+    known_here,
+    living_ends,
     unlisted_months,
 )
+from ft_ops.archive.erase.scope import HoldScope, Kept, itself, kept_with, standing_scopes
 from ft_ops.archive.hold.holds import HeldSubject, LegalHold, active_holds, one_hold
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import all_latest, generations
 from ft_ops.archive.run import Run
-from ft_ops.archive.store.content_index import IndexedSubject, read_subjects
+from ft_ops.archive.store.content_index import read_subjects
 from ft_ops.archive.store.unit_lists import has_unit_lists
 from ft_ops.errors import Refused
 from ft_ops.items import Failed, Worked, each
@@ -36,57 +38,24 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class HoldScope:
-    """One standing hold, with the threads that it holds whole, whoever has written in them.
-
-    ``ends`` are the segments that its links lead to, as far as the archives were searched for it.
-    """
-
-    hold: LegalHold
-    threads: frozenset[UUID]
-    ends: frozenset[UUID] = frozenset()
-
-    def holds(self, subject: IndexedSubject, month: Month) -> bool:
-        """Whether what an archive of ``month`` has of a subject is held."""
-        hold = self.hold
-        return (
-            hold.month == month.first_day
-            or (hold.family_id is not None and subject.family_id == hold.family_id)
-            or (hold.user_id is not None and subject.user_id == hold.user_id)
-            or (subject.thread_id is not None and subject.thread_id in self.threads)
-        )
-
-
-def standing_scopes(connection: Connection) -> list[HoldScope]:
-    """Every standing hold with its scope, oldest first."""
-    found: dict[tuple[int, str], set[UUID]] = {}
-    for hold_id, kind, subject in connection.execute(statement("archive/held_by_id")).fetchall():
-        found.setdefault((hold_id, kind), set()).add(subject)
-    return [
-        HoldScope(
-            hold,
-            frozenset(found.get((hold.id, "thread"), ())) | _itself(hold),
-            frozenset(found.get((hold.id, "end"), ())),
-        )
-        for hold in active_holds(connection)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
 class Search:
     """What a search of the archives has found that has to stay for a hold.
 
     By the kind of subject, and whether all of it is held; ``months`` hold anything held. It says
-    so of the ``stored`` generations and of the ``scope``. What ``failed`` may have hidden more.
+    so of the ``stored`` generations and of the ``scope``, and by what the database said of the
+    ``threads`` that they hold, and ``beyond`` them. What ``failed`` may have hidden more.
     """
 
     scope: HoldScope
     stored: Sequence[Generation]
+    threads: frozenset[UUID]
+    known: KnownHere
+    beyond: Beyond
     found: Sequence[tuple[str, bool, Sequence[UUID]]]
     months: Sequence[Month]
     worked: Worked[Kept]
 
-    def is_of(self, scope: HoldScope, stored: Sequence[Generation]) -> bool:
+    def is_of(self, connection: Connection, scope: HoldScope, stored: Sequence[Generation]) -> bool:
         """Whether another search would find the same: lists are written once.
 
         Of a user never: what months have of him that stand alone is known once the hold stands.
@@ -95,6 +64,8 @@ class Search:
             scope.hold.user_id is None
             and scope.threads == self.scope.threads
             and stored == self.stored
+            and known_here(connection, scope.hold, self.threads) == self.known
+            and living_ends(connection, self.beyond.ends) == self.beyond.living
         )
 
 
@@ -125,7 +96,7 @@ def search_before(connection: Connection, bucket: Bucket, subject: HeldSubject) 
         statement("archive/threads_to_be_held"),
         {"family": hold.family_id, "book": hold.book_id},
     ).fetchall()
-    scope = HoldScope(hold, frozenset(thread for (thread,) in rows) | _itself(hold))
+    scope = HoldScope(hold, frozenset(thread for (thread,) in rows) | itself(hold))
     return _search(connection, bucket, scope, list(_all_generations(connection)))
 
 
@@ -144,9 +115,11 @@ def record_archived(
     [[arrivals]] = connection.execute(
         statement("archive/arrivals_in_hold"), {"id": hold.id}
     ).fetchall()
-    (scope,) = [s for s in standing_scopes(connection) if s.hold.id == hold.id]
+    scope = next((s for s in standing_scopes(connection) if s.hold.id == hold.id), None)
+    if scope is None:
+        return hold  # it was released since
     stored = list(_all_generations(connection))
-    if before is None or not before.is_of(scope, stored):
+    if before is None or not before.is_of(connection, scope, stored):
         before = _search(connection, bucket, scope, stored)
     with connection.transaction():
         for kind, whole, ids in before.found:
@@ -169,7 +142,8 @@ def _search(
     read = _each(stored, lambda g: kept_with(scope, g, list(read_subjects(bucket, g))))
     threads = _threads_held(scope, read.results, stored)
     listed = [found.generation for found in read.results if found.held]
-    links = held_links(connection, bucket, scope.hold, threads, stored, listed)
+    known = known_here(connection, scope.hold, threads)
+    links = held_links(bucket, scope.hold, known, stored, listed)
     beyond = _beyond(connection, bucket, links.results, stored)
     kept = [subject for found in read.results for subject in (*found.held, *found.beside)]
     kept_threads = {s.thread_id for s in kept if s.thread_id is not None}
@@ -178,6 +152,9 @@ def _search(
     return Search(
         scope,
         stored,
+        threads,
+        known,
+        beyond,
         (
             ("thread", is_whole, sorted(kept_threads)),
             # What the hold itself holds whole is written down as it is placed.
@@ -188,32 +165,6 @@ def _search(
         sorted({found.generation.month for found in read.results if found.held}),
         Worked(read.done, (*read.failed, *links.failed, *beyond.failed)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Of one generation's subjects those that are held, and those that have to stay beside them.
-
-    What was attached to a segment does not say to which: whoever has attached something in a
-    family stays with a segment of it, and all of a family with what was attached there.
-    """
-
-    generation: Generation
-    held: Sequence[IndexedSubject]
-    beside: Sequence[IndexedSubject]
-
-
-def kept_with(scope: HoldScope, generation: Generation, subjects: Sequence[IndexedSubject]) -> Kept:
-    """What of a generation's subjects a hold keeps."""
-    held = [subject for subject in subjects if scope.holds(subject, generation.month)]
-    families = {s.family_id for s in held} - {None}
-    attached_in = {s.family_id for s in held if s.thread_id is None} - {None}
-    beside = [
-        subject
-        for subject in subjects
-        if subject.family_id in (families if subject.thread_id is None else attached_in)
-    ]
-    return Kept(generation, held, beside)
 
 
 def _threads_held(
@@ -231,13 +182,20 @@ def _threads_held(
 
 
 @dataclass(frozen=True, slots=True)
-class _Beyond:
-    """What has to stay because held links lead to it."""
+class Beyond:
+    """What has to stay because held links lead to it.
+
+    ``living`` are the threads and the authors of these ends, as the database says.
+    """
 
     ends: Set[UUID]
-    threads: Set[UUID]
+    living: tuple[Set[UUID], Set[UUID]]
     users: Set[UUID]
     failed: tuple[Failed, ...]
+
+    @property
+    def threads(self) -> Set[UUID]:
+        return self.living[0]
 
 
 def _beyond(
@@ -245,7 +203,7 @@ def _beyond(
     bucket: Bucket,
     links: Iterable[HeldLinks],
     stored: Sequence[Generation],
-) -> _Beyond:
+) -> Beyond:
     """The threads and the authors of what held links lead to, and who made these links.
 
     An archived segment's author is not known by its id: all stay who wrote in its thread.
@@ -253,16 +211,13 @@ def _beyond(
     links = list(links)
     ends = {end for found in links for end in found.ends}
     makers = {maker for found in links for maker in found.makers}
-    if not ends:
-        return _Beyond(ends, set(), makers, ())
-    threads = threads_of(connection, ends)
+    threads, living = living_ends(connection, ends)
     read = _each(
-        stored,
+        stored if threads else (),
         lambda g: {s.user_id for s in read_subjects(bucket, g) if s.thread_id in threads},
     )
     authors = {author for found in read.results for author in found if author is not None}
-    users = makers | authors | living_authors_of(connection, ends)
-    return _Beyond(ends, threads, users, read.failed)
+    return Beyond(ends, (threads, living), makers | authors | living, read.failed)
 
 
 def _each(stored: Iterable[Generation], work: Callable[[Generation], T]) -> Worked[T]:
@@ -315,7 +270,12 @@ def search_for_all(run: Run, what: str) -> None:
     It may have been placed meanwhile, or something has come into it: then no search counts yet.
     """
     search_unsearched(run).refuse_failures(f"legal holds on {what}")
-    unsearched = [str(h) for h in active_holds(run.connection) if h.archived_months is None]
+    refuse_unsearched(run.connection, what)
+
+
+def refuse_unsearched(connection: Connection, what: str) -> None:
+    """Refused while the archives are not searched for a hold that stands."""
+    unsearched = [str(h) for h in active_holds(connection) if h.archived_months is None]
     if unsearched:
         raise Refused(
             what,
@@ -323,10 +283,6 @@ def search_for_all(run: Run, what: str) -> None:
             "or something has come into it, meanwhile",
             next_step="nothing was removed: run it again, which searches once more",
         )
-
-
-def _itself(hold: LegalHold) -> frozenset[UUID]:
-    return frozenset({hold.thread_id}) if hold.thread_id is not None else frozenset()
 
 
 def _all_generations(connection: Connection) -> Iterator[Generation]:

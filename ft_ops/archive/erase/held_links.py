@@ -47,6 +47,18 @@ class HeldLinks:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownHere:
+    """Of held threads, what the database says, and no list beside a generation does.
+
+    ``segments`` are its segments, and those of the hold's own user and month, each by 16 bytes and
+    in their order; ``erased`` are the threads that it has no more: it does not know their segments.
+    """
+
+    segments: bytes
+    erased: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class _Held:
     """What a hold holds: its segments, of whom the links, and of which month."""
 
@@ -75,37 +87,45 @@ class _Held:
         return _any_of(tests)
 
 
+def known_here(connection: Connection, hold: LegalHold, threads: Set[UUID]) -> KnownHere:
+    """What the database says of held threads, and of what else a hold is on."""
+    ids = sorted(threads)
+    values = {"threads": ids, "user_id": hold.user_id, "month": hold.month, "hold": hold.id}
+    rows = connection.execute(statement("archive/held_segments"), values).fetchall()
+    living = connection.execute(statement("archive/living_threads"), {"ids": ids}).fetchall()
+    return KnownHere(
+        b"".join(sorted(segment.bytes for (segment,) in rows)),
+        frozenset(threads) - {thread for (thread,) in living},
+    )
+
+
 def held_links(
-    connection: Connection,
     bucket: Bucket,
     hold: LegalHold,
-    threads: Set[UUID],
+    known: KnownHere,
     stored: Iterable[Generation],
     holding: Iterable[Generation],
 ) -> Worked[HeldLinks]:
     """What held links of the stored generations lead to, generation by generation.
 
-    Held are those that lead to a segment of ``threads``, or of the hold's own user or month, and
+    Held are those that lead to a segment of a held thread, or of the hold's own user or month, and
     those that its user made. Of a thread that was erased the lists of the generations ``holding``
     anything held know the segments alone. Memory is some 50 bytes for each held segment.
     """
     stored = list(stored)
-    erased = _erased(connection, threads)
     in_month = [(g, None) for g in stored if g.month.first_day == hold.month]
-    in_erased = [(g, erased) for g in holding if erased and g.month.first_day != hold.month]
-    values = {
-        "threads": sorted(threads),
-        "user_id": hold.user_id,
-        "month": hold.month,
-        "hold": hold.id,
-    }
-    known = connection.execute(statement("archive/held_segments"), values).fetchall()
+    in_erased = [
+        (g, known.erased) for g in holding if known.erased and g.month.first_day != hold.month
+    ]
     archived = each(
         [*in_month, *in_erased],
         lambda of: _segments(bucket, *of),
         name=lambda of: f"segments of {of[0].name}",
     )
-    segments = [_binary([segment for (segment,) in known]), *archived.results]
+    here = pa.Array.from_buffers(
+        pa.binary(16), len(known.segments) // 16, [None, pa.py_buffer(known.segments)]
+    )
+    segments = [pa.chunked_array([here]), *archived.results]
     held = _Held(pa.chunked_array(chunk for ids in segments for chunk in ids.chunks), hold)
     found = each(stored, lambda g: held.links_of(bucket, g), name=lambda g: f"links of {g.name}")
     return Worked(found.done, (*archived.failed, *found.failed))
@@ -147,22 +167,12 @@ def unlisted_months(stored: Iterable[Generation]) -> list[Month]:
     return sorted({g.month for g in stored if g.state == "purged" and not is_listed(g)})
 
 
-def threads_of(connection: Connection, ends: Iterable[UUID]) -> set[UUID]:
-    """The threads of segments, in the database or in an archive alone."""
-    rows = connection.execute(statement("archive/threads_of_ends"), {"ids": sorted(ends)})
-    return {thread for (thread,) in rows.fetchall()}
-
-
-def living_authors_of(connection: Connection, ends: Iterable[UUID]) -> set[UUID]:
-    """The authors of those segments that are in the database."""
-    rows = connection.execute(statement("archive/authors_of_ends"), {"ids": sorted(ends)})
-    return {author for (author,) in rows.fetchall()}
-
-
-def _erased(connection: Connection, threads: Set[UUID]) -> set[UUID]:
-    """Those of the threads that the database has no more: nor does it know their segments."""
-    rows = connection.execute(statement("archive/living_threads"), {"ids": sorted(threads)})
-    return {*threads} - {thread for (thread,) in rows.fetchall()}
+def living_ends(connection: Connection, ends: Iterable[UUID]) -> tuple[set[UUID], set[UUID]]:
+    """The threads of segments, in the database or in an archive alone, and the living's authors."""
+    ids = {"ids": sorted(ends)}
+    threads = connection.execute(statement("archive/threads_of_ends"), ids).fetchall()
+    authors = connection.execute(statement("archive/authors_of_ends"), ids).fetchall()
+    return {thread for (thread,) in threads}, {author for (author,) in authors}
 
 
 def _segments(bucket: Bucket, generation: Generation, threads: Set[UUID] | None) -> Ids:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ft_ops.archive.erase.held import HoldScope, kept_with, standing_scopes
 from ft_ops.archive.erase.held_links import link_at_stake
+from ft_ops.archive.erase.scope import HoldScope, kept_with, standing_scopes
 from ft_ops.archive.hold.holds import LegalHold
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.generation import Generation

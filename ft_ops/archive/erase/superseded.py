@@ -10,13 +10,15 @@ is proven, as it is, in the generation that replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.erase.contained import refuse_not_contained
-from ft_ops.archive.erase.held import search_for_all
+from ft_ops.archive.erase.held import refuse_unsearched, search_for_all
 from ft_ops.archive.erase.plan import holds_on_erasure
+from ft_ops.archive.hold.told import keep_out_holds
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import (
     forget_leftovers,
@@ -160,23 +162,28 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     ours = {(item.stored.key, item.stored.version_id) for item in generation.objects}
     ours |= set(generation.leftovers)
     is_there = _any_of(run.bucket, content)
+    doomed = 0
     # Without content nothing is held: a dead run removed it, and perhaps the list of subjects with
     # it, which the holds are looked up in.
     if is_there:
         refuse_not_contained(run, generation, by)
-        _refuse_held(run, generation)
+        with _free_of_holds(run, generation) as go_on:
+            doomed = remove_ours(run.bucket, content, ours, before_each=go_on)
     elif generation.parts():
         _refuse_elsewhere(run.bucket, generation)
-    doomed = remove_ours(run.bucket, content, ours)
     copies = 0
     # Asked for only now: that it can't be reached keeps nothing in the first.
     second = run.target.second
     if second is not None:
-        if not is_there and _any_of(second, content):
-            refuse_not_contained(run, generation, by)
-            _refuse_held(run, generation)
         # All of it before the lists in the first go: another run needs them to find the holds.
-        copies = remove_ours(second, [item.stored for item in generation.objects])
+        copied = [item.stored for item in generation.objects]
+        if _any_of(second, content):
+            if not is_there:
+                refuse_not_contained(run, generation, by)
+            with _free_of_holds(run, generation) as go_on:
+                copies = remove_ours(second, copied, before_each=go_on)
+        else:
+            copies = remove_ours(second, copied)
     # From here on the ledger says that its content is gone: nobody has to find the lists any more.
     generation = record_objects(run.connection, generation, _lists_of(generation))
     doomed += remove_ours(run.bucket, lists, ours)
@@ -221,15 +228,25 @@ def _refuse_elsewhere(bucket: Bucket, generation: Generation) -> None:
         )
 
 
-def _refuse_held(run: Run, generation: Generation) -> None:
+@contextmanager
+def _free_of_holds(run: Run, generation: Generation) -> Iterator[Callable[[], None]]:
+    """Refused while a hold is on what a generation holds; none is placed during the block.
+
+    Who places one waits for its end, or is told who is at work. It gives what to call before each
+    deletion: who ended our session, to place one, has ended this, too.
+    """
     search_for_all(run, generation.name)
-    holds = holds_on_erasure(run.connection, run.bucket, [generation])
-    if holds:
-        raise Refused(
-            f"objects of {generation.name}",
-            cause="; ".join(holds),
-            next_step="they stay until the hold is released; nothing else has what they hold",
-        )
+    with run.connection.transaction():
+        keep_out_holds(run.connection)
+        refuse_unsearched(run.connection, generation.name)
+        holds = holds_on_erasure(run.connection, run.bucket, [generation])
+        if holds:
+            raise Refused(
+                f"objects of {generation.name}",
+                cause="; ".join(holds),
+                next_step="they stay until the hold is released; nothing else has what they hold",
+            )
+        yield lambda: keep_out_holds(run.connection)
 
 
 def _any_of(bucket: Bucket, content: Sequence[StoredObject]) -> bool:

@@ -219,26 +219,6 @@ def active_holds(connection: Connection) -> list[LegalHold]:
     return [hold for hold in list_holds(connection) if hold.released_at is None]
 
 
-def refuse_silenced(connection: Connection) -> None:
-    """An OpsError unless the triggers that refuse know which kinds of holds stand.
-
-    They ask a sequence. A server that was filled by logical replication has its first value, and
-    the owner may set another: then they let pass what is held.
-    """
-    with connection.transaction():
-        # In this order: who places or releases one sets the sequence before others see the hold.
-        [[told]] = connection.execute(statement("archive/what_triggers_ask")).fetchall()
-        [[standing]] = connection.execute(statement("archive/kinds_that_stand")).fetchall()
-    if standing & ~told:
-        raise OpsError(
-            "legal holds",
-            cause="what stands is not asked for, and what is held can be deleted: "
-            f"ops.standing_holds says {told}, and {standing} stand",
-            next_step="run SELECT ops.count_holds() as the operations' role, find out who has set "
-            "that sequence, and what was deleted since",
-        )
-
-
 def held_months(connection: Connection, hold: LegalHold) -> list[Month]:
     """The months in the database, hot or archived, that hold a standing hold's content."""
     if hold.month is not None:

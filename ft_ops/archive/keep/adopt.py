@@ -292,6 +292,8 @@ def _write(connection: Connection, change: _Change) -> None:
     names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in columns if name in row)
     if change.replaces:
         connection.execute(statement("archive/forget_generation"), key)
+    # A run before this one, which this month has failed, has searched what it had then.
+    connection.execute(statement("archive/search_for_all_again"))
     connection.execute(
         statement("archive/insert_adopted").format(columns=names), {"row": Jsonb(row)}
     )

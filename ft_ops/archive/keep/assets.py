@@ -4,8 +4,9 @@ import dagster as dg
 from pydantic import Field
 
 from ft_ops.archive.erase.held import search_unsearched
-from ft_ops.archive.hold.holds import active_holds, refuse_silenced
+from ft_ops.archive.hold.holds import active_holds
 from ft_ops.archive.hold.lines import unlisted_words
+from ft_ops.archive.hold.told import refuse_silenced
 from ft_ops.archive.keep.rehearsal import (
     point_to_rehearse,
     record_rehearsal,
