@@ -205,9 +205,25 @@ WHERE month = %(month)s
 -- detached, until the transaction ends: only under a short lock_timeout.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
+-- name: lock_parents
+-- ACCESS EXCLUSIVE on threads and users until the transaction ends: what the drop of a table takes that references
+-- them. First, because who deletes a thread holds its lock while he waits for that table's. Only under a short
+-- lock_timeout, and when nothing is left to do that takes time.
+LOCK TABLE threads, users IN ACCESS EXCLUSIVE MODE;
+
+-- name: lock_at_once
+-- ACCESS EXCLUSIVE on a table that stands alone, or an error: nobody waits for threads while we wait for it.
+LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT;
+
 -- name: count_rows
 -- One scan of a table that stands alone.
 SELECT count(*) FROM {table};
+
+-- name: count_copied
+-- Rows of one relation, and how many of them a table has by their ids. A hash join of both.
+SELECT count(*), count(c.id)
+FROM {rows} AS s
+LEFT JOIN {copy} AS c ON c.id = s.id;
 
 -- name: staying_rows
 -- A relation: the rows of a table that no recorded removal names. A hash anti-join with the

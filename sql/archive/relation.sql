@@ -96,6 +96,57 @@ CREATE OR REPLACE TRIGGER forget_detached AFTER DELETE ON {table}
 -- SHARE ROW EXCLUSIVE on a table that stands alone, in the transaction that attaches it.
 DROP TRIGGER IF EXISTS forget_detached ON {table};
 
+-- name: keep_counted
+-- SHARE ROW EXCLUSIVE on a table that stands alone, for an instant: who writes to it ends before. From then on
+-- its rows only go, and only with their threads. A run that is repeated makes it again.
+CREATE OR REPLACE TRIGGER keep_counted BEFORE INSERT OR UPDATE OR DELETE ON {table}
+    FOR EACH ROW EXECUTE FUNCTION ops.keep_counted_row();
+
+-- name: keep_counted_always
+-- The same lock, in the same transaction: whatever session_replication_role says.
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER keep_counted;
+
+-- name: forget_counted
+-- ACCESS EXCLUSIVE on a table that stands alone, in the transaction that attaches it.
+DROP TRIGGER IF EXISTS keep_counted ON {table};
+
+-- name: kept_as_counted
+-- Whether each of some tables stands alone under the trigger that keeps its rows as they were counted; and in one
+-- text who they are and each trigger that keeps rows or takes them along with a thread. Whoever alters a table, or
+-- turns a trigger off and on again, makes another version of its row in the catalog, and so another text. Catalog
+-- reads only.
+SELECT
+    count(*) = cardinality(%(tables)s::oid[]) AND bool_and(
+        NOT c.relispartition
+        AND EXISTS (
+            SELECT
+            FROM pg_trigger AS t
+            WHERE t.tgrelid = c.oid
+              AND t.tgfoid = 'ops.keep_counted_row'::regproc
+              AND t.tgenabled = 'A'
+              -- BEFORE each row, INSERT, UPDATE and DELETE: of any column, and under no condition.
+              AND t.tgtype = 31
+              AND t.tgattr = ''::int2vector
+              AND t.tgqual IS NULL
+        )
+    ) AS is_kept,
+    string_agg(
+        concat_ws(
+            ' ',
+            c.oid,
+            c.xmin,
+            c.oid::regclass,
+            (
+                SELECT string_agg(concat_ws(' ', t.oid, t.xmin, t.tgenabled), ', ' ORDER BY t.oid)
+                FROM pg_trigger AS t
+                WHERE c.oid IN (t.tgrelid, t.tgconstrrelid)
+            )
+        ),
+        '; ' ORDER BY c.oid
+    ) AS version
+FROM pg_class AS c
+WHERE c.oid = ANY (%(tables)s::oid[]);
+
 -- name: forget_lone_columns
 -- What was noted of a table, and of tables that are gone: a few rows of the operations' own.
 DELETE FROM ops.lone_columns AS l

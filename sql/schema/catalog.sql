@@ -21,8 +21,8 @@ ORDER BY wanted.name;
 -- what no migration makes: another owner, triggers that are off, rules, event triggers, whatever a
 -- partition has that its parent has not given it, and roles of the application, or logins with their
 -- rights, that may more than they were given. Left out is what differs between servers and days: the partitions and months themselves,
--- what extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops,
--- sqlx's ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
+-- what extensions own, the stand-in for uuid_generate_v4(), the unlogged scratch tables of ops and the copies
+-- of what a removal keeps, sqlx's ledger. Names in the values carry their schema if search_path is pg_catalog alone. Reads the
 -- catalog, and opens the tables whose expressions it shows, those that a view or a policy asks
 -- among them: of what belongs to a table in the list of locked ones it shows the word for unread.
 WITH asking AS (
@@ -61,7 +61,7 @@ relations AS (
       AND NOT c.relispartition
       AND c.relname <> '_sqlx_migrations'
       AND c.relname !~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
-      AND NOT (n.nspname = 'ops' AND c.relpersistence = 'u')
+      AND NOT (n.nspname = 'ops' AND (c.relpersistence = 'u' OR c.relname ~ '^kept_\d{4}_\d{2}$'))
       AND NOT EXISTS (
           SELECT
           FROM pg_depend AS d
@@ -434,6 +434,16 @@ CROSS JOIN LATERAL (
       AND (tg.tgname, tg.tgfoid) NOT IN (
           ('keep_keys', to_regprocedure('public.refuse_truncate()')),
           ('refuse_held_alone', to_regprocedure('ops.refuse_held_segment()'))
+      )
+      -- These are a month's while it stands alone: its deletions take keys along, and its rows stay as counted.
+      AND NOT (
+          p.parent_oid IS NULL
+          AND tg.tgname IN ('forget_detached', 'keep_counted')
+          AND EXISTS (
+              SELECT
+              FROM pg_proc AS called
+              WHERE called.oid = tg.tgfoid AND called.pronamespace = 'ops'::regnamespace
+          )
       )
     UNION ALL
     SELECT 'TRUNCATE', 'allowed'

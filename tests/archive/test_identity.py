@@ -211,21 +211,6 @@ def test_a_row_that_nobody_has_proven_stays(world: World, monkeypatch: pytest.Mo
     assert [row[0] for row in world.rows()["content_segments"]] == [stranger]
 
 
-def test_a_table_is_not_dropped_when_a_row_that_stays_is_not_copied(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = world.fill()
-    world.archive()
-    world.verified_backup()
-    world.connection.execute(
-        "UPDATE archived_content_segments SET view_count = 7 WHERE id = %s", (made[5],)
-    )
-    monkeypatch.setattr("ft_ops.archive.purge.settle._count_staying", lambda *_: 2)
-    with pytest.raises(Refused, match="2 are to stay, and 1 are copied"):
-        world.purge()
-    assert world.count("archived_content_segments_2017_03") == 40
-
-
 def _with_rows(world: World) -> None:
     world.connection.execute(
         "CREATE TABLE archived_content_segments_2017_03 (LIKE content_segments INCLUDING ALL)"

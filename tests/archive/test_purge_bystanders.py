@@ -171,26 +171,39 @@ def test_no_table_is_read_while_its_attach_keeps_others_from_threads_and_users(
     assert [line for line in said if line.startswith("verifying table")] == []
 
 
-def test_what_takes_time_at_the_end_of_a_purge_comes_before_the_drop(
+def test_what_takes_time_at_the_end_of_a_purge_comes_before_its_locks(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the drop until the commit nobody may even read threads and users."""
+    """From the first on nobody may even read threads and users."""
     made = world.fill()
     world.archive()
     world.verified_backup()
     _untag(world, world.connection, made[36])
     execute = type(world.connection).execute
-    since: list[str | None] | None = None
+    ends = False
+    since: list[str | None] = []
 
     def noting(self: Connection, query: Any, *arguments: Any, **named: Any) -> Any:
-        nonlocal since
-        if since is not None and self.info.transaction_status != TransactionStatus.IDLE:
-            since.append(name_of(query))
-        if name_of(query) == "archive/drop_purged":
-            since = []
+        nonlocal ends
+        name = name_of(query)
+        ends = ends or name == "archive/count_rows"
+        in_transaction = self.info.transaction_status != TransactionStatus.IDLE
+        if ends and in_transaction and (since or name == "archive/lock_parents"):
+            since.append(name)
         return execute(self, query, *arguments, **named)
 
     monkeypatch.setattr(type(world.connection), "execute", noting)
     assert world.purge().kept == 1
-    steps = ("to_public", "rename", "stop_following_deletes", "attach")
+    steps = (
+        "lock_parents",
+        "lock_at_once",
+        "lock_at_once",
+        "kept_as_counted",
+        "drop_purged",
+        "to_public",
+        "rename",
+        "stop_following_deletes",
+        "forget_counted",
+        "attach",
+    )
     assert since == [f"archive/{step}" for step in steps]

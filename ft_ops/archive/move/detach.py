@@ -132,7 +132,8 @@ def forget_erased(connection: Connection, month: Month, table: Relation) -> Eras
 
 def attach_alone(connection: Connection, month: Month, table: Relation) -> None:
     """The attach alone: an instant, in which nobody may change a thread or a user."""
-    connection.execute(statement("archive/stop_following_deletes").format(table=table.identifier))
+    for trigger in ("archive/stop_following_deletes", "archive/forget_counted"):
+        connection.execute(statement(trigger).format(table=table.identifier))
     try:
         connection.execute(
             statement("archive/attach").format(

@@ -2,13 +2,14 @@
 
 What was removed is known by id: the segments that were proven, as far as the ledger recorded in
 the transactions that removed their keys, less those that it recorded as kept. Every
-other row stays, whatever it is. A table is dropped under a lock under which nothing can be added to
-it, once every row that is to stay is counted in its copy.
+other row stays, whatever it is. A table is dropped once every row that is to stay is found in its
+copy. That is counted without a lock, because whoever deletes a thread would wait for it: a trigger
+keeps both tables' rows meanwhile, and the locks come when only the drop is left to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from ft_ops.archive.month.relation import Relation, dependents
 from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import copy_alone, drop_copy
+from ft_ops.archive.move.counted import KeptRows, keep_rows, kept_as_counted, refuse_altered
 from ft_ops.archive.move.detach import (
     as_archived,
     attach_alone,
@@ -64,26 +66,22 @@ def settle(
     rows = _count(run, removal.table)
     if rows > 0 and rows == _count_staying(run, removal, gone):
         return _put_back(run, removal, close)
+    keep_rows(run, removal.table, removal.what)
     copy = _copy_of_remainder(run, removal, gone, keeps_table=keeps_table)
+    if copy is not None:
+        keep_rows(run, copy, removal.what)
+    tables = [removal.table] if copy is None else [removal.table, copy]
+    counted = _counted(run, removal, gone, copy)
 
     def swap() -> T:
         with run.connection.transaction():
-            _lock(run, removal.table)
-            stay = _count_staying(run, removal, gone)
-            if copy is not None:
-                _lock(run, copy)
-            _refuse_loss(run, removal, stay, copy)
-            if copy is None:
-                forget_erased_threads(run.connection, removal.month)
-                closed = close(SettledRemoval(None))
-                _drop(run, removal.table)
-                return closed
-            forget_erased(run.connection, removal.month, copy)
-            closed = close(SettledRemoval(as_archived(removal.month, copy)))
-            # Last: from the drop on nobody may even read threads and users.
+            closed = _close(run, removal, copy, close)
+            _lock(run, tables)
+            refuse_altered(run.connection, tables, counted, removal.what)
             _drop(run, removal.table)
-            attached = rename_archived(run.connection, removal.month, copy)
-            attach_alone(run.connection, removal.month, attached)
+            if copy is not None:
+                attached = rename_archived(run.connection, removal.month, copy)
+                attach_alone(run.connection, removal.month, attached)
             return closed
 
     try:
@@ -124,16 +122,39 @@ def _copy_of_remainder(
     return copy_alone(run, removal.month, removal.table, rows, removal.what)
 
 
-def _refuse_loss(run: Run, removal: Removal, stay: int, copy: Relation | None) -> None:
-    """Refused when the drop would take a row that is not in the copy."""
-    copied = 0 if copy is None else _count(run, copy)
-    if copied != stay:
-        raise Refused(
-            removal.what,
-            cause=f"of {_count(run, removal.table):,} rows in {removal.table.qualified} {stay:,} "
-            f"are to stay, and {copied:,} are copied",
-            next_step="find out who wrote to that table; it stays, and nothing more is removed",
-        )
+def _close(
+    run: Run, removal: Removal, copy: Relation | None, close: Callable[[SettledRemoval], T]
+) -> T:
+    """Forget what was erased before the month stood alone; what is erased since goes by cascade."""
+    if copy is None:
+        forget_erased_threads(run.connection, removal.month)
+        return close(SettledRemoval(None))
+    forget_erased(run.connection, removal.month, copy)
+    return close(SettledRemoval(as_archived(removal.month, copy)))
+
+
+def _counted(run: Run, removal: Removal, gone: RemovalProgress, copy: Relation | None) -> KeptRows:
+    """What keeps the rows as they are in one snapshot, in which each that stays is in the copy.
+
+    Refused when the drop would take a row that is not there.
+    """
+    connection = run.connection
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        kept = kept_as_counted(connection, [t for t in (removal.table, copy) if t is not None])
+        if copy is None:
+            stay, found, copied = _count_staying(run, removal, gone), 0, 0
+        else:
+            stay, found = _count_copied(run, removal, gone, copy)
+            copied = _count(run, copy)
+        if not stay == found == copied:
+            raise Refused(
+                removal.what,
+                cause=f"of {_count(run, removal.table):,} rows in {removal.table.qualified} "
+                f"{stay:,} are to stay, and {found:,} of them are among {copied:,} that are copied",
+                next_step="find out who wrote to that table; it stays, and nothing more is removed",
+            )
+    return kept
 
 
 def _staying(removal: Removal, gone: RemovalProgress) -> sql.Composed:
@@ -157,6 +178,16 @@ def _count_staying(run: Run, removal: Removal, gone: RemovalProgress) -> int:
     return int(rows)
 
 
+def _count_copied(
+    run: Run, removal: Removal, gone: RemovalProgress, copy: Relation
+) -> tuple[int, int]:
+    """How many rows stay, and how many of them are in the copy."""
+    [[stay, found]] = run.connection.execute(
+        statement("archive/count_copied").format(rows=_staying(removal, gone), copy=copy.identifier)
+    ).fetchall()
+    return int(stay), int(found)
+
+
 def _count(run: Run, table: Relation) -> int:
     [[rows]] = run.connection.execute(
         statement("archive/count_rows").format(table=table.identifier)
@@ -168,5 +199,12 @@ def _drop(run: Run, table: Relation) -> None:
     run.connection.execute(statement("archive/drop_purged").format(table=table.identifier))
 
 
-def _lock(run: Run, table: Relation) -> None:
-    run.connection.execute(statement("archive/lock_alone").format(table=table.identifier))
+def _lock(run: Run, tables: Sequence[Relation]) -> None:
+    """Lock all that the drop needs. Nothing may take time from here on: nobody reads a thread.
+
+    In the order in which the deletion of a thread takes its locks: who has its table's and waits
+    for that of a month, would wait for us while we wait for him.
+    """
+    run.connection.execute(statement("archive/lock_parents"))
+    for table in tables:
+        run.connection.execute(statement("archive/lock_at_once").format(table=table.identifier))

@@ -1,0 +1,280 @@
+"""The end of a removal: rows are counted beside everybody, and stay as they were counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from ft_ops.archive.month.ledger import month_table
+from ft_ops.archive.move.counted import KeptRows, keep_rows
+from ft_ops.archive.purge import settle
+from ft_ops.errors import Refused
+from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.sqlfiles import name_of
+from ft_ops.schema.drift import differences
+from ft_ops.schema.fingerprint import expected_fingerprint, read_fingerprint
+from tests.archive.test_identity import dying
+from tests.archive.world import World
+
+MONTHS_OWN = sql.Identifier("archived_content_segments_2017_03")
+COPY = sql.Identifier("ops", "kept_2017_03")
+COUNTS = ("archive/count_rows", "archive/count_copied")
+BEHIND_THE_COUNT = ("archive/forget_kept",)
+
+Removal = Callable[[World], Callable[[], object]]
+
+
+def _purge(world: World) -> Callable[[], object]:
+    world.archive()
+    world.verified_backup()
+    return world.purge
+
+
+def _refreeze(world: World) -> Callable[[], object]:
+    world.archived_and_purged()
+    world.thaw()
+    return world.refreeze
+
+
+def _with_edited(world: World, removal: Removal) -> tuple[list[UUID], Callable[[], object]]:
+    """One segment of each thread that is not what was proven; and the removal of all others."""
+    made = world.fill()
+    end = removal(world)
+    edited = made[36:]
+    for segment in edited:
+        world.connection.execute(
+            "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+            " VALUES (%s, 'late', %s)",
+            (segment, world.users[0]),
+        )
+    return edited, end
+
+
+def _segments(world: World) -> list[object]:
+    """Those of the month, by id: each has its key, and no other key is there."""
+    found = [segment for (segment, *_) in world.rows()["content_segments"]]
+    keys = world.connection.execute("SELECT id FROM content_segment_keys ORDER BY id").fetchall()
+    assert [key for (key,) in keys] == found
+    return found
+
+
+@contextmanager
+def before(
+    world: World, patch: pytest.MonkeyPatch, steps: tuple[str, ...], act: Callable[[], object]
+) -> Iterator[list[str]]:
+    """``act`` comes before each of these statements, once the removal's end has begun."""
+    execute = type(world.connection).execute
+    came: list[str] = []
+    has_begun = False
+
+    def then(self: Connection, query: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal has_begun
+        name = name_of(query) if self is world.connection else None
+        has_begun = has_begun or name == "archive/count_rows"
+        if name is not None and has_begun and name in steps:
+            came.append(name)
+            act()
+        return execute(self, query, *arguments, **named)
+
+    with patch.context() as own:
+        own.setattr(type(world.connection), "execute", then)
+        yield came
+
+
+@pytest.mark.parametrize("removal", [_purge, _refreeze])
+def test_a_thread_can_be_deleted_during_every_count_at_the_end_of_a_removal(
+    world: World, monkeypatch: pytest.MonkeyPatch, removal: Removal
+) -> None:
+    edited, end = _with_edited(world, removal)
+    with connect(world.database.url, application="eraser") as other:
+        other.execute("SET lock_timeout = '1s'")
+
+        def delete() -> None:
+            with other.transaction(force_rollback=True):
+                other.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+
+        with before(world, monkeypatch, COUNTS, delete) as counts:
+            end()
+    assert len(counts) > 3
+    assert _segments(world) == sorted(edited)
+
+
+@pytest.mark.parametrize("removal", [_purge, _refreeze])
+def test_a_thread_that_is_deleted_behind_the_count_leaves_table_and_copy(
+    world: World, monkeypatch: pytest.MonkeyPatch, removal: Removal
+) -> None:
+    edited, end = _with_edited(world, removal)
+    with connect(world.database.url, application="eraser") as other:
+
+        def delete() -> None:
+            other.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+
+        with before(world, monkeypatch, BEHIND_THE_COUNT, delete) as came:
+            end()
+    assert len(came) == 1
+    assert _segments(world) == sorted(edited[:3])
+
+
+_INSERT = (
+    "INSERT INTO {} (id, thread_id, user_id, content_type, sequence_number, created_at)"
+    " SELECT gen_random_uuid(), thread_id, user_id, content_type, 9999, created_at"
+    " FROM archived_content_segments_2017_03 LIMIT 1"
+)
+_UPDATE, _DELETE = "UPDATE {} SET view_count = 7", "DELETE FROM {}"
+
+
+def test_between_count_and_drop_no_row_comes_changes_or_goes_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whomever, whatever he sets, and though his snapshot shows the month attached."""
+    edited, end = _with_edited(world, _purge)
+    refused = 0
+    with (
+        psycopg.connect(world.database.admin_url, autocommit=True) as admin,
+        psycopg.connect(world.database.admin_url) as older,
+    ):
+        older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        older.execute("SELECT count(*) FROM users")
+        admin.execute("SET session_replication_role = replica")
+
+        def by_hand() -> None:
+            nonlocal refused
+            for table in (MONTHS_OWN, COPY):
+                for query in (_INSERT, _UPDATE, _DELETE):
+                    with pytest.raises(psycopg.errors.ObjectInUse, match="removal of its month"):
+                        admin.execute(sql.SQL(query).format(table))
+                    refused += 1
+            with pytest.raises(psycopg.errors.ObjectInUse, match="removal of its month"):
+                older.execute(sql.SQL(_INSERT).format(MONTHS_OWN))
+            older.rollback()
+
+        with before(world, monkeypatch, BEHIND_THE_COUNT, by_hand):
+            end()
+    assert refused == 6
+    assert _segments(world) == sorted(edited)
+
+
+def _past_the_trigger(table: sql.Identifier, change: str) -> sql.Composed:
+    return sql.SQL(
+        "ALTER TABLE {0} DISABLE TRIGGER keep_counted; "
+        + change
+        + "; ALTER TABLE {0} ENABLE ALWAYS TRIGGER keep_counted"
+    ).format(table)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        _past_the_trigger(MONTHS_OWN, _INSERT.replace("{}", "{0}")),
+        _past_the_trigger(COPY, "DELETE FROM {0}"),
+        sql.SQL("TRUNCATE {}").format(COPY),
+        sql.SQL("DROP TRIGGER keep_counted ON {}").format(MONTHS_OWN),
+    ],
+    ids=["come", "gone", "truncated", "unkept"],
+)
+def test_who_goes_past_the_trigger_keeps_the_table_from_being_dropped(
+    world: World, monkeypatch: pytest.MonkeyPatch, altered: sql.Composed
+) -> None:
+    edited, end = _with_edited(world, _purge)
+    counted = settle._counted
+    with connect(world.database.url, application="owner") as other:
+
+        def then(*arguments: Any) -> KeptRows:
+            found = counted(*arguments)
+            other.execute(altered)
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(settle, "_counted", then)
+            with pytest.raises(Refused, match="somebody has altered"):
+                end()
+        found = other.execute(
+            sql.SQL("SELECT id FROM {} WHERE sequence_number = 9999").format(MONTHS_OWN)
+        ).fetchall()
+        stranger = [segment for (segment,) in found]
+    world.purge()
+    assert [row[0] for row in world.rows()["content_segments"]] == sorted(edited + stranger)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "DELETE FROM ops.kept_2017_03 WHERE thread_id = {}",
+        "UPDATE ops.kept_2017_03 SET id = gen_random_uuid() WHERE thread_id = {}",
+    ],
+    ids=["gone", "another"],
+)
+def test_a_table_is_not_dropped_when_a_row_that_stays_is_not_among_those_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch, lost: LiteralString
+) -> None:
+    """By its identity: as many others are not enough."""
+    edited, end = _with_edited(world, _purge)
+    copied = 3 if lost.startswith("DELETE") else 4
+
+    def lose() -> None:
+        if copies.count("archive/keep_counted") == 2:
+            world.connection.execute(sql.SQL(lost).format(sql.Literal(world.threads[3])))
+
+    with (
+        before(world, monkeypatch, ("archive/keep_counted",), lose) as copies,
+        pytest.raises(Refused, match=f"4 are to stay, and 3 of them are among {copied} that are"),
+    ):
+        end()
+    assert world.count("archived_content_segments_2017_03") == 40
+    world.purge()
+    assert _segments(world) == sorted(edited)
+
+
+@pytest.mark.parametrize("place", ["copy_alone", "_counted", "refuse_altered"])
+def test_a_run_goes_on_that_died_while_the_rows_were_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    edited, end = _with_edited(world, _purge)
+    with dying(monkeypatch, f"purge.settle.{place}"):
+        end()
+    odd = differences(read_fingerprint(world.connection), expected_fingerprint())
+    assert [str(one) for one in odd] == []
+    world.purge()
+    assert _segments(world) == sorted(edited)
+    _can_be_edited(world)
+
+
+def test_a_month_that_is_put_back_can_be_edited_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that was removed is of threads that are deleted: what is left is the table as it is."""
+    made = world.fill()
+    end = _purge(world)
+    world.connection.execute(
+        "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+        " SELECT id, 'late', %s FROM content_segment_keys WHERE thread_id = %s",
+        (world.users[0], world.threads[3]),
+    )
+    with dying(monkeypatch, "purge.settle._counted"):
+        end()
+    world.connection.execute("DELETE FROM threads WHERE id <> %s", (world.threads[3],))
+    world.purge()
+    assert _segments(world) == sorted(made[3::4])
+    _can_be_edited(world)
+
+
+def test_a_month_that_an_earlier_version_attaches_again_can_be_edited(world: World) -> None:
+    """It leaves the trigger there."""
+    world.fill()
+    generation = world.archive()
+    keep_rows(world.run, month_table(world.connection, generation), "a purge")
+    _can_be_edited(world)
+    world.connection.execute("DELETE FROM archived_content_segments WHERE sequence_number = 1")
+    assert world.count("content_segment_keys") == 36
+
+
+def _can_be_edited(world: World) -> None:
+    """Of every month that is attached, each segment."""
+    edited = world.connection.execute("UPDATE archived_content_segments SET view_count = 9")
+    assert edited.rowcount == world.count("content_segment_keys") > 0
