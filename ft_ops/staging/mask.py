@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import load_migrations
+from ft_ops.staging.expressions import masked_value
 from ft_ops.staging.roles import forget_roles
 from ft_ops.staging.rules import (
     LISTED_WORDS,
@@ -26,8 +29,6 @@ from ft_ops.staging.rules import (
 
 _AUDIT_LOG: Final = "public.audit_log."
 _LEAST_CHARACTERS: Final = 8
-_DIGITS: Final = 24
-_SHORT: Final = 12
 _ID_OR_TIME: Final = re.compile(
     r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
     r"|\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( ?Z|[+-]\d\d(:?\d\d)?)?)?"
@@ -150,30 +151,47 @@ def mask(
     keys: Keys,
     log: Callable[[str], None],
 ) -> list[Masked]:
-    """Mask every ruled column. Tables without rows are emptied first: holds would refuse the rest.
+    """Mask every ruled column, and empty the tables that a dump has no rows of.
 
-    ``connection`` is the superuser's of a copy that nobody else uses.
+    ``connection`` is the superuser's of a copy that nobody else uses. Afterwards nothing may be
+    looked up in the copy by an index that is not unique: it lacks the masked rows. A dump reads the
+    tables as they lie.
     """
     connection.execute("SET session_replication_role = replica")
     connection.execute("SET statement_timeout = 0")
-    for name in ("create_digest", "create_filler", "create_json"):
+    for name in ("create_digest", "create_filler", "create_json_leaf", "create_json"):
         connection.execute(statement(f"staging/{name}"))
-    _empty(connection, rules)
-    masked = []
     by_table: dict[str, list[tuple[MaskedColumn, Rule]]] = {}
     for column, rule in _ruled(rules, columns):
         by_table.setdefault(column.table_name, []).append((column, rule))
-    for table, ruled in by_table.items():
-        changed = [(column, rule) for column, rule in ruled if rule.kind != "checked"]
-        if changed:
-            rows = _update(connection, table, changed, keys)
-            masked.append(Masked(table, rows, tuple(column.name for column, _ in changed)))
-            log(f"{table}: {rows:,} rows masked")
+    masked = []
+    with _without_upkeep(connection, rules):
+        for table, ruled in by_table.items():
+            changed = [(column, rule) for column, rule in ruled if rule.kind != "checked"]
+            if changed:
+                rows = _update(connection, table, changed, keys)
+                masked.append(Masked(table, rows, tuple(column.name for column, _ in changed)))
+                log(f"{table}: {rows:,} rows masked")
     _write_migrations(connection, rules)
     forget_roles(connection, keys.outer + keys.inner)
-    # Triggers that always fire have noted the changes.
     _empty(connection, rules)
     return masked
+
+
+@contextmanager
+def _without_upkeep(connection: Connection, rules: MaskingRules) -> Iterator[None]:
+    """A transaction for the block, in which a changed row changes nothing else.
+
+    Triggers would note the changes where the dump has no rows, or refuse them because of a hold.
+    Indexes that are not unique are looked up by nobody in the copy. Their definitions stay.
+    """
+    with connection.transaction():
+        with connection.cursor(row_factory=dict_row) as cursor:
+            given = {"schemas": list(rules.schemas)}
+            stopped = cursor.execute(statement("staging/stop_upkeep"), given).fetchone()
+        yield
+        connection.execute(statement("staging/resume_triggers"), stopped)
+        connection.execute(statement("staging/resume_indexes"), stopped)
 
 
 def _ruled(
@@ -198,64 +216,11 @@ def _update(
     connection: Connection, table: str, ruled: Sequence[tuple[MaskedColumn, Rule]], keys: Keys
 ) -> int:
     assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(column.name), _masked(column, rule))
+        sql.SQL("{} = {}").format(sql.Identifier(column.name), masked_value(column, rule))
         for column, rule in ruled
     )
     query = sql.SQL("UPDATE {} AS c SET {}").format(_identifier(table), assignments)
     return connection.execute(query, {"inner": keys.inner, "outer": keys.outer}).rowcount
-
-
-def _masked(column: MaskedColumn, rule: Rule) -> sql.Composable:
-    value = sql.Identifier("c", column.name)
-    if rule.kind == "empty":
-        return sql.SQL("NULL")
-    if not column.is_array:
-        return _expression(rule, column, value)
-    # An empty array stays one: it has no dimensions, and array_agg would make it NULL.
-    return sql.SQL(
-        "CASE WHEN cardinality({value}) = 0 THEN {value} ELSE (SELECT array_agg({masked} ORDER BY"
-        " e.n) FROM unnest({value}) WITH ORDINALITY AS e (v, n)) END"
-    ).format(value=value, masked=_expression(rule, column, sql.SQL("e.v")))
-
-
-def _expression(rule: Rule, column: MaskedColumn, value: sql.Composable) -> sql.Composable:
-    if rule.kind == "json":
-        return sql.SQL("pg_temp.ft_json({}::jsonb, {}, %(inner)s, %(outer)s)::{}").format(
-            value, sql.Literal(list(rule.keys)), sql.Identifier(column.type)
-        )
-    if rule.kind == "text":
-        return sql.SQL("pg_temp.ft_filler({}::text, %(inner)s, %(outer)s)").format(value)
-    if rule.kind == "constant":
-        return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(
-            value, sql.Literal(rule.value)
-        )
-    if rule.kind == "address":
-        digest = _digest("address", value, 2)
-        return sql.SQL("('192.0.2.' || ('x' || {})::bit(8)::integer)::inet").format(digest)
-    if rule.kind == "vocabulary":
-        length = column.length
-        digits = _DIGITS if length is None else min(_DIGITS, length)
-        return sql.SQL("CASE WHEN {} = ANY ({}) THEN {} ELSE {} END").format(
-            value, sql.Literal(list(rule.words)), value, _digest("word", value, digits)
-        )
-    before, digits, after = _FORMS[rule.kind]
-    return sql.SQL("{} || {} || {}").format(
-        sql.Literal(before), _digest(rule.kind, value, digits), sql.Literal(after)
-    )
-
-
-_FORMS: Final[Mapping[str, tuple[str, int, str]]] = {
-    "word": ("m", _DIGITS, ""),
-    "name": ("Name ", _SHORT, ""),
-    "email": ("", _DIGITS, "@example.invalid"),
-    "url": ("https://masked.invalid/", _DIGITS, ""),
-}
-
-
-def _digest(kind: str, value: sql.Composable, digits: int) -> sql.Composable:
-    return sql.SQL("left(pg_temp.ft_digest({}, {}::text, %(inner)s, %(outer)s), {})").format(
-        sql.Literal(kind), value, sql.Literal(digits)
-    )
 
 
 def _write_migrations(connection: Connection, rules: MaskingRules) -> None:

@@ -123,8 +123,26 @@ SELECT left(
 )
 $$;
 
+-- name: create_json_leaf
+-- A string or number of JSON masked; null, true and false as they are. This session's alone. It is not
+-- STRICT, because a function that is would not become a part of its caller's expression.
+CREATE FUNCTION pg_temp.ft_json_leaf(value jsonb, inner_key bytea, outer_key bytea)
+RETURNS jsonb LANGUAGE sql STABLE AS $$
+SELECT CASE jsonb_typeof(value)
+    WHEN 'string' THEN to_jsonb(
+        'm' || left(pg_temp.ft_digest('word', value #>> '{}', inner_key, outer_key), 24)
+    )
+    WHEN 'number' THEN to_jsonb(
+        ('x' || left(pg_temp.ft_digest('number', value #>> '{}', inner_key, outer_key), 4))
+        ::bit(16)::integer
+    )
+    ELSE value
+END
+$$;
+
 -- name: create_json
--- JSON of the same form, with other strings, numbers and keys. This session's alone.
+-- JSON of the same form, with other strings, numbers and keys, however deep. This session's alone. Each
+-- level is a call, which takes longer than masking: statements have the upper levels within themselves.
 CREATE FUNCTION pg_temp.ft_json(value jsonb, kept text[], inner_key bytea, outer_key bytea)
 RETURNS jsonb LANGUAGE plpgsql STABLE STRICT AS $$
 BEGIN
@@ -153,16 +171,7 @@ BEGIN
                 ),
                 '[]'
             );
-        WHEN 'string' THEN
-            RETURN to_jsonb(
-                'm' || left(pg_temp.ft_digest('word', value #>> '{}', inner_key, outer_key), 24)
-            );
-        WHEN 'number' THEN
-            RETURN to_jsonb(
-                ('x' || left(pg_temp.ft_digest('number', value #>> '{}', inner_key, outer_key), 4))
-                ::bit(16)::integer
-            );
-        ELSE RETURN value;
+        ELSE RETURN pg_temp.ft_json_leaf(value, inner_key, outer_key);
     END CASE;
 END
 $$;
@@ -213,3 +222,34 @@ SELECT DISTINCT part #>> '{{}}' FROM walked WHERE jsonb_typeof(part) = 'string' 
 SELECT DISTINCT v.value
 FROM (SELECT {value} AS value FROM {table} AS c WHERE {column} IS NOT NULL LIMIT 2000) AS v
 LIMIT 100;
+
+-- name: stop_upkeep
+-- Triggers and indexes that are not unique, of all tables of some schemas, left out of what an UPDATE does;
+-- which they are, for resume_triggers and resume_indexes. For a copy that nobody else uses. Catalog alone.
+WITH tables AS (
+    SELECT c.oid
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY (%(schemas)s::text[])
+), triggers AS (
+    UPDATE pg_class SET relhastriggers = false
+    WHERE oid IN (SELECT oid FROM tables) AND relhastriggers
+    RETURNING oid
+), indexes AS (
+    UPDATE pg_index SET indisready = false
+    WHERE indrelid IN (SELECT oid FROM tables)
+      AND indisready AND NOT indisunique AND NOT indisexclusion
+    RETURNING indexrelid
+)
+
+SELECT
+    ARRAY(SELECT oid FROM triggers) AS triggers,
+    ARRAY(SELECT indexrelid FROM indexes) AS indexes;
+
+-- name: resume_triggers
+-- Undoes the one half of stop_upkeep. Catalog alone.
+UPDATE pg_class SET relhastriggers = true WHERE oid = ANY (%(triggers)s::oid[]);
+
+-- name: resume_indexes
+-- Undoes the other half, for the definitions' sake: the indexes lack what was changed meanwhile.
+UPDATE pg_index SET indisready = true WHERE indexrelid = ANY (%(indexes)s::oid[]);

@@ -47,6 +47,8 @@ _HARMLESS_LIBRARIES = frozenset({"timescaledb"})
 _SETTINGS: Mapping[str, str] = {
     # The copy is disposable, and nothing in it may change while it is compared.
     "fsync": "off",
+    # A torn page is the machine's crash, and the copy does not outlive it.
+    "full_page_writes": "off",
     "autovacuum": "off",
     "archive_mode": "off",
     "hot_standby": "off",
