@@ -301,6 +301,33 @@ def test_what_is_moved_into_a_hold_is_searched_for(world: World) -> None:
             assert refused(world.connection, THREAD, far), subject
 
 
+def test_what_comes_in_one_transaction_is_noted_once(world: World) -> None:
+    """Each time is another version of the hold's row, and another record for the bucket."""
+    world.month(MONTH)
+    for _ in range(6):
+        world.segment(thread=2)
+    move = (
+        "UPDATE content_segments SET thread_id = %s, sequence_number = sequence_number + 70"
+        " WHERE thread_id = %s AND sequence_number BETWEEN %s AND %s"
+    )
+    ends = (world.threads[0], world.threads[2])
+    with searched(world, thread_id=world.threads[0]) as of:
+        for first, last, arrivals in ((1, 3, 1), (4, 6, 2)):
+            [[before]] = world.connection.execute(
+                "SELECT count(*) FROM ops.unshipped_records"
+            ).fetchall()
+            with world.connection.transaction():
+                world.connection.execute(move, (*ends, first, first))
+                world.connection.execute(move, (*ends, first + 1, last))
+            [[found, noted]] = world.connection.execute(
+                "SELECT arrivals, (SELECT count(*) FROM ops.unshipped_records)"
+                " FROM ops.legal_holds WHERE id = %s AND archived_months IS NULL",
+                (of.id,),
+            ).fetchall()
+            assert (found, noted - before) == (arrivals, 1)
+            assert record_archived(world.connection, world.bucket, of).archived_months == []
+
+
 def test_what_arrives_during_a_search_is_searched_for_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,3 +491,23 @@ def test_a_hold_on_an_erased_book_holds_its_threads(world: World) -> None:
         assert refused(world.connection, THREAD, world.threads[3])
         (plan,) = plan_erasures(world.connection, world.bucket)
         assert plan.holds == (str(held_book),)
+
+
+def test_a_hold_on_an_erased_book_that_stood_before_gets_its_threads_by_a_migration(
+    world: World,
+) -> None:
+    book = book_of(world, 0)
+    world.connection.execute(BOOK, (book,))
+    known = load_migrations()
+    reverted = revert_migration(world.connection, known)
+    while reverted is not None and reverted.version > 103:
+        reverted = revert_migration(world.connection, known)
+    world.connection.execute(
+        "INSERT INTO ops.legal_holds (book_id, reason, placed_by) VALUES (%s, 'case 62', 'me')",
+        (book,),
+    )
+    held_threads = "SELECT id FROM ops.held_subjects WHERE kind = 'thread' AND whole"
+    assert not world.connection.execute(held_threads).fetchall()
+    run_migrations(world.connection, known)
+    found = world.connection.execute(held_threads).fetchall()
+    assert {thread for (thread,) in found} == {*world.threads[:2]}

@@ -367,6 +367,17 @@ def test_replies_that_refer_to_each_other_are_held_and_stop_nobody(world: World)
         " WHERE u.id = %s AND k.thread_id = %s",
         (world.users[2], world.threads[2]),
     )
+    [(segment,)] = world.connection.execute(
+        "SELECT id FROM content_segment_keys WHERE thread_id = %s", (world.threads[2],)
+    )
+    moved = "UPDATE content_segments SET thread_id = %s, sequence_number = 90 WHERE id = %s"
+    with world.connection.transaction(force_rollback=True):
+        # Nothing but the chain leads from the segment to the last of them.
+        world.connection.execute("UPDATE comments SET content_segment_id = NULL WHERE id > 1")
+        hold(world, "user")
+        assert not refused(world.connection, moved, world.threads[3], segment)
+        world.connection.execute("UPDATE comments SET said_by = %s WHERE id = 400", world.users[:1])
+        assert refused(world.connection, moved, world.threads[3], segment)
     hold(world, "user")
     last = "UPDATE comments SET said_by = NULL WHERE id = 400"
     assert not refused(world.connection, last)
