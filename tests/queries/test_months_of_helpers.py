@@ -56,12 +56,18 @@ def _often(older: int) -> tuple[str, ...]:
     return (*often, "2024-06-10 12:00:00+00", "2024-06-11 12:00:00+00", *_LATE)
 
 
+_AGAIN: Final = ("2026-08-21 12:00:00+00", "2026-09-20 12:00:00+00")
+"""Thirty days apart, to the second."""
+
 _LATE: Final = ("2025-05-31 23:59:59+00", "2025-06-01 00:00:00+00", "2025-06-09 12:00:00+00")
+
+_TODAY: Final = datetime.now(UTC).isoformat()
 
 TOLD: Final = {
     "within a year": MOMENTS,
     "in few months": _in_months(FEW),
     "in more": _in_months(FEW + 1),
+    "in more, and again after a pause": (*_in_months(FEW + 1), _TODAY),
     "begun long ago, told of late": (
         "2024-02-01 00:00:00+00",
         *(f"2026-01-31 23:59:{second}+00" for second in range(60 - FEW, 60)),
@@ -69,27 +75,33 @@ TOLD: Final = {
     ),
     "often, long ago": _often(OLDER),
     "more often, long ago": _often(OLDER + 1),
+    "more often, and again after a pause": (*_often(OLDER + 1), *_AGAIN),
 }
 assert len({m[:7] for m in _often(OLDER)}) == PLANNED + 1
 
 ALL_BETWEEN: Final = {
     ("in more", "newest_content"),
     ("in more", "content_sizes"),
+    ("in more, and again after a pause", "newest_content"),
+    ("in more, and again after a pause", "content_sizes"),
     ("more often, long ago", "content_of_thread"),
+    ("more often, and again after a pause", "content_of_thread"),
 }
-"""Where all months from the oldest to the newest segment are opened."""
+"""Where all months from the oldest to the newest segment are opened, but for a pause."""
 
 
 def _opened_of(reach: str, helper: str) -> set[str]:
     """The months of a thread's segments; for a list or a search, those between in a year too."""
-    months = [Month.of(datetime.fromisoformat(moment)) for moment in TOLD[reach]]
-    opened = {
-        month
-        for month in min(months).until(max(months))
-        if month in months
-        or (reach, helper) in ALL_BETWEEN
-        or (helper != "content_of_thread" and _is_between(month, months))
-    }
+    moments = [datetime.fromisoformat(moment) for moment in TOLD[reach]]
+    opened = {Month.of(moment) for moment in moments}
+    if (reach, helper) in ALL_BETWEEN:
+        last = max(moments) if helper == "content_of_thread" else datetime.now(UTC)
+        recent = [moment for moment in moments if moment >= last - timedelta(days=30)]
+        for stretch in filter(None, ([m for m in moments if m not in recent], recent)):
+            opened.update(Month.of(min(stretch)).until(Month.of(max(stretch))))
+    elif helper != "content_of_thread":
+        between = min(opened).until(max(opened))
+        opened |= {month for month in between if _is_between(month, list(opened))}
     return {partition_name("content_segments", month) for month in opened}
 
 
