@@ -75,6 +75,8 @@ def serve() -> None:
     from moto.moto_server import threaded_moto_server
     from moto.s3.models import FakeBucket, FakeKey
 
+    from ft_ops.sandbox.stores.direct import Direct
+    from ft_ops.sandbox.stores.headers import use_plain_headers
     from ft_ops.sandbox.stores.kept_connections import KeptConnection
 
     class ListedVersion(FakeKey):
@@ -104,6 +106,8 @@ def serve() -> None:
     # No collection of garbage looks again through what is loaded.
     gc.collect()
     gc.freeze()
+    use_plain_headers()
+    threaded_moto_server.DomainDispatcherApplication = Direct  # type: ignore[attr-defined]
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
     threaded_moto_server.MotoRequestHandler = KeptConnection  # type: ignore[attr-defined]
     server = threaded_moto_server.ThreadedMotoServer(_HOST, port=0, verbose=False)
