@@ -53,12 +53,14 @@ SEGMENTS_THREAD = "export_0"
 
 WHY_SLOWER_THAN_COPY = (
     "The floor neither sorts, joins, compresses, checksums nor sends anything, nor looks for what"
-    " an earlier run has left. In the profile, `write_parts` by itself waits for PostgreSQL, which"
-    " joins each row with its family and sorts the month, and for the rows to become Arrow;"
-    " `write_batch` is Parquet and zstd; `write` is SHA-256; `verify_archive` is the second digest,"
-    " of each row's values, by which an archive is proven without PostgreSQL; `_send`, `_complete`"
-    " and `put_once` wait for the upload. The core-seconds show who works meanwhile: on few cores"
-    " they wait for each other, and the S3 server's are the sandbox's own, not S3's"
+    " an earlier run has left. In the profile of the segments' thread, `execute` waits until"
+    " PostgreSQL has joined each row with its family and sorted the month, and `steps` until the"
+    " rows have become Arrow; `write_table` is Parquet and zstd, and `store.encoding` tries how to"
+    " compress each column; `write` is SHA-256, `result` waits for the upload, and `call_within`"
+    " opens sessions. The digest of each row's values, by which an archive is proven without"
+    " PostgreSQL, is taken in another thread, and so is what belongs to the segments. The"
+    " core-seconds show who works meanwhile: on few cores they wait for each other, and the S3"
+    " server's are the sandbox's own, not S3's"
 )
 WHY_SLOWER_THAN_PG_DUMP = (
     "pg_dump reads the rows from tables that hold them alone, in the order in which they lie:"

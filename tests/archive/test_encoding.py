@@ -36,9 +36,21 @@ def test_a_dictionary_is_for_values_that_are_there_four_times(
     assert found.dictionaries == (["c"] if has_dictionary else [])
 
 
+@pytest.mark.parametrize(("distinct", "has_dictionary"), [(8_192, True), (8_193, False)])
+def test_of_values_that_begin_all_different_no_more_are_looked_at(
+    distinct: int, has_dictionary: bool
+) -> None:
+    first = [min(n, distinct - 1) for n in range(16_384)]
+    column: Any = pa.chunked_array([pa.array(first + [0] * 65_536)])
+    found = encoding_of(pa.Table.from_arrays([column], names=["c"]))
+    assert found.dictionaries == (["c"] if has_dictionary else [])
+
+
 def test_null_is_no_value() -> None:
     assert encoding_of(_of([*range(1_000), *[None] * 3_000])).dictionaries == []
     assert encoding_of(_of([None], pa.string())).dictionaries == []
+    later: Any = pa.chunked_array([pa.array([None] * 20_000 + ["a"] * 9)])
+    assert encoding_of(pa.Table.from_arrays([later], names=["c"])).dictionaries == ["c"]
 
 
 def test_ids_and_moments_have_no_dictionary_though_they_repeat() -> None:

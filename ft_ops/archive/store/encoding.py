@@ -27,6 +27,9 @@ _REPEATED: Final = 4
 """A dictionary pays where a value is there as often, on average. Of values that differ it takes
 time and a tenth more bytes."""
 
+_LOOKED_AT: Final = 16_384
+"""Of a column's first values, in a part: where most of them differ, no more is looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -58,8 +61,19 @@ def _is_repeated(values: Any) -> bool:
     kind = values.type
     if isinstance(kind, pa.UuidType) or pa.types.is_timestamp(kind) or pa.types.is_boolean(kind):
         return False
-    distinct = pc.count_distinct(values).as_py()
-    return bool(distinct) and distinct * _REPEATED <= len(values) - values.null_count
+    first = values.slice(0, _LOOKED_AT)
+    if _distinct(first) * 2 > _there(first):
+        return False
+    distinct = _distinct(values)
+    return bool(distinct) and distinct * _REPEATED <= _there(values)
+
+
+def _distinct(values: Any) -> int:
+    return int(pc.count_distinct(values).as_py())
+
+
+def _there(values: Any) -> int:
+    return int(len(values) - values.null_count)
 
 
 def _level(values: Any) -> int:
