@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from ft_ops.archive.hold.holds import add_hold, release_hold
+from ft_ops.archive.hold.holds import active_holds, add_hold, release_hold
 from ft_ops.archive.month.content import TABLES
 from ft_ops.archive.month.ledger import generations, latest
 from ft_ops.archive.purge.purge import plan_purge, purge_month
@@ -46,15 +46,6 @@ def test_a_purge_removes_the_month_and_all_that_belongs_to_it(world: World) -> N
     ]
     erasures = world.connection.execute("SELECT count(*) FROM ops.erasures").fetchone()
     assert erasures == (0,)
-
-
-def test_a_plan_changes_nothing(world: World) -> None:
-    _purgeable(world)
-    before = world.rows()
-    plan = world.plan()
-    assert plan.decision == "purge"
-    assert all(gate.passed for gate in plan.gates)
-    assert world.rows() == before
 
 
 def _disabled(world: World) -> ArchiveRules:
@@ -148,17 +139,41 @@ def _manifest_wrong(world: World) -> ArchiveRules:
     return RULES
 
 
+def _release(world: World) -> None:
+    (hold,) = active_holds(world.connection)
+    release_hold(world.connection, hold.id, "settled")
+
+
+def _nothing(world: World) -> None:
+    """Other rules closed the gate, and are gone."""
+
+
+def test_a_gate_that_is_closed_is_named_and_nothing_is_removed_until_it_is_open_again(
+    world: World,
+) -> None:
+    _purgeable(world)
+    before = world.rows()
+    for close, message, open_again in (
+        (_disabled, "FT_PURGE_ENABLED", _nothing),
+        (_in_grace, "grace", _nothing),
+        (_retained_for_longer, "still due: not before 2047-04-01", _nothing),
+        (_month_held, "month 2017-03", _release),
+        (_family_held, "family", _release),
+        (_author_held, "user", _release),
+        (_old_backup, "verified backup", World.verified_backup),
+        (_no_backup, "verified backup", World.verified_backup),
+    ):
+        _refused(world, close(world), message)
+        open_again(world)
+        plan = world.plan()
+        assert plan.decision == "purge", close.__name__
+        assert all(gate.passed for gate in plan.gates), close.__name__
+        assert world.rows() == before
+
+
 @pytest.mark.parametrize(
     ("close", "message"),
     [
-        (_disabled, "FT_PURGE_ENABLED"),
-        (_in_grace, "grace"),
-        (_retained_for_longer, "still due: not before 2047-04-01"),
-        (_no_backup, "verified backup"),
-        (_old_backup, "verified backup"),
-        (_month_held, "month 2017-03"),
-        (_family_held, "family"),
-        (_author_held, "user"),
         (_object_gone, "table=content_segments"),
         (_object_replaced, "table=photo_narrations"),
         (_list_gone, "table=proven_segments"),
@@ -167,16 +182,20 @@ def _manifest_wrong(world: World) -> ArchiveRules:
     ],
     ids=lambda value: value.__name__ if callable(value) else None,
 )
-def test_a_closed_gate_is_named_and_nothing_is_removed(
+def test_an_archive_that_is_not_whole_is_named_and_nothing_is_removed(
     world: World, close: Callable[[World], ArchiveRules], message: str
 ) -> None:
     _purgeable(world)
     before = world.rows()
-    plan = world.plan(rules=close(world))
-    assert plan.decision == "refuse"
+    _refused(world, close(world), message)
+    assert world.rows() == before
+
+
+def _refused(world: World, rules: ArchiveRules, message: str) -> None:
+    plan = world.plan(rules=rules)
+    assert plan.decision == "refuse", message
     with pytest.raises(Refused, match=message):
         purge_month(world.run, plan, world.throttle())
-    assert world.rows() == before
 
 
 def test_purge_refuses_without_a_proof(world: World) -> None:
@@ -186,14 +205,6 @@ def test_purge_refuses_without_a_proof(world: World) -> None:
     plan = plan_purge(world.run, generation)
     assert plan.decision == "refuse"
     assert any("proven" in refusal for refusal in plan.refusals)
-
-
-def test_a_released_hold_no_longer_stops_a_purge(world: World) -> None:
-    _purgeable(world)
-    hold = add_hold(world.connection, family_id=world.families[0], reason="a lawsuit")
-    assert world.plan().decision == "refuse"
-    release_hold(world.connection, hold.id, "settled")
-    assert world.plan().decision == "purge"
 
 
 def _edit(world: World, segment: UUID) -> None:

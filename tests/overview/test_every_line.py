@@ -70,6 +70,10 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.line} {self.status.name.lower()}"
 
+    @property
+    def area(self) -> str:
+        return self.line.partition(":")[0]
+
 
 def months(connection: Connection, parent: str) -> None:
     last = SETTINGS.last_month_ahead(datetime.now(UTC))
@@ -362,21 +366,25 @@ def patterns(written: ast.expr, known: dict[str, str]) -> list[str]:
     return [".+"]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("area", sorted({fault.area for fault in FAULTS}))
 def test_a_line_shows_its_fault_today_and_is_green_again_once_it_is_mended(
-    fault: Fault, sampled: Database
+    area: str, sampled: Database
 ) -> None:
     with psycopg.connect(sampled.admin_url, autocommit=True) as admin:
-        admin.execute(fault.breaks.encode())
-        broken = ask(sampled)
-        assert broken[fault.line].status == fault.status
-        assert broken[fault.line].section or fault.status == Status.UNKNOWN
-        if isinstance(fault.mends, str):
-            admin.execute(fault.mends.encode())
-        else:
-            with connected(sampled.url, application="tests") as connection:
-                fault.mends(connection)
-    assert ask(sampled)[fault.line].status == Status.GOOD
+        for fault in FAULTS:
+            if fault.area != area:
+                continue
+            admin.execute(fault.breaks.encode())
+            broken = ask(sampled)[fault.line]
+            assert broken.status == fault.status, fault
+            assert broken.section or fault.status == Status.UNKNOWN, fault
+            if isinstance(fault.mends, str):
+                admin.execute(fault.mends.encode())
+            else:
+                with connected(sampled.url, application="tests") as connection:
+                    fault.mends(connection)
+            # What the next one breaks was whole before.
+            assert ask(sampled)[fault.line].status == Status.GOOD, fault
 
 
 @pytest.mark.parametrize(("table", "areas"), LEDGERS)
