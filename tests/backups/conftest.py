@@ -20,9 +20,16 @@ from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from ft_ops.schema import load_migrations, run_migrations
 from tests.backups.world import Standing, World, environment_of, open_world
+from tests.fixtures.postgres import Database
 from tests.fixtures.quick_programs import quick_programs
 
 _SECOND_DATABASE = "familytales_second"
+
+
+@pytest.fixture(scope="session")
+def template(recent_months: Database) -> Database:
+    """Backups are of a box; ledgers and points need no month."""
+    return recent_months
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,12 @@ from tests.maintenance.test_faults import cancel_rebuilds
 from tests.maintenance.test_rebuild import holding, leave_leftover, rebuild
 
 
+@pytest.fixture(scope="session")
+def template(migrated: Database) -> Database:
+    """Many months, of which some are long closed."""
+    return migrated
+
+
 @pytest.fixture(scope="module")
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as ephemeral:

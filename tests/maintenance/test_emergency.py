@@ -29,8 +29,15 @@ from ft_ops.maintenance.tables.vacuum import _holders
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
+from tests.fixtures.postgres import Database
 from tests.maintenance.test_vacuum import vacuum
 from tests.maintenance.test_wraparound import LOWEST_LIMIT, burn_transaction_ids
+
+
+@pytest.fixture(scope="session")
+def template(migrated: Database) -> Database:
+    """Many months, of which some are long closed."""
+    return migrated
 
 
 @pytest.fixture(scope="module")

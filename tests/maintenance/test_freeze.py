@@ -15,6 +15,13 @@ from ft_ops.pg.connect import Connection, connect
 from tests.fixtures.postgres import Database
 from tests.maintenance.tables import flush_counters
 
+
+@pytest.fixture(scope="session")
+def template(migrated: Database) -> Database:
+    """Many months, of which some are long closed."""
+    return migrated
+
+
 DAY = timedelta(days=1)
 JUNE_OVER = datetime(2024, 7, 2, 6, tzinfo=UTC)
 

@@ -24,6 +24,13 @@ from tests.maintenance.tables import make_letters, thin_out
 from tests.maintenance.test_rebuild import leave_leftover, plan, rebuild, results, terms
 from tests.maintenance.test_vacuum import delete_letters, vacuum
 
+
+@pytest.fixture(scope="session")
+def template(migrated: Database) -> Database:
+    """Many months, of which some are long closed."""
+    return migrated
+
+
 NOW = datetime.now(UTC)
 FAST = 4.0
 """Seconds; whatever waits for the lock would take five for its time-out alone."""
