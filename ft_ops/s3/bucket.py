@@ -28,12 +28,13 @@ _KMS = (
     "nothing says that its content is wrong: see the state of the key in KMS that it is encrypted "
     "by (aws kms describe-key), enable it or cancel its deletion, and see that the role may use it"
 )
+_NO_BUCKET = "create the bucket, or correct its name"
 _REGION = "set AWS_REGION to the bucket's own region"
 _IF_IT_PASSES = "see the cause; if it passes, run again"
 _CLOCK = "set this machine's clock, and let NTP keep it, then run again"
 
 _NEXT_STEPS = {
-    "NoSuchBucket": "create the bucket, or correct its name",
+    "NoSuchBucket": _NO_BUCKET,
     "404": "look for the bucket, the object and its versions; somebody may have removed it",
     "NoSuchKey": "look for the object's versions; somebody may have removed it",
     "NoSuchVersion": "look for the object's versions; somebody may have removed it",
@@ -162,6 +163,9 @@ def naming(what: str) -> Iterator[None]:
         kind = Missing if code in _MISSING else Denied if code in _DENIED else OpsError
         cause = f"{error.operation_name} was refused: {code} {message}".rstrip()
         next_step = _NEXT_STEPS.get(code, _KMS if code.startswith("KMS.") else _IF_IT_PASSES)
+        if kind is Missing and error.operation_name == "HeadBucket":
+            # No word of any object: a bucket that is not there is no reason to give one up.
+            kind, next_step = OpsError, _NO_BUCKET
         if kind is Denied and (skew := _clock_skew(error)) is not None:
             # To a HEAD, S3 answers with a number alone.
             kind, next_step = OpsError, _CLOCK
@@ -186,6 +190,21 @@ def naming(what: str) -> Iterator[None]:
             cause=str(error),
             next_step="check the endpoint, the network and the credentials, then run again",
         ) from error
+
+
+@contextmanager
+def naming_object(bucket: Bucket, what: str) -> Iterator[None]:
+    """The same about an object, asked by HEAD. Missing only if the bucket itself is there.
+
+    To a HEAD, S3 answers 404 alone, whether the object is not there or its bucket.
+    """
+    try:
+        with naming(what):
+            yield
+    except Missing:
+        with naming(f"bucket {bucket.name}"):
+            bucket.client.head_bucket(Bucket=bucket.name)
+        raise
 
 
 def said(response: Mapping[str, Any], name: str, what: str) -> str:

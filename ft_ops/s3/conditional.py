@@ -8,7 +8,7 @@ from typing import Final
 from botocore.exceptions import ClientError
 
 from ft_ops.errors import OpsError
-from ft_ops.s3.bucket import Bucket, Missing, naming
+from ft_ops.s3.bucket import Bucket, Missing, naming, naming_object
 from ft_ops.s3.objects import replace_current
 
 _CHANGED: Final = frozenset(
@@ -71,7 +71,7 @@ def replace_unchanged(bucket: Bucket, key: str, body: bytes, etag: str | None) -
 
 def _etag(bucket: Bucket, key: str) -> str | None:
     try:
-        with naming(bucket.url(key)):
+        with naming_object(bucket, bucket.url(key)):
             return bucket.client.head_object(Bucket=bucket.name, Key=key)["ETag"]
     except Missing:
         return None

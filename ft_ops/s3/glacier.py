@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 from botocore.exceptions import ClientError
 
 from ft_ops.errors import Refused
-from ft_ops.s3.bucket import Bucket, naming
+from ft_ops.s3.bucket import Bucket, naming, naming_object
 from ft_ops.s3.objects import Listed, StoredObject
 
 Tier: TypeAlias = Literal["Expedited", "Standard", "Bulk"]
@@ -40,7 +40,7 @@ class Availability:
 
 def availability(bucket: Bucket, stored: StoredObject) -> Availability:
     """Ask S3 whether this version can be read."""
-    with naming(f"{bucket.url(stored.key)} version {stored.version_id}"):
+    with naming_object(bucket, f"{bucket.url(stored.key)} version {stored.version_id}"):
         response = bucket.client.head_object(
             Bucket=bucket.name, Key=stored.key, VersionId=stored.version_id
         )
@@ -59,7 +59,7 @@ def is_readable(bucket: Bucket, listed: Listed) -> bool:
     """Whether a listed object can be read now. Asks S3 only where its class leaves that open."""
     if listed.storage_class not in NEEDS_RESTORE | {_INTELLIGENT_TIERING}:
         return True
-    with naming(bucket.url(listed.key)):
+    with naming_object(bucket, bucket.url(listed.key)):
         response = bucket.client.head_object(Bucket=bucket.name, Key=listed.key)
     if listed.storage_class == _INTELLIGENT_TIERING and response.get("ArchiveStatus") is None:
         return True

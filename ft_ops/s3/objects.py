@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from botocore.exceptions import ClientError
 
 from ft_ops.errors import OpsError, Refused
-from ft_ops.s3.bucket import Bucket, naming, said
+from ft_ops.s3.bucket import Bucket, naming, naming_object, said
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef
@@ -214,7 +214,7 @@ def told(bucket: Bucket, stored: StoredObject) -> StoredObject:
 
     ``sha256`` is empty where S3 tells none of the whole content. An OpsError unless it is there.
     """
-    with naming(f"{bucket.url(stored.key)} version {stored.version_id}"):
+    with naming_object(bucket, f"{bucket.url(stored.key)} version {stored.version_id}"):
         response = bucket.client.head_object(
             Bucket=bucket.name,
             Key=stored.key,

@@ -98,8 +98,11 @@ def backed_up(box: Sandbox) -> None:
 
 @pytest.fixture(scope="package")
 def purgeable(box: Sandbox) -> None:
-    """Months that are proven, and a backup after them that was restored: nothing keeps a purge."""
-    months = [("archive_old_content", FIRST.plus(number).key) for number in range(8)]
+    """Months that are proven, and a backup after them that was restored: nothing keeps a purge.
+
+    One for each fault that strikes a purge, and one that `purged` takes.
+    """
+    months = [("archive_old_content", FIRST.plus(number).key) for number in range(12)]
     _ended_well([*months, ("take_full_backup", None), ("drill_restore", None)])
 
 

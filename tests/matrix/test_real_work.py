@@ -181,6 +181,8 @@ def box() -> Iterator[Sandbox]:
     before = dict(os.environ)
     with sandbox(announce=lambda line: None) as opened:
         os.environ.update(opened.environment())
+        # The other cells' sandbox, which may be there still, has a second bucket.
+        os.environ.pop("FT_ARCHIVE_REPLICA_BUCKET", None)
         os.environ.update(
             {
                 "FT_FIRST_MONTH": str(FIRST),

@@ -135,6 +135,20 @@ def test_a_missing_bucket_is_named(aws: str) -> None:
         open_bucket("no-such-bucket")
 
 
+def test_of_a_bucket_that_is_gone_no_object_is_called_missing(bucket: Bucket) -> None:
+    """To a HEAD, S3 answers the same of an object that is not there."""
+    stored = put_once(bucket, "a", b"x")
+    delete_version(bucket, "a", stored.version_id)
+    for ask in (head, availability):
+        with pytest.raises(Missing, match="version"):
+            ask(bucket, stored)
+    bucket.client.delete_bucket(Bucket=bucket.name)
+    for ask in (head, availability):
+        with pytest.raises(OpsError, match=f"^bucket {bucket.name}: .*create the bucket") as told:
+            ask(bucket, stored)
+        assert not isinstance(told.value, Missing)
+
+
 def test_an_unreachable_endpoint_is_named(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
