@@ -279,6 +279,41 @@ def test_a_recovery_to_the_middle_of_a_purge_keeps_what_an_erasure_has_rewritten
                 assert kept[table] == expected
 
 
+def test_a_recovery_to_a_thaw_whose_archive_was_rewritten_since_keeps_what_came_back(
+    world: World,
+) -> None:
+    """The rewritten one lacks it: it was erased then, and restored later."""
+    world.fill()
+    world.archived_and_purged()
+    before = world.rows_when_thawed()["content_segments"]
+    thread = world.threads[3]
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.refreeze()
+            connection.execute("DELETE FROM threads WHERE id = %s", (thread,))
+            erase_month(live.run, live.ask(purpose="erasure"))
+            assert sum(remove_superseded(live.run).results)
+            connection.execute(
+                statement("restore/withdraw_erasures"),
+                {"kinds": ["thread"], "ids": [thread], "reason": "a mistake", "run_id": None},
+            )
+            ship(live)
+        with recovered(world, earlier) as restored:
+            whole(adopt(restored.run, apply=True))
+            states = [(g.number, g.state) for g in generations(restored.connection, MONTH)]
+            assert states == [(1, "superseded"), (2, "purged")]
+            done = restored.refreeze()
+            assert (done.segments, done.thaw.state) == (0, "done")
+            assert restored.standing().number == 3
+            restored.freeze()
+            restored.verified_backup()
+            assert restored.purge().segments == 40
+            assert restored.rows_when_thawed()["content_segments"] == before
+
+
 def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Database) -> None:
     world.fill(segments=2)
     columns = "id, source_segment_id, target_segment_id, link_type, created_by, created_at"

@@ -404,7 +404,10 @@ def test_what_was_thawed_is_removed_again_by_its_old_proof(around: Surroundings)
 
     assert refused() == []
     assert (around.asked_of, around.compared) == ([Month(2017, 3)], [thawed[-1]])
-    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 11
+    assert len(refreeze_gates(run(RULES, NOW), thawed)) == 14
+    thawed[0] = replace(others[0], state="superseded")
+    assert refused() == ["archive stands"]
+    thawed[0] = others[0]
     assert refused(replace(RULES, purge_enabled=False, retention_years=8)) == [
         "enabled",
         "still due",

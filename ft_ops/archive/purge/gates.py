@@ -92,9 +92,17 @@ def refreeze_gates(run: Run, generations: Sequence[Generation]) -> list[Gate]:
         _not_held(run.connection, month),
         *_archivable(run.connection, generations[-1]),
         _of_this_database(run),
+        *(_stands(generation) for generation in generations),
         *(_recorded(run, generation) for generation in generations),
         *(gate for generation in generations for gate in _stored(run.bucket, generation)),
     ]
+
+
+def _stands(generation: Generation) -> Gate:
+    """What another generation has replaced is a proof of nothing: its objects go, or have gone."""
+    stands = generation.state != "superseded"
+    detail = "is in the archive" if stands else "was replaced since: what it brought back stays"
+    return Gate("archive stands", stands, f"{generation.name} {detail}")
 
 
 def _enabled(rules: ArchiveRules) -> Gate:

@@ -77,7 +77,10 @@ def refreeze(run: Run, thaw: Thaw, throttle: Throttle) -> Refreeze:
 
     What is left of a month that came under a closed gate after its first batch is put back.
     """
-    closed = [gate for gate in plan_refreeze(run, thaw) if not gate.passed]
+    gates = plan_refreeze(run, thaw)
+    if thaw.state == "thawed" and _is_replaced(run, thaw):
+        return _all_stays(run, thaw, thawed_relation(run.connection, thaw))
+    closed = [gate for gate in gates if not gate.passed]
     why = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
     if closed and thaw.state != "refreezing":
         raise Refused(
@@ -165,10 +168,20 @@ def _following(
     return moved if keeps else None
 
 
+def _is_replaced(run: Run, thaw: Thaw) -> bool:
+    """Whether an erasure has rewritten what was thawed, as after a recovery to before that."""
+    return any(g.state == "superseded" for g in generations_of(run.connection, thaw))
+
+
 def _all_stays(run: Run, thaw: Thaw, table: Relation) -> Refreeze:
-    """The month as it is becomes the next generation: nobody knows what of it has changed."""
+    """The month as it is becomes the next generation.
+
+    Nobody knows what of it has changed, or the archive that it came from was replaced: the one that
+    stands for it may lack what was erased then and came back since.
+    """
     with run.connection.transaction():
-        following = open_archived(run.connection, thaw.month, table, run.run_id)
+        standing = in_database(run.connection, thaw.month)
+        following = _following(run, thaw, table, standing, keeps=True)
         return Refreeze(_done(run, thaw, following), 0, following)
 
 
