@@ -57,8 +57,8 @@ WHY_SLOWER_THAN_COPY = (
     " PostgreSQL has joined each row with its family and sorted the month, and `steps` until the"
     " rows have become Arrow; `write_table` is Parquet and zstd, and `store.encoding` tries how to"
     " compress each column; `write` is SHA-256, `result` waits for the upload, and `call_within`"
-    " opens sessions. The digest of each row's values, by which an archive is proven without"
-    " PostgreSQL, is taken in another thread, and so is what belongs to the segments. The"
+    " for S3's other answers. The digest of each row's values, by which an archive is proven"
+    " without PostgreSQL, is taken in another thread, and so is what belongs to the segments. The"
     " core-seconds show who works meanwhile: on few cores they wait for each other, and the S3"
     " server's are the sandbox's own, not S3's"
 )
