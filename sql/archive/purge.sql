@@ -273,12 +273,37 @@ CREATE TABLE {kept} (
 -- is scanned.
 ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({definition}) NOT VALID;
 
+-- name: drop_listed
+-- A temporary table of the session.
+DROP TABLE IF EXISTS pg_temp.rows_to_copy;
+
+-- name: list_rows
+-- The ids of the rows to be copied, in order: a temporary table of the session, by one scan of them.
+CREATE TEMPORARY TABLE rows_to_copy AS
+SELECT s.id, row_number() OVER (ORDER BY s.id) AS number
+FROM {rows} AS s;
+
+-- name: index_listed
+-- For the batches. The session's own.
+CREATE INDEX ON pg_temp.rows_to_copy (number);
+
+-- name: analyze_listed
+-- The same.
+ANALYZE rows_to_copy;
+
+-- name: count_listed
+-- One scan of the session's own table.
+SELECT count(*) FROM pg_temp.rows_to_copy;
+
 -- name: copy_kept
--- KEY SHARE locks on the threads and users of the rows that stay: who deletes one of them waits for
--- this statement, and then takes these rows too.
+-- A batch of the rows that are to be copied and are still there. KEY SHARE locks on their threads and users: who
+-- deletes one of them waits for the end of this statement, and then takes these rows too. Probes by id.
 INSERT INTO {kept} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {values}
-FROM {rows} AS c;
+FROM pg_temp.rows_to_copy AS listed
+JOIN {table} AS c ON c.id = listed.id
+WHERE listed.number > {behind}
+  AND listed.number <= {through};
 
 -- name: derive_removed
 -- The segments that earlier runs have removed: of those that the ledger recorded in the transactions

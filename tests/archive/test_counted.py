@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, LiteralString
 from uuid import UUID
@@ -12,8 +13,7 @@ import pytest
 from psycopg import sql
 
 from ft_ops.archive.month.ledger import month_table
-from ft_ops.archive.move.counted import KeptRows, keep_rows
-from ft_ops.archive.purge import settle
+from ft_ops.archive.move.counted import KeptRows, count_kept, keep_rows
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import name_of
@@ -121,6 +121,58 @@ def test_a_thread_that_is_deleted_behind_the_count_leaves_table_and_copy(
     assert _segments(world) == sorted(edited[:3])
 
 
+def test_a_thread_that_is_deleted_while_its_rows_are_copied_takes_them_along(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its deletion is not committed yet when the copy sees them: the copy waits for it."""
+    edited, end = _with_edited(world, _purge)
+    copying = world.connection.info.backend_pid
+    with (
+        connect(world.database.url, application="eraser") as other,
+        connect(world.database.url, application="watcher") as watcher,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        ends: list[Future[None]] = []
+
+        def commit_when_waited_for() -> None:
+            while watcher.execute(
+                "SELECT cardinality(pg_blocking_pids(%s)) = 0", (copying,)
+            ).fetchone() == (True,):
+                pass
+            other.execute("COMMIT")
+
+        def delete() -> None:
+            if not ends:
+                other.execute("BEGIN")
+                other.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+                ends.append(beside.submit(commit_when_waited_for))
+
+        with before(world, monkeypatch, ("archive/copy_kept",), delete):
+            end()
+        ends[0].result()
+    assert _segments(world) == sorted(edited[:3])
+
+
+def test_between_two_batches_of_a_copy_any_thread_can_be_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited, end = _with_edited(world, _purge)
+    monkeypatch.setattr("ft_ops.archive.move.copy.BATCH_ROWS", 1)
+    copied: list[int] = []
+    with connect(world.database.url, application="eraser") as other:
+        other.execute("SET lock_timeout = '1s'")
+
+        def delete() -> None:
+            copied.append(world.count("ops.kept_2017_03"))
+            if copied[-1] == 3:
+                other.execute("DELETE FROM threads WHERE id = ANY (%s)", (world.threads[:3],))
+
+        with before(world, monkeypatch, ("archive/copy_kept",), delete):
+            end()
+    assert copied == [0, 1, 2, 3]
+    assert _segments(world) == edited[3:]
+
+
 _INSERT = (
     "INSERT INTO {} (id, thread_id, user_id, content_type, sequence_number, created_at)"
     " SELECT gen_random_uuid(), thread_id, user_id, content_type, 9999, created_at"
@@ -182,16 +234,15 @@ def test_who_goes_past_the_trigger_keeps_the_table_from_being_dropped(
     world: World, monkeypatch: pytest.MonkeyPatch, altered: sql.Composed
 ) -> None:
     edited, end = _with_edited(world, _purge)
-    counted = settle._counted
     with connect(world.database.url, application="owner") as other:
 
         def then(*arguments: Any) -> KeptRows:
-            found = counted(*arguments)
+            found = count_kept(*arguments)
             other.execute(altered)
             return found
 
         with monkeypatch.context() as patch:
-            patch.setattr(settle, "_counted", then)
+            patch.setattr("ft_ops.archive.purge.settle.count_kept", then)
             with pytest.raises(Refused, match="somebody has altered"):
                 end()
         found = other.execute(
@@ -231,7 +282,7 @@ def test_a_table_is_not_dropped_when_a_row_that_stays_is_not_among_those_copied(
     assert _segments(world) == sorted(edited)
 
 
-@pytest.mark.parametrize("place", ["copy_alone", "_counted", "refuse_altered"])
+@pytest.mark.parametrize("place", ["copy_alone", "count_kept", "lock_as_counted"])
 def test_a_run_goes_on_that_died_while_the_rows_were_kept(
     world: World, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -256,7 +307,7 @@ def test_a_month_that_is_put_back_can_be_edited_again(
         " SELECT id, 'late', %s FROM content_segment_keys WHERE thread_id = %s",
         (world.users[0], world.threads[3]),
     )
-    with dying(monkeypatch, "purge.settle._counted"):
+    with dying(monkeypatch, "purge.settle.count_kept"):
         end()
     world.connection.execute("DELETE FROM threads WHERE id <> %s", (world.threads[3],))
     world.purge()

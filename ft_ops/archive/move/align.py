@@ -16,6 +16,7 @@ from ft_ops.archive.month.content import HOT, Column, Table
 from ft_ops.archive.month.evolution import Evolution, cast_type, declaration, read_evolution
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.move.copy import copy_alone, parent_of_months
+from ft_ops.archive.move.counted import count_kept, keep_rows, lock_as_counted
 from ft_ops.archive.move.detach import rename_archived
 from ft_ops.archive.move.renewed import follow_renewed
 from ft_ops.archive.run import Run
@@ -59,22 +60,20 @@ def _align(run: Run, table: Relation, what: str) -> None:
 
 def _rebuilt(run: Run, month: Month, table: Relation, what: str) -> Relation:
     """All rows of a table in a new one, which takes its place and has its trigger."""
-    rows = sql.SQL("{} AS s").format(table.identifier)
+    keep_rows(run, table, what)
+    rows = sql.SQL("(SELECT s.* FROM {} AS s)").format(table.identifier)
     with _explained(table, what):
-        copy = copy_alone(run, month, table, sql.SQL("(SELECT s.* FROM {})").format(rows), what)
+        copy = copy_alone(run, month, table, rows, what)
+    keep_rows(run, copy, what)
+    counted = count_kept(run, rows, table, copy, what)
 
     def swap() -> Relation:
         with run.connection.transaction():
-            for one in (table, copy):
-                run.connection.execute(statement("archive/lock_alone").format(table=one.identifier))
-            counts = [_count(run, one) for one in (table, copy)]
-            if counts[0] != counts[1]:
-                raise Refused(
-                    what,
-                    cause=f"{table.qualified} has {counts[0]} rows, and its copy {counts[1]}",
-                    next_step="run again: nothing was dropped",
-                )
+            lock_as_counted(run.connection, counted, what)
             run.connection.execute(statement("archive/drop_purged").format(table=table.identifier))
+            run.connection.execute(
+                statement("archive/forget_counted").format(table=copy.identifier)
+            )
             run.connection.execute(
                 statement("archive/follow_deletes").format(table=copy.identifier)
             )
@@ -82,13 +81,6 @@ def _rebuilt(run: Run, month: Month, table: Relation, what: str) -> Relation:
             return rename_archived(run.connection, month, copy)
 
     return with_escalating_lock_timeout(run.connection, what, swap, sleep=run.sleep)
-
-
-def _count(run: Run, table: Relation) -> int:
-    [[rows]] = run.connection.execute(
-        statement("archive/count_rows").format(table=table.identifier)
-    ).fetchall()
-    return int(rows)
 
 
 @contextmanager

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import psycopg
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import ARCHIVED, HOT, CheckConstraint, Table, bounds
-from ft_ops.archive.month.evolution import becoming, read_evolution
+from ft_ops.archive.month.evolution import Becoming, becoming, read_evolution
 from ft_ops.archive.month.relation import Relation, named_relation
 from ft_ops.archive.move.renewed import follow_renewed, note_columns
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
+
+BATCH_ROWS = 500
+"""Rows copied in one statement, which locks their threads against deletion until it ends."""
+
+_ATTEMPTS = 5
 
 
 def copy_alone(
@@ -44,14 +50,7 @@ def copy_alone(
         becomes = becoming(
             own, parent_of_months(run), read_evolution(run.connection), run.clock(), what=what
         )
-        run.connection.execute(
-            statement("archive/copy_kept").format(
-                columns=sql.SQL(", ").join(map(sql.Identifier, becomes.columns)),
-                values=sql.SQL(", ").join(becomes.values),
-                rows=rows,
-                kept=kept,
-            )
-        )
+        _copy_rows(run, table, rows, kept, becomes, what)
     for check in _not_valid(run):
         run.connection.execute(
             statement("archive/add_check_not_valid").format(
@@ -63,6 +62,48 @@ def copy_alone(
     copy = named_relation(run.connection, _bare(month), schema="ops")
     assert copy is not None
     return copy
+
+
+def _copy_rows(
+    run: Run,
+    table: Relation,
+    rows: sql.Composable,
+    kept: sql.Identifier,
+    becomes: Becoming,
+    what: str,
+) -> None:
+    """Copy rows in small batches: who deletes a thread waits for no more than one of them."""
+    connection = run.connection
+    connection.execute(statement("archive/drop_listed"))
+    connection.execute(statement("archive/list_rows").format(rows=rows))
+    for step in ("archive/index_listed", "archive/analyze_listed"):
+        connection.execute(statement(step))
+    [[number]] = connection.execute(statement("archive/count_listed")).fetchall()
+    for behind in range(0, number, BATCH_ROWS):
+        # No parameters: a column may have a per cent sign in its name.
+        batch = statement("archive/copy_kept").format(
+            columns=sql.SQL(", ").join(map(sql.Identifier, becomes.columns)),
+            values=sql.SQL(", ").join(becomes.values),
+            table=table.identifier,
+            kept=kept,
+            behind=sql.Literal(behind),
+            through=sql.Literal(behind + BATCH_ROWS),
+        )
+        _copy_batch(run, batch, what)
+    connection.execute(statement("archive/drop_listed"))
+
+
+def _copy_batch(run: Run, batch: sql.Composed, what: str) -> None:
+    """Copy one batch; again, where a thread was deleted while it was copied."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with_escalating_lock_timeout(
+                run.connection, what, lambda: run.connection.execute(batch), sleep=run.sleep
+            )
+            break
+        except psycopg.errors.ForeignKeyViolation:
+            if attempt == _ATTEMPTS:
+                raise
 
 
 def loosen(run: Run, table: sql.Identifier) -> None:

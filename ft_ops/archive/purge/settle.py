@@ -9,7 +9,7 @@ keeps both tables' rows meanwhile, and the locks come when only the drop is left
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from ft_ops.archive.month.relation import Relation, dependents
 from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.move.align import aligned
 from ft_ops.archive.move.copy import copy_alone, drop_copy
-from ft_ops.archive.move.counted import KeptRows, keep_rows, kept_as_counted, refuse_altered
+from ft_ops.archive.move.counted import count_kept, count_rows, keep_rows, lock_as_counted
 from ft_ops.archive.move.detach import (
     as_archived,
     attach_alone,
@@ -63,21 +63,19 @@ def settle(
     With ``keeps_table`` the month has a table afterwards, though it may be empty. Refused when the
     drop would take a row that is to stay.
     """
-    rows = _count(run, removal.table)
-    if rows > 0 and rows == _count_staying(run, removal, gone):
+    rows = count_rows(run.connection, removal.table.identifier)
+    if rows > 0 and rows == count_rows(run.connection, _staying(removal, gone)):
         return _put_back(run, removal, close)
     keep_rows(run, removal.table, removal.what)
     copy = _copy_of_remainder(run, removal, gone, keeps_table=keeps_table)
     if copy is not None:
         keep_rows(run, copy, removal.what)
-    tables = [removal.table] if copy is None else [removal.table, copy]
-    counted = _counted(run, removal, gone, copy)
+    counted = count_kept(run, _staying(removal, gone), removal.table, copy, removal.what)
 
     def swap() -> T:
         with run.connection.transaction():
             closed = _close(run, removal, copy, close)
-            _lock(run, tables)
-            refuse_altered(run.connection, tables, counted, removal.what)
+            lock_as_counted(run.connection, counted, removal.what)
             _drop(run, removal.table)
             if copy is not None:
                 attached = rename_archived(run.connection, removal.month, copy)
@@ -114,7 +112,7 @@ def _copy_of_remainder(
     run: Run, removal: Removal, gone: RemovalProgress, *, keeps_table: bool
 ) -> Relation | None:
     """The rows that stay, in a table of today's shape; None when no row does."""
-    stay = _count_staying(run, removal, gone)
+    stay = count_rows(run.connection, _staying(removal, gone))
     if stay == 0 and not keeps_table:
         drop_copy(run, removal.month, removal.what)
         return None
@@ -133,30 +131,6 @@ def _close(
     return close(SettledRemoval(as_archived(removal.month, copy)))
 
 
-def _counted(run: Run, removal: Removal, gone: RemovalProgress, copy: Relation | None) -> KeptRows:
-    """What keeps the rows as they are in one snapshot, in which each that stays is in the copy.
-
-    Refused when the drop would take a row that is not there.
-    """
-    connection = run.connection
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        kept = kept_as_counted(connection, [t for t in (removal.table, copy) if t is not None])
-        if copy is None:
-            stay, found, copied = _count_staying(run, removal, gone), 0, 0
-        else:
-            stay, found = _count_copied(run, removal, gone, copy)
-            copied = _count(run, copy)
-        if not stay == found == copied:
-            raise Refused(
-                removal.what,
-                cause=f"of {_count(run, removal.table):,} rows in {removal.table.qualified} "
-                f"{stay:,} are to stay, and {found:,} of them are among {copied:,} that are copied",
-                next_step="find out who wrote to that table; it stays, and nothing more is removed",
-            )
-    return kept
-
-
 def _staying(removal: Removal, gone: RemovalProgress) -> sql.Composed:
     names: Mapping[str, sql.Composable] = {
         "table": removal.table.identifier,
@@ -169,42 +143,5 @@ def _staying(removal: Removal, gone: RemovalProgress) -> sql.Composed:
     return statement("archive/staying_rows").format(**names)
 
 
-def _count_staying(run: Run, removal: Removal, gone: RemovalProgress) -> int:
-    [[rows]] = run.connection.execute(
-        statement("archive/count_rows").format(
-            table=sql.SQL("{} AS s").format(_staying(removal, gone))
-        )
-    ).fetchall()
-    return int(rows)
-
-
-def _count_copied(
-    run: Run, removal: Removal, gone: RemovalProgress, copy: Relation
-) -> tuple[int, int]:
-    """How many rows stay, and how many of them are in the copy."""
-    [[stay, found]] = run.connection.execute(
-        statement("archive/count_copied").format(rows=_staying(removal, gone), copy=copy.identifier)
-    ).fetchall()
-    return int(stay), int(found)
-
-
-def _count(run: Run, table: Relation) -> int:
-    [[rows]] = run.connection.execute(
-        statement("archive/count_rows").format(table=table.identifier)
-    ).fetchall()
-    return int(rows)
-
-
 def _drop(run: Run, table: Relation) -> None:
     run.connection.execute(statement("archive/drop_purged").format(table=table.identifier))
-
-
-def _lock(run: Run, tables: Sequence[Relation]) -> None:
-    """Lock all that the drop needs. Nothing may take time from here on: nobody reads a thread.
-
-    In the order in which the deletion of a thread takes its locks: who has its table's and waits
-    for that of a month, would wait for us while we wait for him.
-    """
-    run.connection.execute(statement("archive/lock_parents"))
-    for table in tables:
-        run.connection.execute(statement("archive/lock_at_once").format(table=table.identifier))
