@@ -16,7 +16,7 @@ from ft_ops.archive.month.ledger import month_table
 from ft_ops.archive.move.counted import KeptRows, count_kept, keep_rows
 from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.pg.sqlfiles import name_of
+from ft_ops.pg.sqlfiles import name_of, statement
 from ft_ops.schema.drift import differences
 from ft_ops.schema.fingerprint import expected_fingerprint, read_fingerprint
 from tests.archive.test_identity import dying
@@ -313,6 +313,53 @@ def test_a_month_that_is_put_back_can_be_edited_again(
     world.purge()
     assert _segments(world) == sorted(made[3::4])
     _can_be_edited(world)
+    # An edit or an erasure of a segment would not reach what the dead run had copied.
+    [[left]] = world.connection.execute("SELECT to_regclass('ops.kept_2017_03')").fetchall()
+    assert left is None
+
+
+def test_a_column_that_comes_behind_the_count_has_the_run_begin_its_end_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited, end = _with_edited(world, _purge)
+
+    with (
+        connect(world.database.url, application="migration") as other,
+        before(
+            world,
+            monkeypatch,
+            BEHIND_THE_COUNT,
+            lambda: other.execute(
+                "ALTER TABLE archived_content_segments ADD COLUMN IF NOT EXISTS mood text"
+            ),
+        ),
+        pytest.raises(Refused, match=r'was altered meanwhile: .* "mood"\. Next: run again'),
+    ):
+        end()
+    world.purge()
+    assert set(edited) <= set(_segments(world))
+
+
+def test_a_thread_that_is_deleted_in_the_instant_of_the_detach_stops_no_purge(
+    world: World,
+) -> None:
+    """No cascade reaches its rows: the month is no partition any more, and no table of its own."""
+    edited, end = _with_edited(world, _purge)
+    world.connection.execute(statement("archive/follow_deletes").format(table=MONTHS_OWN))
+    world.connection.execute("SET lock_timeout = '50ms'")
+    with connect(world.database.url, application="reader") as reader, reader.transaction():
+        reader.execute("SELECT FROM archived_content_segments")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            world.connection.execute(
+                sql.SQL(
+                    "ALTER TABLE archived_content_segments DETACH PARTITION {} CONCURRENTLY"
+                ).format(MONTHS_OWN)
+            )
+    world.connection.execute("RESET lock_timeout")
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    assert world.count("archived_content_segments_2017_03") == 40
+    end()
+    assert _segments(world) == sorted(edited[:3])
 
 
 def test_a_month_that_an_earlier_version_attaches_again_can_be_edited(world: World) -> None:

@@ -15,7 +15,7 @@ from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import HOT, Column, Table
 from ft_ops.archive.month.evolution import Evolution, cast_type, declaration, read_evolution
 from ft_ops.archive.month.relation import Relation
-from ft_ops.archive.move.copy import copy_alone, parent_of_months
+from ft_ops.archive.move.copy import copy_alone, drop_copy, parent_of_months
 from ft_ops.archive.move.counted import count_kept, keep_rows, lock_as_counted
 from ft_ops.archive.move.detach import rename_archived
 from ft_ops.archive.move.renewed import follow_renewed
@@ -33,6 +33,8 @@ def aligned(run: Run, month: Month, table: Relation, what: str) -> Relation:
     takes a column for inherited whose parent is gone (one that was dropped while the detach was
     pending). Refused when the parent has a column under another name, as far as can be told, or a
     constraint that a row of the table does not meet: it says which.
+
+    A copy that a dead run left goes: from its attach on the table is edited, and the copy is not.
     """
     try:
         with _explained(table, what):
@@ -40,6 +42,7 @@ def aligned(run: Run, month: Month, table: Relation, what: str) -> Relation:
             _align(run, table, what)
     except psycopg.errors.InvalidTableDefinition:
         return _rebuilt(run, month, table, what)
+    drop_copy(run, month, what)
     return table
 
 

@@ -147,6 +147,12 @@ def attach_alone(connection: Connection, month: Month, table: Relation) -> None:
             next_step="correct these rows of it, or the constraint, and run again; the rows are "
             "all still there",
         ) from error
+    except psycopg.errors.DatatypeMismatch as error:
+        raise Refused(
+            f"attach of {table.qualified} to {ARCHIVED}",
+            cause=f"{ARCHIVED} was altered meanwhile: {str(error).splitlines()[0]}",
+            next_step="run again: the table follows it first. Nothing was dropped",
+        ) from error
 
 
 def forget_erased_threads(connection: Connection, month: Month) -> int:

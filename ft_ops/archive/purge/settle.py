@@ -63,6 +63,7 @@ def settle(
     With ``keeps_table`` the month has a table afterwards, though it may be empty. Refused when the
     drop would take a row that is to stay.
     """
+    _forget_erased(run, removal)
     rows = count_rows(run.connection, removal.table.identifier)
     if rows > 0 and rows == count_rows(run.connection, _staying(removal, gone)):
         return _put_back(run, removal, close)
@@ -91,6 +92,19 @@ def settle(
             next_step=f"drop that, or let it read {ARCHIVED}, and run again: until then the rows "
             f"that stay are in {removal.table.qualified} alone",
         ) from error
+
+
+def _forget_erased(run: Run, removal: Removal) -> None:
+    """Delete the rows of threads that were erased in the instant of the detach.
+
+    Before a copy is made, whose foreign keys refuse them.
+    """
+
+    def forget() -> None:
+        with run.connection.transaction():
+            forget_erased(run.connection, removal.month, removal.table)
+
+    with_escalating_lock_timeout(run.connection, removal.what, forget, sleep=run.sleep)
 
 
 def _put_back(run: Run, removal: Removal, close: Callable[[SettledRemoval], T]) -> T:
