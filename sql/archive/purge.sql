@@ -260,13 +260,18 @@ DROP TABLE IF EXISTS {kept};
 -- name: create_kept
 -- A table of its own in the shape that the archive's parent adopts. SHARE ROW EXCLUSIVE on threads
 -- and users for an instant, because of the foreign keys: only under a short lock_timeout. By the month's
--- bounds, which each row meets as it comes in, its attach need not read it.
+-- bounds, which each row meets as it comes in, its attach need not read it. Autovacuum, which gives way only to who
+-- waits for a second, stays off until it takes the place of its original.
 CREATE TABLE {kept} (
     LIKE {parent} INCLUDING ALL,
     CHECK (created_at IS NOT NULL AND created_at >= {lower} AND created_at < {upper}),
     FOREIGN KEY (thread_id) REFERENCES threads (id) ON DELETE CASCADE,
     FOREIGN KEY (user_id) REFERENCES users (id)
-);
+) WITH (autovacuum_enabled = false);
+
+-- name: let_vacuum
+-- SHARE UPDATE EXCLUSIVE on a copy that is locked already.
+ALTER TABLE {table} RESET (autovacuum_enabled);
 
 -- name: add_check_not_valid
 -- A constraint that holds for new rows only. ACCESS EXCLUSIVE on a table that stands alone; nothing

@@ -442,7 +442,7 @@ CROSS JOIN LATERAL (
           AND EXISTS (
               SELECT
               FROM pg_proc AS called
-              WHERE called.oid = tg.tgfoid AND called.pronamespace = 'ops'::regnamespace
+              WHERE called.oid = tg.tgfoid AND called.pronamespace = to_regnamespace('ops')
           )
       )
     UNION ALL

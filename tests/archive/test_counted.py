@@ -26,6 +26,7 @@ MONTHS_OWN = sql.Identifier("archived_content_segments_2017_03")
 COPY = sql.Identifier("ops", "kept_2017_03")
 COUNTS = ("archive/count_rows", "archive/count_copied")
 BEHIND_THE_COUNT = ("archive/forget_kept",)
+AT_ONCE, PARENTS = LOCKS = ("archive/lock_at_once", "archive/lock_parents")
 
 Removal = Callable[[World], Callable[[], object]]
 
@@ -119,6 +120,42 @@ def test_a_thread_that_is_deleted_behind_the_count_leaves_table_and_copy(
             end()
     assert len(came) == 1
     assert _segments(world) == sorted(edited[:3])
+
+
+def test_while_somebody_reads_the_table_that_is_to_go_nobody_waits_for_threads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, end = _with_edited(world, _purge)
+    with connect(world.database.url, application="reader") as reader:
+
+        def act() -> None:
+            if len(came) == 1:
+                reader.execute("BEGIN")
+                reader.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(MONTHS_OWN))
+            elif len(came) == 3:
+                reader.execute("COMMIT")
+
+        with before(world, monkeypatch, LOCKS, act) as came:
+            end()
+    # Twice in vain, then for both tables; only then for threads, and for both again.
+    assert came == [AT_ONCE] * 4 + [PARENTS] + [AT_ONCE] * 2
+
+
+def test_autovacuum_is_kept_from_a_copy_until_it_is_the_month(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, end = _with_edited(world, _purge)
+    options = "SELECT reloptions FROM pg_class WHERE oid = %s::regclass"
+
+    def look() -> None:
+        found.append(world.connection.execute(options, ("ops.kept_2017_03",)).fetchall())
+
+    found: list[object] = []
+    with before(world, monkeypatch, BEHIND_THE_COUNT, look):
+        end()
+    assert found == [[(["autovacuum_enabled=false"],)]]
+    months_own = (MONTHS_OWN.as_string(),)
+    assert world.connection.execute(options, months_own).fetchall() == [(None,)]
 
 
 def test_a_thread_that_is_deleted_while_its_rows_are_copied_takes_them_along(

@@ -15,7 +15,7 @@ from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import HOT, Column, Table
 from ft_ops.archive.month.evolution import Evolution, cast_type, declaration, read_evolution
 from ft_ops.archive.month.relation import Relation
-from ft_ops.archive.move.copy import copy_alone, drop_copy, parent_of_months
+from ft_ops.archive.move.copy import copy_alone, drop_copy, let_vacuum, parent_of_months
 from ft_ops.archive.move.counted import count_kept, keep_rows, lock_as_counted
 from ft_ops.archive.move.detach import rename_archived
 from ft_ops.archive.move.renewed import follow_renewed
@@ -77,6 +77,7 @@ def _rebuilt(run: Run, month: Month, table: Relation, what: str) -> Relation:
             run.connection.execute(
                 statement("archive/forget_counted").format(table=copy.identifier)
             )
+            let_vacuum(run.connection, copy)
             run.connection.execute(
                 statement("archive/follow_deletes").format(table=copy.identifier)
             )

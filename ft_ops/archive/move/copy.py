@@ -12,6 +12,7 @@ from ft_ops.archive.month.relation import Relation, named_relation
 from ft_ops.archive.move.renewed import follow_renewed, note_columns
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
+from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
@@ -130,6 +131,11 @@ def drop_copy(run: Run, month: Month, what: str) -> None:
         lambda: run.connection.execute(statement("archive/drop_kept").format(kept=_name(month))),
         sleep=run.sleep,
     )
+
+
+def let_vacuum(connection: Connection, copy: Relation) -> None:
+    """Let autovacuum at a copy, in the transaction in which it takes its original's place."""
+    connection.execute(statement("archive/let_vacuum").format(table=copy.identifier))
 
 
 def parent_of_months(run: Run) -> Table:

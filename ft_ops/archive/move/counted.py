@@ -80,11 +80,18 @@ def lock_as_counted(connection: Connection, counted: KeptRows, what: str) -> Non
     for that of a month, would wait for us while we wait for him. Refused when the tables may have
     other rows than were counted.
     """
+    with connection.transaction(force_rollback=True):
+        # Without them nobody need wait for threads and users, either.
+        _lock_at_once(connection, counted.tables)
     connection.execute(statement("archive/lock_parents"))
-    for table in counted.tables:
-        connection.execute(statement("archive/lock_at_once").format(table=table.identifier))
+    _lock_at_once(connection, counted.tables)
     if _version(connection, counted.tables, what) != counted.version:
         raise _altered(counted.tables, what)
+
+
+def _lock_at_once(connection: Connection, tables: Sequence[Relation]) -> None:
+    for table in tables:
+        connection.execute(statement("archive/lock_at_once").format(table=table.identifier))
 
 
 def count_rows(connection: Connection, rows: sql.Composable) -> int:

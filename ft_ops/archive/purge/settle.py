@@ -20,7 +20,7 @@ from ft_ops.archive.month.content import ARCHIVED
 from ft_ops.archive.month.relation import Relation, dependents
 from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.move.align import aligned
-from ft_ops.archive.move.copy import copy_alone, drop_copy
+from ft_ops.archive.move.copy import copy_alone, drop_copy, let_vacuum
 from ft_ops.archive.move.counted import count_kept, count_rows, keep_rows, lock_as_counted
 from ft_ops.archive.move.detach import (
     as_archived,
@@ -79,6 +79,7 @@ def settle(
             lock_as_counted(run.connection, counted, removal.what)
             _drop(run, removal.table)
             if copy is not None:
+                let_vacuum(run.connection, copy)
                 attached = rename_archived(run.connection, removal.month, copy)
                 attach_alone(run.connection, removal.month, attached)
             return closed
