@@ -200,6 +200,7 @@ def test_what_takes_time_at_the_end_of_a_purge_comes_before_its_locks(
         "lock_at_once",
         "kept_as_counted",
         "drop_purged",
+        "let_vacuum",
         "to_public",
         "rename",
         "stop_following_deletes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 import pytest
 from psycopg import sql
@@ -11,6 +11,7 @@ from psycopg import sql
 from ft_ops.archive.hold.holds import guard_segments
 from ft_ops.archive.month.relation import attached_relation
 from ft_ops.archive.purge.purge import purge_month
+from ft_ops.archive.store.leftovers import leftovers
 from ft_ops.archive.thaw.thaw import load
 from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
@@ -546,3 +547,46 @@ def test_a_row_for_which_a_table_has_no_partition_is_named(world: World) -> None
     world.connection.execute("CREATE TABLE tags_of_all_times PARTITION OF content_tags DEFAULT")
     assert world.thaw().left_out == {}
     assert world.count("content_tags") == 2
+
+
+def _altered_by_the_first_export(world: World, patch: pytest.MonkeyPatch) -> None:
+    """It has looked at the columns, and has no lock on the month yet."""
+
+    def meanwhile(*arguments: Any) -> Any:
+        if not _is_bigint(world):
+            _alter(world, "ALTER COLUMN reaction_count TYPE bigint")
+        return leftovers(*arguments)
+
+    patch.setattr("ft_ops.archive.store.export.leftovers", meanwhile)
+
+
+def _is_bigint(world: World) -> bool:
+    [kind] = _scalars(
+        world,
+        "SELECT atttypid::regtype::text FROM pg_attribute"
+        " WHERE attrelid = 'archived_content_segments'::regclass AND attname = 'reaction_count'",
+    )
+    return kind == "bigint"
+
+
+def test_a_type_that_changes_before_the_export_has_its_lock_is_exported_by_the_next_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(segments=12)
+    _altered_by_the_first_export(world, monkeypatch)
+    with pytest.raises(Refused, match=r"other columns: reaction_count.*materialize .* again"):
+        world.archive()
+    assert world.standing().state == "exporting"
+    assert world.archive().number == 1
+
+
+def test_an_export_of_other_types_than_were_recorded_is_given_up_by_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill(segments=12)
+    _altered_by_the_first_export(world, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr("ft_ops.archive.store.export._refuse_altered", lambda *arguments: None)
+        with pytest.raises(OpsError, match="not of the types that the ledger names"):
+            world.archive()
+    assert world.archive().number == 2

@@ -87,7 +87,7 @@ FAULTS: Mapping[str, tuple[str, Mapping[str, str], str]] = {
     "a bucket that is not there": (
         "check_archive_bucket",
         {"FT_ARCHIVE_BUCKET": "nowhere"},
-        "look for the bucket",
+        "create the bucket",
     ),
     "a setting that is wrong": (
         "check_archive_bucket",

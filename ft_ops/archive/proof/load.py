@@ -22,7 +22,7 @@ from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.sqlfiles import statement
-from ft_ops.s3.objects import download
+from ft_ops.s3.objects import WrongContent, download
 
 JSON: Final = frozenset({"json", "jsonb"})
 
@@ -78,7 +78,8 @@ def loaded(
                 adds = _ignore if digests is None else digests[item.table].add
                 json = {c.name for c in table.stored if c.type in JSON and not c.as_text}
                 rows = read_batches(path, order, run.pace, adds, json=json)
-                _ingest(arrow, into, rows)
+                with _naming(run, item):
+                    _ingest(arrow, into, rows)
                 run.log(f"loaded {item.table} part {item.part}: {item.rows:,} rows")
         for name, stage in staged.items():
             _cast(run.connection, content[name], stage, names[name])
@@ -183,6 +184,19 @@ def _ignore(batch: pa.RecordBatch) -> None:
 
 def _path(file: IO[bytes]) -> Path:
     return Path(f"/dev/fd/{file.fileno()}")
+
+
+@contextmanager
+def _naming(run: Run, item: ArchivedObject) -> Iterator[None]:
+    """WrongContent about an object whose values PostgreSQL does not take for the ledger's types."""
+    try:
+        yield
+    except adbc.DataError as error:
+        raise WrongContent(
+            run.bucket.url(item.stored.key),
+            cause=f"its values are not of the types that the ledger names: {str(error).strip()}",
+            next_step="see whether the table's columns were altered while it was exported",
+        ) from error
 
 
 def _ingest(arrow: adbc.Connection, table: str, rows: pa.RecordBatchReader) -> None:

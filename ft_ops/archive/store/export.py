@@ -81,11 +81,14 @@ def export_month(run: Run, generation: Generation, rows: Rows | None = None) -> 
         export_sessions(run.url, content, source) as sessions,
         _exported_snapshot(run.url, run.connection) as snapshot,
     ):
-        content = _with_what_arrow_keeps(snapshot.holder, content, source)
-        job = _Export(run, generation, content, source)
+        kept = _with_what_arrow_keeps(snapshot.holder, content, source)
+        job = _Export(run, generation, kept, source)
         objects = _export(job, sessions, snapshot.name)
+        # While the export's sessions have the tables, which nobody alters then.
+        if rows is None:
+            _refuse_altered(run, generation, content)
     read = (rows and rows.read) or snapshot.read
-    return record_export(run.connection, generation, objects, content, read, job.digests())
+    return record_export(run.connection, generation, objects, kept, read, job.digests())
 
 
 def _refuse_obstacles(run: Run, generation: Generation) -> None:
@@ -96,6 +99,21 @@ def _refuse_obstacles(run: Run, generation: Generation) -> None:
             f"export of {generation.name}",
             cause="; ".join(map(str, found)),
             next_step="; ".join(dict.fromkeys(obstacle.next_step for obstacle in found)),
+        )
+
+
+def _refuse_altered(run: Run, generation: Generation, content: Content) -> None:
+    """Refused when a table was altered between the look at its columns and the export's lock.
+
+    A value would be in the files by another type than the ledger says, and could not be loaded.
+    """
+    altered = content.differences(read_content(run.connection))
+    if altered:
+        raise Refused(
+            f"export of {generation.name}",
+            cause="; ".join(altered),
+            next_step=f"materialize {generation.asset} again: the month is exported as it is now. "
+            "Nothing of this export was recorded",
         )
 
 
