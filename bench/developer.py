@@ -33,9 +33,9 @@ WHY_THE_DEMO_TAKES_LONG: Final = (
 WHY_ALL_TESTS_TAKE_LONG: Final = (
     "Each of the archive's tests exports, proves and often purges and thaws a month of its own, in"
     " a database and a bucket of its own: the archive is two fifths of all. In a run beside other"
-    " work there were some 1,090 processor seconds, 44% the tests' own processes', 35% PostgreSQL's,"
-    " 9% the S3 endpoint's and 12% other programs'. Two cores are busy all the while, so 300 s need"
-    " half of that work; templates of archived months would save 2 to 4%"
+    " work there were some 1,090 processor seconds, 44% the tests' own processes', 35%"
+    " PostgreSQL's, 9% the S3 endpoint's and 12% other programs'. Two cores are busy all the while,"
+    " so 300 s need half of that work; templates of archived months would save 2 to 4%"
 )
 _SMALL: Final = ("--families", "10", "--months", "86", "--segments", "50")
 
