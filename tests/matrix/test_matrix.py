@@ -35,6 +35,7 @@ from tests.matrix.world import (
     revoked,
     run,
     tables_coming_and_going,
+    taken_for_nothing,
 )
 
 LONGEST_WAIT_MS: Final = 100.0
@@ -171,7 +172,11 @@ def test_a_scheduled_job_survives_its_surroundings(
         request.getfixturevalue(NEEDED[schedule])
     job = SCHEDULES[schedule].job_name
     fault = replace(fault, may_fail=fault.may_fail or (schedule, fault.name) == DUMPED)
-    with looking_on(database.admin_url) as onlooker, fault.surround(database):
+    with (
+        taken_for_nothing(database),
+        looking_on(database.admin_url) as onlooker,
+        fault.surround(database),
+    ):
         asked = list(_asked(schedule, fault))
         ended = [run(instance, job, one) for one in asked[:1]]
     for result in ended:

@@ -15,11 +15,15 @@ from urllib.parse import unquote
 import dagster as dg
 import psycopg
 
+from ft_ops.backups.points.bucket_records import hide_point
 from ft_ops.definitions import defs
 from ft_ops.orchestration.deadlines import schedules_of
 from ft_ops.orchestration.resources import DatabaseResource
+from ft_ops.s3.bucket import open_bucket
+from ft_ops.s3.objects import hide, objects
 from ft_ops.settings import load_settings
 from tests.faults.proxy import Answer, Plan, proxy
+from tests.fixtures.postgres import Database
 
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 SCHEDULES: Final = {schedule.name: schedule for schedule in schedules_of(defs)}
@@ -193,6 +197,27 @@ def revoked(admin_url: str, relation: str) -> Iterator[None]:
             yield
         finally:
             admin.execute(f"ALTER TABLE IF EXISTS {relation} OWNER TO ft_ops".encode())
+
+
+@contextmanager
+def taken_for_nothing(database: Database) -> Iterator[None]:
+    """Nobody meets a backup later that is taken in a block: it may show the block's fault for good.
+
+    One of the time when a table was another's has a table that nobody can compare in any copy, and
+    a drill of an older backup chooses among all.
+    """
+    query = "SELECT name, provider_id FROM ops.backups WHERE kind <> 'dump'"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        before = set(admin.execute(query).fetchall())
+        yield
+        bucket = open_bucket(os.environ["FT_BACKUP_BUCKET"])
+        for name, provider_id in set(admin.execute(query).fetchall()) - before:
+            for stored in objects(bucket, "barman/") if provider_id is not None else ():
+                if f"/base/{provider_id}/" in stored.key:
+                    hide(bucket, stored.key)
+            hide_point(bucket, name)
+            admin.execute("DELETE FROM ops.restore_drills WHERE backup = %s", (name,))
+            admin.execute("DELETE FROM ops.backups WHERE name = %s", (name,))
 
 
 @contextmanager
