@@ -124,6 +124,28 @@ def test_every_function_is_called_by_something() -> None:
     assert len(functions) > 1000
 
 
+READ_AS_A_WHOLE = {"SeenRows", "ServerFacts", "Shape", "_Catalog"}
+"""Classes whose fields are all read at once: by ``==``, ``fields`` or ``asdict``."""
+
+
+def test_every_field_is_read_by_something() -> None:
+    """Somewhere in the code or the benchmarks; a statement that fills it would ask for nothing."""
+    named: set[str] = set()
+    fields = set()
+    for folder in (ROOT, ROOT.parent / "bench"):
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                named |= set(_names(node)) if not isinstance(node, ast.Name) else set()
+                if isinstance(node, ast.ClassDef) and node.name not in READ_AS_A_WHOLE:
+                    fields |= {
+                        (node.name, item.target.id)
+                        for item in node.body
+                        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+                    }
+    assert {(owner, name) for owner, name in fields if name not in named} == set()
+    assert len(fields) > 1000
+
+
 def test_what_dagster_shows_in_bytes_and_seconds_has_its_unit() -> None:
     """``orchestration.metadata.table`` gives the columns of a table theirs."""
     modules = [path for path in ROOT.rglob("*.py") if "import dagster as dg" in path.read_text()]

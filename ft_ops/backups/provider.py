@@ -33,7 +33,6 @@ class Replica:
     """The copy for disaster recovery. ``problem`` says why it does not count, None if it does."""
 
     location: str
-    copied_at: datetime | None
     problem: str | None = None
 
 

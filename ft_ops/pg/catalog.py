@@ -38,13 +38,12 @@ class LockedRelation:
 class RelationSize:
     """The bytes of a table with its TOAST, and of its indexes.
 
-    They are those of its last VACUUM or ANALYZE unless ``is_exact``: it was locked.
+    Of one that is locked they are those of its last VACUUM or ANALYZE.
     """
 
     oid: int
     table_bytes: int
     index_bytes: int
-    is_exact: bool
 
     @property
     def bytes(self) -> int:

@@ -42,7 +42,8 @@ class Stage:
             nonlocal outcome
             outcome = text
 
-        self.console.print(f"[bold]{name}[/bold] …", end="\r")
+        if self.console.is_terminal:  # in a file nothing is written over it
+            self.console.print(f"[bold]{name}[/bold] …", end="\r")
         started = time.monotonic()
         yield tell
         self._show(Step(name, outcome, round(time.monotonic() - started, 2)))
@@ -97,5 +98,6 @@ class Stage:
     def _show(self, step: Step) -> None:
         self.steps.append(step)
         self.console.print(
-            f"[bold]{step.name}[/bold]: {step.outcome} [dim]{step.seconds:.1f} s[/dim]"
+            f"[bold]{step.name}[/bold]: {step.outcome} [dim]{step.seconds:.1f} s[/dim]",
+            soft_wrap=True,
         )

@@ -1,12 +1,12 @@
 -- name: finalize_detach
 -- Ends a detach that was left pending. Waits, under lock_timeout, for the transactions that still
--- see the partition; the locks are those of archive/detach.sql's second half.
+-- see the partition; the locks are those of archive/detach's second half.
 ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE;
 
 -- name: detach
 -- SHARE UPDATE EXCLUSIVE on the parent, twice, with a wait in between for every transaction that
 -- uses it; ACCESS EXCLUSIVE on the partition at the end. Outside a transaction only. A lock
--- time-out in that wait leaves the detach pending: archive/finalize_detach.sql goes on.
+-- time-out in that wait leaves the detach pending: archive/finalize_detach goes on.
 ALTER TABLE {parent} DETACH PARTITION {partition} CONCURRENTLY;
 
 -- name: delete_rows_of_erased_threads

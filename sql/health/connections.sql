@@ -8,7 +8,6 @@ SELECT
         + coalesce(current_setting('reserved_connections', true), '0')::integer AS reserved,
     count(*)::integer AS used,
     (count(*) FILTER (WHERE a.usename = %(app_role)s))::integer AS application,
-    (count(*) FILTER (WHERE a.state = 'active'))::integer AS active,
     (count(*) FILTER (WHERE a.state LIKE 'idle in transaction%%'))::integer AS idle_in_transaction,
     (count(*) FILTER (WHERE a.datname = current_database()))::integer AS here,
     (

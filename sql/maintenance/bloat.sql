@@ -93,7 +93,6 @@ SELECT
     c.relname AS name,
     i.indrelid::bigint AS table_oid,
     am.amname AS method,
-    coalesce(parent.inhparent, 0)::bigint AS parent_oid,
     c.relkind = 'I' AS is_partitioned,
     c.relfilenode::bigint AS file_node,
     CASE
@@ -122,13 +121,8 @@ SELECT
         OR abs(coalesce(pg_stat_get_live_tuples(i.indrelid), 0) - t.reltuples)
             <= 0.02 * t.reltuples
         AS is_counted,
-    i.indisunique AS is_unique,
     i.indisexclusion AS is_exclusion,
     i.indisvalid AND i.indisready AND i.indislive AS is_valid,
-    EXISTS (
-        SELECT FROM pg_constraint AS k
-        WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
-    ) AS is_constraint,
     t.relpersistence = 't' AS is_temporary,
     coalesce(options.fillfactor, 90) AS fillfactor,
     (
@@ -149,7 +143,6 @@ JOIN pg_class AS t ON t.oid = i.indrelid
 JOIN pg_namespace AS n ON n.oid = t.relnamespace
 JOIN pg_am AS am ON am.oid = c.relam
 JOIN pg_roles AS owner ON owner.oid = t.relowner
-LEFT JOIN pg_inherits AS parent ON parent.inhrelid = i.indexrelid
 CROSS JOIN LATERAL (
     SELECT i.indexrelid = ANY (%(locked)s::oid[]) OR i.indrelid = ANY (%(locked)s::oid[])
 ) AS held (is_locked)

@@ -58,8 +58,7 @@ SELECT
             ELSE pages.of_indexes * current_setting('block_size')::bigint
         END,
         0
-    )::bigint AS index_bytes,
-    is_open.whole_table AND is_open.all_indexes AS is_exact
+    )::bigint AS index_bytes
 FROM asked AS a
 CROSS JOIN LATERAL (
     SELECT

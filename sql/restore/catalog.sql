@@ -7,7 +7,6 @@ SELECT
     a.attname::text AS column_name,
     format_type(a.atttypid, a.atttypmod) AS type,
     a.attnotnull AS not_null,
-    a.atthasdef OR a.attidentity <> '' AS has_default,
     a.attgenerated <> '' AS is_generated,
     a.attidentity::text AS identity
 FROM pg_class AS c

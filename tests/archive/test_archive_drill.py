@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -107,8 +108,11 @@ def test_what_costs_more_than_the_limit_is_not_asked_for(world: World) -> None:
     assert plan is not None
     cost = plan.estimate.dollars
     assert plan_drill(world.run, dear, dollars=cost) is not None
+    said: list[str] = []
     with pytest.raises(Refused, match="costs more than"):
-        hold_drill(world.run, dear, dollars=cost - 0.01)
+        hold_drill(replace(world.run, log=said.append), dear, dollars=cost - 0.01)
+    assert [line for line in said if str(MONTH) in line and "no drill reads it" in line] == said
+    assert said
     assert open_drill(world.connection) is None
 
 

@@ -43,7 +43,7 @@ def _item(hours: float, kind: Kind = "full") -> Item:
         location="",
         storage_classes=("DEEP_ARCHIVE", "STANDARD") if kind == "dump" else ("STANDARD",),
         is_held=False,
-        replica=Replica("s3://copy/", taken_at),
+        replica=Replica("s3://copy/"),
         begins_at_wal=None,
         problem=None,
         state="complete",
@@ -209,7 +209,7 @@ def test_a_week_and_a_month_without_a_verified_full_are_named() -> None:
 
 def test_a_failed_copy_is_named() -> None:
     items = [
-        replace(i, replica=Replica("s3://copy/", None, "data.tar missing or of another size"))
+        replace(i, replica=Replica("s3://copy/", "data.tar missing or of another size"))
         if _day(i) == "2026-03-10" and i.kind == "full"
         else i
         for i in _good_items(20)

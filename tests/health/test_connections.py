@@ -130,7 +130,7 @@ def test_a_slot_and_what_it_holds_back_are_seen(connection: Connection, database
     ],
 )
 def test_slots_that_hold_back_too_much_are_told(slot: Slot, words: str | None) -> None:
-    found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), (), (slot,))
+    found = Connections(Usage(100, 3, 1, 0, 0), (), (), (), (slot,))
     problems = list(replication_problems(found, POLICY))
     assert [words in problem for problem in problems if words] == ([True] if words else [])
     assert bool(problems) == bool(words)
@@ -141,7 +141,7 @@ def test_a_replica_that_lags_is_told() -> None:
         StreamingReplica("near", "streaming", 59, 0),
         StreamingReplica("far", "streaming", 61, 0),
     )
-    found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), replicas, ())
+    found = Connections(Usage(100, 3, 1, 0, 0), (), (), replicas, ())
     assert list(replication_problems(found, POLICY)) == ["replica far lags 61 s behind"]
 
 
@@ -150,7 +150,7 @@ def test_two_replicas_of_one_name_are_measured_by_the_one_that_lags_more(
 ) -> None:
     """Both are called walreceiver where nobody has named them."""
     replicas = tuple(StreamingReplica("walreceiver", "streaming", lag, 0) for lag in (1, 61, 2))
-    found = Connections(Usage(100, 3, 1, 0, 0, 0), (), (), replicas, ())
+    found = Connections(Usage(100, 3, 1, 0, 0), (), (), replicas, ())
     write_samples(connection, found.samples(), server_time(connection))
     kept = current_samples(connection, server_time(connection), timedelta(days=1))
     assert [s.value for s in kept if s.metric == "replica_lag_seconds"] == [61.0]
@@ -194,19 +194,19 @@ def test_a_database_that_takes_no_more_is_told_though_the_server_has_room(
 
 
 def test_headroom_is_told_at_four_fifths_and_is_an_error_near_the_end() -> None:
-    roomy, tight, out = (Usage(103, 3, used, 0, 0, 0) for used in (79, 80, 95))
+    roomy, tight, out = (Usage(103, 3, used, 0, 0) for used in (79, 80, 95))
     assert list(headroom_problems(roomy, 25)) == []
     assert list(headroom_problems(tight, 25)) == ["80 of 100 connections are in use"]
     assert (nearly_out(tight), nearly_out(out)) == (False, True)
     for limits in ({"application_limit": 10}, {"here_limit": 10}):
         for used, words, is_out in ((7, 0, False), (8, 1, False), (10, 1, True)):
-            usage = Usage(103, 3, used, used, 0, 0, used, **limits)
+            usage = Usage(103, 3, used, used, 0, used, **limits)
             assert len(list(headroom_problems(usage, 25))) == words
             assert nearly_out(usage) == is_out
 
 
 def test_a_pool_that_is_used_up_is_told() -> None:
-    usage = Usage(103, 3, 30, 25, 0, 0)
+    usage = Usage(103, 3, 30, 25, 0)
     [problem] = headroom_problems(usage, 25)
     assert "the application holds 25 connections" in problem
     assert list(headroom_problems(usage, 26)) == []

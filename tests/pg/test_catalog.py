@@ -39,7 +39,6 @@ def test_sizes_are_the_servers_own(connection: Connection, filled: int) -> None:
     row = connection.execute("SELECT pg_table_size(%s), pg_indexes_size(%s)", (filled, filled))
     size = relation_sizes(connection, [filled])[filled]
     assert (size.table_bytes, size.index_bytes) == row.fetchone()
-    assert size.is_exact
 
 
 @pytest.mark.parametrize("locked", ["notes", "notes_pkey"])
@@ -56,7 +55,6 @@ def test_a_locked_one_has_the_size_of_its_last_vacuum_at_once(
         began = time.monotonic()
         size = relation_sizes(connection, [filled])[filled]
         assert time.monotonic() - began < 1
-    assert not size.is_exact
     assert size.table_bytes == pytest.approx(exact.table_bytes, rel=0.1)
     assert size.index_bytes == pytest.approx(exact.index_bytes, rel=0.1)
 

@@ -43,16 +43,12 @@ _DAYS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ArchiveDrillPlan:
-    """What a drill would take: a month's generations from one bucket, and what that costs.
-
-    ``too_dear`` names the months that come before it and cost more than the limit.
-    """
+    """What a drill would take: a month's generations from one bucket, and what that costs."""
 
     month: Month
     generations: tuple[Generation, ...]
     copy: Place
     estimate: ThawEstimate
-    too_dear: tuple[str, ...]
     ledger: Ledger = "archive"
 
     @property
@@ -101,10 +97,9 @@ def plan_drill(
         estimate = estimate_thaw(list(found), _TIER, _DAYS, prices)
         if estimate.dollars <= dollars:
             place = drawn_place(now, has_second=run.target.open_second is not None)
-            return ArchiveDrillPlan(
-                candidate.month, found, place, estimate, tuple(too_dear), candidate.ledger
-            )
+            return ArchiveDrillPlan(candidate.month, found, place, estimate, candidate.ledger)
         too_dear.append(f"{candidate.name} costs {human_dollars(estimate.dollars)}")
+        run.log(f"{too_dear[-1]}, more than FT_ARCHIVE_DRILL_DOLLARS: no drill reads it")
     if not order:
         return None
     raise Refused(

@@ -201,7 +201,7 @@ def generations_of(connection: Connection, thaw: Thaw) -> list[Generation]:
 
 
 def _thaw(**row: Any) -> Thaw:
-    # psycopg's kwargs_row: a row of archive/open_thaws.sql, whose column types the table sets.
+    # psycopg's kwargs_row: a row of archive/open_thaws, whose column types the table sets.
     together = {"relation_name", "purged_through", "purged_buckets"}
     return Thaw(
         **{

@@ -259,10 +259,8 @@ def _replica(
         return None
     copy = copies.folders.get(backup_id, Folder({}))
     problems = list(_copy_problems(folder, copy, wal, copies.segments))
-    arrivals = [stored.last_modified for stored in copy.objects.values()]
     return Replica(
         location=copies.bucket.url(f"{base}{backup_id}/"),
-        copied_at=max(arrivals, default=None),
         problem="; ".join(problems) or None,
     )
 

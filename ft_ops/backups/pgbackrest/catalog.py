@@ -45,14 +45,6 @@ class _Segments(_Model):
     stop: str | None = None
 
 
-class _RepositorySizes(_Model):
-    delta: int = 0
-
-
-class _Sizes(_Model):
-    repository: _RepositorySizes = _RepositorySizes()
-
-
 class _Times(_Model):
     start: int
     stop: int
@@ -64,7 +56,6 @@ class _Backup(_Model):
     database: _Database
     timestamp: _Times
     archive: _Segments = _Segments()
-    info: _Sizes = _Sizes()
     annotation: Mapping[str, str] = {}
     reference: Sequence[str] | None = None
     error: bool | None = None

@@ -85,10 +85,10 @@ def _condition(snapshot: DBSnapshotTypeDef, resource_id: str) -> tuple[Condition
 
 def _replica(copy: DBSnapshotTypeDef | None, location: str) -> Replica | None:
     if copy is None:
-        return Replica("", None, "it has no copy")
+        return Replica("", "it has no copy")
     if not is_copy_of(copy, location):
         source = copy.get("SourceDBSnapshotIdentifier") or "nothing from another region"
-        return Replica("", None, f"what has its name in the other region is a copy of {source}")
+        return Replica("", f"what has its name in the other region is a copy of {source}")
     status = copy.get("Status", "")
     problem = None if status == "available" else f"its copy's status is {status}"
-    return Replica(copy.get("DBSnapshotArn", ""), copy.get("SnapshotCreateTime"), problem)
+    return Replica(copy.get("DBSnapshotArn", ""), problem)

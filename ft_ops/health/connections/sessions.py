@@ -30,7 +30,6 @@ class Usage:
     reserved: int
     used: int
     application: int
-    active: int
     idle_in_transaction: int
     here: int = 0
     application_limit: int | None = None

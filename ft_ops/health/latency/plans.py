@@ -30,8 +30,6 @@ class Node(BaseModel):
     relation: str | None = Field(default=None, alias="Relation Name")
     index: str | None = Field(default=None, alias="Index Name")
     function: str | None = Field(default=None, alias="Function Name")
-    plan_rows: float = Field(default=0, alias="Plan Rows")
-    actual_rows: float | None = Field(default=None, alias="Actual Rows")
     loops: float | None = Field(default=None, alias="Actual Loops")
     total_ms: float | None = Field(default=None, alias="Actual Total Time")
     removed_rows: float = Field(default=0, alias="Rows Removed by Filter")

@@ -32,7 +32,6 @@ class IndexState:
     name: str
     table_oid: int
     method: str
-    parent_oid: int
     is_partitioned: bool
     file_node: int
     bytes: int
@@ -42,10 +41,8 @@ class IndexState:
     live_rows: int
     vacuumed_at: datetime | None
     is_counted: bool
-    is_unique: bool
     is_exclusion: bool
     is_valid: bool
-    is_constraint: bool
     is_temporary: bool
     fillfactor: int
     deduplicates: bool

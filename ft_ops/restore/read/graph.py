@@ -55,7 +55,6 @@ class SubjectColumn:
     name: str
     type: str
     not_null: bool
-    has_default: bool
     is_generated: bool
     identity: str
 
