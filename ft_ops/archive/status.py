@@ -57,8 +57,18 @@ class OpenThaw:
 def standings(connection: Connection, settings: Settings, now: datetime) -> list[Standing]:
     """States of the archive, months that are overdue, the oldest that is unproven, thaws."""
     return [
-        *asked(_AREA, "months in the archive", partial(_months, connection, now)),
-        *asked(_AREA, "second copy", partial(_second_copy, connection, settings)),
+        *asked(
+            _AREA,
+            "months in the archive",
+            partial(_months, connection, now),
+            section="archive_old_content",
+        ),
+        *asked(
+            _AREA,
+            "second copy",
+            partial(_second_copy, connection, settings),
+            section="archive_replica_is_complete",
+        ),
         *asked(
             _AREA,
             "months of the audit log",

@@ -77,7 +77,14 @@ def _newest(connection: Connection, now: datetime) -> Iterator[Standing]:
     }
     for kind in NEWEST_AGE:
         if kind not in tried:
-            yield Standing(_AREA, f"newest {kind}", Status.UNKNOWN, "none yet")
+            yield Standing(
+                _AREA,
+                f"newest {kind}",
+                Status.UNKNOWN,
+                "none yet",
+                "none was ever begun",
+                section="verify_backups",
+            )
             continue
         newest, missing = tried[kind]
         is_old = is_late(kind, newest, now)

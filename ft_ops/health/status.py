@@ -16,6 +16,7 @@ from ft_ops.health.capacity.disk import (
     judge_disk,
     outlook,
 )
+from ft_ops.health.connections.sessions import FULL, NEARLY_OUT
 from ft_ops.health.latency.queries import screens
 from ft_ops.health.samples import TimedSample, current_samples, latest_samples, series
 from ft_ops.pg.connect import Connection
@@ -23,7 +24,6 @@ from ft_ops.settings import Settings
 from ft_ops.standing import ONCE_A_DAY, Standing, Status, age_in_words, asked, stale_since
 
 _HISTORY: Final = timedelta(days=60)
-_NEARLY_FULL: Final = 0.8
 _LOOKED_AT: Final = timedelta(days=7)
 _ONCE_AN_HOUR: Final = timedelta(hours=2)
 _NOT_MEASURED: Final = "not measured this week"
@@ -145,11 +145,12 @@ def _connections(connection: Connection, settings: Settings, now: datetime) -> I
         yield Standing("connections", "connections", Status.UNKNOWN, _NOT_MEASURED, section=section)
         return
     since = stale_since(used.sampled_at, now, _ONCE_AN_HOUR)
-    is_nearly_full = used.value >= _NEARLY_FULL * available.value
+    share = used.value / available.value if available.value > 0 else 1.0
+    judged = Status.BAD if share >= NEARLY_OUT else Status.WARNING if share >= FULL else Status.GOOD
     yield Standing(
         "connections",
         "connections",
-        Status.UNKNOWN if since else Status.WARNING if is_nearly_full else Status.GOOD,
+        Status.UNKNOWN if since else judged,
         f"{used.value:.0f} of {available.value:.0f}",
         f"{used.sampled_at:%H:%M} UTC",
         since=since,

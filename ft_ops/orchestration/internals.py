@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from dagster._core.definitions.metadata import RawMetadataMapping, RawMetadataValue
-from dagster._core.definitions.repository_definition import RepositoryDefinition
+from dagster._core.definitions.repository_definition import (
+    SINGLETON_REPOSITORY_NAME,
+    RepositoryDefinition,
+)
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.execution.context.system import PlanOrchestrationContext
@@ -34,6 +37,7 @@ from dagster._core.storage.event_log.schema import (
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    REPOSITORY_LABEL_TAG,
 )
 from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
 from dagster_postgres import PostgresEventLogStorage as ConsolidatedEventLog
@@ -66,14 +70,20 @@ __all__ = [
     "UnresolvedAssetJobDefinition",
     "get_latest_completed_cron_tick",
     "get_smallest_cron_interval",
+    "location_tag",
     "partition_range",
 ]
 
 PARTITION_TAG: Final = "dagster/partition"
-BACKFILL_TAG: Final = "dagster/backfill"
 """The tag of a run of one partition."""
+BACKFILL_TAG: Final = "dagster/backfill"
 
 
 def partition_range(first: str, last: str) -> Mapping[str, str]:
     """The tags of one run over the partitions from ``first`` to ``last``, both included."""
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def location_tag(location: str) -> Mapping[str, str]:
+    """The tag by which the UI lists a run below the jobs of a code location."""
+    return {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{location}"}

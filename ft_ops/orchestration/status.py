@@ -36,7 +36,14 @@ def standings(
     if origin is None:
         return [
             *found,
-            Standing("schedules", "schedules", Status.UNKNOWN, "not seen from here"),
+            Standing(
+                "schedules",
+                "schedules",
+                Status.UNKNOWN,
+                "not seen from here",
+                "only a run that a schedule or the UI has launched can ask after them",
+                section="make_overview",
+            ),
         ]
     repository_selector_id = origin.repository_origin.get_selector_id()
     shown = {standing.reason for standing in found if standing.area == "runs"}

@@ -10,7 +10,9 @@ import dagster as dg
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
+from ft_ops.orchestration.internals import location_tag
 from ft_ops.sandbox.report import CheckOutcome
+from ft_ops.sandbox.ui import LOCATION
 
 NEXT_STEP: Final = "remove the cause, or report it as a defect with the lines above"
 """The sandbox is gone when somebody reads this: no run can be looked at."""
@@ -31,7 +33,8 @@ def run_job(
     result = defs.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=None if month is None else month.key,
-        tags=dict(tags),
+        # In this process no code location has launched it, and its job would have no runs.
+        tags={**location_tag(LOCATION), **tags},
         run_config={
             "ops": {name: {"config": dict(config)} for name, config in ops.items()},
             "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},

@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
 from ft_ops.errors import OpsError
 from ft_ops.sandbox.run import tied_to_us
 
+LOCATION: Final = "ft_ops"
+"""The code location that it shows."""
 _READY_SECONDS = 120
 _END_SECONDS = 20
 _HOST = "127.0.0.1"
@@ -47,7 +50,7 @@ def _serve(port: int, console: Console, ended: threading.Event) -> None:
     workspace = home / "workspace.yaml"
     workspace.write_text(
         f"load_from: [{{grpc_server: {{host: {_HOST}, port: {code_port},"
-        " location_name: ft_ops}}]\n"
+        f" location_name: {LOCATION}}}}}]\n"
     )
     programs = Path(sys.executable).parent
     code = [programs / "dagster", "code-server", "start", "-h", _HOST, "-p", code_port]

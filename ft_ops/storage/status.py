@@ -14,6 +14,7 @@ from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 from ft_ops.standing import Standing, Status, age_in_words, asked, stale_since
+from ft_ops.storage.report import families_over_limit
 
 _AREA: Final = "storage"
 _PATIENCE: Final = timedelta(hours=26)
@@ -25,7 +26,9 @@ _INVENTORY: Final = timedelta(days=9)
 def standings(connection: Connection, settings: Settings, now: datetime) -> list[Standing]:
     """When storage was recomputed, how old the media's sizes are, and who is near a limit."""
     section = "recompute_storage"
-    found = asked(_AREA, "storage recomputed", partial(_totals, connection, now), section=section)
+    found = asked(
+        _AREA, "storage recomputed", partial(_totals, connection, settings, now), section=section
+    )
     if settings.media_inventory is not None:
         media = partial(_media, connection, settings.media_inventory, now)
         found += asked(_AREA, "media sizes", media, section=section)
@@ -66,9 +69,9 @@ def _media(connection: Connection, location: str, now: datetime) -> Iterator[Sta
     )
 
 
-def _totals(connection: Connection, now: datetime) -> Iterator[Standing]:
+def _totals(connection: Connection, settings: Settings, now: datetime) -> Iterator[Standing]:
     row = one_row(connection.execute(statement("storage/storage_at_a_glance")))
-    recomputed_at, families, beyond, near, size = row
+    recomputed_at, families, size = row
     if recomputed_at is None:
         yield Standing(
             _AREA, "storage recomputed", Status.UNKNOWN, "never yet", section="recompute_storage"
@@ -84,13 +87,15 @@ def _totals(connection: Connection, now: datetime) -> Iterator[Standing]:
         since=since,
         section="recompute_storage",
     )
-    limits = Status.WARNING if beyond else Status.GOOD
+    percent = settings.storage_warn_percent
+    over = families_over_limit(connection, warn_percent=percent, most=1)
+    limits = Status.WARNING if over.above_limit else Status.GOOD
     yield Standing(
         _AREA,
         "families beyond their limit",
         Status.UNKNOWN if since else limits,
-        f"{beyond:,}",
-        f"{near:,} use more than 80 % of it",
+        f"{over.above_limit:,}",
+        f"{over.above_warning:,} use more than {percent} % of it",
         since=since,
         section="families_within_limits",
     )

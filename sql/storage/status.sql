@@ -1,11 +1,9 @@
 -- name: storage_at_a_glance
--- When storage was last recomputed, and how many families are near or beyond their plan's limit.
+-- When storage was last recomputed, of how many families, and what it found in all.
 -- Reads the totals of all families once.
 SELECT
     (SELECT max(taken_at) FROM ops.storage_recomputations) AS recomputed_at,
     count(*) AS families,
-    count(*) FILTER (WHERE t.bytes > f.storage_limit_bytes) AS beyond,
-    count(*) FILTER (WHERE t.bytes > 0.8 * f.storage_limit_bytes) AS near,
     coalesce(sum(t.bytes), 0)::bigint AS bytes
 FROM ops.storage_families AS t
 JOIN families AS f ON f.id = t.family_id;

@@ -18,6 +18,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster_shared.error import SerializableErrorInfo
 
+from ft_ops.orchestration.internals import location_tag
 from ft_ops.orchestration.status import standings
 from ft_ops.standing import Standing, Status
 from tests.fixtures.instances import one_file_instance
@@ -234,3 +235,8 @@ def _tick(
             error=error,
         )
     )
+
+
+def test_a_run_of_no_code_location_can_be_listed_below_the_jobs_of_one() -> None:
+    launched = dg.DagsterRun(job_name="move", remote_job_origin=REPOSITORY.get_job_origin("move"))
+    assert location_tag("tests") == launched.tags_for_storage()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from psycopg.rows import class_row
 
@@ -14,8 +15,10 @@ from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.settings import Settings
 
-_FULL = 0.8
-_NEARLY_OUT = 0.95
+FULL: Final = 0.8
+"""Share of the connections from which on they are few."""
+NEARLY_OUT: Final = 0.95
+"""Share from which on the next services to connect will be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ def look_at_connections(connection: Connection, app_role: str) -> Connections:
 def headroom_problems(usage: Usage, pool_connections: int) -> Iterator[str]:
     """What there is too little of, in words."""
     for what, used, limit in usage.limits:
-        if used >= _FULL * limit:
+        if used >= FULL * limit:
             yield f"{used} of {limit} {what} are in use"
     if usage.application >= pool_connections:
         yield (
@@ -173,7 +176,7 @@ def headroom_problems(usage: Usage, pool_connections: int) -> Iterator[str]:
 
 def nearly_out(usage: Usage) -> bool:
     """Whether the next services to connect will be refused."""
-    return usage.share >= _NEARLY_OUT
+    return usage.share >= NEARLY_OUT
 
 
 def stuck_problems(found: Connections, settings: Settings) -> Iterator[str]:
