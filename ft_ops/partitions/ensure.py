@@ -12,7 +12,7 @@ from ft_ops.months import Month
 from ft_ops.partitions.create import create_partition, partition_name
 from ft_ops.partitions.detached_tables import attach_detached, detached_tables_of
 from ft_ops.partitions.month_coverage import misplaced, months_at_work, pending_detach
-from ft_ops.partitions.realign import months_within, replace_misplaced
+from ft_ops.partitions.realign import replace_misplaced, touches
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.pace import pace_beside_others
@@ -114,5 +114,5 @@ def _refuse_overlap(
     for partition in in_the_way:
         if partition.month == month:
             raise pending_detach(parent, partition).refusal()
-        if partition.month is None and month in months_within(partition):
+        if partition.month is None and touches(partition, month):
             raise misplaced(connection, parent, partition).refusal()

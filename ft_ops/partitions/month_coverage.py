@@ -10,6 +10,7 @@ from ft_ops.errors import OpsError, Refused
 from ft_ops.months import Month
 from ft_ops.partitions.create import is_empty, partition_name
 from ft_ops.partitions.detached_tables import DetachedTable, detached_tables_of
+from ft_ops.partitions.realign import PUBLIC, may_be_replaced
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import quoted, statement
@@ -82,6 +83,8 @@ def coverage(connection: Connection, parent: str, wanted: Iterable[Month]) -> Co
 
 def misplaced(connection: Connection, parent: str, partition: Partition) -> PartitionFault:
     """Bounds that are no UTC month, as a finding."""
+    if partition.schema != PUBLIC:
+        return _elsewhere(partition)
     try:
         empty = is_empty(connection, partition.name)
     except OpsError as error:
@@ -100,13 +103,26 @@ def misplaced(connection: Connection, parent: str, partition: Partition) -> Part
             if empty
             else "move its rows into their months as docs/partitions.md says, then drop it",
         )
-    lower, upper = partition.lower or "the beginning", partition.upper or "the end"
+    if not empty:
+        next_step = "it holds rows: put them into months as docs/partitions.md says"
+    elif may_be_replaced(partition):
+        next_step = f"materialize {parent}_partitions for its months: it is empty and is replaced"
+    else:
+        next_step = (
+            "it is empty, and of no length that is replaced: in a quiet hour, SET lock_timeout = "
+            f"'2s'; DROP TABLE {quoted(partition.name)}; then materialize {parent}_partitions"
+        )
     return PartitionFault(
-        partition.name,
-        f"its bounds, {lower} to {upper}, are no month in UTC",
-        f"materialize {parent}_partitions for its months: it is empty and will be replaced"
-        if empty
-        else "it holds rows: put them into months as docs/partitions.md says",
+        partition.name, f"its bounds, {partition.bounds}, are no month in UTC", next_step
+    )
+
+
+def _elsewhere(partition: Partition) -> PartitionFault:
+    table = quoted(partition.schema, partition.name)
+    return PartitionFault(
+        table,
+        "it lies outside of the schema public, where it can't be archived, frozen or compared",
+        f"in a quiet hour: SET lock_timeout = '2s'; ALTER TABLE {table} SET SCHEMA {PUBLIC}",
     )
 
 
@@ -146,7 +162,7 @@ def _findings(
     for partition in partitions:
         if partition.is_detaching:
             yield pending_detach(parent, partition)
-        elif partition.month is None:
+        elif partition.month is None or partition.schema != PUBLIC:
             yield misplaced(connection, parent, partition)
     at_work = {partition_name(parent, month) for month in months_at_work(connection, parent)}
     for detached in detached_tables_of(connection, parent).values():

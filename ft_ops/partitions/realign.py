@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -23,7 +24,12 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
+PUBLIC: Final = "public"
+"""The schema of all tables of the application."""
+
 _INSTANT = timedelta(microseconds=1)
+_LONGEST: Final = timedelta(days=366)
+_KNOWN_YEARS: Final = range(1001, 8999)
 _WAITS_MS = (50,) * 100
 
 
@@ -39,8 +45,32 @@ class Replacement:
     create: tuple[Month, ...]
 
 
-def months_within(partition: Partition) -> tuple[Month, ...]:
-    """Every month that the partition's range touches; none when it has no two finite ends."""
+def touches(partition: Partition, month: Month) -> bool:
+    """Whether an instant of the month is within the partition's range; a default one has none."""
+    if partition.lower is None or partition.upper is None:
+        return False
+    return partition.lower < month.end and month.start < partition.upper
+
+
+def may_be_replaced(partition: Partition) -> bool:
+    """Whether months may take its place without a person, once it is seen to be empty.
+
+    Not one of more than a year: its months would be made and attached in one transaction, whose
+    locks could fill the server's table of them, and fail what others do. And not one at an edge of
+    the years that are told apart, where it reaches nobody knows how far.
+    """
+    if partition.lower is None or partition.upper is None or partition.schema != PUBLIC:
+        return False
+    return (
+        partition.month is None
+        and not partition.is_detaching
+        and partition.upper - partition.lower <= _LONGEST
+        and partition.lower.year in _KNOWN_YEARS
+        and partition.upper.year in _KNOWN_YEARS
+    )
+
+
+def _months_within(partition: Partition) -> tuple[Month, ...]:
     if partition.lower is None or partition.upper is None:
         return ()
     return tuple(Month.of(partition.lower).until(Month.of(partition.upper - _INSTANT)))
@@ -52,11 +82,11 @@ def plan_replacement(partitions: Sequence[Partition], empty: Iterable[Partition]
     Each month that one of them touches must be free to be created: what else touches it is that
     very month, or goes too.
     """
-    goes = {p for p in empty if p.month is None and not p.is_detaching and months_within(p)}
+    goes = {p for p in empty if may_be_replaced(p)}
     while stuck := {p for p in goes if _is_stuck(p, goes, partitions)}:
         goes -= stuck
     present = {p.month for p in partitions}
-    months = {month for p in goes for month in months_within(p)} - present
+    months = {month for p in goes for month in _months_within(p)} - present
     return Replacement(drop=tuple(p for p in partitions if p in goes), create=tuple(sorted(months)))
 
 
@@ -74,11 +104,11 @@ def replace_misplaced(
     milliseconds for each partition. No row is ever dropped: emptiness is asked again under it.
     """
     partitions = partitions_of(connection, parent)
-    misplaced = [p for p in partitions if set(months_within(p)) & set(wanted) and p.month is None]
-    if not misplaced:
+    misplaced = [p for p in partitions if may_be_replaced(p)]
+    if not any(touches(partition, month) for partition in misplaced for month in wanted):
         return []
     # A chain reaches beyond the months that were asked for.
-    candidates = [p for p in partitions if p.month is None and is_empty(connection, p.name)]
+    candidates = [p for p in misplaced if is_empty(connection, p.name)]
     plan = plan_replacement(partitions, candidates)
     if not set(plan.create) & set(wanted):
         return []
@@ -128,11 +158,12 @@ def _swap(connection: Connection, parent: str, plan: Replacement) -> None:
 
 
 def _is_stuck(partition: Partition, goes: set[Partition], partitions: Sequence[Partition]) -> bool:
-    months = set(months_within(partition))
+    months = set(_months_within(partition))
     return any(
-        months & set(months_within(other))
+        touches(other, month)
         for other in partitions
         if other not in goes and other.month is None
+        for month in months
     ) or any(other.month in months and other.is_detaching for other in partitions)
 
 

@@ -52,9 +52,15 @@ class RelationSize:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One attached partition. ``estimated_rows`` is the planner's figure, 0 if never analysed."""
+    """One attached partition. ``estimated_rows`` is the planner's figure, 0 if never analysed.
 
+    ``bounds`` are as the catalog writes them. A default partition has neither ``lower`` nor
+    ``upper``. Where one lies outside the years 1000 to 8999, it is an instant at their edge.
+    """
+
+    schema: str
     name: str
+    bounds: str
     lower: datetime | None
     upper: datetime | None
     is_default: bool

@@ -82,7 +82,8 @@ LEFT JOIN LATERAL ({beside}) AS beside ON toast_class.oid IS NOT NULL
 LEFT JOIN LATERAL regexp_match(
     -- Without the table's oid it is not opened: bounds are constants.
     pg_get_expr(c.relpartbound, 0),
-    '^FOR VALUES FROM \(''(\d\d\d\d-[^'']+)''\) TO \(''(\d\d\d\d-[^'']+)''\)$'
+    -- From the year 1000 to 8999: no other is a month that a date can be counted from.
+    '^FOR VALUES FROM \(''([1-8]\d\d\d-[^''B]+)''\) TO \(''([1-8]\d\d\d-[^''B]+)''\)$'
 ) AS bounds (parts) ON c.relispartition
 WHERE (%(oid)s::oid IS NULL OR c.oid = %(oid)s::oid)
   AND (

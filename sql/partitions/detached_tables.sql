@@ -11,7 +11,7 @@ SELECT
         ELSE 'relation'
     END AS kind,
     (
-        SELECT link.inhparent::regclass::text
+        SELECT string_agg(link.inhparent::regclass::text, ', ' ORDER BY link.inhseqno)
         FROM pg_inherits AS link
         WHERE link.inhrelid = c.oid
     ) AS attached_to

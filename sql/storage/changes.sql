@@ -73,7 +73,8 @@ CROSS JOIN LATERAL (
 ) AS moves
 LEFT JOIN LATERAL regexp_match(
     pg_get_expr(child.relpartbound, 0),
-    'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)'
+    -- From the year 1000 to 8999: no other bound is of months that can be counted.
+    'FROM \(''([1-8]\d\d\d-[^''B]+)''\) TO \(''([1-8]\d\d\d-[^''B]+)''\)'
 ) AS bounds (parts) ON true
 WHERE link.inhparent = 'content_segments'::regclass
   AND NOT link.inhdetachpending

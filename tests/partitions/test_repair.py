@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID, uuid4
 
@@ -11,18 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_ops.errors import OpsError
+from ft_ops.archive.move.preflight import due_months
+from ft_ops.errors import OpsError, Refused
+from ft_ops.maintenance.tables.freeze import closed_partitions
 from ft_ops.months import Month
 from ft_ops.partitions import coverage, detached_tables, ensure_months, realign
 from ft_ops.partitions.create import is_empty
+from ft_ops.partitions.ensure import work_on_months
 from ft_ops.pg.catalog import Partition, partitions_of
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.storage.changes import ESTIMATES, find_changes
 from tests.fixtures.postgres import Database
 from tests.schema.tenants import Tenant, make_tenant
 
 JANUARY = Month(2024, 1)
 SEGMENTS = "content_segments"
 STRAY = "content_segments_2024_01"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -188,14 +196,84 @@ def test_a_chain_of_empty_partitions_in_local_time_is_replaced_whole(
     _make_local_chain(connection, months)
     found = coverage(connection, SEGMENTS, months)
     assert (found.missing, len(found.findings)) == (tuple(months), 3)
-    assert "2030-01-01 05:00:00+00:00 to 2030-02-01 05:00:00+00:00, are no month in UTC" in str(
-        found.findings[0]
-    )
-    assert "it is empty and will be replaced" in str(found.findings[0])
+    assert (
+        "FROM ('2030-01-01 05:00:00+00') TO ('2030-02-01 05:00:00+00'), are no month in UTC"
+    ) in str(found.findings[0])
+    assert "it is empty and is replaced" in str(found.findings[0])
     outcomes = ensure_months(connection, SEGMENTS, months[:1])
     assert [outcome.action for outcome in outcomes] == ["replaced"]
     # The last one reached five hours into April, which is not left without a partition.
     assert coverage(connection, SEGMENTS, [*months, Month(2030, 4)]).is_complete
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "is_replaced"),
+    [
+        ("'2041-01-01Z'", "'2042-01-01Z'", True),
+        ("'2041-01-01Z'", "'2042-01-04Z'", False),
+        ("'2041-01-01Z'", "'2241-01-01Z'", False),
+        ("'2041-01-01Z'", "'9999-12-31Z'", False),
+        ("'2041-01-01Z'", "'10000-01-01Z'", False),
+        ("'2041-01-01Z'", "'infinity'", False),
+        ("'2041-01-01Z'", "MAXVALUE", False),
+        ("MINVALUE", "'2001-01-01Z'", False),
+        ("'0044-01-01Z BC'", "'0001-01-01Z'", False),
+        ("'9995-01-01Z'", "'9995-02-01Z'", False),
+        ("'9999-12-01Z'", "'9999-12-31Z'", False),
+    ],
+)
+def test_no_bounds_keep_other_months_from_being_made_or_archived(
+    connection: Connection, lower: str, upper: str, *, is_replaced: bool
+) -> None:
+    connection.execute(
+        f"CREATE TABLE odd PARTITION OF {SEGMENTS} FOR VALUES FROM ({lower}) TO ({upper})".encode()
+    )
+    within, beside = Month(2041, 2), Month(2040, 2)
+    (finding,) = coverage(connection, SEGMENTS, []).findings
+    assert finding.cause.endswith("are no month in UTC")
+    worked = work_on_months(connection, SEGMENTS, [within, beside], sleep=lambda seconds: None)
+    actions = {outcome.month: outcome.action for outcome in worked.results}
+    assert actions[beside] == "created"
+    if is_replaced:
+        assert (actions[within], worked.failed) == ("replaced", ())
+        assert "is replaced" in finding.next_step
+        return
+    assert all("odd: its bounds" in str(failed) for failed in worked.failed)
+    assert due_months(connection, 7, NOW) == []
+    assert {closed.table.name for closed in closed_partitions(connection, now=NOW, still_for=DAY)}
+    with suppress(Refused):
+        find_changes(connection, ESTIMATES)
+    (shown,) = re.findall("hour, (.+; DROP TABLE [^;]+);", finding.next_step)
+    connection.execute(shown.encode())
+    assert coverage(connection, SEGMENTS, []).findings == ()
+
+
+def test_a_partition_in_another_schema_is_named_and_no_table_of_its_name_is_touched(
+    database: Database, connection: Connection
+) -> None:
+    with connect(database.admin_url, application="tests") as admin:
+        admin.execute("CREATE SCHEMA team AUTHORIZATION ft_ops")
+    connection.execute(
+        f"CREATE TABLE team.odd PARTITION OF {SEGMENTS}"
+        " FOR VALUES FROM ('2041-01-01 05:00Z') TO ('2041-02-01 05:00Z');"
+        " CREATE TABLE odd (theirs text)"
+    )
+    with pytest.raises(OpsError, match=r'"team"."odd": it lies outside of the schema public'):
+        ensure_months(connection, SEGMENTS, [Month(2041, 1)])
+    (finding,) = coverage(connection, SEGMENTS, []).findings
+    connection.execute(finding.next_step.partition("hour: ")[2].replace("public", "ops").encode())
+    assert connection.execute("SELECT count(*) FROM odd").fetchone() == (0,)
+    assert str(coverage(connection, SEGMENTS, []).findings[0]).startswith('"ops"."odd"')
+
+
+def test_a_stray_of_several_parents_is_refused_by_itself(connection: Connection) -> None:
+    connection.execute(f"DROP TABLE {STRAY}")
+    connection.execute(
+        f"CREATE TABLE one (a int); CREATE TABLE two (b int); CREATE TABLE {STRAY}"
+        " () INHERITS (one, two)".encode()
+    )
+    with pytest.raises(OpsError, match="it is a partition of one, two"):
+        ensure_months(connection, SEGMENTS, [JANUARY])
 
 
 def test_a_chain_with_a_row_in_it_is_named_and_left(connection: Connection, tenant: Tenant) -> None:
@@ -265,7 +343,9 @@ def _layouts(draw: st.DrawFn) -> tuple[list[Partition], set[Partition]]:
         if kind == "gap":
             continue
         partition = Partition(
+            schema="public",
             name=f"p{number}",
+            bounds="",
             lower=lower,
             upper=upper,
             is_default=False,
