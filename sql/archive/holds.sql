@@ -228,10 +228,12 @@ RETURNING
     unlisted_months;
 
 -- name: search_for_all_again
--- The archives have become more: they are searched again for each hold that stands. A row lock on each.
+-- The archives have become more: they are searched again for each hold that stands. A row lock on each, the
+-- first hold's first, as everybody locks them.
 SELECT ops.search_again(h.id)
 FROM ops.legal_holds AS h
-WHERE h.released_at IS NULL;
+WHERE h.released_at IS NULL
+ORDER BY h.id;
 
 -- name: held_by_id
 -- The threads that each standing hold holds whole, and the segments that its links lead to.

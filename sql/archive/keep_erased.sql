@@ -185,8 +185,20 @@ JOIN (
 ) AS e ON e.key = {key}
 WHERE e.table_name = {name};
 
+-- name: released_elsewhere
+-- Whether a hold stands here that was released after this database's moment. A few rows.
+SELECT count(*)
+FROM ops.legal_holds AS h
+JOIN adopted_holds AS a
+    ON (a.placed_at, a.placed_by, a.reason) = (h.placed_at, h.placed_by, h.reason)
+   AND (a.month, a.family_id, a.book_id, a.thread_id, a.user_id)
+       IS NOT DISTINCT FROM (h.month, h.family_id, h.book_id, h.thread_id, h.user_id)
+WHERE h.released_at IS NULL
+  AND a.released_at IS NOT NULL;
+
 -- name: release_adopted
--- Holds that stand here, and were released after this database's moment.
+-- Holds that stand here, and were released after this database's moment. It locks as that of
+-- archive/release_hold does, even where there is none.
 UPDATE ops.legal_holds AS h
 SET released_at = a.released_at,
     released_by = a.released_by,

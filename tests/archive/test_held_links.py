@@ -317,8 +317,9 @@ def test_what_comes_in_one_transaction_is_noted_once(world: World) -> None:
                 "SELECT count(*) FROM ops.unshipped_records"
             ).fetchall()
             with world.connection.transaction():
-                world.connection.execute(move, (*ends, first, first))
-                world.connection.execute(move, (*ends, first + 1, last))
+                for each in range(first, last + 1):
+                    with world.connection.transaction():
+                        world.connection.execute(move, (*ends, each, each))
             [[found, noted]] = world.connection.execute(
                 "SELECT arrivals, (SELECT count(*) FROM ops.unshipped_records)"
                 " FROM ops.legal_holds WHERE id = %s AND archived_months IS NULL",

@@ -505,6 +505,41 @@ def test_a_hold_placed_by_hand_counts_as_any_other(world: World) -> None:
     assert refused(world.connection, "DELETE FROM threads WHERE id = %s", world.threads[0])
 
 
+def test_whoever_places_or_releases_a_hold_by_hand_lets_others_change_content(
+    world: World,
+) -> None:
+    """He waits for a transaction that has changed content, without a lock_timeout of his own."""
+    made = world.fill()
+    number = hold(world, "thread")
+    place = f"INSERT INTO ops.legal_holds (family_id, reason) VALUES ('{world.families[1]}', 'x')"
+    release = (
+        "UPDATE ops.legal_holds SET released_at = now(), released_by = 'x', release_reason = 'x'"
+        f" WHERE id = {number}"
+    )
+    view = "UPDATE content_segments SET view_count = 1 WHERE id = %s"
+    with (
+        psycopg.connect(world.database.url, options="-c lock_timeout=5s") as first,
+        psycopg.connect(world.database.url, options="-c lock_timeout=5s") as second,
+        psycopg.connect(
+            world.database.url, autocommit=True, options="-c statement_timeout=15s"
+        ) as plain,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        waits = ("SELECT pg_blocking_pids(%s)", (plain.info.backend_pid,))
+        for query in (place, release):
+            first.execute(view, (made[0],))
+            changed = beside.submit(plain.execute, query.encode())
+            while world.connection.execute(*waits).fetchone() == ([],):
+                assert not changed.done()
+            # Who comes in between, and who has to note what he moves into the hold.
+            second.execute(view, (made[1],))
+            second.rollback()
+            first.execute("SELECT ops.search_again(%s)", (number,))
+            first.rollback()
+            changed.result()
+    assert [held.family_id for held in active_holds(world.connection)] == [world.families[1]]
+
+
 def test_a_server_whose_triggers_do_not_know_of_a_hold_is_named(world: World) -> None:
     """Logical replication copies no sequence: whoever takes its copy over has the first value."""
     world.month(MONTH)

@@ -193,6 +193,8 @@ def _delete_rows(connection: Connection, *, apply: bool) -> Iterator[str]:
 
 
 def _released(connection: Connection, *, apply: bool) -> Iterator[str]:
+    if connection.execute(statement("archive/released_elsewhere")).fetchone() == (0,):
+        return
     number = _changed(connection, "archive/release_adopted", apply=apply, content_rests=True)
     if number:
         yield f"{number} holds are released, as they were"
