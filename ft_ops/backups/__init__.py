@@ -6,11 +6,13 @@ from ft_ops.backups.drill.session import Aftermath, NextStep, ProvenCopy
 from ft_ops.backups.holding import (
     accept_hole,
     acknowledge_backup,
+    claim_for,
     discard_pieces,
     hold_backup,
     list_backups,
     needs_a_look,
     release_backup,
+    take_backups_over,
 )
 from ft_ops.backups.inventory.ages import is_stale
 from ft_ops.backups.inventory.verified import (
@@ -62,6 +64,7 @@ __all__ = [
     "accept_hole",
     "acknowledge_backup",
     "backup_bucket",
+    "claim_for",
     "compare_with_point",
     "discard_pieces",
     "fingerprint_readable_tables",
@@ -83,6 +86,7 @@ __all__ = [
     "retention_rules",
     "run_within",
     "standings",
+    "take_backups_over",
     "what_holds_it",
     "write_rehearsal",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+from ft_ops.backups.claims import claim_bucket, take_over
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import Inventory, Item, first_wal, take_inventory
 from ft_ops.backups.points.bucket_records import (
@@ -87,6 +88,7 @@ def release_backup(work: Workplace, name: str, *, by: str, reason: str, now: dat
         raise _refused(
             name, f"{', '.join(needing)} is held and needs it", f"release {needing[0]} before it"
         )
+    claim_for(work, f"releases {name}")
     if item.stored is not None and item.stored.is_held:
         _in_the_providers_way(work, item, hold=False)
     lift_hold(work.bucket, name)
@@ -161,10 +163,22 @@ def accept_hole(
             cause="no full that begins behind it is proven",
             next_step="launch take_full_backup, then drill_restore; then accept the hole",
         )
+    claim_for(work, f"accepts the hole from {first}")
     record = {"first": first, "last": last, "by": by, "at": now.isoformat(), "reason": reason}
     # The hole is accepted by what lies in the bucket: nobody would find it afterwards, to audit it.
     write_audit(work.connection, "log_hole_accepted", "backups", record)
     write_accepted_hole(work.bucket, work.provider.cluster, first, last, record)
+
+
+def claim_for(work: Workplace, why: str) -> None:
+    """Claim the bucket before something is written there; Refused when it is another database's."""
+    claim_bucket(work.connection, work.bucket, work.provider.cluster, why)
+
+
+def take_backups_over(work: Workplace, *, by: str, reason: str, now: datetime) -> int:
+    """Say that this database alone goes on with the backups; returns the number of its claim."""
+    place = (work.connection, work.bucket, work.provider.cluster)
+    return take_over(*place, by=by, reason=reason, now=now)
 
 
 def needs_a_look(item: Item) -> bool:

@@ -98,6 +98,17 @@ def backup_accept_hole(first: str, last: str, reason: str) -> None:
     click.echo(f"accepted: {first} to {last} are lost")
 
 
+@backup.command("take-over")
+@click.option("--reason", required=True)
+def backup_take_over(reason: str) -> None:
+    """Let this database alone write beside the backups: the other one has been stopped for good."""
+    from ft_ops.backups import take_backups_over
+
+    with workplace() as work:
+        number = take_backups_over(work, by=person(), reason=reason, now=datetime.now(UTC))
+    click.echo(f"taken over by claim {number}")
+
+
 @backup.command("rehearse")
 @click.option("--at", default="", help="A backup's name, or a moment; by default the newest point.")
 def backup_rehearse(at: str) -> None:

@@ -25,6 +25,7 @@ from ft_ops.backups import (
     RestoredServer,
     TableFingerprint,
     Workplace,
+    claim_for,
     compare_with_point,
     fingerprint_readable_tables,
     isolated,
@@ -92,6 +93,7 @@ def rehearse_upgrade(
     """
     new_programs(rules.bin_dir, work.connection.info.server_version // 10_000)
     live = look_at_live(work.connection)
+    claim_for(work, "rehearses an upgrade")
     with restored_server(work, at, log, spare_bytes=SPARE_BYTES) as copy:
         rehearsal = rehearse_on(copy, live, rules, log)
     now = datetime.now(UTC)

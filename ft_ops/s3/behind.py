@@ -21,3 +21,13 @@ def keys_behind(bucket: Bucket, prefix: str, key: str) -> Iterator[str]:
                 KeyMarker=page["NextKeyMarker"],
                 VersionIdMarker=page["NextVersionIdMarker"],
             )
+
+
+def objects_behind(bucket: Bucket, prefix: str, key: str) -> Iterator[str]:
+    """The keys of objects below a prefix that come after a key, as a reader finds them."""
+    with naming(bucket.url(prefix)):
+        pages = bucket.client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket.name, Prefix=prefix, StartAfter=key
+        )
+        for page in pages:
+            yield from (item["Key"] for item in page.get("Contents", []))

@@ -87,7 +87,8 @@ def test_the_newest_full_is_restored_to_the_newest_point(standing: Standing) -> 
         "checksums",
     }
     certificate = drill.certificate.removeprefix("s3://standing/")
-    assert _keys(world) - before == {certificate}
+    made = _keys(world) - before
+    assert {key for key in made if not key.startswith("claims/")} == {certificate}
     stopped = f'recovery stopping at restore point \\"{point.name}\\"'.encode()
     assert stopped in world.body(certificate)
     # The checks had passed by then, and the live database has it still.

@@ -146,7 +146,8 @@ def _copy_database(database: Database, template: Database, name: str) -> None:
         copy.execute("RESET ROLE")
         # Drills refer to backups, and no trigger may act on a row again.
         copy.execute("SET session_replication_role = replica")
-        for table in ("notes", "ops.backups", "ops.restore_drills", "audit_log"):
+        ours = ("ops.backups", "ops.restore_drills", "ops.backup_claims")
+        for table in ("notes", *ours, "audit_log"):
             # A partitioned table has to be asked; of the others this leaves generated columns out.
             query = (
                 "COPY (SELECT * FROM {}) TO STDOUT" if table == "audit_log" else "COPY {} TO STDOUT"

@@ -89,7 +89,7 @@ class World:
 
     def forget_everything(self) -> None:
         """Back to a database without a backup and an empty bucket."""
-        self.connection.execute("TRUNCATE ops.restore_drills, ops.backups")
+        self.connection.execute("TRUNCATE ops.restore_drills, ops.backups, ops.backup_claims")
         for version in list(versions(self.bucket, "")):
             delete_version(self.bucket, version.key, version.version_id)
 

@@ -10,7 +10,7 @@ import re
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from ft_ops.backups.barman.catalog import (
 from ft_ops.backups.barman.delete import delete_full
 from ft_ops.backups.barman.log import log_state
 from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
-from ft_ops.backups.barman.spool import ship_spool
+from ft_ops.backups.barman.spool import ship_spool, spooled
 from ft_ops.backups.barman.unpack import restore_files
 from ft_ops.backups.barman.wal import Segment
+from ft_ops.backups.claims import claim_bucket
 from ft_ops.backups.drill.recovery import recovered
 from ft_ops.backups.drill.restored_folder import close_off
 from ft_ops.backups.drill.scratch import refuse_too_little_room, scratch_folder, server_in
@@ -303,18 +304,17 @@ class BarmanProvider:
     def _ship_spool(self, log: Log) -> None:
         if self.spool is None:
             return
-        try:
-            with (
-                connect(self.url, application="wal") as connection,
-                only_one(connection, f"wal spool {self.spool}"),
-            ):
-                shipment = ship_spool(
-                    self.spool,
-                    self.bucket,
-                    self.place.wals,
-                    gives_way_seconds=self.lag_seconds / 2,
-                )
-        except Refused:
-            return  # another run ships it at this moment
+        with connect(self.url, application="wal") as connection, ExitStack() as held:
+            try:
+                held.enter_context(only_one(connection, f"wal spool {self.spool}"))
+            except Refused:
+                return  # another run ships it at this moment
+            if not (waiting := spooled(self.spool)):
+                return
+            # A copy of this server ships segments of the same names.
+            claim_bucket(connection, self.bucket, self.cluster, f"ships {waiting[-1].name}")
+            shipment = ship_spool(
+                self.spool, self.bucket, self.place.wals, gives_way_seconds=self.lag_seconds / 2
+            )
         if shipment.files:
             log(f"shipped {len(shipment.files)} WAL files, {shipment.files[-1]} the last")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from ft_ops.backups.claims import claim_bucket
 from ft_ops.backups.drill.checks import CheckResult, records, run_checks
 from ft_ops.backups.drill.plan import DrillPlan
 from ft_ops.backups.drill.session import Aftermath, NextStep, proven_copy
@@ -73,6 +74,8 @@ def run_drill(
     """
     aftermath: Aftermath | None = None
     with only_one(connection, "restore drill"):
+        # Its verdict is written beside the backups of whoever has claimed them.
+        claim_bucket(connection, bucket, provider.cluster, f"drills {plan.backup.name}")
         drill = _DrillRecord(connection, bucket, plan, now, run_id, log)
         with drill.ending():
             point = _agreed_point(connection, bucket, plan.target)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from ft_ops.backups.claims import claim_bucket
 from ft_ops.backups.dump.objects import dump_prefix
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import Inventory, Item
@@ -101,9 +102,11 @@ def delete_backups(
 ) -> Worked[None]:
     """Delete each of ``chosen``; one that fails stops itself alone.
 
-    Killed in between, the next run finishes what was begun. Call it in the run that made the plan,
-    with the retention's lock held.
+    Refused when another database has claimed the bucket. Killed in between, the next run finishes
+    what was begun. Call it in the run that made the plan, with the retention's lock held.
     """
+    if chosen:
+        claim_bucket(connection, bucket, provider.cluster, f"deletes {chosen[0].item.name}")
     going = {deletion.item.name for deletion in chosen}
     staying = [
         needed

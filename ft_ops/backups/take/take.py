@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
+from ft_ops.backups.claims import claim_bucket
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.points.bucket_records import write_point
 from ft_ops.backups.provider import BackupProvider, Log, Taken
@@ -24,10 +25,12 @@ def take_full(
 ) -> Taken:
     """Take a full backup and record it, then see to the copies for disaster recovery.
 
-    Refused while another full is being taken. A copy that can't be begun is an OpsError, and the
-    full counts all the same; the next call tries again.
+    Refused while another full is being taken, or when another database has claimed the bucket. A
+    copy that can't be begun is an OpsError, and the full counts all the same; the next call tries
+    again.
     """
     name = ledger.new_name("full", now)
+    claim_bucket(connection, bucket, provider.cluster, f"takes {name}")
     with ledger.taking(connection, provider.name, name, "full", run_id):
         taken = provider.take_full(name, log, partial(ledger.begun_as, connection, name))
         write_point(bucket, taken.point)
@@ -56,6 +59,7 @@ def take_increment(
             next_step="run full_backup first",
         )
     name = ledger.new_name("increment", now)
+    claim_bucket(connection, bucket, provider.cluster, f"takes {name}")
     with ledger.taking(connection, provider.name, name, "increment", run_id):
         taken = provider.take_increment(name, log)
         write_point(bucket, taken.point)
