@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -104,6 +106,43 @@ def test_its_whole_session_gives_way_and_not_for_ever() -> None:
     assert _AUTOGROUP.read_text() == ours
 
 
+def _forbid_places() -> None:
+    """As a container's profile does: no place among others may be asked for or taken.
+
+    By seccomp(2), for x86-64: setpriority, getpriority, and what is about policies end in EPERM.
+    """
+    denied = [140, 141, 144, 145]
+    steps = [(0x20, 0, 0, 0), *((0x15, len(denied) - n, 0, c) for n, c in enumerate(denied))]
+    steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050001)]
+    held = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+    told = struct.pack("@HP", len(steps), ctypes.addressof(held))
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, ctypes.c_char_p(told), 0, 0) == 0
+
+
+@pytest.mark.skipif(not connects_to_nobody(), reason="this kernel has no seccomp for us")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="others have other numbers")
+def test_it_runs_where_nobody_may_choose_his_place() -> None:
+    """The log's shipment as well, which has threads that give way."""
+    ships = (
+        "from concurrent.futures import ThreadPoolExecutor;"
+        "from ft_ops.backups.barman.spool import _give_way;"
+        "print(ThreadPoolExecutor(1, initializer=_give_way).submit(lambda: 'shipped').result())"
+    )
+    commands = supervised(["/bin/sh", "-c", "sleep 1.2; echo ran"], gives_way_seconds=0.1)
+    for command, said in ((commands, "ran\n"), ([sys.executable, "-c", ships], "shipped\n")):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
+            text=True,
+            preexec_fn=_forbid_places,
+        )
+        assert (done.stdout, done.stderr, done.returncode) == (said, "", 0)
+
+
 _STARTS_TWO = """
 import signal, subprocess, sys, time
 from ft_ops.pg.supervision.supervised import supervised
@@ -156,14 +195,13 @@ def test_what_it_started_in_a_session_of_its_own_ends_with_it_too() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone hands orphans over")
-@pytest.mark.parametrize("ending", [None, "INT", "HUP", "QUIT", "KILL"])
+@pytest.mark.parametrize("ending", [None, "INT", "HUP", "QUIT", "KILL", "KILL second"])
 def test_nothing_of_it_is_left_however_it_is_ended(ending: str | None) -> None:
     """Its workers are in its session, as barman's are; its daemon, as pg_ctl's, is in its own.
 
-    Without a signal it ends as at a time-out. Of a killed supervisor the session alone is known.
+    Without a signal it ends as at a time-out. Of two supervisors either may be killed.
     """
-    daemon = "sleep 600" if ending == "KILL" else "setsid sleep 600"
-    script = f"sleep 600 & echo $!; {daemon} & sleep 0.2; echo $! $$; wait"
+    script = "sleep 600 & echo $!; setsid sleep 600 & sleep 0.2; echo $! $$; wait"
     process = start(
         ["/bin/sh", "-c", script], output=subprocess.PIPE, complaints=subprocess.DEVNULL
     )
@@ -173,7 +211,8 @@ def test_nothing_of_it_is_left_however_it_is_ended(ending: str | None) -> None:
         pids = [int(pid) for pid in lines.split()]
         assert all(map(_lives, pids))
         if ending is not None:
-            os.kill(process.pid, getattr(signal, f"SIG{ending}"))
+            name, _, second = ending.partition(" ")
+            os.kill(_parent(pids[-1]) if second else process.pid, getattr(signal, f"SIG{name}"))
             process.wait(10)
         end(process)
     until = time.monotonic() + 10
@@ -316,6 +355,10 @@ def test_it_runs_as_the_user_that_is_named(place: Path) -> None:
     place.chmod(0o711)
     done = _run(f"id -u; id -G; echo x > {theirs}/x", Walls((place,), user=(65534, 65534)))
     assert (done.stdout, done.stderr, done.returncode) == ("65534\n65534\n", "", 0)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _lives(pid: int) -> bool:

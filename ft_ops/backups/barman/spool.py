@@ -85,8 +85,10 @@ def _give_way() -> None:
     On Linux a thread has a priority of its own; elsewhere it would be the whole process's. It can't
     be taken back by everybody, so it is the thread's for good: the next shipment has new ones.
     """
+    # Where a container forbids it, the log is shipped all the same.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
 def _ship(path: Path, *, bucket: Bucket, prefix: str) -> int:

@@ -62,8 +62,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.terminate()  # its supervisor ends all of it, sessions of their own too
         with suppress(subprocess.TimeoutExpired):
             process.wait(_END_SECONDS)
-    # A supervisor that was killed has ended its child alone. The group's number is nobody else's
-    # while one of the group lives; where none does, it was free for no longer than a moment.
+    # Two supervisors that were killed at once have ended their child alone. The group's number is
+    # nobody else's while one of the group lives; where none does, it was free for a moment.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -2,8 +2,10 @@
 
 The command that `supervised` makes runs this very module, with nothing beside it but the standard
 library: it starts the program as its child, ends it when whoever started it is gone (`kill -9`
-included), and hands its exit status on. Where the kernel has Landlock, the program and everything
-it starts can change no file outside its folders, whoever it runs as and wherever a link leads it.
+included), and hands its exit status on. It stands twice, the one below the other: when one of them
+is killed, what the program has started falls to the other, which ends it. Where the kernel has
+Landlock, the program and everything it starts can change no file outside its folders, whoever it
+runs as and wherever a link leads it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """By which people and service managers end a process."""
 
 _POLL_SECONDS: Final = 1.0
-_QUIT_SECONDS: Final = 10.0
+_QUIT_SECONDS: Final = 4.0
 
 
 def supervised(
@@ -194,13 +196,14 @@ def _give_way() -> None:
     Linux counts a processor on which only SCHED_IDLE works as a free one, and gives it at once to
     whoever wakes up: a nice value alone lets him wait behind somebody else instead.
     """
-    os.nice(1)
-    try:
-        os.nice(-1)
-    except OSError:
-        os.nice(_LOW_PRIORITY - 1)
-        return
-    os.nice(LOWEST_PRIORITY)
+    with suppress(OSError):  # a container may forbid all of it
+        os.nice(1)
+        try:
+            os.nice(-1)
+        except OSError:
+            os.nice(_LOW_PRIORITY - 1)
+            return
+        os.nice(LOWEST_PRIORITY)
     if _goes_in_turn() and _PROCESSES.is_dir():  # or it could not be taken back
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -208,7 +211,9 @@ def _give_way() -> None:
 
 def _goes_in_turn() -> bool:
     """Whether we are scheduled as most are: whom a person gave another policy, he keeps it."""
-    return sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER
+    with suppress(OSError):  # a container may forbid the question
+        return sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER
+    return False
 
 
 def _take_policy_back() -> int:
@@ -269,10 +274,16 @@ def main(arguments: Sequence[str]) -> NoReturn:
     named = [option[2:].partition("=") for option in options]
     folders = [value for name, _, value in named if name == "write"]
     given = {name: value for name, _, value in named}
-    me = os.getpid()
     # Whoever starts us may hold signals back, and so would we and the program.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     prctl(_SET_CHILD_SUBREAPER, 1)
+    until = time.monotonic() + float(given["gives-way"]) if "gives-way" in given else None
+    outer = os.getpid()
+    second = os.fork()
+    if second != 0:
+        _hand_on(_watch(second, int(given["parent"]), given["on-death"], gives_way_until=until))
+    prctl(_SET_CHILD_SUBREAPER, 1)  # a child is none
+    me = os.getpid()
     child = os.fork()
     if child == 0:
         if "gives-way" in given:
@@ -286,12 +297,20 @@ def main(arguments: Sequence[str]) -> NoReturn:
             on_death=given["on-death"],
             supervisor=me,
         )
+    _hand_on(_watch(child, outer, given["on-death"], gives_way_until=None))
+
+
+def _watch(child: int, parent: int, on_death: str, *, gives_way_until: float | None) -> int:
+    """`_supervise`, with nothing open of what the program reads and writes."""
     # The reader of the program's output sees its end when the program closes it.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    until = time.monotonic() + float(given["gives-way"]) if "gives-way" in given else None
-    status = _supervise(child, int(given["parent"]), given["on-death"], gives_way_until=until)
+    return _supervise(child, parent, on_death, gives_way_until=gives_way_until)
+
+
+def _hand_on(status: int) -> NoReturn:
+    """End as the child did."""
     if os.WIFSIGNALED(status):
         # SIGKILL, by which a machine ends what takes its last memory, can't be set.
         with suppress(OSError):
