@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import TimeoutExpired
 from typing import Final
 
 import psycopg
@@ -39,15 +40,16 @@ class Refused(OpsError):
     """A gate said no. Nothing was changed, and trying again will not help by itself."""
 
 
-EXPLAINED: Final = (psycopg.Error, ClientError, BotoCoreError, OSError)
-"""The errors that a person can cause: PostgreSQL's, those of S3, the operating system's."""
+EXPLAINED: Final = (psycopg.Error, ClientError, BotoCoreError, OSError, TimeoutExpired)
+"""The errors that a person can cause: PostgreSQL's, those of S3, the operating system's, and that
+a program took too long."""
 
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn every error that a person can cause into an OpsError about ``what``.
 
-    Those of PostgreSQL, of S3 and of the operating system; an OpsError goes through as it is.
+    Those of `EXPLAINED`; an OpsError goes through as it is.
     """
     try:
         yield
@@ -162,6 +164,11 @@ _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (ClientError, "{}", "check the endpoint, the network and the rights, then run again"),
     (BotoCoreError, "{}", "check the endpoint, the network and the rights, then run again"),
     (OSError, "{}", "see the cause, then run again"),
+    (
+        TimeoutExpired,
+        "a program did not end: {}",
+        "see what it waits for (a disk, the network), then run again",
+    ),
 )
 """What is said of an error, and what to do about it: the first kind that it is an instance of."""
 

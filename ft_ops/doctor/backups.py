@@ -141,7 +141,7 @@ def _programs(connection: Connection, settings: Settings) -> Finding:
     server = connection.info.server_version // 10_000
     try:
         found = major_version(bin_dir)
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return Finding(name, "failed", f"{bin_dir} holds no PostgreSQL that runs", mend)
     if found != server:
         detail = f"{bin_dir} is of PostgreSQL {found}, the server of {server}"

@@ -23,10 +23,9 @@ from urllib.parse import quote
 from ft_ops.errors import OpsError
 
 StopMode = Literal["smart", "fast", "immediate"]
-
 EMBEDDED_VERSION: Final = 16
 """PostgreSQL's version where no other is asked for."""
-
+LONGEST_SECONDS: Final = 6 * 3600  # for a program that may have to read a whole cluster
 _PORT = 5432
 _PLAIN = (("C.UTF-8", "C.UTF-8"), ("C", "UTF-8"))
 """Collation and kind of letters: of glibc, and of macOS, which has no C.UTF-8."""
@@ -80,11 +79,11 @@ def embedded_binaries(version: int = EMBEDDED_VERSION) -> Path:
 def major_version(bin_dir: Path) -> int:
     """The version of PostgreSQL that a folder of programs is of, such as 16.
 
-    OSError or CalledProcessError when there is no such program, or it does not run.
+    OSError or SubprocessError when there is no such program, or it does not run.
     """
     # "postgres (PostgreSQL) 16.14"; unlike the server itself, this runs as root too.
     shown = subprocess.run(
-        [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True
+        [bin_dir / "postgres", "--version"], capture_output=True, check=True, text=True, timeout=60
     ).stdout
     return int(shown.split()[2].partition(".")[0])
 
@@ -313,9 +312,9 @@ def _conf_quoted(value: str) -> str:
 
 
 def run_program(
-    server: Server, program: str, arguments: Sequence[str]
+    server: Server, program: str, arguments: Sequence[str], *, seconds: float = LONGEST_SECONDS
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of the server's programs as the server's user; its exit status is the caller's."""
+    """Run a program as the server's user; its exit status is the caller's, TimeoutExpired too."""
     user = server_user()
     return subprocess.run(
         [server.bin_dir / program, *arguments],
@@ -328,6 +327,7 @@ def run_program(
         user=user.pw_uid if user else None,
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,
+        timeout=seconds,
     )
 
 

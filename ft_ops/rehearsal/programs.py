@@ -27,7 +27,7 @@ def new_programs(chosen: Path | None, old_major: int) -> Path:
         )
     try:
         major = pg.major_version(bin_dir)
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise OpsError(
             f"FT_UPGRADE_BIN_DIR {bin_dir}",
             cause=f"its postgres does not run: {error}",

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, explained
 from ft_ops.pg.server import (
     Server,
     configure,
@@ -20,6 +20,7 @@ from ft_ops.pg.server import (
     is_running,
     plain_locale,
     reachable_binaries,
+    run_program,
     running,
     start,
     stop,
@@ -99,6 +100,16 @@ def test_a_machine_without_a_locale_in_utf_8_gets_a_server_all_the_same() -> Non
     assert plain_locale([nowhere, ("C", before)]) == ("C", before)
     assert plain_locale([nowhere]) == ("C", "C")
     assert locale.setlocale(locale.LC_CTYPE) == before
+
+
+def test_a_program_that_does_not_end_is_given_up_and_told_with_its_next_step(place: Path) -> None:
+    program = place / "pg_checksums"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    server = Server(place, place / "data", place / "run")
+    with pytest.raises(OpsError, match=r"did not end: .*pg_checksums") as told, explained("blocks"):
+        run_program(server, "pg_checksums", [], seconds=0.1)
+    assert "see what it waits for" in told.value.next_step
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as somebody else")
