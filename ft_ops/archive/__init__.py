@@ -5,7 +5,7 @@ from ft_ops.archive.audit.months import archived_audit_months
 from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.claims.claim import require_folder
 from ft_ops.archive.cost.prices import Prices, load_prices
-from ft_ops.archive.erase.held import record_archived, search_before
+from ft_ops.archive.erase.held import Search, record_archived, search_before
 from ft_ops.archive.hold.holds import (
     HeldSubject,
     add_hold,
@@ -41,6 +41,7 @@ __all__ = [
     "MonthDigests",
     "Prices",
     "Run",
+    "Search",
     "ThawEstimate",
     "add_hold",
     "add_searched_hold",

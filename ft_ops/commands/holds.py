@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import click
 
 from ft_ops.commands.session import database, person
+from ft_ops.deadline import NoEnd, call_within
 from ft_ops.errors import OpsError
 from ft_ops.months import Month
 from ft_ops.settings import load_settings
+
+if TYPE_CHECKING:
+    from ft_ops.archive import HeldSubject, Search
+
+SEARCH_SECONDS: Final = 60.0
+"""How long a hold waits at most for what archives alone have: some hundred generations."""
 
 
 @click.group()
@@ -43,7 +50,6 @@ def hold_add(
         add_searched_hold,
         hold_lines,
         record_archived,
-        search_before,
     )
     from ft_ops.s3.bucket import open_bucket
 
@@ -56,12 +62,7 @@ def hold_add(
         user_id=user,
     )
     with database("hold") as connection:
-        before = None
-        if archives is not None:
-            click.echo("searching the archives first: nothing is held until it ends", err=True)
-            # The hold is placed all the same, and the search tried again behind it.
-            with suppress(OpsError):
-                before = search_before(connection, open_bucket(archives), subject)
+        before = _searched(archives, subject)
         placed = add_searched_hold(
             connection,
             subject,
@@ -82,6 +83,34 @@ def hold_add(
                 "15 minutes, and fails until it can",
             ) from error
         click.echo("\n".join(hold_lines(connection, placed)[1:]))
+
+
+def _searched(archives: str | None, subject: HeldSubject) -> Search | None:
+    """What archives have of a subject; None where they did not say so in time.
+
+    The hold is placed all the same, and the search tried again behind it. In a session of its own:
+    one that hangs is left behind.
+    """
+    from ft_ops.archive import search_before
+    from ft_ops.s3.bucket import open_bucket
+
+    if archives is None:
+        return None
+
+    def search() -> Search:
+        with database("hold search") as connection:
+            return search_before(connection, open_bucket(archives), subject)
+
+    click.echo(
+        f"searching the archives first, for {SEARCH_SECONDS:g} seconds at most: nothing is held "
+        "until it ends",
+        err=True,
+    )
+    try:
+        return call_within(SEARCH_SECONDS, search)
+    except (OpsError, NoEnd) as error:
+        click.echo(f"placed without: {error}", err=True)
+        return None
 
 
 @hold.command("list")

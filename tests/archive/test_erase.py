@@ -175,6 +175,40 @@ def test_no_hold_is_placed_while_what_it_would_hold_is_being_removed(
     assert parts <= {v.key for v in versions(second_bucket, "archive/table=")}
 
 
+def test_nothing_more_goes_once_something_has_come_into_a_hold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What that is the archives are not searched for yet."""
+    world.fill()
+    world.archived_and_purged()
+    world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    _erase(world)
+    [[empty]] = world.connection.execute(
+        "INSERT INTO threads (memory_book_id, started_by) SELECT memory_book_id, started_by"
+        " FROM threads WHERE id = %s RETURNING id",
+        (world.threads[0],),
+    ).fetchall()
+    placed = add_hold(world.connection, thread_id=empty, reason="a lawsuit")
+    parts = {item.stored.key for item in generations(world.connection, MONTH)[0].parts()}
+
+    def removed(*of: Any, before_each: Callable[[], None], **given: Any) -> int:
+        seen: list[int] = []
+
+        def each() -> None:
+            if seen:
+                with connect(world.database.url, application="tests") as other:
+                    other.execute("SELECT ops.search_again(%s)", (placed.id,))
+            seen.append(1)
+            before_each()
+
+        return remove_ours(*of, before_each=each, **given)
+
+    monkeypatch.setattr(superseded, "remove_ours", removed)
+    [failed] = remove_superseded(world.run).failed
+    assert "something has come into it" in failed.cause
+    assert len(parts - {v.key for v in versions(world.bucket, "archive/table=")}) == 1
+
+
 def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: World) -> None:
     world.fill()
     generation = world.archive()

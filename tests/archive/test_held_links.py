@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from click.testing import CliRunner
 
 from ft_ops.archive.erase import held
 from ft_ops.archive.erase.held import record_archived, search_before, search_unsearched
@@ -24,6 +26,7 @@ from ft_ops.archive.hold.holds import (
 )
 from ft_ops.archive.hold.lines import hold_lines
 from ft_ops.archive.store.content_index import ENDS
+from ft_ops.commands.holds import hold as hold_command
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.schema.migrations import load_migrations, revert_migration, run_migrations
@@ -355,6 +358,23 @@ def test_what_arrives_during_a_search_is_searched_for_by_the_next(
             held.search_for_all(world.run, "an erasure")
     (found,) = search_unsearched(world.run).results
     assert found.archived_months == [MONTH.first_day]
+
+
+def test_a_search_without_an_end_keeps_no_hold_from_being_placed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    over = threading.Event()
+    monkeypatch.setattr("ft_ops.archive.search_before", lambda *_: over.wait(20))
+    monkeypatch.setattr("ft_ops.commands.holds.SEARCH_SECONDS", 0.1)
+    monkeypatch.setenv("FT_DATABASE_URL", world.database.url)
+    monkeypatch.setenv("FT_ARCHIVE_BUCKET", world.bucket.name)
+    add = ("add", "--thread", str(world.threads[0]), "--reason", "a lawsuit")
+    said = CliRunner().invoke(hold_command, add)
+    over.set()
+    assert said.exit_code == 0, said.output
+    assert "placed without: no end after" in said.output
+    assert [found.archived_months for found in active_holds(world.connection)] == [[]]
 
 
 def test_nothing_is_free_between_a_hold_and_the_search_for_it(world: World) -> None:

@@ -50,14 +50,7 @@ def remove_superseded(run: Run) -> Worked[int]:
     another database has claimed the archive: what this one thinks replaced may be what that needs.
     """
     doomed = superseded_objects(run.connection)
-    kept = [
-        generation
-        for ledger in LEDGERS
-        for month in months_with_leftovers(run.connection, ledger)
-        for generation in generations(run.connection, month, ledger)
-        if generation.leftovers
-    ]
-    if doomed or kept:
+    if doomed or any(_with_leftovers(run.connection)):
         claim(run.folder, "removal of what was replaced", removes=True)
     if not all(_is_recorded(run.connection, *replaced) for replaced in doomed):
         _record(run)
@@ -68,13 +61,20 @@ def remove_superseded(run: Run) -> Worked[int]:
         log=run.log,
     )
     left = each(
-        kept,
+        list(_with_leftovers(run.connection)),
         lambda generation: _remove_leftovers(run, generation),
         name=lambda generation: f"replaced versions of {generation.name}",
         log=run.log,
     )
     unexplained = tuple(_unexplained(run.connection))
     return Worked((*replaced.done, *left.done), (*replaced.failed, *left.failed, *unexplained))
+
+
+def _with_leftovers(connection: Connection) -> Iterator[Generation]:
+    """The generations of both ledgers with versions that a freeze could not remove."""
+    for ledger in LEDGERS:
+        for month in months_with_leftovers(connection, ledger):
+            yield from (g for g in generations(connection, month, ledger) if g.leftovers)
 
 
 def _is_recorded(connection: Connection, generation: Generation, by: Generation) -> bool:
@@ -233,7 +233,8 @@ def _free_of_holds(run: Run, generation: Generation) -> Iterator[Callable[[], No
     """Refused while a hold is on what a generation holds; none is placed during the block.
 
     Who places one waits for its end, or is told who is at work. It gives what to call before each
-    deletion: who ended our session, to place one, has ended this, too.
+    deletion: who ended our session, to place one, has ended this, too; and nothing more goes once
+    something has come into a hold meanwhile.
     """
     search_for_all(run, generation.name)
     with run.connection.transaction():
@@ -246,7 +247,12 @@ def _free_of_holds(run: Run, generation: Generation) -> Iterator[Callable[[], No
                 cause="; ".join(holds),
                 next_step="they stay until the hold is released; nothing else has what they hold",
             )
-        yield lambda: keep_out_holds(run.connection)
+
+        def go_on() -> None:
+            keep_out_holds(run.connection)
+            refuse_unsearched(run.connection, generation.name)
+
+        yield go_on
 
 
 def _any_of(bucket: Bucket, content: Sequence[StoredObject]) -> bool:
@@ -273,12 +279,24 @@ def _refuse_only_copy(run: Run, generation: Generation, by: Generation) -> None:
 def _remove_leftovers(run: Run, generation: Generation) -> int:
     """Remove versions that a freeze has replaced and could not remove then.
 
-    A version that is not there is not taken for removed where nothing of the generation is: it may
-    be in the bucket that FT_ARCHIVE_BUCKET named before.
+    Refused unless what has replaced them is there: else one of them may be the only copy. Nor does
+    one go that the ledger names by now, because a lost object was found in it. A version that is
+    not there is not taken for removed where nothing of the generation is: it may be in the bucket
+    that FT_ARCHIVE_BUCKET named before.
     """
     if not any(any(under(run.bucket, key)) for key, _ in generation.leftovers):
         _refuse_elsewhere(run.bucket, generation)
-    for key, version_id in generation.leftovers:
+    problems = list(missing_from(run.bucket, generation)) if generation.objects else []
+    if problems:
+        raise Refused(
+            f"replaced versions of {generation.name}",
+            cause=f"what has replaced them is not whole: {problems[0]}",
+            next_step="they may be the only copy, and stay. Bring back what is missing: "
+            "ft-ops archive mend",
+        )
+    recorded = {(item.stored.key, item.stored.version_id) for item in generation.objects}
+    doomed = [version for version in generation.leftovers if version not in recorded]
+    for key, version_id in doomed:
         delete_version(run.bucket, key, version_id)
     forget_leftovers(run.connection, generation)
-    return len(generation.leftovers)
+    return len(doomed)

@@ -17,6 +17,7 @@ from ft_ops.s3.bucket import Bucket, Denied
 from ft_ops.s3.objects import (
     Retention,
     StoredObject,
+    WrongContent,
     copy_to_class,
     delete_version,
     head,
@@ -94,19 +95,30 @@ def _remove_other_versions(
 ) -> Generation:
     """Remove the versions of a recorded object's key that are not the recorded one.
 
-    A dead run may not have come to its second copy: such a version is what it is made of.
+    Not before the recorded one is found to be there. A dead run may not have come to its second
+    copy: such a version is what it is made of.
     """
     certified: Any = (generation.certificate or {}).get("objects", ())
     exported = {(entry["key"], entry["version_id"]) for entry in certified}
     current = next(
         o.stored for o in generation.objects if (o.table, o.part) == (item.table, item.part)
     )
-    for version in list(versions(run.bucket, current.key)):
-        if version.key == current.key and version.version_id != current.version_id:
-            if (version.key, version.version_id) in exported:
-                source = as_stored(current, version)
-                put_second(run.target, source, current.storage_class, retention)
-            generation = _remove(run, generation, version.key, version.version_id)
+    others = [
+        version
+        for version in versions(run.bucket, current.key)
+        if version.key == current.key and version.version_id != current.version_id
+    ]
+    if others and (found := head(run.bucket, current)) != current:
+        raise WrongContent(
+            f"{run.bucket.url(current.key)} version {current.version_id}",
+            cause=f"it is {found}, recorded: {current}",
+            next_step="its other versions stay. ft-ops archive mend puts back what is lost",
+        )
+    for version in others:
+        if (version.key, version.version_id) in exported:
+            source = as_stored(current, version)
+            put_second(run.target, source, current.storage_class, retention)
+        generation = _remove(run, generation, version.key, version.version_id)
     return generation
 
 
