@@ -126,7 +126,7 @@ def wal_archive(
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     with at_work(database, settings) as work:
         work.provider.ship_log(work.connection, context.log.info)
-        since = first_wal(ledger.entries(work.connection), work.provider.name)
+        since = first_wal(ledger.entries(work.connection), work.provider)
         state = work.provider.log_state(work.connection, since)
     return dg.MaterializeResult(
         metadata={

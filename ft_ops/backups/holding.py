@@ -150,7 +150,7 @@ def accept_hole(
     a proven full lies behind it: until then nothing but what is lost leads to the present.
     """
     entries = [item.entry for item in list_backups(work, now).items if item.entry is not None]
-    log, since = work.provider.archived_log(), first_wal(entries, work.provider.name)
+    log, since = work.provider.archived_log(), first_wal(entries, work.provider)
     if log is None or since is None or (first, last) not in log.gaps(since):
         raise Refused(
             f"hole of the log from {first} to {last}",

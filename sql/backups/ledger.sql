@@ -13,6 +13,7 @@ SELECT
     b.error,
     b.first_wal,
     b.point -> 'mark' ->> 'wal' AS mark_wal,
+    b.point ->> 'system_identifier' AS cluster,
     b.needs,
     v.verified_at,
     v.restored_to,

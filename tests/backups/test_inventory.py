@@ -192,6 +192,16 @@ def test_two_clusters_in_one_bucket_leave_each_others_points_alone(standing: Sta
     assert "left alone: 1 points of another cluster in this bucket" in said
 
 
+def test_the_log_begins_at_no_full_of_another_cluster(standing: Standing) -> None:
+    """pg_upgrade makes another cluster, whose log begins behind the old one's: that is no hole."""
+    provider = standing.world.provider
+    (ours, *_) = ledger.entries(standing.world.connection)
+    assert ours.cluster == provider.cluster
+    before = replace(ours, name="full-before", first_wal="000000010000000000000001")
+    assert first_wal([before, ours], provider) == before.first_wal
+    assert first_wal([replace(before, cluster="7"), ours], provider) == ours.first_wal
+
+
 def test_a_copy_that_writes_to_the_same_bucket_fills_no_place_of_ours(standing: Standing) -> None:
     """It was restored from ours and opened: the same cluster, on a timeline of its own."""
     world, ours = standing.world, standing.increment.point
@@ -327,7 +337,7 @@ def test_a_backups_life_from_taken_to_deleted(world: World) -> None:
     keys = {stored.key for stored in objects(world.bucket, "")}
     assert not any(first.stored.provider_id in key or increment.point.name in key for key in keys)
     # What it needs of the log stayed.
-    since = first_wal(ledger.entries(world.connection), "barman")
+    since = first_wal(ledger.entries(world.connection), world.provider)
     assert world.provider.log_state(world.connection, since).problems == ()
 
 

@@ -230,7 +230,9 @@ def test_a_backups_life_by_pgbackrest(stanza: Stanza, repository: int) -> None:
     assert by_files is not None
     assert stanza.drill(by_files)
     assert [entry.verdict for entry in stanza.entries()] == ["proven", "proven"]
-    state = stanza.provider.log_state(stanza.connection, first_wal(stanza.entries(), "pgbackrest"))
+    state = stanza.provider.log_state(
+        stanza.connection, first_wal(stanza.entries(), stanza.provider)
+    )
     assert [said for said in state.problems if "own retention" not in said] == []
 
     _nothing_goes_that_is_needed(stanza, full, increment)
@@ -252,7 +254,7 @@ def test_a_backups_life_by_pgbackrest(stanza: Stanza, repository: int) -> None:
     left = stanza.inventory()
     known = [(item.name, item.problem) for item in left.items if item.entry is not None]
     assert known == [(second, None)]
-    begin = first_wal(stanza.entries(), "pgbackrest")
+    begin = first_wal(stanza.entries(), stanza.provider)
     assert begin is not None
     log = stanza.provider.archived_log()
     assert log.holes(begin) == []
@@ -327,7 +329,7 @@ def test_what_another_provider_took_is_out_of_sight_and_nothing_more(stanza: Sta
     )
     item = stanza.item(full)
     assert "barman took it, and FT_BACKUP_PROVIDER is pgbackrest now" in str(item.problem)
-    assert first_wal(stanza.entries(), "pgbackrest") is None
+    assert first_wal(stanza.entries(), stanza.provider) is None
     inventory = replace(stanza.inventory(), taken_at=datetime.now(UTC) + timedelta(days=400))
     plan = plan_retention(_ladder(inventory), RULES, inventory.taken_at)
     assert deletions(inventory, plan, RULES) == []

@@ -18,11 +18,13 @@ from ft_ops.backups import backup_bucket
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import SomeFailed
 from ft_ops.pg.locks import only_one
 from ft_ops.programs import connection_of, run
 from ft_ops.s3.bucket import Bucket
+from ft_ops.s3.objects import hide, put_once
 from ft_ops.settings import load_settings
-from tests.backups.world import World
+from tests.backups.world import Standing, World
 from tests.fixtures.postgres import await_true
 
 _DIES_WHILE_TAKING = """
@@ -78,6 +80,23 @@ def test_a_segment_that_never_arrives_is_a_failure(world: World, tmp_path: Path)
         provider.await_segment("0000000100000000000000FF", lambda line: None)
     problems = provider.log_state(world.connection, None).problems
     assert any("the server calls" in p and "does not hold it" in p for p in problems)
+
+
+def test_what_no_restore_needs_keeps_no_backup_from_being_taken(standing: Standing) -> None:
+    """Each server that was promoted from one timeline leaves a half segment of the same name."""
+    provider, wal = standing.world.provider, standing.increment.point.mark.wal
+    key = f"{provider.place.wals}/{wal[:16]}/{wal}.partial"
+    assert provider.spool is not None
+    stuck = provider.spool / f"{wal}.partial"
+    put_once(provider.bucket, key, b"of the first promotion")
+    stuck.write_bytes(b"of the second one")
+    try:
+        provider.await_segment(wal, lambda line: None)
+        with pytest.raises(SomeFailed, match=rf"{stuck.name}: .*holds something else"):
+            provider.ship_log(standing.world.connection, lambda line: None)
+    finally:
+        stuck.unlink()
+        hide(provider.bucket, key)
 
 
 def test_an_increment_needs_a_full(world: World) -> None:

@@ -28,9 +28,9 @@ from ft_ops.backups.barman.catalog import (
 from ft_ops.backups.barman.delete import delete_full
 from ft_ops.backups.barman.log import log_state
 from ft_ops.backups.barman.place import CATALOG_TIMEOUT_SECONDS, Place
-from ft_ops.backups.barman.spool import ship_spool, spooled
+from ft_ops.backups.barman.spool import ship, spooled
 from ft_ops.backups.barman.unpack import restore_files
-from ft_ops.backups.barman.wal import Segment
+from ft_ops.backups.barman.wal import Segment, is_read_by_recovery
 from ft_ops.backups.claims import claim_bucket
 from ft_ops.backups.drill.recovery import recovered
 from ft_ops.backups.drill.restored_folder import close_off
@@ -51,6 +51,7 @@ from ft_ops.backups.provider import (
     unheard,
 )
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import Failed, Worked
 from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
@@ -141,8 +142,13 @@ class BarmanProvider:
     def await_segment(self, wal: str, log: Log) -> None:
         """Ship the spool, if there is one, and wait until the segment is in the bucket."""
         until = time.monotonic() + self.arrival_seconds
+        left: set[str] = set()
         while True:
-            self._ship_spool(log)
+            failed = self._ship_spool(log, left)
+            left |= {one.name for one in failed}
+            # What no restore needs is ship_wal's to tell, and keeps no backup from being taken.
+            needed = tuple(one for one in failed if is_read_by_recovery(one.name))
+            Worked((), needed).refuse_failures(f"WAL to {wal}")
             if wal in self._listed(wal).files:
                 return
             if time.monotonic() > until:
@@ -164,7 +170,7 @@ class BarmanProvider:
         if state.lag_seconds > self.lag_seconds:
             connection.execute(statement("backups/switch_wal"))
             log(f"completed the open segment: {state.lag_seconds:.0f} s were not archived")
-        self._ship_spool(log)
+        Worked((), self._ship_spool(log)).refuse_failures("WAL in the spool")
 
     def archived_log(self) -> ListedLog:
         """What the bucket holds of the log."""
@@ -301,20 +307,23 @@ class BarmanProvider:
             timeout_seconds=CATALOG_TIMEOUT_SECONDS,
         )
 
-    def _ship_spool(self, log: Log) -> None:
+    def _ship_spool(self, log: Log, left: Collection[str] = ()) -> tuple[Failed, ...]:
+        """Ship what is in the spool but what is ``left`` there; returns what could not be."""
         if self.spool is None:
-            return
+            return ()
         with connect(self.url, application="wal") as connection, ExitStack() as held:
             try:
                 held.enter_context(only_one(connection, f"wal spool {self.spool}"))
             except Refused:
-                return  # another run ships it at this moment
-            if not (waiting := spooled(self.spool)):
-                return
+                return ()  # another run ships it at this moment
+            waiting = [path for path in spooled(self.spool) if path.name not in left]
+            if not waiting:
+                return ()
             # A copy of this server ships segments of the same names.
             claim_bucket(connection, self.bucket, self.cluster, f"ships {waiting[-1].name}")
-            shipment = ship_spool(
-                self.spool, self.bucket, self.place.wals, gives_way_seconds=self.lag_seconds / 2
+            shipment = ship(
+                waiting, self.bucket, self.place.wals, gives_way_seconds=self.lag_seconds / 2
             )
         if shipment.files:
             log(f"shipped {len(shipment.files)} WAL files, {shipment.files[-1]} the last")
+        return shipment.failed

@@ -22,6 +22,7 @@ from typing import Final
 from ft_ops.backups.barman.archived_wal import list_wal
 from ft_ops.backups.barman.wal import HISTORY_NAME, WAL_FILE_NAME
 from ft_ops.errors import OpsError, Refused
+from ft_ops.items import Failed, each
 from ft_ops.pg.supervision.supervised import LOWEST_PRIORITY
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import put_once
@@ -35,10 +36,11 @@ _LEVEL: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """What one call shipped, by name in the log's order."""
+    """What one call shipped, by name in the log's order, and what stays in the spool and why."""
 
     files: tuple[str, ...]
     bytes: int
+    failed: tuple[Failed, ...] = ()
 
 
 def spooled(spool: Path) -> list[Path]:
@@ -55,23 +57,25 @@ def spooled(spool: Path) -> list[Path]:
     return sorted(found)
 
 
-def ship_spool(
-    spool: Path, bucket: Bucket, prefix: str, *, gives_way_seconds: float = 0
+def ship(
+    files: Sequence[Path], bucket: Bucket, prefix: str, *, gives_way_seconds: float = 0
 ) -> Shipment:
-    """Bring every spooled file into the bucket, then remove it from the spool.
+    """Bring spooled files into the bucket, then remove each of them from the spool.
 
     It lies there as barman-cloud-wal-archive would leave it, which takes a second's work to start.
     A file is removed only after what the bucket holds was read back and found equal; one that
-    the bucket has under the same name with another content is never written over. Killed at any
-    point, the next call goes on. Two at once must not meet. It gives way to others while no file
+    the bucket has under the same name with another content is never written over: it stays, and
+    keeps no other from being shipped. Killed at any point, the next call goes on. Two at once must
+    not meet. It gives way to others while no file
     has waited for ``gives_way_seconds``: on a machine that is always busy the log must arrive, too.
     """
-    ship = partial(_ship, bucket=bucket, prefix=prefix)
-    files = spooled(spool)
+    one = partial(_ship, bucket=bucket, prefix=prefix)
     begin = _give_way if _waited(files) < gives_way_seconds else None
     with ThreadPoolExecutor(SHIPPERS, "ship", initializer=begin) as pool:
-        sizes = list(pool.map(ship, files))
-    return Shipment(tuple(path.name for path in files), sum(sizes))
+        begun = {path: pool.submit(one, path) for path in files}
+        shipped = each(files, lambda path: begun[path].result(), name=lambda path: path.name)
+    names = tuple(name for name, _ in shipped.done)
+    return Shipment(names, sum(shipped.results), shipped.failed)
 
 
 def _waited(files: Sequence[Path]) -> float:

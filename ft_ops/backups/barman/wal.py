@@ -30,6 +30,14 @@ _LSN_BYTES_IN_A_LOG = 1 << 32
 _HEADER = struct.Struct("=HHIQI4xQI")
 
 
+def is_read_by_recovery(name: str) -> bool:
+    """Whether recovery asks an archive for a file: not for a segment that was left half written.
+
+    Each server that is promoted from one timeline leaves its own, under the same name.
+    """
+    return SEGMENT_NAME.fullmatch(name) is not None or HISTORY_NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
     """A place in the log. ``number`` counts segments of ``size`` bytes from LSN 0/0 on."""

@@ -14,7 +14,7 @@ from ft_ops.backups.inventory.verdicts import restore_verdicts
 from ft_ops.backups.points.bucket_records import read_point, written_verdicts
 from ft_ops.backups.points.coverage import never_compared, newest_points
 from ft_ops.backups.points.points import RestorePoint
-from ft_ops.backups.provider import BackupProvider, Kind, Log, ProviderName, Replica, StoredBackup
+from ft_ops.backups.provider import BackupProvider, Kind, Log, Replica, StoredBackup
 from ft_ops.backups.retention.retention import Candidate, Trust
 from ft_ops.errors import OpsError
 from ft_ops.items import Failed, SomeFailed
@@ -113,14 +113,18 @@ class Inventory:
         return [c for item in self.items if (c := item.candidate) is not None]
 
 
-def first_wal(entries: Iterable[Entry], provider: ProviderName) -> str | None:
-    """Where the provider's log has to begin: at its oldest full that nobody has given up."""
+def first_wal(entries: Iterable[Entry], provider: BackupProvider) -> str | None:
+    """Where the provider's log has to begin: at its oldest full that nobody has given up.
+
+    One of the time before a pg_upgrade is of another cluster, and no log leads from it to this one.
+    """
     return min(
         (
             entry.first_wal
             for entry in entries
             if entry.kind == "full"
-            and entry.provider == provider
+            and entry.provider == provider.name
+            and entry.cluster in {None, provider.cluster}
             and entry.first_wal is not None
             and entry.state in {"complete", "missing"}
             and not (entry.state == "missing" and entry.is_acknowledged)
@@ -168,7 +172,7 @@ def take_inventory(
         now,
         tuple(sorted(items, key=lambda item: (item.taken_at or now, item.name))),
         copy_gaps=copy.gaps if copy is not None else (),
-        holes=_holes(store, first_wal(entries, provider.name)),
+        holes=_holes(store, first_wal(entries, provider)),
         uncompared=never_compared(points),
         databases=points[0].databases if points else (),
         lost_refutations=lost,

@@ -35,6 +35,7 @@ class Entry:
     ``verified_at`` and ``restored_to`` are set while it exists and its last verdict about the
     content is a proof, ``was_verified`` once any was. ``verdict`` is that last one, of
     ``judged_at``, and ``finding`` what refuted it; ``log_finding`` is about the log behind it.
+    ``cluster`` is the one that it was taken of: before a pg_upgrade it was another.
     ``undecided`` says why its last drill came to no verdict, None if it did, and
     ``unread_refutation`` which refutation in the bucket can't be read: nothing relies on it then.
     """
@@ -54,6 +55,7 @@ class Entry:
     was_verified: bool
     first_wal: str | None = None
     mark_wal: str | None = None
+    cluster: str | None = None
     needs: Sequence[str] = ()
     verdict: Verdict | None = None
     judged_at: datetime | None = None
