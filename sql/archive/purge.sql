@@ -1,7 +1,7 @@
 -- name: next_batch
--- The first and the last id of the next batch of proven segments; no row behind the last batch. Reads one
--- batch of an index; a table of the operations' own.
-SELECT b.ids[1], b.ids[cardinality(b.ids)]
+-- The first and the last id of the next batch of proven segments, and how many it has; no row behind the last
+-- batch. Reads one batch of an index; a table of the operations' own.
+SELECT b.ids[1], b.ids[cardinality(b.ids)], cardinality(b.ids)
 FROM (
     SELECT array_agg(n.segment_id ORDER BY n.segment_id) AS ids
     FROM (
@@ -220,10 +220,10 @@ LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT;
 SELECT count(*) FROM {table};
 
 -- name: count_copied
--- Rows of one relation, and how many of them a table has by their ids. A hash join of both.
+-- Rows of one relation, and how many of them a table has by their keys. A hash join of both.
 SELECT count(*), count(c.id)
 FROM {rows} AS s
-LEFT JOIN {copy} AS c ON c.id = s.id;
+LEFT JOIN {copy} AS c ON c.id = s.id AND c.created_at = s.created_at;
 
 -- name: staying_rows
 -- A relation: the rows of a table that no recorded removal names. A hash anti-join with the
@@ -283,9 +283,9 @@ ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({definition}) NOT VALID;
 DROP TABLE IF EXISTS pg_temp.rows_to_copy;
 
 -- name: list_rows
--- The ids of the rows to be copied, in order: a temporary table of the session, by one scan of them.
+-- The keys of the rows to be copied, in order: a temporary table of the session, by one scan of them.
 CREATE TEMPORARY TABLE rows_to_copy AS
-SELECT s.id, row_number() OVER (ORDER BY s.id) AS number
+SELECT s.id, s.created_at, row_number() OVER (ORDER BY s.id, s.created_at) AS number
 FROM {rows} AS s;
 
 -- name: index_listed
@@ -301,14 +301,25 @@ ANALYZE rows_to_copy;
 SELECT count(*) FROM pg_temp.rows_to_copy;
 
 -- name: copy_kept
--- A batch of the rows that are to be copied and are still there. KEY SHARE locks on their threads and users: who
--- deletes one of them waits for the end of this statement, and then takes these rows too. Probes by id.
+-- A batch of the rows that are to be copied, are still there, and have a thread and a user. KEY SHARE locks on these:
+-- who deletes one of them waits for the end of this statement, and then takes these rows too; for one that is being
+-- deleted already we wait, and pass its rows over. Probes by id.
 INSERT INTO {kept} ({columns}) OVERRIDING SYSTEM VALUE
 SELECT {values}
 FROM pg_temp.rows_to_copy AS listed
-JOIN {table} AS c ON c.id = listed.id
+JOIN {table} AS c ON c.id = listed.id AND c.created_at = listed.created_at
+CROSS JOIN LATERAL (SELECT FROM threads AS t WHERE t.id = c.thread_id FOR KEY SHARE) AS its_thread
+CROSS JOIN LATERAL (SELECT FROM users AS u WHERE u.id = c.user_id FOR KEY SHARE) AS its_user
 WHERE listed.number > {behind}
   AND listed.number <= {through};
+
+-- name: rows_alone
+-- Rows whose thread or user is not there, and one of them. Only asked where such rows are in the way: a hash
+-- anti-join with each.
+SELECT count(*), (min(s.id::text))::uuid
+FROM {rows} AS s
+WHERE NOT EXISTS (SELECT FROM threads AS t WHERE t.id = s.thread_id)
+   OR NOT EXISTS (SELECT FROM users AS u WHERE u.id = s.user_id);
 
 -- name: derive_removed
 -- The segments that earlier runs have removed: of those that the ledger recorded in the transactions

@@ -210,6 +210,40 @@ def test_between_two_batches_of_a_copy_any_thread_can_be_deleted(
     assert _segments(world) == edited[3:]
 
 
+def test_a_row_whose_author_was_deleted_past_the_triggers_is_named_and_has_a_way_out(
+    world: World,
+) -> None:
+    edited, end = _with_edited(world, _purge)
+    author = world.users[2]
+    with psycopg.connect(world.database.admin_url) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute("CREATE TEMP TABLE author AS SELECT * FROM users WHERE id = %s", (author,))
+        admin.execute("DELETE FROM users WHERE id = %s", (author,))
+        admin.commit()
+        theirs = min(edited[2:4])
+        with pytest.raises(Refused, match=rf"2 rows .* segment {theirs} among them, and their"):
+            end()
+        assert world.count("archived_content_segments_2017_03") == 40
+        admin.execute("INSERT INTO users SELECT * FROM author")
+    world.purge()
+    assert _segments(world) == sorted(edited)
+
+
+def test_two_rows_of_one_id_stay_both(world: World) -> None:
+    """Whoever wrote the second one did so past the triggers. Each row is looked for by its key."""
+    edited, end = _with_edited(world, _purge)
+    with psycopg.connect(world.database.admin_url) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute(
+            "CREATE TEMP TABLE twins AS SELECT * FROM archived_content_segments WHERE id = %s",
+            (edited[0],),
+        )
+        admin.execute("UPDATE twins SET created_at = created_at + interval '1 hour'")
+        admin.execute("INSERT INTO archived_content_segments SELECT * FROM twins")
+    end()
+    assert [row[0] for row in world.rows()["content_segments"]] == sorted([*edited, edited[0]])
+
+
 _INSERT = (
     "INSERT INTO {} (id, thread_id, user_id, content_type, sequence_number, created_at)"
     " SELECT gen_random_uuid(), thread_id, user_id, content_type, 9999, created_at"

@@ -12,8 +12,10 @@ from psycopg.pq import TransactionStatus
 
 from ft_ops.archive.hold.holds import add_hold
 from ft_ops.archive.month.content import archived_name
+from ft_ops.archive.purge.belongings import delete_keys
 from ft_ops.archive.purge.compare import Compared, compare
 from ft_ops.archive.purge.purge import Purge
+from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.sqlfiles import name_of
 from tests.archive.world import MONTH, World
@@ -117,6 +119,60 @@ def test_a_batch_that_somebody_keeps_changing_stays_whole(
         purge = world.purge()
     assert (purge.segments, purge.kept) == (0, SEGMENTS)
     assert world.count(archived_name(MONTH)) == SEGMENTS == world.count("content_segment_keys")
+
+
+def test_a_batch_in_which_somebody_changes_something_is_divided_until_the_rest_of_it_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or no month would ever go whose threads are deleted one after the other."""
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    monkeypatch.setattr("ft_ops.archive.move.portion.FEW", 1)
+    tagged: set[str] = set()
+    with connect(world.database.url, application="writer") as other:
+
+        def then(*arguments: Any) -> Compared:
+            found = compare(*arguments)
+            if found.free > 2:
+                first = found.free_ids.strip("{}").split(",")[0]
+                tagged.add(first)
+                _untag(world, other, UUID(first))
+                other.execute(
+                    "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+                    " VALUES (%s, 'late', %s)",
+                    (first, world.users[0]),
+                )
+            return found
+
+        monkeypatch.setattr("ft_ops.archive.purge.remove.compare", then)
+        purge = world.purge()
+    assert (purge.segments, purge.kept) == (SEGMENTS - len(tagged), len(tagged))
+    assert 0 < len(tagged) < SEGMENTS / 2
+
+
+def test_a_batch_that_keeps_its_rows_for_too_long_is_divided(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fill()
+    world.archive()
+    world.verified_backup()
+    monkeypatch.setattr("ft_ops.archive.move.portion.FEW", 4)
+    monkeypatch.setattr("ft_ops.archive.move.portion.AIM_SECONDS", 10)
+    tried: list[int] = []
+
+    def slowly(connection: Connection, month: Month, ids: str) -> None:
+        tried.append(ids.count(",") + 1)
+        if tried[-1] > 4:
+            connection.execute("SELECT pg_sleep(0.2)")
+        delete_keys(connection, month, ids)
+
+    monkeypatch.setattr("ft_ops.archive.purge.remove.delete_keys", slowly)
+    purge = world.purge()
+    assert (purge.segments, purge.kept) == (SEGMENTS, 0)
+    # Nothing is given up for good: each batch that was too large goes in halves.
+    assert tried[:4] == [4, 8, 4, 8]
+    assert sum(size for size in tried if size <= 4) == SEGMENTS
 
 
 def test_rows_that_name_a_segment_by_its_number_go_with_it_unless_they_changed(

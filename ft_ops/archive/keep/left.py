@@ -16,7 +16,7 @@ from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import month_table, open_archived
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.proven import removed_units
-from ft_ops.archive.purge.remove import Removal, forget_kept
+from ft_ops.archive.purge.removal import Removal, forget_kept
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.run import Run
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import psycopg
 from psycopg import sql
 
 from ft_ops.archive.month.catalog import describe_table
 from ft_ops.archive.month.content import ARCHIVED, HOT, CheckConstraint, Table, bounds
 from ft_ops.archive.month.evolution import Becoming, becoming, read_evolution
 from ft_ops.archive.month.relation import Relation, named_relation
+from ft_ops.archive.move.portion import Portion, TooLong
 from ft_ops.archive.move.renewed import follow_renewed, note_columns
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
@@ -17,9 +17,7 @@ from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 BATCH_ROWS = 500
-"""Rows copied in one statement, which locks their threads against deletion until it ends."""
-
-_ATTEMPTS = 5
+"""Rows copied in one statement, at most, which keeps their threads from deletion until it ends."""
 
 
 def copy_alone(
@@ -73,14 +71,21 @@ def _copy_rows(
     becomes: Becoming,
     what: str,
 ) -> None:
-    """Copy rows in small batches: who deletes a thread waits for no more than one of them."""
+    """Copy rows in small batches: who deletes a thread waits for no more than one of them.
+
+    A row without its thread or its user is passed over. Who deleted those goes on to the row; or it
+    is missed when the copy is counted.
+    """
     connection = run.connection
     connection.execute(statement("archive/drop_listed"))
     connection.execute(statement("archive/list_rows").format(rows=rows))
     for step in ("archive/index_listed", "archive/analyze_listed"):
         connection.execute(statement(step))
     [[number]] = connection.execute(statement("archive/count_listed")).fetchall()
-    for behind in range(0, number, BATCH_ROWS):
+    portion = Portion(BATCH_ROWS)
+    behind = 0
+    while behind < number:
+        rows_now = min(portion.rows, number - behind)
         # No parameters: a column may have a per cent sign in its name.
         batch = statement("archive/copy_kept").format(
             columns=sql.SQL(", ").join(map(sql.Identifier, becomes.columns)),
@@ -88,23 +93,22 @@ def _copy_rows(
             table=table.identifier,
             kept=kept,
             behind=sql.Literal(behind),
-            through=sql.Literal(behind + BATCH_ROWS),
+            through=sql.Literal(behind + rows_now),
         )
-        _copy_batch(run, batch, what)
+        try:
+            _copy_batch(run, portion, rows_now, batch, what)
+            behind += rows_now
+        except TooLong:
+            portion.halve(rows_now)
     connection.execute(statement("archive/drop_listed"))
 
 
-def _copy_batch(run: Run, batch: sql.Composed, what: str) -> None:
-    """Copy one batch; again, where a thread was deleted while it was copied."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with_escalating_lock_timeout(
-                run.connection, what, lambda: run.connection.execute(batch), sleep=run.sleep
-            )
-            break
-        except psycopg.errors.ForeignKeyViolation:
-            if attempt == _ATTEMPTS:
-                raise
+def _copy_batch(run: Run, portion: Portion, rows: int, batch: sql.Composed, what: str) -> None:
+    def copy() -> None:
+        with run.connection.transaction(), portion.locked(run.connection, rows):
+            run.connection.execute(batch)
+
+    with_escalating_lock_timeout(run.connection, what, copy, sleep=run.sleep)
 
 
 def loosen(run: Run, table: sql.Identifier) -> None:

@@ -63,14 +63,38 @@ def count_kept(
             stay, found = _count_copied(connection, rows, copy)
             copied = count_rows(connection, copy.identifier)
         if not stay == found == copied:
-            all_rows = count_rows(connection, table.identifier)
-            raise Refused(
-                what,
-                cause=f"of {all_rows:,} rows in {table.qualified} {stay:,} are to stay, and "
-                f"{found:,} of them are among {copied:,} that are copied",
-                next_step="find out who wrote to that table; it stays, and nothing more is removed",
-            )
+            raise _missing(connection, rows, table, what, (stay, found, copied))
     return KeptRows(tables, version)
+
+
+def _missing(
+    connection: Connection,
+    rows: sql.Composable,
+    table: Relation,
+    what: str,
+    counted: tuple[int, int, int],
+) -> Refused:
+    """Why a table is not dropped, of whose rows that stay not each is in the copy."""
+    [[alone, one]] = connection.execute(
+        statement("archive/rows_alone").format(rows=rows)
+    ).fetchall()
+    if alone:
+        return Refused(
+            what,
+            cause=f"{alone:,} rows in {table.qualified} are to stay, segment {one} among them, "
+            "and their thread or user was deleted past the triggers and foreign keys",
+            next_step="insert the threads and users that they name again, past the triggers where "
+            "they have tombstones, and run again; then delete, as the application does, those "
+            "that were meant to go. The rows are all still there",
+        )
+    stay, found, copied = counted
+    all_rows = count_rows(connection, table.identifier)
+    return Refused(
+        what,
+        cause=f"of {all_rows:,} rows in {table.qualified} {stay:,} are to stay, and "
+        f"{found:,} of them are among {copied:,} that are copied",
+        next_step="find out who wrote to that table; it stays, and nothing more is removed",
+    )
 
 
 def lock_as_counted(connection: Connection, counted: KeptRows, what: str) -> None:

@@ -26,7 +26,8 @@ from ft_ops.archive.month.units import drop_units
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, purge_gates
 from ft_ops.archive.purge.proven import proven_units, refuse_absent, removed_units
-from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, remove_content
+from ft_ops.archive.purge.removal import Removal, Removed, forget_kept
+from ft_ops.archive.purge.remove import remove_content
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.recorded.removal import claim_removal

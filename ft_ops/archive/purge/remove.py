@@ -7,8 +7,9 @@ was proven; the cascade takes the rest. A segment that is anything else stays, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -23,8 +24,7 @@ from ft_ops.archive.month.catalog import (
     refuse_changed,
     signature,
 )
-from ft_ops.archive.month.content import KEYS, Content, column_list
-from ft_ops.archive.month.relation import Relation
+from ft_ops.archive.month.content import KEYS, column_list
 from ft_ops.archive.month.source import (
     ends_of,
     key_names,
@@ -33,60 +33,29 @@ from ft_ops.archive.month.source import (
     matches,
     named_keys,
 )
-from ft_ops.archive.month.units import RemovalProgress, Units
+from ft_ops.archive.month.units import RemovalProgress
 from ft_ops.archive.month.waiting import kept_while_waiting
+from ft_ops.archive.move.portion import Portion, TooLong
 from ft_ops.archive.purge.belongings import delete_belongings, delete_keys
 from ft_ops.archive.purge.compare import Compared, compare
+from ft_ops.archive.purge.removal import Removal, Removed
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
-from ft_ops.months import Month
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 BATCH_ROWS = 2000
-"""Segments looked at in one transaction, with what belongs to them, however large the month is."""
+"""Segments looked at in one transaction, at most, with what belongs to them.
+
+Fewer where they would be locked for longer: who deletes their thread waits until it ends.
+"""
 
 _ATTEMPTS = 5
 
+_TOLD_ROWS = 10_000
+"""The log has a line for so many segments that went."""
+
 _RESERVED = "purged_segments_pkey"
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What is to be removed: by the units that were proven, from a table that stands alone.
-
-    ``content`` is what the units' hashes were made of. ``done`` is how far earlier runs have come;
-    ``record`` notes in each batch's transaction the id with which it ends. ``generation`` or
-    ``thaw`` says whose rows they are.
-    """
-
-    month: Month
-    table: Relation
-    content: Content
-    units: Units
-    done: RemovalProgress
-    record: Callable[[UUID], None]
-    generation: int | None = None
-    thaw: int | None = None
-
-    @property
-    def what(self) -> str:
-        return f"removal of {self.month}"
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """Segments that this run removed, and those that it looked at and kept.
-
-    ``done`` is how far it has come, earlier runs included. ``stopped`` says why it did not get to
-    the end, if it did not; ``tables_changed``: because of a migration.
-    """
-
-    segments: int
-    kept: int
-    done: RemovalProgress
-    stopped: str = ""
-    tables_changed: bool = False
 
 
 class _Stop(Exception):
@@ -107,10 +76,10 @@ def remove_content(run: Run, removal: Removal, throttle: Throttle) -> Removed:
     changed = removal.content.differences(content)
     if changed:
         return Removed(0, 0, removal.done, "; ".join(changed), tables_changed=True)
-    batches = _Batches(run, removal, held, before, other_references(run.connection, content))
+    others = other_references(run.connection, content)
+    batches = _Batches(run, removal, held, before, others, removal.done, Portion(BATCH_ROWS))
     removed = kept = 0
-    done = removal.done
-    for batch in throttle.steps(_ids(run, removal)):
+    for batch in throttle.steps(batches.rest()):
         try:
             free, stay = batches.remove(batch)
         except (_Stop, ContentChanged) as stop:
@@ -118,82 +87,34 @@ def remove_content(run: Run, removal: Removal, throttle: Throttle) -> Removed:
             return Removed(
                 removed,
                 kept,
-                done,
+                batches.done,
                 str(stop),
                 tables_changed=isinstance(stop, ContentChanged),
             )
-        done = replace(done, through=batch.last)
         removed += free
         kept += stay
         if stay:
             run.log(f"{stay} segments are not what was proven, and stay")
-        run.log(f"removed {removed:,} segments of {removal.month}")
-    return Removed(removed, kept, done)
-
-
-def has_kept(run: Run, removal: Removal) -> bool:
-    """Whether this run or an earlier one has looked at a segment of this removal and kept it."""
-    [[found]] = run.connection.execute(
-        statement("archive/has_kept"),
-        {
-            "month": removal.month.first_day,
-            "generation": removal.generation,
-            "thaw": removal.thaw,
-        },
-    ).fetchall()
-    return bool(found)
-
-
-def forget_kept(run: Run, removal: Removal) -> None:
-    """Forget which segments stay, in the transaction that gives them a table of their own."""
-    run.connection.execute(
-        statement("archive/forget_kept"),
-        {
-            "month": removal.month.first_day,
-            "generation": removal.generation,
-            "thaw": removal.thaw,
-        },
-    )
+        if removed // _TOLD_ROWS > (removed - free) // _TOLD_ROWS:
+            run.log(f"removed {removed:,} segments of {removal.month}")
+    return Removed(removed, kept, batches.done)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
-    """A batch: the proven segments from one id to another, both included."""
+    """A batch: the proven segments from one id to another, both included, and how many."""
 
     first: UUID
     last: UUID
+    segments: int
 
 
-def _ids(run: Run, removal: Removal) -> Iterator[_Ids]:
-    """Batches of BATCH_ROWS proven segments, in the order of their ids.
-
-    What follows in this order lies together in the indexes by id, which a batch probes most.
-    """
-    after = removal.done.through
-    while (batch := _behind(run, removal, after)) is not None:
-        yield batch
-        after = batch.last
-
-
-def _behind(run: Run, removal: Removal, after: UUID | None) -> _Ids | None:
-    everything = sql.SQL("true")
-    query = statement("archive/next_batch").format(
-        units=removal.units.segments,
-        behind=everything
-        if after is None
-        else sql.SQL("u.segment_id > {}").format(sql.Literal(after)),
-        rows=sql.Literal(BATCH_ROWS),
-    )
-    row = run.connection.execute(query).fetchone()
-    return None if row is None else _Ids(*row)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batches:
-    """What all batches of one removal share.
+    """The batches of one removal.
 
     ``held`` tells which changes of holds are known, none of which holds the month; ``before`` is
-    the signature of the tables.
+    the signature of the tables. ``done`` is how far the removal has come.
     """
 
     run: Run
@@ -201,14 +122,51 @@ class _Batches:
     held: int
     before: str
     others: Sequence[OtherReference]
+    done: RemovalProgress
+    portion: Portion
+
+    def rest(self) -> Iterator[_Ids]:
+        """What is left, batch by batch, in the order of the ids.
+
+        What follows in this order lies together in the indexes by id, which a batch probes most.
+        """
+        while (batch := self._next()) is not None:
+            yield batch
+
+    def _next(self) -> _Ids | None:
+        after = self.done.through
+        query = statement("archive/next_batch").format(
+            units=self.removal.units.segments,
+            behind=sql.SQL("true")
+            if after is None
+            else sql.SQL("u.segment_id > {}").format(sql.Literal(after)),
+            rows=sql.Literal(self.portion.rows),
+        )
+        row = self.run.connection.execute(query).fetchone()
+        return None if row is None else _Ids(*row)
 
     def remove(self, batch: _Ids) -> tuple[int, int]:
-        """How many segments of a batch went, and how many stay; _Stop when none may go."""
-        what = f"{self.removal.what}, up to segment {batch.last}"
-        for attempt in range(1, _ATTEMPTS + 1):
+        """How many segments of a batch went, and how many stay; _Stop when none may go.
+
+        Of its first part, where all of it took too long, or somebody changed some of it meanwhile.
+        """
+        for _ in range(_ATTEMPTS):
+            batch, found = self._attempt(batch)
+            if found is not None:
+                break
+        else:
+            # Somebody keeps changing what belongs to these few: they stay.
+            found = self._keep_all(batch)
+        self.done = replace(self.done, through=batch.last)
+        return found
+
+    def _attempt(self, batch: _Ids) -> tuple[_Ids, tuple[int, int] | None]:
+        """The batch, or the part of it that was tried at last; and what went and stays, if any."""
+        while True:
+            what = f"{self.removal.what}, up to segment {batch.last}"
             try:
-                return with_escalating_lock_timeout(
-                    self.run.connection, what, lambda: self._once(batch), sleep=self.run.sleep
+                return batch, with_escalating_lock_timeout(
+                    self.run.connection, what, partial(self._once, batch), sleep=self.run.sleep
                 )
             except psycopg.errors.RestrictViolation as error:
                 raise _Stop(str(error).splitlines()[0]) from error
@@ -216,11 +174,12 @@ class _Batches:
                 if error.diag.constraint_name != _RESERVED:
                     raise
                 self._forget_reserved(what, batch)
-            except psycopg.errors.SerializationFailure:
-                if attempt < _ATTEMPTS:
+                return batch, None
+            except (psycopg.errors.SerializationFailure, TooLong):
+                if not self.portion.halve(batch.segments):
                     self.run.sleep(0.05)
-        # Somebody keeps changing what belongs to them: they stay.
-        return self._keep_all(batch)
+                    return batch, None
+                batch = self._next() or batch
 
     def _once(self, batch: _Ids) -> tuple[int, int]:
         """One transaction: holds, comparison, deletion, record.
@@ -235,13 +194,14 @@ class _Batches:
             refuse_changed(connection, self.before)
             self._refuse_held()
             found = self._compare(batch)
-            if found.free:
-                self._wait_again(found.free_ids)
-                delete_belongings(connection, self.removal.content, found.free_ids)
-                delete_keys(connection, self.removal.month, found.free_ids)
-            if found.stay:
-                self._keep(found.stay_ids)
-            self.removal.record(batch.last)
+            with self.portion.locked(connection, batch.segments):
+                if found.free:
+                    self._wait_again(found.free_ids)
+                    delete_belongings(connection, self.removal.content, found.free_ids)
+                    delete_keys(connection, self.removal.month, found.free_ids)
+                if found.stay:
+                    self._keep(found.stay_ids)
+                self.removal.record(batch.last)
             return found.free, found.stay
 
     def _forget_reserved(self, what: str, batch: _Ids) -> None:

@@ -29,7 +29,7 @@ from ft_ops.archive.move.detach import (
     forget_erased_threads,
     rename_archived,
 )
-from ft_ops.archive.purge.remove import Removal
+from ft_ops.archive.purge.removal import Removal
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.locks import with_escalating_lock_timeout

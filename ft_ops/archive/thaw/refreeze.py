@@ -33,7 +33,8 @@ from ft_ops.archive.month.units import Units, create_units, drop_units, index_se
 from ft_ops.archive.move.detach import detach_month
 from ft_ops.archive.purge.gates import Gate, refreeze_gates
 from ft_ops.archive.purge.proven import derive_removed, refuse_absent
-from ft_ops.archive.purge.remove import Removal, Removed, forget_kept, has_kept, remove_content
+from ft_ops.archive.purge.removal import Removal, Removed, forget_kept, has_kept
+from ft_ops.archive.purge.remove import remove_content
 from ft_ops.archive.purge.settle import SettledRemoval, settle
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.recorded.removal import claim_removal

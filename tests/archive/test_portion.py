@@ -1,0 +1,60 @@
+"""How many rows a step takes: as many as it can keep locked without being noticed."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from ft_ops.archive.move.portion import FEW, LIMIT_MS, Portion, TooLong
+from ft_ops.pg.connect import Connection
+
+
+@pytest.mark.parametrize(
+    ("rows", "took", "following"),
+    [(100, 0.030, 100), (100, 0.031, 96), (100, 0.010, 200), (100, 0.0, 200), (100, 3.0, FEW)],
+)
+def test_the_next_step_takes_what_fits_and_no_more_than_twice_as_many(
+    connection: Connection, rows: int, took: float, following: int
+) -> None:
+    moments = iter([0.0, took])
+    portion = Portion(2000, lambda: next(moments))
+    portion.rows = rows
+    with connection.transaction(), portion.locked(connection, rows):
+        pass
+    assert portion.rows == following
+
+
+def test_no_step_is_larger_than_the_most_or_smaller_than_a_few() -> None:
+    assert [Portion(most).rows for most in (1, FEW, FEW + 1)] == [1, FEW, FEW]
+    portion = Portion(2000)
+    assert portion.halve(2 * FEW + 2)
+    assert portion.rows == FEW + 1
+    assert portion.halve(FEW + 1)
+    assert portion.rows == FEW
+    assert not portion.halve(FEW)
+
+
+def test_a_step_that_takes_too_long_is_given_up_but_not_when_it_is_of_few_rows(
+    connection: Connection,
+) -> None:
+    """And its COMMIT is not: it may wait for a replica."""
+    portion, sleep = Portion(2000), f"SELECT pg_sleep({LIMIT_MS / 1000 + 0.02})"
+    with pytest.raises(TooLong), connection.transaction(), portion.locked(connection, FEW + 1):
+        connection.execute(sleep)
+    with connection.transaction():
+        with portion.locked(connection, FEW):
+            connection.execute(sleep)
+        with portion.locked(connection, FEW + 1):
+            pass
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
+
+
+def test_a_step_that_somebody_cancels_is_not_divided(connection: Connection) -> None:
+    moments = iter([0.0, LIMIT_MS / 1000 - 0.001])
+    portion = Portion(2000, lambda: next(moments))
+    with (
+        pytest.raises(psycopg.errors.QueryCanceled),
+        connection.transaction(),
+        portion.locked(connection, FEW + 1),
+    ):
+        connection.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(1)")
