@@ -50,6 +50,7 @@ class _TenantRole:
     name: str
     is_there: bool
     passes_policies: bool
+    passes_by: list[str]
     is_operations: bool
 
 
@@ -170,17 +171,27 @@ def _role_problems(connection: Connection, session: _Session, application: str) 
     if foreign:
         yield f"{session.role} does not own {', '.join(foreign)}"
     with connection.cursor(row_factory=class_row(_TenantRole)) as cursor:
-        for role in cursor.execute(statement("doctor/tenant_roles"), {"application": application}):
-            if not role.is_there:
-                yield f"{role.name} does not exist"
-            if role.passes_policies:
-                yield f"{role.name} passes row level security by"
-            if role.is_operations:
-                yield f"{role.name} is a member of {session.role}"
+        asked = cursor.execute(statement("doctor/tenant_roles"), {"application": application})
+        for role in asked.fetchall():
+            yield from _tenant_problems(role, session.role)
     granted = connection.execute(statement("doctor/partition_grants")).fetchall()
     if granted:
         told = ", ".join(f"{table} to {role}" for table, role in granted)
         yield f"partitions are granted directly: {told} (REVOKE them: only parents have policies)"
+
+
+def _tenant_problems(role: _TenantRole, operations: str) -> Iterator[str]:
+    if not role.is_there:
+        yield f"{role.name} does not exist"
+    if role.passes_policies:
+        yield f"{role.name} passes row level security by"
+    for other in role.passes_by:
+        yield (
+            f"{role.name} passes row level security by as a member of {other}: "
+            f"REVOKE {other} FROM {role.name}"
+        )
+    if role.is_operations:
+        yield f"{role.name} is a member of {operations}"
 
 
 def _schemas(connection: Connection) -> Finding:

@@ -20,6 +20,7 @@ from ft_ops.staging.expressions import masked_value
 from ft_ops.staging.roles import forget_roles
 from ft_ops.staging.rules import (
     LISTED_WORDS,
+    STAYS,
     MaskedColumn,
     MaskingRules,
     Rule,
@@ -81,7 +82,7 @@ def personal_texts(
     """
     found: dict[str, str] = {}
     for column, rule in _ruled(rules, columns):
-        if rule.kind in {"checked", "constant"}:
+        if rule.kind in STAYS or rule.kind == "constant":
             continue
         name = "staging/texts_of_json" if rule.kind == "json" else "staging/texts_of"
         identifier = sql.Identifier(column.name)
@@ -167,7 +168,7 @@ def mask(
     masked = []
     with _without_upkeep(connection, rules):
         for table, ruled in by_table.items():
-            changed = [(column, rule) for column, rule in ruled if rule.kind != "checked"]
+            changed = [(column, rule) for column, rule in ruled if rule.kind not in STAYS]
             if changed:
                 rows = _update(connection, table, changed, keys)
                 masked.append(Masked(table, rows, tuple(column.name for column, _ in changed)))

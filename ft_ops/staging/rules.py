@@ -16,6 +16,7 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import sql_root, statement
 
 Kind = Literal[
+    "kept",
     "checked",
     "vocabulary",
     "word",
@@ -31,16 +32,22 @@ Kind = Literal[
 
 PUBLIC: Final = "public"
 
-_HARMLESS: Final = frozenset(
+STAYS: Final[frozenset[Kind]] = frozenset({"kept", "checked"})
+"""Rules of columns that a masked copy has as they were."""
+
+_ID: Final = "uuid"
+"""The type of ids, which stay. Every other type needs a rule."""
+
+_NUMBERS_AND_TIMES: Final = frozenset(
     {
-        *("uuid", "int2", "int4", "int8", "bool", "float4", "float8", "numeric"),
+        *("int2", "int4", "int8", "bool", "float4", "float8", "numeric"),
         *("timestamptz", "timestamp", "date", "time", "timetz", "interval", "oid", "pg_lsn"),
     }
 )
-"""Types that stay as they are: ids, numbers, times. Every other type needs a rule."""
 
 _TEXTS: Final = frozenset({"text", "varchar", "bpchar", "name", "citext"})
 _FITS: Final[Mapping[Kind, frozenset[str]]] = {
+    "kept": _NUMBERS_AND_TIMES,
     "json": frozenset({"json", "jsonb"}),
     "address": frozenset({"inet"}),
 }
@@ -110,8 +117,8 @@ class MaskedColumn:
 
     @property
     def needs_a_rule(self) -> bool:
-        """Whether it could hold somebody's words. What is generated follows its sources."""
-        return self.type not in _HARMLESS and self.typtype != "e" and not self.is_generated
+        """Whether it could tell of somebody. What is generated follows its sources."""
+        return self.type != _ID and not self.is_generated
 
     def __str__(self) -> str:
         return f"{self.table_name}.{self.name}"
@@ -162,6 +169,8 @@ def problems(rules: MaskingRules, columns: Iterable[MaskedColumn]) -> Iterator[s
 def _misfit(rule: Rule, column: MaskedColumn) -> str | None:
     if rule.kind == "empty":
         return "it must not be NULL, and its rule empties it" if column.not_null else None
+    if rule.kind == "kept" and column.typtype == "e":
+        return None
     if column.type not in _FITS.get(rule.kind, _TEXTS):
         return f"the rule {rule.kind} does not fit the type {column.type}"
     if rule.kind == "checked" and not column.is_checked:

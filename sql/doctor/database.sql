@@ -59,6 +59,23 @@ SELECT
     wanted.name,
     r.oid IS NOT NULL AS is_there,
     coalesce(r.rolsuper OR r.rolbypassrls, false) AS passes_policies,
+    -- Partitions have no policies of their own: whoever may read everything reads every family's.
+    ARRAY(
+        SELECT other.rolname::text
+        FROM pg_roles AS other
+        WHERE NOT r.rolsuper
+          AND other.oid <> r.oid
+          AND pg_has_role(r.oid, other.oid, 'MEMBER')
+          AND (
+              other.rolsuper
+              OR other.rolbypassrls
+              OR other.rolname IN (
+                  'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files',
+                  'pg_write_server_files', 'pg_execute_server_program'
+              )
+          )
+        ORDER BY other.rolname
+    ) AS passes_by,
     coalesce(pg_has_role(r.oid, current_user, 'MEMBER'), false) AS is_operations
 FROM (SELECT DISTINCT unnest(ARRAY['ft_app', 'ft_readonly', %(application)s::text])) AS wanted (name)
 LEFT JOIN pg_roles AS r ON r.rolname = wanted.name
@@ -72,15 +89,36 @@ GROUP BY 1
 ORDER BY 1;
 
 -- name: partition_grants
--- Partitions that a role other than their owner may read or write directly, which passes the
--- parent's policies by. Reads the catalog only.
-SELECT c.oid::regclass::text AS name, a.grantee::regrole::text AS role
-FROM pg_class AS c
-CROSS JOIN LATERAL aclexplode(c.relacl) AS a
-WHERE c.relispartition
-  AND c.relkind = 'r'
-  AND c.relnamespace = to_regnamespace('public')
-  AND a.grantee <> c.relowner
+-- Partitions, and months that stand alone, that a role other than their owner may read or write
+-- directly, or a column of theirs: that passes the parent's policies by. Reads the catalog only.
+WITH months AS (
+    SELECT c.oid, c.relowner, c.relacl
+    FROM pg_class AS c
+    LEFT JOIN pg_inherits AS link ON link.inhrelid = c.oid AND c.relispartition
+    LEFT JOIN pg_class AS parent ON parent.oid = link.inhparent
+    WHERE c.relkind IN ('r', 'p', 'f')
+      AND (
+          c.relispartition
+          AND to_regnamespace('public') IN (c.relnamespace, parent.relnamespace)
+          OR c.relnamespace = to_regnamespace('public')
+          AND c.relname ~ '^(content_segments|archived_content_segments|audit_log)_\d{4}_\d{2}$'
+      )
+), granted AS (
+    SELECT m.oid, m.relowner, a.grantee
+    FROM months AS m
+    CROSS JOIN LATERAL aclexplode(m.relacl) AS a
+    UNION
+    SELECT m.oid, m.relowner, a.grantee
+    FROM months AS m
+    JOIN pg_attribute AS col ON col.attrelid = m.oid
+    CROSS JOIN LATERAL aclexplode(col.attacl) AS a
+)
+
+SELECT
+    g.oid::regclass::text AS name,
+    CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS role
+FROM granted AS g
+WHERE g.grantee <> g.relowner
 ORDER BY 1, 2;
 
 -- name: privileges

@@ -16,7 +16,11 @@ WITH RECURSIVE base AS (
 SELECT
     format('%%s.%%s', n.nspname, c.relname) AS table_name,
     a.attname::text AS name,
-    t.typname::text AS type,
+    -- A type of another schema may have the name of one of the server's.
+    CASE
+        WHEN t.typnamespace = 'pg_catalog'::regnamespace OR t.typname = 'citext' THEN t.typname::text
+        ELSE format('%%s.%%s', t.typnamespace::regnamespace, t.typname)
+    END AS type,
     t.typtype::text AS typtype,
     b.is_array,
     a.attnotnull AS not_null,

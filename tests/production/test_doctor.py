@@ -211,13 +211,27 @@ def test_pending_migrations_are_named(
     [
         ("CREATE TABLE foreign_table (); ALTER TABLE foreign_table OWNER TO {admin}", "not own"),
         ("GRANT SELECT ON {partition} TO ft_app", "partitions are granted directly"),
+        ("GRANT SELECT (text_content) ON {partition} TO PUBLIC", "{partition} to PUBLIC"),
+        (
+            (
+                "ALTER TABLE content_segments DETACH PARTITION {partition};"
+                " GRANT UPDATE (text_content) ON {partition} TO ft_app"
+            ),
+            "{partition} to ft_app",
+        ),
         (
             "ALTER DATABASE {database} OWNER TO {admin}; GRANT CONNECT ON DATABASE {database}"
             + " TO ft_ops",
             "the database does not belong to ft_ops",
         ),
     ],
-    ids=["another owner", "an open partition", "another's database"],
+    ids=[
+        "another owner",
+        "an open partition",
+        "an open column",
+        "an open month that stands alone",
+        "another's database",
+    ],
 )
 def test_what_opens_or_locks_the_database_is_named(
     deployment: pytest.MonkeyPatch, database: Database, harm: str, told: str
@@ -231,8 +245,21 @@ def test_what_opens_or_locks_the_database_is_named(
     admin(database, harm.format(partition=row[0], admin=row[1], database=database.name))
     finding = found()["roles"]
     assert finding.state == "failed"
-    assert told in finding.detail
+    assert told.format(partition=row[0]) in finding.detail
     assert "bootstrap.sql" in finding.mend
+
+
+def test_a_reader_who_may_read_every_familys_partitions_is_named(
+    deployment: pytest.MonkeyPatch, database: Database
+) -> None:
+    """A role belongs to the whole server, and the others' databases are asked with it."""
+    assert "passes row level security by" not in found()["roles"].detail
+    admin(database, "GRANT pg_read_all_data TO ft_readonly")
+    try:
+        finding = found()["roles"]
+    finally:
+        admin(database, "REVOKE pg_read_all_data FROM ft_readonly")
+    assert "as a member of pg_read_all_data: REVOKE pg_read_all_data FROM" in finding.detail
 
 
 def test_a_superuser_is_refused_as_operations_role(
