@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
+from email.utils import localtime
 from typing import Final, Literal
 from urllib.parse import quote, unquote, urlsplit
 
@@ -38,13 +39,17 @@ class Alert:
     incident: str = ""
 
     def masked(self, secrets: Collection[str]) -> Alert:
-        """The same alert without passwords in URLs, and without any of ``secrets``."""
+        """The same alert without passwords in URLs, without any of ``secrets``, and sendable."""
+
+        def told(text: str) -> str:
+            return sendable(masked_text(text, secrets))
+
         return replace(
             self,
-            identity=masked_text(self.identity, secrets),
-            title=masked_text(self.title, secrets),
-            detail=masked_text(self.detail, secrets),
-            incident=masked_text(self.incident, secrets),
+            identity=told(self.identity),
+            title=told(self.title),
+            detail=told(self.detail),
+            incident=told(self.incident),
         )
 
 
@@ -111,16 +116,32 @@ def slack_message(alert: Alert) -> dict[str, object]:
 
 def mail(alert: Alert, sender: str, recipients: Iterable[str]) -> EmailMessage:
     """The alert as a plain text message."""
-    message = EmailMessage()
-    # A line break would end the header.
-    message["Subject"] = " ".join(f"[FamilyTales] {alert.level}: {alert.title}".split())
-    message["From"] = sender
-    message["To"] = ", ".join(sorted(recipients))
+    message = addressed(f"{alert.level}: {alert.title}", sender, recipients)
     lines = [alert.title, "", plain_text(alert.detail), ""]
     lines += [f"Run: {alert.link}"] if alert.link else []
     lines += [f"What to do: {alert.runbook}"] if alert.runbook else []
-    message.set_content("\n".join(lines))
+    # Not every server takes eight bits or long lines.
+    message.set_content("\n".join(lines), cte="quoted-printable")
     return message
+
+
+def addressed(subject: str, sender: str, recipients: Iterable[str]) -> EmailMessage:
+    """A message without content yet."""
+    message = EmailMessage()
+    # A line break would end the header.
+    message["Subject"] = " ".join(f"[FamilyTales] {subject}".split())
+    message["From"] = sender
+    message["To"] = ", ".join(sorted(recipients))
+    message["Date"] = localtime()
+    return message
+
+
+def sendable(text: str) -> str:
+    """The text without halves of characters: a file's name that is no UTF-8 has some.
+
+    They can't be sent, and what can't be sent would be tried again for a week.
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def plain_text(text: str, longest: int = _LONGEST_DETAIL) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ft_ops.backups import backup_bucket
 from ft_ops.doctor.findings import Finding, asked
-from ft_ops.evidence import open_chain
+from ft_ops.evidence import has_signer, open_chain
 from ft_ops.s3.bucket import Bucket, naming, open_bucket, open_foreign_bucket
 from ft_ops.s3.posture import BucketPosture, Purpose, bucket_posture, weaknesses
 from ft_ops.settings import Settings
@@ -66,8 +66,9 @@ def _media(location: str | None) -> Finding:
 
 
 def _evidence(settings: Settings) -> Finding:
-    if settings.evidence_key_file is None:
-        return Finding("evidence", "ok", "no chain, because FT_EVIDENCE_KEY_FILE is not set")
+    if not has_signer(settings):
+        unset = "neither FT_EVIDENCE_KEY_FILE nor FT_EVIDENCE_KMS_KEY is set"
+        return Finding("evidence", "ok", f"no chain, because {unset}")
     chain = open_chain(settings)
     return Finding("evidence", "ok", f"a chain in {chain.bucket.url(chain.prefix)}")
 

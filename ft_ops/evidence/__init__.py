@@ -7,6 +7,7 @@
 from ft_ops.evidence.acts import Act, acts_since
 from ft_ops.evidence.chain import Chain, open_chain
 from ft_ops.evidence.page import report, write_report
+from ft_ops.evidence.signers import has_signer
 from ft_ops.evidence.verify import CheckedChain, Head
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CheckedChain",
     "Head",
     "acts_since",
+    "has_signer",
     "open_chain",
     "report",
     "write_report",

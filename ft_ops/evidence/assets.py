@@ -13,6 +13,7 @@ from ft_ops.evidence.chain import open_chain
 from ft_ops.evidence.compared import LATE, ChainComparison, compare
 from ft_ops.evidence.heads import note_head, noted_heads
 from ft_ops.evidence.measured import MEASURED_WITHIN, Recovery, exceeds, recoveries
+from ft_ops.evidence.signers import has_signer
 from ft_ops.format import human_duration
 from ft_ops.orchestration.jobs import OWNERS
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
@@ -43,7 +44,7 @@ def evidence_chain(
 
     Fails when the chain is not whole, and when the archive beside it is another database's.
     """
-    if settings.evidence_key_file is None and settings.evidence_kms_key is None:
+    if not has_signer(settings):
         context.log.info(
             "neither FT_EVIDENCE_KEY_FILE nor FT_EVIDENCE_KMS_KEY is set: nothing is chained"
         )
@@ -78,7 +79,7 @@ def evidence_chain(
 def audit_log_matches_chain(
     database: DatabaseResource, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    if settings.evidence_key_file is None and settings.evidence_kms_key is None:
+    if not has_signer(settings):
         return dg.AssetCheckResult(passed=True, metadata={"chain": "no key is set: there is none"})
     with as_failure(), database.connect("evidence") as connection:
         chain = open_chain(settings).read()

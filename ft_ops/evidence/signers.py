@@ -72,6 +72,11 @@ class KmsSigner:
         return encode_dss_signature(r, min(s, ORDER - s))
 
 
+def has_signer(settings: Settings) -> bool:
+    """Whether a setting names a key. Without one nothing is chained."""
+    return settings.evidence_key_file is not None or settings.evidence_kms_key is not None
+
+
 def open_signer(settings: Settings) -> Signer:
     """The signer of this deployment; an OpsError when a setting is missing or no such key."""
     if settings.evidence_kms_key is not None:

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
 
-from ft_ops.alerting import send_mail, within
+from ft_ops.alerting import addressed, send_mail, sendable, within
 from ft_ops.errors import OpsError
 from ft_ops.items import Worked, each
 from ft_ops.s3.bucket import Bucket, naming, open_bucket
@@ -131,13 +131,10 @@ def _mail(page: Page, settings: Settings) -> str:
 
 def mail_of(page: Page, sender: str, recipients: frozenset[str]) -> EmailMessage:
     """The page as a mail: what needs somebody as its text, the HTML file attached."""
-    message = EmailMessage()
-    # A line break would end the header.
-    message["Subject"] = " ".join(f"[FamilyTales] {page.subject}".split())
-    message["From"] = sender
-    message["To"] = ", ".join(sorted(recipients))
-    # Half a character can't be sent, and not every server takes eight bits or long lines.
-    text, html = (t.encode("utf-8", "backslashreplace").decode() for t in (page.text, page.html))
-    message.set_content(text, cte="quoted-printable")
-    message.add_attachment(html, subtype="html", cte="base64", filename=f"overview-{page.name}")
+    message = addressed(sendable(page.subject), sender, recipients)
+    # Not every server takes eight bits or long lines.
+    message.set_content(sendable(page.text), cte="quoted-printable")
+    message.add_attachment(
+        sendable(page.html), subtype="html", cte="base64", filename=f"overview-{page.name}"
+    )
     return message

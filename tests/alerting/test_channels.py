@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import quopri
 import time
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -107,6 +109,19 @@ def test_mail_arrives_with_its_links(mail_server: MailServer) -> None:
     assert "Subject: [FamilyTales] error: archive_old_content for 2017-03-01 failed" in message
     assert "To: a@example.org, b@example.org" in message
     assert "Run: https://dagster.example.org/runs/42" in message
+    assert "\nDate: " in message
+
+
+def test_a_mail_about_a_file_whose_name_is_no_text_arrives_in_seven_bits(
+    mail_server: MailServer,
+) -> None:
+    strange = replace(ALERT, title="caf\udce9 …", detail=f"/tmp/caf\udce9 …{'x' * 2000}")
+    channel = Mail(mail_server.url, "ops@example.org", frozenset({"a@example.org"}))
+    channel.send(strange.masked(()))
+    [message] = mail_server.messages
+    assert message.isascii()
+    assert "caf\\udce9 …" in quopri.decodestring(message).decode()
+    assert max(map(len, message.splitlines())) < 100
 
 
 def test_a_mail_password_is_not_sent_in_the_clear(mail_server: MailServer) -> None:

@@ -379,6 +379,15 @@ def test_an_evidence_key_that_can_not_be_read_is_named(deployment: pytest.Monkey
     assert finding.state == "failed"
     assert "FT_EVIDENCE_KEY_FILE /nowhere/key.pem" in finding.detail
     assert "openssl genpkey" in finding.mend
+    deployment.delenv("FT_EVIDENCE_KEY_FILE")
+    deployment.setenv("FT_EVIDENCE_KMS_KEY", "alias/nobodys")
+    assert (found()["evidence"].state, "alias/nobodys" in found()["evidence"].detail) == (
+        "failed",
+        True,
+    )
+    key = boto3.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
+    deployment.setenv("FT_EVIDENCE_KMS_KEY", key["KeyMetadata"]["KeyId"])
+    assert found()["evidence"].detail.startswith("a chain in s3://")
 
 
 def test_an_inventory_that_is_not_there_is_named(
