@@ -77,9 +77,11 @@ def archive_mend(month: tuple[str, ...], apply: bool) -> None:
     with database("archive") as connection:
         done = mend(archive_run(connection, load_settings(), "ft-ops"), months, apply=apply)
     lines = [line for result in done.results for line in result]
-    for line in lines or ["nothing is missing that can be put back"]:
+    for line in lines:
         click.echo(line)
     done.refuse_failures("mending of the archive")
+    if not lines:
+        click.echo("nothing is missing that can be put back")
     if lines and not apply:
         click.echo("nothing was changed: --apply does it")
 

@@ -502,7 +502,12 @@ def test_what_the_first_has_lost_is_mended_from_the_second(copied: World) -> Non
     for stored in (*lost, purged.require_manifest()):
         delete_version(copied.bucket, stored.key, stored.version_id)
     assert len(missing(copied.connection, copied.bucket)[purged.name]) == 3
-    [lines] = mend(copied.run, None, apply=False).results
+    asked = mend(copied.run, [MONTH, MONTH.plus(1)], apply=False)
+    [lines], [unknown] = asked.results, asked.failed
+    assert (unknown.name, unknown.cause) == (
+        f"objects of {MONTH.plus(1)}",
+        "the ledger has nothing of it in the bucket",
+    )
     assert len(lines) == 3
     assert missing(copied.connection, copied.bucket)
     # What lies in Glacier there has to be asked for first; the others are put back.

@@ -18,7 +18,7 @@ from ft_ops.archive.month.states import month_words
 from ft_ops.archive.replica.fill import READABLE_DAYS
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.freeze import write_certificate
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, Refused
 from ft_ops.items import Worked, each
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
@@ -31,15 +31,26 @@ def mend(run: Run, months: list[Month] | None, *, apply: bool) -> Worked[tuple[s
     """Put back every object that the ledger names and the first bucket has not; month by month.
 
     Without ``apply`` it only says what it would do, in words. What can't be had anywhere, or has to
-    be waited for, is named by its month, and the other objects are put back. Refused when another
-    database has claimed the archive: what this one's ledger names may have been erased by that.
+    be waited for, is named by its month, and the other objects are put back. A month that the
+    ledger does not know is named, too. Refused when another database has claimed the archive: what
+    this one's ledger names may have been erased by that.
     """
     if apply:
         claim(run.folder, "mend")
     known = dict.fromkeys(generation.month for generation in all_stored(run.connection))
+
+    def mend_known(month: Month) -> tuple[str, ...]:
+        if month not in known:
+            raise Refused(
+                f"objects of {month}",
+                cause="the ledger has nothing of it in the bucket",
+                next_step="see what it has: SELECT * FROM ops.archive_status",
+            )
+        return tuple(_mend_month(run, month, apply=apply))
+
     return each(
-        [month for month in known if months is None or month in months],
-        lambda month: tuple(_mend_month(run, month, apply=apply)),
+        known if months is None else dict.fromkeys(months),
+        mend_known,
         name=lambda month: f"objects of {month}",
         log=run.log,
     )
