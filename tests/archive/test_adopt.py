@@ -41,7 +41,8 @@ LEDGER = (
 TOMBSTONES = "SELECT kind, id, month, erased_at FROM ops.erasures ORDER BY 1, 2"
 # The archives are searched again for what they hold.
 HOLDS = (
-    "SELECT to_jsonb(h) - '{archived_months,archives_read_at,unlisted_months,arrivals}'::text[]"
+    "SELECT to_jsonb(h) - ARRAY['archived_months', 'archives_read_at', 'unlisted_months',"
+    " 'arrivals', 'arrived_in']"
     " FROM ops.legal_holds AS h ORDER BY id"
 )
 NUMBERS = "SELECT * FROM ops.purged_segments ORDER BY id"

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ft_ops.archive.copies.compare import recorded
-from ft_ops.archive.copies.second import put_second
+from ft_ops.archive.copies.second import put_second, remove_ours
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.superseded import remove_superseded
-from ft_ops.archive.hold.holds import add_hold
+from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.keep.adopt import adopt
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations
@@ -437,8 +437,10 @@ def test_a_removal_that_died_between_the_buckets_is_ended_by_the_next(
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
 
-    def die(*arguments: object) -> None:
-        raise KeyboardInterrupt
+    def die(bucket: Bucket, *of: Any, **given: Any) -> int:
+        if bucket.name == second(copied).name:
+            raise KeyboardInterrupt
+        return remove_ours(bucket, *of, **given)
 
     with monkeypatch.context() as patch:
         patch.setattr("ft_ops.archive.erase.superseded.remove_ours", die)
@@ -485,11 +487,25 @@ def test_what_came_back_into_the_second_bucket_is_named_and_removed_again(copied
     assert there is not None
     request_restore(second(copied), there, days=1, tier="Bulk")
     body = read_object(second(copied), there)
+    lists = {
+        item.stored.key: read_object(copied.bucket, item.stored)
+        for item in purged.objects
+        if item not in purged.parts()
+    }
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
     remove_superseded(copied.run).refuse_failures("test")
     put_once(second(copied), there.key, body)
     assert compared(copied).returned == {purged.name: [there.key]}
+    # A hold that was placed in between may be on it, and no list says that it is not.
+    held = add_hold(copied.connection, family_id=copied.families[1], reason="a court")
+    [failed] = remove_returned(copied.run).failed
+    assert "did not come back with it" in failed.cause
+    for key, listed in lists.items():
+        put_once(second(copied), key, listed)
+    [failed] = remove_returned(copied.run).failed
+    assert failed.cause.endswith(str(held))
+    release_hold(copied.connection, held.id, "settled")
     remove_returned(copied.run).refuse_failures("test")
     assert compared(copied).returned == {}
 

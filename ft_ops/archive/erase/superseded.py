@@ -10,15 +10,12 @@ is proven, as it is, in the generation that replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 
 from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.copies.second import remove_ours
 from ft_ops.archive.erase.contained import refuse_not_contained
-from ft_ops.archive.erase.held import refuse_unsearched, search_for_all
-from ft_ops.archive.erase.plan import holds_on_erasure
-from ft_ops.archive.hold.told import keep_out_holds
+from ft_ops.archive.erase.free import free_of_holds
 from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.ledger import (
     forget_leftovers,
@@ -167,7 +164,7 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
     # it, which the holds are looked up in.
     if is_there:
         refuse_not_contained(run, generation, by)
-        with _free_of_holds(run, generation) as go_on:
+        with free_of_holds(run, run.bucket, generation) as go_on:
             doomed = remove_ours(run.bucket, content, ours, before_each=go_on)
     elif generation.parts():
         _refuse_elsewhere(run.bucket, generation)
@@ -180,7 +177,7 @@ def _remove_objects(run: Run, generation: Generation, by: Generation) -> int:
         if _any_of(second, content):
             if not is_there:
                 refuse_not_contained(run, generation, by)
-            with _free_of_holds(run, generation) as go_on:
+            with free_of_holds(run, run.bucket, generation) as go_on:
                 copies = remove_ours(second, copied, before_each=go_on)
         else:
             copies = remove_ours(second, copied)
@@ -226,33 +223,6 @@ def _refuse_elsewhere(bucket: Bucket, generation: Generation) -> None:
             "remove_superseded_content there. If somebody has removed them by hand, set objects "
             "and leftovers of that row of its ledger to an empty JSON array",
         )
-
-
-@contextmanager
-def _free_of_holds(run: Run, generation: Generation) -> Iterator[Callable[[], None]]:
-    """Refused while a hold is on what a generation holds; none is placed during the block.
-
-    Who places one waits for its end, or is told who is at work. It gives what to call before each
-    deletion: who ended our session, to place one, has ended this, too; and nothing more goes once
-    something has come into a hold meanwhile.
-    """
-    search_for_all(run, generation.name)
-    with run.connection.transaction():
-        keep_out_holds(run.connection)
-        refuse_unsearched(run.connection, generation.name)
-        holds = holds_on_erasure(run.connection, run.bucket, [generation])
-        if holds:
-            raise Refused(
-                f"objects of {generation.name}",
-                cause="; ".join(holds),
-                next_step="they stay until the hold is released; nothing else has what they hold",
-            )
-
-        def go_on() -> None:
-            keep_out_holds(run.connection)
-            refuse_unsearched(run.connection, generation.name)
-
-        yield go_on
 
 
 def _any_of(bucket: Bucket, content: Sequence[StoredObject]) -> bool:

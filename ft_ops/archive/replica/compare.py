@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,7 +13,9 @@ from ft_ops.archive.claims.claim import claim
 from ft_ops.archive.claims.records import is_claim
 from ft_ops.archive.copies.compare import missing_from_second, other_certificate
 from ft_ops.archive.copies.second import remove_ours
-from ft_ops.archive.month.generation import Generation
+from ft_ops.archive.erase.free import free_of_holds
+from ft_ops.archive.hold.holds import active_holds
+from ft_ops.archive.month.generation import ArchivedObject, Generation
 from ft_ops.archive.month.in_states import all_stored
 from ft_ops.archive.month.ledger import generations, months_by_state
 from ft_ops.archive.month.states import LEDGERS
@@ -21,6 +23,7 @@ from ft_ops.archive.recorded.records import named_digest
 from ft_ops.archive.replica.fill import require_second
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.layout import audit_prefix, document_prefixes, records_prefix
+from ft_ops.errors import Refused
 from ft_ops.items import Worked, each
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import StoredObject, Version, objects, read_version, told
@@ -179,6 +182,7 @@ def remove_returned(run: Run) -> Worked[int]:
     """Remove again what of removed generations came back into the second bucket, by its bytes.
 
     S3's own replication may bring a version after it was removed. Results are numbers of versions.
+    What a hold is on that was placed in between stays: nothing else has it.
     """
     second = run.target.second
     if second is None:
@@ -191,10 +195,46 @@ def remove_returned(run: Run) -> Worked[int]:
         claim(run.folder, "removal of what came back", removes=True)
     return each(
         back,
-        lambda generation: remove_ours(second, list(_sized(generation, there))),
+        lambda generation: _remove_again(run, second, generation, there),
         name=lambda generation: f"second copy of {generation.name}, which was removed",
         log=run.log,
     )
+
+
+def _remove_again(
+    run: Run, second: Bucket, generation: Generation, there: Mapping[str, KeyHistory]
+) -> int:
+    lists = [o for o in removed_objects(generation) if _table_of(o) not in _content(generation)]
+    back = [
+        ArchivedObject(
+            _table_of(stored),
+            0,
+            0,
+            replace(stored, version_id=version.version_id, bytes=version.bytes),
+        )
+        for stored in lists
+        if stored.key in there
+        for version in there[stored.key].versions[:1]
+    ]
+    with free_of_holds(run, second, replace(generation, objects=tuple(back))) as go_on:
+        standing = active_holds(run.connection)
+        if standing and len(back) < len(lists):
+            raise Refused(
+                f"second copy of {generation.name}, which was removed",
+                cause=f"{standing[0]} stands, and the lists that say whose content it is did not "
+                "come back with it",
+                next_step="it stays until no hold stands, or until a person who knows that it is "
+                "not held has removed it",
+            )
+        return remove_ours(second, list(_sized(generation, there)), before_each=go_on)
+
+
+def _content(generation: Generation) -> Sequence[str]:
+    return generation.require_content().names
+
+
+def _table_of(stored: StoredObject) -> str:
+    return stored.key.partition("/table=")[2].partition("/")[0]
 
 
 def _removed_generations(run: Run) -> list[Generation]:
