@@ -134,11 +134,10 @@ def test_every_month_is_thawed_from_the_bucket_alone(world: World, template: Dat
     "statements",
     [n if n % 8 == 1 else pytest.param(n, marks=pytest.mark.chaos) for n in range(1, 41)],
 )
+@pytest.mark.usefixtures("begins_purged")
 def test_killed_anywhere_and_run_again_it_is_the_same(
     world: World, template: Database, monkeypatch: pytest.MonkeyPatch, statements: int
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
     add_hold(world.connection, family_id=world.families[0], reason="a court")
     ship(world)
@@ -241,12 +240,11 @@ def test_rows_that_a_recovery_brought_back_stay_in_the_database(world: World) ->
             assert restored.thaw().left_out == {}
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_recovery_to_the_middle_of_a_purge_keeps_what_an_erasure_has_rewritten_since(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its objects are gone, so that no purge of it goes on: what is left is exported anew."""
-    world.fill()
-    world.archive()
     before = world.rows()
     world.verified_backup()
     die_behind(monkeypatch, world, 1)
@@ -280,12 +278,11 @@ def test_a_recovery_to_the_middle_of_a_purge_keeps_what_an_erasure_has_rewritten
                 assert kept[table] == expected
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_recovery_to_a_thaw_whose_archive_was_rewritten_since_keeps_what_came_back(
     world: World,
 ) -> None:
     """The rewritten one lacks it: it was erased then, and restored later."""
-    world.fill()
-    world.archived_and_purged()
     before = world.rows_when_thawed()["content_segments"]
     thread = world.threads[3]
     world.connection.close()
@@ -389,12 +386,11 @@ def overwrite(world: World, folder: str) -> None:
     world.bucket.client.put_object(Bucket=world.bucket.name, Key=key, Body=b"{}")
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_beside_a_batch_that_can_not_be_read_the_rest_is_adopted_and_nothing_deleted(
     world: World, template: Database
 ) -> None:
     """It may hold the withdrawal of the tombstone that another batch has."""
-    world.fill()
-    world.archived_and_purged()
     add_hold(world.connection, month=OTHER, reason="a court", force=True)
     ship(world)
     with anew(world, template) as new:
@@ -465,9 +461,8 @@ def test_what_somebody_else_put_among_the_records_is_named_and_stops_nothing(
         assert [g.state for g in generations(new.connection, MONTH)] == ["purged"]
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_what_is_gone_from_the_bucket_is_named_and_shipped_again(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     add_hold(world.connection, month=OTHER, reason="a court", force=True)
     ship(world)
@@ -483,11 +478,10 @@ def test_what_is_gone_from_the_bucket_is_named_and_shipped_again(world: World) -
     assert whole(adopt(world.run, apply=False)) == ()
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_shipping_twice_or_after_a_death_adds_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     before = read_records(world.target)
     assert before.events == ()
@@ -509,11 +503,10 @@ def test_shipping_twice_or_after_a_death_adds_nothing(
 
 
 @pytest.mark.parametrize("changed", ["bucket", "prefix"])
+@pytest.mark.usefixtures("begins_purged")
 def test_another_folder_gets_all_that_was_recorded_before(
     world: World, template: Database, changed: str
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     released = add_hold(world.connection, reason="a case", user_id=world.users[2])
     add_hold(world.connection, reason="another", user_id=world.users[3])

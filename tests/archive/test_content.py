@@ -136,11 +136,11 @@ def test_a_row_of_a_new_table_that_changed_keeps_its_segment(world: World) -> No
     assert world.count("content_reactions") == 1
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_table_that_came_since_the_proof_makes_the_month_be_exported_again(
     world: World,
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     _migrate(world, REACTIONS)
     world.connection.execute(
@@ -150,11 +150,11 @@ def test_a_table_that_came_since_the_proof_makes_the_month_be_exported_again(
     assert (plan.decision, plan.changed) == ("export again", ("content_reactions is new",))
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_table_that_comes_in_the_middle_of_a_purge_ends_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
     throttle = world.throttle()
@@ -251,11 +251,10 @@ def _key_trigger(world: World) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else None,
 )
+@pytest.mark.usefixtures("begins_archived")
 def test_what_can_not_be_archived_is_named_before_anything_moves(
     world: World, migrate: Callable[[World], None], said: str
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     migrate(world)
     other = Month(2017, 4)
@@ -278,11 +277,11 @@ def test_what_can_not_be_archived_is_named_before_anything_moves(
         ("NO ACTION", "which forbids the removal"),
     ],
 )
+@pytest.mark.usefixtures("begins_archived")
 def test_a_row_that_a_removal_would_change_or_meet_closes_its_months_gate(
     world: World, action: LiteralString, said: str
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     world.connection.execute(
         "CREATE TABLE covers (family_id uuid PRIMARY KEY, segment_id uuid DEFAULT NULL"
@@ -295,11 +294,11 @@ def test_a_row_that_a_removal_would_change_or_meet_closes_its_months_gate(
     assert said in refusal
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_cover_that_is_chosen_during_the_purge_keeps_its_segment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     world.connection.execute(
         "CREATE TABLE covers (family_id uuid PRIMARY KEY,"

@@ -433,10 +433,10 @@ def test_a_thread_that_is_deleted_in_the_instant_of_the_detach_stops_no_purge(
     assert _segments(world) == sorted(edited[:3])
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_month_that_an_earlier_version_attaches_again_can_be_edited(world: World) -> None:
     """It leaves the trigger there."""
-    world.fill()
-    generation = world.archive()
+    generation = world.standing()
     keep_rows(world.run, month_table(world.connection, generation), "a purge")
     _can_be_edited(world)
     world.connection.execute("DELETE FROM archived_content_segments WHERE sequence_number = 1")

@@ -53,15 +53,13 @@ def _collect(world: World) -> int:
     return sum(remove_superseded(world.run).results)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_an_untouched_archive_needs_no_erasure(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     assert plan_erasures(world.connection, world.bucket) == []
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_an_erased_family_is_found_without_a_thaw_and_rewritten_away(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
     (plan,) = plan_erasures(world.connection, world.bucket)
     assert (plan.month, plan.segments, plan.holds) == (MONTH, 20, ())
@@ -124,9 +122,8 @@ def test_an_erased_users_tags_and_narrations_on_others_content_go_too(world: Wor
 
 
 @pytest.mark.parametrize("held", ["month", "family"])
+@pytest.mark.usefixtures("begins_purged")
 def test_a_hold_forbids_the_erasure_and_is_named(world: World, held: str) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
     if held == "month":
         hold = add_hold(world.connection, month=MONTH, reason="a lawsuit")
@@ -175,12 +172,11 @@ def test_no_hold_is_placed_while_what_it_would_hold_is_being_removed(
     assert parts <= {v.key for v in versions(second_bucket, "archive/table=")}
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_nothing_more_goes_once_something_has_come_into_a_hold(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that is the archives are not searched for yet."""
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
     _erase(world)
     [[empty]] = world.connection.execute(
@@ -209,9 +205,9 @@ def test_nothing_more_goes_once_something_has_come_into_a_hold(
     assert len(parts - {v.key for v in versions(world.bucket, "archive/table=")}) == 1
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: World) -> None:
-    world.fill()
-    generation = world.archive()
+    generation = world.standing()
     supersede(world.connection, generation, "changed", "test")
     assert _collect(world) == 0
     world.freeze()
@@ -273,12 +269,11 @@ def test_what_was_erased_in_between_is_listed_and_goes_with_the_replaced_generat
     assert not any("/gen=1/part-" in v.key for v in versions(world.bucket, "archive/table=content"))
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_tombstone_of_an_id_that_is_in_use_again_is_about_what_was_archived_before(
     world: World,
 ) -> None:
     """The thread that bears the id now, and what it has in archives, is nobody's erasure."""
-    world.fill()
-    world.archive()
     rows = world.rows()
     world.connection.execute(
         "INSERT INTO ops.erasures (kind, id, erased_at, used_again) VALUES"

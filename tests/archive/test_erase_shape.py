@@ -156,10 +156,9 @@ def test_an_erasure_of_two_generations_that_died_is_gone_on_with(
     assert world.count("archived_content_segments") == 31
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_link_that_is_deleted_under_another_key_leaves_the_archive(world: World) -> None:
     """Its archive knows it by the key of its day, which its table has no more."""
-    world.fill()
-    world.archived_and_purged()
     _migrate(
         world,
         "ALTER TABLE content_links DROP CONSTRAINT content_links_pkey,"
@@ -181,9 +180,9 @@ def test_a_link_that_is_deleted_under_another_key_leaves_the_archive(world: Worl
     assert plan_erasures(world.connection, world.bucket)[0].generations == ()
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_no_bulk_load_silences_a_tombstone(world: World) -> None:
-    made = world.fill()
-    world.archived_and_purged()
+    made = world.filled
     world.thaw()
     with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
         admin.execute("SET session_replication_role = replica")

@@ -105,9 +105,9 @@ def test_a_familys_rows_lie_together_and_statistics_tell_where(world: World) -> 
     assert UUID(bytes=statistics.min) == min(families)
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_the_manifest_is_enough_to_make_the_tables(world: World) -> None:
-    world.fill()
-    generation = world.archive()
+    generation = world.standing()
     document = json.loads(read_object(world.bucket, generation.require_manifest()))
     assert document["certificate"]["digests"] == {
         name: table["digest"] for name, table in document["tables"].items()
@@ -216,10 +216,10 @@ def test_an_arrow_connection_reads_the_exported_snapshot(world: World) -> None:
             assert cursor.fetchone() == (4,)
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_the_documented_restore_gives_the_documented_digest(world: World, tmp_path: Path) -> None:
     """Every statement of docs/archive-format.md, on an archive of this very test."""
-    world.fill()
-    generation = world.archive()
+    generation = world.standing()
     document = json.loads(read_object(world.bucket, generation.require_manifest()))
     world.connection.execute("CREATE SCHEMA restored")
     world.connection.execute("SET search_path = restored")

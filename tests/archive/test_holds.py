@@ -397,10 +397,10 @@ def test_a_table_that_comes_while_a_hold_stands_is_held_by_its_migration(world: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("begins_archived")
 def test_a_month_that_stands_alone_is_held_too(world: World, kind: str) -> None:
     """Between two steps of the archive no parent's trigger guards a month's table."""
-    made = world.fill()
-    world.archive()
+    made = world.filled
     if kind != "user":
         hold(world, kind)
     detach_month(world.connection, ARCHIVED, MONTH, log=lambda line: None, sleep=no_sleep)
@@ -445,9 +445,8 @@ def test_truncate_is_refused(world: World, table: str) -> None:
         world.connection.execute(f"TRUNCATE {table}")
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_an_archived_month_and_one_that_stands_alone_are_not_truncated(world: World) -> None:
-    world.fill()
-    world.archive()
     for _ in range(2):
         with pytest.raises(psycopg.errors.RestrictViolation):
             world.connection.execute(
@@ -677,11 +676,10 @@ def test_a_rolled_back_hold_leaves_nothing_behind(world: World) -> None:
     assert refused(world.connection, "DELETE FROM content_segments WHERE id = %s", made[0])
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_hold_placed_during_a_purge_keeps_what_is_left(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     plan = world.plan()
     monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
@@ -705,9 +703,8 @@ def test_a_hold_placed_during_a_purge_keeps_what_is_left(
     assert world.count("archived_content_segments") == left
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_hold_between_the_plan_and_the_purge_keeps_the_month(world: World) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     plan = world.plan()
     hold(world, "month")
@@ -736,9 +733,8 @@ def test_the_gates_ask_for_links_that_lead_to_held_content(world: World) -> None
     assert refused(world.connection, "DELETE FROM content_segment_keys WHERE id = %s", linking)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_content_that_only_the_archive_has_is_found_and_kept_in_its_place(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     placed = add_hold(world.connection, user_id=world.users[0], reason="case 44")
     assert held_months(world.connection, placed) == []
     recorded = record_archived(world.connection, world.bucket, placed)
@@ -760,11 +756,10 @@ def test_content_that_only_the_archive_has_is_found_and_kept_in_its_place(world:
     assert f"{MONTH}" in "\n".join(hold_lines(world.connection, recorded))
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_hold_that_was_placed_while_the_bucket_was_away_is_searched_for_later(
     world: World,
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     placed = add_hold(world.connection, user_id=world.users[0], reason="case 45")
     nowhere = replace(world.target, bucket=replace(world.bucket, name="is-not-there"))
     away = search_unsearched(replace(world.run, open_target=lambda: nowhere))
@@ -776,11 +771,11 @@ def test_a_hold_that_was_placed_while_the_bucket_was_away_is_searched_for_later(
     assert not search_unsearched(world.run).done
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_list_that_can_not_be_read_keeps_a_hold_from_nothing_that_the_others_say(
     world: World,
 ) -> None:
-    world.fill()
-    readable = world.archived_and_purged()
+    readable = world.newest()
     later = MONTH.plus(1)
     world.fill(later)
     lost = world.archive(later)

@@ -62,9 +62,8 @@ def _everything(world: World) -> dict[str, int]:
     return {table: world.count(table) for table in tables}
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_late_rows_that_wait_keep_everything_through_a_thaw_and_its_end(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     late = _late_rows(world)
     before = _belongings(world, late)
     assert before["content_tags"] == 4
@@ -76,11 +75,11 @@ def test_late_rows_that_wait_keep_everything_through_a_thaw_and_its_end(world: W
     assert _belongings(world, late) == before
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_late_rows_that_wait_keep_everything_through_a_purge_that_keeps_rows(
     world: World,
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     late = _late_rows(world)
     before = _belongings(world, late)
@@ -171,11 +170,10 @@ def _interrupted_purge(world: World, monkeypatch: pytest.MonkeyPatch, batches: i
     assert world.count("archived_content_segments") == 0
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_thread_deleted_while_a_purge_is_interrupted_leaves_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     _interrupted_purge(world, monkeypatch)
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
@@ -189,10 +187,9 @@ def test_a_thread_deleted_while_a_purge_is_interrupted_leaves_nothing(
     assert world.count("content_segment_keys") == purge.kept
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_row_that_nobody_has_proven_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody with the right to writes a row into the very table that is being removed."""
-    world.fill()
-    world.archive()
     world.verified_backup()
     with dying(monkeypatch, "purge.purge.settle"):
         world.purge()
@@ -230,11 +227,10 @@ def _attached(world: World) -> None:
 
 
 @pytest.mark.parametrize("somebody_made", [_with_rows, _attached], ids=lambda f: f.__name__)
+@pytest.mark.usefixtures("begins_purged")
 def test_a_thaw_replaces_no_table_that_it_did_not_make(
     world: World, somebody_made: Callable[[World], None]
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     somebody_made(world)
     with pytest.raises(Refused, match="there is a table public"):
         world.thaw()

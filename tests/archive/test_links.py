@@ -132,9 +132,8 @@ def test_a_deleted_link_stays_deleted_and_one_made_again_comes_back(world: World
     assert set(_links(world)) == {again}
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_what_the_archive_itself_removes_leaves_no_tombstone(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     assert world.count("ops.erased_rows") == 0
     world.thaw()
     world.refreeze()

@@ -77,12 +77,12 @@ def test_a_table_in_anothers_place_is_named_and_stands_for_nothing(
     assert world.thaw().left_out == {}
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_proven_segments_that_are_absent_are_a_finding_and_nothing_is_removed(
     world: World,
 ) -> None:
     """A row that was deleted past the triggers has its key, and is in no table."""
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     month = "archived_content_segments_2017_03"
     with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
@@ -189,11 +189,10 @@ def test_an_object_that_is_gone_before_the_freeze_is_exported_again(world: World
     assert world.count("archived_content_segments") == 40
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_frozen_generation_that_is_not_whole_is_exported_again_while_its_rows_are_there(
     world: World,
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     _lose_a_part(world)
     assert world.plan().decision == "refuse"
@@ -271,11 +270,10 @@ def test_what_another_bucket_holds_is_not_taken_for_removed(
 
 
 @pytest.mark.parametrize("is_damaged", [True, False])
+@pytest.mark.usefixtures("begins_purged")
 def test_a_thaw_names_the_object_that_cannot_be_had_and_where_else_it_may_be(
     world: World, is_damaged: bool
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     asked = world.ask(MONTH)
     with objects_damaged() if is_damaged else objects_missing():
         through = replace(world, bucket=open_bucket(world.bucket.name))

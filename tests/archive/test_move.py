@@ -155,9 +155,8 @@ def test_an_unknown_month_is_refused(world: World) -> None:
         world.move(Month(1999, 1))
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_late_rows_wait_until_the_earlier_generation_is_purged(world: World) -> None:
-    world.fill()
-    world.archive()
     world.month(MONTH)
     world.segment()
     assert [told for told in world.preflight().fatal if "late rows wait" in told]

@@ -37,9 +37,8 @@ from tests.faults.proxy import Plan, Proxy
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_nothing_is_missing_from_a_whole_archive(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.month(MONTH)
     world.segment(MONTH, thread=1)
     world.archive()
@@ -68,11 +67,11 @@ def test_lists_that_were_uploaded_in_parts_are_there(
 
 
 @pytest.mark.parametrize("table", ["content_tags", "subjects", "proven_segments", "manifest"])
+@pytest.mark.usefixtures("begins_purged")
 def test_what_was_removed_is_named(
     world: World, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    purged = world.archived_and_purged()
+    purged = world.newest()
     stored = next(
         (item.stored for item in purged.objects if item.table == table), purged.require_manifest()
     )

@@ -249,11 +249,11 @@ def _link(world: World, segment: UUID) -> None:
     ],
     ids=lambda change: change.__name__,
 )
+@pytest.mark.usefixtures("begins_archived")
 def test_of_a_month_changed_since_its_proof_only_what_changed_stays(
     world: World, change: Callable[[World, UUID], None]
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     change(world, made[12])
     now = world.rows()
@@ -379,12 +379,12 @@ def test_a_purge_that_died_between_batches_is_ended_by_the_next(
     assert [g.state for g in generations(world.connection, MONTH)] == ["purged"]
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_what_an_earlier_version_has_removed_of_a_month_counts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Earlier versions took a month by buckets, the last byte of the ids, and recorded these."""
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     throttle = world.throttle()
 
@@ -446,12 +446,11 @@ def test_what_a_removal_without_lists_has_passed_over_stays(
     assert world.count("content_segment_keys") == len(left)
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_an_earlier_version_does_not_go_on_with_what_it_can_not_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would take what is removed for changed, and keep it without what belonged to it."""
-    world.fill()
-    world.archive()
     world.verified_backup()
     die_behind(monkeypatch, world, 1)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="earlier version"):
@@ -480,11 +479,11 @@ def test_an_earlier_version_does_not_go_on_with_what_it_can_not_read(
             )
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_batch_is_as_many_segments_in_the_order_of_their_ids(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 13)
     ends: list[UUID | None] = []

@@ -63,11 +63,11 @@ def _purge_with(world: World, bystander: Callable[[], None], patch: pytest.Monke
 
 
 @pytest.mark.parametrize("act", [_untag, _narrate, _link])
+@pytest.mark.usefixtures("begins_archived")
 def test_what_is_committed_between_comparison_and_deletion_keeps_its_segment(
     world: World, monkeypatch: pytest.MonkeyPatch, act: Callable[[World, Connection, UUID], None]
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     segment = made[36]  # it has a narration, a tag and a link
     with connect(world.database.url, application="writer") as other:
@@ -80,11 +80,10 @@ def test_what_is_committed_between_comparison_and_deletion_keeps_its_segment(
     assert len(left["content_segments"]) == kept == world.count("content_segment_keys")
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_hold_that_is_placed_between_comparison_and_deletion_keeps_all_of_the_batch(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     before = world.rows()
     with connect(world.database.url, application="holder") as other:
@@ -97,11 +96,11 @@ def test_a_hold_that_is_placed_between_comparison_and_deletion_keeps_all_of_the_
     assert (purge.segments, world.rows()) == (0, before)
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_batch_that_somebody_keeps_changing_stays_whole(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     segments = iter(made)
     with connect(world.database.url, application="writer") as other:
@@ -207,12 +206,12 @@ def test_rows_that_name_a_segment_by_its_number_go_with_it_unless_they_changed(
     assert world.count("100% of {it}") == 1
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_no_table_is_read_while_its_attach_keeps_others_from_threads_and_users(
     world: World,
 ) -> None:
     """PostgreSQL reads what it attaches, unless a CHECK says that its rows are in bounds."""
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     _untag(world, world.connection, made[36])
     said: list[str] = []
@@ -227,12 +226,12 @@ def test_no_table_is_read_while_its_attach_keeps_others_from_threads_and_users(
     assert [line for line in said if line.startswith("verifying table")] == []
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_what_takes_time_at_the_end_of_a_purge_comes_before_its_locks(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the first on nobody may even read threads and users."""
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.verified_backup()
     _untag(world, world.connection, made[36])
     execute = type(world.connection).execute

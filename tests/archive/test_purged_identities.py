@@ -34,11 +34,10 @@ def test_the_id_of_a_purged_segment_is_not_used_again(world: World) -> None:
     assert world.count("content_segments") == 0
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_the_number_of_a_purged_segment_is_not_used_again_and_the_next_one_is_told(
     world: World,
 ) -> None:
-    world.fill()
-    world.archive()
     rows = world.rows()
     world.month(LATER)
     world.verified_backup()
@@ -68,11 +67,11 @@ def test_a_thawed_segment_has_its_identity_again_and_loses_it_to_nobody_when_it_
         _insert(world, thread=0, sequence=9000, segment=made[0])
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_number_that_is_reserved_while_its_segment_is_here_keeps_nobody_from_purging(
     world: World,
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     rows = world.rows()
     world.connection.execute(
         "INSERT INTO ops.purged_segments SELECT id, thread_id, 7000 FROM content_segment_keys"
@@ -93,11 +92,11 @@ def test_a_number_that_is_reserved_while_its_segment_is_here_keeps_nobody_from_p
     ).fetchall() == [numbers]
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_reservation_that_somebody_has_locked_is_waited_for_with_a_time_out(
     world: World,
 ) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.connection.execute(
         "INSERT INTO ops.purged_segments SELECT id, thread_id, 7000 FROM content_segment_keys"
         " WHERE id = %s",
@@ -122,17 +121,16 @@ def test_a_reservation_that_somebody_has_locked_is_waited_for_with_a_time_out(
     assert len(pauses) == 2
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_deleted_thread_keeps_no_numbers(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
     assert world.count("ops.purged_segments") == 30
     assert world.thaw().left_out == {"segments: thread erased": 10}
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_late_rows_of_a_purged_month_have_identities_of_their_own(world: World) -> None:
-    made = world.fill()
-    world.archived_and_purged()
+    made = world.filled
     world.month(MONTH)
     late = world.segment(MONTH, thread=0)
     world.archived_and_purged()

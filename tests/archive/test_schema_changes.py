@@ -61,11 +61,10 @@ def _scalars(world: World, query: LiteralString) -> list[object]:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
+@pytest.mark.usefixtures("begins_purged")
 def test_a_month_comes_back_after_an_ordinary_migration(
     world: World, changes: list[LiteralString], expression: LiteralString, value: object
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     for change in changes:
         _alter(world, change)
     assert world.thaw().left_out == {}
@@ -75,11 +74,10 @@ def test_a_month_comes_back_after_an_ordinary_migration(
     assert world.refreeze().next is None
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_renamed_column_comes_back_under_its_new_name_once_that_is_declared(
     world: World,
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     _alter(world, "RENAME COLUMN text_content TO body")
     with pytest.raises(Refused, match="text_content, and has body now: a column may have been"):
         world.thaw()
@@ -91,9 +89,8 @@ def test_a_renamed_column_comes_back_under_its_new_name_once_that_is_declared(
     )
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_column_dropped_beside_a_new_one_is_declared_as_dropped(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     _alter(world, "DROP COLUMN reaction_count")
     _alter(world, "ADD COLUMN mood text")
     with pytest.raises(Refused, match="may have been renamed"):
@@ -102,9 +99,8 @@ def test_a_column_dropped_beside_a_new_one_is_declared_as_dropped(world: World) 
     assert world.thaw().left_out == {}
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_column_that_may_not_be_empty_gets_the_value_that_is_declared(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     _alter(world, "ADD COLUMN locale text")
     _alter(world, "ALTER COLUMN locale SET NOT NULL")
     with pytest.raises(Refused, match=r"content_segments\.locale is NOT NULL") as refused:
@@ -133,9 +129,8 @@ def test_rows_that_a_stricter_check_refuses_are_counted_and_can_be_let_in(world:
     assert world.count("content_tags") == 15
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_table_that_was_renamed_or_dropped_is_declared(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.connection.execute("ALTER TABLE photo_narrations RENAME TO narrations")
     with pytest.raises(Refused, match="it holds rows of photo_narrations"):
         world.thaw()
@@ -214,11 +209,10 @@ def _live_with(world: World, *columns: LiteralString) -> None:
     assert after == before
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_column_added_while_a_purge_is_interrupted_is_followed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     throttle = world.throttle()
     calls = 0
@@ -302,11 +296,10 @@ def test_parents_that_differ_are_named_before_a_month_moves(world: World) -> Non
     assert "mood: its other parent has none like it" in refusal
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_load_that_died_before_its_attach_follows_a_migration(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
     with dying(monkeypatch, "thaw.thaw._attach"):
         world.thaw()
     _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
@@ -431,12 +424,11 @@ def test_a_column_that_numbers_itself_numbers_what_was_archived_before(world: Wo
     assert _scalars(world, "SELECT place FROM content_tags ORDER BY 1") == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_trigger_that_comes_during_a_purge_ends_it_at_the_next_batch(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that returns NULL would leave tags behind whose segment is gone."""
-    world.fill()
-    world.archive()
     world.verified_backup()
     throttle = world.throttle()
     batches = 0

@@ -20,9 +20,8 @@ from ft_ops.s3.objects import delete_version
 from tests.archive.world import MONTH, PRICES, World
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_thawed_month_is_the_month_that_was_purged(world: World) -> None:
-    world.fill()
-    world.archive()
     before = world.rows()
     world.verified_backup()
     world.purge()
@@ -35,18 +34,16 @@ def test_a_thawed_month_is_the_month_that_was_purged(world: World) -> None:
     assert thaw.expires_at - datetime.now(UTC) > timedelta(days=13)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_thawed_month_has_the_foreign_keys_and_triggers_of_the_others(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.thaw()
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     assert world.count("archived_content_segments") == 30
     assert world.count("content_segment_keys") == 30
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_one_family_of_a_month_comes_back_alone(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     thaw = world.thaw(family=1)
     assert thaw.left_out == {"segments: of other families": 20}
     threads = world.connection.execute(
@@ -121,9 +118,8 @@ def test_all_generations_come_back_together(world: World) -> None:
     assert {row[0] for row in world.rows()["content_segments"]} == {*first, *late}
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_an_unchanged_thaw_leaves_without_a_new_generation(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.thaw()
     done = world.refreeze()
     assert (done.segments, done.next, done.thaw.state) == (40, None, "done")
@@ -133,10 +129,9 @@ def test_an_unchanged_thaw_leaves_without_a_new_generation(world: World) -> None
     assert world.count("ops.erasures") == 0
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_the_end_of_a_thaw_waits_for_a_neighbours_load_with_a_time_out(world: World) -> None:
     """Which notes, until its transaction ends, what shared rows the other month has, too."""
-    world.fill()
-    world.archived_and_purged()
     thaw = world.thaw()
     # Who waits without a time-out is cancelled instead of waiting for ever.
     world.connection.execute("SET statement_timeout = '5s'")
@@ -156,9 +151,9 @@ def test_the_end_of_a_thaw_waits_for_a_neighbours_load_with_a_time_out(world: Wo
     assert (done.segments, done.next, len(pauses)) == (40, None, 2)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_what_was_edited_and_deleted_while_thawed_becomes_the_newest_state(world: World) -> None:
-    segments = world.fill()
-    world.archived_and_purged()
+    segments = world.filled
     world.thaw(family=0)
     world.connection.execute(
         "UPDATE archived_content_segments SET text_content = 'edited' WHERE id = %s",
@@ -184,9 +179,8 @@ def test_what_was_edited_and_deleted_while_thawed_becomes_the_newest_state(world
     assert segments[0] in [row[1] for row in rows["content_tags"]]
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_load_that_died_is_done_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.fill()
-    world.archived_and_purged()
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -201,11 +195,10 @@ def test_a_load_that_died_is_done_again(world: World, monkeypatch: pytest.Monkey
     assert _scratch_tables(world) == []
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_load_that_was_killed_once_its_rows_were_in_leaves_no_scratch_table(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archived_and_purged()
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -229,23 +222,21 @@ def _scratch_tables(world: World) -> list[str]:
     return [name for (name,) in found]
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_month_in_the_database_needs_no_thaw(world: World) -> None:
-    world.fill()
-    world.archive()
     with pytest.raises(Refused, match="its newest generation is frozen"):
         plan_thaw(world.connection, ThawRequest(MONTH, None, "Bulk", 1), PRICES)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_deep_archive_has_no_expedited_retrieval(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     with pytest.raises(Refused, match="DEEP_ARCHIVE has only Bulk, Standard"):
         plan_thaw(world.connection, ThawRequest(MONTH, None, "Expedited", 1), PRICES)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_the_estimate_adds_retrieval_requests_and_storage(world: World) -> None:
-    world.fill()
-    generation = world.archived_and_purged()
+    generation = world.newest()
     found, estimate = plan_thaw(world.connection, ThawRequest(MONTH, None, "Standard", 30), PRICES)
     assert [g.number for g in found] == [generation.number]
     frozen = sum(o.stored.bytes for o in generation.objects if o.table in TABLES)
@@ -253,9 +244,8 @@ def test_the_estimate_adds_retrieval_requests_and_storage(world: World) -> None:
     assert estimate.dollars == pytest.approx(frozen / 1e9 * (0.02 + 0.023) + 4 * 0.0001, abs=1e-4)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_refreeze_refuses_while_the_archive_is_not_whole(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     world.thaw()
     generation = latest(world.connection, MONTH)
     assert generation is not None

@@ -68,9 +68,9 @@ def test_a_family_leaves_a_tombstone_for_each_of_its_books_and_threads(world: Wo
     }
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_an_erased_segments_id_is_refused_by_every_way_in(world: World) -> None:
-    made = world.fill()
-    world.archive()
+    made = world.filled
     world.connection.execute("DELETE FROM archived_content_segments WHERE id = %s", (made[0],))
     world.month(MONTH.plus(1))
     insert = (

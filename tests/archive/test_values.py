@@ -229,17 +229,15 @@ def test_where_another_major_version_writes_text_otherwise_a_thaw_is_proven_by_v
     assert world.rows_when_thawed() == before
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_and_refused_where_the_values_are_others_too(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     other_server(world, values=True)
     with pytest.raises(WrongContent, match="content_segments differs"):
         world.thaw()
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_on_the_same_major_version_the_servers_digest_decides(world: World) -> None:
-    world.fill()
-    world.archived_and_purged()
     other_server(world, values=False)
     world.connection.execute(
         "UPDATE ops.archive SET certificate = jsonb_set(certificate, '{software,postgresql}',"

@@ -234,11 +234,10 @@ def _interrupted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("purges switched off", marks=pytest.mark.chaos),
     ],
 )
+@pytest.mark.usefixtures("begins_archived")
 def test_a_half_purged_month_is_put_back_when_it_may_not_go_any_more(
     world: World, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    world.fill()
-    world.archive()
     rows = world.rows()
     world.verified_backup()
     _interrupted(world, monkeypatch)
@@ -263,11 +262,10 @@ def test_a_half_purged_month_is_put_back_when_it_may_not_go_any_more(
     assert world.rows() == rows
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_purge_that_has_not_removed_anything_is_undone_without_a_trace(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archive()
     rows = world.rows()
     world.verified_backup()
     monkeypatch.setattr("ft_ops.archive.purge.purge.remove_content", _die)
@@ -279,11 +277,10 @@ def test_a_purge_that_has_not_removed_anything_is_undone_without_a_trace(
     assert (_states(world), world.rows()) == (["frozen"], rows)
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_hold_that_is_placed_during_a_purge_ends_it_at_the_next_batch(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill()
-    world.archive()
     world.verified_backup()
     monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 1)
     throttle = world.throttle()

@@ -15,7 +15,7 @@ from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import TABLES, archived_name
 from ft_ops.archive.month.digest import MonthDigests, month_digests
 from ft_ops.archive.month.generation import Generation
-from ft_ops.archive.month.ledger import in_database
+from ft_ops.archive.month.ledger import in_database, latest
 from ft_ops.archive.month.source import Source, live_source
 from ft_ops.archive.month.thaws import Purpose, Thaw, open_thaw
 from ft_ops.archive.move.move import Move, move_month
@@ -66,7 +66,10 @@ Rows = dict[str, list[tuple[object, ...]]]
 
 @dataclass(slots=True)
 class World:
-    """One database with one bucket, two families, and content in a few months."""
+    """One database with one bucket, two families, and content in a few months.
+
+    ``filled`` are the segments that `fill` made last.
+    """
 
     database: Database
     connection: Connection
@@ -75,6 +78,7 @@ class World:
     families: list[UUID] = field(default_factory=list)
     threads: list[UUID] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
+    filled: list[UUID] = field(default_factory=list)
     pace: Pace = FULL_SPEED
     rules: ArchiveRules = RULES
     second: Bucket | None = None
@@ -185,7 +189,7 @@ class World:
         Sent at once: a round trip for each would be a tenth of a test of the archive.
         """
         self.month(month)
-        made = [uuid4() for _ in range(segments)]
+        made = self.filled = [uuid4() for _ in range(segments)]
         first = {thread: self._next_number(thread) for thread in range(min(4, segments))}
         rows = [
             (segment, self.threads[n % 4], self._first_user(n % 4), first[n % 4] + n // 4)
@@ -226,6 +230,12 @@ class World:
     def standing(self, month: Month = MONTH) -> Generation:
         """The month's generation in the database."""
         generation = in_database(self.connection, month)
+        assert generation is not None
+        return generation
+
+    def newest(self, month: Month = MONTH) -> Generation:
+        """The month's newest generation, wherever it is."""
+        generation = latest(self.connection, month)
         assert generation is not None
         return generation
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.archive.conftest import world
+from tests.archive.conftest import beginning, world
 
-__all__ = ["world"]
+__all__ = ["beginning", "world"]

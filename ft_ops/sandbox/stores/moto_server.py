@@ -14,18 +14,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ft_ops.errors import OpsError
+
+if TYPE_CHECKING:
+    # It imports moto, which is for the process that serves.
+    from ft_ops.sandbox.stores.direct import Direct
 
 _HOST = "127.0.0.1"
 
 
 @contextmanager
-def object_store(temporary_dir: Path) -> Iterator[Callable[[], str]]:
+def object_store(temporary_dir: Path, *, module: str = __name__) -> Iterator[Callable[[], str]]:
     """Start an S3 endpoint that ends with the block, or with this process.
 
     Yields at once a function that waits for the start and returns the endpoint's URL, so that
-    the seconds until then can be used. ``temporary_dir`` takes the bodies of larger objects.
+    the seconds until then can be used. ``temporary_dir`` takes the bodies of larger objects, and
+    ``module`` has the function ``serve`` that is the endpoint.
     """
     if importlib.util.find_spec("moto") is None:
         raise OpsError(
@@ -34,7 +40,7 @@ def object_store(temporary_dir: Path) -> Iterator[Callable[[], str]]:
             next_step="install the extra: pip install 'ft-ops[sandbox]'",
         )
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+        [sys.executable, "-c", f"from {module} import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # Ctrl-C in a terminal is for the command that uses the endpoint.
@@ -65,10 +71,10 @@ def _endpoint(process: subprocess.Popen[bytes]) -> str:
     return f"http://{_HOST}:{port.decode()}"
 
 
-def serve() -> None:
+def serve(application: type[Direct] | None = None) -> None:
     """Be the process: print the port, and serve until standard input closes.
 
-    It closes too when the parent is killed.
+    It closes too when the parent is killed. ``application`` answers the requests.
     """
     from moto import backends
     from moto.iam.access_control import PermissionResult
@@ -107,7 +113,7 @@ def serve() -> None:
     gc.collect()
     gc.freeze()
     use_plain_headers()
-    threaded_moto_server.DomainDispatcherApplication = Direct  # type: ignore[attr-defined]
+    threaded_moto_server.DomainDispatcherApplication = application or Direct  # type: ignore[attr-defined]
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
     threaded_moto_server.MotoRequestHandler = KeptConnection  # type: ignore[attr-defined]
     server = threaded_moto_server.ThreadedMotoServer(_HOST, port=0, verbose=False)
