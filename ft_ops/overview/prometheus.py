@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
@@ -12,12 +13,14 @@ from urllib.parse import unquote, urlsplit
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, write_to_textfile
 from prometheus_client.exposition import basic_auth_handler
 
+from ft_ops.deadline import call_within
 from ft_ops.errors import OpsError
 from ft_ops.health import TimedSample
 
 STANDING_METRIC: Final = "standing"
 """The status of each thing on the overview: 0 good, 1 warning, 2 unknown, 3 bad."""
-_TIMEOUT_SECONDS = 10
+_TIMEOUT_SECONDS: Final = 10
+_LONGEST_SECONDS: Final = 30.0
 
 
 def registry_of(samples: Iterable[TimedSample]) -> CollectorRegistry:
@@ -63,19 +66,24 @@ def push(registry: CollectorRegistry, url: str) -> None:
     """Replace what the gateway holds of the job ``ft_ops``; ``url`` may hold user and password."""
     parts = urlsplit(url)
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    handler = partial(
+        basic_auth_handler,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
     try:
-        push_to_gateway(
-            address,
-            job="ft_ops",
-            registry=registry,
-            timeout=_TIMEOUT_SECONDS,
-            handler=partial(
-                basic_auth_handler,
-                username=unquote(parts.username) if parts.username else None,
-                password=unquote(parts.password) if parts.password else None,
+        # The time-out is that of each piece of an answer: one that drips would never end.
+        call_within(
+            _LONGEST_SECONDS,
+            lambda: push_to_gateway(
+                address,
+                job="ft_ops",
+                registry=registry,
+                timeout=_TIMEOUT_SECONDS,
+                handler=handler,
             ),
         )
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()
         raise OpsError(

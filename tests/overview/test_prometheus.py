@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ft_ops.errors import OpsError
 from ft_ops.health import TimedSample
+from ft_ops.overview import prometheus
 from ft_ops.overview.prometheus import push, registry_of, write_textfile
 from tests.fixtures.http import Inbox
+from tests.fixtures.slow import Say, answering, headed, trickle
 
 NOON, MIDNIGHT = datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
 SAMPLES = [
@@ -66,3 +68,20 @@ def test_a_gateway_that_refuses_is_an_error_without_its_password(inbox: Inbox) -
     with pytest.raises(OpsError, match="FT_METRICS_PUSHGATEWAY_URL") as caught:
         push(registry_of(SAMPLES), inbox.url().replace("://", "://ops:hunter2@"))
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("say", "cause"),
+    [
+        (lambda taken: taken.sendall(b"nonsense\r\n\r\n"), "BadStatusLine"),
+        (trickle(headed(0) * 9), "no end after 0.5 seconds"),
+    ],
+)
+def test_a_gateway_that_speaks_otherwise_or_for_ever_is_an_error_of_the_setting(
+    say: Say, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(prometheus, "_LONGEST_SECONDS", 0.5)
+    with answering(say) as url, pytest.raises(OpsError, match=cause) as told:
+        push(registry_of(SAMPLES), url)
+    assert "FT_METRICS_PUSHGATEWAY_URL" in told.value.next_step
