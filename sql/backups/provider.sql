@@ -11,10 +11,15 @@ FROM pg_create_restore_point(%(name)s) AS lsn;
 SELECT pg_switch_wal();
 
 -- name: cluster
--- Which cluster this is, and the size of its WAL segments in bytes.
+-- Which cluster this is, the size of its WAL segments in bytes, and the timeline that it writes. That is
+-- asked of the log: the control file names the one before until the first checkpoint after a promotion.
 SELECT
     (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
-    (SELECT bytes_per_wal_segment FROM pg_control_init()) AS segment_bytes;
+    (SELECT bytes_per_wal_segment FROM pg_control_init()) AS segment_bytes,
+    CASE
+        WHEN NOT pg_is_in_recovery()
+            THEN ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+    END AS timeline;
 
 -- name: is_recorded
 -- Whether a copy has the row that was committed when this backup was begun.

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,28 @@ def test_a_hole_on_either_timeline_is_named(connection: Connection, archive: Buc
     for name in (Segment(2, 1, SIZE).name, Segment(4, 2, SIZE).name):
         archive.client.delete_object(Bucket=archive.name, Key=f"wals/{name[:16]}/{name}.gz")
         assert f"WAL is missing: {name}" in _problems(connection, archive)
+
+
+def test_a_longer_branch_hides_no_hole_of_the_servers_own_log(
+    connection: Connection, archive: Bucket
+) -> None:
+    """It was recovered to an earlier moment: what it had written before reaches further."""
+    _put(archive, "wals/00000002.history", b"1\t0/4000100\treason\n")
+    for number in (*range(5, 10), 10**6):
+        branch = Segment(number, 1 if number < 10 else 3, SIZE).name
+        _put(archive, f"wals/{branch[:16]}/{branch}.gz")
+    listed = list_wal(archive, "wals/")
+    lost = Segment(4, 2, SIZE)
+    pierced = replace(listed, files={n: o for n, o in listed.files.items() if n != lost.name})
+    first = Segment(1, 1, SIZE).name
+    assert ListedLog(pierced, SIZE).holes(first) != [f"WAL is missing: {lost.name}"]
+    log = ListedLog(pierced, SIZE, timeline=2)
+    assert log.newest == Segment(5, 2, SIZE)
+    assert log.holes(first) == [f"WAL is missing: {lost.name}"]
+    assert log.gaps(first) == [(lost.name, lost.name)]
+    told = log_state(connection, log, Segment(1, 1, SIZE), None).problems
+    assert any(f"WAL is missing: {lost.name};" in problem for problem in told)
+    assert any("which this server has not written yet" in problem for problem in told)
 
 
 def test_a_hole_that_is_accepted_is_that_one_and_no_other(

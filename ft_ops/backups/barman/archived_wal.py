@@ -8,6 +8,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -75,9 +76,24 @@ class ArchivedWal:
         name = f"{timeline:08X}.history"
         return parse_history(self.read(name).decode())
 
-    def newest(self, segment_bytes: int) -> Segment | None:
-        """The last complete segment, None when there is none."""
-        return max((Segment.parse(name, segment_bytes) for name in self.segments), default=None)
+    def newest(self, segment_bytes: int, timeline: int | None = None) -> Segment | None:
+        """The last complete segment, None when there is none.
+
+        With a ``timeline``, of those on the way to it: another branch may have been longer, before
+        this server was recovered to an earlier moment. Where its history is missing nobody can
+        tell, and all of them count.
+        """
+        found = [Segment.parse(name, segment_bytes) for name in self.segments]
+        with suppress(OpsError):
+            if timeline is not None:
+                left = {s.timeline: s.lsn // segment_bytes for s in self.history(timeline)}
+                found = [
+                    segment
+                    for segment in found
+                    if segment.timeline == timeline
+                    or segment.number < left.get(segment.timeline, 0)
+                ]
+        return max(found, default=None)
 
     def wanted(self, first: Segment, last: Segment) -> list[Segment]:
         """What recovery reads from ``first`` to ``last``, along the last one's history."""
@@ -155,12 +171,19 @@ class ArchivedWal:
 class ListedLog:
     """Archived WAL as an `ArchivedLog`: segments have this size.
 
-    ``accepted`` are the holes, each by its first and last segment, that are no news to anybody.
+    ``timeline`` is the one that the server writes. ``accepted`` are the holes, each by its first
+    and last segment, that are no news to anybody.
     """
 
     archived: ArchivedWal
     segment_bytes: int
     accepted: Sequence[tuple[str, str]] = ()
+    timeline: int | None = None
+
+    @property
+    def newest(self) -> Segment | None:
+        """The last complete segment of the server's own line."""
+        return self.archived.newest(self.segment_bytes, self.timeline)
 
     def problems(self, first_wal: str, last_wal: str) -> list[str]:
         """What recovery would lack on its way, or could not read."""
@@ -202,7 +225,7 @@ class ListedLog:
     def holes(self, first_wal: str) -> list[str]:
         """What is missing from a segment to the newest one."""
         first = Segment.parse(first_wal, self.segment_bytes)
-        newest = self.archived.newest(self.segment_bytes)
+        newest = self.newest
         if newest is None:
             return [f"the bucket holds no WAL at all, and {first.name} is needed"]
         try:
@@ -212,7 +235,7 @@ class ListedLog:
 
     def gaps(self, first_wal: str) -> list[tuple[str, str]]:
         """The same by their first and last segments."""
-        newest = self.archived.newest(self.segment_bytes)
+        newest = self.newest
         if newest is None:
             return []
         found = self.missing(Segment.parse(first_wal, self.segment_bytes), newest)

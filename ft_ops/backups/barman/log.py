@@ -47,7 +47,7 @@ def log_state(
     timeline = Segment.parse(server.wal, segment_bytes).timeline
     complete = Segment(number - 1, timeline, segment_bytes)
     names = archived.segments
-    newest = archived.newest(segment_bytes)
+    newest = listed.newest
     behind = complete.number - newest.number if newest is not None else complete.number
     restorable_to = _restorable_to(server, archived, is_whole=behind <= 0 and open_bytes == 0)
     lag = (server.now - restorable_to).total_seconds() if restorable_to is not None else None
@@ -108,9 +108,10 @@ def _gaps(
     missing_histories = archived.timelines_without_history
     for timeline in missing_histories:
         yield f"timeline {timeline} has segments, and {timeline:08X}.history is missing"
-    if newest is not None and newest.number > complete.number:
+    longest = archived.newest(complete.size)
+    if longest is not None and longest.number > complete.number:
         yield (
-            f"the bucket holds {newest.name}, which this server has not written yet: another "
+            f"the bucket holds {longest.name}, which this server has not written yet: another "
             "cluster archives into it, or this one was restored to an earlier point"
         )
     if first is None:

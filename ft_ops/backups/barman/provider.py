@@ -76,6 +76,7 @@ class BarmanProvider:
     server: str
     system_identifier: str
     segment_bytes: int
+    timeline: int | None
     spool: Path | None
     replica: Bucket | None
     drill_folder: Path
@@ -175,13 +176,14 @@ class BarmanProvider:
     def archived_log(self) -> ListedLog:
         """What the bucket holds of the log."""
         accepted = accepted_holes(self.bucket, self.cluster)
-        return ListedLog(self._listed(), self.segment_bytes, accepted)
+        return ListedLog(self._listed(), self.segment_bytes, accepted, self.timeline)
 
     def copied_log(self) -> ListedLog | None:
         """What its copy holds of it."""
         if self.replica is None:
             return None
-        return ListedLog(list_wal(self.replica, f"{self.place.wals}/"), self.segment_bytes)
+        copied = list_wal(self.replica, f"{self.place.wals}/")
+        return ListedLog(copied, self.segment_bytes, timeline=self.timeline)
 
     def log_state(self, connection: Connection, since_wal: str | None) -> LogState:
         """Compare the server's log with what the bucket holds of it."""

@@ -60,6 +60,7 @@ class PgBackRestProvider:
     repository: Repository
     system_identifier: str
     segment_bytes: int
+    timeline: int | None
     drill_folder: Path
     bin_dir: Path
     timeout_seconds: float
@@ -115,7 +116,7 @@ class PgBackRestProvider:
     def archived_log(self) -> ListedLog:
         """What the repository holds of the log."""
         accepted = accepted_holes(self.bucket, self.cluster)
-        return ListedLog(self._listed(), self.segment_bytes, accepted)
+        return ListedLog(self._listed(), self.segment_bytes, accepted, self.timeline)
 
     def copied_log(self) -> None:
         """None: no copy is kept."""
