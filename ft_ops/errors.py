@@ -184,6 +184,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def without_rows(error: psycopg.Error) -> str:
+    """What a server said of an error, but for the row that it quotes where one breaks a rule."""
+    quotes_a_row = isinstance(error, (psycopg.IntegrityError, psycopg.DataError))
+    return _first_line(error) if quotes_a_row else str(error).strip()
+
+
 def mask_secrets(text: str) -> str:
     """Replace passwords in URLs and in libpq keyword strings by ``***``."""
     masked = _PASSWORD_IN_URL.sub(r"\g<head>:***@", text)

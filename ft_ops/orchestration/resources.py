@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+import psycopg
 
 from ft_ops.errors import OpsError, explained
 from ft_ops.items import SomeFailed
@@ -42,6 +43,23 @@ def _step_here() -> TracedStep | None:
     return TracedStep(context.run_id, str(context.op_handle))
 
 
+def _forget_rows(error: BaseException | None) -> None:
+    """Leave of what a server said the first line: the next ones quote rows, "DETAIL: Failing row…".
+
+    Dagster keeps the messages of a whole chain of errors in its event log, and shows them.
+    """
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, psycopg.Error) and one.sqlstate is not None:
+            one.args = tuple(str(one).splitlines()[:1])
+        waiting += [one.__cause__, one.__context__]
+
+
 @contextmanager
 def as_failure() -> Iterator[None]:
     """Turn an OpsError into a dagster.Failure that names what failed, why, and what to do.
@@ -54,6 +72,7 @@ def as_failure() -> Iterator[None]:
         with within_step(_step_here()), explained("this step"):
             yield
     except OpsError as error:
+        _forget_rows(error)
         metadata: dict[str, RawMetadataValue] = {
             "what": error.what,
             "cause": error.cause,
@@ -65,3 +84,6 @@ def as_failure() -> Iterator[None]:
                 ((item.name, item.cause, item.next_step) for item in error.failed),
             )
         raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error
+    except Exception as error:
+        _forget_rows(error)
+        raise

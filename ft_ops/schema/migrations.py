@@ -19,7 +19,7 @@ from typing import Literal
 import psycopg
 from psycopg.rows import class_row
 
-from ft_ops.errors import OpsError, Refused
+from ft_ops.errors import OpsError, Refused, without_rows
 from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.locks import advisory_holder, held_by_stranger, with_escalating_lock_timeout
 from ft_ops.pg.rows import one_row
@@ -267,7 +267,7 @@ def _naming(migration: Migration, verb: str) -> Iterator[None]:
         hint = error.diag.message_hint or f"correct it and run again; {left}"
         raise OpsError(
             _named(migration, verb),
-            cause=str(error).strip(),
+            cause=without_rows(error),
             next_step=hint,
         ) from error
 

@@ -236,13 +236,25 @@ def test_one_failing_index_does_not_stop_the_rest_and_leaves_nothing(
         "CREATE OR REPLACE FUNCTION half(integer) RETURNS integer"
         " IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1 / 0; END'"
     )
-    outcomes = rebuild(letters, beside, ["letters_half", "letters_pkey", "letters_sender"])
+    letters.execute(
+        "CREATE FUNCTION writer(uuid) RETURNS text IMMUTABLE LANGUAGE sql RETURN $1::text"
+    )
+    letters.execute("CREATE UNIQUE INDEX letters_name ON letters (writer(id))")
+    letters.execute(
+        "CREATE OR REPLACE FUNCTION writer(uuid) RETURNS text"
+        " IMMUTABLE LANGUAGE sql RETURN 'Ada Lovelace'"
+    )
+    named = ["letters_half", "letters_name", "letters_pkey", "letters_sender"]
+    outcomes = rebuild(letters, beside, named)
     assert results(outcomes) == {
         "letters_half": "failed",
+        "letters_name": "failed",
         "letters_pkey": "rebuilt",
         "letters_sender": "rebuilt",
     }, {name: outcome.detail for name, outcome in outcomes.items()}
     assert "division by zero" in outcomes["letters_half"].detail
+    assert outcomes["letters_name"].detail.startswith("could not create unique index")
+    assert "Ada" not in outcomes["letters_name"].detail, "whose row it is goes to no channel"
     assert invalid_indexes(letters) == []
     with pytest.raises(OpsError, match="division by zero"):
         refuse_failed(outcomes.values())

@@ -16,6 +16,7 @@ from ft_ops.errors import OpsError
 from ft_ops.items import each
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.pg import server as pg
+from ft_ops.pg.connect import Connection
 
 ERRORS = [
     OpsError("bucket", cause="it is gone", next_step="make it again"),
@@ -34,6 +35,35 @@ def test_a_persons_error_is_a_failure_that_says_what_to_do(error: Exception) -> 
         raise error
     assert failure.value.metadata["next step"].value
     assert not failure.value.allow_retries
+
+
+def test_no_row_that_a_server_quotes_is_in_the_event_log(connection: Connection) -> None:
+    """PostgreSQL shows the row that breaks a rule, and Dagster the whole chain of errors."""
+    quoted = []
+
+    @dg.op
+    def write() -> None:
+        with as_failure():
+            try:
+                connection.execute(
+                    "INSERT INTO users (clerk_id, email, display_name, subscription_tier)"
+                    " VALUES ('x', 'ada@lovelace.example', 'Ada', 'none of them')"
+                )
+            except psycopg.Error as error:
+                quoted.append(str(error))
+                raise OpsError("users", cause="a row broke a rule", next_step="see") from error
+
+    @dg.job
+    def writes() -> None:
+        write()
+
+    result = writes.execute_in_process(raise_on_error=False)
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    told = event.step_failure_data.error
+    assert told is not None
+    assert "ada@lovelace.example" in quoted[0]
+    assert "violates check constraint" in told.to_string()
+    assert "lovelace" not in told.to_string()
 
 
 def test_a_defect_of_ours_stays_what_it_is() -> None:

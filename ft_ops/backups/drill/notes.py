@@ -14,6 +14,7 @@ from typing import Final
 import psycopg
 
 from ft_ops.backups.provider import DrillFinding, Examined
+from ft_ops.errors import without_rows
 
 _OF_THE_DATA: Final[Mapping[str, str]] = {
     "XX000": "internal error: what it read makes no sense to it",
@@ -58,7 +59,7 @@ class Notes:
 
     def failed(self, subject: str, error: psycopg.Error) -> None:
         """Note an error: as a finding if it is about the data, else as what nobody looked at."""
-        note = DrillFinding(self.check, subject, str(error).strip())
+        note = DrillFinding(self.check, subject, without_rows(error))
         (self.findings if is_about_the_data(error) else self.undecided).append(note)
 
     def left_open(self, subject: str, problem: str) -> None:

@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 import psycopg
 from psycopg import sql
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, without_rows
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
@@ -339,7 +339,7 @@ def _why_not(connection: Connection, table: _Table, error: psycopg.Error) -> str
 def _raise(name: str, error: psycopg.Error) -> None:
     raise OpsError(
         f"fingerprint of {name}",
-        cause=str(error).strip(),
+        cause=without_rows(error),
         next_step="if the operations role may not read it, grant it SELECT; if the server reports "
         "a damaged page, restore from a verified backup",
     ) from error

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import psycopg
 
-from ft_ops.errors import OpsError, Refused, explained
+from ft_ops.errors import OpsError, Refused, explained, without_rows
 from ft_ops.maintenance.gates import Gates, closed_gates
 from ft_ops.maintenance.indexes.advice import scans_of_our_own
 from ft_ops.maintenance.indexes.bloat import confirm, estimate_indexes
@@ -260,7 +260,7 @@ def _rebuild(run: _Run, candidate: RebuildCandidate) -> RebuildOutcome:
     settled = settle(
         run.connection,
         rebuild,
-        error=str(done.error).strip() if done.error else None,
+        error=without_rows(done.error) if done.error else None,
         stopped=done.watched.stopped,
         measures=measures,
     )
