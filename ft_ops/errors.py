@@ -184,10 +184,17 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def quotes_rows(error: BaseException) -> bool:
+    """Whether a server quotes a row behind its first line, because one breaks a rule.
+
+    What it says of locks, rights or disks names no content, and is needed whole.
+    """
+    return isinstance(error, (psycopg.IntegrityError, psycopg.DataError))
+
+
 def without_rows(error: psycopg.Error) -> str:
     """What a server said of an error, but for the row that it quotes where one breaks a rule."""
-    quotes_a_row = isinstance(error, (psycopg.IntegrityError, psycopg.DataError))
-    return _first_line(error) if quotes_a_row else str(error).strip()
+    return _first_line(error) if quotes_rows(error) else str(error).strip()
 
 
 def mask_secrets(text: str) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
-import psycopg
 
-from ft_ops.errors import OpsError, explained
+from ft_ops.errors import OpsError, explained, quotes_rows
 from ft_ops.items import SomeFailed
 from ft_ops.orchestration.internals import RawMetadataValue
 from ft_ops.orchestration.metadata import table
@@ -44,7 +43,7 @@ def _step_here() -> TracedStep | None:
 
 
 def _forget_rows(error: BaseException | None) -> None:
-    """Leave of what a server said the first line: the next ones quote rows, "DETAIL: Failing row…".
+    """Leave the first line alone where the next ones quote rows: "DETAIL: Failing row contains …".
 
     Dagster keeps the messages of a whole chain of errors in its event log, and shows them.
     """
@@ -55,7 +54,7 @@ def _forget_rows(error: BaseException | None) -> None:
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, psycopg.Error) and one.sqlstate is not None:
+        if quotes_rows(one):
             one.args = tuple(str(one).splitlines()[:1])
         waiting += [one.__cause__, one.__context__]
 

@@ -66,6 +66,13 @@ def test_no_row_that_a_server_quotes_is_in_the_event_log(connection: Connection)
     assert "lovelace" not in told.to_string()
 
 
+def test_what_a_server_says_of_locks_is_kept_whole() -> None:
+    told = "deadlock detected\nDETAIL:  Process 7 waits for ShareLock on transaction 8"
+    with pytest.raises(psycopg.errors.DeadlockDetected) as raised, as_failure():
+        raise psycopg.errors.DeadlockDetected(told)
+    assert str(raised.value) == told
+
+
 def test_a_defect_of_ours_stays_what_it_is() -> None:
     with pytest.raises(KeyError), as_failure():
         raise KeyError("month")
