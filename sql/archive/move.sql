@@ -9,26 +9,32 @@ ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE;
 -- time-out in that wait leaves the detach pending: archive/finalize_detach goes on.
 ALTER TABLE {parent} DETACH PARTITION {partition} CONCURRENTLY;
 
--- name: delete_rows_of_erased_threads
--- Rows of threads that ops.erasures names. None in ordinary life; one hash join of the month with
--- the erasures.
-DELETE FROM {archived} AS s
-USING ops.erasures AS e
-WHERE e.kind = 'thread'
-  AND e.id = s.thread_id
-  AND NOT EXISTS (SELECT FROM threads AS t WHERE t.id = e.id);
+-- name: erased_threads
+-- Threads that ops.erasures names and of which a relation has rows all the same. None in ordinary life; one hash join
+-- of the relation with the erasures.
+SELECT DISTINCT s.thread_id
+FROM {rows} AS s
+JOIN ops.erasures AS e ON e.kind = 'thread' AND e.id = s.thread_id
+WHERE NOT EXISTS (SELECT FROM threads AS t WHERE t.id = e.id);
 
--- name: delete_keys_of_erased_threads
--- Keys of the month whose thread ops.erasures names, and by their cascade what belonged to them.
--- None in ordinary life. A probe of the keys' unique index for each erased thread, or one range of
--- idx_content_segment_keys_created.
+-- name: forgets
+-- Until the transaction ends: a table that keeps its rows as they were counted lets those of deleted threads go.
+SET LOCAL ft_ops.forgets = 'on';
+
+-- name: delete_rows_of_erased_thread
+-- Row locks. Probes of the index by thread.
+DELETE FROM {archived} AS s
+WHERE s.thread_id = %(thread)s
+  AND NOT EXISTS (SELECT FROM threads AS t WHERE t.id = %(thread)s);
+
+-- name: delete_keys_of_erased_thread
+-- Row locks on the thread's keys of the month, and by their cascade on what belonged to them. Probes of the keys'
+-- unique index.
 DELETE FROM content_segment_keys AS k
-USING ops.erasures AS e
-WHERE e.kind = 'thread'
-  AND e.id = k.thread_id
+WHERE k.thread_id = %(thread)s
   AND k.created_at >= %(lower)s
   AND k.created_at < %(upper)s
-  AND NOT EXISTS (SELECT FROM threads AS t WHERE t.id = e.id);
+  AND NOT EXISTS (SELECT FROM threads AS t WHERE t.id = %(thread)s);
 
 -- name: attach
 -- SHARE UPDATE EXCLUSIVE on the archive's parent, SHARE ROW EXCLUSIVE on threads and users, for

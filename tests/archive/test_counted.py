@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.ledger import month_table
 from ft_ops.archive.move.counted import KeptRows, count_kept, keep_rows
 from ft_ops.errors import Refused
@@ -430,6 +431,65 @@ def test_a_thread_that_is_deleted_in_the_instant_of_the_detach_stops_no_purge(
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
     assert world.count("archived_content_segments_2017_03") == 40
     end()
+    assert _segments(world) == sorted(edited[:3])
+
+
+def test_who_silences_the_triggers_deletes_no_row_of_the_copy_by_hand(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His thread is gone while he does, and there again when the table is dropped."""
+    edited, end = _with_edited(world, _purge)
+    thread = world.threads[3]
+    with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute("CREATE TEMP TABLE again AS SELECT * FROM threads WHERE id = %s", (thread,))
+
+        def lose() -> None:
+            admin.execute("DELETE FROM threads WHERE id = %s", (thread,))
+            with pytest.raises(psycopg.errors.ObjectInUse, match="removal of its month"):
+                admin.execute(
+                    sql.SQL("DELETE FROM {} WHERE thread_id = %s").format(COPY), (thread,)
+                )
+            admin.execute("INSERT INTO threads SELECT * FROM again")
+
+        with before(world, monkeypatch, BEHIND_THE_COUNT, lose) as came:
+            end()
+    assert len(came) == 1
+    assert _segments(world) == sorted(edited)
+
+
+def _left_by_the_detach(world: World) -> None:
+    """Rows of a thread that was deleted when no cascade reached the month; their author is held."""
+    with psycopg.connect(world.database.admin_url) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+    add_hold(world.connection, user_id=world.users[2], reason="case 44")
+
+
+def test_rows_of_an_erased_thread_that_are_held_since_are_put_back_with_their_month(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.fill()
+    end = _purge(world)
+    with dying(monkeypatch, "purge.purge.remove_content"):
+        end()
+    _left_by_the_detach(world)
+    assert "hold" in world.purge().stopped
+    assert [row[0] for row in world.rows()["content_segments"]] == sorted(made)
+
+
+def test_rows_of_an_erased_thread_that_are_held_since_let_no_copy_be_made_without_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited, end = _with_edited(world, _purge)
+    with dying(monkeypatch, "purge.purge.settle"):
+        end()
+    _left_by_the_detach(world)
+    with pytest.raises(Refused, match=r"deleted, and .* legal hold 1.* Next: release that hold"):
+        world.purge()
+    assert world.count("archived_content_segments_2017_03") == 40
+    release_hold(world.connection, 1, reason="closed")
+    world.purge()
     assert _segments(world) == sorted(edited[:3])
 
 

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ft_ops.archive.hold.holds import add_hold, guard_segments
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.relation import attached_relation
 from ft_ops.archive.month.source import hot_source
@@ -142,6 +143,28 @@ def test_a_thread_deleted_while_the_month_stands_alone_takes_everything_along(
         "SELECT count(*) FROM photo_narrations WHERE content_segment_id = %s", (segments[1],)
     ).fetchone()
     assert left == (0,)
+
+
+def test_rows_that_a_deleted_thread_left_and_that_are_held_since_move_with_their_month(
+    world: World,
+) -> None:
+    """Those of another one that nobody holds go."""
+    world.fill()
+    world.connection.execute(
+        "INSERT INTO ops.archive (month, generation, state) VALUES ('2017-03-01', 1, 'archiving')"
+    )
+    world.connection.execute(
+        "ALTER TABLE content_segments DETACH PARTITION content_segments_2017_03 CONCURRENTLY"
+    )
+    guard_segments(world.connection, sql.Identifier("content_segments_2017_03"))
+    with psycopg.connect(world.database.admin_url) as admin:
+        admin.execute("SET session_replication_role = replica")
+        admin.execute("DELETE FROM threads WHERE id = ANY (%s)", (world.threads[1:3],))
+    add_hold(world.connection, user_id=world.users[2], reason="case 44")
+    move = world.move()
+    assert (move.erased.rows, move.generation.state) == (10, "archived")
+    assert "legal hold 1" in move.erased.held
+    assert world.count("archived_content_segments") == world.count("content_segment_keys") == 30
 
 
 def test_a_stray_table_is_not_taken_for_a_detached_month(world: World) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
 from ft_ops.archive.hold.holds import guard_segments
-from ft_ops.archive.month.content import ARCHIVED, archived_name, bounds
+from ft_ops.archive.month.content import ARCHIVED, KEYS, archived_name, bounds
 from ft_ops.archive.month.relation import Relation, attached_relation
 from ft_ops.archive.move.renewed import note_columns
 from ft_ops.errors import Refused
@@ -22,10 +23,14 @@ from ft_ops.pg.sqlfiles import statement
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an attachment removed: rows and keys of threads that were erased meanwhile."""
+    """What an attachment removed: rows and keys of threads that were erased meanwhile.
+
+    ``held``: of which hold some could not be removed, in the database's words.
+    """
 
     rows: int
     keys: int
+    held: str = ""
 
 
 def detach_month(
@@ -118,16 +123,48 @@ def attach_archived(connection: Connection, month: Month, table: Relation) -> Er
     return erased
 
 
-def forget_erased(connection: Connection, month: Month, table: Relation) -> Erased:
-    """Delete what the ledger of erasures names, before a table is attached.
+def forget_erased(connection: Connection, month: Month, table: Relation | None) -> Erased:
+    """Delete what the ledger of erasures names, before a table is attached, or without one.
 
     That are rows and keys of threads that were deleted in the instant of the detach, or while a
-    table without a trigger of its own stood alone. Nothing else is removed, whatever it lacks.
+    table without a trigger of its own stood alone. Nothing else is removed, whatever it lacks. What
+    is held since stays, as the database wants it.
     """
-    rows = connection.execute(
-        statement("archive/delete_rows_of_erased_threads").format(archived=table.identifier)
-    ).rowcount
-    return Erased(rows, forget_erased_threads(connection, month))
+    rows = keys = 0
+    held = ""
+    for thread in _erased_threads(connection, month, table):
+        names = {"thread": thread, "lower": month.start, "upper": month.end}
+        try:
+            with connection.transaction():
+                if table is not None:
+                    connection.execute(statement("archive/forgets"))
+                    rows += connection.execute(
+                        statement("archive/delete_rows_of_erased_thread").format(
+                            archived=table.identifier
+                        ),
+                        names,
+                    ).rowcount
+                keys += connection.execute(
+                    statement("archive/delete_keys_of_erased_thread"), names
+                ).rowcount
+        except psycopg.errors.RestrictViolation as error:
+            held = str(error).splitlines()[0]
+    return Erased(rows, keys, held)
+
+
+def _erased_threads(connection: Connection, month: Month, table: Relation | None) -> set[UUID]:
+    """The threads that were erased and have rows in the table, or keys of the month."""
+    keys = statement("archive/keys_of_month").format(
+        keys=sql.Identifier("public", KEYS), **bounds(month)
+    )
+    relations: list[sql.Composable] = [keys]
+    if table is not None:
+        relations.append(table.identifier)
+    return {
+        thread
+        for rows in relations
+        for (thread,) in connection.execute(statement("archive/erased_threads").format(rows=rows))
+    }
 
 
 def attach_alone(connection: Connection, month: Month, table: Relation) -> None:
@@ -153,14 +190,6 @@ def attach_alone(connection: Connection, month: Month, table: Relation) -> None:
             cause=f"{ARCHIVED} was altered meanwhile: {str(error).splitlines()[0]}",
             next_step="run again: the table follows it first. Nothing was dropped",
         ) from error
-
-
-def forget_erased_threads(connection: Connection, month: Month) -> int:
-    """Delete the month's keys whose thread the ledger of erasures names; how many there were."""
-    return connection.execute(
-        statement("archive/delete_keys_of_erased_threads"),
-        {"lower": month.start, "upper": month.end},
-    ).rowcount
 
 
 def rename_archived(connection: Connection, month: Month, table: Relation) -> Relation:

@@ -153,6 +153,7 @@ def _attach(run: Run, generation: Generation, table: Relation) -> Move:
                     "was": table.qualified,
                     "erased_rows": erased.rows,
                     "erased_keys": erased.keys,
+                    "held": erased.held,
                 },
             )
             recorded = record_relation(run.connection, generation, archived.recorded)

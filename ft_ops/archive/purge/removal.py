@@ -9,8 +9,10 @@ from uuid import UUID
 from ft_ops.archive.month.content import Content
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.units import RemovalProgress, Units
+from ft_ops.archive.move.detach import Erased, forget_erased
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
+from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
 
@@ -50,6 +52,19 @@ class Removed:
     done: RemovalProgress
     stopped: str = ""
     tables_changed: bool = False
+
+
+def forget_erased_rows(run: Run, removal: Removal) -> Erased:
+    """Delete the rows of threads that were erased in the instant of the detach.
+
+    Before anybody can hold them, and before a copy is made, whose foreign keys refuse them.
+    """
+
+    def forget() -> Erased:
+        with run.connection.transaction():
+            return forget_erased(run.connection, removal.month, removal.table)
+
+    return with_escalating_lock_timeout(run.connection, removal.what, forget, sleep=run.sleep)
 
 
 def has_kept(run: Run, removal: Removal) -> bool:

@@ -38,7 +38,7 @@ from ft_ops.archive.month.waiting import kept_while_waiting
 from ft_ops.archive.move.portion import Portion, TooLong
 from ft_ops.archive.purge.belongings import delete_belongings, delete_keys
 from ft_ops.archive.purge.compare import Compared, compare
-from ft_ops.archive.purge.removal import Removal, Removed
+from ft_ops.archive.purge.removal import Removal, Removed, forget_erased_rows
 from ft_ops.archive.purge.throttle import Throttle
 from ft_ops.archive.run import Run
 from ft_ops.pg.locks import with_escalating_lock_timeout
@@ -77,6 +77,7 @@ def remove_content(run: Run, removal: Removal, throttle: Throttle) -> Removed:
     if changed:
         return Removed(0, 0, removal.done, "; ".join(changed), tables_changed=True)
     others = other_references(run.connection, content)
+    forget_erased_rows(run, removal)
     batches = _Batches(run, removal, held, before, others, removal.done, Portion(BATCH_ROWS))
     removed = kept = 0
     for batch in throttle.steps(batches.rest()):

@@ -26,10 +26,9 @@ from ft_ops.archive.move.detach import (
     as_archived,
     attach_alone,
     forget_erased,
-    forget_erased_threads,
     rename_archived,
 )
-from ft_ops.archive.purge.removal import Removal
+from ft_ops.archive.purge.removal import Removal, forget_erased_rows
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
 from ft_ops.pg.locks import with_escalating_lock_timeout
@@ -63,10 +62,18 @@ def settle(
     With ``keeps_table`` the month has a table afterwards, though it may be empty. Refused when the
     drop would take a row that is to stay.
     """
-    _forget_erased(run, removal)
+    held = forget_erased_rows(run, removal).held
     rows = count_rows(run.connection, removal.table.identifier)
     if rows > 0 and rows == count_rows(run.connection, _staying(removal, gone)):
         return _put_back(run, removal, close)
+    if held:
+        raise Refused(
+            removal.what,
+            cause=f"{removal.table.qualified} has rows of a thread that was deleted, and {held}: "
+            "no copy of what stays takes a row without its thread",
+            next_step="release that hold, and run again: these rows go then, and what stays of the "
+            "month is attached again. Until then all of it is in that table",
+        )
     keep_rows(run, removal.table, removal.what)
     copy = _copy_of_remainder(run, removal, gone, keeps_table=keeps_table)
     if copy is not None:
@@ -93,19 +100,6 @@ def settle(
             next_step=f"drop that, or let it read {ARCHIVED}, and run again: until then the rows "
             f"that stay are in {removal.table.qualified} alone",
         ) from error
-
-
-def _forget_erased(run: Run, removal: Removal) -> None:
-    """Delete the rows of threads that were erased in the instant of the detach.
-
-    Before a copy is made, whose foreign keys refuse them.
-    """
-
-    def forget() -> None:
-        with run.connection.transaction():
-            forget_erased(run.connection, removal.month, removal.table)
-
-    with_escalating_lock_timeout(run.connection, removal.what, forget, sleep=run.sleep)
 
 
 def _put_back(run: Run, removal: Removal, close: Callable[[SettledRemoval], T]) -> T:
@@ -140,7 +134,7 @@ def _close(
 ) -> T:
     """Forget what was erased before the month stood alone; what is erased since goes by cascade."""
     if copy is None:
-        forget_erased_threads(run.connection, removal.month)
+        forget_erased(run.connection, removal.month, None)
         return close(SettledRemoval(None))
     forget_erased(run.connection, removal.month, copy)
     return close(SettledRemoval(as_archived(removal.month, copy)))
