@@ -136,6 +136,7 @@ SELECT
     coalesce(keys.columns, '[]') AS columns,
     CASE WHEN held.is_locked THEN '' ELSE pg_get_indexdef(i.indexrelid) END AS definition,
     owner.rolname AS owner,
+    owner.rolsuper AS is_superusers,
     pg_has_role(t.relowner, 'USAGE') AS may_maintain
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid

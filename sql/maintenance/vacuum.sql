@@ -12,6 +12,7 @@ SELECT
     bounds.parts[1]::timestamptz AS lower_bound,
     bounds.parts[2]::timestamptz AS upper_bound,
     owner.rolname AS owner,
+    owner.rolsuper AS is_superusers,
     -- The server's own tables, and those of extensions: looked after when they are named.
     (
         n.nspname = 'information_schema'

@@ -175,7 +175,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_not(connection: Connection) ->
     assert results == {"planned"}
 
 
-def test_a_table_out_of_reach_is_an_error_that_names_the_grant(
+def test_a_table_out_of_reach_is_an_error_that_names_what_lets_us_in(
     connection: Connection, database: Database
 ) -> None:
     with psycopg.connect(database.admin_url, autocommit=True) as admin:
@@ -183,12 +183,19 @@ def test_a_table_out_of_reach_is_an_error_that_names_the_grant(
         admin.execute(
             sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(sql.Identifier(database.name))
         )
-        admin.execute("CREATE TABLE theirs AS SELECT g FROM generate_series(1, 10000) AS g")
+        for name in ("theirs", "readers"):
+            admin.execute(f"CREATE TABLE {name} AS SELECT g FROM generate_series(1, 10000) AS g")
+        admin.execute("ALTER TABLE readers OWNER TO ft_readonly")
     outcomes = vacuum(connection)
-    assert outcomes["theirs"].result == "denied"
+    assert {outcomes[name].result for name in ("theirs", "readers")} == {"denied"}
     assert outcomes["content_segments"].result == "done"
-    with pytest.raises(OpsError, match=r'GRANT "[^"]+" TO'):
+    with pytest.raises(OpsError) as refusal:
         refuse_denied(outcomes.values())
+    # A member of the superuser's role would be one.
+    assert refusal.value.next_step == (
+        'as an administrator: ALTER TABLE "public"."theirs" OWNER TO <the operations role>; '
+        'GRANT "ft_readonly" TO <the operations role>'
+    )
 
 
 def test_a_role_that_sees_no_other_sessions_is_refused(database: Database) -> None:

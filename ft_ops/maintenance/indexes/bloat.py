@@ -21,9 +21,10 @@ from ft_ops.errors import OpsError
 from ft_ops.maintenance.indexes.btree import PAGE
 from ft_ops.maintenance.indexes.catalog import IndexState, catalog_sql, index_states
 from ft_ops.maintenance.indexes.probe import probe_btree
+from ft_ops.maintenance.owners import way_in
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.rows import one_row
-from ft_ops.pg.sqlfiles import quoted, statement
+from ft_ops.pg.sqlfiles import statement
 
 Method = Literal["range probe", "density", "size ratio", "unknown"]
 
@@ -192,16 +193,17 @@ def accuracy(connection: Connection) -> Accuracy:
 
 
 def refuse_unreachable(estimates: Iterable[Estimate]) -> None:
-    """OpsError when an index is out of this role's reach: it names the grant that is missing."""
+    """OpsError when an index is out of this role's reach: it names what lets it in."""
     unreachable = [e.index for e in estimates if not e.index.may_maintain]
     if unreachable:
-        grants = sorted(
-            {f"GRANT {quoted(index.owner)} TO <the operations role>" for index in unreachable}
-        )
+        ways = {
+            way_in(index.schema, index.table_name, index.owner, is_superusers=index.is_superusers)
+            for index in unreachable
+        }
         raise OpsError(
             f"indexes {', '.join(index.qualified_name for index in unreachable)}",
             cause="the operations role is no member of the owner's role and can't rebuild them",
-            next_step=f"as an administrator: {'; '.join(grants)}",
+            next_step=f"as an administrator: {'; '.join(sorted(ways))}",
         )
 
 

@@ -50,6 +50,7 @@ class IndexState:
     columns: tuple[IndexColumn, ...]
     definition: str
     owner: str
+    is_superusers: bool
     may_maintain: bool
     locked: str = ""
 

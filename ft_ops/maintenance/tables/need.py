@@ -46,6 +46,7 @@ class TableState:
     lower_bound: datetime | None
     upper_bound: datetime | None
     owner: str
+    is_superusers: bool
     is_servers: bool
     is_shared: bool
     may_vacuum: bool

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from ft_ops.errors import OpsError
+from ft_ops.maintenance.owners import way_in
 from ft_ops.maintenance.tables.horizon import HorizonHolder, horizon_holders, in_words
 from ft_ops.maintenance.tables.messages import (
     NOTHING_SAID,
@@ -154,16 +155,20 @@ def planned(plans: Iterable[MaintenancePlan]) -> list[TableOutcome]:
 
 
 def refuse_denied(outcomes: Iterable[TableOutcome]) -> None:
-    """OpsError when a table was out of this role's reach: it names the grant that is missing."""
+    """OpsError when a table was out of this role's reach: it names what lets it in."""
     denied = [o.table for o in outcomes if o.result == "denied"]
     if denied:
-        grants = sorted(
-            {f"GRANT {quoted(table.owner)} TO <the operations role>" for table in denied}
-        )
+        ways = {
+            # The server's own are nobody's to hand over.
+            f"as a superuser, VACUUM {quoted(table.schema, table.name)}"
+            if table.is_servers and table.is_superusers
+            else way_in(table.schema, table.name, table.owner, is_superusers=table.is_superusers)
+            for table in denied
+        }
         raise OpsError(
             f"vacuum of {', '.join(table.qualified_name for table in denied)}",
             cause="the operations role is no member of the owner's role",
-            next_step=f"as an administrator: {'; '.join(grants)}",
+            next_step=f"as an administrator: {'; '.join(sorted(ways))}",
         )
 
 

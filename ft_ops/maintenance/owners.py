@@ -1,0 +1,17 @@
+"""What lets these operations maintain a table that belongs to somebody else."""
+
+from __future__ import annotations
+
+from ft_ops.pg.sqlfiles import quoted
+
+_OPERATIONS = "<the operations role>"
+
+
+def way_in(schema: str, table: str, owner: str, *, is_superusers: bool) -> str:
+    """What an administrator runs for that.
+
+    A superuser's role is granted to nobody: whoever is a member of it is a superuser, too.
+    """
+    if is_superusers:
+        return f"ALTER TABLE {quoted(schema, table)} OWNER TO {_OPERATIONS}"
+    return f"GRANT {quoted(owner)} TO {_OPERATIONS}"
