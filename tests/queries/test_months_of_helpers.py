@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, LiteralString
+from typing import Final, LiteralString, TypeAlias
 from uuid import UUID, uuid4
 
 import psycopg
@@ -11,9 +12,14 @@ import pytest
 
 from ft_ops.months import Month
 from ft_ops.partitions import partition_name
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.rows import one_row
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import Database, cloned
+
+# One database for all of them.
+pytestmark = pytest.mark.xdist_group("months of helpers")
+
+Told: TypeAlias = dict[str, UUID | list[UUID]]
 
 MOMENTS: Final = (
     "2024-02-01 00:00:00+00",
@@ -133,19 +139,37 @@ def reach(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def database(template: Database, worker_id: str) -> Iterator[Database]:
+    """One for all of these tests, which leave it as it is."""
+    with cloned(template, worker_id) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def all_told(database: Database) -> dict[str, Told]:
+    with connect(database.url, application="tests") as connection:
+        return {reach: _tell(connection, reach, TOLD[reach]) for reach in TOLD}
+
+
 @pytest.fixture
-def told(connection: Connection, reach: str) -> dict[str, UUID | list[UUID]]:
+def told(all_told: dict[str, Told], reach: str) -> Told:
     """A thread with a segment at each of these moments, among others; and the segments' ids."""
-    within = TOLD[reach]
+    return all_told[reach]
+
+
+def _tell(connection: Connection, name: str, within: Sequence[str]) -> Told:
     user, thread, other = one_row(
         connection.execute(
-            "WITH u AS (INSERT INTO users (clerk_id, email) VALUES ('c', 'e') RETURNING id),"
+            "WITH u AS (INSERT INTO users (clerk_id, email) VALUES (%(name)s, %(name)s)"
+            " RETURNING id),"
             " f AS (INSERT INTO families (name, owner_id) SELECT 'F', id FROM u RETURNING id),"
             " b AS (INSERT INTO memory_books (family_id, title, created_by)"
             " SELECT f.id, 'B', u.id FROM f, u RETURNING id),"
             " t AS (INSERT INTO threads (memory_book_id, started_by)"
             " SELECT b.id, u.id FROM b, u, generate_series(1, 2) RETURNING id)"
-            " SELECT (SELECT id FROM u), min(id::text)::uuid, max(id::text)::uuid FROM t"
+            " SELECT (SELECT id FROM u), min(id::text)::uuid, max(id::text)::uuid FROM t",
+            {"name": name},
         )
     )
     moments = [(thread, moment) for moment in within] + [(other, "2026-05-01 12:00:00+00")]
@@ -165,7 +189,7 @@ def told(connection: Connection, reach: str) -> dict[str, UUID | list[UUID]]:
 
 @pytest.mark.parametrize("helper", HELPERS)
 def test_a_segment_at_the_end_of_a_month_is_found(
-    connection: Connection, told: dict[str, UUID | list[UUID]], helper: str
+    connection: Connection, told: Told, helper: str
 ) -> None:
     connection.execute("SET TimeZone = 'America/New_York'")
     found = connection.execute(HELPERS[helper], told).fetchall()
@@ -180,7 +204,7 @@ def test_a_segment_at_the_end_of_a_month_is_found(
 
 @pytest.mark.parametrize("helper", HELPERS)
 def test_only_the_months_of_the_segments_are_opened(
-    connection: Connection, told: dict[str, UUID | list[UUID]], reach: str, helper: str
+    connection: Connection, told: Told, reach: str, helper: str
 ) -> None:
     connection.execute(HELPERS[helper], told)  # planning opens all of them, once a session
     with connection.transaction():
@@ -192,7 +216,7 @@ def test_only_the_months_of_the_segments_are_opened(
 
 
 def test_the_newest_segments_come_first_and_no_more_than_asked_for(
-    connection: Connection, told: dict[str, UUID | list[UUID]], reach: str
+    connection: Connection, told: Told, reach: str
 ) -> None:
     most = len(TOLD[reach]) // 2  # of several years where it reaches over a year
     found = connection.execute(
@@ -205,7 +229,7 @@ def test_the_newest_segments_come_first_and_no_more_than_asked_for(
 
 @pytest.mark.parametrize("helper", HELPERS)
 def test_only_a_member_of_the_family_is_shown_a_segment(
-    database: Database, told: dict[str, UUID | list[UUID]], helper: str
+    database: Database, told: Told, helper: str
 ) -> None:
     seen = {}
     with psycopg.connect(database.app_url, autocommit=True) as application:
@@ -219,13 +243,14 @@ def test_only_a_member_of_the_family_is_shown_a_segment(
 
 @pytest.mark.parametrize("helper", HELPERS)
 def test_a_segment_without_a_key_is_shown_by_none(
-    connection: Connection, told: dict[str, UUID | list[UUID]], helper: str
+    connection: Connection, told: Told, helper: str
 ) -> None:
     """Which no write of the application makes: the registry says what a thread has."""
     segments = told["segments"]
     assert isinstance(segments, list)
     lost = {"lost": segments[1]}
-    connection.execute("DELETE FROM content_segment_keys WHERE id = %(lost)s", lost)
-    there = connection.execute("SELECT FROM content_segments WHERE id = %(lost)s", lost)
-    assert there.rowcount == 1
-    assert len(connection.execute(HELPERS[helper], told).fetchall()) == len(segments) - 1
+    with connection.transaction(force_rollback=True):
+        connection.execute("DELETE FROM content_segment_keys WHERE id = %(lost)s", lost)
+        there = connection.execute("SELECT FROM content_segments WHERE id = %(lost)s", lost)
+        assert there.rowcount == 1
+        assert len(connection.execute(HELPERS[helper], told).fetchall()) == len(segments) - 1
