@@ -443,11 +443,10 @@ def test_a_month_that_is_adopted_later_is_searched_for_the_holds_that_stand(
         assert refused(new.connection, "DELETE FROM threads WHERE id = %s", world.threads[3])
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_what_somebody_else_put_among_the_records_is_named_and_stops_nothing(
     world: World, template: Database
 ) -> None:
-    world.fill(segments=4)
-    world.archived_and_purged()
     ship(world)
     put_once(world.bucket, "archive/records/ledger/README.txt", b"hands off")
     forged = b'{"month": "2017-04"}'

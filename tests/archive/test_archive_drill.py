@@ -100,9 +100,8 @@ def test_a_month_is_retrieved_loaded_beside_and_proven(
     assert is_due(world.connection, utc_now() + timedelta(days=32))
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_what_costs_more_than_the_limit_is_not_asked_for(world: World) -> None:
-    world.fill(segments=12)
-    world.archived_and_purged()
     dear = PRICES.model_copy(update={"standard_per_gb_month": 1e9})
     plan = plan_drill(world.run, dear, dollars=10_000)
     assert plan is not None
@@ -137,11 +136,10 @@ def test_what_can_not_be_read_back_is_refuted_and_stays_so_until_it_is_proven(
     assert judge(world.connection, utc_now(), oldest_days=3650).problems == found.problems
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_drill_that_could_not_be_held_is_unknown_and_held_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill(segments=12)
-    world.archived_and_purged()
 
     def full(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
@@ -156,11 +154,10 @@ def test_a_drill_that_could_not_be_held_is_unknown_and_held_again(
     assert judge(world.connection, utc_now(), oldest_days=3650).problems == ()
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_month_that_was_erased_meanwhile_is_no_refutation(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill(segments=12)
-    world.archived_and_purged()
     asked(world, monkeypatch)
     world.connection.execute("UPDATE ops.archive SET state = 'superseded'")
     done = held(world)
@@ -168,11 +165,10 @@ def test_a_month_that_was_erased_meanwhile_is_no_refutation(
     assert "others by now" in str(done.error)
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_the_age_of_the_last_drill_and_of_the_oldest_proof_have_their_limits(
     world: World,
 ) -> None:
-    world.fill(segments=12)
-    world.archived_and_purged()
     held(world)
     newest = newest_drill(world.connection)
     assert newest is not None
@@ -189,9 +185,8 @@ def test_the_age_of_the_last_drill_and_of_the_oldest_proof_have_their_limits(
     assert "the proof of" in problem
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_the_drills_come_back_from_the_bucket(world: World, template: Database) -> None:
-    world.fill(segments=12)
-    world.archived_and_purged()
     held(world)
     ship_records(world.run)
     assert ship_drills(world.connection, world.bucket, "archive") == 1

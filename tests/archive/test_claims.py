@@ -88,9 +88,8 @@ def keys(bucket: Bucket) -> list[str]:
     return [found.key for found in objects(bucket, "archive/")]
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_copy_with_the_same_settings_writes_and_removes_nothing(world: World) -> None:
-    world.fill(segments=4)
-    world.archive()
     following = supersede(world.connection, world.standing(), "for the test", "test")
     erase(world, 3)
     ship_records(world.run)
@@ -121,12 +120,11 @@ def test_a_copy_with_the_same_settings_writes_and_removes_nothing(world: World) 
         assert adopt(world.run, apply=False).changes == ()
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_of_two_twins_one_removes_rows_and_the_other_is_refused(
     world: World, template: Database
 ) -> None:
     """Both were about to, and nothing was shipped so far: neither knew of the other."""
-    world.fill(segments=4)
-    world.archive()
     world.verified_backup()
     before = world.rows()
     with promoted(world) as twin:
@@ -222,10 +220,9 @@ def test_what_a_twin_has_recorded_is_not_adopted_but_disowned(world: World) -> N
         assert read_claims(world.bucket, "archive").disowned() == {2, 5}
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_a_claim_that_is_gone_while_a_later_one_is_there_is_noticed(world: World) -> None:
     """A copy has made both. Who sees the first place free has not seen that somebody was there."""
-    world.fill(segments=4)
-    world.archive()
     world.verified_backup()
     erase(world, 3)
     ship_records(world.run)
@@ -246,10 +243,9 @@ def test_a_claim_that_is_gone_while_a_later_one_is_there_is_noticed(world: World
         assert world.purge().generation.state == "purged"
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_of_the_moment_of_a_record_that_does_not_count_another_is_written(world: World) -> None:
     """A disowned twin's, which names the very same one; one from before the ledger had a column."""
-    world.fill(segments=4)
-    world.archive()
     world.verified_backup()
     before = world.rows()
     for number in range(8):

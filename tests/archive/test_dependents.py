@@ -59,9 +59,9 @@ def test_nothing_of_a_months_own_shuts_it(world: World) -> None:
     assert world.archived_and_purged().state == "purged"
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_one_that_comes_during_the_purge_is_named_and_the_next_run_ends_it(world: World) -> None:
-    made = world.fill(segments=8)
-    world.archive()
+    made = world.filled
     world.verified_backup()
     world.connection.execute(
         "UPDATE archived_content_segments SET view_count = 1 WHERE id = %s", (made[0],)
@@ -80,9 +80,8 @@ def test_one_that_comes_during_the_purge_is_named_and_the_next_run_ends_it(world
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_purged")
 def test_a_thawed_months_is_named_before_it_is_taken_out(world: World) -> None:
-    world.fill(segments=8)
-    world.archived_and_purged()
     world.thaw()
     world.connection.execute(VIEW.replace("content_segments_", "archived_content_segments_"))
     with pytest.raises(Refused, match="view report goes by"):

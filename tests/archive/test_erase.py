@@ -214,10 +214,10 @@ def test_a_superseded_generation_goes_only_when_a_frozen_one_replaces_it(world: 
     assert _collect(world) == 8
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_nobody_guesses_what_replaces_a_generation_and_what_is_not_ours_stays(world: World) -> None:
     """Earlier versions did not record it; and somebody may have written under our key."""
-    world.fill(segments=8)
-    superseded = world.archive()
+    superseded = world.standing()
     supersede(world.connection, superseded, "changed", "test")
     world.freeze()
     key = superseded.objects[0].stored.key
@@ -336,9 +336,8 @@ def test_a_tombstone_of_a_transaction_that_began_before_the_export_is_found(worl
 
 
 @pytest.mark.parametrize("what", ["an object of the next is gone", "another bucket"])
+@pytest.mark.usefixtures("begins_archived")
 def test_what_may_be_the_only_copy_stays(world: World, what: str) -> None:
-    world.fill(segments=8)
-    world.archive()
     world.connection.execute("UPDATE archived_content_segments SET view_count = view_count + 1")
     world.verified_backup()
     world.purge()

@@ -251,10 +251,10 @@ def test_the_documented_restore_gives_the_documented_digest(world: World, tmp_pa
         assert entry["digest"] == f"{row[0]}:{int(row[1]):x}:{int(row[2]):x}"
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_the_printed_statements_read_a_thawed_archive(world: World, tmp_path: Path) -> None:
     """DuckDB by its views; Athena's columns are those that the files have."""
-    world.fill(segments=12)
-    generation = world.archive()
+    generation = world.standing()
     for item in generation.parts():
         request_restore(world.bucket, item.stored, days=1, tier="Bulk")
         path = tmp_path / item.stored.key

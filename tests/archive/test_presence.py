@@ -123,10 +123,10 @@ DAMAGES: dict[str, tuple[Callable[[Bucket, StoredObject], None], str]] = {
 }
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_each_damage_is_named_by_a_listing_alone(world: World) -> None:
     """Whatever the budget of requests is: with one request a day most objects are listed only."""
-    world.fill(segments=12)
-    purged = world.archived_and_purged()
+    purged = world.newest()
     for table, (harm, _) in DAMAGES.items():
         harm(world.bucket, stored_as(purged, table))
     found = look(world.connection, world.bucket, requests=1, now=utc_now())
@@ -137,11 +137,11 @@ def test_each_damage_is_named_by_a_listing_alone(world: World) -> None:
         assert words in told[0]
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_key_that_was_disabled_is_named_by_the_object_that_it_hides(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.fill(segments=12)
-    purged = world.archived_and_purged()
+    purged = world.newest()
     client: Any = world.bucket.client
     head = client.head_object
 
@@ -259,12 +259,12 @@ def _edit_in_its_place(world: World, key: str) -> None:
     ("body", "words"),
     [(None, "is not there"), (b"{}", "is no certificate"), ("edited", "not what the ledger has")],
 )
+@pytest.mark.usefixtures("begins_purged")
 def test_a_certificate_that_was_put_in_place_of_ours_is_named_and_mended(
     world: World, body: bytes | str | None, words: str
 ) -> None:
     """Nothing lies above it: whoever may delete versions leaves no trace in a listing."""
-    world.fill(segments=4)
-    purged = world.archived_and_purged()
+    purged = world.newest()
     key = purged.certificate_key
     [version] = versions(world.bucket, key)
     ours = read_version(world.bucket, version)

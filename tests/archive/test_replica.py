@@ -117,12 +117,12 @@ def test_without_its_second_copy_a_month_is_neither_frozen_nor_purged(
     assert copied.purge().generation.number == frozen.number
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_an_object_that_is_gone_keeps_no_other_from_being_copied(
     world: World, second_bucket: Bucket
 ) -> None:
     """Nobody says of it that it lies in Glacier, either."""
-    world.fill(segments=12)
-    frozen = world.archive()
+    frozen = world.standing()
     gone, *others = [part.stored for part in frozen.parts()]
     delete_version(world.bucket, gone.key, gone.version_id)
     for stored in others:

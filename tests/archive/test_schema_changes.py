@@ -142,9 +142,8 @@ def test_a_table_that_was_renamed_or_dropped_is_declared(world: World) -> None:
     assert world.count("narrations") == 14
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_generations_of_several_schemas_come_back_together(world: World) -> None:
-    world.fill(segments=8)
-    world.archived_and_purged()
     _alter(world, "ADD COLUMN mood text DEFAULT 'calm'")
     _alter(world, "ALTER COLUMN view_count TYPE bigint")
     world.month(MONTH)
@@ -398,9 +397,8 @@ def test_a_column_that_became_too_short_cuts_nothing_off(
         assert _scalars(world, "SELECT DISTINCT mood FROM archived_content_segments") == ["calm"]
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_a_table_that_came_again_under_its_name_is_another_one(world: World) -> None:
-    world.fill(segments=4)
-    world.archived_and_purged()
     world.connection.execute("DROP TABLE content_tags CASCADE")
     world.connection.execute(
         "INSERT INTO ops.column_changes (table_name, column_name, change)"
@@ -465,11 +463,10 @@ _UPPER = "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RET
 @pytest.mark.parametrize(
     "table", ["content_tags", "archived_content_segments", "content_segment_keys"]
 )
+@pytest.mark.usefixtures("begins_purged")
 def test_a_trigger_that_could_change_what_comes_back_refuses_the_thaw_before_it_is_paid_for(
     world: World, table: LiteralString
 ) -> None:
-    world.fill(segments=4)
-    world.archived_and_purged()
     world.connection.execute(_UPPER)
     world.connection.execute(
         f"CREATE TRIGGER shout BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION shout()"

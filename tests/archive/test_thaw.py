@@ -106,9 +106,9 @@ def test_a_link_waits_for_its_other_month(world: World) -> None:
     assert world.count("ops.waiting_links") == 0
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_all_generations_come_back_together(world: World) -> None:
-    first = world.fill(segments=8)
-    world.archived_and_purged()
+    first = world.filled
     world.month(MONTH)
     late = [world.segment(sequence=100 + n) for n in range(3)]
     world.children(late[0])
@@ -318,10 +318,9 @@ def test_a_row_under_another_ones_key_is_not_taken_for_it(world: World) -> None:
     }
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_the_newest_version_of_a_segment_is_told_by_no_clock(world: World) -> None:
     """The server's clock may be set back between two exports."""
-    world.fill(segments=4)
-    world.archived_and_purged()
     world.connection.execute("UPDATE ops.archive SET as_of = as_of + interval '1 hour'")
     world.thaw()
     world.connection.execute("UPDATE archived_content_segments SET text_content = 'newer'")

@@ -149,11 +149,11 @@ def test_an_id_that_was_in_use_again_before_is_told_apart(world: World) -> None:
     assert set(found) == {(erased, True), (gone, False)}
 
 
+@pytest.mark.usefixtures("begins_archived")
 def test_what_is_deleted_from_a_month_that_stands_alone_does_not_come_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world.fill(segments=8)
-    world.archive()
+    made = world.filled
     world.verified_backup()
     with dying(monkeypatch, "purge.purge.remove_content"):
         world.purge()
