@@ -109,6 +109,11 @@ _SAID: Final[tuple[tuple[type[Exception], str, str], ...]] = (
         "run again: what was begun is finished by the next run",
     ),
     (
+        psycopg.errors.RestrictViolation,
+        "the database lets nobody change it: {}",
+        "what a legal hold is on stays until that is released (ft-ops hold list); then run again",
+    ),
+    (
         psycopg.errors.DiskFull,
         "the server has no room left: {}",
         "make room on its volume, then run again",

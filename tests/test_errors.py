@@ -16,6 +16,7 @@ from ft_ops.pg.connect import Connection
         ("53400", "is used up", "temp_file_limit"),
         ("53300", "no connection left", "pg_stat_activity"),
         ("53100", "no room left", "make room"),
+        ("23001", "lets nobody change it", "ft-ops hold list"),
         ("58030", "can't use its own files", "disks"),
         ("58P01", "can't use its own files", "disks"),
         ("40001", "told by a test", "see the cause"),

@@ -168,11 +168,19 @@ WHERE e.table_name = {name}
   AND e.key = {place};
 
 -- name: delete_erased_rows
--- One scan of the table, in a restored database before anybody else is let in.
+-- One scan of the table, in a restored database before anybody else is let in. Not what a hold is on by now.
 DELETE FROM {rows} AS c
 USING ops.erased_rows AS e
 WHERE e.table_name = {name}
-  AND e.key = {key};
+  AND e.key = {key}
+  AND ops.hold_on_row({rows_name}::regclass, to_jsonb(c)) IS NULL;
+
+-- name: held_erased_rows
+-- One scan of the table.
+SELECT e.key, ops.hold_on_row({rows_name}::regclass, to_jsonb(c))
+FROM {rows} AS c
+JOIN ops.erased_rows AS e ON e.key = {key}
+WHERE e.table_name = {name};
 
 -- name: count_erased_rows
 -- One scan of the table.

@@ -197,6 +197,39 @@ def test_a_recovery_to_before_an_erasure_brings_nobody_back(world: World) -> Non
             assert whole(adopt(restored.run, apply=True)) == ()
 
 
+def test_a_hold_that_stands_by_now_keeps_what_it_holds_and_nothing_else(world: World) -> None:
+    """Somebody has placed it in the recovered database, before it adopts what was erased since."""
+    world.month(MONTH)
+    near, far, other = (world.segment(thread=thread) for thread in (0, 2, 3))
+    world.link(near, far, user=1)
+    world.link(far, other, user=1)
+    world.fill(OTHER)
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            connection.execute("DELETE FROM content_links WHERE target_segment_id = %s", (far,))
+            connection.execute("DELETE FROM content_links WHERE target_segment_id = %s", (other,))
+            connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+            live.archived_and_purged(OTHER)
+            ship(live)
+        with recovered(world, earlier) as restored:
+            held = add_hold(
+                restored.connection, thread_id=restored.threads[0], reason="placed again"
+            )
+            problems = [str(problem) for problem in adopt(restored.run, apply=True).problems]
+            assert len(problems) == 2
+            assert f"erased thread {restored.threads[0]}: " in problems[0]
+            assert f"legal hold {held.id} is on them" in problems[1]
+            free = f"SELECT FROM content_links WHERE target_segment_id = '{other}'"
+            assert not rows(restored, free)
+            assert [g.state for g in generations(restored.connection, OTHER)] == ["purged"]
+            release_hold(restored.connection, held.id, "settled")
+            whole(adopt(restored.run, apply=True))
+            assert restored.threads[0] not in threads(restored)
+
+
 def test_what_was_proven_and_never_recorded_stands_in_nobodys_way(world: World) -> None:
     """The disaster came between the proof and its record: an adoption does not know of it."""
     world.fill(segments=4)

@@ -6,7 +6,7 @@ id, and it is deleted as it was then: by deleting the family, thread, book, segm
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -15,8 +15,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from ft_ops.archive.month.catalog import read_content
+from ft_ops.archive.month.content import Table
 from ft_ops.archive.month.source import key_text, place_text
 from ft_ops.archive.recorded.records import Event
+from ft_ops.errors import Refused
 from ft_ops.items import Worked, each
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
@@ -62,7 +64,9 @@ def apply_events(
         if are_all:
             erased, lines = _delete_living(connection, apply=apply)
             changes += lines
-            changes += _delete_rows(connection, apply=apply)
+            rows, lines = _delete_rows(connection, apply=apply)
+            changes += lines
+            erased = Worked(erased.done, (*erased.failed, *rows.failed))
         changes += _placed(connection, apply=apply)
         if are_all:
             changes += _unknown_to_bucket(connection, apply=apply)
@@ -168,28 +172,46 @@ def _delete_living(connection: Connection, *, apply: bool) -> tuple[Worked[None]
     return worked, [f"{name} is deleted" for name, _ in worked.done]
 
 
-def _delete_rows(connection: Connection, *, apply: bool) -> Iterator[str]:
+def _delete_rows(connection: Connection, *, apply: bool) -> tuple[Worked[None], list[str]]:
     """Delete shared rows (links) that were deleted by themselves after the database's moment."""
-    for table in read_content(connection):
-        if not table.is_shared:
-            continue
-        if apply:
-            connection.execute(
-                statement("archive/forget_places").format(
-                    rows=table.identifier,
-                    name=sql.Literal(table.name),
-                    place=place_text(table, "c"),
-                )
-            )
-        query = statement("archive/delete_erased_rows" if apply else "archive/count_erased_rows")
-        found = connection.execute(
-            query.format(
-                rows=table.identifier, name=sql.Literal(table.name), key=key_text(table, "c")
-            )
-        )
-        number = found.rowcount if apply else found.fetchall()[0][0]
+    lines: list[str] = []
+
+    def delete(table: Table) -> None:
+        names = {
+            "rows": table.identifier,
+            "rows_name": sql.Literal(table.identifier.as_string(connection)),
+            "name": sql.Literal(table.name),
+            "key": key_text(table, "c"),
+            "place": place_text(table, "c"),
+        }
+        if not apply:
+            [[number]] = connection.execute(
+                statement("archive/count_erased_rows").format(**names)
+            ).fetchall()
+        else:
+            connection.execute(statement("archive/forget_places").format(**names))
+            number = connection.execute(
+                statement("archive/delete_erased_rows").format(**names)
+            ).rowcount
         if number:
-            yield f"{number:,} rows of {table.name} were deleted, and are again"
+            lines.append(f"{number:,} rows of {table.name} were deleted, and are again")
+        if apply:
+            _refuse_held(connection, table, names)
+
+    shared = [table for table in read_content(connection) if table.is_shared]
+    return each(shared, delete, name=lambda table: f"erased rows of {table.name}"), lines
+
+
+def _refuse_held(connection: Connection, table: Table, names: Mapping[str, sql.Composable]) -> None:
+    held = connection.execute(statement("archive/held_erased_rows").format(**names)).fetchall()
+    if held:
+        key, hold = held[0]
+        raise Refused(
+            f"{len(held):,} rows of {table.name}, such as {key}",
+            cause=f"they were erased, a recovery has brought them back, and legal hold {hold} is "
+            "on them by now",
+            next_step="ft-ops archive adopt --apply deletes them once the hold is released",
+        )
 
 
 def _released(connection: Connection, *, apply: bool) -> Iterator[str]:
