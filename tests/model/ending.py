@@ -111,8 +111,8 @@ def _is_whole(life: Life, number: int) -> bool:
 
 
 def _refuse_erased(life: Life) -> None:
-    """Nothing in the bucket holds the text of a segment that was deleted."""
-    stored = "\n".join(_texts(life.place.bucket.name))
+    """Nothing in a bucket holds the text of a segment that was deleted."""
+    stored = "\n".join(text for bucket in life.buckets for text in _texts(bucket))
     for key, versions in life.oracle.gone.items():
         if key[0] == SEGMENTS:
             for values in versions:

@@ -60,6 +60,7 @@ class Life:
     oracle: Oracle
     application: Application
     months: Sequence[Month]
+    buckets: Sequence[str]
     done: list[tuple[Step, str]] = field(default_factory=list)
     """Each step, and what came of it."""
     held_present: dict[int, set[str]] = field(default_factory=dict)
@@ -302,14 +303,22 @@ def life(
     months: Sequence[Month],
     naming: Callable[[Month], str] | None = None,
     through_dagster: bool = False,
+    copied: bool = False,
 ) -> Iterator[Life]:
-    """A new life in a clone of ``template`` (which has partitions for ``months``), for a block."""
+    """A new life in a clone of ``template`` (which has partitions for ``months``), for a block.
+
+    ``copied``: its archive has a second bucket.
+    """
     clone = Database(f"{template.name}_{next(_numbers)}", template.server_url)
     glacier = Glacier()
     with created(clone, sql.Identifier(template.name)), glacier.in_front(), ExitStack() as stack:
         bucket = clone.name.replace("_", "-")
-        boto3.client("s3").create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        buckets = [bucket, f"{bucket}-second"] if copied else [bucket]
+        for name in buckets:
+            boto3.client("s3").create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
         variables = {**SETTINGS, "FT_DATABASE_URL": clone.url, "FT_ARCHIVE_BUCKET": bucket}
+        if copied:
+            variables["FT_ARCHIVE_REPLICA_BUCKET"] = buckets[-1]
         instance = dg.DagsterInstance.ephemeral() if through_dagster else None
         operations = Operations(variables, instance and stack.enter_context(instance))
         for begun in (operations.deployed(), watched()):
@@ -322,7 +331,7 @@ def life(
                 _rename(place, month, naming(month))
         application.settle()
         application.fill()
-        begun_life = Life(place, glacier, operations, oracle, application, months)
+        begun_life = Life(place, glacier, operations, oracle, application, months, buckets)
         begun_life.check()
         yield begun_life
 

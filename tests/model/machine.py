@@ -103,13 +103,15 @@ class Lives(RuleBasedStateMachine):
     @initialize(
         naming=st.sampled_from(range(len(NAMINGS))),
         through_dagster=st.sampled_from((0,) * 9 + (1,)),
+        copied=st.booleans(),
     )
-    def begins(self, naming: int, through_dagster: int) -> None:
+    def begins(self, naming: int, through_dagster: int, copied: bool) -> None:
         begun = life(
             self.template,
             months=self.months,
             naming=NAMINGS[naming],
             through_dagster=bool(through_dagster),
+            copied=copied,
         )
         self._life = self._stack.enter_context(begun)
 

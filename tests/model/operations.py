@@ -13,11 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import dagster as dg
 
-from ft_ops.archive import add_hold, record_archived, release_hold
+from ft_ops.archive import (
+    HeldSubject,
+    add_searched_hold,
+    record_archived,
+    release_hold,
+    search_before,
+)
 from ft_ops.archive import run as archive_run
 from ft_ops.archive.assets import (
     archived_content_segments,
@@ -132,10 +138,15 @@ class Operations:
         return self._read
 
     def hold(self, bucket: Bucket, **subject: Any) -> int:
-        """Place a hold, as the command does: the archives are searched for what it holds."""
+        """Place a hold, as the command does: the archives are searched for what it holds, twice."""
+        kinds = ("month", "family_id", "book_id", "thread_id", "user_id")
+        on = cast("HeldSubject", {**dict.fromkeys(kinds), **subject})
         with self._connected() as connection:
-            placed = add_hold(connection, reason="a case", **subject)
-            return record_archived(connection, bucket, placed).id
+            before = search_before(connection, bucket, on)
+            placed = add_searched_hold(
+                connection, on, before.found, reason="a case", person=None, force=False
+            )
+            return record_archived(connection, bucket, placed, before).id
 
     def release(self, hold: int) -> None:
         with self._connected() as connection:
