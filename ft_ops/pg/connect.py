@@ -36,6 +36,17 @@ _KEEPALIVES: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepali
 
 _NAMED: Final = 6
 """Tables of one session that a message names."""
+_REFUSALS: Final = {
+    "does not support SSL": "let the server offer TLS (ssl = on); where the network between is "
+    "private, say so: sslmode=disable in FT_DATABASE_URL",
+    "too many (clients|connections)|remaining connection slots": "see who holds its connections in "
+    "pg_stat_activity, as a superuser where no other slot is left, and compare max_connections and "
+    "the CONNECTION LIMIT of the role and the database; then run again",
+    "database system is (starting up|shutting down|in recovery|not yet)": "wait until the server "
+    "has recovered, as its log tells, then run again",
+}
+"""What to do where a server answers and takes nobody in, by a pattern of what it says."""
+
 _QUOTED = re.compile(r'".*"', re.DOTALL)
 
 
@@ -191,12 +202,10 @@ def _unreachable(url: str, error: psycopg.OperationalError) -> OpsError:
     said = " ".join(str(error).split())
     if "startup parameter" in said:
         return refused_for_pooler(describe(url), said)
-    next_step = "check that the server runs and that FT_DATABASE_URL is right"
-    if "does not support SSL" in said:
-        next_step = (
-            "let the server offer TLS (ssl = on); where the network between is private, say so: "
-            "sslmode=disable in FT_DATABASE_URL"
-        )
+    next_step = next(
+        (step for pattern, step in _REFUSALS.items() if re.search(pattern, said)),
+        "check that the server runs and that FT_DATABASE_URL is right",
+    )
     return OpsError(f"database {describe(url)}", cause=said, next_step=next_step)
 
 

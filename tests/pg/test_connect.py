@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 
+import psycopg
 import pytest
-from psycopg import conninfo
+from psycopg import conninfo, sql
 
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import connect, connection_string, describe
+from tests.fixtures.postgres import Database
 
 SECRET = "hunter2"
 
@@ -94,3 +96,15 @@ def _answer_without_tls(server: socket.socket) -> None:
         client.recv(8)
         client.sendall(b"N")
         client.recv(1)
+
+
+def test_a_server_without_a_free_connection_is_not_taken_for_one_that_does_not_run(
+    database: Database,
+) -> None:
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 0").format(sql.Identifier(database.name))
+        )
+    with pytest.raises(OpsError, match="too many connections for database") as refused:
+        connect(database.url, application="tests")
+    assert refused.value.next_step.startswith("see who holds its connections in pg_stat_activity")
