@@ -88,6 +88,16 @@ def claim_bucket(connection: Connection, bucket: Bucket, cluster: str, why: str)
             return
 
 
+def is_anothers(connection: Connection, bucket: Bucket, cluster: str) -> bool:
+    """Whether a database that this one is a copy of, or that is a copy of it, has claimed it."""
+    place = _Place(connection, bucket, cluster)
+    try:
+        _last_of_ours(place, place.last())
+    except Refused:
+        return True
+    return False
+
+
 def take_over(
     connection: Connection, bucket: Bucket, cluster: str, *, by: str, reason: str, now: datetime
 ) -> int:

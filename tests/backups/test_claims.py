@@ -53,13 +53,16 @@ def test_a_copy_of_the_database_changes_nothing_in_the_originals_bucket(world: W
     work = (world.connection, world.provider, world.bucket)
     full = world.full().point.name
     with _as_a_copy(world):
-        _claim(world)
+        theirs = world.increment().point.name
+    world.connection.execute("DELETE FROM ops.backups WHERE name = %s", (theirs,))
     world.write()
     world.connection.execute("SELECT pg_switch_wal()")
     spool = world.provider.spool
     assert spool is not None
     before = _stored(world)
     inventory = take_inventory(*work, now=NOW, log=_silent)
+    # It has passed by that place in its log, and never wrote what lies there.
+    assert {item.name: item.state for item in inventory.items} == {full: "complete", theirs: None}
     (item,) = [item for item in inventory.items if item.name == full]
     plan = named_plan(ledger.entries(world.connection), full)
     attempts: dict[str, Callable[[], object]] = {

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from ft_ops.backups.claims import is_anothers
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.copy import Copy, Gap, look_at_copy, replica_of
 from ft_ops.backups.inventory.ledger import Entry, State
@@ -202,7 +203,8 @@ def _adopt_unknown(
 
     Returns the store without what its point says to be another cluster's: a bucket may have two.
     What lies on another branch of the log stays a stranger: of a copy that was opened and writes
-    here too, or of the time that a recovery took back. It would fill places of ours.
+    here too, or of the time that a recovery took back. It would fill places of ours. So does what
+    a copy without a timeline of its own has taken, by the claims on the bucket.
     """
     foreign, aside = set(), []
     whole = {backup.name: backup for backup in store.backups if backup.condition == "complete"}
@@ -213,7 +215,7 @@ def _adopt_unknown(
             if point.system_identifier != provider.cluster:
                 foreign.add(name)
                 continue
-            if whole[name].kind != "dump" and not _is_on_our_line(connection, store, point):
+            if not _is_ours(connection, bucket, provider, store, point, whole[name].kind):
                 aside.append(name)
                 continue
         except OpsError as error:
@@ -224,16 +226,32 @@ def _adopt_unknown(
     if foreign:
         log(f"left alone: {len(foreign)} points of another cluster in this bucket")
     if aside:
-        log(f"left alone: {', '.join(aside)}, on a branch of the log that this server is not on")
+        log(
+            f"left alone: {', '.join(aside)}, on a branch of the log that this server is not on, "
+            "or of another database that has claimed the bucket"
+        )
     return replace(store, backups=tuple(b for b in store.backups if b.name not in foreign))
 
 
-def _is_on_our_line(connection: Connection, store: Store, point: RestorePoint) -> bool:
-    """Whether this server came through a point; where nobody shows the log, that is not asked."""
-    if store.log is None:
-        return True
-    [[_, now_wal, _]] = connection.execute(statement("backups/wal_position")).fetchall()
-    return store.log.came_through(point.mark.wal, point.mark.lsn, now_wal)
+def _is_ours(
+    connection: Connection,
+    bucket: Bucket,
+    provider: BackupProvider,
+    store: Store,
+    point: RestorePoint,
+    kind: Kind,
+) -> bool:
+    """Whether this server came through a point; where nobody shows the log, that is not asked.
+
+    It passes by the places of a copy on its own timeline, too: that one's claims tell.
+    """
+    is_told_by_log = store.log is not None and kind != "dump"
+    if store.log is not None and is_told_by_log:
+        [[_, now_wal, _]] = connection.execute(statement("backups/wal_position")).fetchall()
+        if not store.log.came_through(point.mark.wal, point.mark.lsn, now_wal):
+            return False
+        is_told_by_log = point.mark.wal[:8] != now_wal[:8]
+    return is_told_by_log or not is_anothers(connection, bucket, provider.cluster)
 
 
 def _follow(connection: Connection, store: Store, log: Log, only: str | None = None) -> None:
