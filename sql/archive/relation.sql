@@ -122,7 +122,7 @@ SELECT
             SELECT
             FROM pg_trigger AS t
             WHERE t.tgrelid = c.oid
-              AND t.tgfoid = 'ops.keep_counted_row'::regproc
+              AND t.tgfoid = to_regproc('ops.keep_counted_row')
               AND t.tgenabled = 'A'
               -- BEFORE each row, INSERT, UPDATE and DELETE: of any column, and under no condition.
               AND t.tgtype = 31

@@ -325,6 +325,32 @@ def test_who_goes_past_the_trigger_keeps_the_table_from_being_dropped(
     assert [row[0] for row in world.rows()["content_segments"]] == sorted(edited + stranger)
 
 
+def test_a_migration_that_is_reverted_behind_the_count_keeps_the_table_from_being_dropped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its function go the triggers that keep the rows."""
+    edited, end = _with_edited(world, _purge)
+    function = "ops.keep_counted_row()"
+    with connect(world.database.url, application="owner") as other:
+        [[definition]] = other.execute(
+            "SELECT pg_get_functiondef(%s::regprocedure)", (function,)
+        ).fetchall()
+
+        def then(*arguments: Any) -> KeptRows:
+            found = count_kept(*arguments)
+            other.execute(f"DROP FUNCTION {function} CASCADE")
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr("ft_ops.archive.purge.settle.count_kept", then)
+            with pytest.raises(Refused, match="somebody has altered"):
+                end()
+        assert world.count("archived_content_segments_2017_03") == 40
+        other.execute(definition)
+    world.purge()
+    assert _segments(world) == sorted(edited)
+
+
 @pytest.mark.parametrize(
     "lost",
     [
