@@ -91,6 +91,7 @@ class Lives(RuleBasedStateMachine):
 
     template: ClassVar[Database]
     months: ClassVar[Sequence[Month]]
+    copied: ClassVar[bool]
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,15 +104,14 @@ class Lives(RuleBasedStateMachine):
     @initialize(
         naming=st.sampled_from(range(len(NAMINGS))),
         through_dagster=st.sampled_from((0,) * 9 + (1,)),
-        copied=st.booleans(),
     )
-    def begins(self, naming: int, through_dagster: int, copied: bool) -> None:
+    def begins(self, naming: int, through_dagster: int) -> None:
         begun = life(
             self.template,
             months=self.months,
             naming=NAMINGS[naming],
             through_dagster=bool(through_dagster),
-            copied=copied,
+            copied=self.copied,
         )
         self._life = self._stack.enter_context(begun)
 
