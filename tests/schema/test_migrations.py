@@ -26,6 +26,7 @@ from ft_ops.schema import (
     revert_migration,
     run_migrations,
 )
+from ft_ops.schema.fingerprint import Fingerprint
 from tests.fixtures.postgres import Database, await_true
 
 RUN = """
@@ -38,17 +39,39 @@ with connect(sys.argv[1], application="tests") as connection:
 """
 
 
-def test_every_down_file_undoes_its_up_file(empty_database: Database) -> None:
+@pytest.mark.parametrize(
+    ("every", "newest"), [(8, 12), pytest.param(1, 0, marks=pytest.mark.chaos)]
+)
+def test_every_down_file_undoes_its_up_file(
+    empty_database: Database, every: int, newest: int
+) -> None:
+    """Looked at after each eighth of the released ones, and after each of the ``newest``.
+
+    What a down file leaves behind, or takes too much, is there at the next look, and at the last
+    one there is nothing at all. In the long runs each is looked at.
+    """
     migrations = load_migrations()
+    looked_at = {
+        count
+        for count in range(len(migrations) + 1)
+        if count % every == 0 or count >= len(migrations) - newest
+    }
+    before: dict[int, Fingerprint] = {}
     with connect(empty_database.url, application="tests") as connection:
-        before = [read_fingerprint(connection)]
+
+        def look(count: int) -> None:
+            if count in looked_at:
+                found = read_fingerprint(connection)
+                assert differences(found, before.setdefault(count, found)) == []
+
+        look(0)
         for count in range(1, len(migrations) + 1):
             assert run_migrations(connection, migrations[:count]) == [migrations[count - 1]]
-            before.append(read_fingerprint(connection))
-        for expected in reversed(migrations):
-            assert differences(read_fingerprint(connection), before.pop()) == []
-            assert revert_migration(connection, migrations) == expected
-        assert differences(read_fingerprint(connection), before.pop()) == []
+            look(count)
+        for count in range(len(migrations), 0, -1):
+            look(count)
+            assert revert_migration(connection, migrations) == migrations[count - 1]
+        look(0)
         assert revert_migration(connection, migrations) is None
         assert run_migrations(connection, migrations) == list(migrations)
         assert run_migrations(connection, migrations) == []
