@@ -19,6 +19,7 @@ from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.inventory import take_inventory
 from ft_ops.errors import OpsError, Refused
 from ft_ops.items import SomeFailed
+from ft_ops.pg.connect import connect
 from ft_ops.pg.locks import only_one
 from ft_ops.programs import connection_of, run
 from ft_ops.s3.bucket import Bucket
@@ -97,6 +98,25 @@ def test_what_no_restore_needs_keeps_no_backup_from_being_taken(standing: Standi
     finally:
         stuck.unlink()
         hide(provider.bucket, key)
+
+
+def test_why_a_backup_failed_is_told_though_its_session_was_lost(world: World) -> None:
+    def lose() -> None:
+        with (
+            connect(world.url, application="tests") as lost,
+            ledger.taking(lost, "barman", "dump-lost", "dump", "tests"),
+        ):
+            ended = "SELECT pg_terminate_backend(%s, 5000)"
+            world.connection.execute(ended, [lost.info.backend_pid])
+            with pytest.raises(psycopg.OperationalError):
+                lost.execute("SELECT")
+            raise OpsError("dump", cause="the disk is full", next_step="make room")
+
+    with pytest.raises(OpsError, match="the disk is full"):
+        lose()
+    ledger.fail_dead(world.connection)
+    states = {entry.name: entry.state for entry in ledger.entries(world.connection)}
+    assert states["dump-lost"] == "failed"
 
 
 def test_an_increment_needs_a_full(world: World) -> None:

@@ -15,7 +15,7 @@ from ft_ops.backups.points.points import RestorePoint
 from ft_ops.backups.provider import Kind, ProviderName, StoredBackup
 from ft_ops.errors import OpsError, mask_secrets
 from ft_ops.pg.audit import write_audit
-from ft_ops.pg.connect import Connection
+from ft_ops.pg.connect import Connection, takes_statements
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 
@@ -113,9 +113,11 @@ def taking(
         try:
             yield
         except Exception as error:
-            connection.execute(
-                statement("backups/fail"), {"name": name, "error": mask_secrets(str(error))}
-            )
+            # Where the session was lost, the next run records that this one died.
+            if takes_statements(connection):
+                connection.execute(
+                    statement("backups/fail"), {"name": name, "error": mask_secrets(str(error))}
+                )
             raise
 
 
