@@ -6,12 +6,16 @@ import subprocess
 import sys
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 from botocore.config import Config
 
 from ft_ops.sandbox.stores.moto_server import object_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 BODY = bytes(100_000)
 """Long enough to be kept in a file."""
@@ -23,16 +27,7 @@ SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20261101/us-east-1/
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at open files in /proc")
 def test_listing_versions_does_not_copy_them(tmp_path: Path) -> None:
     with object_store(tmp_path) as endpoint:
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=endpoint(),
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(proxies={}),
-        )
-        s3.create_bucket(Bucket="letters")
-        s3.put_bucket_versioning(Bucket="letters", VersioningConfiguration={"Status": "Enabled"})
+        s3 = _versioned_bucket(endpoint())
         for _ in range(2):
             s3.put_object(Bucket="letters", Key="one", Body=BODY)
         before = _open_files(tmp_path)
@@ -43,6 +38,22 @@ def test_listing_versions_does_not_copy_them(tmp_path: Path) -> None:
         for version in versions:
             found = s3.get_object(Bucket="letters", Key="one", VersionId=version["VersionId"])
             assert found["Body"].read() == BODY
+
+
+def test_the_version_that_is_asked_back_can_be_read_and_no_other(tmp_path: Path) -> None:
+    with object_store(tmp_path) as endpoint:
+        s3 = _versioned_bucket(endpoint())
+        older, newer = (
+            s3.put_object(Bucket="letters", Key="one", Body=BODY, StorageClass="GLACIER")
+            for _ in range(2)
+        )
+        s3.restore_object(
+            Bucket="letters", Key="one", VersionId=older["VersionId"], RestoreRequest={"Days": 1}
+        )
+        found = s3.get_object(Bucket="letters", Key="one", VersionId=older["VersionId"])
+        assert found["Body"].read() == BODY
+        with pytest.raises(s3.exceptions.InvalidObjectState):
+            s3.get_object(Bucket="letters", Key="one", VersionId=newer["VersionId"])
 
 
 def test_one_connection_takes_every_kind_of_request(tmp_path: Path) -> None:
@@ -108,3 +119,17 @@ def _target(link: Path) -> Path | None:
         return link.readlink()
     except OSError:  # closed meanwhile, or somebody else's
         return None
+
+
+def _versioned_bucket(endpoint: str) -> S3Client:
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(proxies={}),
+    )
+    s3.create_bucket(Bucket="letters")
+    s3.put_bucket_versioning(Bucket="letters", VersioningConfiguration={"Status": "Enabled"})
+    return s3

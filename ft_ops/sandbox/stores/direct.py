@@ -14,6 +14,8 @@ from moto.s3.responses import S3Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from ft_ops.sandbox.stores.asked_back import VERSION
+
 
 class _Request(Request):
     from_wsgi_server = True
@@ -28,6 +30,7 @@ class Direct(DomainDispatcherApplication):
         if answer_to is None:
             return super().__call__(environ, start_response)
         request = _Request(environ)
+        VERSION.set(request.args.get("versionId"))
         try:
             status, headers, content = answer_to(request, request.raw_url, dict(request.headers))
         except HTTPException as refusal:

@@ -81,6 +81,7 @@ def serve(application: type[Direct] | None = None) -> None:
     from moto.moto_server import threaded_moto_server
     from moto.s3.models import FakeBucket, FakeKey
 
+    from ft_ops.sandbox.stores.asked_back import ask_back_by_version
     from ft_ops.sandbox.stores.direct import Direct
     from ft_ops.sandbox.stores.headers import use_plain_headers
     from ft_ops.sandbox.stores.kept_connections import KeptConnection
@@ -113,6 +114,7 @@ def serve(application: type[Direct] | None = None) -> None:
     gc.collect()
     gc.freeze()
     use_plain_headers()
+    ask_back_by_version()
     threaded_moto_server.DomainDispatcherApplication = application or Direct  # type: ignore[attr-defined]
     # Port 0: the kernel chooses a free one, and nobody can take it in between.
     threaded_moto_server.MotoRequestHandler = KeptConnection  # type: ignore[attr-defined]
