@@ -41,7 +41,7 @@ def names_of(bucket: Bucket) -> dict[str, str]:
         ("rds/take_full_backup", ["write_objects", "snapshots", "copies"]),
         ("rds/take_incremental_backup", ["write_objects", "snapshots"]),
         ("rds/drill_restore", ["write_objects", "snapshots"]),
-        ("rds/retain_backups", ["read_objects"]),
+        ("rds/retain_backups", ["write_objects"]),
     ],
 )
 def test_a_role_gets_the_rights_to_the_keys_of_what_it_touches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from ft_ops.pg.supervision.supervised import OnDeath, supervised
 from ft_ops.pg.supervision.walls import Walls
 
 _END_SECONDS: Final = 30.0
+_OTHER_SECONDS: Final = 6.0
 """More than a supervisor takes, which gives a server time to end by itself."""
 
 _Stream = IO[bytes] | int
@@ -62,8 +64,20 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.terminate()  # its supervisor ends all of it, sessions of their own too
         with suppress(subprocess.TimeoutExpired):
             process.wait(_END_SECONDS)
-    # Two supervisors that were killed at once have ended their child alone. The group's number is
-    # nobody else's while one of the group lives; where none does, it was free for a moment.
+    # Of two supervisors one may have been killed: the other is ending what has other sessions.
+    until = time.monotonic() + _OTHER_SECONDS
+    while process.poll() is not None and time.monotonic() < until and _has_members(process.pid):
+        time.sleep(0.01)
+    # Two that were killed at once have ended their child alone. The group's number is nobody
+    # else's while one of the group lives; where none does, it was free for a moment.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
