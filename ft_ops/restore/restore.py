@@ -14,7 +14,7 @@ from typing import Final
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ft_ops.errors import OpsError, Refused, explanation
+from ft_ops.errors import OpsError, Refused, explanation, without_rows
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
@@ -87,9 +87,10 @@ def restore_subject(
                 if not _is_race(error):
                     raise explanation(f"restore of {subject}", error) from error
                 if attempt == _ATTEMPTS:
+                    said = without_rows(error)
                     raise OpsError(
                         f"restore of {subject}",
-                        cause=f"{attempt} attempts failed on what others write: {error}",
+                        cause=f"{attempt} attempts failed on what others write: {said}",
                         next_step="see what writes to it, then run again; nothing was changed",
                     ) from error
     raise AssertionError("the last attempt returns or raises")

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import psycopg
 from psycopg import sql
 
-from ft_ops.errors import OpsError
+from ft_ops.errors import OpsError, without_rows
 from ft_ops.maintenance.owners import way_in
 from ft_ops.maintenance.tables.horizon import HorizonHolder, horizon_holders, in_words
 from ft_ops.maintenance.tables.messages import (
@@ -231,7 +231,7 @@ def _attempt(
     except psycopg.Error as error:
         if connection.broken:
             raise
-        return "failed", str(error).strip()
+        return "failed", without_rows(error)
     return "done", ""
 
 
