@@ -97,57 +97,28 @@ def test_a_hold_that_is_placed_between_comparison_and_deletion_keeps_all_of_the_
 
 
 @pytest.mark.usefixtures("begins_archived")
-def test_a_batch_that_somebody_keeps_changing_stays_whole(
+def test_what_somebody_keeps_changing_stays_and_the_rest_of_its_batch_goes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Or no month would ever go whose threads are deleted one after the other."""
     made = world.filled
     world.verified_backup()
-    segments = iter(made)
     with connect(world.database.url, application="writer") as other:
 
         def then(*arguments: Any) -> Compared:
             found = compare(*arguments)
+            # They are what was proven, each time, and other rows.
             other.execute(
-                "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
-                " VALUES (%s, %s, %s)",
-                (next(segments), "late", world.users[0]),
+                "UPDATE content_tags SET tag_name = tag_name WHERE content_segment_id = ANY (%s)",
+                ([made[3], made[36]],),
             )
             return found
 
         monkeypatch.setattr("ft_ops.archive.purge.remove.compare", then)
         purge = world.purge()
-    assert (purge.segments, purge.kept) == (0, SEGMENTS)
-    assert world.count(archived_name(MONTH)) == SEGMENTS == world.count("content_segment_keys")
-
-
-def test_a_batch_in_which_somebody_changes_something_is_divided_until_the_rest_of_it_goes(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or no month would ever go whose threads are deleted one after the other."""
-    world.fill()
-    world.archive()
-    world.verified_backup()
-    monkeypatch.setattr("ft_ops.archive.move.portion.FEW", 1)
-    tagged: set[str] = set()
-    with connect(world.database.url, application="writer") as other:
-
-        def then(*arguments: Any) -> Compared:
-            found = compare(*arguments)
-            if found.free > 2:
-                first = found.free_ids.strip("{}").split(",")[0]
-                tagged.add(first)
-                _untag(world, other, UUID(first))
-                other.execute(
-                    "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
-                    " VALUES (%s, 'late', %s)",
-                    (first, world.users[0]),
-                )
-            return found
-
-        monkeypatch.setattr("ft_ops.archive.purge.remove.compare", then)
-        purge = world.purge()
-    assert (purge.segments, purge.kept) == (SEGMENTS - len(tagged), len(tagged))
-    assert 0 < len(tagged) < SEGMENTS / 2
+    assert (purge.segments, purge.kept) == (SEGMENTS - 2, 2)
+    assert world.count(archived_name(MONTH)) == 2 == world.count("content_segment_keys")
+    assert {row[0] for row in world.rows()["content_segments"]} == {made[3], made[36]}
 
 
 def test_a_batch_that_keeps_its_rows_for_too_long_is_divided(
@@ -156,22 +127,21 @@ def test_a_batch_that_keeps_its_rows_for_too_long_is_divided(
     world.fill()
     world.archive()
     world.verified_backup()
-    monkeypatch.setattr("ft_ops.archive.move.portion.FEW", 4)
     monkeypatch.setattr("ft_ops.archive.move.portion.AIM_SECONDS", 10)
     tried: list[int] = []
 
-    def slowly(connection: Connection, month: Month, ids: str) -> None:
+    def slowly(connection: Connection, month: Month, ids: str, *others: Any) -> None:
         tried.append(ids.count(",") + 1)
-        if tried[-1] > 4:
+        if tried[-1] > 1:
             connection.execute("SELECT pg_sleep(0.2)")
-        delete_keys(connection, month, ids)
+        delete_keys(connection, month, ids, *others)
 
     monkeypatch.setattr("ft_ops.archive.purge.remove.delete_keys", slowly)
     purge = world.purge()
     assert (purge.segments, purge.kept) == (SEGMENTS, 0)
-    # Nothing is given up for good: each batch that was too large goes in halves.
-    assert tried[:4] == [4, 8, 4, 8]
-    assert sum(size for size in tried if size <= 4) == SEGMENTS
+    # Nothing is given up for good: each batch that was too large goes in halves, to the last row.
+    assert tried[:7] == [40, 20, 10, 5, 2, 1, 2]
+    assert tried.count(1) == SEGMENTS
 
 
 def test_rows_that_name_a_segment_by_its_number_go_with_it_unless_they_changed(

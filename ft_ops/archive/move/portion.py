@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,13 @@ AIM_SECONDS = 0.03
 """For so long a step keeps its locks, as far as can be told by the step before."""
 
 LIMIT_MS = 60
-"""A statement that takes longer is given up, and its rows are taken in smaller parts."""
+"""A step of several rows that takes longer is given up, and they are taken in smaller parts.
+
+One row with all that belongs to it is as little as can go at once, however long that takes.
+"""
 
 FEW = 50
-"""Rows that are not divided any further, however long they take: some progress has to be made."""
+"""So many rows the first step takes, of which nothing is known."""
 
 
 class TooLong(Exception):
@@ -34,25 +38,30 @@ class Portion:
     rows: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rows = self._few
-
-    @property
-    def _few(self) -> int:
-        return min(FEW, self.most)
+        self.rows = min(FEW, self.most)
 
     @contextmanager
-    def locked(self, connection: Connection, rows: int) -> Iterator[None]:
+    def locked(self, connection: Connection, rows: int) -> Iterator[Callable[[], None]]:
         """What takes locks of ``rows`` rows and keeps them, at the end of an open transaction.
 
-        TooLong when a statement took longer than it may. No time-out is left for the COMMIT: one
-        that ended its wait for a replica would leave it committed here alone.
+        It gives what to call before each statement but the first: all of them together have one
+        limit. TooLong when they took longer. No time-out is left for the COMMIT: one that ended its
+        wait for a replica would leave it committed here alone.
         """
-        is_limited = rows > self._few
-        if is_limited:
-            connection.execute(f"SET LOCAL statement_timeout = '{LIMIT_MS}ms'")
+        is_limited = rows > 1
         began = self.clock()
+
+        def go_on() -> None:
+            left = LIMIT_MS - 1000 * (self.clock() - began)
+            if is_limited and left <= 0:
+                raise TooLong
+            if is_limited:
+                # Rounded up: who is ended by it is found to have taken that long.
+                connection.execute(f"SET LOCAL statement_timeout = '{math.ceil(left)}ms'")
+
+        go_on()
         try:
-            yield
+            yield go_on
         except psycopg.errors.QueryCanceled as error:
             # Before, it was somebody else who ended it.
             if is_limited and self.clock() - began >= LIMIT_MS / 1000:
@@ -62,11 +71,11 @@ class Portion:
         if is_limited:
             connection.execute("SET LOCAL statement_timeout = 0")
         fit = int(rows * AIM_SECONDS / took) if took > 0 else self.most
-        self.rows = max(self._few, min(self.most, 2 * self.rows, fit))
+        self.rows = max(1, min(self.most, 2 * self.rows, fit))
 
     def halve(self, rows: int) -> bool:
-        """Take half of these next time; False when they are few already."""
-        if rows <= self._few:
+        """Take half of these next time; False when it is one already."""
+        if rows <= 1:
             return False
-        self.rows = max(self._few, rows // 2)
+        self.rows = rows // 2
         return True

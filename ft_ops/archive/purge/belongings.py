@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from psycopg import sql
 
 from ft_ops.archive.month.content import Content, Path
@@ -11,16 +13,20 @@ from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
 
-def delete_belongings(connection: Connection, content: Content, ids: str) -> None:
+def delete_belongings(
+    connection: Connection, content: Content, ids: str, go_on: Callable[[], None]
+) -> None:
     """Delete the rows that belong to one of these segments alone; ``ids`` is an array's text.
 
     In the snapshot of their comparison: a SerializationFailure when somebody has deleted or changed
     one since. Shared rows are left to the cascade: whoever deletes one leaves a tombstone.
+    ``go_on`` is called before each statement.
     """
     for table in reversed(content.belongings):
         [path] = table.paths
         names = [f"p{number}" for number in range(1, len(path))] + ["s"]
         children = ["c", *names]
+        go_on()
         connection.execute(
             statement("archive/delete_belongings").format(
                 table=table.identifier,
@@ -36,7 +42,7 @@ def delete_belongings(connection: Connection, content: Content, ids: str) -> Non
         )
 
 
-def delete_keys(connection: Connection, month: Month, ids: str) -> None:
+def delete_keys(connection: Connection, month: Month, ids: str, go_on: Callable[[], None]) -> None:
     """Delete these segments' keys; what they are called stays taken.
 
     A UniqueViolation of ops.purged_segments when it was taken already, although the key was here.
@@ -45,8 +51,10 @@ def delete_keys(connection: Connection, month: Month, ids: str) -> None:
         ids=sql.Literal(ids), lower=sql.Literal(month.start), upper=sql.Literal(month.end)
     )
     with connection.cursor() as cursor:
+        go_on()
         with cursor.copy(names) as gone:
             called = b"".join(gone)
+        go_on()
         with cursor.copy(statement("archive/reserve_purged")) as reserved:
             reserved.write(called)
 

@@ -7,7 +7,7 @@ was proven; the cascade takes the rest. A segment that is anything else stays, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
@@ -156,7 +156,7 @@ class _Batches:
             if found is not None:
                 break
         else:
-            # Somebody keeps changing what belongs to these few: they stay.
+            # Somebody keeps changing what belongs to this one: it stays.
             found = self._keep_all(batch)
         self.done = replace(self.done, through=batch.last)
         return found
@@ -195,11 +195,11 @@ class _Batches:
             refuse_changed(connection, self.before)
             self._refuse_held()
             found = self._compare(batch)
-            with self.portion.locked(connection, batch.segments):
+            with self.portion.locked(connection, batch.segments) as go_on:
                 if found.free:
-                    self._wait_again(found.free_ids)
-                    delete_belongings(connection, self.removal.content, found.free_ids)
-                    delete_keys(connection, self.removal.month, found.free_ids)
+                    self._wait_again(found.free_ids, go_on)
+                    delete_belongings(connection, self.removal.content, found.free_ids, go_on)
+                    delete_keys(connection, self.removal.month, found.free_ids, go_on)
                 if found.stay:
                     self._keep(found.stay_ids)
                 self.removal.record(batch.last)
@@ -255,7 +255,7 @@ class _Batches:
             done=sql.Literal(sorted(self.removal.done.buckets)),
         )
 
-    def _wait_again(self, segments: str) -> None:
+    def _wait_again(self, segments: str, go_on: Callable[[], None]) -> None:
         """Let shared rows wait that go with these segments and are in another month's archive."""
         if self.removal.thaw is None:
             return
@@ -265,6 +265,7 @@ class _Batches:
         )
         for number, table in enumerate(content):
             if table.is_shared:
+                go_on()
                 self.run.connection.execute(
                     statement("archive/wait_again").format(
                         table=sql.Literal(table.name),
