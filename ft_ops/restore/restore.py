@@ -162,7 +162,7 @@ def _once(
         if plan.inserts + plan.overwrites > 0:
             lock_ways(live, copied)
             keep_reservations(copy.connection, live, copied)
-            refuse_other_writes(side, scope, copied, rows, before)
+            refuse_other_writes(side, scope, rows, before)
             _record(live, plan, as_of, decisions, run_id)
     return plan
 

@@ -20,23 +20,15 @@ from ft_ops.restore.failures import (
     is_about_rows,
     state_of,
 )
+from ft_ops.restore.late import LAST, Late, early, late_columns, write_late
 from ft_ops.restore.read.graph import ARCHIVED, KEYS, SEGMENTS, Scope, identifier
 from ft_ops.restore.read.rows import Copied, listed
 from ft_ops.restore.read.sides import Side
 from ft_ops.restore.verdict.keep_out import keep_out
 
-_LAST: Final = 2**63 - 1
 _OPERATIONS: Final = "ops."
 _DELETED_OF_OPERATIONS: Final = frozenset({"ops.erasures", "ops.erased_rows"})
 """Tombstones that were withdrawn, and those of links that are back."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowsWritten:
-    """How many rows of a table were written."""
-
-    inserted: int
-    overwritten: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +39,19 @@ class Written:
     inserted: int
     updated: int
     deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowsWritten:
+    """How many rows of a table were written, and how many of them got a reference in the end."""
+
+    inserted: int
+    overwritten: int
+    completed: int
+
+    def of(self, name: str) -> Written:
+        """The same as the server has to count it."""
+        return Written(name, self.inserted, self.overwritten + self.completed, 0)
 
 
 def written(connection: Connection) -> dict[str, Written]:
@@ -66,33 +71,43 @@ class RowsRefused:
 def write_rows(
     live: Side, copied: Mapping[str, Copied], is_race: Callable[[psycopg.Error], bool]
 ) -> dict[str, RowsWritten] | RowsRefused:
-    """Insert what is missing and overwrite what was chosen, parents first.
+    """Insert what is missing and overwrite what was chosen, parents first; by the table's name.
 
     Where a table does not take some of its rows, these are told and nothing more is written: what
     hangs on them is to be judged anew. A race goes through: others write there.
     """
-    found: dict[str, RowsWritten] = {}
-    for name, rows in copied.items():
-        counts = [0, 0]
-        for number, write in enumerate((_insert, _overwrite)):
-            for place in _places(name):
-                try:
-                    with live.connection.transaction():
-                        counts[number] += write(live.connection, rows, place)
-                except psycopg.Error as error:
-                    if not is_about_rows(error) or is_race(error):
-                        raise
-                    return RowsRefused(rows, tuple(_failures(live.connection, rows, write, place)))
-        found[name] = RowsWritten(*counts)
-    return found
+    places = [place for name in copied for place in _places(name)]
+    counts = {write: dict.fromkeys(places, 0) for write in (_insert, _overwrite, write_late)}
+    for rows, write in _steps(copied):
+        late = late_columns(rows, copied)
+        for place in _places(rows.table.name):
+            try:
+                with live.connection.transaction():
+                    counts[write][place] += write(live.connection, rows, place, late)
+            except psycopg.Error as error:
+                if not is_about_rows(error) or is_race(error):
+                    raise
+                failures = _failures(live.connection, rows, write, place, late)
+                return RowsRefused(rows, tuple(failures))
+    return {name: RowsWritten(*(found[name] for found in counts.values())) for name in places}
 
 
-def _failures(connection: Connection, rows: Copied, write: _Write, place: str) -> list[Failure]:
+def _steps(copied: Mapping[str, Copied]) -> Iterator[tuple[Copied, _Write]]:
+    for rows in copied.values():
+        yield rows, _insert
+        yield rows, _overwrite
+    for rows in copied.values():
+        yield rows, write_late
+
+
+def _failures(
+    connection: Connection, rows: Copied, write: _Write, place: str, late: Late
+) -> list[Failure]:
     last = one_row(connection.execute(sql.SQL("SELECT max(ft_number) FROM {}").format(rows.rows)))[
         0
     ]
     return failures_in_any_order(
-        connection, 1, int(last), lambda low, high: write(connection, rows, place, low, high)
+        connection, 1, int(last), lambda low, high: write(connection, rows, place, late, low, high)
     )
 
 
@@ -138,7 +153,6 @@ def keep_out_altered(
 def refuse_other_writes(
     live: Side,
     scope: Scope,
-    copied: Mapping[str, Copied],
     rows: Mapping[str, RowsWritten],
     before: Mapping[str, Written],
 ) -> None:
@@ -148,15 +162,11 @@ def refuse_other_writes(
     numbers are those of the chosen rows, and each of these is in its place as the copy has it
     (`rows_altered`), no other row can have been touched.
     """
-    allowed = {name: Written(name, r.inserted, r.overwritten, 0) for name, r in rows.items()}
+    allowed = {name: counted.of(name) for name, counted in rows.items()}
     if SEGMENTS in rows:
-        own = rows[SEGMENTS]
-        hot = copied[SEGMENTS]
-        archived = _count(live.connection, hot, "missing", ARCHIVED)
-        changed = _count(live.connection, hot, "changed", ARCHIVED)
-        allowed[ARCHIVED] = Written(ARCHIVED, archived, changed, 0)
-        allowed[SEGMENTS] = Written(SEGMENTS, own.inserted - archived, own.overwritten - changed, 0)
-        allowed[KEYS] = Written(KEYS, own.inserted, own.overwritten, 0)
+        own = [rows[place] for place in (SEGMENTS, ARCHIVED)]
+        inserted, overwritten = (sum(r.inserted for r in own), sum(r.overwritten for r in own))
+        allowed[KEYS] = Written(KEYS, inserted, overwritten, 0)
     problems = list(_other_writes(live.connection, allowed, before))
     if problems:
         raise Refused(
@@ -193,16 +203,25 @@ _Write = Callable[..., int]
 
 
 def _insert(
-    connection: Connection, rows: Copied, place: str, first: int = 0, last: int = _LAST
+    connection: Connection,
+    rows: Copied,
+    place: str,
+    late: Late,
+    first: int = 0,
+    last: int = LAST,
 ) -> int:
     if not rows.columns:
         # The copy has no such table.
         return 0
+    values = (
+        early(name, late, sql.SQL("NULL::{}").format(sql.SQL(rows.table.columns[name].type)))
+        for name in rows.columns
+    )
     return connection.execute(
         statement("restore/insert_rows").format(
             table=identifier(place),
             columns=listed(rows.columns),
-            values=listed(rows.columns, "c"),
+            values=sql.SQL(", ").join(values),
             rows=rows.rows,
             is_here=_is_here(rows, place),
         ),
@@ -211,12 +230,19 @@ def _insert(
 
 
 def _overwrite(
-    connection: Connection, rows: Copied, place: str, first: int = 0, last: int = _LAST
+    connection: Connection,
+    rows: Copied,
+    place: str,
+    late: Late,
+    first: int = 0,
+    last: int = LAST,
 ) -> int:
     if not rows.assigned:
         return 0
     assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("c", name))
+        sql.SQL("{} = {}").format(
+            sql.Identifier(name), early(name, late, sql.Identifier("l", name))
+        )
         for name in rows.assigned
     )
     return connection.execute(
@@ -238,11 +264,3 @@ def _is_here(rows: Copied, place: str) -> sql.Composable:
     if rows.table.name != SEGMENTS:
         return sql.SQL("true")
     return sql.SQL("c.ft_place = {}").format(sql.Literal(place))
-
-
-def _count(connection: Connection, rows: Copied, state: str, place: str) -> int:
-    """How many of the chosen segments are in one of the two tables, once they were written."""
-    query = sql.SQL(
-        "SELECT count(*) FROM {} AS c JOIN {} AS l ON {} WHERE c.ft_writes AND c.ft_state = {}"
-    ).format(rows.rows, identifier(place), rows.same_key(), sql.Literal(state))
-    return int(one_row(connection.execute(query))[0])

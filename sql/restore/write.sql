@@ -18,6 +18,16 @@ WHERE c.ft_writes
   AND c.ft_number BETWEEN %(first)s AND %(last)s
   AND {same_key};
 
+-- name: write_late
+-- References of written rows to what was written after them. Row locks on this transaction's own rows.
+UPDATE {table} AS l
+SET {assignments}
+FROM {rows} AS c
+WHERE c.ft_writes
+  AND ({is_late})
+  AND c.ft_number BETWEEN %(first)s AND %(last)s
+  AND {same_key};
+
 -- name: not_as_copied
 -- Written rows that are not there as the copy has them: a trigger keeps them out, or changes them.
 SELECT c.ft_number

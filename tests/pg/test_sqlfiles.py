@@ -46,6 +46,7 @@ _STAND_INS = {
     "maintenance/table_ages": {"own": "SELECT 1", "beside": "SELECT 1"},
     "restore/drop_reference": {"columns": "a = NULL"},
     "restore/overwrite_rows": {"assignments": "a = 1"},
+    "restore/write_late": {"assignments": "a = 1", "is_late": "true"},
     "storage/differences": {"counted": "SELECT 1 AS segments"},
 }
 """What is composed into a statement and is more than a name."""

@@ -6,7 +6,7 @@ must be set, or goes with it (ON DELETE CASCADE).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -107,6 +107,11 @@ class Catalog:
     waiting_links: frozenset[str]
     reserves: bool
 
+    def requires(self, key: ForeignKey) -> bool:
+        """Whether a row can't be there without what it refers to by this."""
+        columns = self.tables[key.child].columns
+        return all(columns[name].not_null for name in key.columns)
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -126,6 +131,22 @@ class Scope:
         if SEGMENTS in order:
             order.insert(order.index(SEGMENTS) + 1, KEYS)
         return tuple(name for name in order if name in named)
+
+    @property
+    def late(self) -> tuple[ForeignKey, ...]:
+        """References that close a circle: to rows that are written after the row itself.
+
+        Months are in two tables, and the keys of both are written with their rows.
+        """
+        order = [table.name for table in self.tables]
+        return tuple(
+            key
+            for key in self.catalog.foreign_keys
+            if key.child in order
+            and (parent := _written_as(key)) in order
+            and not self.catalog.requires(key)
+            and (order.index(parent) > order.index(key.child) or parent == key.child == SEGMENTS)
+        )
 
 
 def identifier(name: str) -> sql.Identifier:
@@ -181,7 +202,7 @@ def scope_of(catalog: Catalog, subject: Subject) -> Scope:
     return Scope(
         subject,
         catalog,
-        tuple(catalog.tables[name] for name in _parents_first(usable, catalog.foreign_keys)),
+        tuple(catalog.tables[name] for name in _parents_first(usable, catalog)),
         {name: tuple(keys) for name, keys in owners.items()},
         tuple(sorted(set(named) - set(usable))),
     )
@@ -194,30 +215,35 @@ def _hanging_on(catalog: Catalog, parent: str, subject: Subject) -> Iterator[For
         column = (key.child, key.columns[0])
         if parent == USERS and column in _NOT_A_USERS:
             continue
-        if (
-            key.on_delete == "c"
-            or column in _MADE_BY_A_USER
-            or all(catalog.tables[key.child].columns[name].not_null for name in key.columns)
-        ):
+        if key.on_delete == "c" or column in _MADE_BY_A_USER or catalog.requires(key):
             yield key
 
 
-def _parents_first(names: Sequence[str], keys: Iterable[ForeignKey]) -> Iterator[str]:
-    """Those that refer to none of the others first; of a circle, in the order of discovery."""
-    needs = {
-        name: {
-            SEGMENTS if key.parent == KEYS else key.parent
-            for key in keys
-            if key.child == name and key.parent != name
+def _parents_first(names: Sequence[str], catalog: Catalog) -> Iterator[str]:
+    """Those that refer to none of the others first.
+
+    Of a circle, one whose references into it may be empty: they are written later.
+    """
+    among = [
+        key
+        for key in catalog.foreign_keys
+        if key.child in names and key.parent != key.child and _written_as(key) in names
+    ]
+    waiting = list(names)
+    while waiting:
+        needing = {key.child for key in among if _written_as(key) in waiting}
+        required = {
+            key.child for key in among if _written_as(key) in waiting and catalog.requires(key)
         }
-        & set(names)
-        for name in names
-    }
-    while needs:
-        free = [name for name, needed in needs.items() if not needed & needs.keys()]
-        for name in free or list(needs)[:1]:
-            del needs[name]
-            yield name
+        free = [name for name in waiting if name not in needing]
+        first = free or [name for name in waiting if name not in required][:1] or waiting[:1]
+        waiting = [name for name in waiting if name not in first]
+        yield from first
+
+
+def _written_as(key: ForeignKey) -> str:
+    """The table with which the rows come that a reference leads to."""
+    return SEGMENTS if key.parent == KEYS else key.parent
 
 
 def _with_tuples(key: ForeignKey) -> ForeignKey:

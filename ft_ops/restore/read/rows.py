@@ -10,7 +10,7 @@ from psycopg import sql
 
 from ft_ops.pg.connect import Connection
 from ft_ops.restore.read.families import ways_of
-from ft_ops.restore.read.graph import Scope, SubjectTable, Way
+from ft_ops.restore.read.graph import ForeignKey, Scope, SubjectTable, Way
 from ft_ops.restore.read.load import Loading
 from ft_ops.restore.read.sides import Ids, Side, with_owners
 
@@ -23,12 +23,14 @@ class Copied:
     """The rows that the copy has of one table. ``columns``: those that both sides have.
 
     ``ways``: how its rows lead to families, in the order of what the copy says they are.
+    ``late``: its references to rows that are written after its own.
     """
 
     table: SubjectTable
     rows: sql.Identifier
     columns: tuple[str, ...]
     ways: tuple[Way, ...]
+    late: tuple[ForeignKey, ...]
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -95,7 +97,10 @@ def _load(
         if column.name in known and not column.is_generated
     )
     ways = ways_of(scope.catalog, table.name)
-    copied = Copied(table, sql.Identifier("pg_temp", name), columns, ways)
+    late = tuple(
+        key for key in scope.late if key.child == table.name and set(key.columns) <= set(columns)
+    )
+    copied = Copied(table, sql.Identifier("pg_temp", name), columns, ways, late)
     loading = Loading(live, table, name, columns, known)
     loading.create()
     if not columns:

@@ -98,6 +98,8 @@ class Judge:
             self._keep_out_orphans(copied)
             if self.decisions.overwrite_changed:
                 keep_out_held(self.live, copied)
+        if self.scope.late:
+            self._keep_out_all_orphans()
         return Judged(tombstones, tuple(self._coming_back(withdrawn)))
 
     def writes(self) -> bool:
@@ -106,8 +108,7 @@ class Judge:
 
     def again(self, judged: Judged) -> Judged:
         """Judge once more what hangs on rows that were kept out since."""
-        for copied in self.copied.values():
-            self._keep_out_orphans(copied)
+        self._keep_out_all_orphans()
         withdrawn = self._withdrawn(judged.tombstones)
         return Judged(judged.tombstones, tuple(self._coming_back(withdrawn)))
 
@@ -212,12 +213,21 @@ class Judge:
             ],
         )
 
-    def _keep_out_orphans(self, copied: Copied) -> None:
-        """Rows that refer to what is not here and is not brought back either."""
+    def _keep_out_all_orphans(self) -> None:
+        """Of every table; in a circle, what stays out may be what an earlier one refers to."""
+        while sum(map(self._keep_out_orphans, self.copied.values())) and self.scope.late:
+            pass
+
+    def _keep_out_orphans(self, copied: Copied) -> int:
+        """Rows that refer to what is not here and is not brought back either; how many."""
+        out = 0
         for key in self.live.catalog.foreign_keys:
             if key.child == copied.table.name:
-                while self._keep_out_orphans_of(copied, key) and key.parent == key.child:
-                    pass
+                while found := self._keep_out_orphans_of(copied, key):
+                    out += found
+                    if key.parent != key.child:
+                        break
+        return out
 
     def _keep_out_orphans_of(self, copied: Copied, key: ForeignKey) -> int:
         parent = SEGMENTS if key.parent == KEYS else key.parent
