@@ -80,6 +80,10 @@ def test_a_copy_of_the_database_changes_nothing_in_the_originals_bucket(world: W
     assert _stored(world) == before
     assert any(spool.iterdir())
     assert {entry.state for entry in ledger.entries(world.connection)} == {"complete"}
+    # Nor does it become this one's by being taken over: its rows are others.
+    _take_over(world)
+    inventory = take_inventory(*work, now=NOW, log=_silent)
+    assert {item.name: item.state for item in inventory.items} == {full: "complete", theirs: None}
 
 
 def test_the_first_of_two_has_the_bucket_until_a_person_decides(world: World) -> None:
@@ -108,6 +112,20 @@ def test_a_claim_whose_run_died_is_known_again(world: World) -> None:
         "SELECT number, is_certain FROM ops.backup_claims ORDER BY number, is_certain"
     )
     assert made.fetchall() == [(1, False), (1, True), (2, True)]
+
+
+def test_a_bucket_that_was_moved_is_as_much_ours_as_before(world: World) -> None:
+    """Its replica, or a copy of it under another name: the claims came along, a stranger's too."""
+    moved = "UPDATE ops.backup_claims SET bucket = %s WHERE bucket = %s"
+    for place in ("first", "second"):
+        _claim(world)
+        world.connection.execute(moved, (place, world.bucket.name))
+    _claim(world)
+    world.connection.execute(moved, ("third", world.bucket.name))
+    with _as_a_copy(world):
+        _claim(world)
+    with pytest.raises(Refused, match=r"claim 4 .* the last claim of this one is none"):
+        _claim(world)
 
 
 def test_what_is_no_claim_stops_and_can_be_passed_by_a_person(world: World) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Final
 
 from psycopg import sql
 
-from ft_ops.backups.claims import claim_bucket
+from ft_ops.backups.claims import claim_bucket, taking
 from ft_ops.backups.drill.checks import CheckResult, records, run_checks
 from ft_ops.backups.drill.isolated import isolated
 from ft_ops.backups.drill.recovery import ScratchCopy, scratch_settings
@@ -81,7 +81,7 @@ def take_dump(
     Refused while another dump is being taken.
     """
     name = ledger.new_name("dump", now)
-    claim_bucket(connection, bucket, cluster, f"takes {name}")
+    claim_bucket(connection, bucket, cluster, taking(name))
     with ledger.taking(connection, provider, name, "dump", run_id):
         _abort_dead_uploads(connection, bucket)
         point, parts = _dump(url, bucket, rules, name, cluster, log)

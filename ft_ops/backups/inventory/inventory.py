@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ft_ops.backups.claims import is_anothers
+from ft_ops.backups.claims import OtherDatabases
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.inventory.copy import Copy, Gap, look_at_copy, replica_of
 from ft_ops.backups.inventory.ledger import Entry, State
@@ -206,7 +206,7 @@ def _adopt_unknown(
     here too, or of the time that a recovery took back. It would fill places of ours. So does what
     a copy without a timeline of its own has taken, by the claims on the bucket.
     """
-    foreign, aside = set(), []
+    foreign, aside, others = set(), [], OtherDatabases(connection, bucket, provider.cluster)
     whole = {backup.name: backup for backup in store.backups if backup.condition == "complete"}
     known = {e.name for e in ledger.entries(connection) if e.state != "failed"}
     for name in sorted((store.points & whole.keys()) - known):
@@ -215,7 +215,7 @@ def _adopt_unknown(
             if point.system_identifier != provider.cluster:
                 foreign.add(name)
                 continue
-            if not _is_ours(connection, bucket, provider, store, point, whole[name].kind):
+            if not _is_ours(connection, others, store, point, whole[name].kind):
                 aside.append(name)
                 continue
         except OpsError as error:
@@ -235,8 +235,7 @@ def _adopt_unknown(
 
 def _is_ours(
     connection: Connection,
-    bucket: Bucket,
-    provider: BackupProvider,
+    others: OtherDatabases,
     store: Store,
     point: RestorePoint,
     kind: Kind,
@@ -251,7 +250,7 @@ def _is_ours(
         if not store.log.came_through(point.mark.wal, point.mark.lsn, now_wal):
             return False
         is_told_by_log = point.mark.wal[:8] != now_wal[:8]
-    return is_told_by_log or not is_anothers(connection, bucket, provider.cluster)
+    return is_told_by_log or not others.may_have_taken(point.name)
 
 
 def _follow(connection: Connection, store: Store, log: Log, only: str | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from ft_ops.backups.claims import claim_bucket
+from ft_ops.backups.claims import claim_bucket, taking
 from ft_ops.backups.inventory import ledger
 from ft_ops.backups.points.bucket_records import write_point
 from ft_ops.backups.provider import BackupProvider, Log, Taken
@@ -30,7 +30,7 @@ def take_full(
     again.
     """
     name = ledger.new_name("full", now)
-    claim_bucket(connection, bucket, provider.cluster, f"takes {name}")
+    claim_bucket(connection, bucket, provider.cluster, taking(name))
     with ledger.taking(connection, provider.name, name, "full", run_id):
         taken = provider.take_full(name, log, partial(ledger.begun_as, connection, name))
         write_point(bucket, taken.point)
@@ -59,7 +59,7 @@ def take_increment(
             next_step="run full_backup first",
         )
     name = ledger.new_name("increment", now)
-    claim_bucket(connection, bucket, provider.cluster, f"takes {name}")
+    claim_bucket(connection, bucket, provider.cluster, taking(name))
     with ledger.taking(connection, provider.name, name, "increment", run_id):
         taken = provider.take_increment(name, log)
         write_point(bucket, taken.point)
