@@ -83,21 +83,28 @@ def test_a_segment_that_never_arrives_is_a_failure(world: World, tmp_path: Path)
     assert any("the server calls" in p and "does not hold it" in p for p in problems)
 
 
-def test_what_no_restore_needs_keeps_no_backup_from_being_taken(standing: Standing) -> None:
-    """Each server that was promoted from one timeline leaves a half segment of the same name."""
+def test_what_its_restore_does_not_need_keeps_no_backup_from_being_taken(
+    standing: Standing,
+) -> None:
+    """A half segment, of which each promoted server leaves one; or what a full begins behind."""
     provider, wal = standing.world.provider, standing.increment.point.mark.wal
-    key = f"{provider.place.wals}/{wal[:16]}/{wal}.partial"
     assert provider.spool is not None
-    stuck = provider.spool / f"{wal}.partial"
-    put_once(provider.bucket, key, b"of the first promotion")
-    stuck.write_bytes(b"of the second one")
-    try:
-        provider.await_segment(wal, lambda line: None)
-        with pytest.raises(SomeFailed, match=rf"{stuck.name}: .*holds something else"):
-            provider.ship_log(standing.world.connection, lambda line: None)
-    finally:
-        stuck.unlink()
-        hide(provider.bucket, key)
+    behind = f"{wal[:16]}{int(wal[16:], 16) + 1:08X}"
+    for name, since in ((f"{wal}.partial", None), (wal, behind)):
+        stuck = provider.spool / name
+        if name != wal:
+            put_once(provider.bucket, f"{provider.place.wals}/{wal[:16]}/{name}", b"the first's")
+        stuck.write_bytes(b"another one's")
+        try:
+            provider.await_segment(wal, lambda line: None, since=since)
+            with pytest.raises(SomeFailed, match=rf"{stuck.name}: .*holds something else"):
+                provider.ship_log(standing.world.connection, lambda line: None)
+            if since is not None:
+                with pytest.raises(SomeFailed, match="WAL to"):
+                    provider.await_segment(wal, lambda line: None, since=wal)
+        finally:
+            stuck.unlink()
+    hide(provider.bucket, f"{provider.place.wals}/{wal[:16]}/{wal}.partial")
 
 
 def test_why_a_backup_failed_is_told_though_its_session_was_lost(world: World) -> None:

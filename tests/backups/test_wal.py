@@ -161,6 +161,11 @@ def test_a_longer_branch_hides_no_hole_of_the_servers_own_log(
     told = log_state(connection, log, Segment(1, 1, SIZE), None).problems
     assert any(f"WAL is missing: {lost.name};" in problem for problem in told)
     assert any("which this server has not written yet" in problem for problem in told)
+    # Where nobody can tell its way, it is not the longer branch's that tells of no hole.
+    gone = ("00000002.history", Segment(10**6, 3, SIZE).name)
+    untold = replace(listed, files={n: o for n, o in listed.files.items() if n not in gone})
+    [said] = ListedLog(untold, SIZE, timeline=2).holes(first)
+    assert "does not hold it" in said
 
 
 def test_a_hole_that_is_accepted_is_that_one_and_no_other(

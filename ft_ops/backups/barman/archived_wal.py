@@ -81,19 +81,17 @@ class ArchivedWal:
 
         With a ``timeline``, of those on the way to it: another branch may have been longer, before
         this server was recovered to an earlier moment. Where its history is missing nobody can
-        tell, and all of them count.
+        tell the way: its own segments count, and all of them while it has none.
         """
         found = [Segment.parse(name, segment_bytes) for name in self.segments]
+        if timeline is None:
+            return max(found, default=None)
+        own = [segment for segment in found if segment.timeline == timeline]
         with suppress(OpsError):
-            if timeline is not None:
-                left = {s.timeline: s.lsn // segment_bytes for s in self.history(timeline)}
-                found = [
-                    segment
-                    for segment in found
-                    if segment.timeline == timeline
-                    or segment.number < left.get(segment.timeline, 0)
-                ]
-        return max(found, default=None)
+            left = {s.timeline: s.lsn // segment_bytes for s in self.history(timeline)}
+            own += [segment for segment in found if segment.number < left.get(segment.timeline, 0)]
+            found = own
+        return max(own or found, default=None)
 
     def wanted(self, first: Segment, last: Segment) -> list[Segment]:
         """What recovery reads from ``first`` to ``last``, along the last one's history."""

@@ -129,7 +129,7 @@ class BarmanProvider:
             )
         stored = self._complete(name)
         log(f"{stored.location}: {stored.bytes:,} bytes")
-        return Taken(self._take_point(name, log), stored)
+        return Taken(self._take_point(name, log, since=stored.begins_at_wal), stored)
 
     def take_increment(self, name: str, log: Log) -> Taken:
         """Mark the log. There is nothing to copy: the log up to the mark is the increment."""
@@ -140,15 +140,20 @@ class BarmanProvider:
         """Write a named restore point, then complete its segment so that it is archived."""
         return mark_log(connection, name)
 
-    def await_segment(self, wal: str, log: Log) -> None:
-        """Ship the spool, if there is one, and wait until the segment is in the bucket."""
+    def await_segment(self, wal: str, log: Log, *, since: str | None = None) -> None:
+        """Ship the spool, if there is one, and wait until the segment is in the bucket.
+
+        With ``since`` only the log from that segment on is needed: a full is the cure for what is
+        lost before it.
+        """
         until = time.monotonic() + self.arrival_seconds
         left: set[str] = set()
         while True:
             failed = self._ship_spool(log, left)
             left |= {one.name for one in failed}
-            # What no restore needs is ship_wal's to tell, and keeps no backup from being taken.
-            needed = tuple(one for one in failed if is_read_by_recovery(one.name))
+            # What its restore does not need is ship_wal's to tell, and keeps no backup from being
+            # taken.
+            needed = tuple(one for one in failed if is_read_by_recovery(one.name, since))
             Worked((), needed).refuse_failures(f"WAL to {wal}")
             if wal in self._listed(wal).files:
                 return
@@ -284,9 +289,9 @@ class BarmanProvider:
             list_wal(self.replica, f"{self.place.wals}/").files.keys(),
         )
 
-    def _take_point(self, name: str, log: Log) -> RestorePoint:
+    def _take_point(self, name: str, log: Log, *, since: str | None = None) -> RestorePoint:
         point = take_point(self.url, name, self.mark_log, cluster=self.system_identifier)
-        self.await_segment(point.mark.wal, log)
+        self.await_segment(point.mark.wal, log, since=since)
         log(f"restore point {name} at {point.mark.lsn} in {point.mark.wal}")
         return point
 

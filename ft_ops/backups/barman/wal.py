@@ -30,12 +30,15 @@ _LSN_BYTES_IN_A_LOG = 1 << 32
 _HEADER = struct.Struct("=HHIQI4xQI")
 
 
-def is_read_by_recovery(name: str) -> bool:
+def is_read_by_recovery(name: str, since: str | None = None) -> bool:
     """Whether recovery asks an archive for a file: not for a segment that was left half written.
 
-    Each server that is promoted from one timeline leaves its own, under the same name.
+    Each server that is promoted from one timeline leaves its own, under the same name. Nor does it
+    ask for a segment before ``since``, where it begins.
     """
-    return SEGMENT_NAME.fullmatch(name) is not None or HISTORY_NAME.fullmatch(name) is not None
+    if SEGMENT_NAME.fullmatch(name) is None:
+        return HISTORY_NAME.fullmatch(name) is not None
+    return since is None or name[8:] >= since[8:]
 
 
 @dataclass(frozen=True, slots=True, order=True)
