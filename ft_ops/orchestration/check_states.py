@@ -6,13 +6,14 @@ was cancelled stays planned for ever: that is neither passed nor at work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
+from ft_ops.orchestration.dry_run import only_looks
 from ft_ops.orchestration.internals import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
@@ -63,15 +64,20 @@ def _state(
         return _evaluated(key, latest)
     history = instance.event_log_storage.get_asset_check_execution_history(key, limit=_LOOKED_BACK)
     crashed: dg.DagsterRun | None = None
+    removed: str | None = None
+    found = CheckState(key, Status.UNKNOWN, "it was never evaluated yet")
     for record in history:
         if record.status != AssetCheckExecutionRecordStatus.PLANNED:
             found = _evaluated(key, record)
-            return _since_crashed(found, crashed) if crashed else found
+            break
         run = instance.get_run_by_id(record.run_id)
-        if run is not None and run.is_finished and not _only_looks(run):
+        if run is None:
+            removed = removed or record.run_id
+        elif run.is_finished and not only_looks(run):
             crashed = crashed or run
-    unknown = CheckState(key, Status.UNKNOWN, "it was never evaluated yet")
-    return _since_crashed(unknown, crashed) if crashed else unknown
+    if crashed is None and removed is not None:
+        return _since(found, f"run {removed}, which was to evaluate it, was removed")
+    return _since_crashed(found, crashed) if crashed else found
 
 
 def _evaluated(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> CheckState:
@@ -93,22 +99,14 @@ def _evaluated(key: dg.AssetCheckKey, record: AssetCheckExecutionRecord) -> Chec
 
 def _since_crashed(known: CheckState, crashed: dg.DagsterRun) -> CheckState:
     ended = "failed" if crashed.status == dg.DagsterRunStatus.FAILURE else "ended"
-    words = f"run {crashed.run_id} {ended} without evaluating it"
-    return CheckState(
-        known.key,
-        max(known.status, Status.UNKNOWN),
-        f"{known.words}; since then {words}" if known.status == Status.BAD else words,
-        at=known.at,
-        run_id=crashed.run_id,
-        evaluation=known.evaluation,
-        crashed=crashed,
+    found = _since(known, f"run {crashed.run_id} {ended} without evaluating it")
+    return replace(found, run_id=crashed.run_id, crashed=crashed)
+
+
+def _since(known: CheckState, words: str) -> CheckState:
+    """Not known any more; what was bad before stays bad."""
+    return replace(
+        known,
+        status=max(known.status, Status.UNKNOWN),
+        words=f"{known.words}; since then {words}" if known.status == Status.BAD else words,
     )
-
-
-def _only_looks(run: dg.DagsterRun) -> bool:
-    """Whether a run was dry: it evaluates nothing, and takes nothing away from what is known."""
-    steps = run.run_config.get("ops")
-    if not isinstance(steps, Mapping):
-        return False
-    configs = (step.get("config") for step in steps.values() if isinstance(step, Mapping))
-    return any(isinstance(config, Mapping) and config.get("dry_run") is True for config in configs)

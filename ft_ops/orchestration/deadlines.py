@@ -17,7 +17,7 @@ import dagster as dg
 
 from ft_ops.clock import MOST_CLOCK_SKEW
 from ft_ops.errors import OpsError
-from ft_ops.orchestration.failed_runs import succeeded_later
+from ft_ops.orchestration.failed_runs import count_of_successes, succeeded_later
 from ft_ops.orchestration.internals import (
     InstigatorState,
     InstigatorTick,
@@ -175,7 +175,8 @@ def late_schedules(
     waiting for the end of their time: whoever reads a page this morning wants to know of them.
 
     On time is a tick that asked for nothing, or whose runs all succeeded; a failed run is made
-    good by a later success of the same job on the same partition. A stopped schedule is late.
+    good by a later success of the same job on the same partition, a run that was removed by one of
+    the same job. A stopped schedule is late.
     """
     states = {
         state.name: state
@@ -189,7 +190,7 @@ def late_schedules(
         patiences = [min(allowed, _TICK_PATIENCE), allowed] if at_once else [allowed]
         for patience in patiences:
             due = get_latest_completed_cron_tick(_cron(schedule), now - patience, "UTC")
-            why = _why_late(instance, states.get(schedule.name), due, now)
+            why = _why_late(instance, states.get(schedule.name), schedule.job_name, due, now)
             if why is not None and not (why.is_at_work and patience < allowed):
                 found.append(
                     Late(
@@ -216,7 +217,11 @@ class _Why:
 
 
 def _why_late(
-    instance: dg.DagsterInstance, state: InstigatorState | None, due: datetime, now: datetime
+    instance: dg.DagsterInstance,
+    state: InstigatorState | None,
+    job: str,
+    due: datetime,
+    now: datetime,
 ) -> _Why | None:
     if state is None:
         words = "the scheduler has not seen it yet: is the Dagster daemon running?"
@@ -235,15 +240,34 @@ def _why_late(
     tick = _tick_at(instance, state, due)
     if tick is None:
         return _Why("it did not tick: was the daemon down?")
-    return _why_tick_is_late(instance, tick)
+    return _why_tick_is_late(instance, tick, job)
 
 
-def _why_tick_is_late(instance: dg.DagsterInstance, tick: InstigatorTick) -> _Why | None:
+def _why_tick_is_late(instance: dg.DagsterInstance, tick: InstigatorTick, job: str) -> _Why | None:
     if tick.status == TickStatus.SKIPPED:
         return None
     if tick.status != TickStatus.SUCCESS:
         return _Why(f"its tick is {tick.status.value}")
-    return next(filter(None, (_why_run_is_late(instance, run) for run in tick.run_ids)), None)
+    records = {run_id: instance.get_run_record_by_id(run_id) for run_id in tick.run_ids}
+    known = [record for record in records.values() if record is not None]
+    late = next(filter(None, (_why_run_is_late(instance, record) for record in known)), None)
+    removed = [run_id for run_id, record in records.items() if record is None]
+    if late is not None or not removed:
+        return late
+    return _why_removed_runs_are_late(instance, tick, job, removed)
+
+
+def _why_removed_runs_are_late(
+    instance: dg.DagsterInstance, tick: InstigatorTick, job: str, removed: Sequence[str]
+) -> _Why | None:
+    """Nobody knows how a removed run ended, nor on which partition: as many others make it good."""
+    began = datetime.fromtimestamp(tick.timestamp, UTC)
+    if count_of_successes(instance, job, began, but=tick.run_ids) >= len(removed):
+        return None
+    return _Why(
+        f"its run {removed[0]} was removed, and how it ended is not known: launch {job} again",
+        removed[0],
+    )
 
 
 def _tick_at(
@@ -256,17 +280,16 @@ def _tick_at(
     return next((tick for tick in ticks if tick.timestamp == moment), None)
 
 
-def _why_run_is_late(instance: dg.DagsterInstance, run_id: str) -> _Why | None:
-    run = instance.get_run_by_id(run_id)
-    if run is None or run.status == dg.DagsterRunStatus.SUCCESS:
+def _why_run_is_late(instance: dg.DagsterInstance, record: dg.RunRecord) -> _Why | None:
+    run = record.dagster_run
+    if run.status == dg.DagsterRunStatus.SUCCESS:
         return None
     if run.status in _UNFINISHED:
-        return _Why(f"its run {run_id} is still {run.status.value.lower()}", run_id, True)
-    record = instance.get_run_record_by_id(run_id)
-    assert record is not None
+        words = f"its run {run.run_id} is still {run.status.value.lower()}"
+        return _Why(words, run.run_id, True)
     if succeeded_later(instance, record):
         return None
-    return _Why(f"its run {run_id} is {run.status.value.lower()}", run_id)
+    return _Why(f"its run {run.run_id} is {run.status.value.lower()}", run.run_id)
 
 
 def _cron(schedule: dg.ScheduleDefinition) -> str:

@@ -48,6 +48,26 @@ def skipped_in_backfill(context: dg.AssetExecutionContext, reason: str) -> bool:
     return True
 
 
+def configs_of_steps(run: dg.DagsterRun) -> dict[str, dict[str, object]]:
+    """What a run was launched with, by step; steps that were told nothing are left out."""
+    steps = run.run_config.get("ops")
+    if not isinstance(steps, Mapping):
+        return {}
+    configs = {
+        name: step.get("config") for name, step in steps.items() if isinstance(step, Mapping)
+    }
+    return {
+        name: dict(config)
+        for name, config in configs.items()
+        if config and isinstance(config, Mapping)
+    }
+
+
+def only_looks(run: dg.DagsterRun) -> bool:
+    """Whether a run was launched dry: it evaluates nothing, and makes no failure good."""
+    return any(config.get("dry_run") is True for config in configs_of_steps(run).values())
+
+
 class RefusalsShown:
     """For the block of an asset: that a run would be refused is what its dry run shows.
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
 
-from ft_ops.orchestration.internals import PARTITION_TAG, SerializableErrorInfo
+from ft_ops.orchestration.dry_run import configs_of_steps, only_looks
+from ft_ops.orchestration.internals import (
+    PARTITION_TAG,
+    SerializableErrorInfo,
+    partition_range,
+)
 from ft_ops.orchestration.runbook import Jobs, job_of_asset
 
 _MOST_RUNS: Final = 1000
+_ASKED_BY_ITSELF: Final = frozenset({"dagster/schedule_name", "dagster/sensor_name"})
+"""The tags of a run that nobody launched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,8 @@ def run_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, jobs: Jobs) ->
 def failed_runs(instance: dg.DagsterInstance, since: datetime) -> list[FailedRun]:
     """Failures that ended since a moment, the newest first, each kind of run once.
 
-    A later success of the same job on the same assets and partition cancels a failure.
+    A later success of the same job cancels a failure, on the same assets and months, unless it was
+    a dry run; of what a schedule or a sensor asked for, one with the same configuration.
     """
     return list(_failed(instance, since))
 
@@ -80,12 +89,12 @@ def section_of_run(run: dg.DagsterRun, jobs: Jobs) -> str:
 
 
 def succeeded_later(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Whether the same job succeeded later on the same assets and partition."""
+    """Whether the same job, asked for the same, succeeded later."""
     return succeeded_since(instance, record.dagster_run, record.create_timestamp)
 
 
 def succeeded_since(instance: dg.DagsterInstance, run: dg.DagsterRun, moment: datetime) -> bool:
-    """Whether a run of the same kind was created after a moment, and succeeded."""
+    """Whether a run that was asked for the same was created after a moment, and succeeded."""
     tags = {name: value for name, value in run.tags.items() if name == PARTITION_TAG}
     later = instance.get_runs(
         dg.RunsFilter(
@@ -96,7 +105,19 @@ def succeeded_since(instance: dg.DagsterInstance, run: dg.DagsterRun, moment: da
         ),
         limit=_MOST_RUNS,
     )
-    return any(_kind(run) == _kind(other) for other in later)
+    return any(_makes_good(other, run) for other in later)
+
+
+def count_of_successes(
+    instance: dg.DagsterInstance, job: str, moment: datetime, *, but: Collection[str]
+) -> int:
+    """On how many selections and partitions a job succeeded since a moment, some runs left out."""
+    later = instance.get_runs(
+        dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS], created_after=moment),
+        limit=_MOST_RUNS,
+    )
+    counted = [run for run in later if run.run_id not in but and not only_looks(run)]
+    return len({_kind(run) for run in counted})
 
 
 def _failed(instance: dg.DagsterInstance, since: datetime) -> Iterator[FailedRun]:
@@ -115,13 +136,58 @@ def _failed(instance: dg.DagsterInstance, since: datetime) -> Iterator[FailedRun
 
 
 def _kind(run: dg.DagsterRun) -> tuple[object, ...]:
-    """Equal for two runs of which a success of the later cancels the failure of the earlier."""
+    """Equal for two runs that were asked for the same."""
+    return (*_subject(run), _months(run), json.dumps(configs_of_steps(run), sort_keys=True))
+
+
+def _subject(run: dg.DagsterRun) -> tuple[object, ...]:
     return (
         run.job_name,
         run.asset_selection,
         run.asset_check_selection,
         run.tags.get(PARTITION_TAG),
     )
+
+
+def _months(run: dg.DagsterRun) -> tuple[str | None, str | None]:
+    """The first and the last month of a run over several."""
+    first, last = (run.tags.get(tag) for tag in partition_range("", ""))
+    return first, last
+
+
+def _makes_good(later: dg.DagsterRun, run: dg.DagsterRun) -> bool:
+    """Whether a success of ``later`` cancels the failure of ``run``: it was asked for no less.
+
+    One that was launched by hand may have been a dry run, over fewer months, or for one table.
+    """
+    if _subject(later) != _subject(run):
+        return False
+    (first, last), (later_first, later_last) = _months(run), _months(later)
+    if first and last:
+        if not (later_first and later_last and later_first <= first and last <= later_last):
+            return False
+    elif later_first or later_last:
+        return False
+    asked, done = configs_of_steps(run), configs_of_steps(later)
+    if _dry(done, True) - _dry(asked, True) or _dry(asked, False) - _dry(done, False):
+        return False
+    if not run.tags.keys() & _ASKED_BY_ITSELF:
+        # Whoever launched it knows what was wrong with the configuration.
+        return True
+    return _but_dry(asked) == _but_dry(done)
+
+
+def _dry(configs: Mapping[str, Mapping[str, object]], value: bool) -> set[str]:
+    """The steps that were told so; what deletes is dry where nobody says otherwise."""
+    return {step for step, config in configs.items() if config.get("dry_run") is value}
+
+
+def _but_dry(configs: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    rest = {
+        step: {name: value for name, value in config.items() if name != "dry_run"}
+        for step, config in configs.items()
+    }
+    return {step: config for step, config in rest.items() if config}
 
 
 def _causes(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:

@@ -76,14 +76,15 @@ def _checks(instance: dg.DagsterInstance, definitions: dg.Definitions) -> Iterat
 
 
 def _check(state: CheckState) -> Standing:
-    verb = "not evaluated" if state.crashed else "failed"
+    is_evaluated = state.status != Status.UNKNOWN and not state.crashed
+    verb = "failed" if is_evaluated else "not evaluated"
     return Standing(
         "checks",
         state.name,
         state.status,
-        f"{verb} {state.at:%Y-%m-%d %H:%M}" if state.at and not state.crashed else verb,
+        f"{verb} {state.at:%Y-%m-%d %H:%M}" if state.at and is_evaluated else verb,
         state.words,
-        since=state.at if state.crashed else None,
+        since=None if is_evaluated else state.at,
         section=state.key.name,
     )
 

@@ -120,6 +120,20 @@ def test_a_cancelled_evaluation_is_not_taken_for_one_at_work(instance: dg.Dagste
     assert "ended without evaluating it" in state(instance).words
 
 
+def test_a_removed_run_leaves_unknown_what_it_was_to_evaluate(instance: dg.DagsterInstance) -> None:
+    evaluated = run(instance)
+    instance.delete_run(evaluated)
+    assert state(instance).status == Status.GOOD
+    removed = run(instance, crashes=True)
+    instance.delete_run(removed)
+    found = state(instance)
+    words = f"run {removed}, which was to evaluate it, was removed"
+    assert (found.status, found.words) == (Status.UNKNOWN, words)
+    run(instance, passes=False)
+    instance.delete_run(run(instance, crashes=True))
+    assert (state(instance).status, state(instance).crashed) == (Status.BAD, None)
+
+
 def test_a_dry_run_takes_nothing_away(instance: dg.DagsterInstance) -> None:
     run(instance)
     run(instance, dry_run=True)

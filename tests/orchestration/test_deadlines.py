@@ -381,10 +381,21 @@ def test_a_late_schedule_is_told_in_words_and_beside_the_others(
     assert late_schedules(instance, [SCHEDULE], "another repository", NOW)[0].is_unseen
 
 
-def test_a_run_that_was_removed_says_nothing(instance: dg.DagsterInstance) -> None:
+def test_a_run_that_was_removed_is_late_until_its_job_succeeds(
+    instance: dg.DagsterInstance,
+) -> None:
+    """How it ended nobody knows; the other run of its tick says nothing of it."""
     seen(instance)
-    ticked(instance, TickStatus.SUCCESS, [str(uuid4())])
+    asked = [run(instance, fails=False, partition=f"2017-0{month}-01") for month in (3, 4, 5)]
+    ticked(instance, TickStatus.SUCCESS, asked)
     assert late(instance) == []
+    for run_id in asked[1:]:
+        instance.delete_run(run_id)
+    [found] = late(instance)
+    assert (found.run_id, "was removed" in found.why) == (asked[1], True)
+    for month, is_late in ((4, True), (4, True), (5, False)):
+        run(instance, fails=False, partition=f"2017-0{month}-01")
+        assert bool(late(instance)) == is_late
 
 
 def seen(

@@ -19,7 +19,7 @@ from ft_ops.orchestration.failed_runs import (
     succeeded_later,
     succeeded_since,
 )
-from ft_ops.orchestration.internals import SerializableErrorInfo
+from ft_ops.orchestration.internals import SerializableErrorInfo, partition_range
 from tests.fixtures.instances import one_file_instance
 
 PARTITION = "dagster/partition"
@@ -130,6 +130,55 @@ def test_only_the_same_job_partition_and_selection_makes_it_good(
     assert names(instance) == ["move for 2017-03-01"]
     succeeds(tags={**MARCH, "by": "hand"})
     assert names(instance) == []
+
+
+@pytest.mark.parametrize(
+    ("by", "asked", "launched", "is_good"),
+    [
+        ("user", {"dry_run": False}, {"dry_run": False}, True),
+        # What deletes is dry where nobody says otherwise.
+        ("user", {"dry_run": False}, {}, False),
+        ("user", {"dry_run": False}, {"dry_run": True}, False),
+        ("user", {}, {"dry_run": True}, False),
+        ("user", {"tables": ["mistyped"]}, {}, True),
+        ("dagster/schedule_name", {}, {"dry_run": False}, True),
+        ("dagster/schedule_name", {}, {"tables": ["letters"]}, False),
+        ("dagster/schedule_name", {"full": True}, {}, False),
+        ("dagster/sensor_name", {"family": "1"}, {"family": "2"}, False),
+        ("dagster/sensor_name", {"family": "1"}, {"family": "1"}, True),
+    ],
+)
+def test_a_success_that_was_asked_for_less_makes_nothing_good(
+    instance: dg.DagsterInstance,
+    fails: Run,
+    succeeds: Run,
+    by: str,
+    asked: dict[str, object],
+    launched: dict[str, object],
+    is_good: bool,
+) -> None:
+    """A dry run by hand is the first thing that one does about a failed purge."""
+    fails(tags={by: "somebody"}, run_config={"ops": {"purged": {"config": asked}}})
+    succeeds(run_config={"ops": {"purged": {"config": launched}}})
+    assert names(instance) == ([] if is_good else ["move"])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "is_good"),
+    [
+        ("2017-01-01", "2017-06-01", True),
+        ("2016-01-01", "2017-07-01", True),
+        ("2017-02-01", "2017-06-01", False),
+        ("2017-01-01", "2017-05-01", False),
+    ],
+)
+def test_a_success_over_fewer_months_makes_nothing_good(
+    instance: dg.DagsterInstance, fails: Run, succeeds: Run, first: str, last: str, is_good: bool
+) -> None:
+    fails(tags=partition_range("2017-01-01", "2017-06-01"))
+    succeeds()
+    succeeds(tags=partition_range(first, last))
+    assert names(instance) == ([] if is_good else ["move"])
 
 
 def test_each_kind_of_run_is_told_once_the_newest_first(
