@@ -36,9 +36,21 @@ CREATE TEMPORARY TABLE IF NOT EXISTS adopted_rows (
 );
 
 -- name: fill_rows
--- What happened last to each, and every tombstone of it that the bucket knows.
+-- What happened last to each, and every tombstone of it that the bucket knows. A row whose return is not
+-- shipped yet is not erased any more, unless it was erased once more since. Reads what is not shipped.
 INSERT INTO adopted_rows (table_name, key, erased_at, is_erased, known)
-SELECT r.table_name, r.key, r.erased_at, r.is_erased, r.known
+SELECT
+    r.table_name,
+    r.key,
+    r.erased_at,
+    r.is_erased AND NOT EXISTS (
+        SELECT
+        FROM ops.unshipped_records AS u
+        WHERE u.kind = 'returned_row'
+          AND (u.record ->> 'table_name', u.record ->> 'key') = (r.table_name, r.key)
+          AND (u.record ->> 'erased_at')::timestamptz = r.erased_at
+    ),
+    r.known
 FROM jsonb_to_recordset(%(records)s) AS r (
     table_name text, key text, erased_at timestamptz, is_erased boolean, known timestamptz []
 );

@@ -354,6 +354,10 @@ def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Da
     world.connection.execute(
         f"INSERT INTO content_links ({columns}) SELECT {columns} FROM taken".encode()
     )
+    # The bucket knows of the deletion, and not yet that it was undone.
+    assert whole(adopt(world.run, apply=False)) == ()
+    assert whole(adopt(world.run, apply=True)) == ()
+    assert world.count("content_links") == world.count("taken") > 0
     ship(world)
     with anew(world, template) as new:
         whole(adopt(new.run, apply=True))

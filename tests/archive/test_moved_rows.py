@@ -140,6 +140,7 @@ def test_a_recovery_to_before_a_move_keeps_the_link_where_it_is_again(
             ship_records(live.run)
         with recovered(world, earlier) as restored:
             assert adopt(restored.run, apply=True).problems == ()
+            assert adopt(restored.run, apply=True).changes == ()
             assert _ends(restored) == [(old, hot)]
             restored.archived_and_purged(MONTH)
             assert restored.thaw(MONTH).left_out == {}
