@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 
 from ft_ops.alerting.messages import Alert, Level
@@ -96,6 +96,20 @@ def of_late_schedule(settings: Settings, item: Late) -> News:
         runbook=runbook_link(settings, "heartbeat"),
     )
     return News(alert, f"late {item.schedule} {item.due_at.astimezone(UTC).isoformat()}")
+
+
+def of_doubled_daemons(settings: Settings, now: datetime) -> News:
+    """Two processes that start what is scheduled."""
+    alert = Alert(
+        identity="more than one daemon",
+        level="error",
+        title="more than one Dagster daemon runs",
+        detail="each evaluates the same ticks, so that a job may run twice at once; stop all but "
+        "one",
+        link=None,
+        runbook=runbook_link(settings, "heartbeat"),
+    )
+    return News(alert, f"more than one daemon {now:%Y-%m-%dT%H}")
 
 
 def of_refusing_channel(settings: Settings, name: str, refusal: Refusal) -> News:

@@ -25,6 +25,7 @@ from ft_ops.orchestration.failed_runs import run_failure, succeeded_since
 from ft_ops.orchestration.internals import RemoteRepositoryOrigin, RepositoryDefinition
 from ft_ops.orchestration.resources import as_failure
 from ft_ops.orchestration.runbook import Jobs
+from ft_ops.orchestration.upkeep.condition import daemons_are_doubled
 from ft_ops.orchestration.upkeep.storage_clock import storage_time
 from ft_ops.settings import Settings
 from ft_ops.standing import Status
@@ -125,6 +126,9 @@ def heartbeat(
         late = _without_unseen(context, _late_schedules(context, now), now)
         teller = _Teller(context, settings, "schedules", alert_channels(settings), now)
         teller.tell(news.of_late_schedule(settings, item) for item in late)
+        are_doubled = daemons_are_doubled(context.instance)
+        if are_doubled:
+            teller.tell([news.of_doubled_daemons(settings, now)])
         deaf = teller.deaf_channels()
         hearing = [channel for channel in teller.channels if channel.name not in deaf]
         teller.tell(
@@ -132,6 +136,8 @@ def heartbeat(
             hearing,
         )
         silent = [item.words for item in late]
+        if are_doubled:
+            silent.append("more than one Dagster daemon runs")
         if deaf and not hearing:
             silent += [
                 f"alerts by {name} have not arrived since {refusal.since:%Y-%m-%d %H:%M} UTC"

@@ -91,6 +91,13 @@ def _daemon(daemons: Daemons, now: datetime) -> Finding:
             f"no recent heartbeat of {', '.join(daemons.silent)}",
             "start it, or look at its log: dagster-daemon run",
         )
+    if daemons.are_doubled:
+        return Finding(
+            "Dagster daemon",
+            "failed",
+            "more than one process runs it: ticks are evaluated twice, and runs launched twice",
+            "stop all dagster-daemon processes of this instance but one",
+        )
     beat = daemons.oldest_heartbeat
     age = 0.0 if beat is None else now.timestamp() - beat
     return Finding("Dagster daemon", "ok", f"{daemons.number} daemons, heartbeat {age:.0f} s ago")

@@ -15,6 +15,7 @@ from dagster._core.scheduler.instigation import (
     ScheduleInstigatorData,
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
 
 from ft_ops.alerting import Alert, sensors
 from ft_ops.alerting.messages import slack_message
@@ -250,6 +251,23 @@ def test_the_heart_stops_and_somebody_is_told_once_when_a_schedule_is_late(
     assert request.path == "/hook"
     assert "move_months_daily is late" in json.loads(request.body)["text"]
     assert "https://docs.example.org/ops/runbook.md#heartbeat" in request.body
+
+
+def test_the_heart_stops_and_somebody_is_told_once_when_two_daemons_run(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FT_HEARTBEAT_URL", inbox.url("/ping"))
+    scheduler_saw(instance, InstigatorStatus.DECLARED_IN_CODE)
+    # After a restart each daemon in turn beats for the first time under the new id.
+    for kind, daemon, moment in (("SENSOR", "a", 1.0), ("BACKFILL", "b", 2.0)):
+        instance.add_daemon_heartbeat(DaemonHeartbeat(moment, kind, daemon))
+    assert "heartbeat sent" in beat(instance)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(3.0, "SCHEDULER", "a"))
+    for _ in range(2):
+        assert beat(instance) == "no heartbeat: more than one Dagster daemon runs"
+    ping, told = inbox.requests
+    assert (ping.path, told.path) == ("/ping", "/hook")
+    assert "more than one Dagster daemon runs" in json.loads(told.body)["text"]
 
 
 def test_a_failure_that_came_back_after_a_success_is_told_again(

@@ -491,6 +491,9 @@ def test_the_daemon_and_the_schedules_are_heard(dagster_home: Path) -> None:
         for daemon in instance.get_required_daemon_types():
             instance.add_daemon_heartbeat(DaemonHeartbeat(tick, daemon, None, []))
         assert found()["Dagster daemon"].state == "ok"
+        for kind, process, moment in (("SENSOR", "a", 1), ("BACKFILL", "b", 2), ("ASSET", "a", 3)):
+            instance.add_daemon_heartbeat(DaemonHeartbeat(tick + moment, kind, process, []))
+        assert "more than one process" in found()["Dagster daemon"].detail
 
         failing = schedule_state("purge_archived_content_daily", InstigatorStatus.DECLARED_IN_CODE)
         instance.add_instigator_state(failing)

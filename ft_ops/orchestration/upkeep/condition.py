@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import dagster as dg
 from dagster import DagsterInstance
@@ -25,6 +26,7 @@ __all__ = [
     "RunStorage",
     "automation",
     "daemons",
+    "daemons_are_doubled",
     "dagster_instance",
     "run_storage",
     "unreachable",
@@ -60,12 +62,14 @@ class RunStorage:
 class Daemons:
     """How many daemons there are, those without a recent heartbeat, and the oldest heartbeat.
 
-    ``oldest_heartbeat`` is in seconds since 1970, None before the first one.
+    ``oldest_heartbeat`` is in seconds since 1970, None before the first one. ``are_doubled`` when
+    two processes run them.
     """
 
     number: int
     silent: tuple[str, ...]
     oldest_heartbeat: float | None
+    are_doubled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,23 @@ def daemons(instance: DagsterInstance) -> Daemons:
     statuses = instance.get_daemon_statuses()
     beats = [s.last_heartbeat.timestamp for s in statuses.values() if s.last_heartbeat]
     silent = sorted(name for name, status in statuses.items() if not status.healthy)
-    return Daemons(len(statuses), tuple(silent), min(beats, default=None))
+    return Daemons(
+        len(statuses), tuple(silent), min(beats, default=None), daemons_are_doubled(instance)
+    )
+
+
+def daemons_are_doubled(instance: DagsterInstance) -> bool:
+    """Whether two processes run the daemons: each tick may then be evaluated twice.
+
+    All daemons of a process beat under its id, and of each the newest beat is kept. After a restart
+    every beat of the new id is later than every one of the old; two that live beat in turns.
+    """
+    beats: dict[str, list[float]] = {}
+    for beat in instance.get_daemon_heartbeats().values():
+        if beat.daemon_id is not None:
+            beats.setdefault(beat.daemon_id, []).append(beat.timestamp)
+    spans = sorted((min(moments), max(moments)) for moments in beats.values())
+    return any(later[0] < earlier[1] for earlier, later in pairwise(spans))
 
 
 def automation(instance: DagsterInstance, definitions: dg.Definitions) -> Automation:
