@@ -221,6 +221,47 @@ def test_nothing_of_it_is_left_however_it_is_ended(ending: str | None) -> None:
         time.sleep(0.02)
 
 
+_STARTS_A_STUCK_SERVER = """
+import subprocess, time
+from ft_ops.pg.supervision.supervised import supervised
+script = "trap : QUIT; echo $$; while :; do sleep 0.1; done"
+command = supervised(["/bin/sh", "-c", script], on_death="quit")
+process = subprocess.Popen(command, start_new_session=True)
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux alone hands orphans over")
+def test_a_server_that_is_asked_to_end_and_does_not_is_killed_all_the_same() -> None:
+    """Whether its starter is gone, or one of two supervisors: each look asks it again."""
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", _STARTS_A_STUCK_SERVER], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    servers = []
+    for starter in starters:
+        assert starter.stdout is not None
+        pids = [int(starter.stdout.readline()), int(starter.stdout.readline())]
+        servers.append(next(pid for pid in pids if _parent(pid) != starter.pid))
+    starters[0].kill()
+    os.kill(_parent(_parent(servers[1])), signal.SIGKILL)
+    until = time.monotonic() + 12
+    try:
+        while any(map(_lives, servers)):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        for pid in filter(_lives, servers):
+            os.killpg(os.getpgid(pid), signal.SIGKILL)
+        for starter in starters:
+            starter.kill()
+            starter.communicate()
+
+
 _IGNORES_CHILDREN = """
 import subprocess
 from ft_ops.errors import OpsError

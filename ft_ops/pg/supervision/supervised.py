@@ -115,14 +115,15 @@ def _supervise(child: int, parent: int, on_death: str, *, gives_way_until: float
     """Wait for the child; end it once ``parent`` is not ours any more. Returns its status."""
 
     def end(*_: object) -> None:
+        # Once: who asks again, as each look and the other supervisor do, would begin its time anew.
+        _hear_nobody()
         if on_death == "quit":
-            # Ours until it is waited for, whatever has become of it.
-            os.kill(child, signal.SIGQUIT)
-            until = time.monotonic() + _QUIT_SECONDS
-            while time.monotonic() < until:
-                if os.waitpid(child, os.WNOHANG) != (0, 0):
-                    break
-                time.sleep(_POLL_SECONDS / 20)
+            # It may have ended, and been waited for, at this very moment.
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGQUIT)
+                until = time.monotonic() + _QUIT_SECONDS
+                while time.monotonic() < until and os.waitpid(child, os.WNOHANG) == (0, 0):
+                    time.sleep(_POLL_SECONDS / 20)
         _end_descendants()
         os.killpg(0, signal.SIGKILL)
 
@@ -142,10 +143,14 @@ def _supervise(child: int, parent: int, on_death: str, *, gives_way_until: float
     look()
     status = os.waitpid(child, 0)[1]
     # Its number may soon be somebody else's, and the rest is being ended already.
-    for number in (signal.SIGALRM, *_ENDINGS):
-        signal.signal(number, signal.SIG_IGN)
+    _hear_nobody()
     _end_descendants()
     return status
+
+
+def _hear_nobody() -> None:
+    for number in (signal.SIGALRM, *_ENDINGS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(slots=True)
