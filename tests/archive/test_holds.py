@@ -539,6 +539,33 @@ def test_whoever_places_or_releases_a_hold_by_hand_lets_others_change_content(
     assert [held.family_id for held in active_holds(world.connection)] == [world.families[1]]
 
 
+def test_whoever_places_a_hold_by_hand_gives_up_when_others_wait_for_what_he_changed(
+    world: World,
+) -> None:
+    """None of them would go on: each of his waits is too short to be found in a deadlock."""
+    made = world.fill()
+    place = f"INSERT INTO ops.legal_holds (family_id, reason) VALUES ('{world.families[1]}', 'x')"
+    view = "UPDATE content_segments SET view_count = 1 WHERE id = %s"
+    with (
+        psycopg.connect(world.database.url, options="-c statement_timeout=30s") as plain,
+        psycopg.connect(world.database.url, options="-c lock_timeout=10s") as other,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        plain.execute(view, (made[0],))
+        other.execute(view, (made[1],))
+        changed = beside.submit(other.execute, view.encode(), (made[0],))
+        waits = ("SELECT pg_blocking_pids(%s)", (other.info.backend_pid,))
+        while world.connection.execute(*waits).fetchone() != ([plain.info.backend_pid],):
+            assert not changed.done()
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="others wait for what"):
+            plain.execute(place)
+        plain.rollback()
+        changed.result()
+        other.commit()
+        plain.execute(place)
+    assert [held.family_id for held in active_holds(world.connection)] == [world.families[1]]
+
+
 def test_a_server_whose_triggers_do_not_know_of_a_hold_is_named(world: World) -> None:
     """Logical replication copies no sequence: whoever takes its copy over has the first value."""
     world.month(MONTH)

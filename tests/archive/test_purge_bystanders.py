@@ -178,15 +178,41 @@ def test_rows_that_name_a_segment_by_its_number_go_with_it_unless_they_changed(
 
 @pytest.mark.usefixtures("begins_archived")
 def test_no_table_is_read_while_its_attach_keeps_others_from_threads_and_users(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL reads what it attaches, unless a CHECK says that its rows are in bounds."""
+    """PostgreSQL reads what it attaches, unless a CHECK says that its rows are in bounds.
+
+    And we read it once more, for what its deleted threads may have left.
+    """
     made = world.filled
     world.verified_backup()
     _untag(world, world.connection, made[36])
+    later = Month(2017, 4)
+    world.fill(later)
     said: list[str] = []
     world.connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
     world.connection.execute("SET client_min_messages = debug1")
+    execute = type(world.connection).execute
+    locked: list[tuple[object, ...]] = []
+    reads = 0
+
+    def noting(self: Connection, query: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal reads
+        if name_of(query) == "archive/erased_threads":
+            reads += 1
+            locked.extend(
+                execute(
+                    self,
+                    "SELECT relation::regclass::text, mode FROM pg_locks"
+                    " WHERE pid = pg_backend_pid() AND relation IS NOT NULL AND mode IN"
+                    " ('AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock')",
+                )
+            )
+        return execute(self, query, *arguments, **named)
+
+    monkeypatch.setattr(type(world.connection), "execute", noting)
+    world.move(later)
+    assert (reads, locked) == (2, [])
     assert world.purge().kept == 1
     world.freeze()
     world.verified_backup()
@@ -194,6 +220,7 @@ def test_no_table_is_read_while_its_attach_keeps_others_from_threads_and_users(
     world.thaw()
     assert [line for line in said if "implied by existing constraints" in line]
     assert [line for line in said if line.startswith("verifying table")] == []
+    assert locked == []
 
 
 @pytest.mark.usefixtures("begins_archived")

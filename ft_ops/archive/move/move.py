@@ -27,7 +27,13 @@ from ft_ops.archive.month.relation import (
     recorded_relation,
 )
 from ft_ops.archive.move.align import aligned
-from ft_ops.archive.move.detach import Erased, attach_archived, detach_month, rename_archived
+from ft_ops.archive.move.detach import (
+    Erased,
+    attach_alone,
+    detach_month,
+    forget_erased,
+    rename_archived,
+)
 from ft_ops.archive.move.late_rows import late_rows_wait_for
 from ft_ops.archive.run import Run
 from ft_ops.errors import Refused
@@ -141,8 +147,10 @@ def _attach(run: Run, generation: Generation, table: Relation) -> Move:
 
     def attach() -> Move:
         with run.connection.transaction():
+            # It reads all rows: before the rename, whose lock keeps their threads from deletion.
+            erased = forget_erased(run.connection, month, following)
             archived = rename_archived(run.connection, month, following)
-            erased = attach_archived(run.connection, month, archived)
+            attach_alone(run.connection, month, archived)
             write_audit(
                 run.connection,
                 "archive.attach",
