@@ -34,7 +34,7 @@ def cancel(run: Run, month: Month) -> str:
             next_step="see the open ones: SELECT * FROM ops.thaw_status",
         )
     if thaw.state in TO_LOAD:
-        _give_up(run, thaw)
+        give_up(run, thaw)
         return f"{thaw.name} cancelled"
     if thaw.state == "loaded":
         thaw = load(run, thaw)
@@ -55,7 +55,8 @@ def _audit(run: Run, thaw: Thaw) -> None:
     )
 
 
-def _give_up(run: Run, thaw: Thaw) -> None:
+def give_up(run: Run, thaw: Thaw) -> None:
+    """End a thaw or an erasure that has loaded nothing; the caller holds the month's lock."""
     for purpose in ("thaw", "erasure"):
         drop_merged(run.connection, thaw.month, purpose=purpose)
     if thaw.purpose == "erasure":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from ft_ops.archive.cancellation import cancel
 from ft_ops.archive.erase.erase import erase_month
 from ft_ops.archive.erase.held import record_archived
 from ft_ops.archive.erase.superseded import remove_superseded
@@ -18,6 +19,7 @@ from ft_ops.archive.hold.holds import active_holds, add_hold, release_hold
 from ft_ops.archive.keep.adopt import Adoption, adopt
 from ft_ops.archive.keep.erased import living_erased
 from ft_ops.archive.month.ledger import generations
+from ft_ops.archive.month.thaws import Purpose
 from ft_ops.archive.recorded.records import read_records
 from ft_ops.archive.recorded.ship import ship_records, unshipped
 from ft_ops.archive.store.presence import missing
@@ -96,6 +98,10 @@ def threads(world: World) -> set[object]:
 def ship(world: World) -> None:
     ship_records(world.run)
     assert unshipped(world.connection).records == 0
+
+
+def die(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def whole(done: Adoption) -> tuple[str, ...]:
@@ -345,6 +351,43 @@ def test_a_recovery_to_a_thaw_whose_archive_was_rewritten_since_keeps_what_came_
             assert restored.rows_when_thawed()["content_segments"] == before
 
 
+@pytest.mark.parametrize(
+    ("purpose", "is_begun"), [("thaw", False), ("erasure", False), ("erasure", True)]
+)
+@pytest.mark.usefixtures("begins_purged")
+def test_a_recovery_to_what_waited_for_glacier_ends_it_where_the_archive_went_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, purpose: Purpose, is_begun: bool
+) -> None:
+    """Nothing of it can be read any more, and the month could not be thawed beside it."""
+    erased = world.threads[3]
+    world.connection.execute("DELETE FROM threads WHERE id = %s", (erased,))
+    asked = world.ask(purpose=purpose)
+    if is_begun:
+        with monkeypatch.context() as patch:
+            patch.setattr("ft_ops.archive.erase.erase.archive_content", die)
+            with pytest.raises(KeyboardInterrupt):
+                erase_month(world.run, asked)
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            if purpose == "thaw":
+                cancel(live.run, MONTH)
+            erase_month(live.run, live.ask(purpose="erasure"))
+            ship(live)
+            assert sum(remove_superseded(live.run).results)
+            kept = live.rows_when_thawed()
+        with recovered(world, earlier) as restored:
+            for apply in (False, True):
+                ended = f"{purpose} 1: {MONTH} ends: its archive was rewritten, or has more by now"
+                assert ended in whole(adopt(restored.run, apply=apply))
+            assert whole(adopt(restored.run, apply=True)) == ()
+            states = [(g.number, g.state) for g in generations(restored.connection, MONTH)]
+            assert states == [(1, "superseded"), (2, "purged")]
+            assert restored.rows_when_thawed() == kept
+
+
 def test_a_tombstone_whose_row_came_back_is_withdrawn(world: World, template: Database) -> None:
     world.fill(segments=2)
     columns = "id, source_segment_id, target_segment_id, link_type, created_by, created_at"
@@ -521,9 +564,6 @@ def test_shipping_twice_or_after_a_death_adds_nothing(
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
     before = read_records(world.target)
     assert before.events == ()
-
-    def die(*arguments: object) -> None:
-        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr("ft_ops.archive.recorded.ship.put_document", die)

@@ -121,11 +121,14 @@ def successors(run: Run, thaw: Thaw) -> dict[int, Generation]:
 
 
 def give_up_begun(run: Run, thaw: Thaw) -> None:
-    """Give up what an erasure has written so far: the generations that it is of are there."""
+    """Give up what an erasure has written so far: the generations that it is of are there.
+
+    One that is not there any more was replaced by another database, whose archive was adopted.
+    """
     old = generations_of(run.connection, thaw)
     begun = successors(run, thaw)
     for generation in old:
-        if generation.number in begun:
+        if generation.number in begun and generation.state != "superseded":
             record_replaced(run.connection, begun[generation.number], generation)
             record_successor(run.connection, generation, None)
     for stray in _strays(run, thaw, begun.values()):

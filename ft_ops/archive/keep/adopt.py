@@ -18,12 +18,14 @@ from typing import Any, Final
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ft_ops.archive.cancellation import give_up
 from ft_ops.archive.claims.succession import succession
 from ft_ops.archive.erase.held import search_unsearched
 from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
 from ft_ops.archive.keep.left import put_back_left
+from ft_ops.archive.keep.overtaken import overtaken
 from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, open_archived
@@ -182,11 +184,29 @@ def _adopt_month(
             if apply:
                 generation = known[change.record.generation]
                 put_back_left(run, generation, partial(_write, run.connection, change))
+        lines += _end_overtaken(run, month, known, changes, apply=apply)
         if not interrupted and _is_orphan(run.connection, month, known, table, changes):
             lines.append(f"{month}: the rows in its table become the next generation")
             if apply:
                 open_archived(run.connection, month, table, run.run_id)
     return lines
+
+
+def _end_overtaken(
+    run: Run,
+    month: Month,
+    known: Mapping[int, Generation],
+    changes: Sequence[_Change],
+    *,
+    apply: bool,
+) -> Iterator[str]:
+    states = {number: mine.state for number, mine in known.items()}
+    adopted = {change.record.generation: change.state for change in changes}
+    thaw = overtaken(run.connection, month, {**states, **adopted}, adopted)
+    if thaw is not None:
+        if apply:
+            give_up(run, thaw)
+        yield f"{thaw.name} ends: its archive was rewritten, or has more by now"
 
 
 def _changes(
@@ -216,6 +236,9 @@ def _changes(
             # An earlier moment's row: what was recorded later is true of the bucket.
             if record.updated_at > moments[record.generation] and state in _SETTLED:
                 yield _Change(record, state, None, replaces=True)
+        elif mine.origin == "erasure" and state == "purged":
+            # It was rewritten from other generations: its rows were never here.
+            yield _Change(record, state, None, replaces=True)
         elif mine.state == "archiving":
             raise Refused(
                 f"adoption of {record.name}",
