@@ -14,11 +14,13 @@ from ft_ops.orchestration.dry_run import configs_of_steps, only_looks
 from ft_ops.orchestration.internals import (
     PARTITION_TAG,
     SerializableErrorInfo,
+    StepEventStatus,
     partition_range,
 )
 from ft_ops.orchestration.runbook import Jobs, job_of_asset
 
 _MOST_RUNS: Final = 1000
+_JOB_OF_ANY_ASSET: Final = "__ASSET_JOB"
 _ASKED_BY_ITSELF: Final = frozenset({"dagster/schedule_name", "dagster/sensor_name"})
 """The tags of a run that nobody launched."""
 
@@ -96,16 +98,20 @@ def succeeded_later(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
 def succeeded_since(instance: dg.DagsterInstance, run: dg.DagsterRun, moment: datetime) -> bool:
     """Whether a run that was asked for the same was created after a moment, and succeeded."""
     tags = {name: value for name, value in run.tags.items() if name == PARTITION_TAG}
-    later = instance.get_runs(
-        dg.RunsFilter(
-            job_name=run.job_name,
-            statuses=[dg.DagsterRunStatus.SUCCESS],
-            tags=tags,
-            created_after=moment,
-        ),
-        limit=_MOST_RUNS,
+    # Whoever materializes the asset from its own page launches no run of the job.
+    return any(
+        _makes_good(instance, other, run)
+        for job in dict.fromkeys((run.job_name, _JOB_OF_ANY_ASSET))
+        for other in instance.get_runs(
+            dg.RunsFilter(
+                job_name=job,
+                statuses=[dg.DagsterRunStatus.SUCCESS],
+                tags=tags,
+                created_after=moment,
+            ),
+            limit=_MOST_RUNS,
+        )
     )
-    return any(_makes_good(other, run) for other in later)
 
 
 def count_of_successes(
@@ -155,26 +161,63 @@ def _months(run: dg.DagsterRun) -> tuple[str | None, str | None]:
     return first, last
 
 
-def _makes_good(later: dg.DagsterRun, run: dg.DagsterRun) -> bool:
+def _makes_good(instance: dg.DagsterInstance, later: dg.DagsterRun, run: dg.DagsterRun) -> bool:
     """Whether a success of ``later`` cancels the failure of ``run``: it was asked for no less.
 
     One that was launched by hand may have been a dry run, over fewer months, or for one table.
     """
-    if _subject(later) != _subject(run):
-        return False
+    return (
+        later.tags.get(PARTITION_TAG) == run.tags.get(PARTITION_TAG)
+        and _does_the_months_of(later, run)
+        and _is_configured_as(later, run)
+        and _does_the_steps_of(instance, later, run)
+    )
+
+
+def _does_the_months_of(later: dg.DagsterRun, run: dg.DagsterRun) -> bool:
     (first, last), (later_first, later_last) = _months(run), _months(later)
-    if first and last:
-        if not (later_first and later_last and later_first <= first and last <= later_last):
-            return False
-    elif later_first or later_last:
-        return False
+    if first and last and later_first and later_last:
+        return later_first <= first and last <= later_last
+    return (first, last) == (later_first, later_last)
+
+
+def _is_configured_as(later: dg.DagsterRun, run: dg.DagsterRun) -> bool:
+    """Whether ``later`` was no drier than ``run``; of one that nobody launched, told the same."""
     asked, done = configs_of_steps(run), configs_of_steps(later)
     if _dry(done, True) - _dry(asked, True) or _dry(asked, False) - _dry(done, False):
         return False
-    if not run.tags.keys() & _ASKED_BY_ITSELF:
-        # Whoever launched it knows what was wrong with the configuration.
+    # Whoever launched a run by hand knows what was wrong with its configuration.
+    is_by_hand = not run.tags.keys() & _ASKED_BY_ITSELF
+    return is_by_hand or _but_dry(asked) == _but_dry(done)
+
+
+def _does_the_steps_of(
+    instance: dg.DagsterInstance, later: dg.DagsterRun, run: dg.DagsterRun
+) -> bool:
+    """Whether ``later`` executed each step that ``run`` had not done.
+
+    The same steps have many names: those of a schedule name no assets, those that the UI launches
+    name all of them, and one that begins where another failed names the rest.
+    """
+    wanted, done = _steps(instance, run), _steps(instance, later)
+    if not wanted or not done:
+        return _subject(later) == _subject(run)
+    if wanted <= done:
         return True
-    return _but_dry(asked) == _but_dry(done)
+    stats = instance.get_run_step_stats(run.run_id)
+    return (
+        wanted - {step.step_key for step in stats if step.status is StepEventStatus.SUCCESS} <= done
+    )
+
+
+def _steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
+    """The steps that a run was to execute, none where that is not kept."""
+    if run.step_keys_to_execute:
+        return frozenset(run.step_keys_to_execute)
+    if run.execution_plan_snapshot_id is None:
+        return frozenset()
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return frozenset(plan.step_keys_to_execute)
 
 
 def _dry(configs: Mapping[str, Mapping[str, object]], value: bool) -> set[str]:

@@ -16,6 +16,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
+from dagster._core.execution.stats import StepEventStatus
 from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
@@ -66,6 +67,7 @@ __all__ = [
     "ScheduleInstigatorData",
     "SerializableErrorInfo",
     "SqlEventLogStorageTable",
+    "StepEventStatus",
     "TickStatus",
     "UnresolvedAssetJobDefinition",
     "get_latest_completed_cron_tick",

@@ -163,6 +163,52 @@ def test_a_success_that_was_asked_for_less_makes_nothing_good(
     assert names(instance) == ([] if is_good else ["move"])
 
 
+@dg.asset
+def moved() -> None:
+    """Does nothing."""
+
+
+@dg.asset(deps=[moved])
+def frozen() -> None:
+    if "fault" in dg.AssetExecutionContext.get().run.tags:
+        raise RuntimeError("no bucket")
+
+
+ARCHIVE = dg.Definitions(
+    assets=[moved, frozen],
+    jobs=[dg.define_asset_job("archive", [moved, frozen])],
+    executor=dg.in_process_executor,
+)
+
+
+@pytest.mark.parametrize(
+    ("job", "selection", "is_good"),
+    [
+        ("archive", None, True),
+        # The UI names all assets of a job that it launches.
+        ("archive", [moved.key, frozen.key], True),
+        ("__ASSET_JOB", [frozen.key], True),
+        ("archive", [moved.key], False),
+        ("__ASSET_JOB", [moved.key], False),
+    ],
+)
+def test_a_success_of_what_was_not_done_makes_it_good_however_it_was_launched(
+    instance: dg.DagsterInstance,
+    succeeds: Run,
+    job: str,
+    selection: list[dg.AssetKey] | None,
+    is_good: bool,
+) -> None:
+    """The failed run had moved the month, and could not freeze it."""
+    whole = ARCHIVE.resolve_job_def("archive")
+    whole.execute_in_process(instance=instance, tags={"fault": "bucket"}, raise_on_error=False)
+    succeeds("archive", step_keys_to_execute=["moved"])
+    assert names(instance) == ["archive"]
+    launched = ARCHIVE.resolve_job_def(job)
+    launched.execute_in_process(instance=instance, asset_selection=selection)
+    assert names(instance) == ([] if is_good else ["archive"])
+
+
 @pytest.mark.parametrize(
     ("first", "last", "is_good"),
     [
