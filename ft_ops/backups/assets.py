@@ -18,6 +18,7 @@ from ft_ops.backups.retention.deletion import plan_of
 from ft_ops.backups.retention.picture import ladder_picture
 from ft_ops.backups.take.take import take_full, take_increment
 from ft_ops.clock import utc_now
+from ft_ops.errors import OpsError
 from ft_ops.format import human_bytes, human_duration
 from ft_ops.orchestration.jobs import HEAVY_POOL, OWNERS
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
@@ -123,22 +124,29 @@ def wal_archive(
     context: dg.AssetExecutionContext,
     database: DatabaseResource,
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
+    failure = None
     with at_work(database, settings) as work:
-        work.provider.ship_log(work.connection, context.log.info)
+        try:
+            work.provider.ship_log(work.connection, context.log.info)
+        except OpsError as error:
+            failure = error  # the log is measured all the same: what was green would stay so
         since = first_wal(ledger.entries(work.connection), work.provider)
         state = work.provider.log_state(work.connection, since)
-    return dg.MaterializeResult(
+    promises = log_promises(state, work.settings.wal_lag_seconds, has_backups=since is not None)
+    results = check_results(promises, "wal_archive")
+    if failure is not None:
+        yield from results
+        with as_failure():
+            raise failure
+    yield dg.MaterializeResult(
         metadata={
             "restorable to": f"{state.restorable_to:%F %T}Z" if state.restorable_to else "nothing",
             "lag": human_duration(state.lag_seconds),
             "problems": list(state.problems),
             **state.details,
         },
-        check_results=check_results(
-            log_promises(state, work.settings.wal_lag_seconds, has_backups=since is not None),
-            "wal_archive",
-        ),
+        check_results=results,
     )
 
 

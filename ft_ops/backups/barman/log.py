@@ -6,16 +6,17 @@ can't be executed at all, and a command that does nothing "archives" everything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from psycopg.rows import class_row
 
 from ft_ops.backups.barman.archived_wal import ArchivedWal, ListedLog
 from ft_ops.backups.barman.spool import spooled
-from ft_ops.backups.barman.wal import Segment, lsn_number, spans
+from ft_ops.backups.barman.wal import Segment, is_read_by_recovery, lsn_number, spans
 from ft_ops.backups.provider import LogState
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection
@@ -42,17 +43,18 @@ def log_state(
     archived, segment_bytes = listed.archived, listed.segment_bytes
     with connection.cursor(row_factory=class_row(_Archiver)) as cursor:
         server = one_row(cursor.execute(statement("backups/archiver_state")))
-    waiting = [path.name for path in spooled(spool)] if spool is not None else []
+    waiting = spooled(spool) if spool is not None else []
     number, open_bytes = divmod(lsn_number(server.lsn), segment_bytes)
     timeline = Segment.parse(server.wal, segment_bytes).timeline
     complete = Segment(number - 1, timeline, segment_bytes)
     names = archived.segments
     newest = listed.newest
     behind = complete.number - newest.number if newest is not None else complete.number
-    restorable_to = _restorable_to(server, archived, is_whole=behind <= 0 and open_bytes == 0)
+    is_whole = behind <= 0 and open_bytes == 0
+    restorable_to = _restorable_to(server, archived, waiting, is_whole=is_whole)
     lag = (server.now - restorable_to).total_seconds() if restorable_to is not None else None
     problems = [
-        *_server_problems(server, archived, waiting),
+        *_server_problems(server, archived, [path.name for path in waiting]),
         *_gaps(listed, first, newest, complete),
     ]
     return LogState(
@@ -74,13 +76,21 @@ def log_state(
     )
 
 
-def _restorable_to(server: _Archiver, archived: ArchivedWal, *, is_whole: bool) -> datetime | None:
-    if is_whole:
-        return server.now
+def _restorable_to(
+    server: _Archiver, archived: ArchivedWal, waiting: Sequence[Path], *, is_whole: bool
+) -> datetime | None:
     # Handed over by the server, and there: the earlier of the two is certain.
-    moments = [server.last_archived_time, archived.newest_arrival]
+    handed_over = [server.last_archived_time, archived.newest_arrival]
+    moments = [server.now] if is_whole else handed_over
     known = [moment for moment in moments if moment is not None]
-    return min(known) if len(known) == len(moments) else None
+    if len(known) < len(moments):
+        return None
+    # Nor does what was shipped past a file that stays in the spool count.
+    for path in waiting:
+        with suppress(FileNotFoundError):  # it is being shipped
+            if is_read_by_recovery(path.name):
+                known.append(datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    return min(known)
 
 
 def _server_problems(server: _Archiver, archived: ArchivedWal, waiting: list[str]) -> Iterator[str]:
