@@ -19,7 +19,15 @@ from ft_ops.evidence.signers import Signer, former_keys, open_signer
 from ft_ops.evidence.verify import HEAD, CheckedChain, Head, PublicKey, canonical, link_name
 from ft_ops.s3.bucket import Bucket, Missing, open_bucket
 from ft_ops.s3.conditional import Changed, read_with_etag, replace_unchanged
-from ft_ops.s3.objects import objects, put_once, read_current, replace_current, versions
+from ft_ops.s3.objects import (
+    objects,
+    put_once,
+    read_current,
+    read_version,
+    replace_current,
+    versions,
+)
+from ft_ops.s3.twins import histories
 from ft_ops.settings import Settings
 
 ENTRIES: Final = 5_000
@@ -104,7 +112,7 @@ class Chain:
             # It was never written: the first run has died before that.
             excused.add(verify.NO_HEAD)
         found = [problem for problem in checked.problems if problem not in excused]
-        problems = [*found, *_lacking(files, noted)]
+        problems = [*found, *_lacking(files, noted), *self._covered(files)]
         if problems:
             raise OpsError(
                 f"chain of evidence {self.address}",
@@ -115,6 +123,23 @@ class Chain:
             )
         is_named = not checked.problems and checked.head == _named(files)
         return _Standing(checked, etag, is_named)
+
+    def _covered(self, files: Mapping[str, bytes]) -> Iterator[str]:
+        """Links that are gone, or not as they were first: what a cut leaves in a versioned bucket.
+
+        Only what is signed counts: anybody who may write can lay a file where a link will be.
+        """
+        for key, history in histories(self.bucket, f"{self.prefix}/").items():
+            name = key.removeprefix(f"{self.prefix}/")
+            if name == HEAD or "/" in name or not (history.hidden or history.versions[1:]):
+                continue
+            for version in reversed(history.versions):
+                content = read_version(self.bucket, version)
+                if self._checked({name: content}).entries:
+                    if content != files.get(name):
+                        what = "is another one" if name in files else "was taken away"
+                        yield f"{name} {what}: its version {version.version_id} was signed first"
+                    break
 
     def _add(self, before: Head | None, acts: Sequence[Act], now: datetime) -> Head:
         number = before.number + 1 if before else 1

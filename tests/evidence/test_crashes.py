@@ -271,6 +271,36 @@ def test_no_head_is_moved_to_links_that_are_not_ours(
         append(chain, 4)
 
 
+def test_a_cut_is_found_by_what_lies_below_it_without_any_note(chain: Chain) -> None:
+    """Whoever has the database's rights takes the notes away, and with the key signs anew."""
+    append(chain, 1)
+    whole, first = {}, read_current(chain.bucket, f"evidence/{HEAD}")
+    # Somebody else's file is in a link's way: it was never one of ours.
+    replace_current(chain.bucket, f"evidence/{link_name(2)}", b"{}")
+    hide(chain.bucket, f"evidence/{link_name(2)}")
+    append(chain, 2)
+    for name in (link_name(1), link_name(2), HEAD):
+        whole[name] = read_current(chain.bucket, f"evidence/{name}")
+    replace_current(chain.bucket, f"evidence/{HEAD}", first)
+    hide(chain.bucket, f"evidence/{link_name(2)}")
+    assert chain.read().problems == ()
+    with pytest.raises(OpsError, match=rf"{link_name(2)} was taken away: its version .+ was sig"):
+        append(chain, 1)
+    # Other links in their place, with a head of their own.
+    other = replace(chain, prefix="other")
+    append(other, 2, seconds=9)
+    for name in whole:
+        content = read_current(chain.bucket, f"other/{name}")
+        replace_current(chain.bucket, f"evidence/{name}", content)
+    assert chain.read().problems == ()
+    with pytest.raises(OpsError, match=rf"{link_name(2)} is another one: its version"):
+        append(chain, 3)
+    for name, content in whole.items():
+        replace_current(chain.bucket, f"evidence/{name}", content)
+    append(chain, 3)
+    assert chained(chain) == [1, 2, 3]
+
+
 def test_a_head_that_was_noted_is_missed_also_where_no_version_of_it_is_left(chain: Chain) -> None:
     """A first run that died before its head has noted none."""
     head = append(chain, 2)

@@ -30,13 +30,21 @@ from ft_ops.archive.run import ClaimedFolder
 from ft_ops.archive.thaw_jobs import thaws_in_progress
 from ft_ops.definitions import defs
 from ft_ops.errors import OpsError
-from ft_ops.evidence.verify import HEAD
+from ft_ops.evidence.verify import HEAD, link_name
 from ft_ops.months import Month
 from ft_ops.orchestration.resources import DatabaseResource, settings_resource
 from ft_ops.partitions import ensure_months
 from ft_ops.pg.audit import write_audit
 from ft_ops.s3.bucket import Bucket, open_bucket
-from ft_ops.s3.objects import copy_to_class, delete_version, put_once, read_object, versions
+from ft_ops.s3.objects import (
+    copy_to_class,
+    delete_version,
+    put_once,
+    read_current,
+    read_object,
+    replace_current,
+    versions,
+)
 from tests.archive.world import World
 from tests.production.cloudformation import complaints
 from tests.production.gateway import Gateway, gateway
@@ -317,6 +325,9 @@ def test_the_chain_of_evidence_needs_what_it_is_granted(
     for version in list(versions(world.bucket, "")):
         if version.key.endswith(f"/{HEAD}"):
             delete_version(world.bucket, version.key, version.version_id)
+    # A link that lies there once more, over itself: what was there first?
+    link = f"evidence/{link_name(1)}"
+    replace_current(world.bucket, link, read_current(world.bucket, link))
     assert run("chain_evidence", monkeypatch).success
     assert_exact(guarded, world, "chain_evidence")
 
