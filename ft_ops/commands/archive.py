@@ -121,7 +121,12 @@ def archive_adopt(
     for line in done.changes:
         click.echo(line)
     done.refuse_problems()
-    if not done.changes:
+    if done.empty:
+        click.echo(
+            f"nothing is recorded in {done.empty}: if there was an archive, FT_ARCHIVE_BUCKET or "
+            "FT_ARCHIVE_PREFIX names another place, and what was erased is not known"
+        )
+    elif not done.changes:
         click.echo("database and bucket say the same")
-    elif not apply:
+    if done.changes and not apply:
         click.echo("nothing was changed: --apply does it")

@@ -596,8 +596,11 @@ def test_another_folder_gets_all_that_was_recorded_before(
     else:
         target = replace(target, prefix="another/folder")
     run = replace(world.run, open_target=lambda: target)
+    # Whoever adopts from a wrong place is not told that all is well.
+    assert adopt(run, apply=False).empty == run.folder.url
     ship_records(run)
     assert ship_records(run).events == 0
+    assert adopt(run, apply=False).empty == ""
     recorded = read_records(target)
     assert [(month, number) for month, number in recorded.generations] == [(MONTH, 1)]
     with anew(world, template) as new:

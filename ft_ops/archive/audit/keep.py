@@ -155,6 +155,7 @@ def adopt_both(
     return Adoption(
         tuple(line for done in adopted for line in done.changes),
         (*(problem for done in adopted for problem in done.problems), *failed),
+        next((done.empty for done in adopted if done.empty), ""),
     )
 
 

@@ -48,10 +48,14 @@ _SETTLED: Final = frozenset({"purged", "superseded"})
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What was changed or would be changed, line by line; and the names of what could not be."""
+    """What was changed or would be changed, line by line; and the names of what could not be.
+
+    ``empty`` is the folder, if nothing at all is recorded there: it may be the wrong one.
+    """
 
     changes: tuple[str, ...]
     problems: tuple[Failed, ...]
+    empty: str = ""
 
     def refuse_problems(self) -> None:
         """An OpsError that names what could not be adopted; the rest was, or would be."""
@@ -125,7 +129,8 @@ def adopt(
             write_audit(run.connection, "archive.adopt", "ops.archive", {"changes": len(changes)})
     for line in changes:
         run.log(line)
-    return Adoption(tuple(changes), problems)
+    is_empty = not (records.events or records.generations or records.claims.known or problems)
+    return Adoption(tuple(changes), problems, run.folder.url if is_empty else "")
 
 
 def _search(run: Run) -> Iterator[str]:
