@@ -13,6 +13,7 @@ import dagster as dg
 from ft_ops.orchestration.dry_run import configs_of_steps, only_looks
 from ft_ops.orchestration.internals import (
     PARTITION_TAG,
+    JobFailureData,
     SerializableErrorInfo,
     StepEventStatus,
     partition_range,
@@ -266,7 +267,9 @@ def _of_process(event: dg.DagsterEvent) -> str | None:
 
 
 def _of_run(event: dg.DagsterEvent) -> str | None:
-    error = event.job_failure_data.error if event.is_job_failure else None
+    # None where Dagster's monitor has ended the run, or the sensor that ends dead ones.
+    data = event.event_specific_data
+    error = data.error if isinstance(data, JobFailureData) else None
     return event.message if error is None else _words(error)
 
 

@@ -13,6 +13,7 @@ from dagster._core.definitions.repository_definition import (
 )
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.events import JobFailureData
 from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
@@ -58,6 +59,7 @@ __all__ = [
     "InstigatorStatus",
     "InstigatorTick",
     "InstigatorType",
+    "JobFailureData",
     "PlanOrchestrationContext",
     "RawMetadataMapping",
     "RawMetadataValue",

@@ -316,3 +316,12 @@ def test_a_run_that_died_before_its_steps_says_why(
         )
         instance.report_dagster_event(event, run_id=run.run_id)
     assert run_failure(instance, run, {}).causes == (told,)
+
+
+def test_a_run_that_was_ended_from_outside_says_why(instance: dg.DagsterInstance) -> None:
+    """Dagster's monitor ends what runs for too long, and its event holds a message alone."""
+    run = dg.DagsterRun(job_name="move", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(run)
+    instance.report_run_failed(run, "Exceeded maximum runtime of 21600 seconds.")
+    told = run_failure(instance, run, {})
+    assert told.causes == ("Exceeded maximum runtime of 21600 seconds.",)
