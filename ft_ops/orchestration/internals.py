@@ -39,6 +39,7 @@ from dagster._core.storage.event_log.schema import (
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    MAX_RUNTIME_SECONDS_TAG,
     REPOSITORY_LABEL_TAG,
 )
 from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
@@ -47,6 +48,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 __all__ = [
     "BACKFILL_TAG",
+    "MAX_RUNTIME_SECONDS_TAG",
     "PARTITION_TAG",
     "AssetCheckExecutionRecord",
     "AssetCheckExecutionRecordStatus",

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 import dagster as dg
 
-from ft_ops.orchestration.internals import UnresolvedAssetJobDefinition
+from ft_ops.orchestration.internals import (
+    MAX_RUNTIME_SECONDS_TAG,
+    UnresolvedAssetJobDefinition,
+)
 from ft_ops.orchestration.runbook import described
-from ft_ops.settings import load_settings
+from ft_ops.settings import Settings, load_settings
 
 HEAVY_POOL: Final = "heavy"
 """The pool of whatever takes heavy locks or much I/O: one slot by default."""
+
+_A_MONTH_OF_CONTENT: Final = timedelta(hours=24)
 
 OWNERS: Final = ["team:operations"]
 
@@ -28,12 +34,25 @@ def asset_job(
     identity: bool = False,
 ) -> AssetJob:
     """A job over assets or checks; with ``identity``, its runs take on an identity of their own."""
+    longest = longest_run(load_settings()).total_seconds()
     return dg.define_asset_job(
         name,
-        tags=own_identity(name) if identity else None,
+        tags={
+            MAX_RUNTIME_SECONDS_TAG: f"{longest:.0f}",
+            **(own_identity(name) if identity else {}),
+        },
         selection=selection,
         description=described(description, name, load_settings()),
     )
+
+
+def longest_run(settings: Settings) -> timedelta:
+    """After how long Dagster ends a run of a job.
+
+    That is a last bound, beyond the ends that steps have of their own: a month of content may take
+    a day, and a drill restores, or a dump is looked through, for FT_BACKUP_TIMEOUT_MINUTES each.
+    """
+    return max(_A_MONTH_OF_CONTENT, 4 * timedelta(minutes=settings.backup_timeout_minutes))
 
 
 def op_job(description: str) -> Callable[[Callable[[], None]], dg.JobDefinition]:

@@ -34,6 +34,9 @@ from ft_ops.orchestration.deadlines import (
     schedules_of,
     with_deadlines,
 )
+from ft_ops.orchestration.internals import UnresolvedAssetJobDefinition
+from ft_ops.orchestration.jobs import longest_run
+from ft_ops.settings import Settings
 from tests.fixtures.instances import one_file_instance
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -250,6 +253,17 @@ def test_what_may_take_longer_may() -> None:
     ):
         schedule = dg.ScheduleDefinition(name=name, job=daily, cron_schedule="0 0 1 * *")
         assert allowance(schedule) == allowed
+
+
+def test_no_run_is_ended_within_the_time_that_its_schedule_and_its_steps_have() -> None:
+    for schedule in schedules_of(defs):
+        if isinstance(schedule.job, UnresolvedAssetJobDefinition):
+            seconds = (schedule.job.tags or {})["dagster/max_runtime"]
+            assert timedelta(seconds=float(seconds)) >= allowance(schedule), schedule.name
+    for minutes in (1, 360, 2_880, 10_080):
+        longest = longest_run(Settings(backup_timeout_minutes=minutes))
+        # A drill restores, and reads what it has restored.
+        assert longest >= max(2 * timedelta(minutes=minutes), timedelta(hours=24)), minutes
 
 
 def test_a_tick_whose_run_succeeded_is_on_time(instance: dg.DagsterInstance) -> None:
