@@ -34,15 +34,12 @@ def asset_job(
     identity: bool = False,
 ) -> AssetJob:
     """A job over assets or checks; with ``identity``, its runs take on an identity of their own."""
-    longest = longest_run(load_settings()).total_seconds()
+    settings = load_settings()
     return dg.define_asset_job(
         name,
-        tags={
-            MAX_RUNTIME_SECONDS_TAG: f"{longest:.0f}",
-            **(own_identity(name) if identity else {}),
-        },
+        tags={**_last_bound(settings), **(own_identity(name) if identity else {})},
         selection=selection,
-        description=described(description, name, load_settings()),
+        description=described(description, name, settings),
     )
 
 
@@ -55,12 +52,17 @@ def longest_run(settings: Settings) -> timedelta:
     return max(_A_MONTH_OF_CONTENT, 4 * timedelta(minutes=settings.backup_timeout_minutes))
 
 
+def _last_bound(settings: Settings) -> Mapping[str, str]:
+    return {MAX_RUNTIME_SECONDS_TAG: f"{longest_run(settings).total_seconds():.0f}"}
+
+
 def op_job(description: str) -> Callable[[Callable[[], None]], dg.JobDefinition]:
     """Makes a job over ops of a function of its name."""
 
     def make(compose: Callable[[], None]) -> dg.JobDefinition:
-        led = described(description, compose.__name__, load_settings())
-        return dg.job(description=led)(compose)
+        settings = load_settings()
+        led = described(description, compose.__name__, settings)
+        return dg.job(description=led, tags=_last_bound(settings))(compose)
 
     return make
 

@@ -16,8 +16,10 @@ from ft_ops.pg.supervision.supervised import OnDeath, supervised
 from ft_ops.pg.supervision.walls import Walls
 
 _END_SECONDS: Final = 30.0
-_OTHER_SECONDS: Final = 6.0
 """More than a supervisor takes, which gives a server time to end by itself."""
+
+_OTHER_SECONDS: Final = 6.0
+"""The same of the supervisor that is left when the other one was killed."""
 
 _Stream = IO[bytes] | int
 
