@@ -20,13 +20,10 @@ from psycopg import conninfo
 
 from ft_ops.backups import (
     Beside,
-    Examined,
     RestoredServer,
-    TableFingerprint,
     Workplace,
     claim_for,
     compare_with_point,
-    fingerprint_readable_tables,
     isolated,
     read_beside,
     restored_server,
@@ -38,6 +35,13 @@ from ft_ops.pg import server as pg
 from ft_ops.pg.connect import Connection, connected
 from ft_ops.pg.server import Server
 from ft_ops.rehearsal.certificate import Rehearsal, Seconds, SizeChange, certificate
+from ft_ops.rehearsal.differences import (
+    ReadTables,
+    differences_beside,
+    differences_of_content,
+    differences_of_other_tables,
+    read_unknown_tables,
+)
 from ft_ops.rehearsal.findings import RehearsalFinding
 from ft_ops.rehearsal.known import (
     Known,
@@ -150,12 +154,21 @@ class _Seen:
     version: str
     settings: Mapping[str, KnownSetting]
     beside: Beside
-    tables: Mapping[str, TableFingerprint]
+    tables: ReadTables
     visitors: list[Parameters]
     measured: Mapping[str, Measured]
     bytes: int
     ordered: Mapping[str, Ordered]
     findings: list[RehearsalFinding]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Indexes that are not valid, by name: pg_upgrade leaves them behind."""
+        return [
+            finding.subject.partition(".")[2]
+            for finding in self.findings
+            if finding.kind == INVALID_INDEX
+        ]
 
 
 def _known(places: _Places, old_major: int) -> Known:
@@ -178,7 +191,7 @@ def _see(places: _Places, live: Live, known: Known, rules: RehearsalRules) -> _S
             version=version_of(connection),
             settings=read_settings(connection),
             beside=read_beside(connection),
-            tables=_not_known_at_the_point(connection, copy),
+            tables=read_unknown_tables(connection, copy.point),
             visitors=(visitors := sample_parameters(connection, _VISITORS, Random(_SEED))),
             measured=_measured(copy.url, visitors, live, known, rules),
             bytes=size_of(connection),
@@ -223,9 +236,11 @@ def _upgraded(
         first = _measured(places.of_new(), before.visitors, live, known, rules)
         findings += look_after(places.new, places.superuser, places.database, known, before.ordered)
         examined = compare_with_point(connection, copy.point)
-        findings += _of_content(examined)
-        findings += _of_other_tables(before, _not_known_at_the_point(connection, copy))
-        findings += _of_what_is_beside(before, read_beside(connection))
+        findings += differences_of_content(examined)
+        findings += differences_of_other_tables(
+            before.tables, read_unknown_tables(connection, copy.point)
+        )
+        findings += differences_beside(before.beside, read_beside(connection), before.left_out)
         began = time.monotonic()
         findings += keep_up(places.of_new(as_superuser=True))
         analyze = time.monotonic() - began
@@ -239,7 +254,7 @@ def _upgraded(
         seconds=Seconds(stop, seconds, start, analyze),
         sizes=SizeChange(before.bytes, bytes_after),
         tables=examined.examined,
-        rows=copy.point.rows + sum(found.rows for found in before.tables.values()),
+        rows=copy.point.rows + sum(found.rows for found in before.tables.tables.values()),
     )
 
 
@@ -269,64 +284,6 @@ def _measured(
     settings["default_transaction_read_only"] = "on"
     with connected(url, application="rehearsal", settings=settings) as connection:
         return measure(connection, visitors, rules.app_role)
-
-
-def _not_known_at_the_point(
-    connection: Connection, copy: RestoredServer
-) -> dict[str, TableFingerprint]:
-    """Tables that the point has no fingerprint of: they are compared with what they were before."""
-    point = copy.point
-    known = {name for name, found in point.tables.items() if found is not None}
-    if known >= point.tables.keys() and not point.unread:
-        return {}
-    # One that can't be read is unknown by what `compare_with_point` says of it afterwards.
-    found = fingerprint_readable_tables(connection, lambda name, error: None)
-    return {name: fingerprint for name, fingerprint in found.items() if name not in known}
-
-
-def _of_content(examined: Examined) -> Iterator[RehearsalFinding]:
-    for found in examined.findings:
-        yield RehearsalFinding(
-            "differs", "rows", found.subject, f"{found.problem}, after the upgrade"
-        )
-    for found in examined.undecided:
-        yield RehearsalFinding("unknown", "rows", found.subject, found.problem)
-
-
-def _of_other_tables(
-    before: _Seen, after: Mapping[str, TableFingerprint]
-) -> Iterator[RehearsalFinding]:
-    for name in sorted({*before.tables, *after}):
-        if before.tables.get(name) != after.get(name):
-            words = "its rows are not those before the upgrade"
-            yield RehearsalFinding("differs", "rows", name, words)
-
-
-def _of_what_is_beside(seen: _Seen, after: Beside) -> Iterator[RehearsalFinding]:
-    before = seen.beside
-    left_out = tuple(
-        f"index {finding.subject.partition('.')[2]} of "
-        for finding in seen.findings
-        if finding.kind == INVALID_INDEX
-    )
-    for name in sorted(before.schema.keys() | after.schema.keys()):
-        if name in after.schema and before.schema.get(name) != after.schema[name]:
-            words = "the new version describes it otherwise: see `ft-ops migrate drift` afterwards"
-            yield RehearsalFinding("note", "definition", name, words)
-        elif left_out and name.startswith(left_out):
-            continue
-        elif name not in after.schema and f"schema: {name}" not in after.unread:
-            yield RehearsalFinding("differs", "definition", name, "it is missing after the upgrade")
-    for name, (at, *_) in before.sequences.items():
-        found = after.sequences.get(name)
-        if found is None or found[0] != at:
-            words = f"it is at {found[0] if found else 'nothing'}, and was at {at}"
-            yield RehearsalFinding("differs", "sequence", name, words)
-    for name in sorted(before.roles.keys() | after.roles.keys()):
-        if before.roles.get(name) != after.roles.get(name):
-            yield RehearsalFinding(
-                "differs", "role", name, "it may do something else after the upgrade"
-            )
 
 
 def _took(step: Callable[[], None]) -> float:

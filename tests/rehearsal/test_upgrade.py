@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from ft_ops.backups import Beside, TableFingerprint
 from ft_ops.backups.within import run_within
 from ft_ops.errors import OpsError, Refused
 from ft_ops.health import sample_parameters
@@ -20,6 +21,11 @@ from ft_ops.pg.server import embedded_binaries
 from ft_ops.pg.supervision.walls import confinement
 from ft_ops.rehearsal import Rehearsal, RehearsalRules
 from ft_ops.rehearsal.certificate import certificate, rehearsal_lines
+from ft_ops.rehearsal.differences import (
+    ReadTables,
+    differences_beside,
+    differences_of_other_tables,
+)
 from ft_ops.rehearsal.known import Known, KnownSetting, LiveSetting
 from ft_ops.rehearsal.look import Live
 from ft_ops.rehearsal.measure import changes, measure
@@ -212,6 +218,39 @@ def test_rows_that_come_out_otherwise_refute_it(copy: Copy) -> None:
     assert "refuted, one thing came out otherwise" in found.sentence
 
 
+def test_a_table_that_was_not_read_on_one_side_does_not_differ() -> None:
+    read, other = (TableFingerprint(rows, rows) for rows in (1, 2))
+    before = ReadTables({"a": read, "b": read, "gone": read}, {"late": "canceled"})
+    after = ReadTables({"a": other, "late": read}, {"b": "permission denied"})
+    assert [(f.weight, f.subject) for f in differences_of_other_tables(before, after)] == [
+        ("unknown", "late"),
+        ("differs", "a"),
+        ("differs", "gone"),
+    ]
+
+
+def test_what_was_not_read_beside_the_rows_does_not_differ() -> None:
+    before = Beside(
+        {"table a": "1", "table b": "1", "index ix of b": "1"},
+        {"public.s": (1, 1, 0), "public.t": (1, 1, 0)},
+        {},
+        (),
+        {"schema: table late": "locked"},
+    )
+    after = Beside({"table late": "1"}, {}, {}, (), {"sequence public.s": "held"})
+    found = [(f.weight, f.subject) for f in differences_beside(before, after, ["ix"])]
+    assert found == [
+        ("unknown", "schema: table late"),
+        ("unknown", "sequence public.s"),
+        ("differs", "table a"),
+        ("differs", "table b"),
+        ("differs", "public.t"),
+    ]
+    whole = Beside({}, dict(before.sequences), {}, (), {"schema: *": "out of memory"})
+    found = [(f.weight, f.subject) for f in differences_beside(before, whole, [])]
+    assert found == [("unknown", "schema: *"), ("unknown", "schema: table late")]
+
+
 @pytest.mark.parametrize(
     ("name", "setting", "problem"),
     [
@@ -265,6 +304,7 @@ def test_what_it_runs_writes_nowhere_else_and_ends_in_time(tmp_path: Path, place
 _REHEARSES = """
 import sys
 from pathlib import Path
+from ft_ops.backups import Beside, TableFingerprint
 from ft_ops.backups.within import run_within
 place = Path(sys.argv[1])
 run_within(

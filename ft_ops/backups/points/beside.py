@@ -22,6 +22,9 @@ from ft_ops.schema import UNREAD, read_fingerprint
 SCHEMA: Final = "schema: "
 """Before an object's name in the list of what could not be read; ``*`` stands for all of them."""
 
+SEQUENCE: Final = "sequence "
+"""Before a sequence's name in that list."""
+
 _CHANGED: Final = "it changed in that very moment"
 _HELD: Final = "somebody has it to himself"
 
@@ -43,6 +46,14 @@ class Beside:
     roles: Mapping[str, str]
     databases: tuple[str, ...]
     unread: Mapping[str, str] = field(default_factory=dict)
+
+    def has_read_definition(self, name: str) -> bool:
+        """Whether this reading says if an object is there, and how."""
+        return not {f"{SCHEMA}{name}", f"{SCHEMA}*"} & self.unread.keys()
+
+    def has_read_sequence(self, name: str) -> bool:
+        """Whether this reading says if a sequence is there, and at what."""
+        return f"{SEQUENCE}{name}" not in self.unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ def read_beside(connection: Connection) -> Beside:
             raise
         unread[f"{SCHEMA}*"] = str(error).strip()
     sequences, held = read_sequences(connection)
-    unread |= {f"sequence {name}": _HELD for name in held}
+    unread |= {f"{SEQUENCE}{name}": _HELD for name in held}
     return Beside(
         schema=schema,
         sequences=sequences,
@@ -88,7 +99,7 @@ def agreed(first: Beside, second: Beside) -> Agreed:
     for name in sorted({*first.sequences, *second.sequences}):
         found = _range(first.sequences.get(name), second.sequences.get(name))
         if found is None:
-            unread.setdefault(f"sequence {name}", _CHANGED)
+            unread.setdefault(f"{SEQUENCE}{name}", _CHANGED)
         else:
             ranges[name] = found
     return Agreed(
