@@ -39,6 +39,8 @@ SESSION: Mapping[str, str] = MappingProxyType(
         "IntervalStyle": "postgres",
         "extra_float_digits": "1",
         "bytea_output": "hex",
+        "lc_monetary": "C",
+        "xmloption": "content",
         "standard_conforming_strings": "on",
         # A NULL in an array that a driver sends as text would arrive as the word.
         "array_nulls": "on",

@@ -6,6 +6,7 @@ from itertools import permutations
 from typing import LiteralString
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from ft_ops.archive.erase.plan import plan_erasures
@@ -289,3 +290,42 @@ def test_a_later_table_of_shared_rows_needs_nobody_to_name_it(world: World, kind
     assert world.refreeze().next is None
     world.thaw()
     assert world.connection.execute("SELECT target FROM quotes").fetchall() == [(made[2],)]
+
+
+def test_a_deleted_row_stays_deleted_however_the_application_writes_values(world: World) -> None:
+    world.connection.execute(
+        "CREATE TABLE quotes (source uuid REFERENCES content_segment_keys (id) ON DELETE CASCADE,"
+        " target uuid REFERENCES content_segment_keys (id) ON DELETE CASCADE, at timestamptz,"
+        " weight float8, mark bytea, lasted interval,"
+        " PRIMARY KEY (source, target, at, weight, mark, lasted))"
+    )
+    world.connection.execute("SELECT ops.guard_content()")
+    made = world.fill(segments=8)
+    for target in made[1:4]:
+        world.connection.execute(
+            "INSERT INTO quotes VALUES (%s, %s, '2017-03-26 01:30Z', 0.1::float8 + 0.2, '\\x00ff',"
+            " '1 day 02:03:04')",
+            (made[0], target),
+        )
+    world.archived_and_purged()
+    world.thaw()
+    with psycopg.connect(world.database.url, autocommit=True) as application:
+        application.execute(
+            "SET TimeZone = 'Europe/Berlin'; SET DateStyle = 'German';"
+            " SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 0;"
+            " SET bytea_output = 'escape'"
+        )
+        application.execute("DELETE FROM quotes WHERE target = %s", (made[1],))
+        application.execute("UPDATE quotes SET target = %s WHERE target = %s", (made[5], made[2]))
+        # It is made again by a session that writes values otherwise.
+        application.execute("DELETE FROM quotes WHERE target = %s", (made[3],))
+    world.connection.execute(
+        "INSERT INTO quotes VALUES (%s, %s, '2017-03-26 01:30Z', 0.1::float8 + 0.2, '\\x00ff',"
+        " '1 day 02:03:04')",
+        (made[0], made[3]),
+    )
+    world.refreeze()
+    world.archived_and_purged()
+    world.thaw()
+    targets = world.connection.execute("SELECT target FROM quotes").fetchall()
+    assert {target for (target,) in targets} == {made[3], made[5]}

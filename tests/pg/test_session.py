@@ -38,6 +38,7 @@ def test_what_the_server_sets_for_the_role_gives_way(database: Database) -> None
             ("lock_timeout", "0"),
             ("search_path", "ops, public"),
             ("DateStyle", "'German'"),
+            ("xmloption", "document"),
             ("array_nulls", "off"),
             ("gin_fuzzy_search_limit", "1"),
             ("exit_on_error", "on"),
