@@ -6,18 +6,19 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from ft_ops.archive.hold.holds import add_hold
+from ft_ops.archive.hold.holds import add_hold, release_hold
 from ft_ops.archive.month.content import archived_name
 from ft_ops.archive.purge.belongings import delete_keys
 from ft_ops.archive.purge.compare import Compared, compare
 from ft_ops.archive.purge.purge import Purge
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, connect
-from ft_ops.pg.sqlfiles import name_of
+from ft_ops.pg.sqlfiles import name_of, statement
 from tests.archive.world import MONTH, World
 
 SEGMENTS = 40
@@ -260,3 +261,20 @@ def test_what_takes_time_at_the_end_of_a_purge_comes_before_its_locks(
         "attach",
     )
     assert since == [f"archive/{step}" for step in steps]
+
+
+def test_a_publication_of_all_tables_is_in_nobodys_way(world: World) -> None:
+    """The server refuses UPDATE and DELETE of a published table by whose rows none can be told."""
+    with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    refusing = world.connection.execute(statement("health/refusing_publications"))
+    assert refusing.fetchall() == []
+    made = world.fill()
+    hold = add_hold(world.connection, family_id=world.families[0], reason="case 44")
+    release_hold(world.connection, hold.id, "it was settled")
+    world.archive()
+    world.verified_backup()
+    world.children(made[1])
+    assert world.purge().kept == 1
+    world.thaw()
+    assert world.refreeze().segments == SEGMENTS - 1
