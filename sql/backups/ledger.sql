@@ -288,11 +288,13 @@ LEFT JOIN ops.backups AS t ON t.name = %(target)s
 WHERE b.name = %(name)s;
 
 -- name: newest_verified
--- The full that was proven to reach furthest; a dump in Glacier is no quick help. Reads a few
--- hundred rows.
+-- The full that was proven to reach furthest; a dump in Glacier is no quick help. Of one that reaches into what is
+-- still to come, a clock that went wrong has dated the rows, and nobody knows how far it reaches. Reads a few hundred
+-- rows.
 SELECT name, restored_to, verified_at
 FROM ops.verified_backups
 WHERE kind = 'full'
+  AND restored_to <= clock_timestamp() + %(most_clock_skew)s
 ORDER BY restored_to DESC, verified_at DESC
 LIMIT 1;
 

@@ -67,3 +67,18 @@ def test_a_drill_at_work_proves_nothing(connection: Connection) -> None:
     _full(connection, "full-a", NIGHT)
     _drill(connection, "full-a", "running", NIGHT)
     assert newest_verified_backup(connection) is None
+
+
+def test_a_backup_of_a_moment_that_is_still_to_come_is_not_relied_on(
+    connection: Connection,
+) -> None:
+    """The server's clock was a year ahead when it was taken: it is older than it says."""
+    now = datetime.now(UTC)
+    _full(connection, "full-a", now)
+    for ahead in (timedelta(days=365), timedelta(hours=1, minutes=5)):
+        _drill(connection, "full-a", "passed", now + ahead)
+        assert newest_verified_backup(connection) is None
+        connection.execute("DELETE FROM ops.restore_drills")
+    # Two machines' clocks may differ by so much.
+    _drill(connection, "full-a", "passed", now + timedelta(minutes=55))
+    assert newest_verified_backup(connection) is not None

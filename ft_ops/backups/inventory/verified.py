@@ -8,6 +8,7 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from ft_ops.backups.inventory.ledger import entries
+from ft_ops.clock import MOST_CLOCK_SKEW
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.sqlfiles import statement
 
@@ -38,6 +39,12 @@ def oldest_point(connection: Connection) -> datetime | None:
 
 
 def newest_verified_backup(connection: Connection) -> VerifiedBackup | None:
-    """The verified backup that reaches furthest, None when there is none."""
+    """The verified backup that reaches furthest, None when there is none.
+
+    One that reaches further than the server's clock was dated by a clock that went wrong: what it
+    holds may be older than anything.
+    """
     with connection.cursor(row_factory=class_row(VerifiedBackup)) as cursor:
-        return cursor.execute(statement("backups/newest_verified")).fetchone()
+        return cursor.execute(
+            statement("backups/newest_verified"), {"most_clock_skew": MOST_CLOCK_SKEW}
+        ).fetchone()
