@@ -76,7 +76,8 @@ SELECT
                         WHEN a.attidentity <> '' THEN format(
                             'nextval(%%L)', pg_get_serial_sequence(c.oid::regclass::text, a.attname)
                         )
-                        WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid)
+                        -- A default names no column: with its table, the server would name all of them for each.
+                        WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0)
                     END,
                     'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END
                 )
