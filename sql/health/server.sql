@@ -231,6 +231,24 @@ FROM found
 WHERE NOT (seqcycle AND most <= coalesce(column_most, most))
 ORDER BY used DESC NULLS FIRST, name;
 
+-- name: publications_of_all
+-- Publications that send out the rows of whatever table comes into the schemas of ours: some are made as months come
+-- and go. Reads the catalog.
+SELECT p.pubname::text
+FROM pg_publication AS p
+WHERE p.pubinsert
+  AND (
+      p.puballtables
+      OR EXISTS (
+          SELECT
+          FROM pg_publication_namespace AS every
+          JOIN pg_namespace AS n ON n.oid = every.pnnspid
+          WHERE every.pnpubid = p.oid
+            AND n.nspname IN ('ops', 'public')
+      )
+  )
+ORDER BY p.pubname;
+
 -- name: refusing_publications
 -- Tables whose updates and deletes a publication sends out, and of which the server refuses each UPDATE
 -- and DELETE: their rows have nothing by which the other end tells them apart, or the publication's list

@@ -129,6 +129,12 @@ def _replication(asked: Asked) -> Iterable[Problem]:
             "and DELETE of them",
             is_error=True,
         )
+    for (name,) in asked.connection.execute(statement("health/publications_of_all")):
+        yield Problem(
+            f"publication {name} sends out every table of a schema, also those that are made as "
+            "months come and go: a subscriber that has none of that name stops there, and its slot "
+            "holds the log"
+        )
     for name, since, held, invalid in asked.connection.execute(statement("health/idle_slots")):
         if invalid is not None:
             yield Problem(f"slot {name} is of no use any more: {invalid}")
