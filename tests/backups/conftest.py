@@ -20,7 +20,7 @@ from ft_ops.sandbox import Sandbox, sandbox
 from ft_ops.sandbox.sample import make_sample
 from ft_ops.schema import load_migrations, run_migrations
 from tests.backups.world import Standing, World, environment_of, open_world
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import Database, drop_earlier_months
 from tests.fixtures.quick_programs import quick_programs
 
 _SECOND_DATABASE = "familytales_second"
@@ -44,6 +44,8 @@ def box() -> Iterator[Sandbox]:
         with connect(opened.database_url, application="tests") as connection:
             month = Month.of(datetime.now(UTC))
             run_migrations(connection, load_migrations())
+            # Each backup copies, and each drill checks, what is here.
+            drop_earlier_months(connection)
             for parent in PARENTS:
                 ensure_months(connection, parent, month.plus(-1).until(month))
             make_sample(

@@ -342,5 +342,7 @@ def _difference(index: _Index, expected: _Content, found: _Content) -> str:
 
 
 def _forbid(connection: Connection, ways: Sequence[str]) -> None:
-    for way in ways:
-        connection.execute("SELECT set_config(%s, 'off', true)", (way,))
+    connection.execute(
+        "SELECT set_config(forbidden.way, 'off', true) FROM unnest(%s::text[]) AS forbidden (way)",
+        (list(ways),),
+    )
