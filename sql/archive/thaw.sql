@@ -140,11 +140,14 @@ GROUP BY found.reason
 ORDER BY found.reason;
 
 -- name: came_back_with
--- A relation: the shared rows that a segment which came back reaches, by key.
+-- A relation: the shared rows that a segment reaches which came back, or is in the database, by key. That
+-- has the latter as well, but after a recovery to a moment before they were made.
 (
     SELECT DISTINCT {keys}
     FROM ({ends}) AS ends
-    JOIN thaw_verdicts AS v ON v.id = ends.segment_id AND v.left_out IS NULL
+    JOIN thaw_verdicts AS v ON v.id = ends.segment_id
+    WHERE v.left_out IS NULL
+       OR v.left_out = 'in the database already'
 );
 
 -- name: wait_for_ends

@@ -23,6 +23,7 @@ from ft_ops.archive.month.thaws import Purpose
 from ft_ops.archive.recorded.records import read_records
 from ft_ops.archive.recorded.ship import ship_records, unshipped
 from ft_ops.archive.store.presence import missing
+from ft_ops.errors import Refused
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
@@ -608,3 +609,70 @@ def test_another_folder_gets_all_that_was_recorded_before(
         adopt(replace(new.run, open_target=lambda: target), apply=True)
         for query in (TOMBSTONES, HOLDS):
             assert rows(new, query) == rows(world, query)
+
+
+def test_what_was_added_after_the_moment_comes_back_with_a_thaw(world: World) -> None:
+    """A tag of a segment that the recovered database has, and a link between two such."""
+    first, second, _ = world.fill(segments=3)
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.children(second)
+            live.link(second, first)
+            late = live.segment()
+            kept = live.rows(segments="content_segments")
+            live.archived_and_purged()
+            ship(live)
+        with recovered(world, earlier) as restored:
+            for apply in (False, True):
+                lines = whole(adopt(restored.run, apply=apply))
+                assert any(f"1 segments, {second} among them, are here" in line for line in lines)
+                assert any(f"2 segments and links, {late} among them" in line for line in lines)
+            assert whole(adopt(restored.run, apply=True)) == ()
+            # What goes by itself after the recovery is gone.
+            had = f"DELETE FROM content_tags WHERE content_segment_id = '{first}'"
+            restored.connection.execute(had.encode())
+            restored.move()
+            with pytest.raises(Refused, match="as they were before they were archived"):
+                restored.freeze()
+            restored.thaw()
+            restored.freeze()
+            kept["content_tags"] = [row for row in kept["content_tags"] if row[1] != first]
+            assert restored.rows() == kept
+            restored.refreeze()
+            restored.verified_backup()
+            restored.purge()
+            assert restored.rows_when_thawed() == kept
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_a_link_that_was_moved_after_the_moment_comes_back(
+    world: World, is_archived: bool
+) -> None:
+    """Where it was, unless an archive has it where it was moved to."""
+    source, target, other = world.fill(segments=3)
+    world.archived_and_purged()
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.thaw()
+            live.connection.execute(
+                "UPDATE content_links SET target_segment_id = %s RETURNING id", (other,)
+            )
+            if is_archived:
+                live.refreeze()
+                live.freeze()
+            ship(live)
+        with recovered(world, earlier) as restored:
+            whole(adopt(restored.run, apply=True))
+            assert whole(adopt(restored.run, apply=True)) == ()
+            assert restored.thaw().left_out == {}
+            ends = rows(restored, "SELECT source_segment_id, target_segment_id FROM content_links")
+            assert ends == [(source, other if is_archived else target)]
+            # The bucket does not say any more that it is not there.
+            ship(restored)
+            assert whole(adopt(restored.run, apply=True)) == ()

@@ -37,6 +37,7 @@ def end(life: Life, chance: random.Random, *, full: bool) -> None:
     for number in numbers:
         _bring_back(life, number)
     life.oracle.away.clear()
+    life.oracle.beside.clear()
     life.oracle.limbo.clear()
     life.check()
 
@@ -107,7 +108,9 @@ def _present(life: Life, number: int) -> bool:
 
 
 def _is_whole(life: Life, number: int) -> bool:
-    return _segments(life, number) <= set(life.place.readable([]).rows)
+    there = life.readable().rows
+    waiting = life.oracle.beside.intersection(life.oracle.of_month(life.months[number]))
+    return (_segments(life, number) | waiting) <= set(there)
 
 
 def _refuse_erased(life: Life) -> None:

@@ -7,6 +7,8 @@ a test can repeat it:
     ("ops", step, month, family[, fault]) an operation runs; fault = (kind, point, step or None)
     ("hold", kind, which), ("release", which), ("backup",), ("time", days)
     ("set", variable, value), ("schema", change)
+    ("moment",)                          a copy of the database is kept
+    ("recover", same)                    it takes the place of the database; see recovery.py
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from tests.model.operations import (
 )
 from tests.model.oracle import SEGMENTS, Key, Oracle
 from tests.model.place import PARENTS, Place, Readable, opened
+from tests.model.recovery import Moment, keep_moment, recover
 from tests.model.schema_changes import CHANGES
 from tests.model.writer import Finding, Nothing, chosen
 
@@ -61,19 +64,29 @@ class Life:
     application: Application
     months: Sequence[Month]
     buckets: Sequence[str]
+    stack: ExitStack
+    """Ends with the life."""
     done: list[tuple[Step, str]] = field(default_factory=list)
     """Each step, and what came of it."""
     held_present: dict[int, set[str]] = field(default_factory=dict)
+    held_subjects: dict[int, tuple[str, Any]] = field(default_factory=dict)
+    """Hold → on what it was placed."""
     schema: set[str] = field(default_factory=set)
     backups: int = 0
     asked: dict[Month, str | None] = field(default_factory=dict)
     """The months that were asked back, with the family of which, if not whole."""
     removing: list[Month] = field(default_factory=list)
     """The months whose removal is under way: more than one, where one begins within another."""
+    shifted: timedelta = timedelta(0)
+    """By how much the moments in the database are earlier than the clock of the bucket says."""
+    moment: Moment | None = None
 
     def do(self, step: Step) -> str:
         """Perform a step and look at everything; a Finding when something is not as it must be."""
         outcome = "a finding"
+        if step[0] in {"hold", "release"}:
+            # Its record in the bucket names the moment of its placing, which no model can put back.
+            self.unshift()
         try:
             outcome = self._perform(step)
         finally:
@@ -91,7 +104,9 @@ class Life:
             "schema": self._change_schema,
             "set": self.operations.change,
             "time": self._pass_days,
-            "backup": self._back_up,
+            "backup": self.back_up,
+            "moment": lambda: keep_moment(self),
+            "recover": self._recover,
         }
         try:
             return performers[name](*arguments) or "done"
@@ -219,6 +234,7 @@ class Life:
         except REFUSED as error:
             return f"refused: {error}"
         self.oracle.held[hold] = frozenset(held)
+        self.held_subjects[hold] = (kind, subject)
         self.held_present[hold] = {i for t, i in held if t == SEGMENTS} & present
         return "done"
 
@@ -247,9 +263,21 @@ class Life:
 
     def pass_time(self, by: timedelta) -> None:
         self.glacier.now += by
+        self.shifted += by
         self.place.pass_time(by)
 
-    def _back_up(self) -> None:
+    def unshift(self) -> None:
+        """Let the database's clock be that of the bucket again."""
+        if self.shifted:
+            self.place.pass_time(-self.shifted)
+            self.shifted = timedelta(0)
+
+    def _recover(self, same: bool) -> str:
+        if self.moment is None or self.moment.schema != self.schema:
+            raise Nothing
+        return recover(self, self.moment, same=same)
+
+    def back_up(self) -> None:
         """What a backup and the drill that restored it leave in the ledger."""
         name = f"full-{next(_numbers)}"
         self.place.owner.execute(
@@ -331,7 +359,7 @@ def life(
                 _rename(place, month, naming(month))
         application.settle()
         application.fill()
-        begun_life = Life(place, glacier, operations, oracle, application, months, buckets)
+        begun_life = Life(place, glacier, operations, oracle, application, months, buckets, stack)
         begun_life.check()
         yield begun_life
 

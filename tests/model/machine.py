@@ -172,6 +172,15 @@ class Lives(RuleBasedStateMachine):
         self._do(("time", 2))
         self._do(("ops", "thaw", month, 0))
 
+    @rule()
+    def a_backup_is_kept(self) -> None:
+        self._do(("moment",))
+
+    @rule(same=st.booleans())
+    def the_database_is_recovered(self, same: bool) -> None:
+        """To the last backup that was kept, while the bucket is further on."""
+        self._do(("recover", same))
+
     def teardown(self) -> None:
         """A life that went well ends, and everything comes back."""
         try:

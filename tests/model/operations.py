@@ -35,7 +35,9 @@ from ft_ops.archive.erase_assets import (
     erased_archive_content,
     superseded_archive_content,
 )
+from ft_ops.archive.keep.adopt import Adoption, adopt
 from ft_ops.archive.purge import remove
+from ft_ops.archive.recorded.ship import ship_records
 from ft_ops.archive.resources import DryRunOff, DryRunOn
 from ft_ops.archive.thaw_assets import (
     ThawConfig,
@@ -151,6 +153,17 @@ class Operations:
     def release(self, hold: int) -> None:
         with self._connected() as connection:
             release_hold(connection, hold, "the case is closed")
+
+    def ship(self) -> None:
+        """What ship_archive_records does every quarter of an hour."""
+        with self._connected() as connection:
+            ship_records(archive_run.archive_run(connection, self._settings(), "model"))
+
+    def adopt(self) -> Adoption:
+        """As the command does, with --apply and --take-over."""
+        with self._connected() as connection:
+            run = archive_run.archive_run(connection, self._settings(), "model", self.said.append)
+            return adopt(run, apply=True, take_over=True)
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:

@@ -62,6 +62,9 @@ class Oracle:
     """Versions of rows that an export may have seen."""
     away: set[Key] = field(default_factory=set)
     """Living rows that need not be readable now."""
+    beside: set[Key] = field(default_factory=set)
+    """What the archive alone has since a recovery, although the segments that it belongs to may be
+    readable: it comes back with their month."""
     limbo: dict[Month, set[Key]] = field(default_factory=dict)
     """Segments on which a step was at work that did not end: they need not be readable either."""
     held: dict[int, frozenset[Key]] = field(default_factory=dict)
@@ -147,6 +150,7 @@ class Oracle:
         for key in self.below(keys):
             self.gone.setdefault(key, []).append(self.rows.pop(key))
             self.away.discard(key)
+            self.beside.discard(key)
             self.exported.pop(key, None)
 
     def delete_thread(self, thread: str) -> None:
@@ -207,10 +211,13 @@ class Oracle:
             for key in self.of_month(month)
             if key[0] == SEGMENTS and family in {None, self.family_of(key)}
         }
+        if family is None:
+            self.beside -= {key for key in self.beside if self.months_of(key) == {month}}
 
     def is_seen(self, readable: Iterable[Key]) -> None:
         """What can be read has not left: from now on it stays until a removal begins."""
         self.away -= set(readable)
+        self.beside -= set(readable)
 
     def was_exported(self, key: Key) -> bool:
         return frozenset(self.rows[key].items()) in self.exported.get(key, set())
@@ -225,6 +232,8 @@ class Oracle:
                 continue
             leaves = not self.away.isdisjoint(segments)
             if key[0] == SEGMENTS and leaves:
+                continue
+            if key in self.beside:
                 continue
             # What came after the export keeps its segment in the database.
             if key[0] != SEGMENTS and leaves and self.was_exported(key):

@@ -43,6 +43,18 @@ class Place:
     owner: psycopg.Connection
     app: psycopg.Connection
 
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Without a session for a block, in which the database is copied, or replaced."""
+        self.end_sessions()
+        self.close()
+        yield
+        self.admin, self.owner, self.app = _connections(self.database)
+
+    def close(self) -> None:
+        for connection in (self.admin, self.owner, self.app):
+            connection.close()
+
     def as_user(self, user: str) -> psycopg.Connection:
         """The application's connection, acting for a user."""
         self.app.execute("SELECT set_config('app.current_user_id', %s, false)", (user,))
@@ -126,11 +138,20 @@ def rows(
 @contextmanager
 def opened(database: Database, bucket: Bucket) -> Iterator[Place]:
     """The place of one life, for a block."""
+    place = Place(database, bucket, *_connections(database))
+    try:
+        yield place
+    finally:
+        place.close()
+
+
+def _connections(database: Database) -> list[psycopg.Connection]:
+    """The administrator's, the owner's and the application's."""
     options = f"-c TimeZone=UTC -c DateStyle=ISO -c lock_timeout={LOCK_TIMEOUT_MS}"
     urls = {"admin": database.admin_url, "owner": database.url, "app": database.app_url}
-    connections = {
+    return [
         # Without prepared statements: their plans would outlive a migration.
-        name: psycopg.connect(
+        psycopg.connect(
             url,
             autocommit=True,
             options=options,
@@ -138,12 +159,7 @@ def opened(database: Database, bucket: Bucket) -> Iterator[Place]:
             prepare_threshold=None,
         )
         for name, url in urls.items()
-    }
-    try:
-        yield Place(database, bucket, **connections)
-    finally:
-        for connection in connections.values():
-            connection.close()
+    ]
 
 
 _MOMENTS = """

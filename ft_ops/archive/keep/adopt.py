@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -22,9 +22,11 @@ from ft_ops.archive.cancellation import give_up
 from ft_ops.archive.claims.succession import succession
 from ft_ops.archive.erase.held import search_unsearched
 from ft_ops.archive.keep.drills import adopt_drills
+from ft_ops.archive.keep.earlier import Unlike, compare_with_lists
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
 from ft_ops.archive.keep.left import put_back_left
+from ft_ops.archive.keep.moved import moves_that_count
 from ft_ops.archive.keep.overtaken import overtaken
 from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.generation import Generation
@@ -96,8 +98,11 @@ def adopt(
         following = succession(run.folder, records.claims, disown, take_over=take_over)
         if apply:
             following.refuse_problems()
+        moves = moves_that_count(run.connection, run.bucket, records)
+        if apply:
+            moves.note(run.connection)
         applied = apply_events(
-            run.connection, records.events, are_all=not records.unread_events, apply=apply
+            run.connection, moves.events, are_all=not records.unread_events, apply=apply
         )
         held, read = adopt_drills(run.connection, run.bucket, run.target.prefix, apply=apply)
         lost = list(_ship_again(run.connection, records, apply=apply))
@@ -107,6 +112,11 @@ def adopt(
             name=lambda month: f"adoption of {month}",
             log=run.log,
         )
+        if moves.undone:
+            lost.append(
+                f"{len(moves.undone)} moves of links that no archive has are undone: the links are "
+                "where they were"
+            )
         if held:
             lost.append(f"{held} drills of the archive are adopted")
         lost += _search(run) if apply else ()
@@ -118,6 +128,7 @@ def adopt(
             *records.foreign,
             *read.failed,
             *applied.erased.failed,
+            *moves.failed,
             *worked.failed,
         )
         # Last: whoever was killed before, or met a problem, has not taken anything over.
@@ -173,7 +184,10 @@ def _adopt_month(
         table = attached_relation(run.connection, ARCHIVED, month)
         _refuse_alone(run.connection, month, known, table)
         changes = list(_changes(run.connection, records, known, table))
-        lines = [change.words for change in changes]
+        unlike = _unlike(run, month, known, changes, apply=apply)
+        if unlike:
+            changes = [_in_archive_alone(change, known) for change in changes]
+        lines = [*(change.words for change in changes), *unlike.words]
         interrupted = [change for change in changes if _is_interrupted(known, table, change)]
         if apply:
             for change in changes:
@@ -195,6 +209,32 @@ def _adopt_month(
             if apply:
                 open_archived(run.connection, month, table, run.run_id)
     return lines
+
+
+def _unlike(
+    run: Run,
+    month: Month,
+    known: Mapping[int, Generation],
+    changes: Sequence[_Change],
+    *,
+    apply: bool,
+) -> Unlike:
+    """What the database lacks of the generations that it gets to know, with its rows."""
+    unproven = [c.record for c in changes if c.state != "superseded" and _is_new(c, known)]
+    return compare_with_lists(run, month, unproven, apply=apply) if unproven else Unlike(month)
+
+
+def _in_archive_alone(change: _Change, known: Mapping[int, Generation]) -> _Change:
+    """One that holds more than the month's table is not what that holds."""
+    if change.table is None or not _is_new(change, known):
+        return change
+    return replace(change, state="purged", table=None)
+
+
+def _is_new(change: _Change, known: Mapping[int, Generation]) -> bool:
+    """Whether the generation was read after this database's moment, as far as that can be told."""
+    mine = known.get(change.record.generation)
+    return mine is None or mine.proven_at is None
 
 
 def _end_overtaken(

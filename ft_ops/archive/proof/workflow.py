@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ft_ops.archive.claims.claim import claim
+from ft_ops.archive.month.earlier import refuse_earlier
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, supersede
 from ft_ops.archive.month.states import TO_EXPORT, TO_FREEZE, TO_PROVE, UNFINISHED
@@ -36,6 +37,8 @@ def archive_content(run: Run, generation: Generation, rows: Rows | None = None) 
             cause="its move out of content_segments has begun and not ended",
             next_step="materialize archived_content_segments for this month",
         )
+    if rows is None and generation.ledger == "archive" and generation.state in TO_EXPORT:
+        refuse_earlier(run.connection, generation.month)
     if generation.state == "frozen" and (gone := gone_from(run.bucket, generation)):
         following = supersede(run.connection, generation, "; ".join(gone), run.run_id)
         run.log(f"{gone[0]}: its rows are exported again, as {following.name}")

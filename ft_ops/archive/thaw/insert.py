@@ -83,6 +83,7 @@ class Insertion:
         incomplete: set[UUID] = set()
         while found := self._rows(incomplete):
             incomplete |= found
+        self._earlier()
         units = units_of(self.thaw)
         self._execute("archive/create_thaw_shared", units=units.shared)
         for number, table in enumerate(self.merged.content):
@@ -174,6 +175,45 @@ class Insertion:
                 self._stay_out(table, f"{reason}; with their segments", list(map(str, segments)))
             incomplete.update(segments or ())
         return incomplete
+
+    def _earlier(self) -> None:
+        """Add what segments lack that a recovery has brought back as they were earlier."""
+        left: set[UUID] = set()
+        for table in self.merged.content.belongings:
+            own = list(dict.fromkeys([*table.key, *table.paths[0][0].columns]))
+            names = {
+                "live": table.identifier,
+                "rows": rows_of(table, self.merged.source),
+                "table": sql.Literal(table.name),
+                "key": key_text(table, "c"),
+                "references": sql.SQL("({} AND {})").format(
+                    references_hold(table, "c"), _own_parents_hold(table, self.merged.content)
+                ),
+            }
+            came = self.run.connection.execute(
+                statement("archive/thaw_earlier_rows").format(
+                    columns=_names(table),
+                    values=values_of(table, "c"),
+                    violation=violation(table, "c"),
+                    conflict=self._conflict(table),
+                    **names,
+                )
+            ).rowcount
+            if came:
+                self.run.log(
+                    f"{came:,} rows of {table.name} come back to segments that a recovery had "
+                    "brought back without them"
+                )
+            stay = self.run.connection.execute(
+                statement("archive/thaw_earlier_left").format(
+                    matches=matches("c", own, "live", own), **names
+                )
+            ).fetchall()
+            if stay:
+                segments = [str(segment) for (segment,) in stay]
+                self._stay_out(table, "they do not fit today's table; of these segments", segments)
+            left.update(segment for (segment,) in stay)
+        self._execute("archive/forget_earlier", left=sql.Literal(sorted(left)))
 
     def _shared(self, number: int, table: Table, units: Units) -> None:
         """Let the rows wait, and insert those that no longer have to, from whatever month."""
