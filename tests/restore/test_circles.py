@@ -87,3 +87,23 @@ def test_what_a_changed_row_refers_to_comes_first_and_what_stays_out_is_referred
             (world.books[:2], world.books[1]),
         ).fetchall()
         assert found == [(world.segments[0],), (None,)]
+
+
+def test_a_reference_that_was_emptied_or_set_since_makes_a_row_nobody_elses(world: World) -> None:
+    """The one segment answers nothing any more, the other one answers something of its family."""
+    before = family(world, 0)
+    emptied, set_since, far = world.segments[1], world.segments[4], world.segments[3]
+    change = "UPDATE content_segments SET answers_id = %s, text_content = 'new' WHERE id = %s"
+    with world.copied() as copy:
+        world.execute(change, None, emptied)
+        world.execute(change, world.segments[0], set_since)
+        plan = world.restore(copy, decisions=Decisions(overwrite_changed=True))
+        assert (plan.overwrites, reasons(plan, "content_segments")) == (2, [])
+        assert family(world, 0) == before
+        # What answers another family's segment now stays that.
+        world.execute(change, world.segments[-1], far)
+        plan = world.restore(copy, decisions=Decisions(overwrite_changed=True))
+        assert plan.overwrites == 0
+        assert reasons(plan, "content_segments") == [
+            "its segment is another family's now than in the copy"
+        ]

@@ -1,7 +1,7 @@
 """Segments that a recovery has brought back as they were before they were archived.
 
-`ft_ops.archive.keep.earlier` notes them when the archive is adopted, and a thaw of their month makes
-them whole. An export before that would be the newer version of what it lacks.
+`ft_ops.archive.keep.earlier` notes them when the archive is adopted, and a thaw of their month
+makes them whole. An export before that would be the newer version of what it lacks.
 """
 
 from __future__ import annotations

@@ -34,12 +34,17 @@ def others_now(live: Side, way: Way, number: int, exists: sql.Composable) -> sql
     """A condition: a copied row ``c`` leads to another family now than it did in the copy.
 
     ``number``: which of the row's families is this way's, from 1 on. ``exists`` is a query, open
-    for more conditions, for the live row ``l`` that would be overwritten.
+    for more conditions, for the live row ``l`` that would be overwritten. One that refers to
+    nothing by this way any more is nobody's by it; one that did not in the copy may lead to the
+    family that another way led to.
     """
     was = sql.SQL("c.ft_families[{}]").format(sql.Literal(number))
-    moved = sql.SQL("c.ft_state = 'changed' AND EXISTS ({} AND {} IS DISTINCT FROM {})").format(
-        exists, live.family_of(way, "l"), was
-    )
+    family = live.family_of(way, "l")
+    moved = sql.SQL(
+        "c.ft_state = 'changed' AND EXISTS ({exists} AND CASE WHEN {was} IS NULL"
+        " THEN {family} IS NOT NULL AND array_position(c.ft_families, {family}) IS NULL"
+        " ELSE {family} <> {was} END)"
+    ).format(exists=exists, was=was, family=family)
     if len(way) == 1:
         # It names its family itself.
         return moved
