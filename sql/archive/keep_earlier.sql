@@ -77,19 +77,12 @@ WHERE l.name IN (SELECT ops.names_of({table}))
       WHERE e.key = l.key AND e.table_name IN (SELECT ops.names_of({table}))
   );
 
--- name: listed_in_database
--- A relation: the rows of a month's listed segments, from whichever of the two parents has them.
-(
-    SELECT {columns}
-    FROM content_segments AS s
-    WHERE s.created_at >= {lower}
-      AND s.created_at < {upper}
-    UNION ALL
-    SELECT {columns}
-    FROM archived_content_segments AS s
-    WHERE s.created_at >= {lower}
-      AND s.created_at < {upper}
-);
+-- name: rows_of_month
+-- A query: the segments of a month in one of the tables that may have them.
+SELECT {columns}
+FROM {segments} AS s
+WHERE s.created_at >= {lower}
+  AND s.created_at < {upper};
 
 -- name: note_earlier
 -- With what belongs to each now. Row locks on new rows of the operations' own.

@@ -24,13 +24,17 @@ from psycopg import sql
 from ft_ops.archive.copies.read import fetch
 from ft_ops.archive.month.catalog import read_content
 from ft_ops.archive.month.content import (
+    ARCHIVED,
+    HOT,
     Content,
+    archived_name,
     bounds,
     column_list,
     content_from_json,
     content_of_columns,
 )
 from ft_ops.archive.month.generation import OBJECTS
+from ft_ops.archive.month.relation import named_relation
 from ft_ops.archive.month.source import Source, key_text, live_source, rows_of
 from ft_ops.archive.month.units import hashed, units_query
 from ft_ops.archive.recorded.records import GenerationRecord
@@ -170,8 +174,18 @@ def _read(run: Run, stored: StoredObject) -> Iterator[pq.ParquetFile]:
 
 
 def _find(connection: Connection, month: Month, content: Content) -> None:
-    segments = statement("archive/listed_in_database").format(
-        columns=column_list(content.segments.stored, "s"), **bounds(month)
+    # One that a removal was at work on has no parent.
+    alone = named_relation(connection, archived_name(month))
+    tables: list[sql.Composable] = [sql.Identifier(HOT), sql.Identifier(ARCHIVED)]
+    if alone is not None and alone.parent is None:
+        tables.append(alone.identifier)
+    segments = sql.SQL("({})").format(
+        sql.SQL(" UNION ALL ").join(
+            statement("archive/rows_of_month").format(
+                columns=column_list(content.segments.stored, "s"), segments=table, **bounds(month)
+            )
+            for table in tables
+        )
     )
     now = units_query(sql.SQL("({})").format(hashed(content, live_source(content, segments))))
     connection.execute(statement("archive/find_earlier").format(now=now))
