@@ -140,14 +140,15 @@ GROUP BY found.reason
 ORDER BY found.reason;
 
 -- name: came_back_with
--- A relation: the shared rows that a segment reaches which came back, or is in the database, by key. That
--- has the latter as well, but after a recovery to a moment before they were made.
+-- A relation: by key, the shared rows that a segment reaches which came back. Of one that is in the database
+-- those that are not: it has them, but after a recovery to a moment before they were made.
 (
     SELECT DISTINCT {keys}
     FROM ({ends}) AS ends
     JOIN thaw_verdicts AS v ON v.id = ends.segment_id
     WHERE v.left_out IS NULL
        OR v.left_out = 'in the database already'
+      AND NOT EXISTS (SELECT FROM {live} AS live WHERE {lives})
 );
 
 -- name: wait_for_ends

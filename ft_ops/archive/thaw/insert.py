@@ -229,7 +229,10 @@ class Insertion:
         waiting = {
             **names,
             "touched": statement("archive/came_back_with").format(
-                keys=named_keys(table), ends=ends_of(table, self.merged.source)
+                keys=named_keys(table),
+                ends=ends_of(table, self.merged.source),
+                live=table.identifier,
+                lives=matches("ends", key_names(table), "live", table.key),
             ),
             "deleted": is_deleted(
                 table.name,
