@@ -231,7 +231,8 @@ WHERE h.released_at IS NULL
       IS NOT DISTINCT FROM (a.month, a.family_id, a.book_id, a.thread_id, a.user_id);
 
 -- name: adopt_holds
--- Under their own numbers, where these are free. Placing one takes what placing one takes. What the
+-- Under their own numbers, where these are free: two databases may have given the same one. Placing one
+-- takes what placing one takes. What the
 -- archives have of it this database does not know: they are searched again.
 INSERT INTO ops.legal_holds (
     id, month, family_id, book_id, thread_id, user_id, reason, placed_by, placed_at, released_by,
@@ -240,8 +241,9 @@ INSERT INTO ops.legal_holds (
 SELECT
     CASE
         WHEN EXISTS (SELECT FROM ops.legal_holds AS taken WHERE taken.id = a.id)
+            OR row_number() OVER (PARTITION BY a.id ORDER BY a.placed_at) > 1
             THEN
-                (SELECT max(m.id) FROM ops.legal_holds AS m)
+                (SELECT coalesce(max(m.id), 0) FROM ops.legal_holds AS m)
                 + (SELECT max(m.id) FROM adopted_holds AS m)
                 + row_number() OVER (ORDER BY a.placed_at)
         ELSE a.id

@@ -648,9 +648,7 @@ def test_what_was_added_after_the_moment_comes_back_with_a_thaw(world: World) ->
 
 
 @pytest.mark.parametrize("is_archived", [False, True])
-def test_a_link_that_was_moved_after_the_moment_comes_back(
-    world: World, is_archived: bool
-) -> None:
+def test_a_link_that_was_moved_after_the_moment_comes_back(world: World, is_archived: bool) -> None:
     """Where it was, unless an archive has it where it was moved to."""
     source, target, other = world.fill(segments=3)
     world.archived_and_purged()
@@ -676,3 +674,23 @@ def test_a_link_that_was_moved_after_the_moment_comes_back(
             # The bucket does not say any more that it is not there.
             ship(restored)
             assert whole(adopt(restored.run, apply=True)) == ()
+
+
+def test_holds_that_two_databases_gave_one_number_are_both_adopted(
+    world: World, template: Database
+) -> None:
+    """The second one was placed in a recovered database before that had adopted the first."""
+    first = add_hold(world.connection, user_id=world.users[0], reason="a court")
+    ship(world)
+    with anew(world, template) as new:
+        second = add_hold(new.connection, user_id=new.users[1], reason="another")
+        assert second.id == first.id
+        whole(adopt(new.run, apply=True))
+        [ended] = [hold.id for hold in active_holds(new.connection) if hold.reason == "a court"]
+        release_hold(new.connection, ended, "settled")
+        ship(new)
+        with anew(new, template) as third:
+            whole(adopt(third.run, apply=True))
+            assert [hold.reason for hold in active_holds(third.connection)] == ["another"]
+            assert third.count("ops.legal_holds") == 2
+            assert whole(adopt(third.run, apply=True)) == ()

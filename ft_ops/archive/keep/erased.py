@@ -35,6 +35,13 @@ _TABLES: Final = {
 """What each kind of tombstone is of, in the order in which they go: users last, as owners."""
 
 
+_HOLD: Final = (
+    *("placed_at", "placed_by", "reason"),
+    *("month", "family_id", "book_id", "thread_id", "user_id"),
+)
+"""What tells a hold from others, in whatever database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What was changed, or would be, in words; and the erased that could not be deleted."""
@@ -90,8 +97,9 @@ def _staged(connection: Connection, events: Sequence[Event]) -> Iterator[None]:
         for event in events
         if event.kind in {"erased_row", "returned_row"}
     }
+    # Not by their numbers: two databases may have given the same one, and one hold two.
     holds = {
-        (event.record["placed_at"], event.record["id"]): event.record
+        tuple(event.record.get(name) for name in _HOLD): event.record
         for event in events
         if event.kind == "hold"
     }
