@@ -11,6 +11,8 @@ import pytest
 import ft_ops
 from ft_ops import definitions
 from ft_ops.definitions import defs
+from ft_ops.orchestration.deadlines import schedules_of
+from ft_ops.orchestration.jobs import run_request
 
 PACKAGE = Path(ft_ops.__file__).parent
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/assets.py"))
@@ -170,6 +172,15 @@ def test_schedules_run_by_default_in_utc() -> None:
         assert isinstance(schedule, dg.ScheduleDefinition)
         assert schedule.execution_timezone == "UTC"
         assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_a_schedule_s_run_comes_before_those_of_a_backfill() -> None:
+    """Of those that wait for a pool the oldest would come first: ninety months before a backup."""
+    backup = next(s for s in schedules_of(defs) if s.name == "full_backup_daily")
+    [asked] = backup.evaluate_tick(dg.build_schedule_context()).run_requests or []
+    assert asked.tags["dagster/priority"] == "1"
+    month = run_request(partition_key="2017-03-01", tags={"by": "a sensor"})
+    assert month.tags == {"dagster/priority": "1", "by": "a sensor"}
 
 
 def test_every_asset_is_described_and_owned() -> None:

@@ -124,6 +124,12 @@ def test_every_function_is_called_by_something() -> None:
     assert len(functions) > 1000
 
 
+def test_what_is_asked_for_by_itself_is_kept_waiting_by_no_backfill() -> None:
+    """`run_request` gives each of these runs its place in the queue."""
+    asking = [path for path in ROOT.rglob("*.py") if "RunRequest(" in path.read_text()]
+    assert [str(path.relative_to(ROOT)) for path in asking] == ["orchestration/jobs.py"]
+
+
 READ_AS_A_WHOLE = {"SeenRows", "ServerFacts", "Shape", "_Catalog"}
 """Classes whose fields are all read at once: by ``==``, ``fields`` or ``asdict``."""
 

@@ -7,7 +7,7 @@ if the daemon dies between sending and noting.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -21,7 +21,11 @@ from ft_ops.clock import MOST_CLOCK_SKEW, other_clock, utc_now
 from ft_ops.errors import OpsError
 from ft_ops.orchestration.check_states import CheckState, check_states
 from ft_ops.orchestration.deadlines import Late, late_schedules
-from ft_ops.orchestration.failed_runs import run_failure, succeeded_since
+from ft_ops.orchestration.failed_runs import (
+    records_of_failures,
+    run_failure,
+    succeeded_since,
+)
 from ft_ops.orchestration.internals import RemoteRepositoryOrigin, RepositoryDefinition
 from ft_ops.orchestration.resources import as_failure
 from ft_ops.orchestration.runbook import Jobs
@@ -32,6 +36,8 @@ from ft_ops.standing import Status
 
 _LOOK_BACK: Final = timedelta(days=7)
 """Failures that no channel took for so long are not told any more."""
+_MOST_RUNS: Final = 100
+"""Runs that one tick looks into: each costs some requests, and a tick has a minute."""
 _UNSEEN: Final = timedelta(minutes=15)
 """How long the daemon may take to see a schedule: on its first start it looks at one after the
 other."""
@@ -62,20 +68,14 @@ def alert_on_failed_runs(
             return dg.SkipReason(f"failures from {now:%Y-%m-%d %H:%M:%S} UTC on are told")
         teller = _Teller(context, settings, "runs", channels, now)
         jobs = _jobs(_repository(context))
-        records = context.instance.get_run_records(
-            dg.RunsFilter(
-                statuses=[dg.DagsterRunStatus.FAILURE],
-                updated_after=_told_from(datetime.fromisoformat(context.cursor), now),
-            ),
-            order_by="update_timestamp",
-            ascending=True,
-        )
+        since = _told_from(datetime.fromisoformat(context.cursor), now)
+        records = records_of_failures(context.instance, since)
+        records.sort(key=lambda record: record.update_timestamp)
         fresh = []
-        for run in (record.dagster_run for record in records):
-            if not all(teller.told.event(channel, run.run_id) for channel in channels):
-                item = news.of_failed_run(settings, run_failure(context.instance, run, jobs))
-                teller.forget_what_healed(context.instance, run, item)
-                fresh.append(item)
+        for run in teller.untold([record.dagster_run for record in records])[:_MOST_RUNS]:
+            item = news.of_failed_run(settings, run_failure(context.instance, run, jobs))
+            teller.forget_what_healed(context.instance, run, item)
+            fresh.append(item)
         teller.tell(fresh)
         return teller.said()
 
@@ -185,6 +185,19 @@ class _Teller:
             )
         except OpsError as error:
             self.failure = self.failure or error
+
+    def untold(self, runs: Sequence[dg.DagsterRun]) -> list[dg.DagsterRun]:
+        """Those that not every channel was told of; first those that none was told of.
+
+        Else many that one channel refuses would keep newer ones from all the others.
+        """
+        counts = [
+            sum(self.told.event(channel, run.run_id) for channel in self.channels) for run in runs
+        ]
+        found = [run for run, count in zip(runs, counts, strict=True) if count == 0]
+        return found + [
+            run for run, count in zip(runs, counts, strict=True) if 0 < count < len(self.channels)
+        ]
 
     def said(self) -> dg.SkipReason:
         """How many were sent; the OpsError of the first channel that took none."""

@@ -39,7 +39,7 @@ from ft_ops.archive.thaw_jobs import (
 )
 from ft_ops.items import each
 from ft_ops.months import Month
-from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.jobs import asset_job, run_request, schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
 
@@ -93,7 +93,7 @@ def remove_superseded_content_daily(
     if not settings.purge_enabled:
         return dg.SkipReason("FT_PURGE_ENABLED is not set to true")
     config = dg.RunConfig(ops={"superseded_archive_content": DryRunOn(dry_run=False)})
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), run_config=config)
+    return run_request(run_key=context.scheduled_execution_time.isoformat(), run_config=config)
 
 
 @dg.schedule(
@@ -201,9 +201,7 @@ def _requests(
 
     def request(month: Month) -> dg.RunRequest:
         refuse_unknown_partition(month)
-        return dg.RunRequest(
-            run_key=f"{month}@{tick}", partition_key=month.key, run_config=config or {}
-        )
+        return run_request(run_key=f"{month}@{tick}", partition_key=month.key, run_config=config)
 
     worked = each(months, request, name=lambda month: f"month {month}", log=context.log.error)
     return worked.results or dg.SkipReason("; ".join(map(str, worked.failed)))

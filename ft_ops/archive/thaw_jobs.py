@@ -12,7 +12,7 @@ from ft_ops.archive.thaw.thaw import answer
 from ft_ops.archive.thaw_assets import ThawConfig
 from ft_ops.clock import utc_now
 from ft_ops.items import each
-from ft_ops.orchestration.jobs import asset_job
+from ft_ops.orchestration.jobs import asset_job, run_request
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.orchestration.upkeep.ticks import ending
 from ft_ops.pg.connect import Connection
@@ -99,7 +99,7 @@ def _next_run(
 
 def _load_request(partition_key: str, family_id: str, run_key: str) -> dg.RunRequest:
     config = dg.RunConfig(ops={"thawed_content_segments": ThawConfig(family_id=family_id)})
-    return dg.RunRequest(
+    return run_request(
         run_key=run_key,
         job_name="thaw_archived_content",
         partition_key=partition_key,
@@ -109,7 +109,7 @@ def _load_request(partition_key: str, family_id: str, run_key: str) -> dg.RunReq
 
 def _refreeze_request(partition_key: str, run_key: str) -> dg.RunRequest:
     config = dg.RunConfig(ops={"refrozen_content_segments": DryRunOn(dry_run=False)})
-    return dg.RunRequest(
+    return run_request(
         run_key=run_key,
         job_name="refreeze_thawed_content",
         partition_key=partition_key,
@@ -119,4 +119,4 @@ def _refreeze_request(partition_key: str, run_key: str) -> dg.RunRequest:
 
 def _erase_request(run_key: str) -> dg.RunRequest:
     config = dg.RunConfig(ops={"erased_archive_content": EraseConfig(dry_run=False)})
-    return dg.RunRequest(run_key=run_key, job_name="erase_archived_content", run_config=config)
+    return run_request(run_key=run_key, job_name="erase_archived_content", run_config=config)

@@ -12,7 +12,7 @@ from ft_ops.backups.dump_assets import monthly_dump
 from ft_ops.backups.inventory.verified import full_was_begun
 from ft_ops.backups.proof_assets import backup_retention, restore_drill
 from ft_ops.backups.resources import DrillConfig, RetentionConfig
-from ft_ops.orchestration.jobs import AssetJob, asset_job, schedule
+from ft_ops.orchestration.jobs import AssetJob, asset_job, run_request, schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 take_full_backup = asset_job(
@@ -87,7 +87,7 @@ def _after_the_first_full(
         with as_failure(), database.connect("backup schedule") as connection:
             if not full_was_begun(connection):
                 return dg.SkipReason("no full backup was begun yet: full_backup_daily begins one")
-        return dg.RunRequest(
+        return run_request(
             run_key=context.scheduled_execution_time.isoformat(),
             run_config=dg.RunConfig(ops=dict(config)) if config else None,
         )

@@ -21,6 +21,8 @@ from ft_ops.orchestration.internals import (
 from ft_ops.orchestration.runbook import Jobs, job_of_asset
 
 _MOST_RUNS: Final = 1000
+_TOO_LONG: Final = "exceeding maximum runtime"
+"""What Dagster's monitor says when it cancels a run."""
 _JOB_OF_ANY_ASSET: Final = "__ASSET_JOB"
 _ASKED_BY_ITSELF: Final = frozenset({"dagster/schedule_name", "dagster/sensor_name"})
 """The tags of a run that nobody launched."""
@@ -35,7 +37,7 @@ class FailedRun:
 
     @property
     def name(self) -> str:
-        partition = self.run.tags.get(PARTITION_TAG)
+        partition = partition_of(self.run)
         return f"{name_of_run(self.run)} for {partition}" if partition else name_of_run(self.run)
 
 
@@ -58,7 +60,7 @@ def run_failure(instance: dg.DagsterInstance, run: dg.DagsterRun, jobs: Jobs) ->
     return RunFailure(
         run.run_id,
         name_of_run(run),
-        run.tags.get(PARTITION_TAG),
+        partition_of(run),
         tuple(_causes(instance, run.run_id)),
         section_of_run(run, jobs),
     )
@@ -71,6 +73,40 @@ def failed_runs(instance: dg.DagsterInstance, since: datetime) -> list[FailedRun
     a dry run; of what a schedule or a sensor asked for, one with the same configuration.
     """
     return list(_failed(instance, since))
+
+
+def records_of_failures(
+    instance: dg.DagsterInstance, since: datetime, limit: int | None = None
+) -> list[dg.RunRecord]:
+    """The newest runs that failed, or took too long, and have changed since a moment.
+
+    Dagster cancels what takes longer than its last bound, and then lets it fail. The run's own
+    process may have the last word between the two: then the run is cancelled, as if by somebody.
+    """
+    failed, cancelled = (
+        instance.get_run_records(
+            dg.RunsFilter(statuses=[status], updated_after=since),
+            order_by="update_timestamp",
+            limit=limit,
+        )
+        for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+    )
+    return [*failed, *(record for record in cancelled if _took_too_long(instance, record))]
+
+
+def _took_too_long(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    if record.start_time is None:
+        return False
+    told = instance.get_records_for_run(
+        record.dagster_run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING
+    ).records
+    return any(_TOO_LONG in record.event_log_entry.message for record in told)
+
+
+def partition_of(run: dg.DagsterRun) -> str | None:
+    """The month of a run, or its first and its last; None for one that names none."""
+    first, last = _months(run)
+    return first if first == last else f"{first} to {last}"
 
 
 def name_of_run(run: dg.DagsterRun) -> str:
@@ -98,11 +134,11 @@ def succeeded_later(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
 
 def succeeded_since(instance: dg.DagsterInstance, run: dg.DagsterRun, moment: datetime) -> bool:
     """Whether a run that was asked for the same was created after a moment, and succeeded."""
-    tags = {name: value for name, value in run.tags.items() if name == PARTITION_TAG}
     # Whoever materializes the asset from its own page launches no run of the job.
     return any(
         _makes_good(instance, other, run)
         for job in dict.fromkeys((run.job_name, _JOB_OF_ANY_ASSET))
+        for tags in _tags_of_months(run)
         for other in instance.get_runs(
             dg.RunsFilter(
                 job_name=job,
@@ -128,10 +164,7 @@ def count_of_successes(
 
 
 def _failed(instance: dg.DagsterInstance, since: datetime) -> Iterator[FailedRun]:
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since),
-        limit=_MOST_RUNS,
-    )
+    records = records_of_failures(instance, since, _MOST_RUNS)
     told = set()
     for record in sorted(records, key=lambda record: -(record.end_time or 0.0)):
         run = record.dagster_run
@@ -152,14 +185,22 @@ def _subject(run: dg.DagsterRun) -> tuple[object, ...]:
         run.job_name,
         run.asset_selection,
         run.asset_check_selection,
-        run.tags.get(PARTITION_TAG),
     )
 
 
 def _months(run: dg.DagsterRun) -> tuple[str | None, str | None]:
-    """The first and the last month of a run over several."""
+    """The first and the last month of a run: a backfill gives one as a range from it to it."""
     first, last = (run.tags.get(tag) for tag in partition_range("", ""))
-    return first, last
+    month = run.tags.get(PARTITION_TAG)
+    return first or month, last or month
+
+
+def _tags_of_months(run: dg.DagsterRun) -> list[Mapping[str, str]]:
+    """By which tags to look for runs over the months of ``run``: all, where there are few."""
+    first, last = _months(run)
+    if first is None or last is None or first != last:
+        return [{}]
+    return [{PARTITION_TAG: first}, partition_range(first, last), {}]
 
 
 def _makes_good(instance: dg.DagsterInstance, later: dg.DagsterRun, run: dg.DagsterRun) -> bool:
@@ -168,8 +209,7 @@ def _makes_good(instance: dg.DagsterInstance, later: dg.DagsterRun, run: dg.Dags
     One that was launched by hand may have been a dry run, over fewer months, or for one table.
     """
     return (
-        later.tags.get(PARTITION_TAG) == run.tags.get(PARTITION_TAG)
-        and _does_the_months_of(later, run)
+        _does_the_months_of(later, run)
         and _is_configured_as(later, run)
         and _does_the_steps_of(instance, later, run)
     )

@@ -40,6 +40,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     MAX_RUNTIME_SECONDS_TAG,
+    PRIORITY_TAG,
     REPOSITORY_LABEL_TAG,
 )
 from dagster._utils.schedules import get_latest_completed_cron_tick, get_smallest_cron_interval
@@ -50,6 +51,7 @@ __all__ = [
     "BACKFILL_TAG",
     "MAX_RUNTIME_SECONDS_TAG",
     "PARTITION_TAG",
+    "PRIORITY_TAG",
     "AssetCheckExecutionRecord",
     "AssetCheckExecutionRecordStatus",
     "AssetCheckExecutionsTable",

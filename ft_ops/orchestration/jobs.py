@@ -11,6 +11,7 @@ import dagster as dg
 
 from ft_ops.orchestration.internals import (
     MAX_RUNTIME_SECONDS_TAG,
+    PRIORITY_TAG,
     UnresolvedAssetJobDefinition,
 )
 from ft_ops.orchestration.runbook import described
@@ -20,6 +21,10 @@ HEAVY_POOL: Final = "heavy"
 """The pool of whatever takes heavy locks or much I/O: one slot by default."""
 
 _A_MONTH_OF_CONTENT: Final = timedelta(hours=24)
+
+BEFORE_BACKFILLS: Final = {PRIORITY_TAG: "1"}
+"""The tag of whatever nobody launched. Of those that wait for a pool the oldest would come first:
+a backfill of many months would keep a night's backup waiting for days."""
 
 OWNERS: Final = ["team:operations"]
 
@@ -37,7 +42,7 @@ def asset_job(
     settings = load_settings()
     return dg.define_asset_job(
         name,
-        tags={**_last_bound(settings), **(own_identity(name) if identity else {})},
+        tags={**last_bound(settings), **(own_identity(name) if identity else {})},
         selection=selection,
         description=described(description, name, settings),
     )
@@ -52,7 +57,8 @@ def longest_run(settings: Settings) -> timedelta:
     return max(_A_MONTH_OF_CONTENT, 4 * timedelta(minutes=settings.backup_timeout_minutes))
 
 
-def _last_bound(settings: Settings) -> Mapping[str, str]:
+def last_bound(settings: Settings) -> Mapping[str, str]:
+    """The tag by which Dagster knows that."""
     return {MAX_RUNTIME_SECONDS_TAG: f"{longest_run(settings).total_seconds():.0f}"}
 
 
@@ -62,7 +68,7 @@ def op_job(description: str) -> Callable[[Callable[[], None]], dg.JobDefinition]
     def make(compose: Callable[[], None]) -> dg.JobDefinition:
         settings = load_settings()
         led = described(description, compose.__name__, settings)
-        return dg.job(description=led, tags=_last_bound(settings))(compose)
+        return dg.job(description=led, tags=last_bound(settings))(compose)
 
     return make
 
@@ -82,7 +88,26 @@ def schedule(
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         run_config=dg.RunConfig(ops=dict(config)) if config else None,
+        tags=BEFORE_BACKFILLS,
         description=description,
+    )
+
+
+def run_request(
+    *,
+    run_key: str | None = None,
+    job_name: str | None = None,
+    partition_key: str | None = None,
+    run_config: dg.RunConfig | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.RunRequest:
+    """What a schedule or a sensor asks for: a run that no backfill keeps waiting."""
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=job_name,
+        partition_key=partition_key,
+        run_config=run_config,
+        tags={**BEFORE_BACKFILLS, **(tags or {})},
     )
 
 

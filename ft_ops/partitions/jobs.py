@@ -3,7 +3,7 @@
 import dagster as dg
 
 from ft_ops.orchestration.internals import partition_range
-from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.jobs import asset_job, run_request, schedule
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.partitions.assets import ASSET_KEYS, assets, checks
 
@@ -33,7 +33,7 @@ check_partition_coverage = asset_job(
 def create_partitions_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Ask for one run over all months at the tick's time."""
     keys = monthly.get_partition_keys(current_time=context.scheduled_execution_time)
-    return dg.RunRequest(tags=partition_range(keys[0], keys[-1]))
+    return run_request(tags=partition_range(keys[0], keys[-1]))
 
 
 coverage_daily = schedule(

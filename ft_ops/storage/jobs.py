@@ -8,7 +8,7 @@ import dagster as dg
 from ft_ops.clock import utc_now
 from ft_ops.months import Month
 from ft_ops.orchestration.internals import partition_range
-from ft_ops.orchestration.jobs import asset_job
+from ft_ops.orchestration.jobs import asset_job, run_request
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.storage.assets import (
     families_within_limits,
@@ -48,7 +48,7 @@ def _months_until_now(now: datetime) -> Mapping[str, str]:
 )
 def recompute_storage_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run over all months, which counts only those that changed."""
-    return dg.RunRequest(tags=_months_until_now(context.scheduled_execution_time))
+    return run_request(tags=_months_until_now(context.scheduled_execution_time))
 
 
 @dg.schedule(
@@ -60,7 +60,7 @@ def recompute_storage_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequ
 )
 def recompute_storage_fully_weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run that counts all of them."""
-    return dg.RunRequest(
+    return run_request(
         tags=_months_until_now(context.scheduled_execution_time),
         run_config=dg.RunConfig(ops={"monthly_storage": StorageConfig(full=True)}),
     )
@@ -76,7 +76,7 @@ def _after(asset: str) -> dg.SensorDefinition:
         description=f"What left the hot table with `{asset}` stops counting within minutes.",
     )
     def sensor(_context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> dg.RunRequest:
-        return dg.RunRequest(
+        return run_request(
             run_key=f"{event.run_id}:{event.timestamp}", tags=_months_until_now(utc_now())
         )
 

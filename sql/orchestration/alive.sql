@@ -27,3 +27,9 @@ AND NOT EXISTS (
       AND a.datname = current_database()
       AND a.application_name = 'ft-ops run ' || left(r.id, 8)
 );
+
+-- name: database_of_run
+-- Which database the session is in, by what stays equal when its replica is promoted. No lock.
+SELECT s.system_identifier || '/' || d.oid
+FROM pg_control_system() AS s
+JOIN pg_database AS d ON d.datname = current_database();

@@ -151,6 +151,23 @@ def test_failures_are_told_though_a_wrong_clock_has_dated_the_first_tick_ahead(
     assert len(inbox.bodies) == 1
 
 
+def test_a_tick_looks_into_so_many_failures_and_the_next_one_goes_on(
+    instance: dg.DagsterInstance, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs some requests of Dagster's storage: of thousands, a tick would tell none."""
+    monkeypatch.setattr(sensors, "_MOST_RUNS", 1)
+    monkeypatch.setenv("FT_ALERT_EMAIL_TO", "ops@example.org")
+    monkeypatch.setenv("FT_SMTP_URL", "smtp://127.0.0.1:1")
+    for _ in range(2):
+        run(instance, fails=True)
+    monkeypatch.setenv("FT_ALERT_REPEAT_HOURS", "0.000001")
+    for told in (1, 2):
+        with pytest.raises(dg.Failure, match="FT_SMTP_URL"):
+            look_at_runs(instance)
+        # What the mail did not take keeps nothing from the other channel.
+        assert len(inbox.bodies) == told
+
+
 def test_a_failure_that_could_not_be_told_is_told_by_the_next_tick(
     instance: dg.DagsterInstance, inbox: Inbox
 ) -> None:

@@ -224,7 +224,57 @@ def test_a_success_over_fewer_months_makes_nothing_good(
     fails(tags=partition_range("2017-01-01", "2017-06-01"))
     succeeds()
     succeeds(tags=partition_range(first, last))
-    assert names(instance) == ([] if is_good else ["move"])
+    assert names(instance) == ([] if is_good else ["move for 2017-01-01 to 2017-06-01"])
+
+
+@pytest.mark.parametrize(
+    ("failed", "succeeded", "is_good"),
+    [
+        # A backfill gives each of its runs a range from a month to the same one.
+        (MARCH, partition_range("2017-03-01", "2017-03-01"), True),
+        (partition_range("2017-03-01", "2017-03-01"), MARCH, True),
+        (MARCH, partition_range("2017-01-01", "2017-06-01"), True),
+        (MARCH, partition_range("2017-04-01", "2017-04-01"), False),
+        (partition_range("2017-03-01", "2017-04-01"), MARCH, False),
+    ],
+)
+def test_a_month_is_the_same_whether_it_was_launched_alone_or_in_a_backfill(
+    instance: dg.DagsterInstance,
+    fails: Run,
+    succeeds: Run,
+    failed: Mapping[str, str],
+    succeeded: Mapping[str, str],
+    is_good: bool,
+) -> None:
+    fails(tags=failed)
+    succeeds(tags=succeeded)
+    assert (names(instance) == []) == is_good
+
+
+def test_the_run_of_a_backfill_is_called_by_its_month(
+    instance: dg.DagsterInstance, fails: Run
+) -> None:
+    failed = fails(tags=partition_range("2017-03-01", "2017-03-01"))
+    fails(tags=partition_range("2017-01-01", "2017-06-01"))
+    assert names(instance) == ["move for 2017-01-01 to 2017-06-01", "move for 2017-03-01"]
+    assert run_failure(instance, failed, {}).partition == "2017-03-01"
+
+
+@pytest.mark.parametrize(
+    ("message", "is_told"),
+    [("Canceling due to exceeding maximum runtime of 86400 seconds.", True), (None, False)],
+)
+def test_what_took_too_long_has_failed_whoever_had_the_last_word(
+    instance: dg.DagsterInstance, message: str | None, is_told: bool
+) -> None:
+    """Dagster's monitor cancels the run, and its process says so, before it is marked as failed."""
+    run = dg.DagsterRun(job_name="move", run_id=str(uuid4()))
+    instance.add_run(run)
+    began = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "move")
+    instance.report_dagster_event(began, run_id=run.run_id)
+    instance.report_run_canceling(run, message)
+    instance.report_run_canceled(run)
+    assert names(instance) == (["move"] if is_told else [])
 
 
 def test_each_kind_of_run_is_told_once_the_newest_first(

@@ -24,6 +24,7 @@ import yaml
 from dagster._config import process_config
 from dagster._core.instance import DagsterInstance
 from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.scheduler import DagsterDaemonScheduler
 from dagster_postgres.utils import pg_url_from_config
 from jsonschema import Draft202012Validator
 from psycopg import conninfo
@@ -69,7 +70,14 @@ def chart_settings(values: Yaml) -> Yaml:
     assert not any(
         daemon[section]["enabled"] for section in ("runCoordinator", "runMonitoring", "runRetries")
     )
+    scheduler = values["scheduler"]
+    retries = scheduler["config"]["daemonScheduler"]["maxTickRetries"]
     return {
+        "scheduler": {
+            "module": "dagster.core.scheduler",
+            "class": scheduler["type"],
+            "config": {"max_tick_retries": retries},
+        },
         "schedules": {"use_threads": True, "num_workers": daemon["schedules"]["numWorkers"]},
         "sensors": {"use_threads": True, "num_workers": daemon["sensors"]["numWorkers"]},
         "telemetry": {"enabled": values["telemetry"]["enabled"]},
@@ -120,6 +128,9 @@ def test_dagster_loads_the_settings(
         assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
         assert (pools.default_pool_limit, instance.run_monitoring_enabled) == (1, True)
         assert instance.run_monitoring_max_runtime_seconds == 21600
+        assert isinstance(instance.scheduler, DagsterDaemonScheduler)
+        # A tick is a minute: what the database's absence has spoilt is tried for half an hour.
+        assert instance.scheduler.max_tick_retries == 30
         if deployment == "ecs":
             from dagster_aws.ecs import EcsRunLauncher
 

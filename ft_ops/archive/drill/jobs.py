@@ -6,7 +6,7 @@ from ft_ops.archive.drill.assets import archive_drill
 from ft_ops.archive.drill.checks import archive_is_proven
 from ft_ops.archive.drill.drills import is_due
 from ft_ops.clock import utc_now
-from ft_ops.orchestration.jobs import asset_job
+from ft_ops.orchestration.jobs import asset_job, run_request
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 drill_archive = asset_job(
@@ -31,7 +31,7 @@ def drill_archive_daily(
     with as_failure(), database.connect("archive drill") as connection:
         if not is_due(connection, utc_now()):
             return dg.SkipReason("this month's drill has come to a verdict, or nothing is purged")
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+    return run_request(run_key=context.scheduled_execution_time.isoformat())
 
 
 defs = dg.Definitions(

@@ -9,7 +9,7 @@ from ft_ops.archive.keep.checks import (
     erasures_survive_a_restore,
 )
 from ft_ops.backups import full_was_begun
-from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.jobs import asset_job, run_request, schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 
 ship_archive_records = asset_job(
@@ -54,7 +54,7 @@ def rehearse_erasures_weekly(
     with as_failure(), database.connect("archive schedule") as connection:
         if not full_was_begun(connection):
             return dg.SkipReason("no full backup was begun yet that could bring anybody back")
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+    return run_request(run_key=context.scheduled_execution_time.isoformat())
 
 
 defs = dg.Definitions(

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ft_ops.archive.replica.assets import archive_replica
 from ft_ops.archive.replica.checks import archive_replica_is_complete, archive_replica_is_safe
-from ft_ops.orchestration.jobs import asset_job, schedule
+from ft_ops.orchestration.jobs import asset_job, run_request, schedule
 from ft_ops.settings import Settings
 
 copy_archive_to_replica = asset_job(
@@ -35,7 +35,7 @@ def copy_archive_to_replica_hourly(
     """Ask once an hour, where FT_ARCHIVE_REPLICA_BUCKET is set."""
     if settings.archive_replica_bucket is None:
         return dg.SkipReason("FT_ARCHIVE_REPLICA_BUCKET is not set")
-    return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat())
+    return run_request(run_key=context.scheduled_execution_time.isoformat())
 
 
 defs = dg.Definitions(

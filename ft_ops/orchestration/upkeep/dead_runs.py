@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from ft_ops.orchestration.upkeep.alive import WATCHED_TAG
+from ft_ops.orchestration.upkeep.alive import WATCHED_IN_TAG, WATCHED_TAG
 
 LOOKS: Final = 3
 """So often in a row a run must be found silent."""
@@ -30,14 +30,20 @@ def end_dead_runs_of(
     silent: Callable[[Collection[str]], Collection[str]],
     known: Mapping[str, Silence],
     now: float,
+    database: str | None,
 ) -> tuple[list[str], dict[str, Silence]]:
     """End the runs that were silent long enough; which ones, and what is known of the others.
 
-    ``silent`` tells which of some runs say nothing now. Only a look that had an answer counts.
+    ``silent`` tells which of some runs say nothing now in ``database``. Only a look that had an
+    answer counts, and nothing is known of a run that says in another database that it lives.
     """
-    started = instance.get_runs(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={WATCHED_TAG: "true"})
-    )
+    started = [
+        run
+        for run in instance.get_runs(
+            dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={WATCHED_TAG: "true"})
+        )
+        if run.tags.get(WATCHED_IN_TAG, database) == database
+    ]
     quiet = set(silent([run.run_id for run in started])) if started else set()
     ended, kept = [], {}
     for run in started:

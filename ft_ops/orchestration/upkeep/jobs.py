@@ -7,7 +7,7 @@ import dagster as dg
 from ft_ops.clock import refuse_other_clock, utc_now
 from ft_ops.orchestration.jobs import op_job, schedule
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
-from ft_ops.orchestration.upkeep.alive import silent_runs
+from ft_ops.orchestration.upkeep.alive import database_of_run, silent_runs
 from ft_ops.orchestration.upkeep.dead_runs import (
     end_dead_runs_of,
     silences_from_json,
@@ -34,6 +34,7 @@ def end_dead_runs(context: dg.SensorEvaluationContext, database: DatabaseResourc
             lambda runs: silent_runs(connection, runs),
             silences_from_json(context.cursor),
             utc_now().timestamp(),
+            database_of_run(connection),
         )
     context.update_cursor(silences_to_json(silent))
     return dg.SkipReason(f"{len(ended)} runs ended, {len(silent)} are silent")

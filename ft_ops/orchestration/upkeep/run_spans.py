@@ -13,8 +13,7 @@ from typing import Final
 import dagster as dg
 
 from ft_ops.errors import OpsError
-from ft_ops.orchestration.failed_runs import name_of_run
-from ft_ops.orchestration.internals import PARTITION_TAG
+from ft_ops.orchestration.failed_runs import name_of_run, partition_of
 from ft_ops.spans import Ended, TracedStep, export, is_installed
 
 _LOOK_BACK_SECONDS: Final = 24 * 3600
@@ -77,8 +76,9 @@ def _spans_of(instance: dg.DagsterInstance, record: dg.RunRecord) -> Iterator[En
     ended = record.end_time or record.update_timestamp.timestamp()
     began = record.start_time or record.create_timestamp.timestamp()
     attributes = {"dagster.run_id": run.run_id, "dagster.job": run.job_name}
-    if PARTITION_TAG in run.tags:
-        attributes["dagster.partition"] = run.tags[PARTITION_TAG]
+    partition = partition_of(run)
+    if partition is not None:
+        attributes["dagster.partition"] = partition
     # A status alone: what a failure says may quote values.
     failed = "" if run.status is dg.DagsterRunStatus.SUCCESS else run.status.value
     yield Ended(TracedStep(run.run_id), name_of_run(run), began, ended, failed, attributes)
