@@ -145,6 +145,15 @@ def web(arguments: tuple[str, ...]) -> None:
     serve(arguments)
 
 
+@commands.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def daemon(arguments: tuple[str, ...]) -> None:
+    """Run Dagster's daemon once no other runs; ARGUMENTS are those of dagster-daemon run."""
+    from ft_ops.orchestration.upkeep.only_daemon import run_only_daemon
+
+    run_only_daemon(arguments)
+
+
 @commands.command()
 @click.option("--environment", is_flag=True, help="As a file of environment variables.")
 def settings(environment: bool) -> None:

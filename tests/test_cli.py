@@ -74,7 +74,7 @@ def test_a_command_that_is_not_understood_is_told_in_one_line(ft_ops: Command) -
     """Each verb with an option that it has not, and each option of a kind with what is none."""
     asked = 0
     for words, verb in _verbs(commands):
-        if verb.name in {"web", "sandbox"}:  # what they are given is for another program
+        if verb.name in {"web", "daemon", "sandbox"}:  # what they are given is for another program
             continue
         wrong = [["--nope"], *_of_another_kind(verb)]
         for arguments in wrong:

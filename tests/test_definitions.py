@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
+from dagster._utils.tags import TagConcurrencyLimitsCounter
 
 import ft_ops
 from ft_ops import definitions
@@ -181,6 +183,21 @@ def test_a_schedule_s_run_comes_before_those_of_a_backfill() -> None:
     assert asked.tags["dagster/priority"] == "1"
     month = run_request(partition_key="2017-03-01", tags={"by": "a sensor"})
     assert month.tags == {"dagster/priority": "1", "by": "a sensor"}
+
+
+@pytest.mark.parametrize(
+    ("second", "waits"),
+    [("recompute_storage", True), ("take_full_backup", False)],
+)
+def test_a_job_s_second_run_waits_for_the_first(second: str, waits: bool) -> None:
+    """A month leaves in the minute of the nightly count, and asks for a count of its own."""
+    settings = yaml.safe_load((Path(ft_ops.__file__).parents[1] / "dagster.yaml").read_text())
+    limits = settings["concurrency"]["runs"]["tag_concurrency_limits"]
+    first, asked = (
+        dg.DagsterRun(job_name=name, tags=dict(defs.resolve_job_def(name).tags))
+        for name in ("recompute_storage", second)
+    )
+    assert TagConcurrencyLimitsCounter(limits, [first]).is_blocked(asked) == waits
 
 
 def test_every_asset_is_described_and_owned() -> None:

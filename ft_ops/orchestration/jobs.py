@@ -26,6 +26,9 @@ BEFORE_BACKFILLS: Final = {PRIORITY_TAG: "1"}
 """The tag of whatever nobody launched. Of those that wait for a pool the oldest would come first:
 a backfill of many months would keep a night's backup waiting for days."""
 
+JOB_TAG: Final = "ft-ops/job"
+"""The tag by which dagster.yaml lets one run of a job at a time out of the queue."""
+
 OWNERS: Final = ["team:operations"]
 
 AssetJob = UnresolvedAssetJobDefinition
@@ -42,7 +45,7 @@ def asset_job(
     settings = load_settings()
     return dg.define_asset_job(
         name,
-        tags={**last_bound(settings), **(own_identity(name) if identity else {})},
+        tags={**_tags(name, settings), **(own_identity(name) if identity else {})},
         selection=selection,
         description=described(description, name, settings),
     )
@@ -62,13 +65,17 @@ def last_bound(settings: Settings) -> Mapping[str, str]:
     return {MAX_RUNTIME_SECONDS_TAG: f"{longest_run(settings).total_seconds():.0f}"}
 
 
+def _tags(job: str, settings: Settings) -> Mapping[str, str]:
+    return {**last_bound(settings), JOB_TAG: job}
+
+
 def op_job(description: str) -> Callable[[Callable[[], None]], dg.JobDefinition]:
     """Makes a job over ops of a function of its name."""
 
     def make(compose: Callable[[], None]) -> dg.JobDefinition:
         settings = load_settings()
         led = described(description, compose.__name__, settings)
-        return dg.job(description=led, tags=last_bound(settings))(compose)
+        return dg.job(description=led, tags=_tags(compose.__name__, settings))(compose)
 
     return make
 

@@ -538,6 +538,15 @@ def test_dagsters_web_server_of_the_image_is_ours(tmp_path: Path, programs: Path
     assert arguments == [str(programs / "ft-ops"), "web", "-p", "80"]
 
 
+def test_dagsters_daemon_of_the_image_waits_for_the_one_that_runs(
+    tmp_path: Path, programs: Path
+) -> None:
+    arguments, _ = in_the_image(programs, tmp_path, "dagster-daemon", "run", "-w", "w.yaml")
+    assert arguments == [str(programs / "ft-ops"), "daemon", "-w", "w.yaml"]
+    arguments, _ = in_the_image(programs, tmp_path, "dagster-daemon", "liveness-check")
+    assert arguments == [str(programs / "dagster-daemon"), "liveness-check"]
+
+
 def test_the_image_puts_them_before_the_real_ones() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     assert "ENV PATH=/opt/ft-ops/bin:/opt/venv/bin:$PATH" in text
