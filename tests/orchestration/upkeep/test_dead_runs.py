@@ -100,8 +100,12 @@ def looks(
     for look in range(number):
         known = silences_from_json(text)
         gone, kept = end_dead_runs_of(
-            instance, lambda runs, n=look: silent(n), known, 60.0 * look, HERE
-        )  # type: ignore[misc]
+            instance,
+            lambda runs, n=look: silent(n),  # type: ignore[misc]
+            known,
+            60.0 * look,
+            HERE,
+        )
         text = silences_to_json(kept)
         ended += gone
     return ended
