@@ -470,7 +470,7 @@ def programs(tmp_path: Path) -> Path:
     """The programs of an image: each says its arguments and its environment."""
     folder = tmp_path / "venv"
     folder.mkdir()
-    for name in ("ft-ops", "dagster", "dagster-webserver"):
+    for name in ("ft-ops", "dagster", "dagster-daemon", "dagster-webserver"):
         program = folder / name
         program.write_text(
             f"#!{sys.executable}\nimport json, os, sys\n"
