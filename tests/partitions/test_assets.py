@@ -12,6 +12,7 @@ import pytest
 
 from ft_ops.definitions import defs
 from ft_ops.months import Month
+from ft_ops.orchestration.internals import partition_range
 from ft_ops.orchestration.partitions import monthly
 from ft_ops.partitions import PARENTS, coverage
 from ft_ops.partitions.jobs import create_partitions_monthly
@@ -71,7 +72,7 @@ def test_a_schedule_that_missed_months_leaves_no_hole_when_it_comes_back(
 
 def test_a_tick_asks_for_every_month_up_to_the_lookahead_of_its_own_time() -> None:
     tags = tick(datetime(2026, 2, 25, tzinfo=UTC))
-    assert sorted(tags.values())[:2] == ["2024-01-01", "2026-05-01"]
+    assert partition_range("2024-01-01", "2026-05-01").items() <= tags.items()
 
 
 @pytest.mark.parametrize("months", [24, pytest.param(120, marks=pytest.mark.chaos)])
