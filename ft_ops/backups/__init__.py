@@ -23,8 +23,9 @@ from ft_ops.backups.inventory.verified import (
 )
 from ft_ops.backups.points.beside import Beside, read_beside
 from ft_ops.backups.points.bucket_records import write_rehearsal
-from ft_ops.backups.points.fingerprint import TableFingerprint, fingerprint_readable_tables
+from ft_ops.backups.points.fingerprint import fingerprint_readable_tables
 from ft_ops.backups.points.points import RestorePoint
+from ft_ops.backups.points.sums import TableFingerprint
 from ft_ops.backups.provider import Examined, Log
 from ft_ops.backups.providers import (
     AfterDrill,

@@ -63,10 +63,14 @@ class StoredBackup:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A backup that is whole, and the point that it can be restored to."""
+    """A backup that is whole, and the point that it can be restored to.
+
+    ``rested_seconds`` are what the application was left alone for while its rows were read.
+    """
 
     point: RestorePoint
     stored: StoredBackup
+    rested_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ft_ops.backups.drill.session import NextStep
 from ft_ops.backups.dump.dump import DumpRules
 from ft_ops.backups.pgbackrest.provider import PgBackRestProvider
 from ft_ops.backups.pgbackrest.repository import Repository
+from ft_ops.backups.points.rests import RestLimits
 from ft_ops.backups.provider import BackupProvider, Log
 from ft_ops.backups.rds.instances import Patience
 from ft_ops.backups.rds.provider import RdsProvider
@@ -133,6 +134,7 @@ def _rds(settings: Settings) -> RdsProvider:
         patience=Patience(settings.backup_timeout_minutes * 60),
         arrival_seconds=settings.wal_arrival_seconds,
         replica=_copy_bucket(settings),
+        rests=_rest_limits(settings),
     )
 
 
@@ -167,6 +169,7 @@ def _pgbackrest(settings: Settings, connection: Connection, bucket: Bucket) -> P
         timeout_seconds=settings.backup_timeout_minutes * 60,
         arrival_seconds=settings.wal_arrival_seconds,
         lag_seconds=settings.wal_lag_seconds,
+        rests=_rest_limits(settings),
     )
 
 
@@ -188,4 +191,9 @@ def _barman(settings: Settings, connection: Connection, bucket: Bucket) -> Barma
         arrival_seconds=settings.wal_arrival_seconds,
         lag_seconds=settings.wal_lag_seconds,
         floor=settings.backup_floor,
+        rests=_rest_limits(settings),
     )
+
+
+def _rest_limits(settings: Settings) -> RestLimits:
+    return RestLimits(settings.backup_share_beside_others, settings.backup_longest_rest_seconds)

@@ -11,7 +11,7 @@ from ft_ops.backups.inventory.objectives import Promise
 from ft_ops.backups.provider import Taken
 from ft_ops.backups.providers import Workplace, open_workplace
 from ft_ops.backups.retention.retention import RetentionPlan
-from ft_ops.format import human_bytes
+from ft_ops.format import human_bytes, human_duration
 from ft_ops.orchestration.metadata import table
 from ft_ops.orchestration.resources import DatabaseResource, as_failure
 from ft_ops.settings import Settings
@@ -76,6 +76,7 @@ def taken_metadata(taken: Taken) -> dict[str, dg.MetadataValue | str | int | lis
         "position": taken.point.mark.lsn,
         "dagster/row_count": taken.point.rows,
         "tables": len(taken.point.tables),
+        "rested beside the application": human_duration(taken.rested_seconds),
         "tables that changed in that moment": list(taken.point.changing),
     }
 

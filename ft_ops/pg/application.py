@@ -10,7 +10,7 @@ import random
 import statistics
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Final
@@ -50,6 +50,12 @@ def require_monitoring(connection: Connection) -> None:
 def others_at_work(connection: Connection) -> bool:
     """Whether anybody but the operations was at work in this database within the last second."""
     return connection.execute(statement("pg/others_at_work")).fetchone() == (True,)
+
+
+def is_waited_for(connection: Connection, sessions: Sequence[int]) -> bool:
+    """Whether anybody waits for a lock of these sessions, told by their process ids."""
+    row = connection.execute(statement("pg/is_waited_for"), {"sessions": list(sessions)}).fetchone()
+    return row == (True,)
 
 
 def replica_lag(connection: Connection) -> ReplicaLag:

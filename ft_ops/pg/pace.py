@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ft_ops.pg.application import others_at_work
+from ft_ops.pg.application import is_waited_for, others_at_work
 from ft_ops.pg.connect import Connection
 
 T = TypeVar("T")
@@ -56,19 +56,24 @@ def pace_beside_others(
     connection: Connection,
     share: float,
     *,
+    holders: Sequence[int] = (),
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Pace:
     """Beside others is when a session other than the operations' worked within the last second.
 
     The connection is asked from whichever thread does a step: nothing else should occupy it then.
+    ``holders`` are sessions that hold a lock while they rest: once anybody waits for one, nobody
+    rests.
     """
     asked, answer = -math.inf, False
 
     def is_beside_others() -> bool:
         nonlocal asked, answer
         if clock() - asked >= ASKED_AGAIN_SECONDS:
-            answer = others_at_work(connection)
+            answer = others_at_work(connection) and not (
+                holders and is_waited_for(connection, holders)
+            )
             asked = clock()
         return answer
 

@@ -96,6 +96,20 @@ class BackupSettings(RoomSettings):
         le=10_080,
         description="How long a full backup, a restore or a dump may take.",
     )
+    backup_share_beside_others: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="How much of the time a restore point reads the tables while other sessions "
+        "than the operations' are at work in the database; the rest of the time it rests. 1 never "
+        "rests.",
+    )
+    backup_longest_rest_seconds: float = Field(
+        default=900.0,
+        ge=0,
+        le=604_800,
+        description="Rests of one restore point, added up; what is left is read at full speed.",
+    )
     wal_spool: Path | None = Field(
         default=None,
         description="A folder that archive_command copies segments to, for wal_archive to ship. "

@@ -28,6 +28,22 @@ SELECT
 FROM ONLY {table} AS r
 WHERE {is_seen};
 
+-- name: hashes
+-- The hash of each row as `fingerprint` adds them up, for a cursor: who reads can rest in between.
+-- ACCESS SHARE; reads every row once.
+SELECT hashtextextended(ROW(r.*)::text, 0::bigint)
+FROM ONLY {table} AS r
+WHERE {is_seen};
+
+-- name: hashes_of_parts
+-- The same with the number of each row's part, as `parts` has them. ACCESS SHARE; reads every row
+-- once.
+SELECT
+    split_part(ltrim(r.ctid::text, '('), ',', 1)::bigint / {blocks} AS number,
+    hashtextextended(ROW(r.*)::text, 0::bigint)
+FROM ONLY {table} AS r
+WHERE {is_seen};
+
 -- name: recount
 -- How many rows a table has. ACCESS SHARE; reads every row's header once.
 SELECT count(*)

@@ -18,6 +18,15 @@ SELECT EXISTS (
       )
 );
 
+-- name: is_waited_for
+-- Whether anybody waits for a lock that one of these sessions holds, or is before him in a queue. Looks
+-- at the lock table once for each session that waits for a lock at all. Needs pg_monitor to see them.
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity AS a
+    WHERE a.wait_event_type = 'Lock'
+      AND pg_blocking_pids(a.pid) && %(sessions)s::integer[]
+);
+
 -- name: replica_lag
 -- How far the slowest replica is behind: seconds that it needs to replay, and bytes of log; 0 without
 -- replicas. Needs pg_monitor.

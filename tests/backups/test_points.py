@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -16,17 +17,18 @@ from ft_ops.backups.drill.cluster_checks import roles, sequences
 from ft_ops.backups.points.beside import SequenceRange
 from ft_ops.backups.points.coverage import WITHOUT_CHECKSUMS, never_compared
 from ft_ops.backups.points.fingerprint import (
-    TableFingerprint,
     fingerprint_tables,
     parts_of,
     read_again,
     read_snapshot,
 )
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
+from ft_ops.backups.points.rests import RestLimits, Rests
+from ft_ops.backups.points.sums import TableFingerprint
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.rows import one_row
-from tests.fixtures.postgres import Database
+from tests.fixtures.postgres import Database, await_true
 
 
 def _marking(action: Callable[[], object] = lambda: None) -> Callable[[Connection, str], Mark]:
@@ -265,6 +267,78 @@ def test_while_tables_are_read_none_is_kept_locked(database: Database, notes: Co
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         assert read_snapshot(reader, None).unread == {}
         notes.execute("ALTER TABLE aaa ADD COLUMN more int")
+
+
+@pytest.mark.parametrize(
+    ("limits", "others", "rested"),
+    [
+        (RestLimits(0.5, 4.0), True, 4.0),
+        (RestLimits(0.5, 3.5), True, 3.5),
+        (RestLimits(0.5, 0.0), True, 0.0),
+        (RestLimits(1.0, 4.0), True, 0.0),
+        (RestLimits(0.5, 4.0), False, 0.0),
+    ],
+)
+def test_a_point_is_read_in_steps_and_rests_beside_others_but_never_for_long(
+    database: Database,
+    notes: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: RestLimits,
+    others: bool,
+    rested: float,
+) -> None:
+    monkeypatch.setattr("ft_ops.backups.points.sums._ROWS_OF_A_STEP", 30)
+    slept, seconds, rests = list[float](), count(), Rests(limits)
+    with ExitStack() as at_work:
+        if others:
+            application = at_work.enter_context(psycopg.connect(database.url))
+            application.execute("SELECT 1")
+        point = _take(
+            database.url,
+            "rested",
+            _marking(),
+            rests=rests,
+            sleep=slept.append,
+            clock=lambda: next(seconds),
+        )
+    assert (sum(slept), rests.seconds) == (rested, rested)
+    assert max(slept, default=0) <= 1
+    assert point.tables == dict(fingerprint_tables(notes))
+
+
+def test_nobody_rests_on_a_lock_that_is_waited_for(
+    database: Database, notes: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration comes while a table is being read: it waits for the reading, and for no rest."""
+    monkeypatch.setattr("ft_ops.backups.points.sums._ROWS_OF_A_STEP", 10)
+    seconds, rests, waits = count(), Rests(RestLimits(0.5, 900)), list[bool]()
+    locks = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'notes'::regclass"
+    waiting = f"{locks} AND NOT granted"
+    with (
+        psycopg.connect(database.url) as application,
+        closing(psycopg.connect(database.url, autocommit=True)) as migration,
+    ):
+        application.execute("SELECT 1")
+
+        def rest(_: float) -> None:
+            is_being_read = one_row(notes.execute(locks))[0]
+            if is_being_read and not waits:
+                migration.pgconn.send_query(b"BEGIN; ALTER TABLE notes ADD COLUMN m int; COMMIT")
+                await_true(notes, waiting)
+            if is_being_read or waits:
+                waits.append(one_row(notes.execute(waiting))[0])
+
+        point = _take(
+            database.url,
+            "waited",
+            _marking(),
+            rests=rests,
+            sleep=rest,
+            clock=lambda: next(seconds),
+        )
+    assert waits[0]
+    assert not any(waits[1:])
+    assert "public.notes" in point.tables
 
 
 def test_as_many_rows_of_another_text_are_not_the_same_ones(

@@ -39,6 +39,7 @@ from ft_ops.backups.drill.tablespaces import keep_tablespaces_in
 from ft_ops.backups.points.bucket_records import accepted_holes
 from ft_ops.backups.points.mark import mark_log
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
+from ft_ops.backups.points.rests import NO_RESTS, RestLimits, Rests
 from ft_ops.backups.provider import (
     Began,
     Log,
@@ -85,6 +86,7 @@ class BarmanProvider:
     arrival_seconds: float
     lag_seconds: float
     floor: int
+    rests: RestLimits = NO_RESTS
 
     @property
     def name(self) -> ProviderName:
@@ -129,12 +131,15 @@ class BarmanProvider:
             )
         stored = self._complete(name)
         log(f"{stored.location}: {stored.bytes:,} bytes")
-        return Taken(self._take_point(name, log, since=stored.begins_at_wal), stored)
+        rests = Rests(self.rests)
+        point = self._take_point(name, log, rests, since=stored.begins_at_wal)
+        return Taken(point, stored, rests.seconds)
 
     def take_increment(self, name: str, log: Log) -> Taken:
         """Mark the log. There is nothing to copy: the log up to the mark is the increment."""
-        point = self._take_point(name, log)
-        return Taken(point, increment(self.bucket, name))
+        rests = Rests(self.rests)
+        point = self._take_point(name, log, rests)
+        return Taken(point, increment(self.bucket, name), rests.seconds)
 
     def mark_log(self, connection: Connection, name: str) -> Mark:
         """Write a named restore point, then complete its segment so that it is archived."""
@@ -289,8 +294,13 @@ class BarmanProvider:
             list_wal(self.replica, f"{self.place.wals}/").files.keys(),
         )
 
-    def _take_point(self, name: str, log: Log, *, since: str | None = None) -> RestorePoint:
-        point = take_point(self.url, name, self.mark_log, cluster=self.system_identifier)
+    def _take_point(
+        self, name: str, log: Log, rests: Rests, *, since: str | None = None
+    ) -> RestorePoint:
+        point = take_point(
+            self.url, name, self.mark_log, cluster=self.system_identifier, rests=rests
+        )
+        rests.tell(log)
         self.await_segment(point.mark.wal, log, since=since)
         log(f"restore point {name} at {point.mark.lsn} in {point.mark.wal}")
         return point

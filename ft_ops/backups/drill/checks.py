@@ -27,13 +27,12 @@ from ft_ops.backups.drill.notes import Notes
 from ft_ops.backups.drill.session import connect_to_copy
 from ft_ops.backups.points.beside import SCHEMA, schema_digests
 from ft_ops.backups.points.fingerprint import (
-    TableFingerprint,
-    TableParts,
     fingerprint_readable_tables,
     fingerprint_table,
     parts_of,
 )
 from ft_ops.backups.points.points import RestorePoint
+from ft_ops.backups.points.sums import TableFingerprint, TableParts
 from ft_ops.backups.provider import DrillFinding, Examined, Log, RestoredCopy
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection

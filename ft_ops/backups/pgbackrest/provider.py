@@ -28,6 +28,7 @@ from ft_ops.backups.pgbackrest.repository import Repository
 from ft_ops.backups.points.bucket_records import accepted_holes
 from ft_ops.backups.points.mark import mark_log
 from ft_ops.backups.points.points import RestorePoint, take_point
+from ft_ops.backups.points.rests import NO_RESTS, RestLimits, Rests
 from ft_ops.backups.provider import (
     Began,
     Kind,
@@ -66,6 +67,7 @@ class PgBackRestProvider:
     timeout_seconds: float
     arrival_seconds: float
     lag_seconds: float
+    rests: RestLimits = NO_RESTS
 
     @property
     def name(self) -> ProviderName:
@@ -225,10 +227,12 @@ class PgBackRestProvider:
         )
         stored = self._complete(name, kind)
         log(f"{stored.location}: {stored.bytes:,} bytes")
-        point = take_point(self.url, name, mark_log, cluster=self.system_identifier)
+        rests = Rests(self.rests)
+        point = take_point(self.url, name, mark_log, cluster=self.system_identifier, rests=rests)
+        rests.tell(log)
         self._await_segment(point.mark.wal)
         log(f"restore point {name} at {point.mark.lsn} in {point.mark.wal}")
-        return Taken(point, stored)
+        return Taken(point, stored, rests.seconds)
 
     def _complete(self, name: str, kind: Kind) -> StoredBackup:
         stored = next((b for b in self.stored_backups() if b.name == name), None)

@@ -26,8 +26,15 @@ from typing import Final, TypeVar
 import psycopg
 from psycopg import sql
 
+from ft_ops.backups.points.sums import (
+    TableFingerprint,
+    TableParts,
+    fingerprint_in_steps,
+    parts_in_steps,
+)
 from ft_ops.errors import OpsError, without_rows
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.pace import FULL_SPEED, Pace
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 
@@ -42,32 +49,8 @@ LOCK_PATIENCE_SECONDS: Final = 120.0
 _PAUSE_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TableFingerprint:
-    """The rows of one table, or of a part of it, and the sum of their hashes."""
-
-    rows: int
-    sum: int
-
-
 Fingerprints = Mapping[str, TableFingerprint]
 """``schema.table`` → fingerprint, for every table and materialized view that holds rows itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableParts:
-    """Those parts of a table that did not change around a mark: number → fingerprint.
-
-    Part n begins with block n × ``blocks``; ``of`` is how many parts there were.
-    """
-
-    blocks: int
-    of: int
-    parts: Mapping[int, TableFingerprint]
-
-    @property
-    def rows(self) -> int:
-        return sum(part.rows for part in self.parts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +108,14 @@ def read_snapshot(
     connection: Connection,
     snapshot: str | None,
     *,
+    pace: Pace = FULL_SPEED,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Reading:
     """Fingerprint every table as the connection's transaction sees it, whatever befalls one."""
 
     def read(table: _Table) -> tuple[TableFingerprint, SeenRows]:
-        found = _fingerprint(connection, table, snapshot)
+        found = fingerprint_in_steps(connection, table.quoted, _is_seen(snapshot), pace)
         return found, SeenRows(found.rows, _ask(connection, "backups/first_rows", table, snapshot))
 
     found, unread = _read_each(connection, read, sleep, clock)
@@ -146,6 +130,7 @@ def read_again(
     connection: Connection,
     snapshot: str,
     *,
+    pace: Pace = FULL_SPEED,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Mapping[str, SeenRows], Mapping[str, str]]:
@@ -155,7 +140,7 @@ def read_again(
         rows = _ask(connection, "backups/recount", table, snapshot)
         return SeenRows(rows, _ask(connection, "backups/first_rows", table, snapshot))
 
-    return _read_each(connection, read, sleep, clock)
+    return _read_each(connection, read, sleep, clock, pace)
 
 
 def _read_each(
@@ -163,6 +148,7 @@ def _read_each(
     read: Callable[[_Table], _Found],
     sleep: Callable[[float], None],
     clock: Callable[[], float],
+    pace: Pace = FULL_SPEED,
 ) -> tuple[dict[str, _Found], dict[str, str]]:
     """What was read of each table, and why others could not be read.
 
@@ -178,7 +164,7 @@ def _read_each(
     until: float | None = None
     while waiting:
         locked = []
-        for table in waiting:
+        for table in pace.steps(waiting):
             unread.pop(table.name, None)
             try:
                 found[table.name] = _read_as_it_was(connection, table, partial(read, table))
@@ -201,6 +187,8 @@ def read_parts(
     names: Iterable[str],
     snapshot: str,
     like: Mapping[str, TableParts] | None = None,
+    *,
+    pace: Pace = FULL_SPEED,
 ) -> dict[str, TableParts]:
     """The parts of some tables, cut like ``like``; a table that can't be read is left out."""
     found = {}
@@ -212,7 +200,8 @@ def read_parts(
             continue
         try:
             blocks = cut.blocks if cut is not None else _blocks_of_a_part(connection, table)
-            read = partial(parts_of, connection, table.schema, table.table, snapshot, blocks)
+            seen = _is_seen(snapshot)
+            read = partial(parts_in_steps, connection, table.quoted, seen, blocks, pace)
             found[name] = _read_as_it_was(connection, table, read)
         except (psycopg.errors.LockNotAvailable, _ChangedError):
             continue
@@ -235,12 +224,6 @@ def parts_of(
     return TableParts(blocks, max(parts, default=-1) + 1, parts)
 
 
-def agreeing_parts(first: TableParts, second: TableParts) -> TableParts:
-    """What of a table was the same in both."""
-    same = {n: part for n, part in first.parts.items() if second.parts.get(n) == part}
-    return TableParts(first.blocks, max(first.of, second.of), same)
-
-
 @dataclass(frozen=True, slots=True)
 class _Table:
     schema: str
@@ -250,6 +233,10 @@ class _Table:
     @property
     def name(self) -> str:
         return f"{self.schema}.{self.table}"
+
+    @property
+    def quoted(self) -> sql.Identifier:
+        return sql.Identifier(self.schema, self.table)
 
 
 class _ChangedError(Exception):
@@ -265,7 +252,7 @@ def _read_as_it_was(connection: Connection, table: _Table, read: Callable[[], _F
             statement("backups/is_as_in_snapshot"),
             {
                 "oid": table.oid,
-                "name": sql.Identifier(table.schema, table.table).as_string(connection),
+                "name": table.quoted.as_string(connection),
             },
         ).fetchone()
         if row is None or not row[0]:
@@ -292,17 +279,13 @@ def _tables(connection: Connection) -> list[_Table]:
 
 
 def _fingerprint(connection: Connection, table: _Table, snapshot: str | None) -> TableFingerprint:
-    query = statement("backups/fingerprint").format(
-        table=sql.Identifier(table.schema, table.table), is_seen=_is_seen(snapshot)
-    )
+    query = statement("backups/fingerprint").format(table=table.quoted, is_seen=_is_seen(snapshot))
     row: tuple[int, Decimal] = one_row(connection.execute(query))
     return TableFingerprint(row[0], int(row[1]))
 
 
 def _ask(connection: Connection, name: str, table: _Table, snapshot: str | None) -> int:
-    query = statement(name).format(
-        table=sql.Identifier(table.schema, table.table), is_seen=_is_seen(snapshot)
-    )
+    query = statement(name).format(table=table.quoted, is_seen=_is_seen(snapshot))
     return int(one_row(connection.execute(query))[0])
 
 

@@ -26,15 +26,15 @@ from ft_ops.backups.points.beside import Agreed, SequenceRange, agreed, read_bes
 from ft_ops.backups.points.fingerprint import (
     Reading,
     SeenRows,
-    TableFingerprint,
-    TableParts,
-    agreeing_parts,
     read_again,
     read_parts,
     read_snapshot,
 )
+from ft_ops.backups.points.rests import Rests
+from ft_ops.backups.points.sums import TableFingerprint, TableParts, agreeing_parts
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.pace import Pace
 from ft_ops.pg.rows import one_row
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.schema import fingerprint_version
@@ -140,14 +140,16 @@ def take_point(
     mark_log: Callable[[Connection, str], Mark],
     *,
     cluster: str,
+    rests: Rests | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> RestorePoint:
     """Mark the log of ``cluster`` under ``name`` and fingerprint every table as of that mark.
 
     Takes no lock that a writer would wait for. Reads every table once, and counts its rows a second
-    time when anything was committed around the mark.
+    time when anything was committed around the mark. Between its steps it makes the ``rests``.
     """
+    rests = rests or Rests()
     with _snapshot(url) as before, connect(url, application="backups") as now:
         first_beside = read_beside(before.connection)
         facts = _server_facts(now)
@@ -156,7 +158,9 @@ def take_point(
         with _snapshot(url) as after:
             beside = agreed(first_beside, read_beside(after.connection))
             extensions = _server_facts(now).extensions
-            tables = _tables_at_mark(before, after, sleep, clock)
+            readers = [session.connection.info.backend_pid for session in (before, after)]
+            pace = rests.pace(now, readers, sleep=sleep, clock=clock)
+            tables = _tables_at_mark(before, after, pace, sleep, clock)
         unlogged = _names_of(now, "backups/unlogged_tables")
     same = {n: v for n, v in facts.extensions.items() if extensions.get(n) == v}
     point = _point(name, mark, before.moment, cluster, replace(facts, extensions=same), beside)
@@ -238,18 +242,19 @@ class _Tables:
 def _tables_at_mark(
     before: _PointSnapshot,
     after: _PointSnapshot,
+    pace: Pace,
     sleep: Callable[[float], None],
     clock: Callable[[], float],
 ) -> _Tables:
     """What both snapshots say of the rows that the first one sees."""
-    first = read_snapshot(before.connection, before.name, sleep=sleep, clock=clock)
+    first = read_snapshot(before.connection, before.name, pace=pace, sleep=sleep, clock=clock)
     if before.name == after.name:
         return _Tables(first.tables, {}, first.unread)
-    again, unread = read_again(after.connection, before.name, sleep=sleep, clock=clock)
+    again, unread = read_again(after.connection, before.name, pace=pace, sleep=sleep, clock=clock)
     tables, unread = _where_both_agree(first, again, unread)
     busy = [name for name, found in tables.items() if found is None]
-    ours = read_parts(before.connection, busy, before.name)
-    theirs = read_parts(after.connection, ours, before.name, like=ours)
+    ours = read_parts(before.connection, busy, before.name, pace=pace)
+    theirs = read_parts(after.connection, ours, before.name, like=ours, pace=pace)
     parts = {name: agreeing_parts(ours[name], theirs[name]) for name in theirs}
     return _Tables(tables, parts, unread)
 

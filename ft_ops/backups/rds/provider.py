@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
+from ft_ops.backups.points.rests import NO_RESTS, RestLimits, Rests
 from ft_ops.backups.provider import (
     Began,
     Log,
@@ -80,6 +81,7 @@ class RdsProvider:
     url_of: Callable[[str, str, int], str] = url_at
     resolution: timedelta = RESOLUTION
     replica: Bucket | None = None
+    rests: RestLimits = NO_RESTS
 
     @property
     def name(self) -> ProviderName:
@@ -111,13 +113,19 @@ class RdsProvider:
             self._take_snapshot(name, log)
             return self._mark_moment(connection)
 
-        return Taken(self._take_point(name, mark, log), self._stored(name))
+        rests = Rests(self.rests)
+        return Taken(self._take_point(name, mark, log, rests), self._stored(name), rests.seconds)
 
     def take_increment(self, name: str, log: Log) -> Taken:
         """Mark a moment of the log and wait until it can be recovered to; then a snapshot."""
-        point = self._take_point(name, lambda connection, _: self._mark_moment(connection), log)
+        rests = Rests(self.rests)
+
+        def mark(connection: Connection, _: str) -> Mark:
+            return self._mark_moment(connection)
+
+        point = self._take_point(name, mark, log, rests)
         self._take_snapshot(name, log)
-        return Taken(point, self._stored(name))
+        return Taken(point, self._stored(name), rests.seconds)
 
     def replicate(self, log: Log) -> None:
         """Begin a copy in the other region of each full that has none, or a failed one.
@@ -251,16 +259,18 @@ class RdsProvider:
         return found
 
     def _take_point(
-        self, name: str, mark: Callable[[Connection, str], Mark], log: Log
+        self, name: str, mark: Callable[[Connection, str], Mark], log: Log, rests: Rests
     ) -> RestorePoint:
         point = take_point(
             self.url,
             name,
             mark,
             cluster=self.cluster,
+            rests=rests,
             sleep=self.patience.sleep,
             clock=self.patience.clock,
         )
+        rests.tell(log)
         self._await_restorable(point, log)
         return point
 
