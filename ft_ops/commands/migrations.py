@@ -39,11 +39,20 @@ def migrate_run() -> None:
 
 
 @migrate.command("revert")
-def migrate_revert() -> None:
+@click.option("--dry-run", is_flag=True, help="Show the statements, and change nothing.")
+def migrate_revert(dry_run: bool) -> None:
     """Undo the newest migration that has a down file."""
-    from ft_ops.schema import load_migrations, revert_migration
+    from ft_ops.schema import load_migrations, migration_to_revert, revert_migration
 
     with database("migrate") as connection:
+        if dry_run:
+            found = migration_to_revert(connection, load_migrations())
+            click.echo(
+                f"would revert {found.version}/{found.description}:\n\n{found.down}"
+                if found
+                else "nothing to revert"
+            )
+            return
         reverted = revert_migration(connection, load_migrations())
     if reverted is None:
         click.echo("nothing to revert")

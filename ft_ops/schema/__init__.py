@@ -17,6 +17,7 @@ from ft_ops.schema.migrations import (
     MigrationState,
     load_migrations,
     migration_states,
+    migration_to_revert,
     revert_migration,
     run_migrations,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "install_extensions",
     "load_migrations",
     "migration_states",
+    "migration_to_revert",
     "read_fingerprint",
     "read_whole_fingerprint",
     "revert_migration",

@@ -139,14 +139,21 @@ def revert_migration(connection: Connection, migrations: Sequence[Migration]) ->
     """Undo the highest applied version that has a down file; None when nothing is applied."""
     with _ledger_lock(connection):
         connection.execute(statement("schema/create_ledger"))
-        ledger = _applied(connection)
-        _refuse_contradictions(migrations, ledger)
-        for migration in reversed(migrations):
-            if migration.version in ledger and migration.down is not None:
-                with _naming(migration, "revert"):
-                    _revert(connection, migration, migration.down)
-                return migration
-    return None
+        migration = migration_to_revert(connection, migrations)
+        if migration is not None and migration.down is not None:
+            with _naming(migration, "revert"):
+                _revert(connection, migration, migration.down)
+    return migration
+
+
+def migration_to_revert(
+    connection: Connection, migrations: Sequence[Migration]
+) -> Migration | None:
+    """The highest applied version that has a down file; None when nothing is applied."""
+    ledger = _applied(connection) if _ledger_exists(connection) else {}
+    _refuse_contradictions(migrations, ledger)
+    applied = (m for m in reversed(migrations) if m.version in ledger and m.down is not None)
+    return next(applied, None)
 
 
 def _load(path: Path) -> Migration:

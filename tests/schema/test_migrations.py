@@ -22,6 +22,7 @@ from ft_ops.schema import (
     differences,
     load_migrations,
     migration_states,
+    migration_to_revert,
     read_fingerprint,
     revert_migration,
     run_migrations,
@@ -70,8 +71,10 @@ def test_every_down_file_undoes_its_up_file(
             look(count)
         for count in range(len(migrations), 0, -1):
             look(count)
+            assert migration_to_revert(connection, migrations) == migrations[count - 1]
             assert revert_migration(connection, migrations) == migrations[count - 1]
         look(0)
+        assert migration_to_revert(connection, migrations) is None
         assert revert_migration(connection, migrations) is None
         assert run_migrations(connection, migrations) == list(migrations)
         assert run_migrations(connection, migrations) == []
@@ -155,7 +158,9 @@ def test_neither_way_of_a_migration_waits_for_a_lock_without_a_time_out(
                 run_migrations(connection, [first, second])
             with pytest.raises(OpsError, match=f"revert migration 1/table: {named}"):
                 revert_migration(connection, [first])
+        assert migration_to_revert(connection, [first]) == first
         assert revert_migration(connection, [first]) == first
+        assert migration_to_revert(connection, [first]) is None
         assert table_exists(connection, "other")
 
 
