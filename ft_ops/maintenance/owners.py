@@ -13,5 +13,10 @@ def way_in(schema: str, table: str, owner: str, *, is_superusers: bool) -> str:
     A superuser's role is granted to nobody: whoever is a member of it is a superuser, too.
     """
     if is_superusers:
-        return f"ALTER TABLE {quoted(schema, table)} OWNER TO {_OPERATIONS}"
+        opened = (
+            ""
+            if schema == "public"
+            else f"; GRANT USAGE ON SCHEMA {quoted(schema)} TO {_OPERATIONS}"
+        )
+        return f"ALTER TABLE {quoted(schema, table)} OWNER TO {_OPERATIONS}{opened}"
     return f"GRANT {quoted(owner)} TO {_OPERATIONS}"

@@ -12,6 +12,7 @@ from psycopg import sql
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection, locked_now
+from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.locks import saying_who_holds, until_locked
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement
@@ -20,6 +21,9 @@ PARENTS: Final = ("content_segments", "audit_log")
 
 KEYED: Final = "content_segments"
 """The parent whose rows have keys, a thread and a user."""
+
+_ANYWHERE: Final = sql.SQL("")
+"""Where tables lie of which nobody has said it."""
 
 ATTACH_WAITS_MS: Sequence[int] = (40,) * 400
 """ATTACH needs SHARE ROW EXCLUSIVE on threads and users, because of the foreign keys, and whoever
@@ -52,6 +56,7 @@ def create_partition(
     without a scan. Refused when the server won't have it.
     """
     name = partition_name(parent, month)
+    place = _place(connection, parent)
 
     def create(wait_ms: int) -> float:
         began = pace.clock()
@@ -62,7 +67,7 @@ def create_partition(
             sql.SQL(";\n").join(
                 [
                     sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(wait_ms)),
-                    *creation(parent, month),
+                    *creation(parent, month, place),
                 ]
             )
         )
@@ -82,18 +87,27 @@ def create_partition(
             cause=str(error).splitlines()[0],
             next_step=f"look at the bounds of {parent}'s partitions around {month}",
         ) from error
+    except (psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject) as error:
+        raise Refused(
+            f"partition {name}",
+            cause=f"{str(error).splitlines()[0]}: something else bears that name",
+            next_step=f"see what public.{name} is, such as another month's partition or a type, "
+            f"and rename it; then materialize {parent}_partitions for {month}",
+        ) from error
     pace.rest_since(began)
 
 
-def creation(parent: str, month: Month) -> Sequence[sql.Composed]:
+def creation(
+    parent: str, month: Month, place: sql.Composable = _ANYWHERE
+) -> Sequence[sql.Composed]:
     """The statements that make the partition of ``month``, for one transaction."""
     name = partition_name(parent, month)
-    return [_like(parent, name), _attached(parent, month, name)]
+    return [_like(parent, name, place), _attached(parent, month, name)]
 
 
 def create_like(connection: Connection, parent: str, name: str) -> None:
     """Make an empty table of the parent's shape, not attached to it."""
-    connection.execute(_like(parent, name))
+    connection.execute(_like(parent, name, _place(connection, parent)))
 
 
 def attach(connection: Connection, parent: str, month: Month, name: str) -> None:
@@ -101,16 +115,24 @@ def attach(connection: Connection, parent: str, month: Month, name: str) -> None
     connection.execute(_attached(parent, month, name))
 
 
-def _like(parent: str, name: str) -> sql.Composed:
+def _place(connection: Connection, parent: str) -> sql.Composable:
+    """Where its partitions are to lie, as CREATE TABLE says it."""
+    row = connection.execute(statement("partitions/tablespace"), {"parent": parent}).fetchone()
+    return _ANYWHERE if row is None else sql.SQL("TABLESPACE {}").format(sql.Identifier(row[0]))
+
+
+def _like(parent: str, name: str, place: sql.Composable) -> sql.Composed:
     partition = sql.Identifier(name)
     like = statement("partitions/create_like").format(
-        partition=partition, parent=sql.Identifier(parent)
+        partition=partition, parent=sql.Identifier(parent), place=place
     )
-    if parent != KEYED:
-        return like
-    own = ("partitions/keep_keys", "partitions/keep_keys_always")
+    own = ("partitions/keep_keys", "partitions/keep_keys_always") if parent == KEYED else ()
     return sql.SQL(";\n").join(
-        [like, *(statement(name).format(partition=partition) for name in own)]
+        [
+            like,
+            kept_to_owner(partition),
+            *(statement(name).format(partition=partition) for name in own),
+        ]
     )
 
 

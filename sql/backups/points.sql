@@ -161,10 +161,12 @@ WHERE r.oid <> 10 AND r.rolname !~ '^pg_'
 ORDER BY r.rolname;
 
 -- name: other_databases
--- The cluster's other databases that take connections. rdsadmin is Amazon's own.
+-- The cluster's other databases that take connections; one whose DROP DATABASE was interrupted takes none.
+-- rdsadmin is Amazon's own.
 SELECT d.datname
 FROM pg_database AS d
 WHERE d.datallowconn AND NOT d.datistemplate
+  AND d.datconnlimit <> -2
   AND d.datname NOT IN (current_database(), 'rdsadmin')
 ORDER BY d.datname;
 

@@ -84,3 +84,31 @@ FROM pg_replication_slots AS s
 WHERE NOT s.temporary
   AND NOT pg_is_in_recovery()
 ORDER BY s.slot_name;
+
+-- name: former_replicas
+-- Replicas of the last week, when each was seen last, and how many there were at most looks: a base backup
+-- is one for some hours. Reads a week of two figures.
+WITH looks AS (
+    SELECT s.sampled_at
+    FROM ops.metric_samples AS s
+    WHERE s.metric = 'connections'
+      AND s.subject = 'used'
+      AND s.sampled_at BETWEEN now() - interval '7 days' AND now()
+), seen AS (
+    SELECT looks.sampled_at, r.subject
+    FROM looks
+    LEFT JOIN ops.metric_samples AS r
+        ON r.metric = 'replica_lag_seconds'
+        AND r.sampled_at = looks.sampled_at
+), counted AS (
+    SELECT count(seen.subject) AS replicas FROM seen GROUP BY seen.sampled_at
+)
+
+SELECT
+    seen.subject AS name,
+    max(seen.sampled_at) AS last_seen,
+    (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY replicas) FROM counted)::integer AS usual
+FROM seen
+WHERE seen.subject IS NOT NULL
+GROUP BY seen.subject
+ORDER BY last_seen DESC, name;

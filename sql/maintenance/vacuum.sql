@@ -23,7 +23,8 @@ SELECT
         )
     ) AS is_servers,
     c.relisshared AS is_shared,
-    (
+    -- Who may vacuum all of a database finds nothing in a schema that is closed to him.
+    has_schema_privilege(n.oid, 'USAGE') AND (
         pg_has_role(c.relowner, 'USAGE')
         OR NOT c.relisshared AND pg_has_role(
             (SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE'

@@ -1,7 +1,8 @@
 -- name: database_ages
 -- The oldest transaction and multixact id of every database, as shares of the age at which
 -- autovacuum freezes by force, and of the one at which a vacuum leaves all else undone. Those that
--- nobody may connect to are autovacuum's alone. Reads pg_database.
+-- nobody may connect to are autovacuum's alone. Left out is one whose DROP DATABASE was interrupted: neither
+-- vacuum gets in there, and the server counts its ids nowhere. Reads pg_database.
 SELECT
     d.datname AS name,
     age(d.datfrozenxid)::bigint AS transaction_age,
@@ -28,6 +29,7 @@ CROSS JOIN (
             1.05 * current_setting('autovacuum_multixact_freeze_max_age')::float8
         ) AS multixact_failsafe
 ) AS limits
+WHERE d.datconnlimit <> -2
 ORDER BY greatest(age(d.datfrozenxid) / limits.freeze, mxid_age(d.datminmxid) / limits.multixact) DESC,
     d.datname;
 

@@ -3,7 +3,15 @@
 -- … PARTITION OF would take ACCESS EXCLUSIVE and queue every reader behind it.
 CREATE TABLE {partition} (
     LIKE {parent} INCLUDING ALL
-);
+) {place};
+
+-- name: tablespace
+-- Where a parent's partitions are to lie, if not where all tables do: LIKE says so of indexes alone. Reads
+-- the catalog.
+SELECT s.spcname::text
+FROM pg_class AS c
+JOIN pg_tablespace AS s ON s.oid = c.reltablespace
+WHERE c.oid = %(parent)s::regclass;
 
 -- name: keep_keys
 -- SHARE ROW EXCLUSIVE on a table that nobody knows yet. A partition has no TRUNCATE trigger of its

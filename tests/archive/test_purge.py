@@ -259,7 +259,9 @@ def test_of_a_month_changed_since_its_proof_only_what_changed_stays(
     now = world.rows()
     assert world.plan().decision == "purge"
     assert world.plan().edited
+    world.connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ft_readonly")
     purge = world.purge()
+    assert world.granted_to_others() == []
     assert (purge.segments, purge.kept) == (39, 1)
     assert purge.next is not None
     assert (purge.next.number, purge.next.state) == (2, "archived")

@@ -322,6 +322,14 @@ class World:
             found[name] = self.connection.execute(query).fetchall()
         return found
 
+    def granted_to_others(self) -> list[tuple[object, ...]]:
+        """Who but its owner may do something with a month's own table, or with one in ops."""
+        return self.connection.execute(
+            "SELECT c.relname, a.grantee::regrole::text, a.privilege_type"
+            " FROM pg_class AS c, aclexplode(c.relacl) AS a"
+            " WHERE a.grantee <> c.relowner AND (c.relispartition OR c.relpersistence = 'u')"
+        ).fetchall()
+
     def count(self, relation: str) -> int:
         row = self.connection.execute(
             sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(*relation.split(".")))

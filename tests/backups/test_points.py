@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from ft_ops.backups.drill.checks import fingerprints, schema
-from ft_ops.backups.drill.cluster_checks import roles, sequences
+from ft_ops.backups.drill.cluster_checks import other_databases, roles, sequences
 from ft_ops.backups.points.beside import SequenceRange
 from ft_ops.backups.points.coverage import WITHOUT_CHECKSUMS, never_compared
 from ft_ops.backups.points.fingerprint import (
@@ -28,7 +28,7 @@ from ft_ops.backups.points.sums import TableFingerprint
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
 from ft_ops.pg.rows import one_row
-from tests.fixtures.postgres import Database, await_true
+from tests.fixtures.postgres import Database, await_true, half_dropped
 
 
 def _marking(action: Callable[[], object] = lambda: None) -> Callable[[Connection, str], Mark]:
@@ -69,6 +69,16 @@ def test_a_description_by_another_version_refutes_nothing_and_hides_no_loss(
     assert older.findings == ()
     assert [note.subject for note in older.undecided] == ["table lost"]
     assert [f"1 objects, {name} the first" in said for said in older.unsaid] == [True]
+
+
+def test_a_database_whose_drop_was_interrupted_is_expected_in_no_copy_and_looked_into_in_none(
+    database: Database, connection: Connection
+) -> None:
+    with half_dropped(database) as name:
+        point = _take(database.url, "half", _marking())
+        assert name not in point.databases
+        said = other_databases(connection, replace(point, databases=()), None).unsaid
+        assert not [words for words in said if name in words]
 
 
 def test_a_quiet_database_is_fingerprinted_as_of_the_mark(

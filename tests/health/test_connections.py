@@ -30,6 +30,7 @@ from ft_ops.health.connections.sessions import (
     replication_problems,
     stuck_problems,
 )
+from ft_ops.health.samples import Sample
 from ft_ops.pg.connect import Connection, connect, server_time
 from ft_ops.settings import Settings
 from tests.fixtures.postgres import Database
@@ -143,6 +144,24 @@ def test_a_replica_that_lags_is_told() -> None:
     )
     found = Connections(Usage(100, 3, 1, 0, 0), (), (), replicas, ())
     assert list(replication_problems(found, POLICY)) == ["replica far lags 61 s behind"]
+
+
+def test_a_replica_that_is_gone_is_told_and_one_that_a_backup_was_for_some_hours_is_not(
+    connection: Connection,
+) -> None:
+    """Nobody waits for one without a slot: no view of the server names it any more."""
+    now = server_time(connection)
+    for hours in (1, 2, 3):
+        at = now - timedelta(hours=hours)
+        figures = [Sample("connections", "used", 5), Sample("replica_lag_seconds", "near", 0)]
+        backup = [Sample("replica_lag_seconds", "backup", 0)] if hours == 1 else []
+        write_samples(connection, [*figures, *backup], at)
+    found = look(connection)
+    [problem] = replication_problems(found, POLICY)
+    assert problem.startswith("1 of 1 replicas not connected: backup, seen last")
+    assert "; near, seen last" in problem
+    back = replace(found, replicas=(StreamingReplica("near again", "streaming", 0, 0),))
+    assert list(replication_problems(back, POLICY)) == []
 
 
 def test_two_replicas_of_one_name_are_measured_by_the_one_that_lags_more(

@@ -120,6 +120,20 @@ def test_a_named_month_need_not_stand_still(june: Connection) -> None:
     assert frozen(freeze(june, JUNE_OVER, "audit_log_2024_06")) == {"audit_log_2024_06"}
 
 
+def test_of_a_month_that_is_itself_partitioned_the_parts_are_frozen(june: Connection) -> None:
+    june.execute(
+        "DROP TABLE audit_log_2024_05;"
+        " CREATE TABLE may PARTITION OF audit_log"
+        " FOR VALUES FROM ('2024-05-01 00:00Z') TO ('2024-06-01 00:00Z')"
+        " PARTITION BY RANGE (created_at);"
+        " CREATE TABLE may_whole PARTITION OF may"
+        " FOR VALUES FROM ('2024-05-01 00:00Z') TO ('2024-06-01 00:00Z')"
+    )
+    outcomes = freeze(june, JUNE_OVER, still_for=timedelta(0))
+    assert outcomes["may_whole"].result == "done"
+    assert {o.result for o in outcomes.values()} == {"done"}
+
+
 def test_a_name_of_no_closed_month_is_an_error(june: Connection) -> None:
     with pytest.raises(OpsError, match="partitions audit_log_2024_07"):
         freeze(june, JUNE_OVER, "audit_log_2024_07")

@@ -199,6 +199,27 @@ def test_a_table_out_of_reach_is_an_error_that_names_what_lets_us_in(
     )
 
 
+def test_a_table_in_a_schema_that_is_closed_to_us_is_out_of_reach(
+    connection: Connection, database: Database
+) -> None:
+    """The owner of a database may vacuum all of it, and finds nothing there."""
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA closed AUTHORIZATION ft_readonly")
+        admin.execute("CREATE TABLE closed.owned AS SELECT g FROM generate_series(1, 10000) AS g")
+        admin.execute("CREATE TABLE closed.servers AS TABLE closed.owned")
+        admin.execute("ALTER TABLE closed.owned OWNER TO ft_readonly")
+        flush_counters(admin)
+    outcomes = vacuum(connection)
+    assert {outcomes[name].result for name in ("owned", "servers")} == {"denied"}
+    with pytest.raises(OpsError) as refusal:
+        refuse_denied(outcomes.values())
+    assert refusal.value.next_step == (
+        'as an administrator: ALTER TABLE "closed"."servers" OWNER TO <the operations role>; '
+        'GRANT USAGE ON SCHEMA "closed" TO <the operations role>; '
+        'GRANT "ft_readonly" TO <the operations role>'
+    )
+
+
 def test_a_role_that_sees_no_other_sessions_is_refused(database: Database) -> None:
     with (
         connect(database.app_url, application="tests") as application,

@@ -11,6 +11,7 @@ from ft_ops.maintenance.tables.emergency import vacuum_oldest
 from ft_ops.maintenance.tables.need import plan_tables, table_states
 from ft_ops.maintenance.tables.wraparound import Age, Wraparound, wraparound
 from ft_ops.pg.connect import Connection
+from tests.fixtures.postgres import Database, half_dropped
 from tests.maintenance.test_vacuum import NOW, vacuum
 
 LOWEST_LIMIT = 100_000
@@ -105,3 +106,10 @@ def test_an_age_at_which_vacuums_leave_all_else_undone_is_an_error_of_anybodys()
 def test_every_database_of_the_server_is_read(connection: Connection) -> None:
     names = {age.name for age in wraparound(connection).databases}
     assert {"postgres", "template1", connection.info.dbname} <= names
+
+
+def test_a_database_that_nobody_can_enter_and_no_vacuum_helps_has_no_age(
+    database: Database, connection: Connection
+) -> None:
+    with half_dropped(database) as name:
+        assert name not in {age.name for age in wraparound(connection).databases}

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from uuid import uuid4
 
@@ -18,6 +20,7 @@ from ft_ops.months import Month
 from ft_ops.partitions import PARENTS, coverage, ensure_months
 from ft_ops.pg.catalog import partitions_of
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.server import hand_over
 from ft_ops.pg.sqlfiles import sql_root
 from tests.fixtures.postgres import Database
 from tests.schema.tenants import make_tenant
@@ -54,6 +57,73 @@ def test_a_created_partition_is_what_partition_of_would_have_made(
             " FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()"
         )
     assert _parts(connection, f"{parent}_2040_01") == _parts(connection, "twin")
+
+
+def test_a_partition_lies_in_the_tablespace_that_its_parent_names(
+    connection: Connection, database: Database
+) -> None:
+    """Somebody has given the months to come a disk of their own."""
+    with TemporaryDirectory(prefix="ft-tablespace-") as folder:
+        Path(folder).chmod(0o755)
+        place = Path(folder) / "data"
+        place.mkdir()
+        hand_over(place)
+        _in_a_tablespace(connection, database, place)
+
+
+def _in_a_tablespace(connection: Connection, database: Database, place: Path) -> None:
+    space = f"slow {database.name}"
+    with psycopg.connect(database.admin_url, autocommit=True) as admin:
+        named = sql.Identifier(space)
+        admin.execute(
+            sql.SQL("CREATE TABLESPACE {} OWNER ft_ops LOCATION {}").format(
+                named, sql.Literal(str(place))
+            )
+        )
+        try:
+            connection.execute(sql.SQL("ALTER TABLE audit_log SET TABLESPACE {}").format(named))
+            ensure_months(connection, "audit_log", [FUTURE])
+            assert connection.execute(
+                "SELECT tablespace FROM pg_tables WHERE tablename = 'audit_log_2040_01'"
+            ).fetchone() == (space,)
+        finally:
+            connection.execute(
+                "DROP TABLE IF EXISTS audit_log_2040_01;"
+                " ALTER TABLE audit_log SET TABLESPACE pg_default"
+            )
+            admin.execute(sql.SQL("DROP TABLESPACE {}").format(named))
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+def test_nobody_gets_at_a_partition_by_what_new_tables_grant_by_default(
+    connection: Connection, parent: str
+) -> None:
+    """It would show every family: policies are the parent's."""
+    connection.execute(
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;"
+        " ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO ft_readonly"
+    )
+    ensure_months(connection, parent, [FUTURE])
+    others = connection.execute(
+        "SELECT a.* FROM pg_class AS c, aclexplode(c.relacl) AS a"
+        " WHERE c.oid = %s::regclass AND a.grantee <> c.relowner",
+        (f"{parent}_2040_01",),
+    ).fetchall()
+    assert others == []
+
+
+@pytest.mark.parametrize("what", ["TABLE {} (a int)", "DOMAIN {} AS int"])
+def test_what_bears_a_months_name_already_is_named_and_keeps_no_other_month_back(
+    connection: Connection, what: str
+) -> None:
+    if what.startswith("TABLE"):
+        ensure_months(connection, "audit_log", [FUTURE.plus(1)])
+        connection.execute("ALTER TABLE audit_log_2040_02 RENAME TO audit_log_2040_01")
+    else:
+        connection.execute("CREATE " + what.format("audit_log_2040_01"))
+    with pytest.raises(OpsError, match=r"something else bears that name.*rename it"):
+        ensure_months(connection, "audit_log", [FUTURE, FUTURE.plus(2)])
+    assert coverage(connection, "audit_log", [FUTURE, FUTURE.plus(2)]).missing == (FUTURE,)
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])

@@ -18,6 +18,7 @@ _ROOMS = sorted(
 )
 _STAND_INS = {
     "archive/create_scratch": {"columns": "a text"},
+    "partitions/create_like": {"place": ""},
     "restore/create_texts": {"columns": "a text"},
     "archive/digest_shared_rows": {"ends": "SELECT 1"},
     "archive/hashed_shared_rows": {"ends": "SELECT 1"},

@@ -13,6 +13,7 @@ from ft_ops.archive.move.renewed import follow_renewed, note_columns
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 
@@ -38,6 +39,7 @@ def copy_alone(
         with run.connection.transaction():
             run.connection.execute(statement("archive/drop_kept").format(kept=kept))
             run.connection.execute(statement("archive/create_kept").format(**shape))
+            run.connection.execute(kept_to_owner(kept))
             made = named_relation(run.connection, _bare(month), schema="ops")
             assert made is not None
             note_columns(run.connection, made.oid, ARCHIVED)

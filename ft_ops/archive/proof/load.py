@@ -21,6 +21,7 @@ from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.store.verify_archive import RowDigest
 from ft_ops.pg.connect import Connection, takes_statements
+from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import WrongContent, download
 
@@ -119,11 +120,13 @@ def _create(connection: Connection, name: str, table: Table, *, as_target: bool)
             )
             for column in table.stored
         ]
+    scratch = sql.Identifier("ops", name)
     connection.execute(
         statement("archive/create_scratch").format(
-            scratch=sql.Identifier("ops", name), columns=sql.SQL(", ").join(parts)
+            scratch=scratch, columns=sql.SQL(", ").join(parts)
         )
     )
+    connection.execute(kept_to_owner(scratch))
 
 
 def _target_definition(column: Column) -> sql.Composed:

@@ -44,6 +44,7 @@ from ft_ops.archive.store.program import is_proven_by_values
 from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import WrongContent
 
@@ -135,11 +136,13 @@ def _create(connection: Connection, name: str, table: Table) -> None:
         parts.append(sql.SQL("{} timestamptz NOT NULL").format(sql.Identifier(AS_OF)))
         parts.append(sql.SQL("{} bigint").format(sql.Identifier(SEQUENCE)))
         parts.append(sql.SQL("{} text NOT NULL").format(sql.Identifier(KEY_THEN)))
+    scratch = sql.Identifier("ops", name)
     connection.execute(
         statement("archive/create_scratch").format(
-            scratch=sql.Identifier("ops", name), columns=sql.SQL(", ").join(parts)
+            scratch=scratch, columns=sql.SQL(", ").join(parts)
         )
     )
+    connection.execute(kept_to_owner(scratch))
 
 
 def refuse_unproven(run: Run, generation: Generation, copy: Source) -> None:

@@ -51,6 +51,7 @@ from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
+from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.glacier import Tier
@@ -245,6 +246,7 @@ def _place(run: Run, thaw: Thaw) -> Thaw:
             _refuse_other_table(connection, thaw, found)
             connection.execute(statement("archive/drop_empty").format(archived=found.identifier))
         connection.execute(statement("archive/create_thawed").format(**names))
+        connection.execute(kept_to_owner(names["archived"]))
         connection.execute(statement("archive/follow_deletes").format(table=names["archived"]))
         made = named_relation(connection, name)
         assert made is not None

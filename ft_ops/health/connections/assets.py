@@ -43,7 +43,8 @@ from ft_ops.settings import Settings
         dg.AssetCheckSpec(
             "replication_keeps_up",
             asset="connections",
-            description="No replica lags too far behind and no slot holds back too much log.",
+            description="No replica lags too far behind, none of the last week is gone, and no "
+            "slot holds back too much log.",
         ),
     ],
     description=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from psycopg.rows import class_row
@@ -19,6 +20,8 @@ FULL: Final = 0.8
 """Share of the connections from which on they are few."""
 NEARLY_OUT: Final = 0.95
 """Share from which on the next services to connect will be refused."""
+_NAMED: Final = 5
+"""Replicas that are not there and that a message names, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,15 @@ class StreamingReplica:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerReplica:
+    """A replica of the last week: when it was seen last, and how many there usually were."""
+
+    name: str
+    last_seen: datetime
+    usual: int
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """A replication slot and the bytes of log that the server keeps for it."""
 
@@ -116,6 +128,7 @@ class Connections:
     prepared: tuple[PreparedTransaction, ...]
     replicas: tuple[StreamingReplica, ...]
     slots: tuple[Slot, ...]
+    former_replicas: tuple[FormerReplica, ...] = ()
 
     @property
     def oldest_snapshot_seconds(self) -> float:
@@ -159,7 +172,11 @@ def look_at_connections(connection: Connection, app_role: str) -> Connections:
         replicas = cursor.execute(statement("health/replicas")).fetchall()
     with connection.cursor(row_factory=class_row(Slot)) as cursor:
         slots = cursor.execute(statement("health/slots")).fetchall()
-    return Connections(usage, tuple(sessions), tuple(prepared), tuple(replicas), tuple(slots))
+    with connection.cursor(row_factory=class_row(FormerReplica)) as cursor:
+        former = cursor.execute(statement("health/former_replicas")).fetchall()
+    return Connections(
+        usage, tuple(sessions), tuple(prepared), tuple(replicas), tuple(slots), tuple(former)
+    )
 
 
 def headroom_problems(usage: Usage, pool_connections: int) -> Iterator[str]:
@@ -204,13 +221,28 @@ def stuck_problems(found: Connections, settings: Settings) -> Iterator[str]:
 
 
 def replication_problems(found: Connections, settings: Settings) -> Iterator[str]:
-    """Replicas that lag and slots that hold back too much, in words."""
+    """Replicas that lag or are gone, and slots that hold back too much, in words."""
     for replica in found.replicas:
         if replica.lag_seconds > settings.replication_lag_seconds:
             yield f"replica {replica.name} lags {replica.lag_seconds:.0f} s behind"
+    yield from _gone_replicas(found)
     for slot in found.slots:
         if slot.wal_status == "lost":
             yield f"slot {slot.name} has lost log that it needs: its replica must be rebuilt"
         elif slot.retained_bytes > settings.slot_gigabytes * 1e9:
             idle = "" if slot.is_active else ", and nobody reads it"
             yield f"slot {slot.name} holds back {slot.retained_bytes / 1e9:.1f} GB of log{idle}"
+
+
+def _gone_replicas(found: Connections) -> Iterator[str]:
+    """That there are fewer than usual, and who is not here: one may go by another name now."""
+    here = {replica.name for replica in found.replicas}
+    usual = max((former.usual for former in found.former_replicas), default=0)
+    if len(here) >= usual:
+        return
+    gone = [
+        f"{former.name}, seen last {former.last_seen:%Y-%m-%d %H:%M} UTC"
+        for former in found.former_replicas
+        if former.name not in here
+    ]
+    yield f"{usual - len(here)} of {usual} replicas not connected: {'; '.join(gone[:_NAMED])}"

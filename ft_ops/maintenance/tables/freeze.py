@@ -49,6 +49,8 @@ def closed_partitions(
 ) -> list[ClosedPartition]:
     """Every partition by time whose upper bound has passed by a day, oldest first.
 
+    Of a month that is itself partitioned its partitions are meant: it has no pages of its own.
+
     With names, those alone, and at once; OpsError for a name that none of them has. Any other may
     be frozen when its counters have moved by less than a row in a thousand since they were seen at
     least ``still_for`` ago. It is done when it was frozen and they haven't moved since.
@@ -57,7 +59,9 @@ def closed_partitions(
     closed = [
         table
         for table in table_states(connection)
-        if table.upper_bound is not None and table.upper_bound + CLOSED_FOR <= now
+        if not table.is_parent
+        and table.upper_bound is not None
+        and table.upper_bound + CLOSED_FOR <= now
     ]
     closed.sort(key=lambda table: (table.upper_bound, table.qualified_name))
     judged = [
