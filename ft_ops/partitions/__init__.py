@@ -2,6 +2,7 @@
 
 from ft_ops.partitions.create import PARENTS, partition_name
 from ft_ops.partitions.ensure import PartitionOutcome, ensure_months, work_on_months
+from ft_ops.partitions.grants import kept_to_owner
 from ft_ops.partitions.month_coverage import Coverage, PartitionFault, coverage, wanted_months
 from ft_ops.partitions.status import standings
 
@@ -12,6 +13,7 @@ __all__ = [
     "PartitionOutcome",
     "coverage",
     "ensure_months",
+    "kept_to_owner",
     "partition_name",
     "standings",
     "wanted_months",

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.partitions.grants import kept_to_owner
 from ft_ops.pg.connect import Connection, locked_now
-from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.locks import saying_who_holds, until_locked
 from ft_ops.pg.pace import Pace
 from ft_ops.pg.sqlfiles import statement

@@ -425,6 +425,8 @@ def die_behind(monkeypatch: pytest.MonkeyPatch, world: World, batches: int) -> N
 
     with monkeypatch.context() as patch:
         patch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 13)
+        patch.setattr("ft_ops.archive.move.portion.AIM_SECONDS", 60)
+        patch.setattr("ft_ops.archive.move.portion.LIMIT_MS", 60_000)
         patch.setattr(Throttle, "wait", die)
         with pytest.raises(KeyboardInterrupt):
             purge_month(world.run, world.plan(), throttle)
@@ -488,6 +490,9 @@ def test_a_batch_is_as_many_segments_in_the_order_of_their_ids(
     made = world.filled
     world.verified_backup()
     monkeypatch.setattr("ft_ops.archive.purge.remove.BATCH_ROWS", 13)
+    # However slow this machine is at the moment.
+    monkeypatch.setattr("ft_ops.archive.move.portion.AIM_SECONDS", 60)
+    monkeypatch.setattr("ft_ops.archive.move.portion.LIMIT_MS", 60_000)
     ends: list[UUID | None] = []
     wait = Throttle.wait
 

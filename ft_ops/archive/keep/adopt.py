@@ -10,13 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
-
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from ft_ops.archive.cancellation import give_up
 from ft_ops.archive.claims.succession import succession
@@ -25,6 +20,14 @@ from ft_ops.archive.keep.drills import adopt_drills
 from ft_ops.archive.keep.earlier import Unlike, compare_with_lists
 from ft_ops.archive.keep.erased import apply_events
 from ft_ops.archive.keep.identities import adopt_identities
+from ft_ops.archive.keep.ledger_changes import (
+    SETTLED,
+    LedgerChange,
+    in_archive_alone,
+    is_new,
+    ledger_changes,
+    write_change,
+)
 from ft_ops.archive.keep.left import put_back_left
 from ft_ops.archive.keep.moved import moves_that_count
 from ft_ops.archive.keep.overtaken import overtaken
@@ -32,7 +35,6 @@ from ft_ops.archive.month.content import ARCHIVED, archived_name
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, open_archived
 from ft_ops.archive.month.relation import Relation, attached_relation, named_relation
-from ft_ops.archive.month.states import State
 from ft_ops.archive.month.thaws import open_thaw
 from ft_ops.archive.recorded.records import GenerationRecord, Records, read_records
 from ft_ops.archive.run import Run
@@ -43,9 +45,6 @@ from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
-
-_SETTLED: Final = frozenset({"purged", "superseded"})
-"""The generation's rows are not in the database any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +62,6 @@ class Adoption:
         """An OpsError that names what could not be adopted; the rest was, or would be."""
         if self.problems:
             raise SomeFailed("adoption of the archive", len(self.changes), self.problems)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A row of the ledger to be written: the record's, in a state and with a table of its own."""
-
-    record: GenerationRecord
-    state: State
-    table: Relation | None
-    replaces: bool
-
-    @property
-    def words(self) -> str:
-        where = "in the archive alone" if self.state == "purged" else self.state
-        verb = "is brought up to date" if self.replaces else "is adopted"
-        return f"{self.record.name} {verb}: {where}"
 
 
 def adopt(
@@ -183,10 +166,10 @@ def _adopt_month(
         known = {g.number: g for g in generations(run.connection, month)}
         table = attached_relation(run.connection, ARCHIVED, month)
         _refuse_alone(run.connection, month, known, table)
-        changes = list(_changes(run.connection, records, known, table))
+        changes = list(ledger_changes(run.connection, records, known, table))
         unlike = _unlike(run, month, known, changes, apply=apply)
         if unlike:
-            changes = [_in_archive_alone(change, known) for change in changes]
+            changes = [in_archive_alone(change, known) for change in changes]
         lines = [*(change.words for change in changes), *unlike.words]
         interrupted = [change for change in changes if _is_interrupted(known, table, change)]
         if apply:
@@ -197,12 +180,12 @@ def _adopt_month(
                 if change.state == "purged":
                     adopt_identities(run, change.record)
                 with run.connection.transaction():
-                    _write(run.connection, change)
+                    write_change(run.connection, change)
         for change in interrupted:
             lines.append(f"{month}: what a purge has left becomes the next generation")
             if apply:
                 generation = known[change.record.generation]
-                put_back_left(run, generation, partial(_write, run.connection, change))
+                put_back_left(run, generation, partial(write_change, run.connection, change))
         lines += _end_overtaken(run, month, known, changes, apply=apply)
         if not interrupted and _is_orphan(run.connection, month, known, table, changes):
             lines.append(f"{month}: the rows in its table become the next generation")
@@ -215,33 +198,20 @@ def _unlike(
     run: Run,
     month: Month,
     known: Mapping[int, Generation],
-    changes: Sequence[_Change],
+    changes: Sequence[LedgerChange],
     *,
     apply: bool,
 ) -> Unlike:
     """What the database lacks of the generations that it gets to know, with its rows."""
-    unproven = [c.record for c in changes if c.state != "superseded" and _is_new(c, known)]
+    unproven = [c.record for c in changes if c.state != "superseded" and is_new(c, known)]
     return compare_with_lists(run, month, unproven, apply=apply) if unproven else Unlike(month)
-
-
-def _in_archive_alone(change: _Change, known: Mapping[int, Generation]) -> _Change:
-    """One that holds more than the month's table is not what that holds."""
-    if change.table is None or not _is_new(change, known):
-        return change
-    return replace(change, state="purged", table=None)
-
-
-def _is_new(change: _Change, known: Mapping[int, Generation]) -> bool:
-    """Whether the generation was read after this database's moment, as far as that can be told."""
-    mine = known.get(change.record.generation)
-    return mine is None or mine.proven_at is None
 
 
 def _end_overtaken(
     run: Run,
     month: Month,
     known: Mapping[int, Generation],
-    changes: Sequence[_Change],
+    changes: Sequence[LedgerChange],
     *,
     apply: bool,
 ) -> Iterator[str]:
@@ -254,57 +224,8 @@ def _end_overtaken(
         yield f"{thaw.name} ends: its archive was rewritten, or has more by now"
 
 
-def _changes(
-    connection: Connection,
-    records: Sequence[GenerationRecord],
-    known: Mapping[int, Generation],
-    table: Relation | None,
-) -> Iterator[_Change]:
-    moments: dict[int, datetime] = dict(
-        connection.execute(
-            statement("archive/generation_moments"), {"month": records[0].month.first_day}
-        ).fetchall()
-    )
-    held = next((g for g in known.values() if g.is_in_database), None)
-    free = table if held is None else None
-    for record in reversed(records):
-        mine = known.get(record.generation)
-        state: State = record.row["state"]
-        if mine is None:
-            if state not in _SETTLED and free is not None:
-                yield _Change(record, state, free, replaces=False)
-                free = None
-            else:
-                gone: State = "superseded" if state == "superseded" else "purged"
-                yield _Change(record, gone, None, replaces=False)
-        elif mine.state in _SETTLED or state == "superseded":
-            # An earlier moment's row: what was recorded later is true of the bucket.
-            if record.updated_at > moments[record.generation] and state in _SETTLED:
-                yield _Change(record, state, None, replaces=True)
-        elif mine.origin == "erasure" and state == "purged":
-            # It was rewritten from other generations: its rows were never here.
-            yield _Change(record, state, None, replaces=True)
-        elif mine.state == "archiving":
-            raise Refused(
-                f"adoption of {record.name}",
-                cause="its move out of content_segments has begun in this database, and its proof "
-                "lies in the bucket",
-                next_step="materialize archived_content_segments for this month, then adopt again",
-            )
-        elif _is_behind(mine, record):
-            stands: State = "proven" if state == "proven" else "frozen"
-            yield _Change(record, stands, table, replaces=True)
-
-
-def _is_behind(mine: Generation, record: GenerationRecord) -> bool:
-    """Whether the bucket has a proof or a freeze of a generation that this database has not."""
-    if mine.state in {"frozen", "purging"}:
-        return False
-    return mine.proven_at is None or record.row["state"] != "proven"
-
-
 def _is_interrupted(
-    known: Mapping[int, Generation], table: Relation | None, change: _Change
+    known: Mapping[int, Generation], table: Relation | None, change: LedgerChange
 ) -> bool:
     """Whether a generation is given up whose purge stands in the middle in this database."""
     mine = known.get(change.record.generation)
@@ -336,39 +257,11 @@ def _is_orphan(
     month: Month,
     known: Mapping[int, Generation],
     table: Relation | None,
-    changes: Sequence[_Change],
+    changes: Sequence[LedgerChange],
 ) -> bool:
     """Whether the month has a table that no generation or thaw accounts for."""
     if table is None or open_thaw(connection, month) is not None:
         return False
-    superseded = {c.record.generation for c in changes if c.state in _SETTLED}
+    superseded = {c.record.generation for c in changes if c.state in SETTLED}
     stands = any(g.is_in_database and g.number not in superseded for g in known.values())
     return not stands and all(change.table is None for change in changes)
-
-
-def _write(connection: Connection, change: _Change) -> None:
-    """Put a record's row into the ledger, in place of the one that is there."""
-    record = change.record
-    row: dict[str, Any] = {**record.row, "state": change.state}
-    if change.state not in _SETTLED:
-        # Nothing of the rows that are here was removed, however far the other database had come.
-        row |= {"purged_through": None, "purged_buckets": []}
-    if change.table is not None:
-        row |= {"relation": change.table.oid, "relation_name": change.table.qualified}
-    key = {"month": record.month.first_day, "generation": record.generation}
-    columns = connection.execute(statement("archive/ledger_columns")).fetchall()
-    names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in columns if name in row)
-    if change.replaces:
-        connection.execute(statement("archive/forget_generation"), key)
-    # A run before this one, which this month has failed, has searched what it had then.
-    connection.execute(statement("archive/search_for_all_again"))
-    connection.execute(
-        statement("archive/insert_adopted").format(columns=names), {"row": Jsonb(row)}
-    )
-    if change.state == record.row["state"]:
-        connection.execute(
-            statement("archive/record_shipped"), {**key, "updated_at": record.updated_at}
-        )
-    else:
-        # Another than was recorded: it is recorded again by the next shipment.
-        connection.execute(statement("archive/touch_adopted"), key)

@@ -12,8 +12,8 @@ from ft_ops.archive.move.portion import Portion, TooLong
 from ft_ops.archive.move.renewed import follow_renewed, note_columns
 from ft_ops.archive.run import Run
 from ft_ops.months import Month
+from ft_ops.partitions import kept_to_owner
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 

@@ -20,8 +20,8 @@ from ft_ops.archive.month.source import Source, scratch_source, scratch_table
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.parquet import arrow_connection, read_batches
 from ft_ops.archive.store.verify_archive import RowDigest
+from ft_ops.partitions import kept_to_owner
 from ft_ops.pg.connect import Connection, takes_statements
-from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import WrongContent, download
 

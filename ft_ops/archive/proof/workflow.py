@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ft_ops.archive.claims.claim import claim
-from ft_ops.archive.month.earlier import refuse_earlier
 from ft_ops.archive.month.generation import Generation
 from ft_ops.archive.month.ledger import generations, supersede
 from ft_ops.archive.month.states import TO_EXPORT, TO_FREEZE, TO_PROVE, UNFINISHED
+from ft_ops.archive.proof.earlier import refuse_earlier
 from ft_ops.archive.proof.proof import RowsDiffer, prove_month
 from ft_ops.archive.run import Run
 from ft_ops.archive.store.export import Rows, export_month

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg import Rollback, sql
 
 from ft_ops.archive.month.catalog import with_deferred_uniques
-from ft_ops.archive.month.content import HOT, KEYS, Content, Table, column_list
+from ft_ops.archive.month.content import KEYS, Content, Table, column_list
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.source import (
@@ -35,19 +34,9 @@ from ft_ops.archive.thaw.conditions import (
     values_of,
     violation,
 )
+from ft_ops.archive.thaw.left_out import LeftOut
 from ft_ops.archive.thaw.merge import AS_OF, KEY_THEN, SEQUENCE, Merged
 from ft_ops.pg.sqlfiles import statement
-
-_NAMED: Final = 10
-"""Rows that a line of the log names."""
-
-_SHORT: Final[Mapping[str, str]] = {
-    "photo_narrations": "narrations",
-    "content_tags": "tags",
-    "content_links": "links",
-    HOT: "segments",
-}
-"""What the counts of what is left out call some tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +53,14 @@ class Insertion:
     merged: Merged
     table: Relation
     is_alone: bool
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: LeftOut
     deferred: frozenset[str] = frozenset()
 
     @classmethod
     def into(cls, run: Run, thaw: Thaw, merged: Merged, table: Relation) -> Insertion:
         """Into a month's table as it is now."""
         deferred = with_deferred_uniques(run.connection, merged.content, table.oid)
-        return cls(run, thaw, merged, table, table.parent is None, deferred=deferred)
+        return cls(run, thaw, merged, table, table.parent is None, LeftOut(run.log), deferred)
 
     def insert(self) -> dict[str, int]:
         """Insert parents before children, and note for the thaw's end what came back, by id.
@@ -97,7 +86,7 @@ class Insertion:
         )
         index_units(self.run.connection, units)
         self._execute("archive/check_now")
-        return self.left_out
+        return self.left_out.rows
 
     def _rows(self, incomplete: Set[UUID]) -> Set[UUID]:
         """Insert the segments but these, with what belongs to each alone.
@@ -124,7 +113,7 @@ class Insertion:
             violation=violation(table, "s", unless_not_valid=self.is_alone),
         )
         for reason, rows in self.run.connection.execute(statement("archive/thaw_left_out")):
-            self.left_out[f"segments: {reason}"] = rows
+            self.left_out.count(table, reason, rows)
         self._execute("archive/thaw_identities")
         self._execute(
             "archive/thaw_segments",
@@ -140,8 +129,10 @@ class Insertion:
             )
         ).fetchall()
         if refused:
-            self._stay_out(table, "another row has their values", [str(one) for (one,) in refused])
-            self._leave_out(table, "another row has their values", len(refused), again=True)
+            self.left_out.tell(
+                table, "another row has their values", [str(one) for (one,) in refused]
+            )
+            self.left_out.count(table, "another row has their values", len(refused), again=True)
         if self.is_alone:
             self._execute("archive/thaw_keys", archived=self.table.identifier)
 
@@ -170,9 +161,11 @@ class Insertion:
                 matches=matches("c", own, "live", own), **names
             )
         ):
-            self._leave_out(table, reason, rows, again=segments is None)
+            self.left_out.count(table, reason, rows, again=segments is None)
             if segments:
-                self._stay_out(table, f"{reason}; with their segments", list(map(str, segments)))
+                self.left_out.tell(
+                    table, f"{reason}; with their segments", list(map(str, segments))
+                )
             incomplete.update(segments or ())
         return incomplete
 
@@ -211,7 +204,9 @@ class Insertion:
             ).fetchall()
             if stay:
                 segments = [str(segment) for (segment,) in stay]
-                self._stay_out(table, "they do not fit today's table; of these segments", segments)
+                self.left_out.tell(
+                    table, "they do not fit today's table; of these segments", segments
+                )
             left.update(segment for (segment,) in stay)
         self._execute("archive/forget_earlier", left=sql.Literal(sorted(left)))
 
@@ -279,8 +274,8 @@ class Insertion:
                 matches=matches("c", own, "live", own),
             )
         ).fetchall():
-            self._stay_out(table, reason, refused)
-            self._leave_out(table, reason, rows)
+            self.left_out.tell(table, reason, refused)
+            self.left_out.count(table, reason, rows)
         self._note_shared(number, table, units, names)
         self._execute("archive/forget_arrivals", table=names["table"])
 
@@ -319,17 +314,6 @@ class Insertion:
     def _conflict(self, table: Table) -> sql.SQL:
         return sql.SQL("" if table.name in self.deferred else "ON CONFLICT DO NOTHING")
 
-    def _stay_out(self, table: Table, reason: str, rows: Sequence[str]) -> None:
-        """Say which rows stay in the archive although nobody deleted them, and what helps."""
-        named = ", ".join(rows[:_NAMED]) + (
-            f" and {len(rows) - _NAMED} more" * (len(rows) > _NAMED)
-        )
-        self.run.log(
-            f"{table.name}: {reason}: {named}. They are still in the archive, and come back with a "
-            "thaw once the constraint of today lets them, or a value is declared for them in "
-            "ops.column_changes"
-        )
-
     def _loaded(self) -> sql.Composed:
         """A relation: the segments that have come back."""
         return statement("archive/loaded_segments").format(archived=self.table.identifier)
@@ -339,12 +323,7 @@ class Insertion:
 
     def _count(self, counted: Table, name: str, **names: sql.Composable) -> None:
         for reason, rows in self.run.connection.execute(statement(name).format(**names)):
-            self._leave_out(counted, reason, rows)
-
-    def _leave_out(self, counted: Table, reason: str, rows: int, *, again: bool = True) -> None:
-        """Count rows: ``again``, in place of an earlier attempt's, or besides those."""
-        label = f"{_SHORT.get(counted.name, counted.name)}: {reason}"
-        self.left_out[label] = rows + (0 if again else self.left_out.get(label, 0))
+            self.left_out.count(counted, reason, rows)
 
 
 def _own_parents_hold(table: Table, content: Content) -> sql.Composable:

@@ -43,8 +43,8 @@ from ft_ops.archive.run import Run
 from ft_ops.archive.store.program import is_proven_by_values
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.partitions import kept_to_owner
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.objects import WrongContent
 

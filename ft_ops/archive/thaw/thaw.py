@@ -49,9 +49,9 @@ from ft_ops.archive.thaw.merge import drop_merged, merged, plan_becoming
 from ft_ops.archive.thaw.retrieval_cost import ThawEstimate, estimate_thaw
 from ft_ops.errors import Refused
 from ft_ops.months import Month
+from ft_ops.partitions import kept_to_owner
 from ft_ops.pg.audit import write_audit
 from ft_ops.pg.connect import Connection
-from ft_ops.pg.grants import kept_to_owner
 from ft_ops.pg.locks import with_escalating_lock_timeout
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.glacier import Tier

@@ -13,4 +13,4 @@ def kept_to_owner(table: sql.Composable) -> sql.Composed:
     ALTER DEFAULT PRIVILEGES is how an administrator gives a reporting role all tables, those to
     come as well. A partition read by its own name shows all families.
     """
-    return statement("pg/keep_to_owner").format(table=sql.Literal(table.as_string()))
+    return statement("partitions/keep_to_owner").format(table=sql.Literal(table.as_string()))
