@@ -13,7 +13,17 @@ import pytest
 from ft_ops.sandbox import use_memory
 from tests.quick import needs_a_server
 
-SLOW_TO_MAKE = ("box", "original", "sampled", "session_chaos")
+SLOW_TO_MAKE = (
+    "box",
+    "original",
+    "sampled",
+    "session_chaos",
+    "begins_linked",
+    "begins_parted",
+    "begins_copied",
+    "begins_with_frozen_log",
+    "begins_with_purged_log",
+)
 """Fixtures that a whole room shares: each worker that meets one of its tests makes its own."""
 
 VARIABLES = pytest.StashKey[dict[str, str]]()

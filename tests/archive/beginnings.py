@@ -44,6 +44,13 @@ class Beginning:
         put_bucket_back(self.endpoint, self.bucket)
         return open_bucket(self.bucket)
 
+    def put_second_back(self) -> Bucket | None:
+        """The bucket of second copies as it was, if the world has one."""
+        if self.world.second is None:
+            return None
+        put_bucket_back(self.endpoint, self.world.second.name)
+        return open_bucket(self.world.second.name)
+
     def again(self, database: Database, connection: Connection, bucket: Bucket) -> World:
         """The world as it was, in what was put back."""
         was = self.world
@@ -52,6 +59,7 @@ class Beginning:
             database=database,
             connection=connection,
             bucket=bucket,
+            second=self.put_second_back(),
             users=list(was.users),
             families=list(was.families),
             threads=list(was.threads),
@@ -76,6 +84,8 @@ def made_once(
                 world = World(origin, connection, bucket)
                 world.people()
                 live(world)
+                if world.second is not None:
+                    keep_bucket(endpoint, world.second.name)
                 [[oid]] = connection.execute(
                     "SELECT oid FROM pg_database WHERE datname = current_database()"
                 ).fetchall()

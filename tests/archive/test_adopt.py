@@ -29,7 +29,6 @@ from ft_ops.pg.locks import only_one
 from ft_ops.pg.sqlfiles import statement
 from ft_ops.s3.bucket import open_bucket
 from ft_ops.s3.objects import objects, put_once
-from tests.archive.test_held_links import two_linked
 from tests.archive.test_holds import refused
 from tests.archive.test_purge import die_behind
 from tests.archive.world import MONTH, World
@@ -110,10 +109,10 @@ def whole(done: Adoption) -> tuple[str, ...]:
     return done.changes
 
 
+@pytest.mark.usefixtures("begins_purged")
 def test_every_month_is_thawed_from_the_bucket_alone(world: World, template: Database) -> None:
-    for month in (MONTH, OTHER):
-        world.fill(month)
-        world.archived_and_purged(month)
+    world.fill(OTHER)
+    world.archived_and_purged(OTHER)
     world.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
     hold = add_hold(world.connection, user_id=world.users[0], reason="a court")
     record_archived(world.connection, world.bucket, hold)
@@ -488,12 +487,10 @@ def test_beside_a_batch_that_can_not_be_read_the_rest_is_adopted_and_nothing_del
         assert world.threads[0] in threads(new)
 
 
+@pytest.mark.usefixtures("begins_parted")
 def test_beside_a_row_of_the_ledger_that_can_not_be_read_other_months_are_adopted(
     world: World, template: Database
 ) -> None:
-    for month in (MONTH, OTHER):
-        world.fill(month)
-        world.archived_and_purged(month)
     ship(world)
     overwrite(world, f"ledger/{MONTH}")
     with anew(world, template) as new:
@@ -503,13 +500,11 @@ def test_beside_a_row_of_the_ledger_that_can_not_be_read_other_months_are_adopte
         assert [g.state for g in generations(new.connection, OTHER)] == ["purged"]
 
 
+@pytest.mark.usefixtures("begins_parted")
 def test_a_month_that_is_adopted_later_is_searched_for_the_holds_that_stand(
     world: World, template: Database
 ) -> None:
     """The first run has searched what it could adopt, and the hold counted as searched for."""
-    two_linked(world)
-    for month in (MONTH, OTHER):
-        world.archived_and_purged(month)
     add_hold(world.connection, thread_id=world.threads[0], reason="a court")
     ship(world)
     with anew(world, template) as new:

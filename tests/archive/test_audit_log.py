@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +38,9 @@ from ft_ops.partitions import coverage, ensure_months, wanted_months
 from ft_ops.s3.bucket import Bucket
 from ft_ops.s3.objects import delete_version, objects
 from ft_ops.s3.twins import under
+from tests.archive.beginnings import Beginning, made_once
 from tests.archive.world import MONTH, PRICES, World
+from tests.fixtures.postgres import Database
 
 LATER = timedelta(days=20)
 
@@ -48,15 +50,23 @@ class Killed(BaseException):
 
 
 class Audit:
-    """The audit log of 2017-03, with one row of each kind."""
+    """The audit log of 2017-03. ``first`` are the rows that it began with."""
 
     def __init__(self, world: World) -> None:
         self.world, self.connection = world, world.connection
-        world.month(MONTH)
+
+    @property
+    def first(self) -> Sequence[tuple[object, ...]]:
+        return self.world.kept["audit_log"]
+
+    def fill(self) -> None:
+        """One row of each kind."""
+        self.world.month(MONTH)
         ensure_months(self.connection, "audit_log", [MONTH])
         self.row()
         self.row(ip="192.168.7.0/24", values={"a": [1.10, None, "ä"]}, agent="Safari")
         self.row(ip="2001:db8::1", at=MONTH.end - timedelta(microseconds=1))
+        self.world.kept["audit_log"] = [*self.rows()]
 
     @property
     def run(self) -> Run:
@@ -116,9 +126,41 @@ class Audit:
         return [g.state for g in generations(self.connection, MONTH, LEDGER)]
 
 
+def filled(world: World) -> Audit:
+    audit = Audit(world)
+    audit.fill()
+    return audit
+
+
+@pytest.fixture(scope="module")
+def begins_with_frozen_log(
+    template: Database, s3_endpoint: str, worker_id: str
+) -> Iterator[Beginning]:
+    """A test that uses it begins with the month archived."""
+
+    def live(world: World) -> None:
+        filled(world).archive()
+
+    with made_once("frozen_log", template, s3_endpoint, worker_id, live) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def begins_with_purged_log(
+    template: Database, s3_endpoint: str, worker_id: str
+) -> Iterator[Beginning]:
+    """A test that uses it begins with the month in the archive alone."""
+
+    def live(world: World) -> None:
+        filled(world).purged()
+
+    with made_once("purged_log", template, s3_endpoint, worker_id, live) as made:
+        yield made
+
+
 @pytest.fixture
-def audit(world: World) -> Audit:
-    return Audit(world)
+def audit(beginning: Beginning | None, world: World) -> Audit:
+    return filled(world) if beginning is None else Audit(world)
 
 
 def test_a_month_is_proven_leaves_and_comes_back_row_by_row(audit: Audit) -> None:
@@ -156,12 +198,12 @@ def test_a_month_is_proven_leaves_and_comes_back_row_by_row(audit: Audit) -> Non
     assert MONTH in audit.months()
 
 
+@pytest.mark.usefixtures("begins_with_purged_log")
 def test_a_copy_that_expired_before_it_was_loaded_is_asked_for_again(
     audit: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S3 says nothing of a restore any more once its copy has expired."""
-    before = audit.rows()
-    audit.purged()
+    before = audit.first
     client: Any = audit.world.bucket.client
     head, restore = client.head_object, client.restore_object
     asked: list[str] = []
@@ -228,12 +270,12 @@ def _die_in(run: Run) -> None:
     archive_audit_month(replace(run, log=dies), MONTH)
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 @pytest.mark.parametrize("ending", ["purged", "put back", "refused"])
 def test_a_run_that_dies_after_the_detach_is_gone_on_with(
     audit: Audit, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    before = audit.rows()
-    audit.archive()
+    before = audit.first
     audit.world.verified_backup()
     with monkeypatch.context() as dying:
         dying.setattr(purging, "_remove", _dies)
@@ -264,8 +306,8 @@ def _dies(*args: object) -> None:
     raise Killed
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_a_late_row_keeps_its_month_until_it_is_proven_too(audit: Audit) -> None:
-    audit.archive()
     audit.row(agent="late")
     before = audit.rows()
     audit.world.verified_backup()
@@ -276,9 +318,9 @@ def test_a_late_row_keeps_its_month_until_it_is_proven_too(audit: Audit) -> None
     assert audit.rows() == before
 
 
+@pytest.mark.usefixtures("begins_with_purged_log")
 def test_a_late_row_of_a_purged_month_becomes_its_next_generation(audit: Audit) -> None:
-    first = audit.rows()
-    audit.purged()
+    first = audit.first
     ensure_months(audit.connection, "audit_log", [MONTH])
     audit.row(agent="late")
     before = sorted([*first, *audit.rows()], key=lambda row: str(row[0]))
@@ -295,10 +337,10 @@ def test_a_late_row_of_a_purged_month_becomes_its_next_generation(audit: Audit) 
     assert audit.rows() == before
 
 
+@pytest.mark.usefixtures("begins_with_purged_log")
 def test_what_was_brought_back_stays_for_its_days_and_leaves_by_its_first_proof(
     audit: Audit,
 ) -> None:
-    audit.purged()
     audit.back(days=14)
     assert audit.purge().outcome == "waits"
     run = replace(audit.run, clock=lambda: datetime.now(UTC) + timedelta(days=15))
@@ -306,6 +348,7 @@ def test_what_was_brought_back_stays_for_its_days_and_leaves_by_its_first_proof(
     assert audit.states() == ["purged"]
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 @pytest.mark.parametrize("kind", ["month", "user", "family", "member"])
 def test_a_hold_keeps_the_trail_of_whom_it_is_about(audit: Audit, kind: str) -> None:
     user, family, stranger = audit.world.users[0], audit.world.families[0], audit.world.users[2]
@@ -314,7 +357,6 @@ def test_a_hold_keeps_the_trail_of_whom_it_is_about(audit: Audit, kind: str) -> 
         audit.connection.execute(
             "INSERT INTO family_members (family_id, user_id) VALUES (%s, %s)", (family, user)
         )
-    audit.archive()
     audit.world.verified_backup()
     hold = add_hold(
         audit.connection,
@@ -331,8 +373,8 @@ def test_a_hold_keeps_the_trail_of_whom_it_is_about(audit: Audit, kind: str) -> 
     assert audit.purge().outcome == "purged"
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_a_hold_that_comes_after_the_gates_keeps_the_month(audit: Audit) -> None:
-    audit.archive()
     audit.world.verified_backup()
     plan = plan_audit_purge(audit.run, audit.standing())
     add_hold(audit.connection, user_id=audit.world.users[0], reason="a case")
@@ -340,8 +382,8 @@ def test_a_hold_that_comes_after_the_gates_keeps_the_month(audit: Audit) -> None
     assert (len(audit.rows()), audit.states()) == (3, ["frozen"])
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_a_month_that_a_view_reads_is_where_it_was_and_the_view_is_named(audit: Audit) -> None:
-    audit.archive()
     audit.world.verified_backup()
     rows = audit.rows()
     audit.connection.execute("CREATE VIEW trail AS SELECT action FROM audit_log_2017_03")
@@ -353,10 +395,10 @@ def test_a_month_that_a_view_reads_is_where_it_was_and_the_view_is_named(audit: 
     assert audit.purge().outcome == "purged"
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_nothing_is_purged_whose_proof_the_bucket_has_no_record_of(
     audit: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    audit.archive()
     audit.world.verified_backup()
 
     def refuse(*_: object) -> None:
@@ -373,9 +415,9 @@ def test_nothing_is_purged_whose_proof_the_bucket_has_no_record_of(
     assert audit.states() == ["purged"]
 
 
+@pytest.mark.usefixtures("begins_with_purged_log")
 def test_a_month_comes_back_into_a_database_that_knows_the_bucket_alone(audit: Audit) -> None:
-    before = audit.rows()
-    audit.purged()
+    before = audit.first
     assert record_audit_generations(audit.run).results == ["2017-03 generation 1: purged"]
     assert record_audit_generations(audit.run).results == []
     audit.connection.execute("DELETE FROM ops.audit_archive")
@@ -389,10 +431,11 @@ def test_a_month_comes_back_into_a_database_that_knows_the_bucket_alone(audit: A
     assert audit.rows() == before
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_its_objects_are_looked_for_and_copied_like_those_of_segments(
     audit: Audit, second_bucket: Bucket
 ) -> None:
-    generation = audit.archive()
+    generation = audit.standing()
     assert look(audit.connection, audit.world.bucket).problems == {}
     audit.world.second = second_bucket
     names = {item.generation for item in lacking(audit.world.run)}
@@ -446,11 +489,11 @@ def test_the_days_job_does_all_of_it_and_a_run_by_hand_only_looks(
     assert not agrees()
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 @pytest.mark.parametrize("lost", ["ops.audit_archive", "ops.archive"])
 def test_a_ledger_that_cannot_be_compared_hides_nothing_of_the_other(
     audit: Audit, lost: str
 ) -> None:
-    audit.archive()
     record_audit_generations(audit.run)
     audit.world.fill()
     audit.world.archived_and_purged()
@@ -467,9 +510,10 @@ def test_a_ledger_that_cannot_be_compared_hides_nothing_of_the_other(
     assert change.startswith("audit log of" if lost == "ops.archive" else "2017-03 generation 1")
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_nothing_is_exported_that_is_not_in_the_log(audit: Audit) -> None:
     """What a dead run wrote of a generation, and never recorded, goes; what is recorded stays."""
-    generation = audit.archive()
+    generation = audit.standing()
     record_audit_generations(audit.run)
     rows = live_rows(audit.run, table_of(audit.run, generation))
     with pytest.raises(Refused, match="is the manifest of a proven generation"):
@@ -477,10 +521,10 @@ def test_nothing_is_exported_that_is_not_in_the_log(audit: Audit) -> None:
     assert look(audit.connection, audit.world.bucket).problems == {}
 
 
+@pytest.mark.usefixtures("begins_with_purged_log")
 def test_the_second_copy_is_filled_by_what_the_ledger_names(
     audit: Audit, second_bucket: Bucket
 ) -> None:
-    audit.purged()
     audit.back()
     audit.world.second = second_bucket
     assert lacking(audit.world.run) != []
@@ -524,6 +568,7 @@ def test_a_proven_generation_goes_once_each_of_its_rows_is_proven_in_the_next_on
     assert audit.rows() == before
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 @pytest.mark.parametrize(
     "what",
     [
@@ -534,7 +579,7 @@ def test_a_proven_generation_goes_once_each_of_its_rows_is_proven_in_the_next_on
 )
 def test_a_generation_stays_that_alone_has_a_row_as_it_was(audit: Audit, what: str) -> None:
     """Whoever tampers with the trail, and lets it be exported again, does not get the first one."""
-    first = audit.archive()
+    first = audit.standing()
     audit.connection.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
     audit.connection.execute(
         {
@@ -553,8 +598,8 @@ def test_a_generation_stays_that_alone_has_a_row_as_it_was(audit: Audit, what: s
     assert all(any(under(audit.world.bucket, item.stored.key)) for item in first.objects)
 
 
+@pytest.mark.usefixtures("begins_with_purged_log")
 def test_a_drill_takes_the_audit_logs_months_too(audit: Audit) -> None:
-    audit.purged()
     held = hold_drill(audit.world.run, PRICES, dollars=5)
     assert held is not None
     assert (held.state, held.drill.subject) == ("proven", f"audit log of {MONTH}")
@@ -573,13 +618,13 @@ def test_a_drill_takes_the_audit_logs_months_too(audit: Audit) -> None:
     assert f"audit log of {MONTH}" in problem
 
 
+@pytest.mark.usefixtures("begins_with_frozen_log")
 def test_database_and_bucket_are_compared(audit: Audit) -> None:
     def differences() -> list[str]:
         worked = adopt_audit(audit.run, apply=False)
         worked.refuse_failures("adoption")
         return [line for lines in worked.results for line in lines]
 
-    audit.archive()
     record_audit_generations(audit.run).refuse_failures("records")
     before = snapshot(audit)
     audit.row(agent="late")

@@ -31,9 +31,7 @@ from ft_ops.errors import Refused
 from ft_ops.months import Month
 from ft_ops.schema.migrations import load_migrations, revert_migration, run_migrations
 from tests.archive.test_holds import refused
-from tests.archive.world import MONTH, World
-
-NEXT = MONTH.plus(1)
+from tests.archive.world import MONTH, NEXT, World
 
 THREAD = "DELETE FROM threads WHERE id = %s"
 USER = "DELETE FROM users WHERE id = %s"
@@ -57,25 +55,9 @@ def book_of(world: World, thread: int) -> UUID:
     return book
 
 
-def two_linked(world: World) -> tuple[UUID, UUID]:
-    """A link of the second user, from the first family's month to the other one's, by its fourth.
-
-    Beside each end there is a thread that no link leads to.
-    """
-    world.month(MONTH)
-    world.month(NEXT)
-    one, other = world.segment(thread=0), world.segment(NEXT, thread=3, user=3)
-    world.segment(thread=1)
-    world.segment(NEXT, thread=2)
-    world.link(one, other, user=1)
-    return one, other
-
-
+@pytest.mark.usefixtures("begins_parted")
 def test_what_a_held_link_leads_to_in_another_archive_stays(world: World) -> None:
     """The archive of the first month alone has the link: it left before the other was exported."""
-    two_linked(world)
-    world.archived_and_purged(MONTH)
-    world.archived_and_purged(NEXT)
     one, two, three, other = world.threads
     for near, far, free in ((0, 3, three), (3, 0, two)):
         held = world.threads[near]
@@ -101,9 +83,11 @@ def test_what_a_held_link_leads_to_in_another_archive_stays(world: World) -> Non
         assert not refused(world.connection, THREAD, three)
 
 
+@pytest.mark.usefixtures("begins_linked")
 def test_a_living_end_of_a_held_link_is_neither_deleted_nor_moved(world: World) -> None:
-    _, other = two_linked(world)
-    world.archived_and_purged(MONTH)
+    [[other]] = world.connection.execute(
+        "SELECT id FROM content_segments WHERE thread_id = %s", (world.threads[3],)
+    ).fetchall()
     moved = "UPDATE content_segments SET thread_id = %s, sequence_number = 900 WHERE id = %s"
     with searched(world, thread_id=world.threads[0]):
         for table in ("content_segments", "content_segment_keys"):
@@ -152,10 +136,9 @@ def test_who_attached_something_to_held_content_stays_and_what_it_is_attached_to
         )
 
 
+@pytest.mark.usefixtures("begins_linked")
 def test_a_hold_says_of_which_months_it_is_not_known_what_links_lead_to(world: World) -> None:
     """Earlier versions wrote no list. Once there is one, the archives are searched again."""
-    two_linked(world)
-    world.archived_and_purged()
     [[objects]] = world.connection.execute("SELECT objects::text FROM ops.archive").fetchall()
     world.connection.execute(
         "UPDATE ops.archive SET objects = (SELECT jsonb_agg(o) FROM jsonb_array_elements(objects)"
@@ -180,7 +163,7 @@ def test_what_was_erased_before_is_not_taken_from_a_hold_by_its_links_and_tags(
     world: World,
 ) -> None:
     """Neither who tagged it or made its link, nor what its link leads to, nor that link itself."""
-    one, _ = two_linked(world)
+    one, _ = world.two_linked()
     world.children(one, user=3)
     near = world.segment(NEXT, thread=1)
     world.link(near, world.segment(NEXT, thread=2), user=1)
@@ -215,11 +198,9 @@ def test_what_was_erased_before_is_not_taken_from_a_hold_by_its_links_and_tags(
             assert bool(plan.holds) == forbids, (query, month, subject)
 
 
+@pytest.mark.usefixtures("begins_parted")
 def test_a_hold_on_what_was_erased_knows_what_its_links_lead_to(world: World) -> None:
     """The database has forgotten the segments of an erased thread; the lists of proofs have not."""
-    two_linked(world)
-    for month in (MONTH, NEXT):
-        world.archived_and_purged(month)
     world.connection.execute("DELETE FROM families WHERE id = %s", (world.families[0],))
     for subject in ({"family_id": world.families[0]}, {"thread_id": world.threads[0]}):
         with searched(world, **subject):
@@ -227,11 +208,10 @@ def test_a_hold_on_what_was_erased_knows_what_its_links_lead_to(world: World) ->
             assert not refused(world.connection, THREAD, world.threads[2])
 
 
+@pytest.mark.usefixtures("begins_linked")
 def test_a_release_during_the_search_leaves_nothing_held(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two_linked(world)
-    world.archived_and_purged()
     placed = add_hold(world.connection, thread_id=world.threads[0], reason="case 53")
 
     def released(*of: Any) -> Any:
@@ -245,11 +225,10 @@ def test_a_release_during_the_search_leaves_nothing_held(
         assert not refused(world.connection, THREAD, world.threads[0])
 
 
+@pytest.mark.usefixtures("begins_linked")
 def test_a_release_while_others_are_searched_stops_none_of_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two_linked(world)
-    world.archived_and_purged()
     first, second, third = (
         add_hold(world.connection, thread_id=thread, reason="case 58")
         for thread in world.threads[:3]
@@ -332,11 +311,10 @@ def test_what_comes_in_one_transaction_is_noted_once(world: World) -> None:
             assert record_archived(world.connection, world.bucket, of).archived_months == []
 
 
+@pytest.mark.usefixtures("begins_linked")
 def test_what_arrives_during_a_search_is_searched_for_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two_linked(world)
-    world.archived_and_purged()
     placed = add_hold(world.connection, book_id=book_of(world, 0), reason="case 54")
 
     move = "UPDATE threads SET memory_book_id = %s WHERE id = %s"
@@ -377,10 +355,9 @@ def test_a_search_without_an_end_keeps_no_hold_from_being_placed(
     assert [found.archived_months for found in active_holds(world.connection)] == [[]]
 
 
+@pytest.mark.usefixtures("begins_linked")
 def test_nothing_is_free_between_a_hold_and_the_search_for_it(world: World) -> None:
     """The archives are searched before it is placed, and again only where that has changed."""
-    two_linked(world)
-    world.archived_and_purged()
     subject = HeldSubject(
         month=None, family_id=None, book_id=None, thread_id=world.threads[0], user_id=None
     )
@@ -450,13 +427,10 @@ def test_a_search_that_finds_all_counts_after_one_that_found_a_part(world: World
     assert refused(world.connection, SEGMENT.format("content_segments"), hot)
 
 
+@pytest.mark.usefixtures("begins_linked")
 @pytest.mark.parametrize("kind", ["user", "thread"])
 def test_what_a_search_has_found_in_part_is_held_whole(world: World, kind: str) -> None:
     """Archives have content of him who is held, or of a thread that has come into the hold."""
-    world.month(MONTH)
-    world.segment(thread=0)
-    world.archived_and_purged()
-    world.month(NEXT)
     hot = world.segment(NEXT, thread=0)
     subject = HeldSubject(
         month=None,
@@ -499,10 +473,8 @@ def test_a_hold_that_was_held_in_part_becomes_whole_by_its_migration(world: Worl
     assert found.archived_months == []
 
 
+@pytest.mark.usefixtures("begins_parted")
 def test_a_hold_on_an_erased_book_holds_its_threads(world: World) -> None:
-    two_linked(world)
-    for month in (MONTH, NEXT):
-        world.archived_and_purged(month)
     book = book_of(world, 0)
     world.connection.execute(BOOK, (book,))
     subject = HeldSubject(month=None, family_id=None, book_id=book, thread_id=None, user_id=None)

@@ -49,9 +49,10 @@ LAG = timedelta(hours=24)
 
 
 @pytest.fixture
-def copied(world: World, second_bucket: Bucket) -> World:
+def copied(request: pytest.FixtureRequest, world: World) -> World:
     """A world with a second bucket, whose clock is past the lag that is allowed."""
-    return replace(world, second=second_bucket, clock=lambda: utc_now() + LAG)
+    there = world.second or request.getfixturevalue("second_bucket")
+    return replace(world, second=there, clock=lambda: utc_now() + LAG)
 
 
 def compared(world: World) -> Comparison:
@@ -185,9 +186,9 @@ DAMAGES: dict[str, tuple[Callable[[Bucket, StoredObject], None], str]] = {
 }
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_each_damage_of_the_second_copy_is_named_once_the_lag_is_over(copied: World) -> None:
-    copied.fill(segments=12)
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     fill_all(copied)
     for table, (harm, _) in DAMAGES.items():
         [stored] = [item.stored for item in purged.objects if item.table == table]
@@ -207,11 +208,11 @@ def test_each_damage_of_the_second_copy_is_named_once_the_lag_is_over(copied: Wo
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_what_may_not_be_looked_at_is_named_and_never_called_whole(
     copied: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied.fill(segments=12)
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     fill_all(copied)
     client: Any = second(copied).client
     head = client.head_object
@@ -283,15 +284,14 @@ def test_other_content_under_the_key_is_never_written_over(copied: World) -> Non
     assert only.version_id == foreign["VersionId"]
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_a_thaw_reads_the_second_copy_where_the_first_is_gone_and_says_so(copied: World) -> None:
-    copied.fill(segments=12)
-    kept = copied.rows(segments="content_segments_2017_03")
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     for item in purged.parts()[:2]:
         delete_version(copied.bucket, item.stored.key, item.stored.version_id)
     run = copied.run
     load(run, begin(run, ThawRequest(MONTH, None, "Bulk", 14), PRICES, purpose="thaw"))
-    assert copied.rows() == kept
+    assert copied.rows() == copied.kept
     for url, item in zip(run.read_elsewhere, purged.parts(), strict=False):
         assert second(copied).name in url
         assert item.stored.key in url
@@ -299,13 +299,12 @@ def test_a_thaw_reads_the_second_copy_where_the_first_is_gone_and_says_so(copied
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_a_first_that_reads_as_other_bytes_is_replaced_by_the_second(
     copied: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HEAD can't tell that. The second is asked for then, and read when it can be."""
-    copied.fill(segments=12)
-    kept = copied.rows(segments="content_segments_2017_03")
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     stored = first_part(purged)
     client: Any = copied.bucket.client
     get = client.get_object
@@ -322,13 +321,13 @@ def test_a_first_that_reads_as_other_bytes_is_replaced_by_the_second(
         copied.thaw()
     assert thaw.state == "restoring"
     copied.thaw()
-    assert copied.rows() == kept
+    assert copied.rows() == copied.kept
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_with_both_gone_the_thaw_is_refused_by_name(copied: World) -> None:
-    copied.fill(segments=12)
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     stored = first_part(purged)
     for bucket in (copied.bucket, second(copied)):
         for version in list(versions(bucket, stored.key)):
@@ -337,9 +336,8 @@ def test_with_both_gone_the_thaw_is_refused_by_name(copied: World) -> None:
         copied.thaw()
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_what_was_erased_leaves_both_buckets(copied: World) -> None:
-    copied.fill(segments=12)
-    copied.archived_and_purged()
     fill_all(copied)
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
@@ -353,11 +351,10 @@ def test_what_was_erased_leaves_both_buckets(copied: World) -> None:
     assert generations(copied.connection, MONTH)[0].objects == ()
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_an_unreachable_second_bucket_keeps_no_erased_content_in_the_first(
     copied: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied.fill(segments=12)
-    copied.archived_and_purged()
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
 
@@ -376,9 +373,8 @@ def test_an_unreachable_second_bucket_keeps_no_erased_content_in_the_first(
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_records_of_another_archive_in_the_second_bucket_are_named(copied: World) -> None:
-    copied.fill(segments=12)
-    copied.archived_and_purged()
     ship_records(copied.run)
     fill_all(copied)
     assert compared(copied).wrong == {}
@@ -387,13 +383,12 @@ def test_records_of_another_archive_in_the_second_bucket_are_named(copied: World
     assert "1 records are not in the first bucket" in problems[0]
 
 
+@pytest.mark.usefixtures("begins_copied")
 @pytest.mark.parametrize("folder", ["records/ledger/", "records/events/", "table=manifest/"])
 def test_a_tombstone_a_row_or_a_certificate_that_was_edited_in_the_second_bucket_is_named(
     copied: World, folder: str
 ) -> None:
     """With as many bytes as it had, and nothing above or below it."""
-    copied.fill(segments=4)
-    copied.archived_and_purged()
     copied.connection.execute("DELETE FROM threads WHERE id = %s", (copied.threads[3],))
     ship_records(copied.run)
     fill_all(copied)
@@ -416,9 +411,8 @@ def test_a_tombstone_a_row_or_a_certificate_that_was_edited_in_the_second_bucket
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_a_hold_keeps_the_second_copy_too(copied: World) -> None:
-    copied.fill(segments=12)
-    copied.archived_and_purged()
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
     add_hold(copied.connection, month=MONTH, reason="a court", force=True)
@@ -429,11 +423,10 @@ def test_a_hold_keeps_the_second_copy_too(copied: World) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_a_removal_that_died_between_the_buckets_is_ended_by_the_next(
     copied: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied.fill(segments=12)
-    copied.archived_and_purged()
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
 
@@ -458,11 +451,11 @@ def test_a_removal_that_died_between_the_buckets_is_ended_by_the_next(
     assert {key for key in content_in(second(copied)) if "/gen=1/" in key} == set()
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_what_is_not_known_to_be_ours_stays_in_the_second_bucket_and_is_named(
     copied: World,
 ) -> None:
-    copied.fill(segments=12)
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     copied.connection.execute("DELETE FROM families WHERE id = %s", (copied.families[1],))
     erase_month(copied.run, copied.ask(purpose="erasure"))
     stored = first_part(purged)
@@ -478,10 +471,10 @@ def test_what_is_not_known_to_be_ours_stays_in_the_second_bucket_and_is_named(
 
 
 @pytest.mark.chaos
+@pytest.mark.usefixtures("begins_copied")
 def test_what_came_back_into_the_second_bucket_is_named_and_removed_again(copied: World) -> None:
     """S3's own replication may bring a version after it was removed."""
-    copied.fill(segments=12)
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     stored = first_part(purged)
     there = twin(second(copied), stored)
     assert there is not None
@@ -510,10 +503,9 @@ def test_what_came_back_into_the_second_bucket_is_named_and_removed_again(copied
     assert compared(copied).returned == {}
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_what_the_first_has_lost_is_mended_from_the_second(copied: World) -> None:
-    copied.fill(segments=12)
-    kept = copied.rows(segments="content_segments_2017_03")
-    purged = copied.archived_and_purged()
+    purged = copied.newest()
     lost = [item.stored for item in purged.objects if item.table in {"content_tags", "subjects"}]
     for stored in (*lost, purged.require_manifest()):
         delete_version(copied.bucket, stored.key, stored.version_id)
@@ -532,7 +524,7 @@ def test_what_the_first_has_lost_is_mended_from_the_second(copied: World) -> Non
     assert len(missing(copied.connection, copied.bucket)[purged.name]) == 1
     mend(copied.run, [MONTH], apply=True).refuse_failures("test")
     assert missing(copied.connection, copied.bucket) == {}
-    assert copied.rows_when_thawed() == kept
+    assert copied.rows_when_thawed() == copied.kept
 
 
 @contextmanager
@@ -541,9 +533,8 @@ def first_lost(copied: World) -> Iterator[World]:
     yield replace(copied, bucket=second(copied), second=None)
 
 
+@pytest.mark.usefixtures("begins_copied")
 def test_the_second_bucket_alone_suffices(copied: World, template: Database) -> None:
-    copied.fill(segments=12)
-    copied.archived_and_purged()
     copied.connection.execute("DELETE FROM threads WHERE id = %s", (copied.threads[3],))
     ship_records(copied.run)
     fill_all(copied)

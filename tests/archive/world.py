@@ -35,6 +35,7 @@ from ft_ops.s3.bucket import Bucket
 from tests.fixtures.postgres import Database
 
 MONTH = Month(2017, 3)
+NEXT = MONTH.plus(1)
 PRICES = load_prices()
 RULES = ArchiveRules(
     retention_years=1,
@@ -68,7 +69,8 @@ Rows = dict[str, list[tuple[object, ...]]]
 class World:
     """One database with one bucket, two families, and content in a few months.
 
-    ``filled`` are the segments that `fill` made last.
+    ``filled`` are the segments that `fill` made last. ``kept`` are the rows of a month that this
+    world began with, in the archive.
     """
 
     database: Database
@@ -79,6 +81,7 @@ class World:
     threads: list[UUID] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
     filled: list[UUID] = field(default_factory=list)
+    kept: Rows = field(default_factory=dict)
     pace: Pace = FULL_SPEED
     rules: ArchiveRules = RULES
     second: Bucket | None = None
@@ -206,6 +209,19 @@ class World:
                 [(one, other, by) for one, other in zip(made[::4], made[1::4], strict=True)],
             )
         return made
+
+    def two_linked(self) -> tuple[UUID, UUID]:
+        """A link of the second user, from the first family's month to the other one's next.
+
+        The fourth user wrote its end. Beside each end there is a thread that no link leads to.
+        """
+        self.month(MONTH)
+        self.month(NEXT)
+        one, other = self.segment(thread=0), self.segment(NEXT, thread=3, user=3)
+        self.segment(thread=1)
+        self.segment(NEXT, thread=2)
+        self.link(one, other, user=1)
+        return one, other
 
     def preflight(self, month: Month = MONTH) -> Preflight:
         return preflight(
