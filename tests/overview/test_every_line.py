@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -54,9 +54,14 @@ def sampled(database: Database) -> Database:
 def ask(database: Database) -> dict[str, Standing]:
     """The page's lines on the database, as the asset asks for them."""
 
-    def connect() -> AbstractContextManager[Connection]:
-        return connected(database.url, application="overview", settings={"lock_timeout": "100ms"})
+    return page_of(partial(session, database))
 
+
+def session(database: Database) -> AbstractContextManager[Connection]:
+    return connected(database.url, application="overview", settings={"lock_timeout": "100ms"})
+
+
+def page_of(connect: Callable[[], AbstractContextManager[Connection]]) -> dict[str, Standing]:
     return {f"{s.area}: {s.what}": s for s in ask_rooms(connect, SETTINGS, datetime.now(UTC))}
 
 
@@ -380,21 +385,26 @@ def patterns(written: ast.expr, known: dict[str, str]) -> list[str]:
 def test_a_line_shows_its_fault_today_and_is_green_again_once_it_is_mended(
     area: str, sampled: Database
 ) -> None:
-    with psycopg.connect(sampled.admin_url, autocommit=True) as admin:
+    with (
+        psycopg.connect(sampled.admin_url, autocommit=True) as admin,
+        connected(sampled.url, application="tests") as connection,
+        session(sampled) as looking,
+    ):
+        # A hundred looks: with six sessions for each, most of the test would be their beginning.
+        look = partial(page_of, lambda: nullcontext(looking))
         for fault in FAULTS:
             if fault.area != area:
                 continue
             admin.execute(fault.breaks.encode())
-            broken = ask(sampled)[fault.line]
+            broken = look()[fault.line]
             assert broken.status == fault.status, fault
             assert broken.section, fault
             if isinstance(fault.mends, str):
                 admin.execute(fault.mends.encode())
             else:
-                with connected(sampled.url, application="tests") as connection:
-                    fault.mends(connection)
+                fault.mends(connection)
             # What the next one breaks was whole before.
-            assert ask(sampled)[fault.line].status == Status.GOOD, fault
+            assert look()[fault.line].status == Status.GOOD, fault
 
 
 @pytest.mark.parametrize(("table", "areas"), LEDGERS)
