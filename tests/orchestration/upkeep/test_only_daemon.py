@@ -6,15 +6,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_postgres import PostgresRunStorage
-from sqlalchemy import text
+from sqlalchemy import Connection, TextClause, text
+from sqlalchemy.exc import OperationalError
 
 from ft_ops.orchestration.upkeep import only_daemon
 from ft_ops.orchestration.upkeep.only_daemon import hold_turn, wait_for_turn
+from tests.fixtures.pgbouncer import needs_pgbouncer, pooled
+from tests.fixtures.postgres import Database
 
 CUT = text(
     "SELECT pg_terminate_backend(l.pid) FROM pg_locks AS l JOIN pg_database AS d"
@@ -33,11 +38,104 @@ def storage(
     return found
 
 
+def beat(instance: dg.DagsterInstance, moment: float) -> None:
+    instance.add_daemon_heartbeat(DaemonHeartbeat(moment, "SENSOR", "1", None))
+
+
+@contextmanager
+def waiting(
+    instance: dg.DagsterInstance, storage: PostgresRunStorage
+) -> Iterator[tuple[threading.Event, list[str]]]:
+    """A second daemon that waits: whether it begins, and what it said of the first."""
+    begins, said = threading.Event(), list[str]()
+
+    def wait(turn: threading.Event) -> None:
+        wait_for_turn(instance, storage, turn, said.append)
+        begins.set()
+
+    with daemon(storage) as (turn, _):
+        waiter = threading.Thread(target=wait, args=(turn,))
+        waiter.start()
+        try:
+            yield begins, said
+        finally:
+            turn.set()
+            waiter.join(10)
+
+
+@contextmanager
+def asleep(storage: PostgresRunStorage) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """A daemon that has the lock and is frozen: what wakes it, and whether it was told to end."""
+    wake, slept = threading.Event(), threading.Event()
+
+    class Frozen:
+        @contextmanager
+        def connect(self) -> Iterator[object]:
+            with storage.connect() as connection:
+                yield _Sleeper(connection)
+
+    class _Sleeper:
+        def __init__(self, connection: Connection) -> None:
+            self.connection, self.looks = connection, 0
+
+        def execute(self, query: TextClause) -> object:
+            self.looks += 1
+            if self.looks > 2:
+                slept.set()
+                wake.wait(30)
+            return self.connection.execute(query)
+
+    with daemon(cast("PostgresRunStorage", Frozen())) as (turn, ended):
+        assert turn.wait(10)
+        assert slept.wait(10)
+        try:
+            yield wake, ended
+        finally:
+            wake.set()
+
+
+@contextmanager
+def cut_on_this_side(
+    storage: PostgresRunStorage,
+) -> Iterator[tuple[threading.Event, threading.Event, threading.Event]]:
+    """Whether a daemon has its turn, was told to end, and has looked by a second connection."""
+    left, again = list[Connection](), threading.Event()
+
+    class Reset:
+        @contextmanager
+        def connect(self) -> Iterator[object]:
+            if left:
+                again.set()
+                with storage.connect() as connection:
+                    yield connection
+                return
+            connection = storage._engine.connect()
+            left.append(connection)
+            yield _Cut(connection)
+
+    class _Cut:
+        def __init__(self, connection: Connection) -> None:
+            self.connection, self.looks = connection, 0
+
+        def execute(self, query: TextClause) -> object:
+            self.looks += 1
+            if self.looks > 2:
+                raise OperationalError("SELECT", None, ConnectionResetError())
+            return self.connection.execute(query)
+
+    with daemon(cast("PostgresRunStorage", Reset())) as (turn, ended):
+        try:
+            yield turn, ended, again
+        finally:
+            for connection in left:
+                connection.close()
+
+
 @contextmanager
 def daemon(storage: PostgresRunStorage) -> Iterator[tuple[threading.Event, threading.Event]]:
     """Whether it has its turn, and whether it was told to end."""
     turn, ended, done = threading.Event(), threading.Event(), threading.Event()
-    holder = threading.Thread(target=hold_turn, args=(storage, turn, done, ended.set))
+    holder = threading.Thread(target=hold_turn, args=(storage, turn, done, ended.set, print))
     holder.start()
     try:
         yield turn, ended
@@ -71,25 +169,69 @@ def test_of_two_daemons_one_is_left_when_the_connections_are_cut(
             assert ended.wait(10)
 
 
-@pytest.mark.parametrize(("silent_for", "waits"), [(200.0, True), (400.0, False)])
-def test_a_lock_that_nobody_uses_stops_no_daemon(
+def test_a_daemon_s_own_session_that_the_server_still_keeps_ends_nobody(
+    storage: PostgresRunStorage,
+) -> None:
+    """A cut that only this side has noticed: the server keeps the session for minutes."""
+    with cut_on_this_side(storage) as (turn, ended, reconnected):
+        assert turn.wait(10)
+        assert reconnected.wait(10)
+        assert not ended.wait(0.5)
+
+
+@needs_pgbouncer
+def test_through_a_pooler_one_daemon_has_its_turn(
+    empty_database: Database, storage: PostgresRunStorage, tmp_path: Path
+) -> None:
+    """The pooler hands the session of the first to the second, which would be given its lock."""
+    with pooled(empty_database, tmp_path, mode="transaction") as url:
+        pooled_storage = PostgresRunStorage(url.replace("://", "+psycopg2://", 1), False)
+        with daemon(pooled_storage) as (first, ended), daemon(pooled_storage) as (second, _):
+            assert first.wait(10) or second.wait(10)
+            time.sleep(0.5)
+            assert first.is_set() != second.is_set()
+            assert not ended.is_set()
+
+
+def test_a_daemon_that_beats_is_waited_for_whatever_its_clock_says(
     storage: PostgresRunStorage,
     deployed_instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
-    silent_for: float,
-    waits: bool,
 ) -> None:
-    """A pooler may keep the session of a daemon that is gone."""
-    monkeypatch.setattr(only_daemon, "FORSAKEN_SECONDS", 0.2 if not waits else 300.0)
-    beat = DaemonHeartbeat(time.time() - silent_for, "SENSOR", "1", None)
-    deployed_instance.add_daemon_heartbeat(beat)
-    turn, said = threading.Event(), list[str]()
-    waiting = threading.Thread(
-        target=wait_for_turn, args=(deployed_instance, turn), kwargs={"say": said.append}
-    )
-    waiting.start()
-    waiting.join(2)
-    assert waiting.is_alive() == waits
-    turn.set()
-    waiting.join(10)
-    assert said[0] == "another Dagster daemon runs on this storage: it waits for its end"
+    monkeypatch.setattr(only_daemon, "FORSAKEN_SECONDS", 0.5)
+    with daemon(storage) as (first, ended), waiting(deployed_instance, storage) as (second, said):
+        assert first.wait(10)
+        for _ in range(20):
+            beat(deployed_instance, time.time() - 86_400.0)
+            assert not second.wait(0.05)
+        assert not ended.is_set()
+        assert said == []
+
+
+def test_from_one_that_beats_no_more_the_lock_is_taken_away_and_it_ends_when_it_wakes(
+    storage: PostgresRunStorage,
+    deployed_instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A frozen machine keeps its connections; a pooler keeps those of whoever is gone."""
+    monkeypatch.setattr(only_daemon, "FORSAKEN_SECONDS", 0.3)
+    beat(deployed_instance, time.time() + 86_400.0)
+    with (
+        asleep(storage) as (wake, ended),
+        waiting(deployed_instance, storage) as (second, said),
+    ):
+        assert second.wait(10)
+        assert said == ["no daemon has beaten for minutes: its lock is taken away from it"]
+        wake.set()
+        assert ended.wait(10)
+
+
+def test_a_lock_that_can_t_be_had_stops_no_daemon(
+    storage: PostgresRunStorage,
+    deployed_instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(only_daemon, "FORSAKEN_SECONDS", 0.2)
+    said = list[str]()
+    wait_for_turn(deployed_instance, storage, threading.Event(), said.append)
+    assert said == ["no daemon has beaten for minutes, and its lock can't be had: this one begins"]
