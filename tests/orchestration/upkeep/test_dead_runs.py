@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -283,6 +284,42 @@ def test_a_run_that_was_ended_from_outside_ends_its_process(
     with dg.instance_for_test() as instance:
         result = dg.execute_job(dg.reconstructable(unreached), instance=instance)
         assert time.monotonic() - began < 15
+        assert status(instance, result.run_id) == dg.DagsterRunStatus.CANCELED
+
+
+CLEANED_UP = list[str]()
+
+
+@dg.op
+def be_reached_by_force(context: dg.OpExecutionContext) -> None:
+    """Somebody terminates the run by force, and Dagster's launcher reaches its process."""
+
+    def terminate() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        context.instance.report_run_canceled(context.run)
+
+    threading.Timer(0.2, terminate).start()
+    try:
+        time.sleep(20)
+    finally:
+        time.sleep(1)
+        CLEANED_UP.append(context.run_id)
+
+
+@dg.job(executor_def=watched_in_process_executor)
+def reached() -> None:
+    be_reached_by_force()
+
+
+def test_a_step_that_cleans_up_already_is_not_interrupted_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It stops the server of a restored copy, say, which would be left running."""
+    monkeypatch.setattr(ended, "LOOKED_AFTER_SECONDS", 0.1)
+    monkeypatch.delenv("FT_DATABASE_URL", raising=False)
+    with dg.instance_for_test() as instance:
+        result = dg.execute_job(dg.reconstructable(reached), instance=instance)
+        assert [result.run_id] == CLEANED_UP
         assert status(instance, result.run_id) == dg.DagsterRunStatus.CANCELED
 
 
