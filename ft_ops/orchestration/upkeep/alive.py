@@ -28,7 +28,7 @@ WATCHED_TAG: Final = "ft-ops/watched"
 """The tag of a run whose process says that it lives. Of others nothing can be told."""
 
 WATCHED_IN_TAG: Final = "ft-ops/watched-in"
-"""The tag that names the database of the lock, once it was taken."""
+"""The tag that names the database of the lock, once it was taken; empty before."""
 
 LOOKED_AFTER_SECONDS: Final = 20.0
 """How often the process sees to it that its lock is still held, and how soon it tries again."""

@@ -42,7 +42,7 @@ def end_dead_runs_of(
         for run in instance.get_runs(
             dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={WATCHED_TAG: "true"})
         )
-        if run.tags.get(WATCHED_IN_TAG, database) == database
+        if (run.tags.get(WATCHED_IN_TAG) or database) == database
     ]
     quiet = set(silent([run.run_id for run in started])) if started else set()
     ended, kept = [], {}

@@ -36,7 +36,8 @@ class WatchedExecutor(InProcessExecutor):
         run, instance = plan_context.dagster_run, plan_context.instance
         _require_partition(plan_context, run)
         url = _database_url()
-        watched = {WATCHED_TAG: "true"} if url is not None else {}
+        # Both in any case: a run that is executed anew bears the tags of the one before.
+        watched = {WATCHED_TAG: "false" if url is None else "true", WATCHED_IN_TAG: ""}
         instance.add_run_tags(run.run_id, {**_last_bound(run), **watched})
         tell = partial(_tell_database, instance, run.run_id)
         with (

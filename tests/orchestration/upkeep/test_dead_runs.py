@@ -49,6 +49,11 @@ def job() -> None:
     work()
 
 
+@dg.job(executor_def=watched_in_process_executor)
+def idle() -> None:
+    work()
+
+
 @dg.op
 def listen(context: dg.OpExecutionContext) -> None:
     with connected(os.environ["FT_DATABASE_URL"], application="tests") as connection:
@@ -69,7 +74,7 @@ def started(
     """A run that its process has left started, with the pool's only slot."""
     instance.event_log_storage.set_concurrency_slots(POOL, 1)
     tags = {WATCHED_TAG: "true"} if watched else {}
-    tags |= {WATCHED_IN_TAG: database} if database else {}
+    tags |= {WATCHED_IN_TAG: database} if database is not None else {}
     run_id = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED).run_id
     claim = instance.event_log_storage.claim_concurrency_slot(POOL, run_id, "work")
     assert claim.is_claimed
@@ -163,7 +168,7 @@ def test_a_run_that_never_said_that_it_lives_is_left_alone(
         (HERE, HERE, True),
         ("another/1", HERE, False),
         ("another/1", None, False),
-        (None, None, True),
+        ("", None, True),
     ],
 )
 def test_a_run_is_judged_only_in_the_database_in_which_it_says_that_it_lives(
@@ -321,6 +326,18 @@ def test_a_step_that_cleans_up_already_is_not_interrupted_in_it(
         result = dg.execute_job(dg.reconstructable(reached), instance=instance)
         assert [result.run_id] == CLEANED_UP
         assert status(instance, result.run_id) == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_run_that_is_executed_anew_says_of_itself_whether_and_where_it_can_be_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It bears the tags of the run before, and would be ended for a lock that it never takes."""
+    monkeypatch.delenv("FT_DATABASE_URL", raising=False)
+    copied = {WATCHED_TAG: "true", WATCHED_IN_TAG: "another/1"}
+    with dg.instance_for_test() as instance:
+        result = dg.execute_job(dg.reconstructable(idle), instance=instance, tags=copied)
+        tags = tags_of(instance, result.run_id)
+        assert (tags[WATCHED_TAG], tags[WATCHED_IN_TAG]) == ("false", "")
 
 
 def until(condition: Callable[[], bool]) -> None:

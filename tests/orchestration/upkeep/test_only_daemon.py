@@ -199,14 +199,15 @@ def test_a_daemon_that_beats_is_waited_for_whatever_its_clock_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(only_daemon, "FORSAKEN_SECONDS", 2.0)
-    with daemon(storage) as (first, ended), waiting(deployed_instance, storage) as (second, said):
+    with daemon(storage) as (first, ended):
         assert first.wait(10)
-        began = time.monotonic()
-        while time.monotonic() - began < 3:
-            beat(deployed_instance, time.time() - 86_400.0)
-            assert not second.wait(0.05)
+        with waiting(deployed_instance, storage) as (second, said):
+            began = time.monotonic()
+            while time.monotonic() - began < 3:
+                beat(deployed_instance, time.time() - 86_400.0)
+                assert not second.wait(0.05)
+            assert said == []
         assert not ended.is_set()
-        assert said == []
 
 
 def test_from_one_that_beats_no_more_the_lock_is_taken_away_and_it_ends_when_it_wakes(
