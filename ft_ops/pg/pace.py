@@ -19,6 +19,9 @@ LONGEST_REST = 10.0
 ASKED_AGAIN_SECONDS = 0.1
 """An answer about others holds for so long: steps of milliseconds would be spent on asking."""
 
+COMES_AGAIN_SECONDS = 60.0
+"""Who waits for a lock by a short time-out is gone when it is asked again, and will be back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -64,17 +67,17 @@ def pace_beside_others(
 
     The connection is asked from whichever thread does a step: nothing else should occupy it then.
     ``holders`` are sessions that hold a lock while they rest: once anybody waits for one, nobody
-    rests.
+    rests for ``COMES_AGAIN_SECONDS``.
     """
-    asked, answer = -math.inf, False
+    asked, answer, hurried = -math.inf, False, -math.inf
 
     def is_beside_others() -> bool:
-        nonlocal asked, answer
+        nonlocal asked, answer, hurried
         if clock() - asked >= ASKED_AGAIN_SECONDS:
-            answer = others_at_work(connection) and not (
-                holders and is_waited_for(connection, holders)
-            )
             asked = clock()
+            if holders and is_waited_for(connection, holders):
+                hurried = asked
+            answer = asked - hurried >= COMES_AGAIN_SECONDS and others_at_work(connection)
         return answer
 
     return Pace(is_beside_others, share, sleep, clock)

@@ -11,6 +11,7 @@ from itertools import count
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ft_ops.backups.drill.checks import fingerprints, schema
 from ft_ops.backups.drill.cluster_checks import other_databases, roles, sequences
@@ -24,9 +25,10 @@ from ft_ops.backups.points.fingerprint import (
 )
 from ft_ops.backups.points.points import Mark, RestorePoint, take_point
 from ft_ops.backups.points.rests import RestLimits, Rests
-from ft_ops.backups.points.sums import TableFingerprint
+from ft_ops.backups.points.sums import TableFingerprint, fingerprint_in_steps
 from ft_ops.errors import OpsError
 from ft_ops.pg.connect import Connection, connect
+from ft_ops.pg.pace import Pace
 from ft_ops.pg.rows import one_row
 from tests.fixtures.postgres import Database, await_true, half_dropped
 
@@ -349,6 +351,34 @@ def test_nobody_rests_on_a_lock_that_is_waited_for(
     assert waits[0]
     assert not any(waits[1:])
     assert "public.notes" in point.tables
+
+
+def test_what_befalls_the_session_that_asks_for_rests_is_no_tables_fault(
+    database: Database, notes: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The point fails, instead of being one that does not know a single table from there on."""
+
+    def fail(*_: object) -> bool:
+        raise psycopg.errors.QueryCanceled("canceling statement due to user request")
+
+    monkeypatch.setattr("ft_ops.pg.pace.others_at_work", fail)
+    with pytest.raises(OpsError, match="rests of a restore point: the statement was ended"):
+        _take(database.url, "asked", _marking(), rests=Rests(RestLimits(0.5, 900)))
+
+
+def test_a_reading_that_is_left_in_the_middle_leaves_its_transaction_usable(
+    notes: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_ops.backups.points.sums._ROWS_OF_A_STEP", 10)
+
+    def leave() -> bool:
+        raise KeyError("left")
+
+    whole = sql.SQL("true").format()
+    with notes.transaction():
+        with pytest.raises(KeyError), notes.transaction(force_rollback=True):
+            fingerprint_in_steps(notes, sql.Identifier("notes"), whole, Pace(leave, 0.5))
+        assert one_row(notes.execute("SELECT count(*) FROM notes"))[0] == 100
 
 
 def test_as_many_rows_of_another_text_are_not_the_same_ones(

@@ -36,6 +36,19 @@ def test_beside_others_it_rests_as_long_as_its_share_asks(
     assert slept == rests
 
 
+@pytest.mark.parametrize(("later", "rests"), [(59.9, False), (60.0, True)])
+def test_who_waited_for_a_lock_with_a_short_time_out_is_given_a_minute_to_come_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, later: float, rests: bool
+) -> None:
+    now, waits = [0.0], iter([True, False])
+    monkeypatch.setattr("ft_ops.pg.pace.others_at_work", lambda _: True)
+    monkeypatch.setattr("ft_ops.pg.pace.is_waited_for", lambda *_: next(waits))
+    pace = pace_beside_others(connection, 0.5, holders=[1], clock=lambda: now[0])
+    assert not pace.is_beside_others()
+    now[0] = later
+    assert pace.is_beside_others() is rests
+
+
 def test_the_operations_own_sessions_are_nobody_else(connection: Connection) -> None:
     assert not pace_beside_others(connection, 0.5).is_beside_others()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ft_ops.errors import explained
 from ft_ops.pg.connect import Connection
 from ft_ops.pg.pace import Pace, pace_beside_others
 
@@ -65,6 +66,8 @@ class Rests:
             sleep(seconds)
 
         def is_due() -> bool:
-            return self.seconds < longest and beside.is_beside_others()
+            # Asked while a table is read, in another session: no error of the table's.
+            with explained("rests of a restore point"):
+                return self.seconds < longest and beside.is_beside_others()
 
         return Pace(is_due, share, rest, clock)

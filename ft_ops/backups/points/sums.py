@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,9 +54,10 @@ def fingerprint_in_steps(
     """One table's rows and the sum of their hashes; within a transaction."""
     query = statement("backups/hashes").format(table=table, is_seen=is_seen)
     rows, total = 0, 0
-    for step in pace.steps(_steps(connection, query)):
-        rows += len(step)
-        total += sum(found for (found,) in step)
+    with _steps(connection, query) as steps:
+        for step in pace.steps(steps):
+            rows += len(step)
+            total += sum(found for (found,) in step)
     return TableFingerprint(rows, total)
 
 
@@ -67,17 +69,24 @@ def parts_in_steps(
         table=table, blocks=sql.Literal(blocks), is_seen=is_seen
     )
     rows, totals = Counter[int](), Counter[int]()
-    for step in pace.steps(_steps(connection, query)):
-        for number, found in step:
-            rows[number] += 1
-            totals[number] += found
+    with _steps(connection, query) as steps:
+        for step in pace.steps(steps):
+            for number, found in step:
+                rows[number] += 1
+                totals[number] += found
     parts = {number: TableFingerprint(rows[number], totals[number]) for number in rows}
     return TableParts(blocks, max(parts, default=-1) + 1, parts)
 
 
-def _steps(connection: Connection, query: sql.Composed) -> Iterator[list[tuple[int, ...]]]:
-    """A query's rows, some at a time: the server works for one step only while it is fetched."""
+@contextmanager
+def _steps(
+    connection: Connection, query: sql.Composed
+) -> Iterator[Iterator[list[tuple[int, ...]]]]:
+    """A query's rows, some at a time: the server works for one step only while it is fetched.
+
+    The cursor ends with the block, whatever ends that: closed behind the end of its savepoint, it
+    would be missing, and that error would end the transaction of all tables.
+    """
     with connection.cursor("hashes", binary=True) as cursor:
         cursor.execute(query)
-        while step := cursor.fetchmany(_ROWS_OF_A_STEP):
-            yield step
+        yield iter(lambda: cursor.fetchmany(_ROWS_OF_A_STEP), [])
