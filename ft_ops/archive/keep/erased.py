@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from psycopg import sql
@@ -35,11 +36,8 @@ _TABLES: Final = {
 """What each kind of tombstone is of, in the order in which they go: users last, as owners."""
 
 
-_HOLD: Final = (
-    *("placed_at", "placed_by", "reason"),
-    *("month", "family_id", "book_id", "thread_id", "user_id"),
-)
-"""What tells a hold from others, in whatever database."""
+_HOLD: Final = ("placed_by", "reason", "month", "family_id", "book_id", "thread_id", "user_id")
+"""What tells a hold from others, in whatever database, besides the moment of its placing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,11 @@ def _staged(connection: Connection, events: Sequence[Event]) -> Iterator[None]:
     }
     # Not by their numbers: two databases may have given the same one, and one hold two.
     holds = {
-        tuple(event.record.get(name) for name in _HOLD): event.record
+        # Not by the moment's text: it is that of the time zone of whoever wrote the record.
+        (
+            datetime.fromisoformat(event.record["placed_at"]),
+            *(event.record.get(name) for name in _HOLD),
+        ): event.record
         for event in events
         if event.kind == "hold"
     }
