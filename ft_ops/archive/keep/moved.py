@@ -32,8 +32,8 @@ from ft_ops.s3.objects import read_object
 class Moves:
     """Events with those moves undone that no archive knows: ``undone`` are their records.
 
-    ``failed``: lists that could not be read. What they may hold is not decided, and the tombstones
-    in question are not among the ``events``.
+    ``failed``: lists that could not be read. What they, or records that could not be read, may hold
+    is not decided, and the tombstones in question are not among the ``events``.
     """
 
     events: tuple[Event, ...]
@@ -70,7 +70,8 @@ def moves_that_count(connection: Connection, bucket: Bucket, records: Records) -
         for move in unknown
         if not any(read and read > move.at and move.key in found for read, found in listed.results)
     ]
-    if listed.failed:
+    # No archive is said to lack a row while the record of one of them could not be read.
+    if listed.failed or records.unread_events or records.unread_months:
         undecided = {move.place for move in undone}
         kept = (event for event in records.events if _place(event) not in undecided)
         return Moves(tuple(kept), (), listed.failed)
