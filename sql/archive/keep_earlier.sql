@@ -94,7 +94,9 @@ LEFT JOIN (
     FROM ({belongings}) AS b
     GROUP BY b.segment_id
 ) AS h ON h.segment_id = e.segment_id
-ON CONFLICT (segment_id) DO NOTHING;
+-- It was noted before, by a recovery that this one followed: what it had then and what it has now.
+ON CONFLICT (segment_id) DO UPDATE
+SET had = ARRAY(SELECT unnest(earlier_segments.had) UNION SELECT unnest(excluded.had));
 
 -- name: keys_of_earlier
 -- A relation: the keys of these segments.
@@ -148,23 +150,55 @@ JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out = 'in the database already
 JOIN ops.earlier_segments AS e ON e.segment_id = s.id
 WHERE {references}
   AND {violation} IS NULL
+  AND NOT {known}
   AND NOT e.had && ARRAY(SELECT n.name || ' ' || {key} FROM ops.names_of({table}) AS n (name))
 {conflict};
 
+-- name: thaw_earlier_known
+-- How many such rows the database has under another key: deleted and made anew after its moment.
+SELECT count(*)
+FROM {rows}
+JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out = 'in the database already'
+JOIN ops.earlier_segments AS e ON e.segment_id = s.id
+WHERE {references}
+  AND {known}
+  AND NOT e.had && ARRAY(SELECT n.name || ' ' || {key} FROM ops.names_of({table}) AS n (name));
+
 -- name: thaw_earlier_left
--- Their segments of which such a row did not come back although nothing that it needs is gone.
+-- Their segments of which such a row did not come back although nothing that it needs is gone, and the
+-- database has none like it.
 SELECT DISTINCT s.id
 FROM {rows}
 JOIN thaw_verdicts AS v ON v.id = s.id AND v.left_out = 'in the database already'
 JOIN ops.earlier_segments AS e ON e.segment_id = s.id
 WHERE {references}
+  AND NOT {known}
   AND NOT e.had && ARRAY(SELECT n.name || ' ' || {key} FROM ops.names_of({table}) AS n (name))
   AND NOT EXISTS (SELECT FROM {live} AS live WHERE {matches});
 
 -- name: forget_earlier
--- Those that a thaw has made whole.
+-- Those of a month that its thaw has looked at: of any that it did not find, or found erased, the archive
+-- has nothing more to bring.
 DELETE FROM ops.earlier_segments AS e
-USING thaw_verdicts AS v
-WHERE v.id = e.segment_id
-  AND (v.left_out IS NULL OR v.left_out = 'in the database already')
-  AND NOT e.segment_id = ANY ({left}::uuid[]);
+WHERE e.month = {month}
+  AND NOT e.segment_id = ANY ({left}::uuid[])
+  AND NOT EXISTS (
+      SELECT FROM thaw_verdicts AS v WHERE v.id = e.segment_id AND v.left_out = 'of other families'
+  );
+
+-- name: uniques_of
+-- By which columns no two rows of some tables may be alike, whatever they hold. Catalog reads only.
+SELECT
+    i.indrelid,
+    (
+        SELECT array_agg(a.attname::text ORDER BY k.place)
+        FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
+        JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        WHERE k.place <= i.indnkeyatts
+    )
+FROM pg_index AS i
+WHERE i.indrelid = ANY (%(tables)s::oid[])
+  AND i.indisunique
+  AND i.indpred IS NULL
+  AND i.indexprs IS NULL
+ORDER BY i.indexrelid;

@@ -671,11 +671,111 @@ def test_a_link_that_was_moved_after_the_moment_comes_back(world: World, is_arch
             assert whole(adopt(restored.run, apply=True)) == ()
 
 
+@pytest.mark.parametrize("folder", ["ledger", "events"])
+def test_no_link_is_where_it_was_while_a_record_can_not_be_read(world: World, folder: str) -> None:
+    """It may be that of the archive that has the link in its new place, or of a later deletion."""
+    *_, other = world.fill(segments=3)
+    world.archived_and_purged()
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.thaw()
+            connection.execute("UPDATE content_links SET target_segment_id = %s", (other,))
+            live.refreeze()
+            live.freeze()
+            ship(live)
+            connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+            ship(live)
+        overwrite(world, f"{folder}/")
+        with recovered(world, earlier) as restored:
+            done = adopt(restored.run, apply=True)
+            assert len(done.problems) == 1
+            assert not any("moves of links" in line for line in done.changes)
+            assert restored.count("ops.unshipped_records") == 0
+
+
+def test_a_thaw_settles_whatever_a_recovery_brought_back_as_it_was(world: World) -> None:
+    """Made anew under another key, or erased in the archive: its month is not held up for ever."""
+    first, second, _ = world.fill(segments=3)
+    world.children(second)
+    world.connection.close()
+    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(earlier, sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            for table in ("content_tags", "photo_narrations"):
+                connection.execute(
+                    f"UPDATE {table} SET id = gen_random_uuid()"
+                    " WHERE content_segment_id = %s".encode(),
+                    (first,),
+                )
+            connection.execute(
+                "UPDATE content_segments SET user_id = %s WHERE id = %s", (world.users[1], second)
+            )
+            live.archived_and_purged()
+            ship(live)
+        with recovered(world, earlier) as restored:
+            before = restored.rows(segments="content_segments")
+            whole(adopt(restored.run, apply=True))
+            assert restored.count("ops.earlier_segments") == 2
+            restored.connection.execute("DELETE FROM users WHERE id = %s", (world.users[1],))
+            erase_month(restored.run, restored.ask(purpose="erasure"))
+            restored.move()
+            with pytest.raises(Refused, match="given up by deleting the rows of 2017-03-01"):
+                restored.freeze()
+            restored.thaw()
+            assert restored.freeze().state == "frozen"
+            assert restored.rows() == before
+
+
+def test_what_is_deleted_after_a_second_recovery_stays_deleted(world: World) -> None:
+    """It was added after the first one, and its segment was noted then as it was."""
+    _, second, _ = world.fill(segments=3)
+    world.connection.close()
+    moments = [
+        Database(f"{world.database.name}_{name}", world.database.server_url)
+        for name in ("earlier", "later")
+    ]
+    with created(moments[0], sql.Identifier(world.database.name)):
+        with connect(world.database.url, application="tests") as connection:
+            live = replace(world, connection=connection)
+            live.children(second)
+            live.archived_and_purged()
+            ship(live)
+        with recovered(world, moments[0]) as restored:
+            whole(adopt(restored.run, apply=True))
+            restored.connection.execute(
+                "INSERT INTO content_tags (content_segment_id, tag_name, tagged_by)"
+                " VALUES (%s, 'later', %s)",
+                (second, world.users[1]),
+            )
+        with created(moments[1], sql.Identifier(moments[0].name)):
+            with recovered(world, moments[0]) as restored:
+                restored.move()
+                restored.thaw()
+                restored.freeze()
+                ship(restored)
+            with recovered(world, moments[1]) as again:
+                whole(adopt(again.run, apply=True))
+                again.connection.execute("DELETE FROM content_tags WHERE tag_name = 'later'")
+                again.move()
+                again.thaw()
+                assert (again.count("content_tags"), again.count("photo_narrations")) == (2, 2)
+                assert again.freeze().state == "frozen"
+
+
 def test_holds_that_two_databases_gave_one_number_are_both_adopted(
     world: World, template: Database
 ) -> None:
     """The second one was placed in a recovered database before that had adopted the first."""
     first = add_hold(world.connection, user_id=world.users[0], reason="a court")
+    ship(world)
+    # Its moment is written down as the session of whoever changes it has it.
+    world.connection.execute("SET TimeZone TO 'Asia/Kolkata'")
+    world.connection.execute("UPDATE ops.legal_holds SET archives_read_at = clock_timestamp()")
+    world.connection.execute("SET TimeZone TO 'UTC'")
     ship(world)
     with anew(world, template) as new:
         second = add_hold(new.connection, user_id=new.users[1], reason="another")

@@ -80,10 +80,20 @@ def test_every_down_file_undoes_its_up_file(
         assert run_migrations(connection, migrations) == []
 
 
-def test_a_revert_keeps_partitions_that_hold_rows(database: Database) -> None:
+def test_a_revert_keeps_what_still_counts(database: Database) -> None:
     migrations = load_migrations()
     with connect(database.url, application="tests") as connection:
         write_audit(connection, "test.act", "users", {})
+        connection.execute(
+            "INSERT INTO ops.earlier_segments (segment_id, month, had)"
+            " VALUES (gen_random_uuid(), '2017-03-01', '{}')"
+        )
+        while migrations[-1].version > 130:
+            revert_migration(connection, migrations)
+            migrations = migrations[:-1]
+        with pytest.raises(OpsError, match="segments that a recovery brought back"):
+            revert_migration(connection, migrations)
+        connection.execute("DELETE FROM ops.earlier_segments")
         while migrations[-1].version > 2:
             revert_migration(connection, migrations)
             migrations = migrations[:-1]

@@ -190,6 +190,14 @@ def with_deferred_uniques(
     return frozenset(oids[oid].name for (oid,) in found.fetchall())
 
 
+def uniques_of(connection: Connection, table: Table) -> list[tuple[str, ...]]:
+    """Each set of columns by which no two rows of a table may be alike."""
+    found = connection.execute(
+        statement("archive/uniques_of"), {"tables": list(_oids(connection, [table]))}
+    )
+    return [tuple(columns) for _, columns in found.fetchall()]
+
+
 def other_references(connection: Connection, content: Content) -> list[OtherReference]:
     """Foreign keys to content that do not take their rows along, with the way to a segment."""
     tables = content.tables[1:]

@@ -23,5 +23,6 @@ def refuse_earlier(connection: Connection, month: Month) -> None:
             cause=f"a recovery has brought back {segments:,} segments, {one} among them, as they "
             "were before they were archived, and what was added to them is in the archive alone",
             next_step="materialize thawed_content_segments for this month, which brings it; "
-            "then archive the month",
+            "then archive the month. What that says it can't bring is given up by deleting the "
+            f"rows of {month.first_day} in ops.earlier_segments",
         )

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg import Rollback, sql
 
-from ft_ops.archive.month.catalog import with_deferred_uniques
+from ft_ops.archive.month.catalog import uniques_of, with_deferred_uniques
 from ft_ops.archive.month.content import KEYS, Content, Table, column_list
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.relation import Relation
@@ -27,6 +27,7 @@ from ft_ops.archive.month.units import Units, hashed, hashed_shared, index_units
 from ft_ops.archive.month.waiting import as_it_waits, kept_while_waiting
 from ft_ops.archive.run import Run
 from ft_ops.archive.thaw.conditions import (
+    FALSE,
     ends_deleted,
     is_deleted,
     parents_hold,
@@ -182,7 +183,16 @@ class Insertion:
                 "references": sql.SQL("({} AND {})").format(
                     references_hold(table, "c"), _own_parents_hold(table, self.merged.content)
                 ),
+                "known": self._is_known(table),
             }
+            [[known]] = self.run.connection.execute(
+                statement("archive/thaw_earlier_known").format(**names)
+            ).fetchall()
+            if known:
+                self.run.log(
+                    f"{known:,} rows of {table.name} stay in the archive alone: a recovery had "
+                    "brought back the rows that they stand in place of"
+                )
             came = self.run.connection.execute(
                 statement("archive/thaw_earlier_rows").format(
                     columns=_names(table),
@@ -208,7 +218,26 @@ class Insertion:
                     table, "they do not fit today's table; of these segments", segments
                 )
             left.update(segment for (segment,) in stay)
-        self._execute("archive/forget_earlier", left=sql.Literal(sorted(left)))
+        self._execute(
+            "archive/forget_earlier",
+            month=sql.Literal(self.thaw.month.first_day),
+            left=sql.Literal(sorted(left)),
+        )
+
+    def _is_known(self, table: Table) -> sql.Composable:
+        """Whether what a row belongs to has one in the database that it can't stand beside.
+
+        An application that deletes a tag and sets it anew makes another row of the same tag.
+        """
+        belongs = set(table.paths[0][0].columns)
+        found = [
+            sql.SQL("EXISTS (SELECT FROM {} AS live WHERE {})").format(
+                table.identifier, matches("c", columns, "live", columns)
+            )
+            for columns in uniques_of(self.run.connection, table)
+            if belongs <= set(columns)
+        ]
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(found)) if found else FALSE
 
     def _shared(self, number: int, table: Table, units: Units) -> None:
         """Let the rows wait, and insert those that no longer have to, from whatever month."""
