@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,9 @@ SLOW_TO_MAKE = (
 VARIABLES = pytest.StashKey[dict[str, str]]()
 """The environment when the tests began."""
 
+BEGAN = pytest.StashKey[float]()
+"""When this process's tests began, by the monotonic clock."""
+
 _ITS_OWN = "PYTEST_CURRENT_TEST"
 
 pytest_plugins = [
@@ -50,6 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--quick",
         action="store_true",
         help="only the files whose tests need no server",
+    )
+    parser.addoption(
+        "--no-test-after",
+        type=float,
+        metavar="SECONDS",
+        help="skip what would begin later, on a machine that is too slow for all of them",
     )
     parser.addoption(
         "--every-point",
@@ -74,6 +84,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         # Not even its conftest is imported where nothing is left.
         return all(map(needs_a_server, collection_path.rglob("test_*.py"))) or None
     return (collection_path.name.startswith("test_") and needs_a_server(collection_path)) or None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[BEGAN] = time.monotonic()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    limit = item.config.getoption("--no-test-after")
+    if limit is not None and time.monotonic() - item.config.stash[BEGAN] > limit:
+        pytest.skip(f"no test begins after {limit:.0f} s")
 
 
 @pytest.hookimpl(tryfirst=True)

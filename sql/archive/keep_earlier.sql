@@ -8,8 +8,9 @@ SELECT EXISTS (
       AND k.created_at < {upper}
 );
 
--- name: stage_lists
--- Temporary tables of the session: what the lists of proven generations name. Place 1 is the newest.
+-- name: stage_listed_segments
+-- A temporary table of the session: the segments that the lists of proven generations name. Place 1 is
+-- the newest.
 CREATE TEMPORARY TABLE listed_segments (
     place integer NOT NULL,
     segment_id uuid NOT NULL,
@@ -18,6 +19,9 @@ CREATE TEMPORARY TABLE listed_segments (
     low bigint,
     high bigint
 );
+
+-- name: stage_listed_shared
+-- A temporary table of the session: the shared rows that the lists name.
 CREATE TEMPORARY TABLE listed_shared (
     name text NOT NULL,
     key text NOT NULL

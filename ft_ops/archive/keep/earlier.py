@@ -110,7 +110,8 @@ def compare_with_lists(
 def _listed(run: Run, content: Content, found: Sequence[GenerationRecord]) -> Iterator[None]:
     """The lists of some generations, newest first, in temporary tables for a block."""
     run.connection.execute(statement("archive/drop_lists"))
-    run.connection.execute(statement("archive/stage_lists"))
+    run.connection.execute(statement("archive/stage_listed_segments"))
+    run.connection.execute(statement("archive/stage_listed_shared"))
     try:
         for place, record in enumerate(sorted(found, key=_read_last), start=1):
             archived = _content(record)

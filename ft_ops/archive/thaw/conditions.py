@@ -125,3 +125,8 @@ def _is_there(
 def _all(tests: Iterable[sql.Composable]) -> sql.Composable:
     found = list(tests)
     return sql.SQL("({})").format(sql.SQL(" AND ").join(found)) if found else TRUE
+
+
+def stored_names(table: Table) -> sql.Composed:
+    """The names of the columns that are inserted: the others are computed."""
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in table.stored)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from psycopg import Rollback, sql
 
-from ft_ops.archive.month.catalog import uniques_of, with_deferred_uniques
-from ft_ops.archive.month.content import KEYS, Content, Table, column_list
+from ft_ops.archive.month.catalog import with_deferred_uniques
+from ft_ops.archive.month.content import KEYS, Table, column_list
 from ft_ops.archive.month.evolution import read_evolution
 from ft_ops.archive.month.relation import Relation
 from ft_ops.archive.month.source import (
@@ -27,14 +27,15 @@ from ft_ops.archive.month.units import Units, hashed, hashed_shared, index_units
 from ft_ops.archive.month.waiting import as_it_waits, kept_while_waiting
 from ft_ops.archive.run import Run
 from ft_ops.archive.thaw.conditions import (
-    FALSE,
     ends_deleted,
     is_deleted,
     parents_hold,
     references_hold,
+    stored_names,
     values_of,
     violation,
 )
+from ft_ops.archive.thaw.earlier import bring_earlier
 from ft_ops.archive.thaw.left_out import LeftOut
 from ft_ops.archive.thaw.merge import AS_OF, KEY_THEN, SEQUENCE, Merged
 from ft_ops.pg.sqlfiles import statement
@@ -73,7 +74,7 @@ class Insertion:
         incomplete: set[UUID] = set()
         while found := self._rows(incomplete):
             incomplete |= found
-        self._earlier()
+        bring_earlier(self.run, self.thaw, self.merged, self.left_out, self._conflict)
         units = units_of(self.thaw)
         self._execute("archive/create_thaw_shared", units=units.shared)
         for number, table in enumerate(self.merged.content):
@@ -119,7 +120,7 @@ class Insertion:
         self._execute(
             "archive/thaw_segments",
             archived=self.table.identifier,
-            columns=_names(table),
+            columns=stored_names(table),
             values=values_of(table, "s"),
             segments=segments,
             conflict=self._conflict(table),
@@ -143,13 +144,13 @@ class Insertion:
             "live": table.identifier,
             "rows": rows_of(table, self.merged.source),
             "references": sql.SQL("({} AND {})").format(
-                references_hold(table, "c"), _own_parents_hold(table, self.merged.content)
+                references_hold(table, "c"), parents_hold(table, self.merged.content, "c")
             ),
             "violation": violation(table, "c"),
         }
         self._execute(
             "archive/thaw_rows",
-            columns=_names(table),
+            columns=stored_names(table),
             values=values_of(table, "c"),
             conflict=self._conflict(table),
             **names,
@@ -169,75 +170,6 @@ class Insertion:
                 )
             incomplete.update(segments or ())
         return incomplete
-
-    def _earlier(self) -> None:
-        """Add what segments lack that a recovery has brought back as they were earlier."""
-        left: set[UUID] = set()
-        for table in self.merged.content.belongings:
-            own = list(dict.fromkeys([*table.key, *table.paths[0][0].columns]))
-            names = {
-                "live": table.identifier,
-                "rows": rows_of(table, self.merged.source),
-                "table": sql.Literal(table.name),
-                "key": key_text(table, "c"),
-                "references": sql.SQL("({} AND {})").format(
-                    references_hold(table, "c"), _own_parents_hold(table, self.merged.content)
-                ),
-                "known": self._is_known(table),
-            }
-            [[known]] = self.run.connection.execute(
-                statement("archive/thaw_earlier_known").format(**names)
-            ).fetchall()
-            if known:
-                self.run.log(
-                    f"{known:,} rows of {table.name} stay in the archive alone: a recovery had "
-                    "brought back the rows that they stand in place of"
-                )
-            came = self.run.connection.execute(
-                statement("archive/thaw_earlier_rows").format(
-                    columns=_names(table),
-                    values=values_of(table, "c"),
-                    violation=violation(table, "c"),
-                    conflict=self._conflict(table),
-                    **names,
-                )
-            ).rowcount
-            if came:
-                self.run.log(
-                    f"{came:,} rows of {table.name} come back to segments that a recovery had "
-                    "brought back without them"
-                )
-            stay = self.run.connection.execute(
-                statement("archive/thaw_earlier_left").format(
-                    matches=matches("c", own, "live", own), **names
-                )
-            ).fetchall()
-            if stay:
-                segments = [str(segment) for (segment,) in stay]
-                self.left_out.tell(
-                    table, "they do not fit today's table; of these segments", segments
-                )
-            left.update(segment for (segment,) in stay)
-        self._execute(
-            "archive/forget_earlier",
-            month=sql.Literal(self.thaw.month.first_day),
-            left=sql.Literal(sorted(left)),
-        )
-
-    def _is_known(self, table: Table) -> sql.Composable:
-        """Whether what a row belongs to has one in the database that it can't stand beside.
-
-        An application that deletes a tag and sets it anew makes another row of the same tag.
-        """
-        belongs = set(table.paths[0][0].columns)
-        found = [
-            sql.SQL("EXISTS (SELECT FROM {} AS live WHERE {})").format(
-                table.identifier, matches("c", columns, "live", columns)
-            )
-            for columns in uniques_of(self.run.connection, table)
-            if belongs <= set(columns)
-        ]
-        return sql.SQL("({})").format(sql.SQL(" OR ").join(found)) if found else FALSE
 
     def _shared(self, number: int, table: Table, units: Units) -> None:
         """Let the rows wait, and insert those that no longer have to, from whatever month."""
@@ -288,7 +220,7 @@ class Insertion:
         )
         self._execute(
             "archive/thaw_arrivals",
-            columns=_names(table),
+            columns=stored_names(table),
             values=values_of(table, "c"),
             conflict=self._conflict(table),
             **names,
@@ -353,12 +285,3 @@ class Insertion:
     def _count(self, counted: Table, name: str, **names: sql.Composable) -> None:
         for reason, rows in self.run.connection.execute(statement(name).format(**names)):
             self.left_out.count(counted, reason, rows)
-
-
-def _own_parents_hold(table: Table, content: Content) -> sql.Composable:
-    """Whether a row of another table of content that it belongs to has come back."""
-    return parents_hold(table, content, "c")
-
-
-def _names(table: Table) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(column.name) for column in table.stored)
