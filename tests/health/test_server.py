@@ -282,14 +282,20 @@ def test_a_publication_of_a_whole_schema_also_sends_what_is_made_as_months_go(
     connection: Connection, database: Database
 ) -> None:
     """A subscriber stops at the first table that it has not."""
+
+    def told() -> list[Problem]:
+        # An extension's tables may have no key, which is told besides.
+        found = ask("logical_replication", connection)
+        return [one for one in found if "every table of a schema" in one.words]
+
     with admin(database) as superuser:
         for every in ("ALL TABLES", "TABLES IN SCHEMA ops", "TABLES IN SCHEMA public"):
             superuser.execute(sql.SQL("CREATE PUBLICATION p FOR {}").format(sql.SQL(every)))
-            [told] = ask("logical_replication", connection)
-            assert told.words.startswith("publication p sends out every table of a schema")
-            assert not told.is_error
+            [one] = told()
+            assert one.words.startswith("publication p sends out every table of a schema")
+            assert not one.is_error
             superuser.execute("ALTER PUBLICATION p SET (publish = 'update, delete')")
-            assert ask("logical_replication", connection) == []
+            assert told() == []
             superuser.execute("DROP PUBLICATION p")
         superuser.execute("CREATE PUBLICATION p FOR TABLE content_segments, ops.archive")
     assert ask("logical_replication", connection) == []
