@@ -81,6 +81,22 @@ def copy_people(source: Connection, target: Connection) -> None:
 
 
 @contextmanager
+def kept_moment(world: World) -> Iterator[Database]:
+    """The database as it is now, for a recovery to this moment; it is nobody's meanwhile."""
+    world.connection.close()
+    moment = Database(f"{world.database.name}_earlier", world.database.server_url)
+    with created(moment, sql.Identifier(world.database.name)):
+        yield moment
+
+
+@contextmanager
+def going_on(world: World) -> Iterator[World]:
+    """The database behind the moment that was kept."""
+    with connect(world.database.url, application="tests") as connection:
+        yield replace(world, connection=connection)
+
+
+@contextmanager
 def recovered(world: World, moment: Database) -> Iterator[World]:
     """The same bucket beside the database as it was at a moment."""
     with connect(moment.url, application="tests") as connection:
@@ -177,12 +193,9 @@ def test_a_recovery_to_before_an_erasure_brings_nobody_back(world: World) -> Non
     world.fill()
     world.fill(OTHER)
     world.archived_and_purged()
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
-            connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
+            live.connection.execute("DELETE FROM families WHERE id = %s", (world.families[1],))
             erase_month(live.run, live.ask(purpose="erasure"))
             with connect(live.database.url, application="tests") as other:
                 with only_one(other, "archive records"):
@@ -210,14 +223,15 @@ def test_a_hold_that_stands_by_now_keeps_what_it_holds_and_nothing_else(world: W
     world.link(near, far, user=1)
     world.link(far, other, user=1)
     world.fill(OTHER)
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
-            connection.execute("DELETE FROM content_links WHERE target_segment_id = %s", (far,))
-            connection.execute("DELETE FROM content_links WHERE target_segment_id = %s", (other,))
-            connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
+            live.connection.execute(
+                "DELETE FROM content_links WHERE target_segment_id = %s", (far,)
+            )
+            live.connection.execute(
+                "DELETE FROM content_links WHERE target_segment_id = %s", (other,)
+            )
+            live.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[0],))
             live.archived_and_purged(OTHER)
             ship(live)
         with recovered(world, earlier) as restored:
@@ -240,11 +254,9 @@ def test_what_was_proven_and_never_recorded_stands_in_nobodys_way(world: World) 
     """The disaster came between the proof and its record: an adoption does not know of it."""
     world.fill(segments=4)
     world.move()
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            lost = replace(world, connection=connection).archive()
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
+            lost = live.archive()
         with recovered(world, earlier) as restored:
             [claimed] = whole(adopt(restored.run, apply=True))
             assert "this database claims the archive" in claimed
@@ -260,11 +272,8 @@ def test_rows_that_a_recovery_brought_back_stay_in_the_database(world: World) ->
     """Purged later than the moment: the table is there again, and its proof lies in the bucket."""
     world.fill()
     world.move()
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             live.freeze()
             live.verified_backup()
             live.purge()
@@ -287,13 +296,10 @@ def test_a_recovery_to_the_middle_of_a_purge_keeps_what_an_erasure_has_rewritten
     before = world.rows()
     world.verified_backup()
     die_behind(monkeypatch, world, 1)
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             live.purge()
-            connection.execute("DELETE FROM threads WHERE id = %s", (live.threads[3],))
+            live.connection.execute("DELETE FROM threads WHERE id = %s", (live.threads[3],))
             erase_month(live.run, live.ask(purpose="erasure"))
             ship(live)
             remove_superseded(live.run)
@@ -325,16 +331,13 @@ def test_a_recovery_to_a_thaw_whose_archive_was_rewritten_since_keeps_what_came_
     """The rewritten one lacks it: it was erased then, and restored later."""
     before = world.rows_when_thawed()["content_segments"]
     thread = world.threads[3]
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             live.refreeze()
-            connection.execute("DELETE FROM threads WHERE id = %s", (thread,))
+            live.connection.execute("DELETE FROM threads WHERE id = %s", (thread,))
             erase_month(live.run, live.ask(purpose="erasure"))
             assert sum(remove_superseded(live.run).results)
-            connection.execute(
+            live.connection.execute(
                 statement("restore/withdraw_erasures"),
                 {"kinds": ["thread"], "ids": [thread], "reason": "a mistake", "run_id": None},
             )
@@ -368,11 +371,8 @@ def test_a_recovery_to_what_waited_for_glacier_ends_it_where_the_archive_went_on
             patch.setattr("ft_ops.archive.erase.erase.archive_content", die)
             with pytest.raises(KeyboardInterrupt):
                 erase_month(world.run, asked)
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             if purpose == "thaw":
                 cancel(live.run, MONTH)
             erase_month(live.run, live.ask(purpose="erasure"))
@@ -609,11 +609,8 @@ def test_another_folder_gets_all_that_was_recorded_before(
 def test_what_was_added_after_the_moment_comes_back_with_a_thaw(world: World) -> None:
     """A tag of a segment that the recovered database has, and a link between two such."""
     first, second, _ = world.fill(segments=3)
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             live.children(second)
             live.link(second, first)
             late = live.segment()
@@ -647,11 +644,8 @@ def test_a_link_that_was_moved_after_the_moment_comes_back(world: World, is_arch
     """Where it was, unless an archive has it where it was moved to."""
     source, target, other = world.fill(segments=3)
     world.archived_and_purged()
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             live.thaw()
             live.connection.execute(
                 "UPDATE content_links SET target_segment_id = %s RETURNING id", (other,)
@@ -676,17 +670,14 @@ def test_no_link_is_where_it_was_while_a_record_can_not_be_read(world: World, fo
     """It may be that of the archive that has the link in its new place, or of a later deletion."""
     *_, other = world.fill(segments=3)
     world.archived_and_purged()
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             live.thaw()
-            connection.execute("UPDATE content_links SET target_segment_id = %s", (other,))
+            live.connection.execute("UPDATE content_links SET target_segment_id = %s", (other,))
             live.refreeze()
             live.freeze()
             ship(live)
-            connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
+            live.connection.execute("DELETE FROM threads WHERE id = %s", (world.threads[3],))
             ship(live)
         overwrite(world, f"{folder}/")
         with recovered(world, earlier) as restored:
@@ -696,22 +687,41 @@ def test_no_link_is_where_it_was_while_a_record_can_not_be_read(world: World, fo
             assert restored.count("ops.unshipped_records") == 0
 
 
+def test_a_move_counts_where_an_archive_without_lists_may_have_the_link(world: World) -> None:
+    """Those of earlier versions had none."""
+    *_, other = world.fill(segments=3)
+    world.archived_and_purged()
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
+            live.thaw()
+            live.connection.execute("UPDATE content_links SET target_segment_id = %s", (other,))
+            live.refreeze()
+            live.freeze()
+            live.connection.execute(
+                "UPDATE ops.archive SET objects = (SELECT jsonb_agg(o) FROM"
+                " jsonb_array_elements(objects) AS o WHERE o ->> 'table' !~ '^proven_')"
+            )
+            ship(live)
+        with recovered(world, earlier) as restored:
+            assert not any(
+                "moves of links" in line for line in whole(adopt(restored.run, apply=True))
+            )
+            assert restored.count("ops.unshipped_records") == 0
+
+
 def test_a_thaw_settles_whatever_a_recovery_brought_back_as_it_was(world: World) -> None:
     """Made anew under another key, or erased in the archive: its month is not held up for ever."""
     first, second, _ = world.fill(segments=3)
     world.children(second)
-    world.connection.close()
-    earlier = Database(f"{world.database.name}_earlier", world.database.server_url)
-    with created(earlier, sql.Identifier(world.database.name)):
-        with connect(world.database.url, application="tests") as connection:
-            live = replace(world, connection=connection)
+    with kept_moment(world) as earlier:
+        with going_on(world) as live:
             for table in ("content_tags", "photo_narrations"):
-                connection.execute(
+                live.connection.execute(
                     f"UPDATE {table} SET id = gen_random_uuid()"
                     " WHERE content_segment_id = %s".encode(),
                     (first,),
                 )
-            connection.execute(
+            live.connection.execute(
                 "UPDATE content_segments SET user_id = %s WHERE id = %s", (world.users[1], second)
             )
             live.archived_and_purged()

@@ -68,7 +68,10 @@ def moves_that_count(connection: Connection, bucket: Bucket, records: Records) -
     undone = [
         move
         for move in unknown
-        if not any(read and read > move.at and move.key in found for read, found in listed.results)
+        if not any(
+            read and read > move.at and (found is None or move.key in found)
+            for read, found in listed.results
+        )
     ]
     # No archive is said to lack a row while the record of one of them could not be read.
     if listed.failed or records.unread_events or records.unread_months:
@@ -128,11 +131,16 @@ def _read_at(record: GenerationRecord) -> datetime | None:
     return datetime.fromisoformat(as_of) if as_of else None
 
 
-def _listed(bucket: Bucket, record: GenerationRecord, keys: frozenset[str]) -> frozenset[str]:
-    """Which of these keys a generation has, of whatever table."""
+def _listed(
+    bucket: Bucket, record: GenerationRecord, keys: frozenset[str]
+) -> frozenset[str] | None:
+    """Which of these keys a generation has, of whatever table.
+
+    None: it was proven without a list, by an earlier version, and may have any of them.
+    """
+    lists = [o for o in OBJECTS.validate_python(record.row["objects"]) if o.table == SHARED]
     found: set[str] = set()
-    for item in OBJECTS.validate_python(record.row["objects"]):
-        if item.table == SHARED:
-            listed = pq.read_table(io.BytesIO(read_object(bucket, item.stored)), columns=["key"])
-            found |= keys.intersection(map(str, listed.column("key").to_pylist()))
-    return frozenset(found)
+    for item in lists:
+        listed = pq.read_table(io.BytesIO(read_object(bucket, item.stored)), columns=["key"])
+        found |= keys.intersection(map(str, listed.column("key").to_pylist()))
+    return frozenset(found) if lists else None
