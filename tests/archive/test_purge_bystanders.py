@@ -268,7 +268,7 @@ def test_a_publication_of_all_tables_is_in_nobodys_way(world: World) -> None:
     with psycopg.connect(world.database.admin_url, autocommit=True) as admin:
         admin.execute("CREATE PUBLICATION everything FOR ALL TABLES")
     refusing = world.connection.execute(statement("health/refusing_publications"))
-    # An extension may have such tables, and writes them by other means.
+    # TimescaleDB's own catalog has such tables.
     assert [row for row in refusing if not row[0].startswith("_timescaledb_")] == []
     made = world.fill()
     hold = add_hold(world.connection, family_id=world.families[0], reason="case 44")
